@@ -1,0 +1,54 @@
+//! Benchmarks of the mailbox's calls. The runtime's payload receiver is part of what is measured.
+
+use super::*;
+use codec::Encode;
+use frame_benchmarking::v2::*;
+use phala_primitives::boot::SlotId;
+
+const SLOT: SlotId = 0;
+
+/// The first number from boot 1 of [`SLOT`], with a payload of `p` bytes that does not decode: an
+/// envelope costs its storage, signature and hashing; each receiver measures its own effect.
+fn envelope(p: u32) -> Envelope {
+	Envelope {
+		genesis: H256::zero(),
+		slot: SLOT,
+		boot: 1,
+		seq: 0,
+		payload: alloc::vec![0xff; p as usize],
+		signature: [0; 64],
+	}
+}
+
+#[benchmarks]
+mod benchmarks {
+	use super::*;
+
+	#[benchmark]
+	fn submit_envelope(p: Linear<0, { limits::ENVELOPE_PAYLOAD_BYTES_MAX }>) {
+		<Pallet<T> as MailboxInterface>::open_inbound(SLOT, 1);
+		#[extrinsic_call]
+		submit_envelope(frame_system::RawOrigin::Authorized, envelope(p));
+		assert_eq!(NextEnvelope::<T>::get(SLOT).map(|next| next.seq), Some(1));
+	}
+
+	/// The whole of authorization is the signature over `p` bytes and a few reads before it.
+	#[benchmark]
+	fn authorize_envelope(p: Linear<0, { limits::ENVELOPE_PAYLOAD_BYTES_MAX }>) {
+		use sp_core::crypto::KeyTypeId;
+		const KEY_TYPE: KeyTypeId = KeyTypeId(*b"phbm");
+		<Pallet<T> as MailboxInterface>::open_inbound(SLOT, 1);
+		let public = sp_io::crypto::sr25519_generate(KEY_TYPE, None);
+		let mut envelope = envelope(p);
+		let signature =
+			sp_io::crypto::sr25519_sign(KEY_TYPE, &public, &envelope.signed_bytes()).unwrap();
+		envelope.signature = signature.0;
+		let verified;
+		#[block]
+		{
+			let _ = Pallet::<T>::authorize_envelope(TransactionSource::External, &envelope);
+			verified = sp_io::crypto::sr25519_verify(&signature, &envelope.signed_bytes(), &public);
+		}
+		assert!(verified);
+	}
+}

@@ -1,0 +1,314 @@
+//! # Mailbox: how chain and enclaves talk
+//!
+//! ## Key terms
+//!
+//! * **Channel**: one ordered stream of messages from the chain ([`Channel`]).
+//! * **Head**: the number that a channel's next message gets, and a hash over all before it.
+//!   Enclaves read heads by storage proof and check bodies against them.
+//! * **Envelope**: a signed message from an enclave to the chain, numbered from 0 for each boot.
+//!
+//! ## Usage
+//!
+//! * Other pallets **push** through [`phala_primitives::traits::Mailbox`]. The body is kept in
+//!   [`Bodies`] for [`Config::Retention`] blocks and is part of [`Event::MessagePushed`], so that
+//!   an archive can serve it for ever.
+//! * A relayer **submits** envelopes with [`Call::submit_envelope`], free of charge, as a general
+//!   transaction that [`Pallet::authorize_envelope`] lets in.
+//!
+//! ## Design
+//!
+//! The cost for an enclave is proportional to its messages, not to the chain's blocks: it follows
+//! heads only. Within a block, `index` orders messages over all channels, so that an enclave can
+//! apply them in the order in which they were made.
+//!
+//! An envelope with a good signature and the expected number consumes that number whatever its
+//! payload does: a payload that fails is [`Event::PayloadFailed`], and the next one goes through.
+//! Since no fee guards the door, the cheap checks come first, a slot may land only
+//! [`limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX`] envelopes a block, and the pool holds only
+//! [`limits::ENVELOPES_PENDING_MAX`] ahead of the expected number.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use weights::{ConservativeWeights, WeightInfo};
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+use alloc::vec::Vec;
+use codec::{Decode, DecodeAll, Encode, MaxEncodedLen};
+use frame_support::{pallet_prelude::*, storage::with_storage_layer};
+use phala_primitives::{
+	boot::{BootNumber, SlotId},
+	limits,
+	mailbox::{Channel, ChannelHead, Envelope, EnvelopeRefused, InboundNext},
+	messages::{EnvelopeOrigin, Message, Payload},
+	traits::{BootDirectory, MailboxInterface, PushRefused, ReceivePayload},
+	BlockNumber, H256,
+};
+use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
+
+/// A message's body as storage keeps it, with what its hash link needs.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct StoredMessage {
+	/// The block that pushed it.
+	pub block: BlockNumber,
+	/// Its place among all messages of that block.
+	pub index: u32,
+	/// SCALE of [`Message`].
+	pub body: BoundedVec<u8, ConstU32<{ limits::MESSAGE_BYTES_MAX }>>,
+}
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use frame_system::pallet_prelude::*;
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<
+		Hash = H256,
+		RuntimeEvent: From<Event<Self>>,
+		RuntimeCall: From<Call<Self>>,
+	>
+	{
+		/// Knows who speaks for a slot.
+		type Boots: BootDirectory;
+
+		/// Acts on payloads.
+		type Receiver: ReceivePayload<Error = DispatchError>;
+
+		/// For how many blocks bodies stay in storage.
+		#[pallet::constant]
+		type Retention: Get<BlockNumberFor<Self>>;
+
+		/// Weights of this pallet's calls.
+		type WeightInfo: WeightInfo;
+	}
+
+	/// Where each channel stands. Read by enclaves through storage proofs.
+	#[pallet::storage]
+	pub type Heads<T> = StorageMap<_, Blake2_128Concat, Channel, ChannelHead, ValueQuery>;
+
+	/// Bodies still kept, by channel and number.
+	#[pallet::storage]
+	pub type Bodies<T> = StorageDoubleMap<
+		_,
+		Blake2_128Concat,
+		Channel,
+		Blake2_128Concat,
+		u64,
+		StoredMessage,
+		OptionQuery,
+	>;
+
+	/// What each block pushed, so that it can be pruned.
+	#[pallet::storage]
+	pub type PushedIn<T> = StorageMap<
+		_,
+		Twox64Concat,
+		BlockNumberFor<T>,
+		BoundedVec<(Channel, u64), ConstU32<{ limits::MESSAGES_PER_BLOCK_MAX }>>,
+		ValueQuery,
+	>;
+
+	/// The next envelope that counts from each slot. Read by enclaves through storage proofs.
+	#[pallet::storage]
+	pub type NextEnvelope<T> = StorageMap<_, Blake2_128Concat, SlotId, InboundNext, OptionQuery>;
+
+	/// Envelopes that each slot landed in the current block.
+	#[pallet::storage]
+	pub type LandedInBlock<T> = StorageMap<_, Twox64Concat, SlotId, u32, ValueQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// The chain spoke to the readers of a channel.
+		MessagePushed { channel: Channel, seq: u64, index: u32, body: Vec<u8> },
+		/// An envelope was consumed and its payload took effect.
+		EnvelopeAccepted { slot: SlotId, boot: BootNumber, seq: u64 },
+		/// An envelope was consumed; its payload changed nothing, for this reason.
+		PayloadFailed { slot: SlotId, boot: BootNumber, seq: u64, error: DispatchError },
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// The envelope's number is not the one expected next from its slot.
+		OutOfOrder,
+		/// The envelope's boot is not the slot's current one.
+		RetiredBoot,
+		/// The payload is not one that this runtime knows.
+		UnknownPayload,
+		/// The slot used up its envelopes for this block.
+		QuotaUsedUp,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			let Some(expired) = now.checked_sub(&T::Retention::get()) else {
+				return T::DbWeight::get().reads(1);
+			};
+			let pruned = PushedIn::<T>::take(expired);
+			for (channel, seq) in &pruned {
+				Bodies::<T>::remove(channel, seq);
+			}
+			T::DbWeight::get().reads_writes(1, 1 + pruned.len() as u64)
+		}
+
+		fn on_finalize(_: BlockNumberFor<T>) {
+			// At most as many entries as envelopes in this block: each put one in. The weight of
+			// removing it is part of `submit_envelope`.
+			let _ = LandedInBlock::<T>::clear(u32::MAX, None);
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Consumes the envelope's number and acts on its payload. Free of charge.
+		///
+		/// Goes in as a *general* transaction with the `AuthorizeCall` extension, not as a bare one.
+		///
+		/// # Errors
+		/// [`Error::OutOfOrder`], [`Error::RetiredBoot`] when the order changed since validation.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::submit_envelope(envelope.payload.len() as u32))]
+		#[pallet::authorize(Pallet::<T>::authorize_envelope)]
+		#[pallet::weight_of_authorize(T::WeightInfo::authorize_envelope(envelope.payload.len() as u32))]
+		pub fn submit_envelope(origin: OriginFor<T>, envelope: Envelope) -> DispatchResult {
+			ensure_authorized(origin)?;
+			let Envelope { slot, boot, seq, payload, .. } = envelope;
+
+			// Validation ran against a state that may be older than this one.
+			let next = NextEnvelope::<T>::get(slot).ok_or(Error::<T>::RetiredBoot)?;
+			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
+			ensure!(next.seq == seq, Error::<T>::OutOfOrder);
+			let landed = LandedInBlock::<T>::get(slot);
+			ensure!(landed < limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX, Error::<T>::QuotaUsedUp);
+
+			LandedInBlock::<T>::insert(slot, landed.saturating_add(1));
+			NextEnvelope::<T>::insert(slot, InboundNext { boot, seq: seq.saturating_add(1) });
+
+			let effect = with_storage_layer(|| {
+				let payload = Payload::decode_all(&mut &payload[..])
+					.map_err(|_| Error::<T>::UnknownPayload)?;
+				T::Receiver::receive(EnvelopeOrigin { slot, boot }, payload)
+			});
+			Self::deposit_event(match effect {
+				Ok(()) => Event::EnvelopeAccepted { slot, boot, seq },
+				Err(error) => Event::PayloadFailed { slot, boot, seq, error },
+			});
+			Ok(())
+		}
+	}
+
+	impl<T: Config> Pallet<T> {
+		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.
+		pub fn authorize_envelope(
+			source: TransactionSource,
+			envelope: &Envelope,
+		) -> TransactionValidityWithRefund {
+			let refuse = |refused: EnvelopeRefused| InvalidTransaction::Custom(refused as u8);
+
+			if envelope.payload.len() as u64 > u64::from(limits::ENVELOPE_PAYLOAD_BYTES_MAX) {
+				return Err(refuse(EnvelopeRefused::PayloadTooLong).into());
+			}
+			if envelope.genesis
+				!= frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero())
+			{
+				return Err(refuse(EnvelopeRefused::ForeignChain).into());
+			}
+			let next = NextEnvelope::<T>::get(envelope.slot)
+				.ok_or(refuse(EnvelopeRefused::UnknownSlot))?;
+			if envelope.boot != next.boot {
+				return Err(refuse(EnvelopeRefused::RetiredBoot).into());
+			}
+			if envelope.seq < next.seq {
+				return Err(InvalidTransaction::Stale.into());
+			}
+			let ahead = envelope.seq.saturating_sub(next.seq);
+			let ahead_max = if source == TransactionSource::InBlock {
+				0
+			} else {
+				limits::ENVELOPES_PENDING_MAX
+			};
+			if ahead > ahead_max {
+				return Err(InvalidTransaction::Future.into());
+			}
+			if LandedInBlock::<T>::get(envelope.slot) >= limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX {
+				// Not a fault of the envelope: it may come again in the next block.
+				return Err(InvalidTransaction::ExhaustsResources.into());
+			}
+			let boot = T::Boots::current_boot(envelope.slot)
+				.ok_or(refuse(EnvelopeRefused::UnknownSlot))?;
+			if !T::Boots::is_in_force(&boot) {
+				return Err(refuse(EnvelopeRefused::Suspended).into());
+			}
+			let signed = sp_io::crypto::sr25519_verify(
+				&sp_core::sr25519::Signature::from_raw(envelope.signature),
+				&envelope.signed_bytes(),
+				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
+			);
+			if !signed {
+				return Err(refuse(EnvelopeRefused::BadSignature).into());
+			}
+
+			let tag = |seq: u64| (envelope.slot, envelope.boot, seq);
+			let mut validity = ValidTransaction::with_tag_prefix("PhalaEnvelope")
+				.priority(TransactionPriority::MAX / 2)
+				.longevity(64)
+				.and_provides(tag(envelope.seq))
+				.propagate(true);
+			if ahead > 0 {
+				validity = validity.and_requires(tag(envelope.seq.saturating_sub(1)));
+			}
+			Ok((validity.build()?, Weight::zero()))
+		}
+	}
+
+	impl<T: Config> MailboxInterface for Pallet<T> {
+		fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+			let now = frame_system::Pallet::<T>::block_number();
+			let body: BoundedVec<u8, _> =
+				message.encode().try_into().map_err(|_| PushRefused::TooLong)?;
+			let head = Heads::<T>::get(channel);
+			let block = now.saturated_into::<BlockNumber>();
+			let index = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
+			let after = head.after(block, index, &body).ok_or(PushRefused::ChannelExhausted)?;
+
+			PushedIn::<T>::try_append(now, (channel, head.next_seq))
+				.map_err(|_| PushRefused::BlockFull)?;
+			Heads::<T>::insert(channel, after);
+			Self::deposit_event(Event::MessagePushed {
+				channel,
+				seq: head.next_seq,
+				index,
+				body: body.to_vec(),
+			});
+			Bodies::<T>::insert(channel, head.next_seq, StoredMessage { block, index, body });
+			Ok(head.next_seq)
+		}
+
+		fn head(channel: Channel) -> ChannelHead {
+			Heads::<T>::get(channel)
+		}
+
+		fn open_inbound(slot: SlotId, boot: BootNumber) {
+			NextEnvelope::<T>::insert(slot, InboundNext { boot, seq: 0 });
+		}
+
+		fn close_inbound(slot: SlotId) {
+			NextEnvelope::<T>::remove(slot);
+		}
+	}
+}

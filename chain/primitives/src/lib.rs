@@ -1,0 +1,52 @@
+//! What chain, enclave, relayer and clients agree on: types, limits, domains, storage keys.
+//!
+//! Everything here is either hashed, signed, stored or sent between two parties that do not trust
+//! each other, so every type is plain SCALE data. Two rules hold throughout:
+//!
+//! * whatever is hashed or signed is the SCALE encoding of **one named struct** whose first field
+//!   is a constant from [`domains`]; nothing is concatenated by hand;
+//! * the storage keys that an enclave reads by proof are a contract with the runtime: they stand
+//!   in [`storage_keys`] and a runtime test holds the two together.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`mailbox`] | channels, their heads, the hash chain; envelopes |
+//! | [`messages`] | what the chain tells enclaves, and what they answer |
+//! | [`boot`] | slots, boots and the statement that evidence is bound to |
+//! | [`evidence`] | the kinds of attestation evidence as they travel |
+//! | [`relay`] | what an untrusted relayer brings |
+//! | [`limits`] | bounds, with units |
+//! | [`storage_keys`] | the chain facts that enclaves read by proof |
+//! | [`traits`] | what pallets offer each other |
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod boot;
+pub mod domains;
+pub mod evidence;
+pub mod limits;
+pub mod mailbox;
+pub mod messages;
+pub mod relay;
+pub mod storage_keys;
+pub mod traits;
+
+pub use primitive_types::H256;
+
+/// Height of a block on the chain.
+pub type BlockNumber = u32;
+
+/// Public key bytes of an account (sr25519, ed25519) or its 32-byte hash, as `AccountId32`.
+pub type AccountBytes = [u8; 32];
+
+/// BLAKE2b with a 32-byte digest, the chain's hash function.
+pub fn blake2_256(data: &[u8]) -> H256 {
+	H256(sp_crypto_hashing::blake2_256(data))
+}
+
+/// Hash of a value's SCALE encoding.
+pub fn hash_of<T: codec::Encode>(value: &T) -> H256 {
+	value.using_encoded(blake2_256)
+}

@@ -1,0 +1,63 @@
+//! Keys of the chain facts that enclaves read by storage proof.
+//!
+//! They are a contract: version 1. The runtime test `storage_keys_match_the_runtime` fails when a
+//! pallet or an item is renamed.
+
+use crate::{boot::SlotId, mailbox::Channel};
+use alloc::vec::Vec;
+use codec::Encode;
+use sp_crypto_hashing::{blake2_128, twox_128};
+
+/// Raised when any key or value layout below changes.
+pub const STORAGE_KEYS_VERSION: u32 = 1;
+
+/// `pallet_grandpa::Authorities`: SCALE `Vec<([u8; 32], u64)>`.
+pub fn grandpa_authorities() -> Vec<u8> {
+	item("Grandpa", "Authorities")
+}
+
+/// `pallet_grandpa::CurrentSetId`: SCALE `u64`; absent means 0.
+pub fn grandpa_current_set_id() -> Vec<u8> {
+	item("Grandpa", "CurrentSetId")
+}
+
+/// `pallet_mailbox::Heads`: SCALE [`crate::mailbox::ChannelHead`]; absent means the default.
+pub fn mailbox_head(channel: Channel) -> Vec<u8> {
+	blake2_128_concat_entry("Mailbox", "Heads", &channel)
+}
+
+/// `pallet_mailbox::NextEnvelope`: SCALE [`crate::mailbox::InboundNext`]; absent means the default.
+pub fn mailbox_next_envelope(slot: SlotId) -> Vec<u8> {
+	blake2_128_concat_entry("Mailbox", "NextEnvelope", &slot)
+}
+
+/// `pallet_registry::Boots`: SCALE [`crate::boot::Boot`]; absent when the slot has no boot.
+pub fn registry_boot(slot: SlotId) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "Boots", &slot)
+}
+
+/// `pallet_mailbox::Bodies`, read by relayers: SCALE of a stored message; absent when pruned.
+pub fn mailbox_body(channel: Channel, seq: u64) -> Vec<u8> {
+	let mut key = blake2_128_concat_entry("Mailbox", "Bodies", &channel);
+	push_blake2_128_concat(&mut key, &seq);
+	key
+}
+
+fn item(pallet: &str, item: &str) -> Vec<u8> {
+	let mut key = Vec::with_capacity(32);
+	key.extend(twox_128(pallet.as_bytes()));
+	key.extend(twox_128(item.as_bytes()));
+	key
+}
+
+fn blake2_128_concat_entry(pallet: &str, name: &str, key_value: &impl Encode) -> Vec<u8> {
+	let mut key = item(pallet, name);
+	push_blake2_128_concat(&mut key, key_value);
+	key
+}
+
+fn push_blake2_128_concat(key: &mut Vec<u8>, value: &impl Encode) {
+	let encoded = value.encode();
+	key.extend(blake2_128(&encoded));
+	key.extend(encoded);
+}
