@@ -23,3 +23,6 @@ pub const EVIDENCE_BLOCK_AGE_MAX: BlockNumber = 256;
 /// Longest evidence that can be submitted, in bytes of SCALE. A DCAP quote with its collateral is
 /// about 20 KiB.
 pub const EVIDENCE_BYTES_MAX: u32 = 64 * 1024;
+
+/// Most unanswered probes that the chain remembers for one slot.
+pub const OPEN_PROBES_MAX: u32 = 16;

@@ -2,9 +2,10 @@
 
 use crate::{
 	boot::{Boot, BootNumber, SlotId},
-	mailbox::{Channel, ChannelHead},
+	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message, Payload},
 };
+use alloc::vec::Vec;
 
 /// Why a message was not pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,4 +50,29 @@ pub trait ReceivePayload {
 	/// Called once for each accepted envelope, inside a storage layer of its own: an error undoes
 	/// what the payload did, never that its envelope was consumed.
 	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), Self::Error>;
+}
+
+/// What slots are used for, and who must know when one is lost.
+pub trait SlotHooks {
+	/// A new boot took over the slot. Returns the clusters it serves in and where each one's
+	/// channel stands, so that the boot follows them from here.
+	fn on_boot(slot: SlotId) -> Vec<(ClusterId, ChannelHead)>;
+
+	/// The slot lost its boot for good.
+	fn on_evicted(slot: SlotId);
+
+	/// Whether the slot serves somewhere and so cannot be closed.
+	fn is_in_use(slot: SlotId) -> bool;
+}
+
+impl SlotHooks for () {
+	fn on_boot(_: SlotId) -> Vec<(ClusterId, ChannelHead)> {
+		Vec::new()
+	}
+
+	fn on_evicted(_: SlotId) {}
+
+	fn is_in_use(_: SlotId) -> bool {
+		false
+	}
 }

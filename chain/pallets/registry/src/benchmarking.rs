@@ -1,0 +1,134 @@
+//! Benchmarks of the registry's calls, with evidence signed by a key in the node's keystore.
+
+use super::*;
+use alloc::vec::Vec;
+use frame_benchmarking::v2::*;
+use frame_support::traits::fungible::Mutate;
+use frame_system::RawOrigin;
+use phala_primitives::evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent};
+use sp_core::crypto::KeyTypeId;
+use sp_runtime::Saturating;
+
+const KEY_TYPE: KeyTypeId = KeyTypeId(*b"phbr");
+const MEASUREMENT: Measurement = H256::repeat_byte(7);
+const KEYS: BootKeys = BootKeys { identity: [1; 32], encryption: [2; 32] };
+/// The chain stands here, so that block 0 is recent and has a hash.
+const NOW: u32 = 5;
+
+fn operator_with_slot<T: Config>() -> T::AccountId
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	frame_system::Pallet::<T>::set_block_number(NOW.into());
+	frame_system::BlockHash::<T>::insert(
+		frame_system::pallet_prelude::BlockNumberFor::<T>::zero(),
+		H256::repeat_byte(3),
+	);
+	Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
+	let operator: T::AccountId = whitelisted_caller();
+	let funds = T::SlotStake::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
+	T::Currency::set_balance(&operator, funds);
+	Pallet::<T>::create_slot(RawOrigin::Signed(operator.clone()).into()).unwrap();
+	operator
+}
+
+fn evidence<T: Config>(operator: &T::AccountId) -> Vec<u8> {
+	let root = sp_io::crypto::sr25519_generate(KEY_TYPE, None);
+	SoftwareRoot::<T>::put(root.0);
+	let block = H256::repeat_byte(3);
+	let report = SoftwareReport {
+		measurement: MEASUREMENT,
+		platform: H256::repeat_byte(9),
+		report_data: BootStatement::new(block, 0, operator.clone().into(), KEYS, block)
+			.report_data(),
+		debug: false,
+	};
+	let content = SoftwareReportContent::new(&report).encode();
+	let signature = sp_io::crypto::sr25519_sign(KEY_TYPE, &root, &content).unwrap().0;
+	Evidence::Software(SoftwareEvidence { report, signature }).encode()
+}
+
+fn registered<T: Config>() -> T::AccountId
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let operator = operator_with_slot::<T>();
+	let origin = RawOrigin::Signed(operator.clone()).into();
+	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(&operator), 0).unwrap();
+	operator
+}
+
+// Software evidence has one length: `e` only scales the weight with what is decoded.
+#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+mod benchmarks {
+	use super::*;
+
+	#[benchmark]
+	fn create_slot() {
+		let operator = operator_with_slot::<T>();
+		#[extrinsic_call]
+		create_slot(RawOrigin::Signed(operator));
+		assert_eq!(NextSlot::<T>::get(), 2);
+	}
+
+	#[benchmark]
+	fn register_boot(e: Linear<0, 1>) {
+		let operator = operator_with_slot::<T>();
+		let evidence = evidence::<T>(&operator);
+		#[extrinsic_call]
+		register_boot(RawOrigin::Signed(operator), 0, KEYS, evidence, 0);
+		assert!(Boots::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn renew_boot(e: Linear<0, 1>) {
+		let operator = registered::<T>();
+		let evidence = evidence::<T>(&operator);
+		#[extrinsic_call]
+		renew_boot(RawOrigin::Signed(operator), 0, evidence, 0);
+	}
+
+	#[benchmark]
+	fn evict() {
+		let operator = registered::<T>();
+		Measurements::<T>::remove(MEASUREMENT);
+		#[extrinsic_call]
+		evict(RawOrigin::Signed(operator), 0);
+		assert!(!Boots::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn close_slot() {
+		let operator = registered::<T>();
+		#[extrinsic_call]
+		close_slot(RawOrigin::Signed(operator), 0);
+		assert!(!Slots::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn allow_measurement() {
+		#[extrinsic_call]
+		allow_measurement(RawOrigin::Root, MEASUREMENT);
+		assert!(Measurements::<T>::contains_key(MEASUREMENT));
+	}
+
+	#[benchmark]
+	fn delist_measurement() {
+		Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
+		#[extrinsic_call]
+		delist_measurement(RawOrigin::Root, MEASUREMENT, 1000);
+		assert_eq!(Measurements::<T>::get(MEASUREMENT).unwrap().until, Some(1000));
+	}
+
+	#[benchmark]
+	fn probe() {
+		let operator = registered::<T>();
+		for n in 0..limits::OPEN_PROBES_MAX as u8 {
+			let origin = RawOrigin::Signed(operator.clone()).into();
+			Pallet::<T>::probe(origin, 0, [n; 32]).unwrap();
+		}
+		#[extrinsic_call]
+		probe(RawOrigin::Signed(operator), 0, [77; 32]);
+		assert!(OpenProbes::<T>::get(0).contains(&[77; 32]));
+	}
+}

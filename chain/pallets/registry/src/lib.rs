@@ -1,0 +1,629 @@
+//! # Registry: who is an enclave of this network
+//!
+//! ## Key terms
+//!
+//! * **Slot**: a place in the network, with an operator, a stake and one machine.
+//! * **Boot**: one life of the process in a slot, with keys of its own. The latest one counts.
+//! * **Evidence**: what vouches that a boot's keys live in an enclave that runs allowed code.
+//! * **In force**: a boot whose evidence has not expired and whose measurement is allowed.
+//!
+//! ## Usage
+//!
+//! * An operator **creates** a slot ([`Call::create_slot`], which holds [`Config::SlotStake`]),
+//!   **registers** each boot ([`Call::register_boot`]), **renews** its evidence
+//!   ([`Call::renew_boot`]) and **closes** the slot ([`Call::close_slot`]).
+//! * Governance **allows** and **delists** measurements ([`Call::allow_measurement`],
+//!   [`Call::delist_measurement`]) and **evicts** slots; anyone may evict a slot whose measurement
+//!   is no longer allowed ([`Call::evict`]).
+//! * Anyone may **probe** a slot ([`Call::probe`]): its enclave answers through the mailbox, which
+//!   shows that the whole way there and back works.
+//!
+//! ## Design
+//!
+//! Registering retires the slot's previous boot in the same step: two boots of one slot never both
+//! count. What the evidence must be bound to is [`BootStatement`]: genesis, slot, operator, keys
+//! and the hash of a block at most 256 blocks old, so neither a copied nor an old report is of use.
+//!
+//! Suspension is not stored but derived ([`BootDirectory::is_in_force`]): a boot that expired or
+//! whose measurement ran out is out of force in that very block, whatever else the block does.
+//!
+//! `Software` evidence is accepted only where genesis named [`SoftwareRoot`].
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use weights::{ConservativeWeights, WeightInfo};
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+	pallet_prelude::*,
+	traits::{
+		fungible::{Inspect, MutateHold},
+		tokens::Precision,
+	},
+};
+use frame_system::pallet_prelude::BlockNumberFor;
+use phala_attestation::{AcceptedReport, EvidenceRefused, Roots};
+use phala_primitives::{
+	boot::{Boot, BootKeys, BootNumber, BootStatement, SlotId},
+	evidence::{Evidence, Measurement, PlatformId},
+	limits,
+	mailbox::Channel,
+	messages::{EnvelopeOrigin, Message, Payload, SlotMessage, SystemMessage},
+	traits::{BootDirectory, MailboxInterface, PushRefused, ReceivePayload, SlotHooks},
+	AccountBytes, BlockNumber, H256,
+};
+use sp_runtime::traits::{SaturatedConversion, Zero};
+
+/// A place in the network.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Slot<AccountId, Balance> {
+	/// Who runs the machine, pays for registration and put the stake.
+	pub operator: AccountId,
+	/// Held from the operator while the slot exists.
+	pub stake: Balance,
+	/// The machine, known from the first evidence on.
+	pub platform: Option<PlatformId>,
+	/// Number of the latest boot; 0 before the first.
+	pub boots: BootNumber,
+}
+
+/// Whether code may run in this network.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct MeasurementRule {
+	/// First block at which it is no longer allowed.
+	pub until: Option<BlockNumber>,
+}
+
+/// Balance type of [`Config::Currency`].
+pub type BalanceOf<T> =
+	<<T as Config>::Currency as Inspect<<T as frame_system::Config>::AccountId>>::Balance;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use frame_system::pallet_prelude::*;
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<
+		Hash = H256,
+		RuntimeEvent: From<Event<Self>>,
+		AccountId: Into<AccountBytes>,
+	>
+	{
+		/// Holds the stake.
+		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+
+		/// The runtime's hold reasons.
+		type RuntimeHoldReason: From<HoldReason>;
+
+		/// Carries messages to slots.
+		type Mailbox: MailboxInterface;
+
+		/// Told when a slot loses its boot for good.
+		type SlotHooks: SlotHooks;
+
+		/// Who sets policy and may evict.
+		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// What a slot's operator has at stake.
+		#[pallet::constant]
+		type SlotStake: Get<BalanceOf<Self>>;
+
+		/// For how many blocks evidence counts.
+		type EvidenceLifetime: Get<BlockNumber>;
+
+		/// Fewest blocks between two heartbeats of one slot.
+		#[pallet::constant]
+		type HeartbeatGap: Get<BlockNumber>;
+
+		/// Weights of this pallet's calls.
+		type WeightInfo: WeightInfo;
+	}
+
+	/// Why funds are on hold.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// The operator's stake for a slot.
+		SlotStake,
+	}
+
+	/// The number of the next slot.
+	#[pallet::storage]
+	pub type NextSlot<T> = StorageValue<_, SlotId, ValueQuery>;
+
+	/// All places in the network.
+	#[pallet::storage]
+	pub type Slots<T: Config> =
+		StorageMap<_, Blake2_128Concat, SlotId, Slot<T::AccountId, BalanceOf<T>>, OptionQuery>;
+
+	/// The current boot of each slot. Read by enclaves and clients through storage proofs.
+	#[pallet::storage]
+	pub type Boots<T> = StorageMap<_, Blake2_128Concat, SlotId, Boot, OptionQuery>;
+
+	/// Which slot a machine is in: one machine, one slot.
+	#[pallet::storage]
+	pub type PlatformSlot<T> = StorageMap<_, Blake2_128Concat, PlatformId, SlotId, OptionQuery>;
+
+	/// Code that may run.
+	#[pallet::storage]
+	pub type Measurements<T> =
+		StorageMap<_, Blake2_128Concat, Measurement, MeasurementRule, OptionQuery>;
+
+	/// sr25519 key that signs software evidence. `None` in production: all of it is refused.
+	#[pallet::storage]
+	pub type SoftwareRoot<T> = StorageValue<_, [u8; 32], OptionQuery>;
+
+	/// Block of the last heartbeat of each slot's boot.
+	#[pallet::storage]
+	pub type LastHeartbeat<T> = StorageMap<_, Twox64Concat, SlotId, BlockNumber, OptionQuery>;
+
+	/// Probes that wait for an answer; the oldest gives way when there are too many.
+	#[pallet::storage]
+	pub type OpenProbes<T> = StorageMap<
+		_,
+		Twox64Concat,
+		SlotId,
+		BoundedVec<[u8; 32], ConstU32<{ limits::OPEN_PROBES_MAX }>>,
+		ValueQuery,
+	>;
+
+	#[pallet::genesis_config]
+	#[derive(frame_support::DefaultNoBound)]
+	pub struct GenesisConfig<T> {
+		/// See [`SoftwareRoot`].
+		pub software_root: Option<[u8; 32]>,
+		/// Measurements allowed from the start.
+		pub measurements: alloc::vec::Vec<H256>,
+		#[serde(skip)]
+		pub _config: core::marker::PhantomData<T>,
+	}
+
+	#[pallet::genesis_build]
+	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+		fn build(&self) {
+			SoftwareRoot::<T>::set(self.software_root);
+			for measurement in &self.measurements {
+				Measurements::<T>::insert(measurement, MeasurementRule { until: None });
+			}
+		}
+	}
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A new place in the network, with its operator's stake on hold.
+		SlotCreated { slot: SlotId, operator: T::AccountId },
+		/// A slot was given up and its stake released.
+		SlotClosed { slot: SlotId },
+		/// A boot was accepted; every earlier boot of its slot is retired.
+		BootRegistered { slot: SlotId, boot: Boot },
+		/// A boot's evidence counts for longer.
+		BootRenewed { slot: SlotId, boot: BootNumber, expires_at: BlockNumber },
+		/// A slot's boot was thrown out.
+		SlotEvicted { slot: SlotId, boot: BootNumber },
+		/// Code may run from now on.
+		MeasurementAllowed { measurement: Measurement },
+		/// Code may run no longer than until this block.
+		MeasurementDelisted { measurement: Measurement, until: BlockNumber },
+		/// A boot gave a sign of life.
+		Heartbeat { slot: SlotId, boot: BootNumber },
+		/// Somebody asked a slot for a sign of life.
+		Probed { slot: SlotId, nonce: [u8; 32] },
+		/// The slot's enclave saw the probe and answered.
+		ProbeAnswered { slot: SlotId, boot: BootNumber, nonce: [u8; 32] },
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// No slot has this number.
+		UnknownSlot,
+		/// Only the slot's operator may do this.
+		NotOperator,
+		/// The slot has no boot.
+		NoBoot,
+		/// The slot's boot is still in force: evicting it takes governance.
+		StillInForce,
+		/// The slot still serves; it must leave first.
+		SlotInUse,
+		/// All slot numbers, or all boot numbers of this slot, are used up.
+		NumbersExhausted,
+		/// The evidence is longer than the chain accepts.
+		EvidenceTooLong,
+		/// The evidence is not well formed.
+		EvidenceMalformed,
+		/// This network names no root for evidence of that kind.
+		EvidenceKindNotAccepted,
+		/// No trusted root signed the evidence.
+		EvidenceBadSignature,
+		/// The evidence is about other keys, another slot, operator, chain or block.
+		EvidenceNotBound,
+		/// The enclave runs in debug mode.
+		EvidenceDebuggable,
+		/// The enclave runs code that is not on the allow-list.
+		MeasurementNotAllowed,
+		/// The evidence is bound to a block that is not among the last 256.
+		EvidenceBlockTooOld,
+		/// The machine is in another slot: one machine, one slot.
+		PlatformInOtherSlot,
+		/// The slot is bound to another machine.
+		OtherPlatform,
+		/// A measurement cannot be delisted from a block that has passed.
+		UntilInThePast,
+		/// The mailbox took no further message; try again in a later block.
+		MailboxFull,
+		/// The last heartbeat is too recent.
+		HeartbeatTooSoon,
+		/// Nobody asked for this probe, or it was answered, or it was dropped for newer ones.
+		UnknownProbe,
+		/// The payload is for another pallet.
+		PayloadNotHere,
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Creates a slot for the caller and holds its stake.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::create_slot())]
+		pub fn create_slot(origin: OriginFor<T>) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			let slot = NextSlot::<T>::get();
+			let next = slot.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+			let stake = T::SlotStake::get();
+			T::Currency::hold(&HoldReason::SlotStake.into(), &operator, stake)?;
+			NextSlot::<T>::put(next);
+			Slots::<T>::insert(
+				slot,
+				Slot { operator: operator.clone(), stake, platform: None, boots: 0 },
+			);
+			Self::deposit_event(Event::SlotCreated { slot, operator });
+			Ok(())
+		}
+
+		/// Makes `keys` the slot's current boot, on the word of `evidence`.
+		///
+		/// `evidence` is SCALE of [`Evidence`]; its report data must be that of the
+		/// [`BootStatement`] with the hash of `recent_block`.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::register_boot(evidence.len() as u32))]
+		pub fn register_boot(
+			origin: OriginFor<T>,
+			slot: SlotId,
+			keys: BootKeys,
+			evidence: alloc::vec::Vec<u8>,
+			recent_block: BlockNumber,
+		) -> DispatchResult {
+			let mut record = Self::slot_of(origin, slot)?;
+			let report = Self::verify_evidence(&record, slot, &keys, &evidence, recent_block)?;
+			let number = record.boots.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+			let now = Self::now();
+			let boot = Boot {
+				number,
+				keys,
+				evidence: report.kind,
+				measurement: report.measurement,
+				registered_at: now,
+				expires_at: now.saturating_add(T::EvidenceLifetime::get()),
+			};
+
+			record.boots = number;
+			record.platform = Some(report.platform);
+			PlatformSlot::<T>::insert(report.platform, slot);
+			Slots::<T>::insert(slot, record);
+			Boots::<T>::insert(slot, &boot);
+			LastHeartbeat::<T>::remove(slot);
+			OpenProbes::<T>::remove(slot);
+			T::Mailbox::open_inbound(slot, number);
+			let clusters = T::SlotHooks::on_boot(slot);
+			Self::tell(
+				slot,
+				SlotMessage::Registered {
+					boot: number,
+					keys,
+					expires_at: boot.expires_at,
+					clusters,
+				},
+			)?;
+			Self::deposit_event(Event::BootRegistered { slot, boot });
+			Ok(())
+		}
+
+		/// Lets the current boot count for longer, on fresh evidence for the same keys.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::renew_boot(evidence.len() as u32))]
+		pub fn renew_boot(
+			origin: OriginFor<T>,
+			slot: SlotId,
+			evidence: alloc::vec::Vec<u8>,
+			recent_block: BlockNumber,
+		) -> DispatchResult {
+			let record = Self::slot_of(origin, slot)?;
+			let mut boot = Boots::<T>::get(slot).ok_or(Error::<T>::NoBoot)?;
+			let report = Self::verify_evidence(&record, slot, &boot.keys, &evidence, recent_block)?;
+			boot.evidence = report.kind;
+			boot.measurement = report.measurement;
+			boot.expires_at = Self::now().saturating_add(T::EvidenceLifetime::get());
+			Boots::<T>::insert(slot, &boot);
+			let (boot, expires_at) = (boot.number, boot.expires_at);
+			Self::tell(slot, SlotMessage::Renewed { boot, expires_at })?;
+			Self::deposit_event(Event::BootRenewed { slot, boot, expires_at });
+			Ok(())
+		}
+
+		/// Throws out a slot's boot: governance any, anyone one whose measurement ran out.
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::evict())]
+		pub fn evict(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+			let by_governance = T::AdminOrigin::ensure_origin(origin.clone()).is_ok();
+			if !by_governance {
+				ensure_signed(origin)?;
+			}
+			let boot = Boots::<T>::get(slot).ok_or(Error::<T>::NoBoot)?;
+			ensure!(
+				by_governance || !Self::is_allowed(&boot.measurement),
+				Error::<T>::StillInForce
+			);
+			Self::remove_boot(slot, &boot)?;
+			T::SlotHooks::on_evicted(slot);
+			Self::deposit_event(Event::SlotEvicted { slot, boot: boot.number });
+			Ok(())
+		}
+
+		/// Gives up a slot that serves nowhere, and releases its stake.
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::close_slot())]
+		pub fn close_slot(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+			let record = Self::slot_of(origin, slot)?;
+			ensure!(!T::SlotHooks::is_in_use(slot), Error::<T>::SlotInUse);
+			if let Some(boot) = Boots::<T>::get(slot) {
+				Self::remove_boot(slot, &boot)?;
+			}
+			if let Some(platform) = record.platform {
+				PlatformSlot::<T>::remove(platform);
+			}
+			Slots::<T>::remove(slot);
+			T::Currency::release(
+				&HoldReason::SlotStake.into(),
+				&record.operator,
+				record.stake,
+				Precision::BestEffort,
+			)?;
+			Self::deposit_event(Event::SlotClosed { slot });
+			Ok(())
+		}
+
+		/// Puts a measurement on the allow-list; undoes an earlier delisting.
+		#[pallet::call_index(5)]
+		#[pallet::weight(T::WeightInfo::allow_measurement())]
+		pub fn allow_measurement(origin: OriginFor<T>, measurement: Measurement) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
+			Self::announce(SystemMessage::MeasurementAllowed { measurement })?;
+			Self::deposit_event(Event::MeasurementAllowed { measurement });
+			Ok(())
+		}
+
+		/// Takes a measurement off the allow-list from block `until` on, so that operators can move.
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::delist_measurement())]
+		pub fn delist_measurement(
+			origin: OriginFor<T>,
+			measurement: Measurement,
+			until: BlockNumber,
+		) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			ensure!(until >= Self::now(), Error::<T>::UntilInThePast);
+			Measurements::<T>::try_mutate(measurement, |rule| {
+				rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?.until = Some(until);
+				Ok::<_, DispatchError>(())
+			})?;
+			Self::announce(SystemMessage::MeasurementDelisted { measurement, until })?;
+			Self::deposit_event(Event::MeasurementDelisted { measurement, until });
+			Ok(())
+		}
+
+		/// Asks a slot's enclave for a sign of life through the mailbox.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::probe())]
+		pub fn probe(origin: OriginFor<T>, slot: SlotId, nonce: [u8; 32]) -> DispatchResult {
+			ensure_signed(origin)?;
+			ensure!(Boots::<T>::contains_key(slot), Error::<T>::NoBoot);
+			OpenProbes::<T>::mutate(slot, |open| {
+				if open.is_full() {
+					open.remove(0);
+				}
+				// There is room: the line above made it.
+				let _ = open.try_push(nonce);
+			});
+			Self::tell(slot, SlotMessage::Probe { nonce })?;
+			Self::deposit_event(Event::Probed { slot, nonce });
+			Ok(())
+		}
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	fn now() -> BlockNumber {
+		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	fn is_allowed(measurement: &Measurement) -> bool {
+		Measurements::<T>::get(measurement)
+			.is_some_and(|rule| rule.until.is_none_or(|until| Self::now() < until))
+	}
+
+	fn slot_of(
+		origin: frame_system::pallet_prelude::OriginFor<T>,
+		slot: SlotId,
+	) -> Result<Slot<T::AccountId, BalanceOf<T>>, DispatchError> {
+		let who = frame_system::ensure_signed(origin)?;
+		let record = Slots::<T>::get(slot).ok_or(Error::<T>::UnknownSlot)?;
+		ensure!(record.operator == who, Error::<T>::NotOperator);
+		Ok(record)
+	}
+
+	fn verify_evidence(
+		record: &Slot<T::AccountId, BalanceOf<T>>,
+		slot: SlotId,
+		keys: &BootKeys,
+		evidence: &[u8],
+		recent_block: BlockNumber,
+	) -> Result<AcceptedReport, DispatchError> {
+		ensure!(
+			evidence.len() as u64 <= u64::from(limits::EVIDENCE_BYTES_MAX),
+			Error::<T>::EvidenceTooLong
+		);
+		let evidence =
+			Evidence::decode_all(&mut &evidence[..]).map_err(|_| Error::<T>::EvidenceMalformed)?;
+		let now = Self::now();
+		// `now` has no hash yet, and a number that has not come yet has none either.
+		ensure!(
+			recent_block < now && now - recent_block <= limits::EVIDENCE_BLOCK_AGE_MAX,
+			Error::<T>::EvidenceBlockTooOld
+		);
+		let hash_of_block = |number: BlockNumber| {
+			frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(number))
+		};
+		let recent_hash: H256 = hash_of_block(recent_block);
+		ensure!(!recent_hash.is_zero(), Error::<T>::EvidenceBlockTooOld);
+		let statement = BootStatement::new(
+			hash_of_block(BlockNumber::zero()),
+			slot,
+			record.operator.clone().into(),
+			*keys,
+			recent_hash,
+		);
+		let roots = Roots {
+			software: SoftwareRoot::<T>::get(),
+			verify_sr25519: |signature, message, public| {
+				sp_io::crypto::sr25519_verify(
+					&sp_core::sr25519::Signature::from_raw(*signature),
+					message,
+					&sp_core::sr25519::Public::from_raw(*public),
+				)
+			},
+		};
+		let report = phala_attestation::verify(
+			&evidence,
+			&roots,
+			&statement.report_data(),
+			Self::is_allowed,
+		)
+		.map_err(Error::<T>::from)?;
+
+		match PlatformSlot::<T>::get(report.platform) {
+			Some(other) if other != slot => return Err(Error::<T>::PlatformInOtherSlot.into()),
+			_ => {}
+		}
+		ensure!(
+			record.platform.is_none_or(|platform| platform == report.platform),
+			Error::<T>::OtherPlatform
+		);
+		Ok(report)
+	}
+
+	fn remove_boot(slot: SlotId, boot: &Boot) -> DispatchResult {
+		Boots::<T>::remove(slot);
+		LastHeartbeat::<T>::remove(slot);
+		OpenProbes::<T>::remove(slot);
+		T::Mailbox::close_inbound(slot);
+		Self::tell(slot, SlotMessage::Evicted { boot: boot.number })
+	}
+
+	fn tell(slot: SlotId, message: SlotMessage) -> DispatchResult {
+		Self::push(Channel::Slot(slot), Message::Slot(message))
+	}
+
+	fn announce(message: SystemMessage) -> DispatchResult {
+		Self::push(Channel::System, Message::System(message))
+	}
+
+	fn push(channel: Channel, message: Message) -> DispatchResult {
+		T::Mailbox::push(channel, &message).map_err(|refused| match refused {
+			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+				Error::<T>::MailboxFull
+			}
+		})?;
+		Ok(())
+	}
+}
+
+impl<T> From<EvidenceRefused> for Error<T> {
+	fn from(refused: EvidenceRefused) -> Self {
+		match refused {
+			EvidenceRefused::KindNotAccepted(_) => Self::EvidenceKindNotAccepted,
+			EvidenceRefused::BadSignature => Self::EvidenceBadSignature,
+			EvidenceRefused::NotBound { .. } => Self::EvidenceNotBound,
+			EvidenceRefused::Debuggable => Self::EvidenceDebuggable,
+			EvidenceRefused::MeasurementNotAllowed(_) => Self::MeasurementNotAllowed,
+		}
+	}
+}
+
+impl<T: Config> BootDirectory for Pallet<T> {
+	fn current_boot(slot: SlotId) -> Option<Boot> {
+		Boots::<T>::get(slot)
+	}
+
+	fn is_in_force(boot: &Boot) -> bool {
+		Self::now() < boot.expires_at && Self::is_allowed(&boot.measurement)
+	}
+}
+
+impl<T: Config> ReceivePayload for Pallet<T> {
+	type Error = DispatchError;
+
+	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+		let EnvelopeOrigin { slot, boot } = origin;
+		match payload {
+			Payload::Heartbeat { nonce } => {
+				let now = Self::now();
+				let too_soon = LastHeartbeat::<T>::get(slot)
+					.is_some_and(|last| now.saturating_sub(last) < T::HeartbeatGap::get());
+				ensure!(!too_soon, Error::<T>::HeartbeatTooSoon);
+				LastHeartbeat::<T>::insert(slot, now);
+				Self::tell(slot, SlotMessage::HeartbeatSeen { boot, nonce })?;
+				Self::deposit_event(Event::Heartbeat { slot, boot });
+			}
+			Payload::ProbeAnswered { nonce } => {
+				OpenProbes::<T>::try_mutate(slot, |open| {
+					let place = open
+						.iter()
+						.position(|asked| *asked == nonce)
+						.ok_or(Error::<T>::UnknownProbe)?;
+					open.remove(place);
+					Ok::<_, DispatchError>(())
+				})?;
+				Self::deposit_event(Event::ProbeAnswered { slot, boot, nonce });
+			}
+		}
+		Ok(())
+	}
+}

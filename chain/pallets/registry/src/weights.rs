@@ -1,0 +1,61 @@
+//! Weights of the registry's calls.
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+
+/// What each call costs.
+pub trait WeightInfo {
+	fn create_slot() -> Weight;
+	/// `e`: bytes of evidence.
+	fn register_boot(e: u32) -> Weight;
+	/// `e`: bytes of evidence.
+	fn renew_boot(e: u32) -> Weight;
+	fn evict() -> Weight;
+	fn close_slot() -> Weight;
+	fn allow_measurement() -> Weight;
+	fn delist_measurement() -> Weight;
+	fn probe() -> Weight;
+}
+
+/// **Not measured**: conservative guesses until `make weights` replaces them.
+pub struct ConservativeWeights<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> ConservativeWeights<T> {
+	fn of(reads: u64, writes: u64) -> Weight {
+		Weight::from_parts(200_000_000, 20_000)
+			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+
+	fn evidence(e: u32) -> Weight {
+		// A DCAP quote takes a few milliseconds to verify in wasm.
+		Weight::from_parts(10_000_000_000, 20_000)
+			.saturating_add(Weight::from_parts(20_000, 1).saturating_mul(e.into()))
+	}
+}
+
+impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
+	fn create_slot() -> Weight {
+		Self::of(4, 4)
+	}
+	fn register_boot(e: u32) -> Weight {
+		Self::of(12, 12).saturating_add(Self::evidence(e))
+	}
+	fn renew_boot(e: u32) -> Weight {
+		Self::of(12, 6).saturating_add(Self::evidence(e))
+	}
+	fn evict() -> Weight {
+		Self::of(16, 16)
+	}
+	fn close_slot() -> Weight {
+		Self::of(16, 16)
+	}
+	fn allow_measurement() -> Weight {
+		Self::of(4, 5)
+	}
+	fn delist_measurement() -> Weight {
+		Self::of(4, 5)
+	}
+	fn probe() -> Weight {
+		Self::of(5, 6)
+	}
+}
