@@ -1,1 +1,17 @@
-fn main(){}
+//! The chain node.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`cli`] | command line |
+//! | [`chain_spec`] | the networks that it knows by name |
+//! | [`service`] | the parts of a running node and how they are wired |
+//! | [`rpc`] | JSON-RPC: the stock methods and our finality proofs |
+
+mod chain_spec;
+mod cli;
+mod rpc;
+mod service;
+
+fn main() -> sc_cli::Result<()> {
+	cli::run()
+}

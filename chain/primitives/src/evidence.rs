@@ -84,3 +84,13 @@ impl<'a> SoftwareReportContent<'a> {
 		Self { domain: domains::SOFTWARE_REPORT, report }
 	}
 }
+
+/// sr25519 seed of the development attestation key. **Published on purpose**: anybody can sign
+/// software evidence, which is why only development networks name this root in genesis.
+pub const DEVELOPMENT_ROOT_SEED: [u8; 32] = *b"phala development evidence root!";
+
+/// Public key of [`DEVELOPMENT_ROOT_SEED`].
+pub const DEVELOPMENT_ROOT_PUBLIC: [u8; 32] = [
+	26, 48, 158, 160, 85, 207, 202, 89, 21, 50, 146, 248, 158, 160, 118, 230, 12, 85, 157, 93, 40,
+	26, 2, 120, 239, 142, 162, 46, 254, 25, 97, 107,
+];

@@ -1,0 +1,50 @@
+//! The networks that the node knows by name. Their genesis is in `phala_runtime::presets`.
+
+use phala_runtime::{currency, presets, WASM_BINARY};
+use sc_service::{ChainType, Properties};
+
+/// A network: its genesis and how to join it.
+pub type ChainSpec = sc_service::GenericChainSpec;
+
+fn build(name: &str, id: &str, kind: ChainType, preset: &str) -> Result<ChainSpec, String> {
+	let wasm = WASM_BINARY.ok_or(
+		"this node was built without a runtime (SKIP_WASM_BUILD was set); build it again without",
+	)?;
+	let mut properties = Properties::new();
+	properties.insert("tokenSymbol".into(), currency::SYMBOL.into());
+	properties.insert("tokenDecimals".into(), currency::DECIMALS.into());
+	properties.insert("ss58Format".into(), currency::SS58_PREFIX.into());
+	Ok(ChainSpec::builder(wasm, None)
+		.with_name(name)
+		.with_id(id)
+		.with_protocol_id(id)
+		.with_chain_type(kind)
+		.with_properties(properties)
+		.with_genesis_config_preset_name(preset)
+		.build())
+}
+
+/// One validator.
+pub fn development() -> Result<ChainSpec, String> {
+	build(
+		"Phala Development",
+		"phala_dev",
+		ChainType::Development,
+		sp_genesis_builder::DEV_RUNTIME_PRESET,
+	)
+}
+
+/// Four validators.
+pub fn local() -> Result<ChainSpec, String> {
+	build(
+		"Phala Local Testnet",
+		"phala_local",
+		ChainType::Local,
+		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET,
+	)
+}
+
+/// As production: no sudo, no software evidence.
+pub fn staging() -> Result<ChainSpec, String> {
+	build("Phala Staging", "phala_staging", ChainType::Live, presets::STAGING)
+}

@@ -1,0 +1,84 @@
+//! Command line.
+
+use crate::{chain_spec, service};
+use sc_cli::SubstrateCli;
+
+/// The chain node of the network.
+#[derive(Debug, clap::Parser)]
+pub struct Cli {
+	#[command(subcommand)]
+	subcommand: Option<Subcommand>,
+
+	#[command(flatten)]
+	run: sc_cli::RunCmd,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+	/// Manage keys.
+	#[command(subcommand)]
+	Key(sc_cli::KeySubcommand),
+
+	/// Print a chain's specification.
+	ExportChainSpec(sc_cli::ExportChainSpecCmd),
+
+	/// Remove a chain's database.
+	PurgeChain(sc_cli::PurgeChainCmd),
+}
+
+impl SubstrateCli for Cli {
+	fn impl_name() -> String {
+		"Phala Node".into()
+	}
+
+	fn impl_version() -> String {
+		env!("CARGO_PKG_VERSION").into()
+	}
+
+	fn description() -> String {
+		env!("CARGO_PKG_DESCRIPTION").into()
+	}
+
+	fn author() -> String {
+		env!("CARGO_PKG_AUTHORS").into()
+	}
+
+	fn support_url() -> String {
+		"see README.md".into()
+	}
+
+	fn copyright_start_year() -> i32 {
+		2026
+	}
+
+	fn load_spec(&self, id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
+		Ok(match id {
+			"dev" => Box::new(chain_spec::development()?),
+			"" | "local" => Box::new(chain_spec::local()?),
+			"staging" => Box::new(chain_spec::staging()?),
+			path => Box::new(chain_spec::ChainSpec::from_json_file(path.into())?),
+		})
+	}
+}
+
+/// Does what the command line asks for.
+pub fn run() -> sc_cli::Result<()> {
+	let cli = Cli::from_args();
+	match &cli.subcommand {
+		Some(Subcommand::Key(command)) => command.run(&cli),
+		Some(Subcommand::ExportChainSpec(command)) => {
+			let spec = cli.load_spec(&command.chain)?;
+			command.run(spec)
+		},
+		Some(Subcommand::PurgeChain(command)) => {
+			let runner = cli.create_runner(command)?;
+			runner.sync_run(|config| command.run(config.database))
+		},
+		None => {
+			let runner = cli.create_runner(&cli.run)?;
+			runner.run_node_until_exit(|config| async move {
+				service::start(config).map_err(sc_cli::Error::Service)
+			})
+		},
+	}
+}

@@ -1,0 +1,192 @@
+//! JSON-RPC: what every Substrate node serves, BABE's and GRANDPA's, and [`FinalityApi`].
+
+use codec::Encode;
+use jsonrpsee::{
+	core::{async_trait, RpcResult},
+	proc_macros::rpc,
+	types::ErrorObjectOwned,
+	RpcModule,
+};
+use phala_primitives::relay::FinalityStep;
+use phala_runtime::{opaque::Block, AccountId, Balance, BlockNumber, Hash, Nonce};
+use sc_client_api::{backend::AuxStore, Backend, BlockBackend, StorageProvider};
+use sc_consensus_babe_rpc::{Babe, BabeApiServer};
+use sc_consensus_grandpa::{
+	AuthoritySetChanges, FinalityProofProvider, GrandpaJustificationStream, SharedAuthoritySet,
+	SharedVoterState,
+};
+use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
+use sc_rpc::SubscriptionTaskExecutor;
+use sp_api::ProvideRuntimeApi;
+use sp_blockchain::{Error as BlockChainError, HeaderBackend, HeaderMetadata};
+use sp_core::Bytes;
+use std::sync::Arc;
+
+/// Finality proofs for light clients that skip headers.
+///
+/// The stock `grandpa_proveFinality` returns every header up to the end of an authority set; a
+/// client that only follows authority sets needs none of them.
+#[rpc(server, namespace = "finality")]
+pub trait FinalityApi {
+	/// SCALE of a [`FinalityStep`]: the one that leads furthest from block `from` under the
+	/// authority set that finalizes block `from`. That is the last block of that set if the set
+	/// has ended, else the newest block with a justification. `null` when nothing at or after
+	/// `from` is provably final yet.
+	///
+	/// Call again with the step's block number + 1 to go on.
+	#[method(name = "prove")]
+	fn prove(&self, from: BlockNumber) -> RpcResult<Option<Bytes>>;
+}
+
+/// Serves [`FinalityApi`] from the node's database.
+pub struct Finality<C, BE> {
+	client: Arc<C>,
+	backend: Arc<BE>,
+	authority_set: SharedAuthoritySet<Hash, BlockNumber>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FinalityError {
+	#[error("the node's database failed: {0}")]
+	Database(#[from] BlockChainError),
+	#[error("authority-set changes before block {0} are unknown to this node: it was warp-synced; ask an archive")]
+	UnknownSet(BlockNumber),
+	#[error("the justification of block {0} is missing from the database; ask another node")]
+	JustificationMissing(BlockNumber),
+}
+
+impl From<FinalityError> for ErrorObjectOwned {
+	fn from(error: FinalityError) -> Self {
+		const SERVER_ERROR: i32 = -32_000;
+		Self::owned(SERVER_ERROR, error.to_string(), None::<()>)
+	}
+}
+
+impl<C, BE> Finality<C, BE>
+where
+	C: HeaderBackend<Block> + BlockBackend<Block>,
+	BE: AuxStore,
+{
+	fn step(&self, from: BlockNumber) -> Result<Option<FinalityStep>, FinalityError> {
+		match last_block_of_set(&self.authority_set.authority_set_changes(), from)? {
+			Some(last) => {
+				let missing = || FinalityError::JustificationMissing(last);
+				let hash = self.client.hash(last)?.ok_or_else(missing)?;
+				let header = self.client.header(hash)?.ok_or_else(missing)?;
+				let justification = self
+					.client
+					.justifications(hash)?
+					.and_then(|all| all.into_justification(sp_consensus_grandpa::GRANDPA_ENGINE_ID))
+					.ok_or_else(missing)?;
+				Ok(Some(FinalityStep { header: header.encode(), justification }))
+			},
+			None => {
+				let Some(best) = sc_consensus_grandpa::best_justification::<_, Block>(&*self.backend)?
+				else {
+					return Ok(None);
+				};
+				let (number, hash) = best.target();
+				if *number < from {
+					return Ok(None);
+				}
+				let header = self
+					.client
+					.header(*hash)?
+					.ok_or(FinalityError::JustificationMissing(*number))?;
+				Ok(Some(FinalityStep { header: header.encode(), justification: best.encode() }))
+			},
+		}
+	}
+}
+
+/// The last block of the authority set that finalizes `block`; `None` while that set is current.
+fn last_block_of_set(
+	changes: &AuthoritySetChanges<BlockNumber>,
+	block: BlockNumber,
+) -> Result<Option<BlockNumber>, FinalityError> {
+	let mut ends = changes.iter_from(block).ok_or(FinalityError::UnknownSet(block))?;
+	Ok(ends.next().map(|(_, last)| *last))
+}
+
+#[async_trait]
+impl<C, BE> FinalityApiServer for Finality<C, BE>
+where
+	C: HeaderBackend<Block> + BlockBackend<Block> + Send + Sync + 'static,
+	BE: AuxStore + Send + Sync + 'static,
+{
+	fn prove(&self, from: BlockNumber) -> RpcResult<Option<Bytes>> {
+		Ok(self.step(from)?.map(|step| Bytes(step.encode())))
+	}
+}
+
+/// What the RPC handlers need of the node.
+pub struct Deps<C, P, SC, BE> {
+	pub client: Arc<C>,
+	pub pool: Arc<P>,
+	pub select_chain: SC,
+	pub backend: Arc<BE>,
+	pub keystore: sp_keystore::KeystorePtr,
+	pub babe_worker: sc_consensus_babe::BabeWorkerHandle<Block>,
+	pub authority_set: SharedAuthoritySet<Hash, BlockNumber>,
+	pub voter_state: SharedVoterState,
+	pub justifications: GrandpaJustificationStream<Block>,
+	pub finality_provider: Arc<FinalityProofProvider<BE, Block>>,
+	pub executor: SubscriptionTaskExecutor,
+}
+
+/// All methods beyond those that every node gets from `sc-service`.
+pub fn create<C, P, SC, BE>(
+	deps: Deps<C, P, SC, BE>,
+) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>>
+where
+	C: ProvideRuntimeApi<Block>
+		+ HeaderBackend<Block>
+		+ HeaderMetadata<Block, Error = BlockChainError>
+		+ BlockBackend<Block>
+		+ StorageProvider<Block, BE>
+		+ AuxStore
+		+ Send
+		+ Sync
+		+ 'static,
+	C::Api: substrate_frame_rpc_system::AccountNonceApi<Block, AccountId, Nonce>
+		+ pallet_transaction_payment_rpc::TransactionPaymentRuntimeApi<Block, Balance>
+		+ sp_consensus_babe::BabeApi<Block>
+		+ sp_block_builder::BlockBuilder<Block>,
+	P: sc_transaction_pool_api::TransactionPool<Block = Block> + 'static,
+	SC: sp_consensus::SelectChain<Block> + 'static,
+	BE: Backend<Block> + AuxStore + Send + Sync + 'static,
+{
+	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
+	use substrate_frame_rpc_system::{System, SystemApiServer};
+
+	let Deps {
+		client,
+		pool,
+		select_chain,
+		backend,
+		keystore,
+		babe_worker,
+		authority_set,
+		voter_state,
+		justifications,
+		finality_provider,
+		executor,
+	} = deps;
+
+	let mut module = RpcModule::new(());
+	module.merge(System::new(client.clone(), pool).into_rpc())?;
+	module.merge(TransactionPayment::new(client.clone()).into_rpc())?;
+	module.merge(Babe::new(client.clone(), babe_worker, keystore, select_chain).into_rpc())?;
+	module.merge(
+		Grandpa::new(
+			executor,
+			authority_set.clone(),
+			voter_state,
+			justifications,
+			finality_provider,
+		)
+		.into_rpc(),
+	)?;
+	module.merge(Finality { client, backend, authority_set }.into_rpc())?;
+	Ok(module)
+}

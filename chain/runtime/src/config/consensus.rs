@@ -1,0 +1,192 @@
+//! Who makes blocks and who makes them final: BABE, GRANDPA, sessions, nominated proof of stake.
+
+use super::money::TreasuryAccount;
+use crate::{
+	currency::PHA,
+	opaque::SessionKeys,
+	parameters::{EpochSlots, SessionsPerEra},
+	time, AccountId, Babe, Balance, Balances, Historical, Offences, Runtime,
+	RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
+};
+use frame_election_provider_support::{
+	bounds::{ElectionBounds, ElectionBoundsBuilder},
+	onchain, SequentialPhragmen,
+};
+use frame_support::{
+	parameter_types,
+	traits::{tokens::imbalance::ResolveTo, ConstBool, ConstU128, ConstU32, ConstU64, Get},
+};
+use frame_system::EnsureRoot;
+use pallet_session::{
+	disabling::UpToLimitWithReEnablingDisablingStrategy, historical::NoteHistoricalRoot,
+};
+use sp_runtime::{
+	traits::{ConvertInto, OpaqueKeys},
+	transaction_validity::TransactionPriority,
+	Perbill,
+};
+use sp_staking::{currency_to_vote::U128CurrencyToVote, EraIndex};
+
+/// Most validators in the active set.
+pub const VALIDATORS_MAX: u32 = 300;
+/// Most nominators whose votes one election weighs; on-chain election bounds its weight.
+const ELECTING_VOTERS_MAX: u32 = 2_500;
+const ELECTABLE_TARGETS_MAX: u32 = 1_000;
+/// Backers paid and slashed for one validator.
+const NOMINATORS_MAX: u32 = 512;
+
+/// How BABE starts: one primary in four slots, the other slots filled by turns.
+pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
+	sp_consensus_babe::BabeEpochConfiguration {
+		c: (1, 4),
+		allowed_slots: sp_consensus_babe::AllowedSlots::PrimaryAndSecondaryPlainSlots,
+	};
+
+parameter_types! {
+	pub const BondingDuration: EraIndex = 28;
+	pub const SlashDeferDuration: EraIndex = 7;
+	pub const EquivocationReportPriority: TransactionPriority = TransactionPriority::MAX;
+	/// How long an equivocation can still be reported, in slots.
+	pub ReportLongevity: u64 =
+		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get()) * EpochSlots::get();
+	pub MaxSetIdSessionEntries: u64 =
+		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get());
+	pub ElectionBoundsOnChain: ElectionBounds = ElectionBoundsBuilder::default()
+		.voters_count(ELECTING_VOTERS_MAX.into())
+		.targets_count(ELECTABLE_TARGETS_MAX.into())
+		.build();
+}
+
+impl pallet_babe::Config for Runtime {
+	type EpochDuration = EpochSlots;
+	type ExpectedBlockTime = ConstU64<{ time::BLOCK_MILLISECONDS }>;
+	type EpochChangeTrigger = pallet_babe::ExternalTrigger;
+	type DisabledValidators = Session;
+	type WeightInfo = ();
+	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type KeyOwnerProof = sp_session::MembershipProof;
+	type EquivocationReportSystem =
+		pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+impl pallet_grandpa::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type WeightInfo = ();
+	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type MaxSetIdSessionEntries = MaxSetIdSessionEntries;
+	type KeyOwnerProof = sp_session::MembershipProof;
+	type EquivocationReportSystem =
+		pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+impl pallet_authorship::Config for Runtime {
+	type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+	type EventHandler = Staking;
+}
+
+impl pallet_offences::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type IdentificationTuple = pallet_session::historical::IdentificationTuple<Self>;
+	type OnOffenceHandler = Staking;
+}
+
+impl pallet_session::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type ValidatorId = AccountId;
+	type ValidatorIdOf = ConvertInto;
+	type ShouldEndSession = Babe;
+	type NextSessionRotation = Babe;
+	type SessionManager = NoteHistoricalRoot<Self, Staking>;
+	type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+	type Keys = SessionKeys;
+	type DisablingStrategy = UpToLimitWithReEnablingDisablingStrategy;
+	type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+	type Currency = Balances;
+	type KeyDeposit = ConstU128<PHA>;
+}
+
+impl pallet_session::historical::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type FullIdentification = ();
+	type FullIdentificationOf = pallet_staking::UnitIdentificationOf<Self>;
+}
+
+/// Elections run on chain by sequential Phragmén: validators are few, and no off-chain solution
+/// has to be trusted or awaited.
+pub struct OnChainElection;
+
+impl onchain::Config for OnChainElection {
+	type System = Runtime;
+	type Solver = SequentialPhragmen<AccountId, Perbill>;
+	type DataProvider = Staking;
+	type WeightInfo = frame_election_provider_support::weights::SubstrateWeight<Runtime>;
+	type MaxBackersPerWinner = ConstU32<ELECTING_VOTERS_MAX>;
+	type MaxWinnersPerPage = ConstU32<VALIDATORS_MAX>;
+	type Bounds = ElectionBoundsOnChain;
+	type Sort = ConstBool<true>;
+}
+
+/// `pallet-staking` is marked deprecated in favour of a successor for relay chains with an asset
+/// hub; for a solo chain it is the one that fits.
+impl pallet_staking::Config for Runtime {
+	type OldCurrency = Balances;
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type CurrencyBalance = Balance;
+	type UnixTime = Timestamp;
+	type CurrencyToVote = U128CurrencyToVote;
+	type RewardRemainder = ResolveTo<TreasuryAccount, Balances>;
+	type RuntimeEvent = RuntimeEvent;
+	type Slash = ResolveTo<TreasuryAccount, Balances>;
+	type Reward = ();
+	type SessionsPerEra = SessionsPerEra;
+	type BondingDuration = BondingDuration;
+	type SlashDeferDuration = SlashDeferDuration;
+	type AdminOrigin = EnsureRoot<AccountId>;
+	type SessionInterface = Self;
+	// The supply is fixed: validators earn fees and tips, not new PHA.
+	type EraPayout = ();
+	type NextNewSession = Session;
+	type MaxExposurePageSize = ConstU32<NOMINATORS_MAX>;
+	type MaxValidatorSet = ConstU32<VALIDATORS_MAX>;
+	type ElectionProvider = onchain::OnChainExecution<OnChainElection>;
+	type GenesisElectionProvider = Self::ElectionProvider;
+	type VoterList = pallet_staking::UseNominatorsAndValidatorsMap<Self>;
+	type TargetList = pallet_staking::UseValidatorsMap<Self>;
+	type NominationsQuota = pallet_staking::FixedNominationsQuota<16>;
+	type MaxUnlockingChunks = ConstU32<32>;
+	type HistoryDepth = ConstU32<84>;
+	type MaxControllersInDeprecationBatch = ConstU32<1>;
+	type EventListeners = ();
+	type Filter = frame_support::traits::Nothing;
+	type BenchmarkingConfig = StakingBenchmarks;
+	type WeightInfo = pallet_staking::weights::SubstrateWeight<Runtime>;
+}
+
+/// Sizes for the stock pallet's own benchmarks.
+pub struct StakingBenchmarks;
+
+impl pallet_staking::BenchmarkingConfig for StakingBenchmarks {
+	type MaxNominators = ConstU32<1000>;
+	type MaxValidators = ConstU32<1000>;
+}
+
+/// Transactions that the chain makes of itself: reports of equivocation.
+impl<C> frame_system::offchain::CreateTransactionBase<C> for Runtime
+where
+	crate::RuntimeCall: From<C>,
+{
+	type Extrinsic = crate::UncheckedExtrinsic;
+	type RuntimeCall = crate::RuntimeCall;
+}
+
+impl<C> frame_system::offchain::CreateBare<C> for Runtime
+where
+	crate::RuntimeCall: From<C>,
+{
+	fn create_bare(call: crate::RuntimeCall) -> crate::UncheckedExtrinsic {
+		crate::UncheckedExtrinsic::new_bare(call)
+	}
+}

@@ -1,0 +1,7 @@
+//! The pallets' configuration, by subject.
+
+pub mod consensus;
+pub mod governance;
+pub mod money;
+pub mod network;
+pub mod system;

@@ -1,0 +1,226 @@
+//! # The runtime: what the chain agrees on
+//!
+//! | file | configures |
+//! |---|---|
+//! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions, staking and election |
+//! | [`config::money`] | balances, fees, treasury |
+//! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
+//! | [`config::network`] | the pallets of this network: mailbox, registry |
+//! | [`parameters`] | what differs between the presets, in storage |
+//! | [`presets`] | genesis of `dev`, `local` and `staging` |
+//! | [`apis`] | what the node may ask |
+//!
+//! All presets share one wasm: what differs between them is genesis storage.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![recursion_limit = "256"]
+
+extern crate alloc;
+
+pub mod apis;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarks;
+pub mod config;
+pub mod parameters;
+pub mod presets;
+#[cfg(test)]
+mod tests;
+
+use alloc::borrow::Cow;
+use sp_runtime::{
+	generic,
+	traits::{BlakeTwo256, IdentifyAccount, Verify},
+	MultiAddress, MultiSignature,
+};
+use sp_version::RuntimeVersion;
+
+pub use phala_primitives::BlockNumber;
+
+#[cfg(feature = "std")]
+include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+/// Any of the chain's signature schemes.
+pub type Signature = MultiSignature;
+/// A 32-byte account.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+/// Amount of PHA's smallest unit, 10⁻¹² PHA.
+pub type Balance = u128;
+/// Number of transactions of an account.
+pub type Nonce = u32;
+/// A block hash.
+pub type Hash = sp_core::H256;
+/// How calls name accounts.
+pub type Address = MultiAddress<AccountId, ()>;
+/// A block header.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+
+/// What every transaction is checked for. `AuthorizeCall` lets fee-less envelopes in.
+pub type TransactionExtensions = (
+	frame_system::AuthorizeCall<Runtime>,
+	frame_system::CheckNonZeroSender<Runtime>,
+	frame_system::CheckSpecVersion<Runtime>,
+	frame_system::CheckTxVersion<Runtime>,
+	frame_system::CheckGenesis<Runtime>,
+	frame_system::CheckEra<Runtime>,
+	frame_system::CheckNonce<Runtime>,
+	frame_system::CheckWeight<Runtime>,
+	pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+	frame_system::WeightReclaim<Runtime>,
+);
+
+/// A transaction as it travels.
+pub type UncheckedExtrinsic =
+	generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TransactionExtensions>;
+
+/// What a transaction's signature signs.
+pub type SignedPayload = generic::SignedPayload<RuntimeCall, TransactionExtensions>;
+
+/// Executes blocks.
+pub type Executive = frame_executive::Executive<
+	Runtime,
+	Block,
+	frame_system::ChainContext<Runtime>,
+	Runtime,
+	AllPalletsWithSystem,
+>;
+
+/// Opaque types: what the node needs to know of blocks, whatever the runtime makes of them.
+pub mod opaque {
+	use super::*;
+	use sp_runtime::{impl_opaque_keys, traits::Hash as _};
+
+	pub use sp_runtime::OpaqueExtrinsic as UncheckedExtrinsic;
+
+	/// A header.
+	pub type Header = super::Header;
+	/// A block of opaque transactions.
+	pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+	/// Hash of a block.
+	pub type Hash = <BlakeTwo256 as sp_runtime::traits::Hash>::Output;
+
+	impl_opaque_keys! {
+		pub struct SessionKeys {
+			pub babe: Babe,
+			pub grandpa: Grandpa,
+		}
+	}
+
+	const _: fn(&[u8]) -> Hash = BlakeTwo256::hash;
+}
+
+#[sp_version::runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+	spec_name: Cow::Borrowed("phala"),
+	impl_name: Cow::Borrowed("phala-node"),
+	authoring_version: 1,
+	spec_version: 1,
+	impl_version: 1,
+	apis: apis::RUNTIME_API_VERSIONS,
+	transaction_version: 1,
+	system_version: 1,
+};
+
+/// Amounts of PHA.
+pub mod currency {
+	use super::Balance;
+
+	/// One PHA, in its smallest unit.
+	pub const PHA: Balance = 1_000_000_000_000;
+	/// A hundredth of a PHA.
+	pub const CENTS: Balance = PHA / 100;
+	/// A thousandth of a PHA.
+	pub const MILLIS: Balance = PHA / 1000;
+	/// All that is issued at genesis.
+	pub const ISSUANCE: Balance = 1_000_000_000 * PHA;
+	/// How tools write it.
+	pub const SYMBOL: &str = "PHA";
+	/// Digits after the point.
+	pub const DECIMALS: u32 = 12;
+	/// Prefix of addresses.
+	pub const SS58_PREFIX: u16 = 30;
+}
+
+/// Lengths of time, in blocks.
+pub mod time {
+	use super::BlockNumber;
+
+	/// Time between two blocks, in milliseconds.
+	pub const BLOCK_MILLISECONDS: u64 = 2_000;
+	/// A minute, in blocks.
+	pub const MINUTES: BlockNumber = 60_000 / BLOCK_MILLISECONDS as BlockNumber;
+	/// An hour, in blocks.
+	pub const HOURS: BlockNumber = 60 * MINUTES;
+	/// A day, in blocks.
+	pub const DAYS: BlockNumber = 24 * HOURS;
+}
+
+#[frame_support::runtime]
+mod runtime {
+	#[runtime::runtime]
+	#[runtime::derive(
+		RuntimeCall,
+		RuntimeEvent,
+		RuntimeError,
+		RuntimeOrigin,
+		RuntimeFreezeReason,
+		RuntimeHoldReason,
+		RuntimeSlashReason,
+		RuntimeLockId,
+		RuntimeTask,
+		RuntimeViewFunction
+	)]
+	pub struct Runtime;
+
+	#[runtime::pallet_index(0)]
+	pub type System = frame_system;
+	// First of all genesis builds: the pallets after it read what it holds.
+	#[runtime::pallet_index(1)]
+	pub type Parameters = parameters;
+	#[runtime::pallet_index(2)]
+	pub type Timestamp = pallet_timestamp;
+
+	// Consensus.
+	#[runtime::pallet_index(10)]
+	pub type Babe = pallet_babe;
+	#[runtime::pallet_index(11)]
+	pub type Authorship = pallet_authorship;
+	#[runtime::pallet_index(12)]
+	pub type Balances = pallet_balances;
+	#[runtime::pallet_index(13)]
+	pub type TransactionPayment = pallet_transaction_payment;
+	#[runtime::pallet_index(14)]
+	pub type Staking = pallet_staking;
+	#[runtime::pallet_index(15)]
+	pub type Offences = pallet_offences;
+	#[runtime::pallet_index(16)]
+	pub type Historical = pallet_session::historical;
+	#[runtime::pallet_index(17)]
+	pub type Session = pallet_session;
+	#[runtime::pallet_index(18)]
+	pub type Grandpa = pallet_grandpa;
+
+	// Governance.
+	#[runtime::pallet_index(30)]
+	pub type Preimage = pallet_preimage;
+	#[runtime::pallet_index(31)]
+	pub type Scheduler = pallet_scheduler;
+	#[runtime::pallet_index(32)]
+	pub type ConvictionVoting = pallet_conviction_voting;
+	#[runtime::pallet_index(33)]
+	pub type Referenda = pallet_referenda;
+	#[runtime::pallet_index(34)]
+	pub type Treasury = pallet_treasury;
+	#[runtime::pallet_index(35)]
+	pub type Utility = pallet_utility;
+	// Only the development preset gives it a key.
+	#[runtime::pallet_index(36)]
+	pub type Sudo = pallet_sudo;
+
+	// The network.
+	#[runtime::pallet_index(50)]
+	pub type Mailbox = pallet_mailbox;
+	#[runtime::pallet_index(51)]
+	pub type Registry = pallet_registry;
+}

@@ -1,0 +1,116 @@
+//! Genesis of the networks that come with the node.
+//!
+//! | preset | validators | for |
+//! |---|---|---|
+//! | `development` | Alice | one machine; sudo is Alice's; software evidence accepted |
+//! | `local_testnet` | Alice, Bob, Charlie, Dave | as above, with a quorum |
+//! | `staging` | Alice, Bob, Charlie, Dave | as production: no sudo, no software evidence, long periods |
+//!
+//! Their keys are the published development keys: none of them is for value.
+
+use crate::{
+	config::{consensus::BABE_GENESIS_EPOCH_CONFIG, money::TreasuryAccountId},
+	currency::{ISSUANCE, PHA},
+	opaque::SessionKeys,
+	parameters::{self, NetworkParameters},
+	AccountId, Balance, BalancesConfig, RuntimeGenesisConfig,
+};
+use alloc::{vec, vec::Vec};
+use frame_support::build_struct_json_patch;
+use pallet_staking::StakerStatus;
+use phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC;
+use serde_json::Value;
+use sp_genesis_builder::PresetId;
+use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
+use sp_runtime::Perbill;
+
+/// Name of the preset of `--chain staging`.
+pub const STAGING: &str = "staging";
+
+/// What each development validator bonds.
+const VALIDATOR_BOND: Balance = 1_000_000 * PHA;
+
+const ONE: [Sr25519Keyring; 1] = [Sr25519Keyring::Alice];
+const FOUR: [Sr25519Keyring; 4] =
+	[Sr25519Keyring::Alice, Sr25519Keyring::Bob, Sr25519Keyring::Charlie, Sr25519Keyring::Dave];
+
+/// The session keys of a development validator.
+fn session_keys(of: Sr25519Keyring) -> SessionKeys {
+	let grandpa = match of {
+		Sr25519Keyring::Bob => Ed25519Keyring::Bob,
+		Sr25519Keyring::Charlie => Ed25519Keyring::Charlie,
+		Sr25519Keyring::Dave => Ed25519Keyring::Dave,
+		_ => Ed25519Keyring::Alice,
+	};
+	SessionKeys { babe: of.public().into(), grandpa: grandpa.public().into() }
+}
+
+/// The whole issuance, in equal parts, to the well-known accounts and the treasury.
+fn endowed() -> Vec<(AccountId, Balance)> {
+	let mut accounts: Vec<AccountId> =
+		Sr25519Keyring::well_known().map(|key| key.to_account_id()).collect();
+	let share = ISSUANCE / (accounts.len() as Balance + 1);
+	let rest = ISSUANCE - share * accounts.len() as Balance;
+	let mut balances: Vec<_> = accounts.drain(..).map(|account| (account, share)).collect();
+	balances.push((TreasuryAccountId::get(), rest));
+	balances
+}
+
+fn genesis(
+	validators: &[Sr25519Keyring],
+	network: NetworkParameters,
+	sudo: Option<AccountId>,
+	software_root: Option<[u8; 32]>,
+) -> Value {
+	let count = validators.len() as u32;
+	build_struct_json_patch!(RuntimeGenesisConfig {
+		parameters: parameters::GenesisConfig { network },
+		balances: BalancesConfig { balances: endowed() },
+		babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
+		session: pallet_session::GenesisConfig {
+			keys: validators
+				.iter()
+				.map(|key| (key.to_account_id(), key.to_account_id(), session_keys(*key)))
+				.collect::<Vec<_>>(),
+		},
+		staking: pallet_staking::GenesisConfig {
+			validator_count: count,
+			minimum_validator_count: count.min(1),
+			slash_reward_fraction: Perbill::from_percent(10),
+			stakers: validators
+				.iter()
+				.map(|key| {
+					let id = key.to_account_id();
+					(id.clone(), id, VALIDATOR_BOND, StakerStatus::<AccountId>::Validator)
+				})
+				.collect::<Vec<_>>(),
+		},
+		sudo: pallet_sudo::GenesisConfig { key: sudo },
+		registry: pallet_registry::GenesisConfig { software_root },
+	})
+}
+
+/// The genesis patch of a preset.
+pub fn get(id: &PresetId) -> Option<Vec<u8>> {
+	let sudo = Sr25519Keyring::Alice.to_account_id();
+	let patch = match id.as_ref() {
+		sp_genesis_builder::DEV_RUNTIME_PRESET => {
+			genesis(&ONE, NetworkParameters::DEVELOPMENT, Some(sudo), Some(DEVELOPMENT_ROOT_PUBLIC))
+		},
+		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET => {
+			genesis(&FOUR, NetworkParameters::DEVELOPMENT, Some(sudo), Some(DEVELOPMENT_ROOT_PUBLIC))
+		},
+		STAGING => genesis(&FOUR, NetworkParameters::PRODUCTION, None, None),
+		_ => return None,
+	};
+	serde_json::to_vec(&patch).ok()
+}
+
+/// All presets.
+pub fn names() -> Vec<PresetId> {
+	vec![
+		PresetId::from(sp_genesis_builder::DEV_RUNTIME_PRESET),
+		PresetId::from(sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET),
+		PresetId::from(STAGING),
+	]
+}

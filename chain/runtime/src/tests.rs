@@ -1,0 +1,124 @@
+//! Contracts between the runtime and those who read it from outside.
+
+use crate::{parameters::NetworkParameters, *};
+use codec::Encode;
+use phala_primitives::{
+	boot::{Boot, BootKeys},
+	evidence::EvidenceKind,
+	mailbox::Channel,
+	messages::{Message, SystemMessage},
+	storage_keys,
+	traits::MailboxInterface,
+};
+use sp_runtime::BuildStorage;
+
+fn genesis(preset: &str) -> sp_io::TestExternalities {
+	let patch = presets::get(&preset.into()).expect("the preset exists");
+	let mut json = serde_json::to_value(RuntimeGenesisConfig::default()).unwrap();
+	let patch: serde_json::Value = serde_json::from_slice(&patch).unwrap();
+	merge(&mut json, patch);
+	let config: RuntimeGenesisConfig = serde_json::from_value(json).unwrap();
+	config.build_storage().unwrap().into()
+}
+
+fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
+	match (into, patch) {
+		(serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
+			for (key, value) in patch {
+				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+			}
+		},
+		(into, patch) => *into = patch,
+	}
+}
+
+#[test]
+fn storage_keys_match_the_runtime() {
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		let raw = |key: Vec<u8>| sp_io::storage::get(&key).map(|value| value.to_vec());
+
+		// GRANDPA's first set is stored when its genesis is built.
+		assert_eq!(
+			raw(storage_keys::grandpa_authorities()),
+			Some(Grandpa::grandpa_authorities().encode())
+		);
+		pallet_grandpa::CurrentSetId::<Runtime>::put(5);
+		assert_eq!(raw(storage_keys::grandpa_current_set_id()), Some(5u64.encode()));
+
+		let channel = Channel::Slot(3);
+		let message = Message::System(SystemMessage::MeasurementAllowed {
+			measurement: Default::default(),
+		});
+		Mailbox::push(channel, &message).unwrap();
+		assert_eq!(
+			raw(storage_keys::mailbox_head(channel)),
+			Some(pallet_mailbox::Heads::<Runtime>::get(channel).encode())
+		);
+		assert_eq!(
+			raw(storage_keys::mailbox_body(channel, 0)),
+			pallet_mailbox::Bodies::<Runtime>::get(channel, 0).map(|body| body.encode())
+		);
+		Mailbox::open_inbound(3, 9);
+		assert_eq!(
+			raw(storage_keys::mailbox_next_envelope(3)),
+			pallet_mailbox::NextEnvelope::<Runtime>::get(3).map(|next| next.encode())
+		);
+		let boot = Boot {
+			number: 1,
+			keys: BootKeys { identity: [1; 32], encryption: [2; 32] },
+			evidence: EvidenceKind::Software,
+			measurement: Default::default(),
+			registered_at: 1,
+			expires_at: 2,
+		};
+		pallet_registry::Boots::<Runtime>::insert(3, &boot);
+		assert_eq!(raw(storage_keys::registry_boot(3)), Some(boot.encode()));
+	});
+}
+
+#[test]
+fn the_whole_issuance_is_a_thousand_million_pha_in_every_preset() {
+	for preset in presets::names() {
+		genesis(preset.as_ref()).execute_with(|| {
+			assert_eq!(Balances::total_issuance(), 1_000_000_000 * 1_000_000_000_000);
+		});
+	}
+}
+
+#[test]
+fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
+	genesis(presets::STAGING).execute_with(|| {
+		assert_eq!(pallet_sudo::Key::<Runtime>::get(), None);
+		assert_eq!(pallet_registry::SoftwareRoot::<Runtime>::get(), None);
+		assert_eq!(parameters::Network::<Runtime>::get(), NetworkParameters::PRODUCTION);
+		assert_eq!(Session::validators().len(), 4);
+	});
+}
+
+#[test]
+fn development_has_short_epochs_and_its_parameters_reach_the_pallets() {
+	genesis("development").execute_with(|| {
+		assert_eq!(<Runtime as pallet_babe::Config>::EpochDuration::get(), 10);
+		assert_eq!(<Runtime as pallet_staking::Config>::SessionsPerEra::get(), 3);
+		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(endowed_alice()));
+		assert_eq!(Session::validators(), vec![endowed_alice()]);
+	});
+}
+
+fn endowed_alice() -> AccountId {
+	sp_keyring::Sr25519Keyring::Alice.to_account_id()
+}
+
+#[test]
+fn an_enclave_can_bind_evidence_to_any_block_that_the_limit_allows() {
+	let kept: BlockNumber = <Runtime as frame_system::Config>::BlockHashCount::get();
+	assert!(kept > phala_primitives::limits::EVIDENCE_BLOCK_AGE_MAX);
+}
+
+#[test]
+fn the_development_root_is_the_published_seed() {
+	use sp_core::Pair;
+	let pair = sp_core::sr25519::Pair::from_seed(&phala_primitives::evidence::DEVELOPMENT_ROOT_SEED);
+	assert_eq!(pair.public().0, phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC);
+}
