@@ -1,0 +1,1 @@
+//! A small chain for tests. (To come.)
