@@ -2,13 +2,11 @@
 //! authorities, a mailbox. No runtime, no node, no clock; one seed makes one chain.
 //!
 //! ```
-//! use phala_light_client::{test_chain::TestChain, LightClient, MailboxReader};
+//! use phala_light_client::test_chain::TestChain;
 //! use phala_primitives::mailbox::Channel;
 //!
 //! let mut chain = TestChain::new(1, 4);
-//! let client = LightClient::from_genesis(chain.genesis(), &chain.genesis_bundle()).unwrap();
-//! let state = client.prove(chain.heads_proof(0, [Channel::System])).unwrap();
-//! let reader = MailboxReader::new(client).adopt(&state, [Channel::System]).unwrap();
+//! let reader = chain.reader([Channel::System]);
 //!
 //! chain.push(Channel::System, b"hello".to_vec());
 //! let number = chain.seal();
@@ -24,7 +22,7 @@ mod state;
 
 pub use justification::{Justification, Target, Vote};
 
-use crate::MailboxReader;
+use crate::{LightClient, MailboxReader};
 use codec::{Compact, Encode};
 use ed25519_zebra::{SigningKey, VerificationKey};
 use phala_primitives::{
@@ -153,6 +151,19 @@ impl TestChain {
 	pub fn checkpoint_bundle(&self, number: BlockNumber) -> GenesisBundle {
 		let keys = [storage_keys::grandpa_authorities(), storage_keys::grandpa_current_set_id()];
 		GenesisBundle { header: self.header(number), state_proof: self.read_proof(number, keys) }
+	}
+
+	/// A light client at block 0.
+	pub fn client(&self) -> LightClient {
+		LightClient::from_genesis(self.genesis(), &self.genesis_bundle())
+			.expect("the chain's own genesis is accepted")
+	}
+
+	/// A reader of `channels` at block 0.
+	pub fn reader(&self, channels: impl IntoIterator<Item = Channel> + Clone) -> MailboxReader {
+		let client = self.client();
+		let state = client.prove(self.heads_proof(0, channels.clone())).expect("within limits");
+		MailboxReader::new(client).adopt(&state, channels).expect("the heads are proven")
 	}
 
 	/// Number of the newest sealed block.
