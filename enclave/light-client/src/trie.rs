@@ -108,16 +108,16 @@ impl<'a> Node<'a> {
 		let (first, rest) = input.split_first()?;
 		*input = rest;
 		// The kind is a prefix of the first byte, the partial key's length starts in the rest.
-		let (leaf, has_value, hashed, length_bits) = match first {
+		let (leaf, has_value, hashed, length_mask) = match first {
 			0 => return input.is_empty().then_some(Node::Empty),
-			0b0100_0000..=0b0111_1111 => (true, true, false, 6),
-			0b1000_0000..=0b1011_1111 => (false, false, false, 6),
-			0b1100_0000..=0b1111_1111 => (false, true, false, 6),
-			0b0010_0000..=0b0011_1111 => (true, true, true, 5),
-			0b0001_0000..=0b0001_1111 => (false, true, true, 4),
+			0b0100_0000..=0b0111_1111 => (true, true, false, 0x3f),
+			0b1000_0000..=0b1011_1111 => (false, false, false, 0x3f),
+			0b1100_0000..=0b1111_1111 => (false, true, false, 0x3f),
+			0b0010_0000..=0b0011_1111 => (true, true, true, 0x1f),
+			0b0001_0000..=0b0001_1111 => (false, true, true, 0x0f),
 			_ => return None,
 		};
-		let length = decode_length(first & ((1 << length_bits) - 1), length_bits, input)?;
+		let length = decode_length(*first, length_mask, input)?;
 		let partial = Nibbles::decode(length, input)?;
 		let bitmap = if leaf { 0 } else { u16::decode(input).ok()? };
 		let value = match (has_value, hashed) {
@@ -202,11 +202,11 @@ impl<'a> Nibbles<'a> {
 	}
 }
 
-/// A length that starts in the low bits of the first byte: when all of them are set, bytes follow
-/// that add to it, until one that is not 255.
-fn decode_length(low: u8, bits: u32, input: &mut &[u8]) -> Option<usize> {
-	let mut length = usize::from(low);
-	if low != u8::MAX.checked_shr(8u32.checked_sub(bits)?)? {
+/// A length that starts in the masked bits of the first byte: when all of them are set, bytes
+/// follow that add to it, until one that is not 255.
+fn decode_length(first: u8, mask: u8, input: &mut &[u8]) -> Option<usize> {
+	let mut length = usize::from(first & mask);
+	if first & mask != mask {
 		return Some(length);
 	}
 	loop {
