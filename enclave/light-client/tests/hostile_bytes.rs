@@ -79,7 +79,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig::with_cases(512))]
+	#![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
 	#[test]
 	fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
