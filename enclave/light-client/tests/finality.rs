@@ -262,6 +262,25 @@ fn a_minority_finalizes_nothing() {
 }
 
 #[test]
+fn the_majority_is_more_than_two_thirds_of_sets_of_any_size() {
+	for (validators, needed) in
+		[(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (8, 6), (9, 7), (10, 7), (100, 67)]
+	{
+		let mut chain = TestChain::new(7, validators);
+		chain.seal();
+		let mut justification = chain.justify(1);
+		justification.votes.truncate(needed);
+		chain.client().advance(&[step(chain.test_header(1), &justification)]).unwrap();
+		justification.votes.pop();
+		let (weight, threshold) = (needed as u64 - 1, needed as u64);
+		assert_eq!(
+			refusal(&chain.client(), &[step(chain.test_header(1), &justification)]),
+			Refused::NotEnoughVotes { number: 1, set_id: 0, weight, threshold }
+		);
+	}
+}
+
+#[test]
 fn a_minority_gains_nothing_by_repeating_itself() {
 	let chain = chain_of(5);
 	let mut justification = Minority::justify(&chain, 5);
@@ -522,6 +541,45 @@ fn a_key_that_is_no_point_cannot_vote_and_does_not_stop_the_set() {
 	let step = FinalityStep { header: chain.header(number), justification: forged };
 	let refused = refusal(&chain.client(), &[chain.step(last), step]);
 	assert_eq!(refused, Refused::BadSignature { number, set_id: 1, voter: no_point });
+}
+
+/// A trie of a future format: its root is a node that this release cannot read.
+#[test]
+fn unknown_trie_nodes_are_refused_by_name() {
+	let key = storage_keys::grandpa_authorities();
+	for root in [
+		vec![],                                 // nothing
+		vec![1],                                // the escape of compact proofs
+		vec![0x08],                             // a reserved kind
+		vec![0, 0],                             // more than an empty trie
+		vec![0x41, 0x12, 0],                    // a leaf whose padding is not zero
+		vec![0x42],                             // a leaf without its partial key
+		vec![0x40, 0xff],                       // a leaf whose value has no length
+		vec![0x40, 0x08, 1],                    // a leaf whose value is cut
+		vec![0x20, 1, 2, 3],                    // a hashed value that is cut
+		vec![0x80],                             // a branch without children
+		vec![0x80, 0xff, 0xff],                 // a branch whose children are missing
+		[vec![0x7f], vec![0xff; 900]].concat(), // a length without an end
+	] {
+		let mut header = chain_of(0).test_header(0).clone();
+		header.state_root = phala_primitives::blake2_256(&root);
+		let node = header.state_root;
+		let bundle = phala_primitives::relay::GenesisBundle {
+			header: header.encode(),
+			state_proof: vec![root],
+		};
+		let refused = LightClient::from_genesis(header.hash(), &bundle).unwrap_err();
+		assert_eq!(refused, Refused::UnknownTrieNode { number: 0, key: key.clone(), node });
+	}
+	// An empty trie is one that can be read: it has no authorities.
+	let mut header = chain_of(0).test_header(0).clone();
+	header.state_root = phala_primitives::blake2_256(&[0]);
+	let bundle = phala_primitives::relay::GenesisBundle {
+		header: header.encode(),
+		state_proof: vec![vec![0]],
+	};
+	let refused = LightClient::from_genesis(header.hash(), &bundle).unwrap_err();
+	assert_eq!(refused, Refused::NoAuthorities { number: 0 });
 }
 
 #[test]
