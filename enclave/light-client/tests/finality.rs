@@ -517,6 +517,26 @@ fn a_set_without_weight_or_with_too_much_is_refused() {
 }
 
 #[test]
+fn an_authority_listed_twice_has_both_weights() {
+	let mut chain = chain_of(3);
+	let mut next = authorities(chain.validators(0));
+	next.push(next[0]);
+	chain.add_digest_item(scheduled_change(&next, 0));
+	let last = chain.seal();
+	let number = chain.seal();
+	// Of a total of 5, four are needed: the first authority's two, and two others.
+	let mut justification = chain.justify(number);
+	justification.set_id = 1;
+	justification.votes.truncate(3);
+	let steps = [chain.step(last), step(chain.test_header(number), &justification)];
+	assert_eq!(chain.client().advance(&steps).unwrap().authority_count(), 4);
+	justification.votes.remove(0);
+	let steps = [chain.step(last), step(chain.test_header(number), &justification)];
+	let refused = refusal(&chain.client(), &steps);
+	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, threshold: 4, .. }));
+}
+
+#[test]
 fn a_key_that_is_no_point_cannot_vote_and_does_not_stop_the_set() {
 	let no_point = [2; 32];
 	assert!(ed25519_zebra::VerificationKey::try_from(no_point).is_err());
