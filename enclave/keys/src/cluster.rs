@@ -87,7 +87,7 @@ pub struct WrappedKey {
 	pub ciphertext: [u8; 32 + TAG_BYTES],
 }
 
-/// Both the HKDF info of the wrapping key and, with an id, the associated data.
+/// HKDF info of the wrapping key.
 #[derive(Encode)]
 struct WrappingInfo {
 	domain: Domain,

@@ -40,6 +40,8 @@ pub const CLUSTER_WRAPPING: Domain = *b"phala/clustwrap1";
 pub const STATE_KEY: Domain = *b"phala/state/key1";
 /// Cluster data key to the key that hides the names of one agent's state entries.
 pub const STATE_NAMES: Domain = *b"phala/state/nam1";
+/// Name key to the tag of one state entry.
+pub const STATE_NAME_TAG: Domain = *b"phala/state/tag1";
 /// Signing root to an sr25519 wallet.
 pub const WALLET_SR25519: Domain = *b"phala/wallet/sr1";
 /// Signing root to an ed25519 wallet.
@@ -75,7 +77,7 @@ pub const STATE_BODY: Domain = *b"phala/state/bod1";
 pub const STATE_BODY_HASH: Domain = *b"phala/state/bdh1";
 
 /// All of the above, for the test that they differ.
-pub const ALL: [Domain; 22] = [
+pub const ALL: [Domain; 23] = [
 	DKG_DEALING,
 	DKG_SIGNATURE,
 	PARTIAL_RELEASE,
@@ -85,6 +87,7 @@ pub const ALL: [Domain; 22] = [
 	CLUSTER_WRAPPING,
 	STATE_KEY,
 	STATE_NAMES,
+	STATE_NAME_TAG,
 	WALLET_SR25519,
 	WALLET_ED25519,
 	WALLET_SECP256K1,

@@ -26,7 +26,7 @@
 //! | an agent's encryption key | what was ever sealed to that version of it | other versions, wallets, other agents |
 //! | an agent's signing root | all of its wallets and draws until its owner rotates it | inputs, state, other agents |
 //! | one wallet | that wallet | the root, other wallets |
-//! | a boot's keys | its signature until the chain retires it, what was sealed to the boot (for a gatekeeper its share, with the ceremony's recorded messages) | requests' partials: those are sealed to ephemeral keys |
+//! | a boot's keys | its place until the chain retires it: what it may ask for, cluster secrets too; and what was sealed to the boot (for a gatekeeper its share, with the ceremony's recorded messages) | what was released to it before: that is sealed to ephemeral keys |
 //! | an ephemeral key | one cluster secret, with the recorded answers; or one reply | anything else |
 //!
 //! There is no forward secrecy below a key: who records ciphertexts today and gets the key that

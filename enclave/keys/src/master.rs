@@ -334,3 +334,34 @@ pub(crate) fn counted_points(points: &[[u8; PUBLIC_KEY_BYTES]]) -> Vec<u8> {
 	bytes.extend(points.iter().flatten());
 	bytes
 }
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// The same signature by another implementation's own face (`blst`), from the same scalar.
+	#[test]
+	fn a_partial_signature_is_a_standard_bls_signature_over_the_named_message() {
+		let secret = [0x17; 32];
+		let private = Private::read(&mut Copying(&secret)).ok().unwrap();
+		let sharing = SharingId { epoch: 1, attempt: 0 };
+		let message = ClusterKeyMessage::new(7, 2);
+		let partial = MasterShare { sharing, index: 0, private }.partial_sign(&message);
+		let standard = blst::min_pk::SecretKey::from_bytes(&secret).unwrap().sign(
+			b"phala/cluster/v1\x07\0\0\0\x02\0\0\0",
+			b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_",
+			&[],
+		);
+		assert_eq!(partial.expose(), &standard.to_bytes());
+	}
+
+	#[test]
+	fn t_is_n_less_a_third() {
+		let quorums: Vec<_> = (1..=10).map(quorum).collect();
+		assert_eq!(quorums, [1, 2, 3, 3, 4, 5, 5, 6, 7, 7]);
+		for players in 1..=GATEKEEPERS_MAX as u32 {
+			assert_eq!(quorum(players), N3f1::quorum(players));
+			assert_eq!(faults_max(players), N3f1::max_faults(players));
+		}
+	}
+}

@@ -7,7 +7,9 @@
 use crate::{
 	aead::{self, Nonce},
 	cluster::{ClusterKey, ClusterKeyKind},
-	domains::{Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_VALUE},
+	domains::{
+		Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_NAME_TAG, STATE_VALUE,
+	},
 	error::Error,
 	ids::{AgentId, ClusterId, StateVersion},
 	limits::{STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
@@ -115,7 +117,7 @@ impl StateCipher {
 	/// What storage sees instead of `name`: a keyed hash. It changes with the data key.
 	pub fn name_tag(&self, name: &[u8]) -> Result<NameTag, Error> {
 		check_length("state entry name", name.len(), STATE_NAME_BYTES_MAX)?;
-		Ok(*Secret32::derive(self.names.expose(), &NameTagInfo { domain: STATE_NAMES, name })
+		Ok(*Secret32::derive(self.names.expose(), &NameTagInfo { domain: STATE_NAME_TAG, name })
 			.expose())
 	}
 

@@ -103,3 +103,12 @@ fn a_request_draws_the_same_each_time_and_another_draws_differently() {
 	assert!(root.request_randomness(&[1; 32]) == root.request_randomness(&[1; 32]));
 	assert!(root.request_randomness(&[1; 32]) != root.request_randomness(&[2; 32]));
 }
+
+#[test]
+fn an_sr25519_wallet_is_the_pair_that_substrate_makes_of_the_derived_seed() {
+	let root = SigningRoot::from_secret(Secret32::new([0x42; 32]));
+	// HKDF(root, SCALE("phala/wallet/sr1", "treasury", 0)), computed with Python.
+	let seed = "0xd5efcd0cc49060e7b951adcd45317e7ea6e822c489fa3162885cba3350b376d4";
+	let pair = sr25519::Pair::from_string(seed, None).unwrap();
+	assert_eq!(root.sr25519(b"treasury").ok().unwrap().public(), pair.public().0);
+}

@@ -26,7 +26,7 @@ struct CeremonyStatement<'a> {
 }
 
 impl<'a> CeremonyStatement<'a> {
-	fn new(namespace: &'a [u8], message: &'a [u8]) -> Vec<u8> {
+	fn encoded(namespace: &'a [u8], message: &'a [u8]) -> Vec<u8> {
 		Self { domain: DKG_SIGNATURE, namespace, message }.encode()
 	}
 }
@@ -50,7 +50,7 @@ impl Signer for IdentitySigner {
 	}
 
 	fn sign(&self, namespace: &[u8], message: &[u8]) -> IdentitySignature {
-		let statement = CeremonyStatement::new(namespace, message);
+		let statement = CeremonyStatement::encoded(namespace, message);
 		IdentitySignature(self.0.sign_deterministic(&statement))
 	}
 }
@@ -123,7 +123,7 @@ impl Verifier for IdentityKey {
 	type Signature = IdentitySignature;
 
 	fn verify(&self, namespace: &[u8], message: &[u8], signature: &IdentitySignature) -> bool {
-		let statement = CeremonyStatement::new(namespace, message);
+		let statement = CeremonyStatement::encoded(namespace, message);
 		sr25519::verify(&self.0, &statement, &signature.0)
 	}
 }

@@ -428,11 +428,9 @@ fn resharing_to_others_keeps_the_key_and_makes_the_old_shares_useless() {
 	let mut players: Vec<_> =
 		new_keys.iter().map(|keys| Player::new(&ceremony, keys).ok().unwrap()).collect();
 	let mut transcript = Transcript::new(&ceremony);
-	for index in 0..3 {
+	for (keys, share) in scene.keys.iter().zip(&old_shares).take(3) {
 		let (mut dealer, dealings) =
-			Dealer::start(&mut scene.rng, &ceremony, &scene.keys[index], Some(&old_shares[index]))
-				.ok()
-				.unwrap();
+			Dealer::start(&mut scene.rng, &ceremony, keys, Some(share)).ok().unwrap();
 		for (player, dealing) in dealings.iter().enumerate() {
 			let acknowledgement = players[player].receive(&new_keys[player], dealing).unwrap();
 			dealer.receive(&acknowledgement).unwrap();
