@@ -1,7 +1,11 @@
 //! What an untrusted relayer brings to an enclave. Nothing in here is believed before it is
 //! checked; the checks are in `enclave/light-client`.
 
-use crate::mailbox::{Channel, OutboundMessage};
+use crate::{
+	boot::{BootKeys, BootNumber, SlotId},
+	mailbox::{Channel, OutboundMessage},
+	BlockNumber, H256,
+};
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
 
@@ -46,4 +50,83 @@ pub struct SyncBundle {
 	pub state_proof: StateProof,
 	/// Bodies of every channel that has new ones.
 	pub bodies: Vec<ChannelBodies>,
+}
+
+/// Paths of an enclave's relay door. Bodies are SCALE; a refusal is an HTTP status of 4xx with a
+/// JSON body `{ "error": name, "message": text }`.
+pub mod paths {
+	/// `GET` → [`super::EnclaveStatus`].
+	pub const STATUS: &str = "/relay/v1/status";
+	/// `POST` [`super::GenesisBundle`].
+	pub const GENESIS: &str = "/relay/v1/genesis";
+	/// `POST` [`super::SyncBundle`] → [`super::EnclaveStatus`] after it.
+	pub const SYNC: &str = "/relay/v1/sync";
+	/// `POST` the operator's account id (32 bytes) → [`super::Registration`].
+	pub const REGISTRATION: &str = "/relay/v1/registration";
+	/// `GET` → `Vec<`[`crate::mailbox::Envelope`]`>`: all that the chain has not consumed, in order.
+	pub const ENVELOPES: &str = "/relay/v1/envelopes";
+}
+
+/// What an enclave waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum EnclavePhase {
+	/// A [`GenesisBundle`].
+	AwaitsGenesis,
+	/// A [`SyncBundle`] to a recent block, whose proof has the heads of its channels.
+	AwaitsFirstSync,
+	/// That its [`Registration`] is submitted, and proof that the chain accepted it.
+	AwaitsRegistration,
+	/// Messages: it is the slot's current boot.
+	Serving,
+	/// As `Serving`, but its evidence has expired or is about to: a new [`Registration`] renews it.
+	AwaitsRenewal,
+	/// Nothing any more: a later boot took the slot.
+	Retired,
+	/// Nothing any more: the slot was evicted.
+	Evicted,
+}
+
+/// A channel as an enclave follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChannelPosition {
+	/// Which channel.
+	pub channel: Channel,
+	/// The number of the message that it needs next; `None` while it has yet to adopt the head.
+	pub next_seq: Option<u64>,
+}
+
+/// Where an enclave stands, as it tells its relayer.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EnclaveStatus {
+	/// The chain that it is pinned to.
+	pub genesis: H256,
+	/// Its slot.
+	pub slot: SlotId,
+	/// Its identity key.
+	pub identity: [u8; 32],
+	/// What it waits for.
+	pub phase: EnclavePhase,
+	/// Its boot number, once registered.
+	pub boot: Option<BootNumber>,
+	/// Its newest finalized block.
+	pub height: BlockNumber,
+	/// The channels whose heads the next proof must have.
+	pub channels: Vec<ChannelPosition>,
+	/// Envelopes that the chain has not consumed.
+	pub queued: u32,
+}
+
+/// What a relayer submits to `registry.register_boot` or `registry.renew_boot`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Registration {
+	/// The slot.
+	pub slot: SlotId,
+	/// The boot's keys.
+	pub keys: BootKeys,
+	/// SCALE of [`crate::evidence::Evidence`].
+	pub evidence: Vec<u8>,
+	/// The block that the evidence is bound to.
+	pub recent_block: BlockNumber,
+	/// Whether it renews a registered boot.
+	pub renewal: bool,
 }
