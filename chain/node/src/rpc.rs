@@ -79,22 +79,21 @@ where
 					.and_then(|all| all.into_justification(sp_consensus_grandpa::GRANDPA_ENGINE_ID))
 					.ok_or_else(missing)?;
 				Ok(Some(FinalityStep { header: header.encode(), justification }))
-			},
+			}
 			None => {
-				let Some(best) = sc_consensus_grandpa::best_justification::<_, Block>(&*self.backend)?
+				let Some(best) =
+					sc_consensus_grandpa::best_justification::<_, Block>(&*self.backend)?
 				else {
 					return Ok(None);
 				};
 				let (number, hash) = best.target();
-				if *number < from {
+				if number < from {
 					return Ok(None);
 				}
-				let header = self
-					.client
-					.header(*hash)?
-					.ok_or(FinalityError::JustificationMissing(*number))?;
+				let header =
+					self.client.header(hash)?.ok_or(FinalityError::JustificationMissing(number))?;
 				Ok(Some(FinalityStep { header: header.encode(), justification: best.encode() }))
-			},
+			}
 		}
 	}
 }

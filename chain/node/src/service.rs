@@ -3,7 +3,6 @@
 use crate::rpc;
 use futures::FutureExt;
 use phala_runtime::{apis::RuntimeApi, opaque::Block, Hash};
-use sc_client_api::Backend as _;
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::{
 	FinalityProofProvider, GrandpaParams, SharedVoterState, VotingRulesBuilder,
@@ -13,7 +12,7 @@ use sc_service::{
 	error::Error as ServiceError, BuildNetworkParams, Configuration, SpawnTasksParams, TaskManager,
 	WarpSyncConfig,
 };
-use sc_telemetry::{Telemetry, TelemetryWorker};
+use sc_telemetry::TelemetryWorker;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use std::{sync::Arc, time::Duration};
 
@@ -184,7 +183,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 				finality_provider: finality_provider.clone(),
 				executor,
 			})
-			.map_err(|error| ServiceError::Application(error))
+			.map_err(ServiceError::Application)
 		})
 	};
 

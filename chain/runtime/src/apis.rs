@@ -3,8 +3,8 @@
 use crate::{
 	config::consensus::BABE_GENESIS_EPOCH_CONFIG, opaque::SessionKeys, parameters::EpochSlots,
 	presets, AccountId, Babe, Balance, Block, Executive, Grandpa, Header, Historical,
-	InherentDataExt, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, System,
-	TransactionPayment, VERSION,
+	InherentDataExt, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, System, TransactionPayment,
+	VERSION,
 };
 use alloc::vec::Vec;
 use codec::Encode;

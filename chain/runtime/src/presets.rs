@@ -96,10 +96,13 @@ pub fn get(id: &PresetId) -> Option<Vec<u8>> {
 	let patch = match id.as_ref() {
 		sp_genesis_builder::DEV_RUNTIME_PRESET => {
 			genesis(&ONE, NetworkParameters::DEVELOPMENT, Some(sudo), Some(DEVELOPMENT_ROOT_PUBLIC))
-		},
-		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET => {
-			genesis(&FOUR, NetworkParameters::DEVELOPMENT, Some(sudo), Some(DEVELOPMENT_ROOT_PUBLIC))
-		},
+		}
+		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET => genesis(
+			&FOUR,
+			NetworkParameters::DEVELOPMENT,
+			Some(sudo),
+			Some(DEVELOPMENT_ROOT_PUBLIC),
+		),
 		STAGING => genesis(&FOUR, NetworkParameters::PRODUCTION, None, None),
 		_ => return None,
 	};

@@ -27,7 +27,7 @@ fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
 			for (key, value) in patch {
 				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
 			}
-		},
+		}
 		(into, patch) => *into = patch,
 	}
 }
@@ -47,9 +47,8 @@ fn storage_keys_match_the_runtime() {
 		assert_eq!(raw(storage_keys::grandpa_current_set_id()), Some(5u64.encode()));
 
 		let channel = Channel::Slot(3);
-		let message = Message::System(SystemMessage::MeasurementAllowed {
-			measurement: Default::default(),
-		});
+		let message =
+			Message::System(SystemMessage::MeasurementAllowed { measurement: Default::default() });
 		Mailbox::push(channel, &message).unwrap();
 		assert_eq!(
 			raw(storage_keys::mailbox_head(channel)),
@@ -119,6 +118,7 @@ fn an_enclave_can_bind_evidence_to_any_block_that_the_limit_allows() {
 #[test]
 fn the_development_root_is_the_published_seed() {
 	use sp_core::Pair;
-	let pair = sp_core::sr25519::Pair::from_seed(&phala_primitives::evidence::DEVELOPMENT_ROOT_SEED);
+	let pair =
+		sp_core::sr25519::Pair::from_seed(&phala_primitives::evidence::DEVELOPMENT_ROOT_SEED);
 	assert_eq!(pair.public().0, phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC);
 }

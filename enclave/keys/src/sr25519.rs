@@ -36,6 +36,12 @@ impl SigningKey {
 	}
 }
 
+/// Signs with the pair of a **published** seed: what is signed so is worth nothing as proof. For
+/// development roots; real keys sign through the type that holds them.
+pub fn sign_with_published_seed(seed: [u8; 32], message: &[u8]) -> Signature {
+	SigningKey::from_seed(&Secret32::new(seed)).sign_deterministic(message)
+}
+
 /// Whether `signature` is by the secret half of `public` over `message`.
 pub fn verify(public: &[u8; 32], message: &[u8], signature: &Signature) -> bool {
 	let Ok(public) = schnorrkel::PublicKey::from_bytes(public) else { return false };

@@ -5,8 +5,8 @@ use crate::{
 	currency::PHA,
 	opaque::SessionKeys,
 	parameters::{EpochSlots, SessionsPerEra},
-	time, AccountId, Babe, Balance, Balances, Historical, Offences, Runtime,
-	RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
+	time, AccountId, Babe, Balance, Balances, Historical, Offences, Runtime, RuntimeEvent,
+	RuntimeHoldReason, Session, Staking, Timestamp,
 };
 use frame_election_provider_support::{
 	bounds::{ElectionBounds, ElectionBoundsBuilder},

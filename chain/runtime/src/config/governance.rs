@@ -101,12 +101,8 @@ const APPROVAL: Curve = Curve::make_reciprocal(
 	FixedI64::from_rational(50, 100),
 	FixedI64::from_rational(100, 100),
 );
-const SUPPORT: Curve = Curve::make_linear(
-	28,
-	28,
-	FixedI64::from_rational(0, 100),
-	FixedI64::from_rational(50, 100),
-);
+const SUPPORT: Curve =
+	Curve::make_linear(28, 28, FixedI64::from_rational(0, 100), FixedI64::from_rational(50, 100));
 
 impl TracksInfo<Balance, BlockNumber> for Tracks {
 	type Id = u16;

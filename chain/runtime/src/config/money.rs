@@ -86,9 +86,7 @@ impl pallet_transaction_payment::Config for Runtime {
 pub struct FeesToTreasuryAndAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for FeesToTreasuryAndAuthor {
-	fn on_unbalanceds(
-		mut fees_then_tips: impl Iterator<Item = Credit<AccountId, Balances>>,
-	) {
+	fn on_unbalanceds(mut fees_then_tips: impl Iterator<Item = Credit<AccountId, Balances>>) {
 		let Some(fees) = fees_then_tips.next() else { return };
 		let (to_treasury, mut to_author) = fees.ration(80, 20);
 		if let Some(tips) = fees_then_tips.next() {

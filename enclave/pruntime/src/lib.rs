@@ -1,0 +1,27 @@
+//! # pRuntime: what runs inside the TEE
+//!
+//! A pure state machine ([`machine`]) inside a thin shell.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`machine`] | decides: takes verified inputs, time and randomness as arguments; no I/O |
+//! | [`platform`] | asks the TEE for evidence |
+//! | [`doors`] | HTTP: the relay door for the relayer, the public door for everybody else |
+//! | [`limits`] | bounds, with units |
+//!
+//! ## A life
+//!
+//! 1. At start a boot makes its keys in memory ([`phala_keys::boot`]). Nothing secret is ever
+//!    written to disk: a restart is a new boot.
+//! 2. A relayer brings block 0 and a proof of the first authority set; then finalized headers.
+//! 3. At the first header whose proof has them, the boot adopts the heads of its channels, and
+//!    offers evidence bound to that header's hash.
+//! 4. Seeing its own keys in `Registered` makes it the slot's boot and is its first mark of
+//!    freshness. From then on it answers messages with envelopes and keeps each until the chain
+//!    is proven to have consumed it.
+//! 5. Seeing other keys registered in its slot, or its eviction, ends it.
+
+pub mod doors;
+pub mod limits;
+pub mod machine;
+pub mod platform;

@@ -1,0 +1,445 @@
+//! The state machine. It takes everything as an argument: proofs, time, randomness. It has no
+//! clock, no disk and no network, so a whole network of machines runs in one test.
+//!
+//! Untrusted bytes come in only through [`Machine::accept_genesis`] and [`Machine::sync`], and
+//! both check everything before they change anything.
+
+mod error;
+mod freshness;
+mod outbox;
+#[cfg(test)]
+mod tests;
+
+pub use error::Refused;
+
+use crate::{limits, platform::Platform};
+use codec::{DecodeAll, Encode};
+use freshness::Freshness;
+use outbox::Outbox;
+use phala_keys::boot::BootKeys;
+use phala_light_client::{
+	ChannelChange, FinalizedHeader, LightClient, MailboxReader, ProvenMessage, ProvenState,
+};
+use phala_primitives::{
+	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, SlotId},
+	mailbox::{Channel, Envelope, InboundNext},
+	messages::{Message, Payload, SlotMessage},
+	relay::{
+		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
+	},
+	storage_keys, AccountBytes, BlockNumber, H256,
+};
+use rand_core::CryptoRng;
+
+/// What a boot is told at start. None of it is secret; all of it is bound into its evidence.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+	/// Hash of block 0 of the one chain that this enclave follows.
+	pub genesis: H256,
+	/// Its place in the network.
+	pub slot: SlotId,
+}
+
+/// How far a boot has come.
+enum Phase {
+	AwaitsGenesis,
+	/// Follows headers, has not adopted its channels.
+	FollowsHeaders(MailboxReader),
+	/// Has adopted its channels at the header that its evidence is bound to.
+	AwaitsRegistration { reader: MailboxReader, bound_to: FinalizedHeader },
+	/// Is the slot's boot.
+	Registered(Registered),
+	/// A later boot has the slot, or nobody.
+	Over { boot: Option<BootNumber>, evicted: bool, height: BlockNumber },
+}
+
+struct Registered {
+	reader: MailboxReader,
+	boot: BootNumber,
+	expires_at: BlockNumber,
+	outbox: Outbox,
+	freshness: Freshness,
+}
+
+/// What a sync changed, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+	/// Newest finalized block.
+	pub height: BlockNumber,
+	/// Messages applied.
+	pub messages: usize,
+	/// Messages whose body this version does not know: they are passed over, by number.
+	pub unknown: Vec<(Channel, u64)>,
+	/// The boot became the slot's.
+	pub registered: Option<BootNumber>,
+	/// The boot ended.
+	pub over: bool,
+}
+
+/// One boot of one slot.
+pub struct Machine {
+	config: Config,
+	keys: BootKeys,
+	keys_made_ms: u64,
+	phase: Phase,
+}
+
+impl Machine {
+	/// A new boot, with new keys. `now_ms` is the TEE's own counter.
+	pub fn boot(config: Config, now_ms: u64, rng: &mut impl CryptoRng) -> Self {
+		Self {
+			config,
+			keys: BootKeys::generate(rng),
+			keys_made_ms: now_ms,
+			phase: Phase::AwaitsGenesis,
+		}
+	}
+
+	/// The boot's public keys.
+	pub fn public_keys(&self) -> PublicKeys {
+		let public = self.keys.public();
+		PublicKeys { identity: public.identity, encryption: public.encryption.0 }
+	}
+
+	/// Starts the light client at block 0.
+	///
+	/// # Errors
+	/// [`Refused::WrongPhase`] when it has started; [`Refused::Proof`].
+	pub fn accept_genesis(&mut self, bundle: &GenesisBundle) -> Result<(), Refused> {
+		if !matches!(self.phase, Phase::AwaitsGenesis) {
+			return Err(self.wrong_phase("it has its genesis already, and takes sync bundles"));
+		}
+		let client = LightClient::from_genesis(self.config.genesis, bundle)?;
+		self.phase = Phase::FollowsHeaders(MailboxReader::new(client));
+		Ok(())
+	}
+
+	/// Takes one step along the chain, and acts on all that was said until there.
+	///
+	/// # Errors
+	/// Whatever the light client refuses. Nothing has changed then.
+	pub fn sync(
+		&mut self,
+		bundle: SyncBundle,
+		now_ms: u64,
+		rng: &mut impl CryptoRng,
+	) -> Result<SyncReport, Refused> {
+		let height = self.height();
+		if bundle.steps.is_empty() {
+			return Err(Refused::NothingNew { height });
+		}
+		let reader = match &self.phase {
+			Phase::AwaitsGenesis => {
+				return Err(self.wrong_phase("it takes a genesis bundle first"));
+			},
+			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
+			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => reader,
+			Phase::Registered(registered) => &registered.reader,
+		};
+		let keys = self.public_keys();
+		let synced = reader.sync(bundle, |message| subscriptions(message, &keys))?;
+		let header = *synced.reader.client().finalized();
+
+		if matches!(self.phase, Phase::FollowsHeaders(_)) {
+			// Headers that are days old are followed without adopting anything: a relayer brings
+			// the heads once it has reached the present.
+			let reader = match synced.reader.adopt(&synced.state, self.own_channels()) {
+				Ok(reader) => reader,
+				Err(phala_light_client::Refused::ProofIncomplete { .. }) => {
+					self.phase = Phase::FollowsHeaders(synced.reader);
+					return Ok(SyncReport { height: header.number(), ..Default::default() });
+				},
+				Err(refused) => return Err(refused.into()),
+			};
+			self.phase = Phase::AwaitsRegistration { reader, bound_to: header };
+			return Ok(SyncReport { height: header.number(), ..Default::default() });
+		}
+
+		// The proof must say what the chain has consumed before anything is changed.
+		let consumed = self.consumed(&synced.state)?;
+		self.set_reader(synced.reader);
+		let mut report = SyncReport { height: header.number(), ..Default::default() };
+		for message in synced.messages {
+			report.messages += 1;
+			self.apply(&message, now_ms, rng, &mut report);
+		}
+		if let Phase::Registered(registered) = &mut self.phase {
+			if let Some(next) = consumed {
+				registered.outbox.confirm(next);
+			}
+		}
+		self.beat(now_ms, rng);
+		if let Phase::AwaitsRegistration { bound_to, .. } = &mut self.phase {
+			if header.number().saturating_sub(bound_to.number()) > limits::EVIDENCE_AGE_MAX {
+				*bound_to = header;
+			}
+		}
+		Ok(report)
+	}
+
+	/// What `registry.register_boot` or `registry.renew_boot` is to be called with.
+	///
+	/// # Errors
+	/// [`Refused::WrongPhase`], [`Refused::NoEvidence`].
+	pub fn registration(
+		&self,
+		operator: AccountBytes,
+		platform: &dyn Platform,
+	) -> Result<Registration, Refused> {
+		let (header, renewal) = match &self.phase {
+			Phase::AwaitsRegistration { bound_to, .. } => (*bound_to, false),
+			Phase::Registered(registered) => (*registered.reader.client().finalized(), true),
+			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
+			_ => return Err(self.wrong_phase("it takes headers up to the present first")),
+		};
+		let Config { genesis, slot } = self.config;
+		let keys = self.public_keys();
+		let statement = BootStatement::new(genesis, slot, operator, keys, header.hash());
+		let evidence = platform
+			.evidence(&statement.report_data())
+			.map_err(|error| Refused::NoEvidence(error.to_string()))?;
+		Ok(Registration {
+			slot,
+			keys,
+			evidence: evidence.encode(),
+			recent_block: header.number(),
+			renewal,
+		})
+	}
+
+	/// All envelopes that the chain is not proven to have consumed, in order.
+	pub fn envelopes(&self) -> Vec<Envelope> {
+		match &self.phase {
+			Phase::Registered(registered) => registered.outbox.waiting().cloned().collect(),
+			_ => Vec::new(),
+		}
+	}
+
+	/// Whether what needs a recent view of the chain may be done now.
+	///
+	/// # Errors
+	/// [`Refused::NotFresh`], [`Refused::WrongPhase`] before registration, [`Refused::Over`].
+	pub fn require_fresh(&self, now_ms: u64) -> Result<(), Refused> {
+		match &self.phase {
+			Phase::Registered(registered) => registered.freshness.require(now_ms),
+			Phase::Over { boot, .. } => Err(Refused::Over { boot: *boot }),
+			_ => Err(self.wrong_phase("the chain has not registered it yet")),
+		}
+	}
+
+	/// Most that the view of the chain can be old, in milliseconds; `None` before registration.
+	pub fn view_age_ms(&self, now_ms: u64) -> Option<u64> {
+		match &self.phase {
+			Phase::Registered(registered) => Some(registered.freshness.age_ms(now_ms)),
+			_ => None,
+		}
+	}
+
+	/// Where it stands.
+	pub fn status(&self) -> EnclaveStatus {
+		let reader = self.reader();
+		let channels = match (reader, &self.phase) {
+			(Some(_), Phase::FollowsHeaders(_)) => self
+				.own_channels()
+				.into_iter()
+				.map(|channel| ChannelPosition { channel, next_seq: None })
+				.collect(),
+			(Some(reader), _) => reader
+				.channels()
+				.iter()
+				.map(|(channel, head)| ChannelPosition { channel, next_seq: Some(head.next_seq) })
+				.collect(),
+			(None, _) => Vec::new(),
+		};
+		EnclaveStatus {
+			genesis: self.config.genesis,
+			slot: self.config.slot,
+			identity: self.public_keys().identity,
+			phase: self.phase(),
+			boot: match &self.phase {
+				Phase::Registered(registered) => Some(registered.boot),
+				Phase::Over { boot, .. } => *boot,
+				_ => None,
+			},
+			height: self.height(),
+			channels,
+			queued: match &self.phase {
+				Phase::Registered(registered) => registered.outbox.waiting().len() as u32,
+				_ => 0,
+			},
+		}
+	}
+
+	fn phase(&self) -> EnclavePhase {
+		match &self.phase {
+			Phase::AwaitsGenesis => EnclavePhase::AwaitsGenesis,
+			Phase::FollowsHeaders(_) => EnclavePhase::AwaitsFirstSync,
+			Phase::AwaitsRegistration { .. } => EnclavePhase::AwaitsRegistration,
+			Phase::Registered(registered) => {
+				let height = registered.reader.client().height();
+				if height.saturating_add(limits::RENEWAL_LEAD) >= registered.expires_at {
+					EnclavePhase::AwaitsRenewal
+				} else {
+					EnclavePhase::Serving
+				}
+			},
+			Phase::Over { evicted: true, .. } => EnclavePhase::Evicted,
+			Phase::Over { evicted: false, .. } => EnclavePhase::Retired,
+		}
+	}
+
+	fn reader(&self) -> Option<&MailboxReader> {
+		match &self.phase {
+			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => Some(reader),
+			Phase::Registered(registered) => Some(&registered.reader),
+			Phase::AwaitsGenesis | Phase::Over { .. } => None,
+		}
+	}
+
+	fn set_reader(&mut self, new: MailboxReader) {
+		match &mut self.phase {
+			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => *reader = new,
+			Phase::Registered(registered) => registered.reader = new,
+			Phase::AwaitsGenesis | Phase::Over { .. } => {},
+		}
+	}
+
+	fn height(&self) -> BlockNumber {
+		match &self.phase {
+			Phase::Over { height, .. } => *height,
+			_ => self.reader().map_or(0, |reader| reader.client().height()),
+		}
+	}
+
+	fn own_channels(&self) -> [Channel; 2] {
+		[Channel::System, Channel::Slot(self.config.slot)]
+	}
+
+	fn wrong_phase(&self, accepted: &'static str) -> Refused {
+		Refused::WrongPhase { phase: self.phase(), accepted }
+	}
+
+	/// What the chain expects next from this slot; only asked once there is an outbox.
+	fn consumed(&self, state: &ProvenState) -> Result<Option<InboundNext>, Refused> {
+		match &self.phase {
+			Phase::Registered(_) => {
+				Ok(state.read_as(&storage_keys::mailbox_next_envelope(self.config.slot))?)
+			},
+			_ => Ok(None),
+		}
+	}
+
+	fn apply(
+		&mut self,
+		message: &ProvenMessage,
+		now_ms: u64,
+		rng: &mut impl CryptoRng,
+		report: &mut SyncReport,
+	) {
+		let Ok(body) = Message::decode_all(&mut message.body()) else {
+			// A later runtime may say what this version does not know. It is named, not fatal:
+			// stopping here would let one upgrade stop every enclave.
+			report.unknown.push((message.channel(), message.seq()));
+			return;
+		};
+		match body {
+			// What may run is the chain's business; an enclave learns of it for its log.
+			Message::System(_) => {},
+			Message::Slot(told) => self.apply_slot(told, now_ms, rng, report),
+		}
+	}
+
+	fn apply_slot(
+		&mut self,
+		told: SlotMessage,
+		_now_ms: u64,
+		rng: &mut impl CryptoRng,
+		report: &mut SyncReport,
+	) {
+		match told {
+			SlotMessage::Registered { boot, keys, expires_at, clusters: _ } => {
+				if keys != self.public_keys() {
+					// A boot that was registered before this one is over; one that waits for its
+					// own registration just saw somebody before it.
+					if let Phase::Registered(registered) = &self.phase {
+						let (boot, height) = (registered.boot, registered.reader.client().height());
+						self.phase = Phase::Over { boot: Some(boot), evicted: false, height };
+						report.over = true;
+					}
+					return;
+				}
+				if let Phase::AwaitsRegistration { reader, .. } = &self.phase {
+					self.phase = Phase::Registered(Registered {
+						reader: reader.clone(),
+						boot,
+						expires_at,
+						outbox: Outbox::new(self.config.genesis, self.config.slot, boot),
+						freshness: Freshness::first_mark(self.keys_made_ms),
+					});
+					report.registered = Some(boot);
+				}
+			},
+			SlotMessage::Renewed { boot, expires_at } => {
+				if let Some(registered) = self.registered_as(boot) {
+					registered.expires_at = expires_at;
+				}
+			},
+			SlotMessage::HeartbeatSeen { boot, nonce } => {
+				if let Some(registered) = self.registered_as(boot) {
+					registered.freshness.seen(&nonce);
+				}
+			},
+			SlotMessage::Probe { nonce } => self.say(&Payload::ProbeAnswered { nonce }, rng),
+			SlotMessage::Evicted { boot } => {
+				if let Some(registered) = self.registered_as(boot) {
+					let height = registered.reader.client().height();
+					self.phase = Phase::Over { boot: Some(boot), evicted: true, height };
+					report.over = true;
+				}
+			},
+		}
+	}
+
+	fn registered_as(&mut self, boot: BootNumber) -> Option<&mut Registered> {
+		match &mut self.phase {
+			Phase::Registered(registered) if registered.boot == boot => Some(registered),
+			_ => None,
+		}
+	}
+
+	/// Signs and keeps `payload` for the chain. A full outbox loses it: whoever asked asks again.
+	fn say(&mut self, payload: &Payload, rng: &mut impl CryptoRng) {
+		if let Phase::Registered(registered) = &mut self.phase {
+			let _ = registered.outbox.push(&self.keys, payload, rng);
+		}
+	}
+
+	/// Sends a heartbeat when it is time for one.
+	fn beat(&mut self, now_ms: u64, rng: &mut impl CryptoRng) {
+		let mark = match &mut self.phase {
+			Phase::Registered(registered) => registered.freshness.next_mark(now_ms, rng),
+			_ => None,
+		};
+		if let Some(nonce) = mark {
+			self.say(&Payload::Heartbeat { nonce }, rng);
+		}
+	}
+}
+
+/// Which channels a message makes its reader follow: a pure reading of its body.
+fn subscriptions(message: &ProvenMessage, keys: &PublicKeys) -> Vec<ChannelChange> {
+	match Message::decode_all(&mut message.body()) {
+		Ok(Message::Slot(SlotMessage::Registered { keys: registered, clusters, .. }))
+			if registered == *keys =>
+		{
+			clusters
+				.into_iter()
+				.map(|(cluster, head)| ChannelChange::Follow {
+					channel: Channel::Cluster(cluster),
+					head,
+				})
+				.collect()
+		},
+		_ => Vec::new(),
+	}
+}
