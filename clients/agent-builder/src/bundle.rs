@@ -6,47 +6,55 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub(crate) struct Bundle {
-    pub code: String,
-    pub warnings: String,
+	pub code: String,
+	pub warnings: String,
 }
 
 /// Agents are bundled with the very SDK that the builder was given, installed or not.
 const SDK_MODULES: [(&str, &str); 3] = [
-    ("@phala/agent/prelude", "src/prelude.ts"),
-    ("@phala/agent/serve", "src/serve.ts"),
-    ("@phala/agent", "src/index.ts"),
+	("@phala/agent/prelude", "src/prelude.ts"),
+	("@phala/agent/serve", "src/serve.ts"),
+	("@phala/agent", "src/index.ts"),
 ];
 
 /// What QuickJS takes in.
 const TARGET: &str = "--target=es2022";
 
 pub(crate) fn bundle(sdk: &Path, folder: &AgentFolder) -> Result<Bundle, BuildError> {
-    // Evaluated in this order: the web APIs exist before the agent's modules run.
-    let entry = format!(
+	// Evaluated in this order: the web APIs exist before the agent's modules run.
+	let entry = format!(
         "import \"@phala/agent/prelude\";\nimport agent from {};\nimport {{ serve }} from \"@phala/agent/serve\";\n\
          export const handler = serve(agent);\n",
         serde_json::Value::from(folder.main.to_string_lossy())
     );
-    let start_failed = |source| BuildError::EsbuildStart { sdk: sdk.to_owned(), source };
-    let mut esbuild = Command::new(sdk.join("node_modules/.bin/esbuild"))
-        .args(["--bundle", "--format=esm", "--platform=neutral", TARGET, "--charset=utf8"])
-        .args(["--main-fields=module,main", "--conditions=worker,module", "--log-level=warning", "--color=false"])
-        .args(["--external:phala:*", "--external:wasi:*", "--sourcefile=<entry>", "--loader=js"])
-        .args(SDK_MODULES.map(|(name, file)| format!("--alias:{name}={}", sdk.join(file).display())))
-        .current_dir(&folder.path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(start_failed)?;
-    if let Some(mut stdin) = esbuild.stdin.take() {
-        stdin.write_all(entry.as_bytes()).map_err(start_failed)?;
-    }
-    let output = esbuild.wait_with_output().map_err(start_failed)?;
-    let messages = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if !output.status.success() {
-        return Err(BuildError::Code(messages));
-    }
-    let code = String::from_utf8(output.stdout).map_err(|error| BuildError::Code(error.to_string()))?;
-    Ok(Bundle { code, warnings: messages })
+	let start_failed = |source| BuildError::EsbuildStart { sdk: sdk.to_owned(), source };
+	let mut esbuild = Command::new(sdk.join("node_modules/.bin/esbuild"))
+		.args(["--bundle", "--format=esm", "--platform=neutral", TARGET, "--charset=utf8"])
+		.args([
+			"--main-fields=module,main",
+			"--conditions=worker,module",
+			"--log-level=warning",
+			"--color=false",
+		])
+		.args(["--external:phala:*", "--external:wasi:*", "--sourcefile=<entry>", "--loader=js"])
+		.args(
+			SDK_MODULES.map(|(name, file)| format!("--alias:{name}={}", sdk.join(file).display())),
+		)
+		.current_dir(&folder.path)
+		.stdin(Stdio::piped())
+		.stdout(Stdio::piped())
+		.stderr(Stdio::piped())
+		.spawn()
+		.map_err(start_failed)?;
+	if let Some(mut stdin) = esbuild.stdin.take() {
+		stdin.write_all(entry.as_bytes()).map_err(start_failed)?;
+	}
+	let output = esbuild.wait_with_output().map_err(start_failed)?;
+	let messages = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+	if !output.status.success() {
+		return Err(BuildError::Code(messages));
+	}
+	let code =
+		String::from_utf8(output.stdout).map_err(|error| BuildError::Code(error.to_string()))?;
+	Ok(Bundle { code, warnings: messages })
 }

@@ -26,10 +26,9 @@ export function callHost<T>(what: string, call: () => T): T {
   try {
     return call();
   } catch (reason) {
-    if (reason !== null && typeof reason === "object" && "code" in reason && !(reason instanceof Error)) {
-      throw toError(reason as WitHostError);
-    }
-    throw reason;
+    // The engine throws an Error that carries the interface's own error.
+    const payload = (reason as { payload?: WitHostError } | null)?.payload;
+    throw payload?.code === undefined ? reason : toError(payload);
   }
 }
 

@@ -15,59 +15,59 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
-    ReadOnly,
-    NotDeclared,
-    AddressRefused,
-    Invalid,
-    NotFound,
-    Denied,
-    Failed,
-    Timeout,
-    Network,
-    Unavailable,
+	ReadOnly,
+	NotDeclared,
+	AddressRefused,
+	Invalid,
+	NotFound,
+	Denied,
+	Failed,
+	Timeout,
+	Network,
+	Unavailable,
 }
 
 /// Why a host did not do as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum HostRefusal {
-    /// The agent sees this as an error and may go on.
-    #[error("{message}")]
-    Refused {
-        refusal: Refusal,
-        /// For the agent's developer: no secrets, no other agent's data.
-        message: String,
-    },
-    /// This ends the request.
-    #[error(transparent)]
-    Limit(LimitExceeded),
+	/// The agent sees this as an error and may go on.
+	#[error("{message}")]
+	Refused {
+		refusal: Refusal,
+		/// For the agent's developer: no secrets, no other agent's data.
+		message: String,
+	},
+	/// This ends the request.
+	#[error(transparent)]
+	Limit(LimitExceeded),
 }
 
 impl HostRefusal {
-    pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
-        Self::Refused { refusal, message: message.into() }
-    }
+	pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
+		Self::Refused { refusal, message: message.into() }
+	}
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateEntry {
-    pub key: String,
-    pub value: Vec<u8>,
+	pub key: String,
+	pub value: Vec<u8>,
 }
 
 impl fmt::Debug for StateEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StateEntry({:?})", Bytes(self.key.len() + self.value.len()))
-    }
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(f, "StateEntry({:?})", Bytes(self.key.len() + self.value.len()))
+	}
 }
 
 /// Entries whose key starts with `prefix`, after `after`, in the order of the keys' bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateScan {
-    pub prefix: String,
-    pub after: Option<String>,
-    pub entries_max: u32,
-    /// A host whose answer would be larger than this refuses with the `StateReadBytes` limit.
-    pub bytes_max: u64,
+	pub prefix: String,
+	pub after: Option<String>,
+	pub entries_max: u32,
+	/// A host whose answer would be larger than this refuses with the `StateReadBytes` limit.
+	pub bytes_max: u64,
 }
 
 /// A secret's value. It does not print.
@@ -75,110 +75,110 @@ pub struct StateScan {
 pub struct SecretValue(pub String);
 
 impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretValue")
-    }
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str("SecretValue")
+	}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RedirectMode {
-    Follow,
-    Error,
-    Manual,
+	Follow,
+	Error,
+	Manual,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchCall {
-    pub method: String,
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Option<Vec<u8>>,
-    pub redirect: RedirectMode,
-    pub timeout_ms: Option<u32>,
-    /// A longer answer is refused with the `FetchedBytes` limit.
-    pub response_bytes_max: u64,
+	pub method: String,
+	pub url: String,
+	pub headers: Vec<(String, String)>,
+	pub body: Option<Vec<u8>>,
+	pub redirect: RedirectMode,
+	pub timeout_ms: Option<u32>,
+	/// A longer answer is refused with the `FetchedBytes` limit.
+	pub response_bytes_max: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchReply {
-    pub status: u16,
-    /// Where the answer came from in the end.
-    pub url: String,
-    pub redirected: bool,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// `host:port` of each hop that was plain HTTP.
-    pub plain_http: Vec<String>,
+	pub status: u16,
+	/// Where the answer came from in the end.
+	pub url: String,
+	pub redirected: bool,
+	pub headers: Vec<(String, String)>,
+	pub body: Vec<u8>,
+	/// `host:port` of each hop that was plain HTTP.
+	pub plain_http: Vec<String>,
 }
 
 /// A call of another agent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentCall {
-    pub agent: [u8; 32],
-    pub method: String,
-    pub path_and_query: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// Of the called agent's run.
-    pub call_depth: u32,
-    pub response_bytes_max: u64,
+	pub agent: [u8; 32],
+	pub method: String,
+	pub path_and_query: String,
+	pub headers: Vec<(String, String)>,
+	pub body: Vec<u8>,
+	/// Of the called agent's run.
+	pub call_depth: u32,
+	pub response_bytes_max: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentReply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// What entered the called agent's run unproven has entered this one too.
-    pub unproven_inputs: Vec<crate::UnprovenInput>,
+	pub status: u16,
+	pub headers: Vec<(String, String)>,
+	pub body: Vec<u8>,
+	/// What entered the called agent's run unproven has entered this one too.
+	pub unproven_inputs: Vec<crate::UnprovenInput>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
+	Debug,
+	Info,
+	Warn,
+	Error,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    pub level: LogLevel,
-    /// Since the request started.
-    pub at_us: u64,
-    pub message: String,
+	pub level: LogLevel,
+	/// Since the request started.
+	pub at_us: u64,
+	pub message: String,
 }
 
 impl fmt::Debug for LogLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogLine({:?}, {:?})", self.level, Bytes(self.message.len()))
-    }
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(f, "LogLine({:?}, {:?})", self.level, Bytes(self.message.len()))
+	}
 }
 
 /// The enclave, as one run sees it.
 #[async_trait]
 pub trait Host: Send + Sync {
-    /// From the snapshot that the request runs on.
-    async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal>;
+	/// From the snapshot that the request runs on.
+	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal>;
 
-    /// From the snapshot that the request runs on.
-    async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostRefusal>;
+	/// From the snapshot that the request runs on.
+	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostRefusal>;
 
-    /// `name` is one that the manifest declares.
-    async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal>;
+	/// `name` is one that the manifest declares.
+	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal>;
 
-    /// Under the agent's egress rules: see [`crate::egress::EgressClient`].
-    async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal>;
+	/// Under the agent's egress rules: see [`crate::egress::EgressClient`].
+	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal>;
 
-    /// If the called agent's run, or one that it caused, passed the call depth, this must be
-    /// [`HostRefusal::Limit`] with that limit: it ends the whole chain of calls.
-    async fn call_agent(&self, call: AgentCall) -> Result<AgentReply, HostRefusal>;
+	/// If the called agent's run, or one that it caused, passed the call depth, this must be
+	/// [`HostRefusal::Limit`] with that limit: it ends the whole chain of calls.
+	async fn call_agent(&self, call: AgentCall) -> Result<AgentReply, HostRefusal>;
 
-    /// A seed for the run's randomness, from the enclave's own random source.
-    async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal>;
+	/// A seed for the run's randomness, from the enclave's own random source.
+	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal>;
 
-    /// A line as it is logged. The lines are in the run's result as well.
-    fn log(&self, line: &LogLine) {
-        let _ = line;
-    }
+	/// A line as it is logged. The lines are in the run's result as well.
+	fn log(&self, line: &LogLine) {
+		let _ = line;
+	}
 }

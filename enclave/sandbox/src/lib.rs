@@ -30,11 +30,11 @@ mod stdio;
 pub use engine::{LoadedAgent, Sandbox, SandboxConfig};
 pub use error::{Failure, RunError, SandboxError};
 pub use host::{
-    AgentCall, AgentReply, FetchCall, FetchReply, Host, HostRefusal, LogLevel, LogLine, RedirectMode, Refusal,
-    SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, FetchCall, FetchReply, Host, HostRefusal, LogLevel, LogLine,
+	RedirectMode, Refusal, SecretValue, StateEntry, StateScan,
 };
 pub use invocation::{
-    BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,
+	BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,
 };
 pub use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
 pub use phala_agent_manifest::{EgressRule, Manifest};

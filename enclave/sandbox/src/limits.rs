@@ -20,8 +20,6 @@ pub const COMPONENT_INSTANCE_BYTES_MAX: usize = 1024 * 1024;
 /// How often running guests are looked at: they let others run, and their CPU time is compared with
 /// their limit. A limit is passed by at most about this.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
-/// Stack of the guest, of which QuickJS uses its own part.
-pub const WASM_STACK_BYTES: usize = 1024 * 1024;
 /// Stack on which the guest and the host functions that it calls run.
 pub const FIBER_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Handles (requests, headers, streams) that a guest may hold.

@@ -6,7 +6,7 @@ use std::fmt;
 pub(crate) struct Bytes(pub usize);
 
 impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} bytes>", self.0)
-    }
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(f, "<{} bytes>", self.0)
+	}
 }
