@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub const OUT_DIR: &str = "dist";
 pub const COMPONENT_FILE: &str = "agent.wasm";
 pub const BUILT_MANIFEST_FILE: &str = "manifest.json";
+/// The bundle that the component was made of: stack traces in an agent's log point into it.
+pub const BUNDLE_FILE: &str = "agent.js";
 
 /// A built agent.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct BuiltAgent {
 	pub component: Vec<u8>,
 	/// blake2-256 of `component`: how a network names this code.
 	pub code_hash: [u8; 32],
+	/// The JavaScript that the component was made of.
+	pub bundle: String,
 	/// What esbuild warned of.
 	pub warnings: String,
 }
@@ -88,13 +92,14 @@ impl Builder {
 			manifest: folder.manifest.clone(),
 			code_hash: sp_crypto_hashing::blake2_256(&component),
 			component,
+			bundle: bundle.code,
 			warnings: bundle.warnings,
 		})
 	}
 }
 
 impl BuiltAgent {
-	/// Writes `dist/agent.wasm` and `dist/manifest.json` into the agent's folder.
+	/// Writes `dist/agent.wasm`, `dist/manifest.json` and `dist/agent.js` into the agent's folder.
 	pub fn write(&self, folder: &AgentFolder) -> Result<WrittenFiles, BuildError> {
 		let out = folder.path.join(OUT_DIR);
 		let failed = |path: &Path| {
