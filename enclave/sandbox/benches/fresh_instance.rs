@@ -30,8 +30,8 @@ impl Host for NoHost {
 	async fn fetch(&self, _: FetchCall) -> Result<FetchReply, HostRefusal> {
 		Err(HostRefusal::new(Refusal::Unavailable, "not in a benchmark"))
 	}
-	async fn call_agent(&self, _: AgentCall) -> Result<AgentReply, HostRefusal> {
-		Err(HostRefusal::new(Refusal::Unavailable, "not in a benchmark"))
+	async fn call_agent(&self, _: AgentCall) -> AgentReply {
+		AgentReply::refused(HostRefusal::new(Refusal::Unavailable, "not in a benchmark"))
 	}
 	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal> {
 		Ok([1; 32])

@@ -3,10 +3,12 @@
 use crate::invocation::Usage;
 use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Shared between the store and the host calls that are under way.
 pub(crate) struct Budget {
 	limits: Limits,
+	started: Instant,
 	state: Mutex<State>,
 }
 
@@ -21,7 +23,7 @@ struct State {
 
 impl Budget {
 	pub(crate) fn new(limits: Limits) -> Arc<Self> {
-		Arc::new(Self { limits, state: Mutex::default() })
+		Arc::new(Self { limits, started: Instant::now(), state: Mutex::default() })
 	}
 
 	pub(crate) fn limits(&self) -> &Limits {
@@ -90,6 +92,26 @@ impl Budget {
 		self.hold(&mut state, Limit::PendingCalls, pending)?;
 		state.pending_calls = pending;
 		Ok(Pending(Arc::clone(self)))
+	}
+
+	/// Lends a called agent half of the outbound calls that are left, so that the calls of the whole
+	/// tree, however it branches, are no more than the first request's.
+	pub(crate) fn lend_calls(&self) -> u64 {
+		let mut state = self.state();
+		let left = self.limits.outbound_calls.saturating_sub(state.usage.outbound_calls);
+		state.usage.outbound_calls += left / 2;
+		left / 2
+	}
+
+	/// Takes back what was lent and not used.
+	pub(crate) fn return_calls(&self, unused: u64) {
+		let mut state = self.state();
+		state.usage.outbound_calls = state.usage.outbound_calls.saturating_sub(unused);
+	}
+
+	pub(crate) fn wall_ms_left(&self) -> u64 {
+		let elapsed = self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+		self.limits.wall_ms.saturating_sub(elapsed)
 	}
 
 	pub(crate) fn fetched_bytes_left(&self) -> u64 {

@@ -4,9 +4,11 @@
 //! request to one agent, and knows by itself which: it takes the agent's state, secrets and egress
 //! rules from its own records, never from what a sandbox says of itself.
 
+use crate::error::{Failure, RunError};
+use crate::invocation::Outcome;
 use crate::redact::Bytes;
 use async_trait::async_trait;
-use phala_agent_manifest::limits::LimitExceeded;
+use phala_agent_manifest::limits::{Limit, LimitExceeded};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
@@ -121,16 +123,75 @@ pub struct AgentCall {
 	pub body: Vec<u8>,
 	/// Of the called agent's run.
 	pub call_depth: u32,
+	/// What the caller lends of its own outbound calls: all runs that one request causes share them.
+	pub outbound_calls_max: u64,
+	/// What is left of the caller's wall time.
+	pub wall_ms_max: u64,
 	pub response_bytes_max: u64,
 }
 
+/// How a call of another agent ended.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentReply {
+	/// If the called agent's run, or one that it caused, passed the call depth, this must be
+	/// [`HostRefusal::Limit`] with that limit: it ends the whole chain of calls.
+	pub result: Result<AgentResponse, HostRefusal>,
+	/// Of what the caller lent, used by the called agent's run whether it ended well or not.
+	pub outbound_calls: u64,
+}
+
+/// What another agent answered.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentResponse {
 	pub status: u16,
 	pub headers: Vec<(String, String)>,
 	pub body: Vec<u8>,
 	/// What entered the called agent's run unproven has entered this one too.
 	pub unproven_inputs: Vec<crate::UnprovenInput>,
+}
+
+impl AgentReply {
+	/// The called agent did not run.
+	pub fn refused(refusal: HostRefusal) -> Self {
+		Self { result: Err(refusal), outbound_calls: 0 }
+	}
+
+	/// How a run of the called agent on this machine ended.
+	pub fn of_run(result: Result<Outcome, Box<Failure>>) -> Self {
+		match result {
+			Ok(outcome) => Self {
+				outbound_calls: outcome.usage.outbound_calls,
+				result: Ok(AgentResponse {
+					status: outcome.response.status,
+					headers: outcome
+						.response
+						.headers
+						.into_iter()
+						.map(|(name, value)| (name, text_of(&value)))
+						.collect(),
+					body: outcome.response.body,
+					unproven_inputs: outcome.unproven_inputs,
+				}),
+			},
+			Err(failure) => Self {
+				outbound_calls: failure.usage.outbound_calls,
+				result: Err(match failure.error {
+					RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::CallDepth => {
+						HostRefusal::Limit(exceeded)
+					}
+					error => HostRefusal::new(Refusal::Failed, error.to_string()),
+				}),
+			},
+		}
+	}
+}
+
+/// A header's value as text; what is not UTF-8 is read as Latin-1.
+pub(crate) fn text_of(value: &[u8]) -> String {
+	match std::str::from_utf8(value) {
+		Ok(text) => text.to_owned(),
+		Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
+	}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,9 +231,8 @@ pub trait Host: Send + Sync {
 	/// Under the agent's egress rules: see [`crate::egress::EgressClient`].
 	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal>;
 
-	/// If the called agent's run, or one that it caused, passed the call depth, this must be
-	/// [`HostRefusal::Limit`] with that limit: it ends the whole chain of calls.
-	async fn call_agent(&self, call: AgentCall) -> Result<AgentReply, HostRefusal>;
+	/// Runs another agent, here or elsewhere: see [`crate::Invocation::of_call`] and [`AgentReply::of_run`].
+	async fn call_agent(&self, call: AgentCall) -> AgentReply;
 
 	/// A seed for the run's randomness, from the enclave's own random source.
 	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal>;

@@ -1,6 +1,6 @@
 //! What goes into a run and what comes out of it.
 
-use crate::host::LogLine;
+use crate::host::{AgentCall, LogLine};
 use crate::redact::Bytes;
 use phala_agent_manifest::limits::{LimitTooHigh, Limits};
 use phala_agent_manifest::Manifest;
@@ -105,6 +105,30 @@ impl Invocation {
 		manifest: Arc<Manifest>,
 	) -> Result<Self, LimitTooHigh> {
 		let limits = manifest.limits.resolve()?;
+		Ok(Self { request, context, manifest, limits })
+	}
+
+	/// For a call from another agent: within what the caller lends, too.
+	pub fn of_call(
+		call: AgentCall,
+		context: Context,
+		manifest: Arc<Manifest>,
+	) -> Result<Self, LimitTooHigh> {
+		let mut limits = manifest.limits.resolve()?;
+		limits.outbound_calls = limits.outbound_calls.min(call.outbound_calls_max);
+		limits.wall_ms = limits.wall_ms.min(call.wall_ms_max);
+		limits.response_bytes = limits.response_bytes.min(call.response_bytes_max);
+		let context = Context { call_depth: call.call_depth, ..context };
+		let request = HttpRequest {
+			method: call.method,
+			path_and_query: call.path_and_query,
+			headers: call
+				.headers
+				.into_iter()
+				.map(|(name, value)| (name, value.into_bytes()))
+				.collect(),
+			body: call.body,
+		};
 		Ok(Self { request, context, manifest, limits })
 	}
 }

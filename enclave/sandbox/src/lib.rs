@@ -30,8 +30,8 @@ mod stdio;
 pub use engine::{LoadedAgent, Sandbox, SandboxConfig};
 pub use error::{Failure, RunError, SandboxError};
 pub use host::{
-	AgentCall, AgentReply, FetchCall, FetchReply, Host, HostRefusal, LogLevel, LogLine,
-	RedirectMode, Refusal, SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, AgentResponse, FetchCall, FetchReply, Host, HostRefusal, LogLevel,
+	LogLine, RedirectMode, Refusal, SecretValue, StateEntry, StateScan,
 };
 pub use invocation::{
 	BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,

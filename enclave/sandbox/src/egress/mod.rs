@@ -12,7 +12,7 @@ mod resolve;
 pub use address::refusal;
 pub use resolve::{Resolve, SystemResolver};
 
-use crate::host::{FetchCall, FetchReply, HostRefusal, RedirectMode, Refusal};
+use crate::host::{text_of, FetchCall, FetchReply, HostRefusal, RedirectMode, Refusal};
 use crate::limits::{FETCH_TIMEOUT, REDIRECTS_MAX, RESOLVE_TIMEOUT, URL_BYTES_MAX};
 use bytes::Bytes;
 use exchange::exchange;
@@ -279,10 +279,7 @@ fn to_request(
 }
 
 fn incoming_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-	let text = |value: &HeaderValue| match std::str::from_utf8(value.as_bytes()) {
-		Ok(text) => text.to_owned(),
-		Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
-	};
+	let text = |value: &HeaderValue| text_of(value.as_bytes());
 	headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 

@@ -31,6 +31,7 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 			let agent = agent
 				.try_into()
 				.map_err(|_| HostRefusal::new(Refusal::Invalid, "an agent id has 32 bytes"))?;
+			let lent = budget.lend_calls();
 			let reply = host
 				.call_agent(AgentCall {
 					agent,
@@ -39,9 +40,13 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 					headers: request.headers,
 					body: request.body,
 					call_depth,
+					outbound_calls_max: lent,
+					wall_ms_max: budget.wall_ms_left(),
 					response_bytes_max,
 				})
-				.await?;
+				.await;
+			budget.return_calls(lent.saturating_sub(reply.outbound_calls));
+			let reply = reply.result?;
 			budget
 				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
 				.map_err(HostRefusal::Limit)?;

@@ -40,6 +40,12 @@ const villains: Record<string, Villain> = {
       return new Response("swallowed");
     }
   },
+  "/call-tree": async (_request, env, ctx) => {
+    for (;;) {
+      console.log("calls");
+      await Promise.allSettled([1, 2, 3].map(() => env.agents.fetch(ctx.agent, ctx.callDepth < 3 ? "/call-tree" : "/")));
+    }
+  },
   "/calls-another": (_request, env) => env.agents.fetch(`0x${"11".repeat(32)}`, "/whoami"),
   "/log-flood": () => {
     for (;;) console.log("flood");

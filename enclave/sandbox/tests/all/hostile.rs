@@ -1,9 +1,7 @@
 //! Villains: each ends with the limit that it passed, by name, and hurts nobody else.
 
-mod common;
-
-use common::server::{ok, redirect, Server};
-use common::*;
+use crate::common::server::{ok, redirect, Server};
+use crate::common::*;
 use phala_sandbox::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +9,18 @@ use std::sync::Arc;
 
 fn hostile() -> TestAgent {
 	TestAgent::new("enclave/sandbox/tests/hostile")
+}
+
+/// An agent whose calls of any agent reach itself.
+fn calling_itself() -> TestAgent {
+	let agent = hostile();
+	let callee = Callee {
+		loaded: agent.loaded.clone(),
+		manifest: agent.manifest.clone(),
+		host: agent.host.clone(),
+	};
+	*agent.host.callee.lock().unwrap() = Some(callee);
+	agent
 }
 
 async fn limit_of(path: &str) -> Limit {
@@ -38,15 +48,23 @@ async fn endless_recursion_ends_with_the_call_stack_limit() {
 
 #[tokio::test]
 async fn an_agent_that_calls_itself_ends_with_the_call_depth_and_cannot_swallow_it() {
-	let agent = hostile();
-	let callee = Callee {
-		loaded: agent.loaded.clone(),
-		manifest: agent.manifest.clone(),
-		host: agent.host.clone(),
-	};
-	*agent.host.callee.lock().unwrap() = Some(callee);
+	let agent = calling_itself();
 	let failure = agent.run(get("/self-call")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::CallDepth), "{}", told(&failure));
+	agent.host.callee.lock().unwrap().take();
+}
+
+#[tokio::test]
+async fn a_tree_of_calls_is_no_larger_than_its_first_requests_limit() {
+	let agent = calling_itself();
+	let failure = agent.run(get("/call-tree")).await.unwrap_err();
+	assert_eq!(failure.error.limit(), Some(Limit::OutboundCalls), "{}", told(&failure));
+	let runs = agent.host.runs_seen();
+	assert!(
+		runs > 3 && runs <= 1 + failure.usage.outbound_calls,
+		"{runs} runs, {:?}",
+		failure.usage
+	);
 	agent.host.callee.lock().unwrap().take();
 }
 

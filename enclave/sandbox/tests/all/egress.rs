@@ -1,9 +1,7 @@
 //! The way out: what it lets through, and the villains that it stops.
 
-mod common;
-
+use crate::common::server::{ok, redirect, Seen, Server};
 use async_trait::async_trait;
-use common::server::{ok, redirect, Seen, Server};
 use phala_sandbox::egress::{EgressClient, EgressConfig, Resolve};
 use phala_sandbox::limits::{REDIRECTS_MAX, URL_BYTES_MAX};
 use phala_sandbox::*;

@@ -1,9 +1,7 @@
 //! The example agents answer.
 
-mod common;
-
-use common::server::{ok, status, Server};
-use common::*;
+use crate::common::server::{ok, status, Server};
+use crate::common::*;
 use std::collections::BTreeMap;
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! The web APIs of the SDK's prelude, checked from inside an agent.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 #[tokio::test]
 async fn the_web_apis_do_as_the_web_does() {

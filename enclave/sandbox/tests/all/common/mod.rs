@@ -1,5 +1,4 @@
 //! A host in memory, and agents built for tests.
-#![allow(dead_code)]
 
 pub mod server;
 
@@ -167,6 +166,13 @@ pub fn get(path: &str) -> HttpRequest {
 	request("GET", path, "")
 }
 
+impl TestHost {
+	/// Each run takes one seed.
+	pub fn runs_seen(&self) -> u64 {
+		self.seeds.load(Ordering::Relaxed) - 1
+	}
+}
+
 #[async_trait]
 impl Host for TestHost {
 	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal> {
@@ -193,37 +199,14 @@ impl Host for TestHost {
 		self.egress.fetch(&self.manifest.egress, call).await
 	}
 
-	async fn call_agent(&self, call: AgentCall) -> Result<AgentReply, HostRefusal> {
+	async fn call_agent(&self, call: AgentCall) -> AgentReply {
 		let callee = self.callee.lock().unwrap().clone();
 		let Some(callee) = callee else {
-			return Err(HostRefusal::new(Refusal::NotFound, "no such agent"));
+			return AgentReply::refused(HostRefusal::new(Refusal::NotFound, "no such agent"));
 		};
-		let request = HttpRequest {
-			method: call.method,
-			path_and_query: call.path_and_query,
-			headers: call
-				.headers
-				.into_iter()
-				.map(|(name, value)| (name, value.into_bytes()))
-				.collect(),
-			body: call.body,
-		};
-		let context = Context { caller: Some(AGENT), call_depth: call.call_depth, ..context() };
-		let invocation = Invocation::new(request, context, callee.manifest).unwrap();
-		match sandbox().run(&callee.loaded, invocation, callee.host).await {
-			Ok(outcome) => Ok(AgentReply {
-				status: outcome.response.status,
-				headers: Vec::new(),
-				body: outcome.response.body,
-				unproven_inputs: outcome.unproven_inputs,
-			}),
-			Err(failure) => Err(match failure.error {
-				RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::CallDepth => {
-					HostRefusal::Limit(exceeded)
-				}
-				error => HostRefusal::new(Refusal::Failed, error.to_string()),
-			}),
-		}
+		let context = Context { caller: Some(AGENT), ..context() };
+		let invocation = Invocation::of_call(call, context, callee.manifest).unwrap();
+		AgentReply::of_run(sandbox().run(&callee.loaded, invocation, callee.host).await)
 	}
 
 	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal> {
