@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
@@ -150,7 +150,9 @@ fn engine_config(config: &SandboxConfig) -> Config {
 		.max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
 		.max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
 		.table_elements(TABLE_ELEMENTS_MAX)
-		.max_memory_size(MEMORY_BYTES_CEILING as usize);
+		.max_memory_size(MEMORY_BYTES_CEILING as usize)
+		.linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+		.pagemap_scan(Enabled::Auto);
 	let mut engine = Config::new();
 	engine
 		.allocation_strategy(InstanceAllocationStrategy::Pooling(pool))

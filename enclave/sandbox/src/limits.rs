@@ -9,13 +9,17 @@ pub const COMPILED_AGENTS_MAX: usize = 64;
 /// Instances that run at once, by default.
 pub const INSTANCES_MAX_DEFAULT: u32 = 64;
 
-// What one component may have. A JavaScript agent has 5 core instances, 1 memory and 2 tables.
+// What one component may have; a JavaScript agent needs less.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
 pub const MEMORIES_PER_COMPONENT: u32 = 2;
 pub const TABLES_PER_COMPONENT: u32 = 8;
 pub const TABLE_ELEMENTS_MAX: usize = 20_000;
 pub const CORE_INSTANCE_BYTES_MAX: usize = 1024 * 1024;
 pub const COMPONENT_INSTANCE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Of a memory whose instance has ended, what is written over in place; the rest goes back to the
+/// system. Giving pages back and faulting them in again costs more than copying these.
+pub const MEMORY_KEPT_BYTES: usize = 2 * 1024 * 1024;
 
 /// How often running guests are looked at: they let others run, and their CPU time is compared with
 /// their limit. A limit is passed by at most about this.
