@@ -1,0 +1,1 @@
+export { isHostError } from "./host.ts";

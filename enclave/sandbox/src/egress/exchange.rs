@@ -1,0 +1,117 @@
+//! One HTTP/1.1 exchange over a connection of its own to an address that has been checked.
+//!
+//! Connections are not kept: they would have to be kept apart by agent, and an address that was
+//! checked for one request is not one that was checked for the next.
+
+use super::Hop;
+use crate::host::{HostRefusal, Refusal};
+use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use phala_agent_manifest::limits::{Limit, LimitExceeded};
+use phala_agent_manifest::Scheme;
+use rustls::pki_types::ServerName;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+/// A response whose body has been read.
+pub(super) struct Answer {
+	pub head: http::response::Parts,
+	pub body: Vec<u8>,
+}
+
+fn network(message: impl Into<String>) -> HostRefusal {
+	HostRefusal::new(Refusal::Network, message)
+}
+
+/// Sends `request` to one of `addresses` and reads the answer, of at most `bytes_max`.
+pub(super) async fn exchange(
+	hop: &Hop,
+	addresses: &[IpAddr],
+	tls: &Arc<rustls::ClientConfig>,
+	request: Request<Full<Bytes>>,
+	bytes_max: u64,
+) -> Result<Answer, HostRefusal> {
+	let tcp = connect(hop, addresses).await?;
+	match hop.scheme {
+		Scheme::Http => send(tcp, hop, request, bytes_max).await,
+		Scheme::Https => {
+			let name = ServerName::try_from(hop.host.trim_matches(['[', ']']).to_owned())
+				.map_err(|_| network(format!("{hop}: no certificate can be for this host")))?;
+			let tls = TlsConnector::from(tls.clone())
+				.connect(name, tcp)
+				.await
+				.map_err(|error| network(format!("{hop}: TLS failed: {error}")))?;
+			send(tls, hop, request, bytes_max).await
+		}
+	}
+}
+
+async fn connect(hop: &Hop, addresses: &[IpAddr]) -> Result<TcpStream, HostRefusal> {
+	let mut last = None;
+	for address in addresses.iter().take(ADDRESSES_MAX) {
+		match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((*address, hop.port))).await
+		{
+			Ok(Ok(stream)) => {
+				// Requests are small and wait for their answers.
+				let _ = stream.set_nodelay(true);
+				return Ok(stream);
+			}
+			Ok(Err(error)) => last = Some(error.kind().to_string()),
+			Err(_elapsed) => last = Some("it took too long".to_owned()),
+		}
+	}
+	Err(network(format!(
+		"{hop}: no connection: {}",
+		last.unwrap_or_else(|| "the name has no address".to_owned())
+	)))
+}
+
+/// Ends the connection's task with the exchange.
+struct EndWithExchange(JoinHandle<()>);
+
+impl Drop for EndWithExchange {
+	fn drop(&mut self) {
+		self.0.abort();
+	}
+}
+
+async fn send<S>(
+	stream: S,
+	hop: &Hop,
+	request: Request<Full<Bytes>>,
+	bytes_max: u64,
+) -> Result<Answer, HostRefusal>
+where
+	S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+	let failed = |error: hyper::Error| network(format!("{hop}: HTTP failed: {error}"));
+	let (mut sender, connection) =
+		hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+	let _connection = EndWithExchange(tokio::spawn(async move {
+		// What goes wrong shows at the sender.
+		let _ = connection.await;
+	}));
+	let response: Response<Incoming> = sender.send_request(request).await.map_err(failed)?;
+	let (head, mut incoming) = response.into_parts();
+	let mut body = Vec::new();
+	while let Some(frame) = incoming.frame().await {
+		if let Ok(data) = frame.map_err(failed)?.into_data() {
+			if (body.len() + data.len()) as u64 > bytes_max {
+				return Err(HostRefusal::Limit(LimitExceeded {
+					limit: Limit::FetchedBytes,
+					allowed: bytes_max,
+				}));
+			}
+			body.extend_from_slice(&data);
+		}
+	}
+	Ok(Answer { head, body })
+}

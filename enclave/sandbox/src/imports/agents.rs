@@ -1,0 +1,57 @@
+use super::{answer_later, GuestAccess};
+use crate::bindings::agents::{self, Request, Response};
+use crate::bindings::types::HostError;
+use crate::guest::Guest;
+use crate::host::{AgentCall, HostRefusal, Refusal};
+use phala_agent_manifest::limits::Limit;
+use std::sync::PoisonError;
+use wasmtime::component::{FutureReader, HasSelf};
+
+impl agents::Host for Guest {}
+
+impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
+	fn call(
+		mut access: GuestAccess<'_, T>,
+		agent: Vec<u8>,
+		request: Request,
+	) -> wasmtime::Result<FutureReader<Result<Response, HostError>>> {
+		let guest = access.get();
+		let (host, budget, unproven) =
+			(guest.host.clone(), guest.budget.clone(), guest.unproven.clone());
+		// The depth is a limit of the whole chain of calls: passing it ends this run, and the host
+		// hands it on to those that wait for it.
+		let call_depth = guest.context.call_depth.saturating_add(1);
+		budget.check(Limit::CallDepth, call_depth.into())?;
+		budget.add(Limit::OutboundCalls, 1, |usage| &mut usage.outbound_calls)?;
+		budget.add(Limit::FetchedBytes, request.body.len() as u64, |usage| {
+			&mut usage.fetched_bytes
+		})?;
+		let response_bytes_max = budget.fetched_bytes_left();
+		answer_later(access, async move {
+			let agent = agent
+				.try_into()
+				.map_err(|_| HostRefusal::new(Refusal::Invalid, "an agent id has 32 bytes"))?;
+			let lent = budget.lend_calls();
+			let reply = host
+				.call_agent(AgentCall {
+					agent,
+					method: request.method,
+					path_and_query: request.path,
+					headers: request.headers,
+					body: request.body,
+					call_depth,
+					outbound_calls_max: lent,
+					wall_ms_max: budget.wall_ms_left(),
+					response_bytes_max,
+				})
+				.await;
+			budget.return_calls(lent.saturating_sub(reply.outbound_calls));
+			let reply = reply.result?;
+			budget
+				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
+				.map_err(HostRefusal::Limit)?;
+			unproven.lock().unwrap_or_else(PoisonError::into_inner).extend(reply.unproven_inputs);
+			Ok(Response { status: reply.status, headers: reply.headers, body: reply.body })
+		})
+	}
+}

@@ -1,0 +1,59 @@
+use super::{answer_later, GuestAccess};
+use crate::bindings::fetch::{self, RedirectMode, Request, Response};
+use crate::bindings::types::HostError;
+use crate::guest::Guest;
+use crate::host::{self, FetchCall, HostRefusal};
+use crate::invocation::UnprovenInput;
+use phala_agent_manifest::limits::Limit;
+use std::sync::PoisonError;
+use wasmtime::component::{FutureReader, HasSelf};
+
+impl fetch::Host for Guest {}
+
+impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
+	fn send(
+		mut access: GuestAccess<'_, T>,
+		request: Request,
+	) -> wasmtime::Result<FutureReader<Result<Response, HostError>>> {
+		let guest = access.get();
+		let (host, budget, unproven) =
+			(guest.host.clone(), guest.budget.clone(), guest.unproven.clone());
+		budget.add(Limit::OutboundCalls, 1, |usage| &mut usage.outbound_calls)?;
+		let sent = request.body.as_ref().map_or(0, Vec::len) as u64;
+		budget.add(Limit::FetchedBytes, sent, |usage| &mut usage.fetched_bytes)?;
+		let call = FetchCall {
+			method: request.method,
+			url: request.url,
+			headers: request.headers,
+			body: request.body,
+			redirect: match request.redirect {
+				RedirectMode::Follow => host::RedirectMode::Follow,
+				RedirectMode::Error => host::RedirectMode::Error,
+				RedirectMode::Manual => host::RedirectMode::Manual,
+			},
+			timeout_ms: request.timeout_ms,
+			response_bytes_max: budget.fetched_bytes_left(),
+		};
+		answer_later(access, async move {
+			let reply = host.fetch(call).await?;
+			budget
+				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
+				.map_err(HostRefusal::Limit)?;
+			let authenticated = reply.plain_http.is_empty();
+			unproven.lock().unwrap_or_else(PoisonError::into_inner).extend(
+				reply
+					.plain_http
+					.into_iter()
+					.map(|authority| UnprovenInput::PlainHttp { authority }),
+			);
+			Ok(Response {
+				status: reply.status,
+				url: reply.url,
+				redirected: reply.redirected,
+				headers: reply.headers,
+				body: reply.body,
+				authenticated,
+			})
+		})
+	}
+}

@@ -1,0 +1,71 @@
+//! The `phala:agent` interfaces: each checks and counts, then asks the [`crate::Host`].
+
+mod agents;
+mod context;
+mod fetch;
+mod local;
+mod secrets;
+mod state;
+
+use crate::bindings::types::{ErrorCode, HostError};
+use crate::bindings::Imports;
+use crate::guest::Guest;
+use crate::host::{HostRefusal, Refusal};
+use phala_agent_manifest::limits::LimitExceeded;
+use std::future::Future;
+use wasmtime::component::{Access, FutureReader, HasSelf, Linker};
+
+pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+	Imports::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl crate::bindings::types::Host for Guest {}
+
+/// A store's view that can also make futures.
+type GuestAccess<'a, T> = Access<'a, T, HasSelf<Guest>>;
+
+/// A future for the guest that resolves as `work` does.
+///
+/// A refusal is the guest's to handle. A passed limit is an error of the whole run.
+fn answer_later<T, V>(
+	mut access: GuestAccess<'_, T>,
+	work: impl Future<Output = Result<V, HostRefusal>> + Send + 'static,
+) -> wasmtime::Result<FutureReader<Result<V, HostError>>>
+where
+	T: 'static,
+	V: wasmtime::component::Lower + wasmtime::component::Lift + Send + Sync + 'static,
+{
+	let budget = access.get().budget.clone();
+	let pending = budget.pending_call()?;
+	FutureReader::new(&mut access, async move {
+		let _pending = pending;
+		match work.await {
+			Ok(value) => wasmtime::error::Ok(Ok(value)),
+			// The host may have been given what was left of the limit; the error says the whole of it.
+			Err(HostRefusal::Limit(LimitExceeded { limit, .. })) => {
+				let allowed = budget.limits().allowed(limit);
+				Err(budget.breached(LimitExceeded { limit, allowed }).into())
+			}
+			Err(HostRefusal::Refused { refusal, message }) => {
+				Ok(Err(HostError { code: refusal.into(), message }))
+			}
+		}
+	})
+}
+
+impl From<Refusal> for ErrorCode {
+	fn from(refusal: Refusal) -> Self {
+		match refusal {
+			Refusal::ReadOnly => Self::ReadOnly,
+			Refusal::NotDeclared => Self::NotDeclared,
+			Refusal::AddressRefused => Self::AddressRefused,
+			Refusal::Invalid => Self::Invalid,
+			Refusal::NotFound => Self::NotFound,
+			Refusal::Denied => Self::Denied,
+			Refusal::Failed => Self::Failed,
+			Refusal::Timeout => Self::Timeout,
+			Refusal::Network => Self::Network,
+			Refusal::Unavailable => Self::Unavailable,
+		}
+	}
+}

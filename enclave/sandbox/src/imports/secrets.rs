@@ -1,0 +1,28 @@
+use super::{answer_later, GuestAccess};
+use crate::bindings::secrets;
+use crate::bindings::types::HostError;
+use crate::guest::Guest;
+use crate::host::{HostRefusal, Refusal};
+use wasmtime::component::{FutureReader, HasSelf};
+
+impl secrets::Host for Guest {}
+
+impl<T: 'static> secrets::HostWithStore<T> for HasSelf<Guest> {
+	fn get(
+		mut access: GuestAccess<'_, T>,
+		name: String,
+	) -> wasmtime::Result<FutureReader<Result<Option<String>, HostError>>> {
+		let guest = access.get();
+		let host = guest.host.clone();
+		let declared = guest.manifest.secrets.contains(&name);
+		answer_later(access, async move {
+			if !declared {
+				return Err(HostRefusal::new(
+					Refusal::NotDeclared,
+					"the manifest does not name this secret; add it to `secrets` in agent.toml",
+				));
+			}
+			Ok(host.secret(name).await?.map(|secret| secret.0))
+		})
+	}
+}
