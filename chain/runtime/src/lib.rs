@@ -26,7 +26,7 @@ pub mod presets;
 #[cfg(test)]
 mod tests;
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
 	generic,
 	traits::{BlakeTwo256, IdentifyAccount, Verify},
@@ -89,7 +89,8 @@ pub type Executive = frame_executive::Executive<
 /// Opaque types: what the node needs to know of blocks, whatever the runtime makes of them.
 pub mod opaque {
 	use super::*;
-	use sp_runtime::{impl_opaque_keys, traits::Hash as _};
+	use alloc::vec::Vec;
+	use sp_runtime::impl_opaque_keys;
 
 	pub use sp_runtime::OpaqueExtrinsic as UncheckedExtrinsic;
 
@@ -106,8 +107,6 @@ pub mod opaque {
 			pub grandpa: Grandpa,
 		}
 	}
-
-	const _: fn(&[u8]) -> Hash = BlakeTwo256::hash;
 }
 
 #[sp_version::runtime_version]

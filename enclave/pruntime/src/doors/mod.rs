@@ -72,11 +72,7 @@ pub struct DoorError {
 
 impl DoorError {
 	fn bad_request(name: &str, message: impl std::fmt::Display) -> Self {
-		Self {
-			status: StatusCode::BAD_REQUEST,
-			name: name.into(),
-			message: message.to_string(),
-		}
+		Self { status: StatusCode::BAD_REQUEST, name: name.into(), message: message.to_string() }
 	}
 }
 

@@ -55,7 +55,7 @@ fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, DoorError>
 		Err(refused) => {
 			tracing::warn!(error = refused.name(), "refused a bundle: {refused}");
 			return Err(refused.into());
-		},
+		}
 	};
 	if let Some(boot) = report.registered {
 		tracing::info!(boot, height = report.height, "the chain registered this boot");

@@ -46,11 +46,18 @@ enum Phase {
 	/// Follows headers, has not adopted its channels.
 	FollowsHeaders(MailboxReader),
 	/// Has adopted its channels at the header that its evidence is bound to.
-	AwaitsRegistration { reader: MailboxReader, bound_to: FinalizedHeader },
+	AwaitsRegistration {
+		reader: MailboxReader,
+		bound_to: FinalizedHeader,
+	},
 	/// Is the slot's boot.
 	Registered(Registered),
 	/// A later boot has the slot, or nobody.
-	Over { boot: Option<BootNumber>, evicted: bool, height: BlockNumber },
+	Over {
+		boot: Option<BootNumber>,
+		evicted: bool,
+		height: BlockNumber,
+	},
 }
 
 struct Registered {
@@ -131,7 +138,7 @@ impl Machine {
 		let reader = match &self.phase {
 			Phase::AwaitsGenesis => {
 				return Err(self.wrong_phase("it takes a genesis bundle first"));
-			},
+			}
 			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
 			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => reader,
 			Phase::Registered(registered) => &registered.reader,
@@ -148,7 +155,7 @@ impl Machine {
 				Err(phala_light_client::Refused::ProofIncomplete { .. }) => {
 					self.phase = Phase::FollowsHeaders(synced.reader);
 					return Ok(SyncReport { height: header.number(), ..Default::default() });
-				},
+				}
 				Err(refused) => return Err(refused.into()),
 			};
 			self.phase = Phase::AwaitsRegistration { reader, bound_to: header };
@@ -282,7 +289,7 @@ impl Machine {
 				} else {
 					EnclavePhase::Serving
 				}
-			},
+			}
 			Phase::Over { evicted: true, .. } => EnclavePhase::Evicted,
 			Phase::Over { evicted: false, .. } => EnclavePhase::Retired,
 		}
@@ -290,7 +297,9 @@ impl Machine {
 
 	fn reader(&self) -> Option<&MailboxReader> {
 		match &self.phase {
-			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => Some(reader),
+			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => {
+				Some(reader)
+			}
 			Phase::Registered(registered) => Some(&registered.reader),
 			Phase::AwaitsGenesis | Phase::Over { .. } => None,
 		}
@@ -298,9 +307,11 @@ impl Machine {
 
 	fn set_reader(&mut self, new: MailboxReader) {
 		match &mut self.phase {
-			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => *reader = new,
+			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => {
+				*reader = new
+			}
 			Phase::Registered(registered) => registered.reader = new,
-			Phase::AwaitsGenesis | Phase::Over { .. } => {},
+			Phase::AwaitsGenesis | Phase::Over { .. } => {}
 		}
 	}
 
@@ -324,7 +335,7 @@ impl Machine {
 		match &self.phase {
 			Phase::Registered(_) => {
 				Ok(state.read_as(&storage_keys::mailbox_next_envelope(self.config.slot))?)
-			},
+			}
 			_ => Ok(None),
 		}
 	}
@@ -344,7 +355,7 @@ impl Machine {
 		};
 		match body {
 			// What may run is the chain's business; an enclave learns of it for its log.
-			Message::System(_) => {},
+			Message::System(_) => {}
 			Message::Slot(told) => self.apply_slot(told, now_ms, rng, report),
 		}
 	}
@@ -378,17 +389,17 @@ impl Machine {
 					});
 					report.registered = Some(boot);
 				}
-			},
+			}
 			SlotMessage::Renewed { boot, expires_at } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.expires_at = expires_at;
 				}
-			},
+			}
 			SlotMessage::HeartbeatSeen { boot, nonce } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.freshness.seen(&nonce);
 				}
-			},
+			}
 			SlotMessage::Probe { nonce } => self.say(&Payload::ProbeAnswered { nonce }, rng),
 			SlotMessage::Evicted { boot } => {
 				if let Some(registered) = self.registered_as(boot) {
@@ -396,7 +407,7 @@ impl Machine {
 					self.phase = Phase::Over { boot: Some(boot), evicted: true, height };
 					report.over = true;
 				}
-			},
+			}
 		}
 	}
 
@@ -439,7 +450,7 @@ fn subscriptions(message: &ProvenMessage, keys: &PublicKeys) -> Vec<ChannelChang
 					head,
 				})
 				.collect()
-		},
+		}
 		_ => Vec::new(),
 	}
 }
