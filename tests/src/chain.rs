@@ -1,0 +1,141 @@
+//! What a test does on the chain, and what it sees there.
+
+use anyhow::Context;
+use codec::DecodeAll;
+use phala_primitives::{boot::SlotId, H256};
+use std::sync::Arc;
+use subxt::{
+	dynamic::{transaction, Value},
+	OnlineClient, SubstrateConfig,
+};
+use subxt_signer::sr25519::Keypair;
+use tokio::sync::Mutex;
+
+/// A connection that submits as the development accounts.
+#[derive(Clone)]
+pub struct Chain {
+	pub api: OnlineClient<SubstrateConfig>,
+	/// One transaction at a time, so that nonces do not collide.
+	turn: Arc<Mutex<()>>,
+}
+
+/// An event, by name, with its fields' bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+	pub block: u64,
+	pub name: String,
+	pub fields: Vec<u8>,
+}
+
+impl Event {
+	/// Its fields.
+	pub fn decode<T: DecodeAll>(&self) -> anyhow::Result<T> {
+		T::decode_all(&mut &self.fields[..]).with_context(|| format!("fields of {}", self.name))
+	}
+}
+
+impl Chain {
+	/// Connects to a node.
+	pub async fn connect(url: &str) -> anyhow::Result<Self> {
+		let api = OnlineClient::from_insecure_url(url).await?;
+		Ok(Self { api, turn: Arc::default() })
+	}
+
+	/// Hash of block 0.
+	pub fn genesis(&self) -> H256 {
+		H256(self.api.genesis_hash().0)
+	}
+
+	/// Submits a call and waits until it is in a block and has succeeded; its events.
+	pub async fn submit(
+		&self,
+		signer: &Keypair,
+		pallet: &str,
+		call: &str,
+		fields: Vec<Value>,
+	) -> anyhow::Result<Vec<Event>> {
+		let _turn = self.turn.lock().await;
+		let payload = transaction(pallet, call, fields);
+		let name = format!("{pallet}.{call}");
+		let mut progress = self
+			.api
+			.tx()
+			.await?
+			.sign_and_submit_then_watch_default(&payload, signer)
+			.await
+			.with_context(|| name.clone())?;
+		while let Some(status) = progress.next().await {
+			let status = status.with_context(|| name.clone())?;
+			let Some(in_block) = status.as_in_block().or_else(|| status.as_finalized()) else {
+				continue;
+			};
+			let events = in_block.wait_for_success().await.with_context(|| name.clone())?;
+			return events
+				.iter()
+				.map(|event| {
+					let event = event?;
+					Ok(Event {
+						block: 0,
+						name: format!("{}.{}", event.pallet_name(), event.event_name()),
+						fields: event.field_bytes().to_vec(),
+					})
+				})
+				.collect();
+		}
+		anyhow::bail!("{name} fell out of the pool")
+	}
+
+	/// Submits a call as root, through the development network's sudo.
+	pub async fn sudo(
+		&self,
+		signer: &Keypair,
+		pallet: &str,
+		call: &str,
+		fields: Vec<Value>,
+	) -> anyhow::Result<()> {
+		let inner = Value::unnamed_variant(pallet, [Value::unnamed_variant(call, fields)]);
+		let events = self.submit(signer, "Sudo", "sudo", vec![inner]).await?;
+		let done = events.iter().find(|event| event.name == "Sudo.Sudid").context("no Sudid event")?;
+		anyhow::ensure!(done.fields.first() == Some(&0), "{pallet}.{call} failed: {:?}", done.fields);
+		Ok(())
+	}
+
+	/// A new slot for `operator`.
+	pub async fn create_slot(&self, operator: &Keypair) -> anyhow::Result<SlotId> {
+		let events = self.submit(operator, "Registry", "create_slot", vec![]).await?;
+		let created = events
+			.iter()
+			.find(|event| event.name == "Registry.SlotCreated")
+			.context("no SlotCreated event")?;
+		let (slot, _) = created.decode::<(SlotId, [u8; 32])>()?;
+		Ok(slot)
+	}
+
+	/// Asks a slot's enclave for a sign of life.
+	pub async fn probe(&self, by: &Keypair, slot: SlotId, nonce: [u8; 32]) -> anyhow::Result<()> {
+		let fields = vec![Value::u128(slot.into()), Value::from_bytes(nonce)];
+		self.submit(by, "Registry", "probe", fields).await?;
+		Ok(())
+	}
+
+	/// Height of the best block.
+	pub async fn best(&self) -> anyhow::Result<u64> {
+		Ok(self.api.at_current_block().await?.block_number())
+	}
+
+	/// All events of the network's own pallets, from block `from` to the newest finalized one.
+	pub async fn events(&self, from: u64) -> anyhow::Result<Vec<Event>> {
+		let newest = self.best().await?;
+		let mut events = Vec::new();
+		for block in from..=newest {
+			for event in self.api.at_block(block).await?.events().fetch().await?.iter() {
+				let event = event?;
+				let name = format!("{}.{}", event.pallet_name(), event.event_name());
+				if ["Registry.", "Mailbox."].iter().any(|pallet| name.starts_with(pallet)) {
+					events.push(Event { block, name, fields: event.field_bytes().to_vec() });
+				}
+			}
+		}
+		Ok(events)
+	}
+}

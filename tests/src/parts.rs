@@ -1,0 +1,154 @@
+//! Node, enclave and relayer as processes.
+
+use crate::{chain::Chain, process::Process, until};
+use anyhow::Context;
+use phala_pherry::enclave::Enclave as Door;
+use phala_primitives::{
+	boot::SlotId,
+	relay::{EnclavePhase, EnclaveStatus},
+	H256,
+};
+use subxt::dynamic::Value;
+use subxt_signer::sr25519::dev;
+
+fn owned(arguments: &[&str]) -> Vec<String> {
+	arguments.iter().map(|argument| argument.to_string()).collect()
+}
+
+/// A chain node.
+pub struct Node {
+	pub process: Process,
+	/// Its JSON-RPC, over websocket.
+	pub url: String,
+}
+
+impl Node {
+	async fn start(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+		let mut all = owned(arguments);
+		all.extend(owned(&[
+			"--tmp",
+			"--rpc-port=0",
+			"--no-prometheus",
+			"--no-telemetry",
+			"--no-mdns",
+			"--listen-addr=/ip4/127.0.0.1/tcp/0",
+			"--reserved-only",
+		]));
+		all.retain(|argument| name == "dev" || argument != "--reserved-only");
+		let mut process = Process::start("phala-node", name, &all)?;
+		let line = process.line_after("Running JSON-RPC server: addr=").await?;
+		let address = line.split(',').next().context("an address follows")?.to_string();
+		Ok(Self { process, url: format!("ws://{address}") })
+	}
+
+	/// One validator, its own chain.
+	pub async fn dev() -> anyhow::Result<Self> {
+		Self::start("dev", &["--dev"]).await
+	}
+
+	/// Four validators of one chain, connected with each other.
+	pub async fn four() -> anyhow::Result<Vec<Self>> {
+		let alice = Self::start("alice", &["--chain=local", "--alice", "--validator"]).await?;
+		let chain = phala_pherry::chain::Chain::connect(&alice.url).await?;
+		let addresses: Vec<String> =
+			chain.request("system_localListenAddresses", Default::default()).await?;
+		let boot_node = addresses
+			.into_iter()
+			.find(|address| address.starts_with("/ip4/127.0.0.1/tcp/") && address.contains("/p2p/"))
+			.context("alice listens on loopback")?;
+		let mut nodes = vec![alice];
+		for name in ["bob", "charlie", "dave"] {
+			let (key, boot) = (format!("--{name}"), format!("--bootnodes={boot_node}"));
+			let arguments = ["--chain=local", &key, "--validator", &boot];
+			nodes.push(Self::start(name, &arguments).await?);
+		}
+		Ok(nodes)
+	}
+
+	/// A connection to it.
+	pub async fn connect(&self) -> anyhow::Result<Chain> {
+		Chain::connect(&self.url).await
+	}
+}
+
+/// A pruntime process: one boot.
+pub struct Enclave {
+	pub process: Process,
+	pub relay_url: String,
+	pub public_url: String,
+}
+
+impl Enclave {
+	/// A new boot for `slot`, on a pretended machine of the slot's own.
+	pub async fn boot(genesis: H256, slot: SlotId) -> anyhow::Result<Self> {
+		let arguments = [
+			&format!("--genesis={genesis:?}"),
+			&format!("--slot={slot}"),
+			&format!("--software-platform=machine of slot {slot}"),
+			"--relay-listen=127.0.0.1:0",
+			"--public-listen=127.0.0.1:0",
+		];
+		let mut process = Process::start("pruntime", &format!("slot {slot}"), &owned(&arguments))?;
+		let relay_url = process.line_after("relay ").await?;
+		let public_url = process.line_after("public ").await?;
+		Ok(Self { process, relay_url, public_url })
+	}
+
+	/// What this binary measures.
+	pub async fn measurement() -> anyhow::Result<H256> {
+		let mut process = Process::start("pruntime", "measuring", &owned(&["--print-measurement"]))?;
+		process.ended().await?;
+		let hex = process.line_after("0x").await?;
+		let bytes: Vec<u8> = (0..hex.len())
+			.step_by(2)
+			.map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
+			.collect::<Result<_, _>>()?;
+		anyhow::ensure!(bytes.len() == 32, "a measurement has 32 bytes");
+		Ok(H256::from_slice(&bytes))
+	}
+
+	/// Its relay door.
+	pub fn door(&self) -> anyhow::Result<Door> {
+		Ok(Door::new(&self.relay_url)?)
+	}
+
+	/// Where it stands.
+	pub async fn status(&self) -> anyhow::Result<EnclaveStatus> {
+		Ok(self.door()?.status().await?)
+	}
+
+	/// Waits until it is in `phase`; where it stands then.
+	pub async fn reaches(&self, phase: EnclavePhase) -> anyhow::Result<EnclaveStatus> {
+		until(&format!("phase {phase:?}"), || async {
+			let status = self.status().await?;
+			Ok((status.phase == phase).then_some(status))
+		})
+		.await
+		.with_context(|| self.process.log())
+	}
+}
+
+/// A pherry process.
+pub struct Relayer {
+	pub process: Process,
+}
+
+impl Relayer {
+	/// Between `node` and `enclave`, paying as `operator` (a secret URI).
+	pub fn start(node: &Node, enclave: &Enclave, operator: &str) -> anyhow::Result<Self> {
+		let arguments = [
+			&format!("--node={}", node.url),
+			&format!("--enclave={}", enclave.relay_url),
+			&format!("--operator={operator}"),
+		]
+		.map(|argument| argument.to_string());
+		Ok(Self { process: Process::start("pherry", "pherry", &arguments)? })
+	}
+}
+
+/// Lets this build of pruntime register on a development chain.
+pub async fn allow_this_pruntime(chain: &Chain) -> anyhow::Result<()> {
+	let measurement = Enclave::measurement().await?;
+	let fields = vec![Value::from_bytes(measurement.0)];
+	chain.sudo(&dev::alice(), "Registry", "allow_measurement", fields).await
+}
