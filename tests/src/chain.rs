@@ -118,6 +118,30 @@ impl Chain {
 		Ok(())
 	}
 
+	/// Makes new session keys in `node` and registers them for `validator`.
+	pub async fn rotate_session_keys(
+		&self,
+		node: &phala_pherry::chain::Chain,
+		validator: &Keypair,
+	) -> anyhow::Result<()> {
+		let owner = format!("0x{}", hex(&validator.public_key().0));
+		let made: serde_json::Value = node
+			.request("author_rotateKeysWithOwner", subxt::rpcs::rpc_params![owner])
+			.await?;
+		let bytes = |name: &str| unhex(made[name].as_str().unwrap_or_default());
+		let (keys, proof) = (bytes("keys")?, bytes("proof")?);
+		anyhow::ensure!(keys.len() == 64, "BABE's and GRANDPA's keys, 32 bytes each");
+		let fields = vec![
+			Value::named_composite([
+				("babe", Value::from_bytes(&keys[..32])),
+				("grandpa", Value::from_bytes(&keys[32..])),
+			]),
+			Value::from_bytes(proof),
+		];
+		self.submit(validator, "Session", "set_keys", fields).await?;
+		Ok(())
+	}
+
 	/// Height of the best block.
 	pub async fn best(&self) -> anyhow::Result<u64> {
 		Ok(self.api.at_current_block().await?.block_number())
@@ -138,4 +162,21 @@ impl Chain {
 		}
 		Ok(events)
 	}
+}
+
+fn hex(bytes: &[u8]) -> String {
+	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a hexadecimal text with or without `0x`.
+///
+/// # Errors
+/// When it is none.
+pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+	let text = text.trim_start_matches("0x");
+	anyhow::ensure!(text.len() % 2 == 0 && text.is_ascii(), "no hexadecimal text: {text}");
+	(0..text.len())
+		.step_by(2)
+		.map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?))
+		.collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::{chain::Chain, process::Process, until};
 use anyhow::Context;
-use phala_pherry::enclave::Enclave as Door;
+use phala_pherry::enclave::EnclaveDoor;
 use phala_primitives::{
 	boot::SlotId,
 	relay::{EnclavePhase, EnclaveStatus},
@@ -32,9 +32,7 @@ impl Node {
 			"--no-telemetry",
 			"--no-mdns",
 			"--listen-addr=/ip4/127.0.0.1/tcp/0",
-			"--reserved-only",
 		]));
-		all.retain(|argument| name == "dev" || argument != "--reserved-only");
 		let mut process = Process::start("phala-node", name, &all)?;
 		let line = process.line_after("Running JSON-RPC server: addr=").await?;
 		let address = line.split(',').next().context("an address follows")?.to_string();
@@ -44,6 +42,11 @@ impl Node {
 	/// One validator, its own chain.
 	pub async fn dev() -> anyhow::Result<Self> {
 		Self::start("dev", &["--dev"]).await
+	}
+
+	/// One validator of four, alone: a chain with another genesis.
+	pub async fn foreign() -> anyhow::Result<Self> {
+		Self::start("alice", &["--chain=local", "--alice", "--validator"]).await
 	}
 
 	/// Four validators of one chain, connected with each other.
@@ -99,17 +102,14 @@ impl Enclave {
 		let mut process = Process::start("pruntime", "measuring", &owned(&["--print-measurement"]))?;
 		process.ended().await?;
 		let hex = process.line_after("0x").await?;
-		let bytes: Vec<u8> = (0..hex.len())
-			.step_by(2)
-			.map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
-			.collect::<Result<_, _>>()?;
+		let bytes = crate::chain::unhex(&hex)?;
 		anyhow::ensure!(bytes.len() == 32, "a measurement has 32 bytes");
 		Ok(H256::from_slice(&bytes))
 	}
 
 	/// Its relay door.
-	pub fn door(&self) -> anyhow::Result<Door> {
-		Ok(Door::new(&self.relay_url)?)
+	pub fn door(&self) -> anyhow::Result<EnclaveDoor> {
+		Ok(EnclaveDoor::new(&self.relay_url)?)
 	}
 
 	/// Where it stands.

@@ -1,0 +1,321 @@
+//! What the relayer asks a chain node for. Nothing of it is believed by the enclave.
+
+use codec::{Decode, DecodeAll};
+use phala_primitives::{
+	boot::{Boot, SlotId},
+	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage},
+	relay::{FinalityStep, StateProof},
+	storage_keys, BlockNumber, H256,
+};
+use serde::de::DeserializeOwned;
+use subxt::{
+	backend::LegacyBackend,
+	rpcs::{
+		client::{RpcParams, RpcSubscription},
+		methods::legacy::{Bytes, LegacyRpcMethods},
+		rpc_params, RpcClient,
+	},
+	OnlineClient, SubstrateConfig,
+};
+
+use crate::{
+	header::{HeaderId, JsonHeader},
+	limits, Error,
+};
+
+/// A connection to a node. When it fails, make a new one.
+#[derive(Clone)]
+pub struct Chain {
+	rpc: RpcClient,
+	legacy: LegacyRpcMethods<subxt::config::RpcConfigFor<SubstrateConfig>>,
+	online: OnlineClient<SubstrateConfig>,
+}
+
+/// Finality that leads from one block to a newer one.
+#[derive(Clone, Debug, Default)]
+pub struct Finality {
+	/// Each with its header's height and hash.
+	pub steps: Vec<(HeaderId, FinalityStep)>,
+	/// Whether there is more, which did not fit.
+	pub cut: bool,
+}
+
+impl Chain {
+	/// Connects over websocket.
+	///
+	/// # Errors
+	/// [`Error::NodeUnreachable`].
+	pub async fn connect(url: &str) -> Result<Self, Error> {
+		let unreachable = |reason: String| Error::NodeUnreachable { url: url.to_owned(), reason };
+		// "Insecure" is a websocket without TLS to another machine. Nothing secret goes over it,
+		// and nothing that comes over it is believed.
+		let connecting = RpcClient::from_insecure_url(url);
+		let rpc = tokio::time::timeout(limits::CONNECT_MAX, connecting)
+			.await
+			.map_err(|_| unreachable("no answer".into()))?
+			.map_err(|error| unreachable(error.to_string()))?;
+		let backend = LegacyBackend::builder().build(rpc.clone());
+		let online = OnlineClient::from_backend(std::sync::Arc::new(backend))
+			.await
+			.map_err(|error| unreachable(error.to_string()))?;
+		Ok(Self { legacy: LegacyRpcMethods::new(rpc.clone()), rpc, online })
+	}
+
+	/// For transactions, which need the runtime's metadata.
+	pub fn online(&self) -> &OnlineClient<SubstrateConfig> {
+		&self.online
+	}
+
+	/// Hash of block 0.
+	pub fn genesis_hash(&self) -> H256 {
+		self.online.genesis_hash()
+	}
+
+	/// A header, its height and its hash; the best block's when `hash` is `None`.
+	///
+	/// # Errors
+	/// As all methods here: [`Error::Node`], [`Error::NodeAnswer`].
+	pub async fn header(&self, hash: Option<H256>) -> Result<(HeaderId, Vec<u8>), Error> {
+		const METHOD: &str = "chain_getHeader";
+		let header: Option<JsonHeader> = self.request(METHOD, rpc_params![hash]).await?;
+		let header = header.ok_or_else(|| Error::NodeAnswer {
+			method: METHOD,
+			reason: format!("it does not know block {hash:?}"),
+		})?;
+		let bytes = header.to_scale()?;
+		let id = HeaderId::of(&bytes)?;
+		match hash.filter(|hash| *hash != id.hash) {
+			Some(asked) => Err(Error::NodeAnswer {
+				method: METHOD,
+				reason: format!("asked for {asked:?}, its header hashes to {:?}", id.hash),
+			}),
+			None => Ok((id, bytes)),
+		}
+	}
+
+	/// Height of the newest finalized block.
+	pub async fn finalized(&self) -> Result<BlockNumber, Error> {
+		let hash = self.request("chain_getFinalizedHead", rpc_params![]).await?;
+		Ok(self.header(Some(hash)).await?.0.number)
+	}
+
+	/// Fires when a newer block is final.
+	pub async fn finalized_heads(&self) -> Result<RpcSubscription<JsonHeader>, Error> {
+		const METHOD: &str = "chain_subscribeFinalizedHeads";
+		self.rpc
+			.subscribe(METHOD, rpc_params![], "chain_unsubscribeFinalizedHeads")
+			.await
+			.map_err(|error| node(METHOD, error))
+	}
+
+	/// The step that leads furthest from block `from` under the authority set that finalizes it;
+	/// `None` when nothing from there on is provably final yet.
+	pub async fn finality_step(&self, from: BlockNumber) -> Result<Option<FinalityStep>, Error> {
+		const METHOD: &str = "finality_prove";
+		let step: Option<Bytes> = self.request(METHOD, rpc_params![from]).await?;
+		step.map(|bytes| decode(METHOD, &bytes)).transpose()
+	}
+
+	/// The steps from behind block `height` to the newest provable one, up to what fits into a
+	/// bundle.
+	pub async fn finality_after(&self, height: BlockNumber) -> Result<Finality, Error> {
+		let mut finality = Finality::default();
+		let mut from = height.saturating_add(1);
+		let mut bytes = 0;
+		loop {
+			let Some(step) = self.finality_step(from).await? else { break };
+			let id = HeaderId::of(&step.header)?;
+			if id.number < from {
+				return Err(Error::NodeAnswer {
+					method: "finality_prove",
+					reason: format!("asked from block {from}, it proves block {}", id.number),
+				});
+			}
+			bytes += step.header.len() + step.justification.len();
+			finality.steps.push((id, step));
+			from = id.number.saturating_add(1);
+			if finality.steps.len() >= limits::STEPS_PER_BUNDLE_MAX
+				|| bytes >= limits::STEP_BYTES_PER_BUNDLE_MAX
+			{
+				finality.cut = true;
+				break;
+			}
+		}
+		Ok(finality)
+	}
+
+	/// Proves the values under `keys`, or that there are none, in the state after a block.
+	///
+	/// # Errors
+	/// Also [`Error::StatePruned`].
+	pub async fn state_proof(&self, at: HeaderId, keys: &[Vec<u8>]) -> Result<StateProof, Error> {
+		let keys = keys.iter().map(Vec::as_slice);
+		let proof = self
+			.legacy
+			.state_get_read_proof(keys, Some(at.hash))
+			.await
+			.map_err(|error| state_error("state_getReadProof", at, error))?;
+		Ok(proof.proof.into_iter().map(|node| node.0).collect())
+	}
+
+	/// The values under `keys`, in their order, in the state after a block.
+	///
+	/// # Errors
+	/// Also [`Error::StatePruned`].
+	pub async fn values(
+		&self,
+		at: HeaderId,
+		keys: &[Vec<u8>],
+	) -> Result<Vec<Option<Vec<u8>>>, Error> {
+		const METHOD: &str = "state_queryStorageAt";
+		let mut values = Vec::with_capacity(keys.len());
+		for asked in keys.chunks(limits::STORAGE_KEYS_PER_REQUEST_MAX) {
+			let answer = self
+				.legacy
+				.state_query_storage_at(asked.iter().map(Vec::as_slice), Some(at.hash))
+				.await
+				.map_err(|error| state_error(METHOD, at, error))?;
+			let mut found: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = answer
+				.into_iter()
+				.flat_map(|set| set.changes)
+				.map(|(key, value)| (key.0, value.map(|bytes| bytes.0)))
+				.collect();
+			values.extend(asked.iter().map(|key| found.remove(key).flatten()));
+		}
+		Ok(values)
+	}
+
+	/// The heads of channels, in their order, in the state after a block.
+	///
+	/// # Errors
+	/// Also [`Error::StatePruned`].
+	pub async fn heads(
+		&self,
+		at: HeaderId,
+		channels: &[Channel],
+	) -> Result<Vec<ChannelHead>, Error> {
+		let keys: Vec<_> = channels.iter().map(|c| storage_keys::mailbox_head(*c)).collect();
+		let values = self.values(at, &keys).await?;
+		values
+			.into_iter()
+			.map(|value| value.map_or(Ok(ChannelHead::default()), |v| decode("Mailbox.Heads", &v)))
+			.collect()
+	}
+
+	/// Messages `from` to `until` (excluded) of a channel, as kept in the state after a block.
+	///
+	/// # Errors
+	/// Also [`Error::StatePruned`], [`Error::BodyPruned`].
+	pub async fn messages(
+		&self,
+		at: HeaderId,
+		channel: Channel,
+		from: u64,
+		until: u64,
+	) -> Result<Vec<OutboundMessage>, Error> {
+		let keys: Vec<_> =
+			(from..until).map(|seq| storage_keys::mailbox_body(channel, seq)).collect();
+		let values = self.values(at, &keys).await?;
+		(from..until).zip(values).map(|(seq, value)| stored_message(channel, seq, value)).collect()
+	}
+
+	/// The next envelope that the chain takes from a slot, at the best block; `None` when the slot
+	/// has no boot.
+	pub async fn next_envelope(&self, slot: SlotId) -> Result<Option<InboundNext>, Error> {
+		self.best_value("Mailbox.NextEnvelope", &storage_keys::mailbox_next_envelope(slot)).await
+	}
+
+	/// A slot's current boot, at the best block.
+	pub async fn current_boot(&self, slot: SlotId) -> Result<Option<Boot>, Error> {
+		self.best_value("Registry.Boots", &storage_keys::registry_boot(slot)).await
+	}
+
+	async fn best_value<T: Decode>(
+		&self,
+		name: &'static str,
+		key: &[u8],
+	) -> Result<Option<T>, Error> {
+		let value = self.legacy.state_get_storage(key, None).await;
+		let value = value.map_err(|error| node("state_getStorage", error))?;
+		value.map(|bytes| decode(name, &bytes)).transpose()
+	}
+
+	/// A raw JSON-RPC request.
+	pub async fn request<T: DeserializeOwned>(
+		&self,
+		method: &'static str,
+		params: RpcParams,
+	) -> Result<T, Error> {
+		self.rpc.request(method, params).await.map_err(|error| node(method, error))
+	}
+
+	pub(crate) fn legacy(&self) -> &LegacyRpcMethods<subxt::config::RpcConfigFor<SubstrateConfig>> {
+		&self.legacy
+	}
+}
+
+/// `pallet_mailbox::StoredMessage`: a body with what its link in the hash chain needs.
+#[derive(Decode)]
+struct StoredMessage {
+	block: BlockNumber,
+	index: u32,
+	body: Vec<u8>,
+}
+
+fn stored_message(
+	channel: Channel,
+	seq: u64,
+	value: Option<Vec<u8>>,
+) -> Result<OutboundMessage, Error> {
+	let value = value.ok_or(Error::BodyPruned { channel, seq })?;
+	let StoredMessage { block, index, body } = decode("Mailbox.Bodies", &value)?;
+	Ok(OutboundMessage { seq, block, index, body })
+}
+
+fn decode<T: Decode>(what: &'static str, bytes: &[u8]) -> Result<T, Error> {
+	T::decode_all(&mut &bytes[..])
+		.map_err(|error| Error::NodeAnswer { method: what, reason: error.to_string() })
+}
+
+fn node(method: &'static str, error: subxt::rpcs::Error) -> Error {
+	match error {
+		// The node answered, so the connection is good; asking again does not help it.
+		subxt::rpcs::Error::User(refused) => {
+			Error::NodeAnswer { method, reason: format!("it refused with: {refused}") }
+		}
+		subxt::rpcs::Error::Deserialization(error) => {
+			Error::NodeAnswer { method, reason: error.to_string() }
+		}
+		error => Error::Node { method, reason: error.to_string() },
+	}
+}
+
+/// A node that pruned a state answers with its client's error code and "State already discarded"
+/// or "UnknownBlock".
+fn state_error(method: &'static str, at: HeaderId, error: subxt::rpcs::Error) -> Error {
+	let text = error.to_string();
+	let discarded = ["discarded", "UnknownBlock", "Unknown block", "pruned"];
+	if discarded.iter().any(|mark| text.contains(mark)) {
+		return Error::StatePruned { block: at.number, reason: text };
+	}
+	node(method, error)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_stored_message_keeps_its_frozen_encoding() {
+		let bytes = [9, 0, 0, 0, 3, 0, 0, 0, 2 << 2, b'h', b'i'];
+		let message = stored_message(Channel::System, 7, Some(bytes.to_vec())).expect("is one");
+		let expected = OutboundMessage { seq: 7, block: 9, index: 3, body: b"hi".to_vec() };
+		assert_eq!(message, expected);
+	}
+
+	#[test]
+	fn a_pruned_body_names_its_channel_and_number() {
+		let error = stored_message(Channel::Slot(4), 7, None).expect_err("nothing is there");
+		assert!(matches!(error, Error::BodyPruned { channel: Channel::Slot(4), seq: 7 }));
+	}
+}

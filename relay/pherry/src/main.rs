@@ -1,0 +1,110 @@
+//! `pherry`: the relayer between a chain node and an enclave. See [`phala_pherry`].
+
+use clap::Parser;
+use phala_pherry::{
+	enclave::EnclaveDoor,
+	relay::Relay,
+	status::{self, Board},
+};
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
+use subxt_signer::{sr25519::Keypair, SecretUri};
+use tokio::{net::TcpListener, signal::unix};
+use tracing_subscriber::EnvFilter;
+
+/// The enclave has no use for a relayer any more: starting pherry again changes nothing.
+const EXIT_ENDED: u8 = 3;
+
+/// Relays between a Phala chain node and an enclave. Trusted with nothing but the operator's key,
+/// which pays for registrations.
+#[derive(Parser)]
+#[command(name = "pherry", version)]
+struct Options {
+	/// The chain node's websocket address.
+	#[arg(long, default_value = "ws://127.0.0.1:9944", env = "PHERRY_NODE")]
+	node: String,
+
+	/// The enclave's relay door.
+	#[arg(long, default_value = "http://127.0.0.1:8000", env = "PHERRY_ENCLAVE")]
+	enclave: String,
+
+	/// The operator's sr25519 secret: a phrase, a 0x seed or, in development, //Alice. Others on
+	/// this machine can see a command line: prefer the variable or --operator-file.
+	#[arg(long, env = "PHERRY_OPERATOR", hide_env_values = true)]
+	operator: Option<String>,
+
+	/// A file with the operator's secret, as for --operator.
+	#[arg(long, env = "PHERRY_OPERATOR_FILE", conflicts_with = "operator")]
+	operator_file: Option<PathBuf>,
+
+	/// Where to serve GET /v1/status, as host:port. Port 0 takes a free one and prints it.
+	#[arg(long, env = "PHERRY_STATUS_LISTEN")]
+	status_listen: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+	tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+	match run(Options::parse()).await {
+		Ok(code) => code,
+		Err(error) => {
+			tracing::error!("{error}");
+			ExitCode::FAILURE
+		}
+	}
+}
+
+async fn run(options: Options) -> Result<ExitCode, StartError> {
+	let operator = operator(&options)?;
+	let enclave = EnclaveDoor::new(&options.enclave)?;
+	let board = Board::default();
+	if let Some(address) = &options.status_listen {
+		let cannot_listen =
+			|error: std::io::Error| StartError::Listen { address: address.clone(), error };
+		let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+		let actual = listener.local_addr().map_err(cannot_listen)?;
+		println!("status: http://{actual}{}", status::STATUS_PATH);
+		tokio::spawn(status::serve(listener, board.clone()));
+	}
+	let account = operator.public_key().to_account_id();
+	tracing::info!(node = options.node, enclave = options.enclave, operator = %account, "relaying");
+
+	let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(StartError::Signal)?;
+	tokio::select! {
+		ended = Relay::new(options.node, enclave, operator, board).run() => {
+			tracing::error!("{ended}");
+			Ok(ExitCode::from(EXIT_ENDED))
+		},
+		_ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+		_ = terminate.recv() => Ok(ExitCode::SUCCESS),
+	}
+}
+
+/// Why pherry does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+	#[error("no operator: give its secret with --operator-file, PHERRY_OPERATOR or --operator")]
+	NoOperator,
+	#[error("cannot read the operator's secret from {}: {error}", .path.display())]
+	OperatorFile { path: PathBuf, error: std::io::Error },
+	// Not the reason: it could quote the secret.
+	#[error("the operator's secret is no key: a phrase of 12 to 24 words, 0x and 64 hexadecimal digits, or //Name is taken")]
+	OperatorMalformed,
+	#[error("cannot listen on {address}: {error}; is it host:port, and free?")]
+	Listen { address: String, error: std::io::Error },
+	#[error("cannot wait for signals: {0}")]
+	Signal(std::io::Error),
+	#[error(transparent)]
+	Relay(#[from] phala_pherry::Error),
+}
+
+fn operator(options: &Options) -> Result<Keypair, StartError> {
+	let secret = match (&options.operator, &options.operator_file) {
+		(Some(secret), _) => secret.clone(),
+		(None, Some(path)) => std::fs::read_to_string(path)
+			.map_err(|error| StartError::OperatorFile { path: path.clone(), error })?,
+		(None, None) => return Err(StartError::NoOperator),
+	};
+	let uri = SecretUri::from_str(secret.trim()).map_err(|_| StartError::OperatorMalformed)?;
+	Keypair::from_uri(&uri).map_err(|_| StartError::OperatorMalformed)
+}

@@ -1,0 +1,268 @@
+//! The loop: finality and messages to the enclave, registrations and envelopes to the chain.
+
+use phala_primitives::{
+	relay::{EnclavePhase, EnclaveStatus},
+	AccountBytes, BlockNumber,
+};
+use std::time::Instant;
+use subxt_signer::sr25519::Keypair;
+
+use crate::{
+	backoff::Backoff,
+	bundle,
+	chain::Chain,
+	enclave::EnclaveDoor,
+	envelopes::EnvelopeBook,
+	limits,
+	registration::RegistrationGate,
+	status::{phase_name, Board},
+	submit, Error,
+};
+
+/// Between whom to relay.
+pub struct Relay {
+	node: String,
+	enclave: EnclaveDoor,
+	operator: Keypair,
+	board: Board,
+	boot: BootMemory,
+}
+
+/// What is remembered of one life of the enclave; nothing of it outlives a restart.
+#[derive(Default)]
+struct BootMemory {
+	identity: [u8; 32],
+	registration: RegistrationGate,
+	envelopes: EnvelopeBook,
+}
+
+/// Why there is nothing left to relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+	/// A later boot took the slot.
+	#[error("the enclave is retired: a later boot took its slot; it will never serve again")]
+	Retired,
+	/// The slot was evicted.
+	#[error("the enclave is evicted: its slot lost its place; see the chain for the reason")]
+	Evicted,
+}
+
+/// What one turn of the loop came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+	/// There is more to bring at once.
+	More,
+	/// Nothing to do before something happens.
+	Idle,
+	Ended(Ended),
+}
+
+impl Relay {
+	/// Between the node at `node` (a websocket address) and an enclave; `operator` pays.
+	pub fn new(node: String, enclave: EnclaveDoor, operator: Keypair, board: Board) -> Self {
+		Self { node, enclave, operator, board, boot: BootMemory::default() }
+	}
+
+	/// Relays until the enclave has no use for it any more. Failures are waited out.
+	pub async fn run(mut self) -> Ended {
+		let mut backoff = Backoff::new(limits::BACKOFF_MIN, limits::BACKOFF_MAX);
+		loop {
+			match self.run_connected(&mut backoff).await {
+				Ok(ended) => return ended,
+				Err(error) => {
+					self.board.node_connected(false);
+					self.board.error(&error);
+					tokio::time::sleep(backoff.after_failure()).await;
+				}
+			}
+		}
+	}
+
+	/// Relays over one connection to the node, until that fails.
+	async fn run_connected(&mut self, backoff: &mut Backoff) -> Result<Ended, Error> {
+		let chain = Chain::connect(&self.node).await?;
+		let mut heads = chain.finalized_heads().await?;
+		self.board.node_connected(true);
+		loop {
+			match self.turn(&chain).await {
+				Ok(Turn::Ended(ended)) => return Ok(ended),
+				Ok(Turn::More) => {
+					backoff.after_success();
+					continue;
+				}
+				Ok(Turn::Idle) => backoff.after_success(),
+				Err(error) if error.is_of_node_connection() => return Err(error),
+				Err(error) => {
+					if error.is_of_enclave_connection() {
+						self.board.enclave_lost();
+					}
+					self.board.error(&error);
+					tokio::time::sleep(backoff.after_failure()).await;
+				}
+			}
+			match tokio::time::timeout(limits::POLL, heads.next()).await {
+				Ok(Some(Ok(header))) => self.board.finalized(header.number()?),
+				Ok(Some(Err(error))) => return Err(subscription_ended(&error)),
+				Ok(None) => return Err(subscription_ended(&"it ended")),
+				Err(_) => (),
+			}
+		}
+	}
+
+	async fn turn(&mut self, chain: &Chain) -> Result<Turn, Error> {
+		let mut status = self.enclave.status().await?;
+		self.notice(&status);
+		self.board.finalized(chain.finalized().await?);
+
+		if status.phase == EnclavePhase::AwaitsGenesis {
+			self.enclave.genesis(&bundle::genesis(chain, &status).await?).await?;
+			tracing::info!("brought the enclave block 0 and the first authority set");
+			return Ok(Turn::More);
+		}
+
+		let mut turn = Turn::Idle;
+		if let Some(ended) = ended(status.phase) {
+			return Ok(Turn::Ended(ended));
+		}
+		if let Some(next) = bundle::next_sync(chain, &status).await? {
+			let messages: usize = next.bundle.bodies.iter().map(|b| b.messages.len()).sum();
+			let (from, steps) = (status.height, next.bundle.steps.len());
+			status = self.enclave.sync(&next.bundle).await?;
+			tracing::debug!(from, height = status.height, steps, messages, "synced");
+			self.notice(&status);
+			if next.more && status.height > from {
+				turn = Turn::More;
+			}
+		}
+
+		match status.phase {
+			EnclavePhase::AwaitsRegistration | EnclavePhase::AwaitsRenewal
+				if turn == Turn::Idle =>
+			{
+				self.register(chain, &status).await?
+			}
+			phase => {
+				if let Some(ended) = ended(phase) {
+					return Ok(Turn::Ended(ended));
+				}
+			}
+		}
+		if status.boot.is_some() {
+			self.submit_envelopes(chain, &status).await?;
+		}
+		Ok(turn)
+	}
+
+	/// Takes note of where the enclave stands, and forgets what concerned an earlier life.
+	fn notice(&mut self, status: &EnclaveStatus) {
+		if self.boot.identity != status.identity {
+			self.boot = BootMemory { identity: status.identity, ..Default::default() };
+		}
+		self.board.enclave(status);
+	}
+
+	async fn register(&mut self, chain: &Chain, status: &EnclaveStatus) -> Result<(), Error> {
+		if !self.boot.registration.is_open(status.height, Instant::now()) {
+			return Ok(());
+		}
+		match self.try_register(chain, status).await {
+			Ok(block) => {
+				self.boot.registration.wait_for(block);
+				Ok(())
+			}
+			Err(error) => {
+				self.boot.registration.failed(Instant::now());
+				// It must not hold up finality and envelopes.
+				if error.is_of_node_connection() || error.is_of_enclave_connection() {
+					return Err(error);
+				}
+				self.board.error(&error);
+				Ok(())
+			}
+		}
+	}
+
+	/// Submits a registration unless one is on its way. Returns the block at which the enclave
+	/// knows what became of it.
+	async fn try_register(
+		&mut self,
+		chain: &Chain,
+		status: &EnclaveStatus,
+	) -> Result<BlockNumber, Error> {
+		let (best, _) = chain.header(None).await?;
+		if status.phase == EnclavePhase::AwaitsRegistration {
+			// After a restart of pherry an earlier one may be in a block that is not final yet.
+			let on_chain = chain.current_boot(status.slot).await?;
+			if let Some(boot) = on_chain.filter(|boot| boot.keys.identity == status.identity) {
+				tracing::debug!(boot = boot.number, "registered, not final yet");
+				return Ok(best.number);
+			}
+		}
+		let operator: AccountBytes = self.operator.public_key().0;
+		let registration = self.enclave.registration(operator).await?;
+		if !registration.renewal && submit::is_registration_pending(chain, &registration).await? {
+			tracing::debug!("a registration waits in the pool");
+			return Ok(best.number.saturating_add(1));
+		}
+		let (slot, renewal) = (registration.slot, registration.renewal);
+		tracing::info!(slot, renewal, recent_block = registration.recent_block, "registering");
+		match submit::register(chain, &self.operator, &registration).await {
+			Ok(block) => {
+				tracing::info!(slot, renewal, block, "registered; waiting for finality");
+				Ok(block)
+			}
+			// It may still get into a block as long as its signature counts.
+			Err(Error::NotIncluded { call, reason }) => {
+				self.board.error(&Error::NotIncluded { call, reason });
+				Ok(best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS))
+			}
+			Err(error) => Err(error),
+		}
+	}
+
+	async fn submit_envelopes(
+		&mut self,
+		chain: &Chain,
+		status: &EnclaveStatus,
+	) -> Result<(), Error> {
+		if status.queued == 0 {
+			return Ok(());
+		}
+		let envelopes = self.enclave.envelopes().await?;
+		let Some(next) = chain.next_envelope(status.slot).await? else { return Ok(()) };
+		let (best, _) = chain.header(None).await?;
+		for envelope in self.boot.envelopes.due(envelopes, next, best.number) {
+			let (boot, seq) = (envelope.boot, envelope.seq);
+			match submit::submit_envelope(chain, &envelope).await {
+				Ok(_) => tracing::debug!(boot, seq, "submitted an envelope"),
+				Err(Error::Pool { refusal, .. }) if refusal.is_already_there() => (),
+				Err(Error::Pool { call, refusal }) => {
+					if refusal.is_retired() {
+						self.boot.envelopes.retired(boot);
+					}
+					self.boot.envelopes.submitted(&envelope, best.number);
+					// Those after it would be refused alike.
+					self.board.error(&Error::Pool { call, refusal });
+					break;
+				}
+				Err(error) => return Err(error),
+			}
+			self.boot.envelopes.submitted(&envelope, best.number);
+		}
+		Ok(())
+	}
+}
+
+fn ended(phase: EnclavePhase) -> Option<Ended> {
+	let ended = match phase {
+		EnclavePhase::Retired => Ended::Retired,
+		EnclavePhase::Evicted => Ended::Evicted,
+		_ => return None,
+	};
+	tracing::debug!(phase = phase_name(phase), "nothing left to relay");
+	Some(ended)
+}
+
+fn subscription_ended(reason: &dyn std::fmt::Display) -> Error {
+	Error::Node { method: "chain_subscribeFinalizedHeads", reason: reason.to_string() }
+}

@@ -1,0 +1,145 @@
+//! Where the relayer stands, for people and monitors.
+
+use axum::{extract::State, routing::get, Json, Router};
+use phala_primitives::relay::{EnclavePhase, EnclaveStatus};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+
+/// Path of the JSON of [`Standing`].
+pub const STATUS_PATH: &str = "/v1/status";
+
+/// Where the relayer stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Standing {
+	/// Whether the node answers.
+	pub node_connected: bool,
+	/// Whether the enclave answers.
+	pub enclave_connected: bool,
+	/// What the enclave waits for.
+	pub phase: Option<&'static str>,
+	/// The enclave's slot.
+	pub slot: Option<u32>,
+	/// The enclave's boot number, once registered.
+	pub boot: Option<u32>,
+	/// The enclave's newest finalized block.
+	pub height: Option<u32>,
+	/// The chain's newest finalized block.
+	pub finalized: Option<u32>,
+	/// How many blocks the enclave is behind.
+	pub lag: Option<u32>,
+	/// Envelopes that the enclave knows not to be consumed.
+	pub queued: Option<u32>,
+	/// What failed last; stays until something else fails.
+	pub last_error: Option<String>,
+}
+
+/// A [`Standing`] that is shared, and logged when it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<Standing>>);
+
+impl Board {
+	/// Where the relayer stands now.
+	pub fn standing(&self) -> Standing {
+		self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+	}
+
+	fn change(&self, change: impl FnOnce(&mut Standing)) -> (Standing, Standing) {
+		let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		let before = standing.clone();
+		change(&mut standing);
+		standing.lag = standing
+			.finalized
+			.zip(standing.height)
+			.map(|(finalized, height)| finalized.saturating_sub(height));
+		(before, standing.clone())
+	}
+
+	pub(crate) fn node_connected(&self, connected: bool) {
+		let (before, _) = self.change(|standing| standing.node_connected = connected);
+		match (before.node_connected, connected) {
+			(false, true) => tracing::info!("connected to the node"),
+			(true, false) => tracing::warn!("lost the node"),
+			_ => (),
+		}
+	}
+
+	pub(crate) fn finalized(&self, finalized: u32) {
+		self.change(|standing| standing.finalized = standing.finalized.max(Some(finalized)));
+	}
+
+	pub(crate) fn enclave_lost(&self) {
+		let (before, _) = self.change(|standing| standing.enclave_connected = false);
+		if before.enclave_connected {
+			tracing::warn!("lost the enclave");
+		}
+	}
+
+	pub(crate) fn enclave(&self, status: &EnclaveStatus) {
+		let (before, after) = self.change(|standing| {
+			standing.enclave_connected = true;
+			standing.phase = Some(phase_name(status.phase));
+			standing.slot = Some(status.slot);
+			standing.boot = status.boot;
+			standing.height = Some(status.height);
+			standing.queued = Some(status.queued);
+		});
+		if !before.enclave_connected {
+			tracing::info!(slot = status.slot, "connected to the enclave");
+		}
+		if (before.phase, before.boot) != (after.phase, after.boot) {
+			let phase = phase_name(status.phase);
+			tracing::info!(phase, boot = ?status.boot, height = status.height, "the enclave's phase");
+		}
+	}
+
+	/// Logs an error once, however often it comes.
+	pub(crate) fn error(&self, error: &crate::Error) {
+		let text = error.to_string();
+		let (before, _) = self.change(|standing| standing.last_error = Some(text.clone()));
+		if before.last_error.as_ref() != Some(&text) {
+			tracing::warn!("{text}");
+		} else {
+			tracing::debug!("{text}");
+		}
+	}
+}
+
+/// A phase as JSON has it.
+pub fn phase_name(phase: EnclavePhase) -> &'static str {
+	match phase {
+		EnclavePhase::AwaitsGenesis => "awaits-genesis",
+		EnclavePhase::AwaitsFirstSync => "awaits-first-sync",
+		EnclavePhase::AwaitsRegistration => "awaits-registration",
+		EnclavePhase::Serving => "serving",
+		EnclavePhase::AwaitsRenewal => "awaits-renewal",
+		EnclavePhase::Retired => "retired",
+		EnclavePhase::Evicted => "evicted",
+	}
+}
+
+/// Serves [`STATUS_PATH`] until the process ends.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(listener: TcpListener, board: Board) -> std::io::Result<()> {
+	let standing = |State(board): State<Board>| async move { Json(board.standing()) };
+	let router = Router::new().route(STATUS_PATH, get(standing)).with_state(board);
+	axum::serve(listener, router).await
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn lag_is_how_far_the_enclave_is_behind_the_chain() {
+		let board = Board::default();
+		board.finalized(12);
+		assert_eq!(board.standing().lag, None);
+		board.change(|standing| standing.height = Some(9));
+		assert_eq!(board.standing().lag, Some(3));
+		board.finalized(8);
+		assert_eq!(board.standing().finalized, Some(12), "finality does not go back");
+	}
+}
