@@ -50,7 +50,7 @@ pub async fn next_sync(chain: &Chain, status: &EnclaveStatus) -> Result<Option<N
 	let Finality { mut steps, cut: mut more } = chain.finality_after(status.height).await?;
 	while let Some((at, _)) = steps.last() {
 		let at = *at;
-		match sync_to(chain, status, at, &steps).await {
+		match sync_to(chain, status, at, &steps, more).await {
 			Ok(bundle) => return Ok(Some(NextSync { bundle, height: at.number, more })),
 			// Too much for one bundle: up to an earlier header, then. Its state may be gone.
 			Err(Error::Backlog { .. }) if steps.len() > 1 => {
@@ -68,16 +68,15 @@ async fn sync_to(
 	status: &EnclaveStatus,
 	at: HeaderId,
 	steps: &[(HeaderId, FinalityStep)],
+	more: bool,
 ) -> Result<SyncBundle, Error> {
 	let steps = steps.iter().map(|(_, step)| step.clone()).collect();
-	let bodies = match bodies_until(chain, status, at).await {
-		Ok(bodies) => bodies,
-		// On its way through old finality an enclave that follows no channel yet needs no state.
-		Err(Error::StatePruned { .. }) if follows_none(status) => {
-			return Ok(SyncBundle { steps, state_proof: Vec::new(), bodies: Vec::new() })
-		}
-		Err(error) => return Err(error),
-	};
+	if more && follows_none(status) {
+		// On its way through old finality, whose states may be pruned, an enclave that follows no
+		// channel yet needs no state. It adopts the heads that it is shown first: the newest.
+		return Ok(SyncBundle { steps, state_proof: Vec::new(), bodies: Vec::new() });
+	}
+	let bodies = bodies_until(chain, status, at).await?;
 	let keys = proven_keys(status, bodies.followed());
 	let state_proof = chain.state_proof(at, &keys).await?;
 	Ok(SyncBundle { steps, state_proof, bodies: bodies.into_bodies() })

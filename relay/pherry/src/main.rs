@@ -24,7 +24,7 @@ struct Options {
 	node: String,
 
 	/// The enclave's relay door.
-	#[arg(long, default_value = "http://127.0.0.1:8000", env = "PHERRY_ENCLAVE")]
+	#[arg(long, default_value = "http://127.0.0.1:8100", env = "PHERRY_ENCLAVE")]
 	enclave: String,
 
 	/// The operator's sr25519 secret: a phrase, a 0x seed or, in development, //Alice. Others on

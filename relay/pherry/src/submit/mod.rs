@@ -130,6 +130,19 @@ pub async fn probe(
 	signed(chain, operator, "registry.probe", "Registry", "probe", &arguments).await
 }
 
+/// The bytes of a call with SCALE-encoded `arguments`.
+///
+/// # Errors
+/// [`Error::NoSuchCall`], [`Error::Node`].
+pub async fn call_bytes(
+	chain: &Chain,
+	pallet: &'static str,
+	call: &'static str,
+	arguments: &[u8],
+) -> Result<Vec<u8>, Error> {
+	call_data(&transactions(chain, call).await?.metadata(), pallet, call, arguments)
+}
+
 /// Signs a call with SCALE-encoded `arguments`, submits it and waits until it is in a block.
 /// `name` is what errors call it.
 ///
