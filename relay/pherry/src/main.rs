@@ -23,6 +23,11 @@ struct Options {
 	#[arg(long, default_value = "ws://127.0.0.1:9944", env = "PHERRY_NODE")]
 	node: String,
 
+	/// The websocket address of a node that keeps all states (--state-pruning archive). Asked for
+	/// block 0, from which each enclave starts, when the other node has pruned it.
+	#[arg(long, env = "PHERRY_ARCHIVE")]
+	archive: Option<String>,
+
 	/// The enclave's relay door.
 	#[arg(long, default_value = "http://127.0.0.1:8100", env = "PHERRY_ENCLAVE")]
 	enclave: String,
@@ -69,9 +74,10 @@ async fn run(options: Options) -> Result<ExitCode, StartError> {
 	let account = operator.public_key().to_account_id();
 	tracing::info!(node = options.node, enclave = options.enclave, operator = %account, "relaying");
 
+	let relay = Relay::new(options.node, enclave, operator, board).with_archive(options.archive);
 	let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(StartError::Signal)?;
 	tokio::select! {
-		ended = Relay::new(options.node, enclave, operator, board).run() => {
+		ended = relay.run() => {
 			tracing::error!("{ended}");
 			Ok(ExitCode::from(EXIT_ENDED))
 		},

@@ -1,5 +1,7 @@
 //! Against a running development node. Start one, then
-//! `PHERRY_TEST_NODE=ws://127.0.0.1:9944 cargo test -p phala-pherry -- --ignored`.
+//! `PHERRY_TEST_NODE=ws://127.0.0.1:9944 cargo test -p phala-pherry -- --ignored`. Beyond block 256
+//! the node must have been started with `--state-pruning archive`, or another of the same genesis
+//! must be named in `PHERRY_TEST_ARCHIVE`.
 
 mod common;
 
@@ -78,7 +80,8 @@ async fn new_slot(chain: &Chain, operator: &Keypair) -> SlotId {
 fn relay(enclave: SocketAddr, operator: &Keypair) -> (JoinHandle<Ended>, Board) {
 	let board = Board::default();
 	let door = EnclaveDoor::new(&format!("http://{enclave}")).expect("a client");
-	let relay = Relay::new(node(), door, operator.clone(), board.clone());
+	let archive = std::env::var("PHERRY_TEST_ARCHIVE").ok();
+	let relay = Relay::new(node(), door, operator.clone(), board.clone()).with_archive(archive);
 	(tokio::spawn(relay.run()), board)
 }
 
