@@ -26,7 +26,7 @@ pub const POLL: Duration = Duration::from_millis(1_000);
 /// First and longest wait between two attempts at what failed.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// See [`BACKOFF_MIN`].
-pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// How long an enclave may take to answer. Checking hundreds of justifications takes a while.
 pub const ENCLAVE_ANSWER_MAX: Duration = Duration::from_secs(120);

@@ -85,10 +85,13 @@ impl Relay {
 	}
 
 	/// Relays over one connection to the node, until that fails.
-	async fn run_connected(&mut self, backoff: &mut Backoff) -> Result<Ended, Error> {
+	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<Ended, Error> {
 		let chain = Chain::connect(&self.node).await?;
 		let mut heads = chain.finalized_heads().await?;
 		self.board.node_connected(true);
+		connecting.after_success();
+		// Of its own: an enclave that is away must not delay the next connection to the node.
+		let mut backoff = Backoff::new(limits::BACKOFF_MIN, limits::BACKOFF_MAX);
 		loop {
 			match self.turn(&chain).await {
 				Ok(Turn::Ended(ended)) => return Ok(ended),
