@@ -5,7 +5,9 @@ use codec::DecodeAll;
 use phala_primitives::{boot::SlotId, H256};
 use std::sync::Arc;
 use subxt::{
+	config::DefaultExtrinsicParamsBuilder,
 	dynamic::{transaction, Value},
+	rpcs::{rpc_params, RpcClient},
 	OnlineClient, SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
@@ -15,6 +17,7 @@ use tokio::sync::Mutex;
 #[derive(Clone)]
 pub struct Chain {
 	pub api: OnlineClient<SubstrateConfig>,
+	rpc: RpcClient,
 	/// One transaction at a time, so that nonces do not collide.
 	turn: Arc<Mutex<()>>,
 }
@@ -37,8 +40,9 @@ impl Event {
 impl Chain {
 	/// Connects to a node.
 	pub async fn connect(url: &str) -> anyhow::Result<Self> {
-		let api = OnlineClient::from_insecure_url(url).await?;
-		Ok(Self { api, turn: Arc::default() })
+		let rpc = RpcClient::from_insecure_url(url).await?;
+		let api = OnlineClient::from_rpc_client(rpc.clone()).await?;
+		Ok(Self { api, rpc, turn: Arc::default() })
 	}
 
 	/// Hash of block 0.
@@ -57,11 +61,15 @@ impl Chain {
 		let _turn = self.turn.lock().await;
 		let payload = transaction(pallet, call, fields);
 		let name = format!("{pallet}.{call}");
+		// The pool's view: a transaction before this one may be in no finalized block yet.
+		let account = signer.public_key().to_account_id().to_string();
+		let nonce: u64 = self.rpc.request("system_accountNextIndex", rpc_params![account]).await?;
+		let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new().nonce(nonce).build();
 		let mut progress = self
 			.api
 			.tx()
 			.await?
-			.sign_and_submit_then_watch_default(&payload, signer)
+			.sign_and_submit_then_watch(&payload, signer, params)
 			.await
 			.with_context(|| name.clone())?;
 		while let Some(status) = progress.next().await {
@@ -95,8 +103,13 @@ impl Chain {
 	) -> anyhow::Result<()> {
 		let inner = Value::unnamed_variant(pallet, [Value::unnamed_variant(call, fields)]);
 		let events = self.submit(signer, "Sudo", "sudo", vec![inner]).await?;
-		let done = events.iter().find(|event| event.name == "Sudo.Sudid").context("no Sudid event")?;
-		anyhow::ensure!(done.fields.first() == Some(&0), "{pallet}.{call} failed: {:?}", done.fields);
+		let done =
+			events.iter().find(|event| event.name == "Sudo.Sudid").context("no Sudid event")?;
+		anyhow::ensure!(
+			done.fields.first() == Some(&0),
+			"{pallet}.{call} failed: {:?}",
+			done.fields
+		);
 		Ok(())
 	}
 
@@ -125,9 +138,8 @@ impl Chain {
 		validator: &Keypair,
 	) -> anyhow::Result<()> {
 		let owner = format!("0x{}", hex(&validator.public_key().0));
-		let made: serde_json::Value = node
-			.request("author_rotateKeysWithOwner", subxt::rpcs::rpc_params![owner])
-			.await?;
+		let made: serde_json::Value =
+			node.request("author_rotateKeysWithOwner", rpc_params![owner]).await?;
 		let bytes = |name: &str| unhex(made[name].as_str().unwrap_or_default());
 		let (keys, proof) = (bytes("keys")?, bytes("proof")?);
 		anyhow::ensure!(keys.len() == 64, "BABE's and GRANDPA's keys, 32 bytes each");
@@ -175,8 +187,5 @@ fn hex(bytes: &[u8]) -> String {
 pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
 	let text = text.trim_start_matches("0x");
 	anyhow::ensure!(text.len() % 2 == 0 && text.is_ascii(), "no hexadecimal text: {text}");
-	(0..text.len())
-		.step_by(2)
-		.map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?))
-		.collect()
+	(0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?)).collect()
 }

@@ -32,6 +32,8 @@ impl Node {
 			"--no-telemetry",
 			"--no-mdns",
 			"--listen-addr=/ip4/127.0.0.1/tcp/0",
+			// A throw-away node has no key file.
+			"--unsafe-force-node-key-generation",
 		]));
 		let mut process = Process::start("phala-node", name, &all)?;
 		let line = process.line_after("Running JSON-RPC server: addr=").await?;
@@ -99,7 +101,8 @@ impl Enclave {
 
 	/// What this binary measures.
 	pub async fn measurement() -> anyhow::Result<H256> {
-		let mut process = Process::start("pruntime", "measuring", &owned(&["--print-measurement"]))?;
+		let mut process =
+			Process::start("pruntime", "measuring", &owned(&["--print-measurement"]))?;
 		process.ended().await?;
 		let hex = process.line_after("0x").await?;
 		let bytes = crate::chain::unhex(&hex)?;

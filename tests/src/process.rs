@@ -59,7 +59,11 @@ impl Process {
 				return Ok(rest.1.trim().to_string());
 			}
 			if let Some(status) = self.child.try_wait()? {
-				anyhow::bail!("{} ended with {status} before it wrote {mark:?}:\n{}", self.name, self.log());
+				anyhow::bail!(
+					"{} ended with {status} before it wrote {mark:?}:\n{}",
+					self.name,
+					self.log()
+				);
 			}
 			tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 		}

@@ -35,7 +35,11 @@ fn answers(events: &[Event], slot: SlotId, nonce: [u8; 32]) -> anyhow::Result<Ve
 }
 
 /// Probes a slot and waits for the answer on the chain; the boot that gave it.
-async fn probe_and_wait(chain: &Chain, slot: SlotId, nonce: [u8; 32]) -> anyhow::Result<BootNumber> {
+async fn probe_and_wait(
+	chain: &Chain,
+	slot: SlotId,
+	nonce: [u8; 32],
+) -> anyhow::Result<BootNumber> {
 	let from = chain.best().await?;
 	chain.probe(&dev::bob(), slot, nonce).await?;
 	answered(chain, slot, nonce, from).await
@@ -126,7 +130,7 @@ async fn a_message_travels_both_ways_once_whatever_dies_on_the_way() -> anyhow::
 async fn lie(enclave: &Enclave, name: &str, bundle: &SyncBundle) -> anyhow::Result<()> {
 	let before = enclave.status().await?;
 	match enclave.door()?.sync(bundle).await {
-		Err(RelayError::EnclaveRefused { name: found, .. }) if found == name => {},
+		Err(RelayError::EnclaveRefused { name: found, .. }) if found == name => {}
 		other => anyhow::bail!("{name} was expected, not {other:?}"),
 	}
 	anyhow::ensure!(enclave.status().await? == before, "a refused {name} changed the enclave");
@@ -228,7 +232,9 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 
 	// A smuggler of another chain's messages, on a channel that is not this enclave's.
 	let mut smuggled = honest.clone();
-	smuggled.bodies[probes].channel = Channel::Slot(slot + 1);
+	let mut others = smuggled.bodies[probes].clone();
+	others.channel = Channel::Slot(slot + 1);
+	smuggled.bodies.push(others);
 	lie(&enclave, "NotFollowed", &smuggled).await?;
 
 	let unproven = bent(&|b| b.state_proof.clear());
