@@ -8,6 +8,7 @@ import { DEV_PHRASE, entropyToMiniSecret, mnemonicToEntropy, ss58Address } from 
 import { createClient } from "polkadot-api";
 import { getPolkadotSigner } from "polkadot-api/signer";
 import { getWsProvider } from "polkadot-api/ws";
+import { WebSocket } from "ws";
 
 const PHA = 10n ** 12n;
 const AMOUNT = 5n * PHA;
@@ -18,7 +19,7 @@ const [alice, bob] = [derive("//Alice"), derive("//Bob")];
 const address = (pair) => ss58Address(pair.publicKey, 30);
 const signer = getPolkadotSigner(alice.publicKey, "Sr25519", alice.sign);
 
-const client = createClient(getWsProvider(url));
+const client = createClient(getWsProvider(url, { websocketClass: WebSocket }));
 try {
   const api = client.getUnsafeApi();
   const { name, properties } = await client.getChainSpecData();

@@ -7,7 +7,10 @@ use jsonrpsee::{
 	types::ErrorObjectOwned,
 	RpcModule,
 };
-use phala_primitives::relay::FinalityStep;
+use phala_primitives::{
+	relay::{FinalityStep, GenesisBundle},
+	storage_keys,
+};
 use phala_runtime::{opaque::Block, AccountId, Balance, BlockNumber, Hash, Nonce};
 use sc_client_api::{backend::AuxStore, Backend, BlockBackend, StorageProvider};
 use sc_consensus_babe_rpc::{Babe, BabeApiServer};
@@ -20,7 +23,8 @@ use sc_rpc::SubscriptionTaskExecutor;
 use sp_api::ProvideRuntimeApi;
 use sp_blockchain::{Error as BlockChainError, HeaderBackend, HeaderMetadata};
 use sp_core::Bytes;
-use std::sync::Arc;
+use sp_runtime::traits::BlakeTwo256;
+use std::sync::{Arc, OnceLock};
 
 /// Finality proofs for light clients that skip headers.
 ///
@@ -36,6 +40,11 @@ pub trait FinalityApi {
 	/// Call again with the step's block number + 1 to go on.
 	#[method(name = "prove")]
 	fn prove(&self, from: BlockNumber) -> RpcResult<Option<Bytes>>;
+
+	/// SCALE of a [`GenesisBundle`]: block 0 and a proof of the first authority set under it.
+	/// Made from the chain specification, so that it is there after the state of block 0 is pruned.
+	#[method(name = "genesis", blocking)]
+	fn genesis(&self) -> RpcResult<Bytes>;
 }
 
 /// Serves [`FinalityApi`] from the node's database.
@@ -43,6 +52,8 @@ pub struct Finality<C, BE> {
 	client: Arc<C>,
 	backend: Arc<BE>,
 	authority_set: SharedAuthoritySet<Hash, BlockNumber>,
+	chain_spec: Arc<dyn sc_service::ChainSpec>,
+	genesis: OnceLock<Vec<u8>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +62,10 @@ enum FinalityError {
 	Database(#[from] BlockChainError),
 	#[error("authority-set changes before block {0} are unknown to this node: it was warp-synced; ask an archive")]
 	UnknownSet(BlockNumber),
+	#[error("the chain specification gives no genesis state: {0}")]
+	GenesisState(String),
+	#[error("the chain specification's genesis has state root {found:?}, block 0 has {expected:?}: the node was started with another specification than its database")]
+	OtherGenesis { expected: Hash, found: Hash },
 	#[error("the justification of block {0} is missing from the database; ask another node")]
 	JustificationMissing(BlockNumber),
 }
@@ -98,6 +113,36 @@ where
 	}
 }
 
+impl<C: HeaderBackend<Block>, BE> Finality<C, BE> {
+	fn genesis_bundle(&self) -> Result<Vec<u8>, FinalityError> {
+		let failed = |error: &dyn std::fmt::Display| FinalityError::GenesisState(error.to_string());
+		let header = self
+			.client
+			.hash(0)?
+			.and_then(|hash| self.client.header(hash).transpose())
+			.ok_or(FinalityError::JustificationMissing(0))??;
+		let storage = self
+			.chain_spec
+			.as_storage_builder()
+			.build_storage()
+			.map_err(|error| failed(&error))?;
+		let state = sp_state_machine::InMemoryBackend::<BlakeTwo256>::from((
+			storage,
+			phala_runtime::VERSION.state_version(),
+		));
+		if *state.root() != header.state_root {
+			return Err(FinalityError::OtherGenesis {
+				expected: header.state_root,
+				found: *state.root(),
+			});
+		}
+		let keys = [storage_keys::grandpa_authorities(), storage_keys::grandpa_current_set_id()];
+		let proof = sp_state_machine::prove_read(state, keys).map_err(|error| failed(&error))?;
+		let state_proof = proof.into_iter_nodes().collect();
+		Ok(GenesisBundle { header: header.encode(), state_proof }.encode())
+	}
+}
+
 /// The last block of the authority set that finalizes `block`; `None` while that set is current.
 fn last_block_of_set(
 	changes: &AuthoritySetChanges<BlockNumber>,
@@ -116,6 +161,14 @@ where
 	fn prove(&self, from: BlockNumber) -> RpcResult<Option<Bytes>> {
 		Ok(self.step(from)?.map(|step| Bytes(step.encode())))
 	}
+
+	fn genesis(&self) -> RpcResult<Bytes> {
+		if let Some(bundle) = self.genesis.get() {
+			return Ok(Bytes(bundle.clone()));
+		}
+		let bundle = self.genesis_bundle()?;
+		Ok(Bytes(self.genesis.get_or_init(|| bundle).clone()))
+	}
 }
 
 /// What the RPC handlers need of the node.
@@ -130,6 +183,7 @@ pub struct Deps<C, P, SC, BE> {
 	pub voter_state: SharedVoterState,
 	pub justifications: GrandpaJustificationStream<Block>,
 	pub finality_provider: Arc<FinalityProofProvider<BE, Block>>,
+	pub chain_spec: Arc<dyn sc_service::ChainSpec>,
 	pub executor: SubscriptionTaskExecutor,
 }
 
@@ -169,6 +223,7 @@ where
 		voter_state,
 		justifications,
 		finality_provider,
+		chain_spec,
 		executor,
 	} = deps;
 
@@ -186,6 +241,9 @@ where
 		)
 		.into_rpc(),
 	)?;
-	module.merge(Finality { client, backend, authority_set }.into_rpc())?;
+	let genesis = OnceLock::new();
+	module.merge(
+		Finality { client, backend, authority_set, chain_spec, genesis }.into_rpc(),
+	)?;
 	Ok(module)
 }

@@ -167,6 +167,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 		let voter_state = voter_state.clone();
 		let justifications = grandpa_link.justification_stream();
 		let authority_set = grandpa_link.shared_authority_set().clone();
+		let chain_spec: Arc<dyn sc_service::ChainSpec> = Arc::from(config.chain_spec.cloned_box());
 		let finality_provider =
 			FinalityProofProvider::new_for_service(backend.clone(), Some(authority_set.clone()));
 		Box::new(move |executor| {
@@ -181,6 +182,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 				voter_state: voter_state.clone(),
 				justifications: justifications.clone(),
 				finality_provider: finality_provider.clone(),
+				chain_spec: chain_spec.clone(),
 				executor,
 			})
 			.map_err(ServiceError::Application)

@@ -20,15 +20,13 @@ use crate::{
 /// Block 0 with a proof of the first authority set.
 ///
 /// # Errors
-/// [`Error::OtherChain`], [`Error::StatePruned`] and those of [`Chain`].
+/// [`Error::OtherChain`] and those of [`Chain`].
 pub async fn genesis(chain: &Chain, status: &EnclaveStatus) -> Result<GenesisBundle, Error> {
 	let found = chain.genesis_hash();
 	if status.genesis != found {
 		return Err(Error::OtherChain { pinned: status.genesis, found });
 	}
-	let (id, header) = chain.header(Some(found)).await?;
-	let keys = [storage_keys::grandpa_authorities(), storage_keys::grandpa_current_set_id()];
-	Ok(GenesisBundle { header, state_proof: chain.state_proof(id, &keys).await? })
+	chain.genesis_bundle().await
 }
 
 /// What brings an enclave to a newer block.

@@ -4,7 +4,7 @@ use codec::{Decode, DecodeAll};
 use phala_primitives::{
 	boot::{Boot, SlotId},
 	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage},
-	relay::{FinalityStep, StateProof},
+	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, BlockNumber, H256,
 };
 use serde::de::DeserializeOwned;
@@ -97,6 +97,14 @@ impl Chain {
 	pub async fn finalized(&self) -> Result<BlockNumber, Error> {
 		let hash = self.request("chain_getFinalizedHead", rpc_params![]).await?;
 		Ok(self.header(Some(hash)).await?.0.number)
+	}
+
+	/// Block 0 with a proof of the first authority set, which the node makes of its chain
+	/// specification: the state of block 0 itself is pruned early.
+	pub async fn genesis_bundle(&self) -> Result<GenesisBundle, Error> {
+		const METHOD: &str = "finality_genesis";
+		let bundle: Bytes = self.request(METHOD, rpc_params![]).await?;
+		decode(METHOD, &bundle)
 	}
 
 	/// Fires when a newer block is final.

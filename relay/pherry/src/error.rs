@@ -26,7 +26,7 @@ pub enum Error {
 	/// The node does not keep states for so long.
 	#[error(
 		"the node has no state of block {block} any more ({reason}): use a node started with \
-		 --state-pruning archive, for block 0 also by --archive"
+		 --state-pruning archive"
 	)]
 	StatePruned { block: BlockNumber, reason: String },
 	/// The chain does not keep bodies for so long.

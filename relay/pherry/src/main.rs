@@ -23,11 +23,6 @@ struct Options {
 	#[arg(long, default_value = "ws://127.0.0.1:9944", env = "PHERRY_NODE")]
 	node: String,
 
-	/// The websocket address of a node that keeps all states (--state-pruning archive). Asked for
-	/// block 0, from which each enclave starts, when the other node has pruned it.
-	#[arg(long, env = "PHERRY_ARCHIVE")]
-	archive: Option<String>,
-
 	/// The enclave's relay door.
 	#[arg(long, default_value = "http://127.0.0.1:8100", env = "PHERRY_ENCLAVE")]
 	enclave: String,
@@ -74,7 +69,7 @@ async fn run(options: Options) -> Result<ExitCode, StartError> {
 	let account = operator.public_key().to_account_id();
 	tracing::info!(node = options.node, enclave = options.enclave, operator = %account, "relaying");
 
-	let relay = Relay::new(options.node, enclave, operator, board).with_archive(options.archive);
+	let relay = Relay::new(options.node, enclave, operator, board);
 	let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(StartError::Signal)?;
 	tokio::select! {
 		ended = relay.run() => {

@@ -22,7 +22,6 @@ use crate::{
 /// Between whom to relay.
 pub struct Relay {
 	node: String,
-	archive: Option<String>,
 	enclave: EnclaveDoor,
 	operator: Keypair,
 	board: Board,
@@ -61,12 +60,7 @@ enum Turn {
 impl Relay {
 	/// Between the node at `node` (a websocket address) and an enclave; `operator` pays.
 	pub fn new(node: String, enclave: EnclaveDoor, operator: Keypair, board: Board) -> Self {
-		Self { node, archive: None, enclave, operator, board, boot: BootMemory::default() }
-	}
-
-	/// Also asks the node at `archive`, which keeps all states, for what the other one pruned.
-	pub fn with_archive(self, archive: Option<String>) -> Self {
-		Self { archive, ..self }
+		Self { node, enclave, operator, board, boot: BootMemory::default() }
 	}
 
 	/// Relays until the enclave has no use for it any more. Failures are waited out.
@@ -124,7 +118,7 @@ impl Relay {
 		self.board.finalized(chain.finalized().await?);
 
 		if status.phase == EnclavePhase::AwaitsGenesis {
-			self.enclave.genesis(&self.genesis(chain, &status).await?).await?;
+			self.enclave.genesis(&bundle::genesis(chain, &status).await?).await?;
 			tracing::info!("brought the enclave block 0 and the first authority set");
 			return Ok(Turn::More);
 		}
@@ -160,16 +154,6 @@ impl Relay {
 			self.submit_envelopes(chain, &status).await?;
 		}
 		Ok(turn)
-	}
-
-	/// A node that prunes states loses that of block 0 first.
-	async fn genesis(&self, chain: &Chain, status: &EnclaveStatus) -> Result<GenesisBundle, Error> {
-		match (bundle::genesis(chain, status).await, &self.archive) {
-			(Err(Error::StatePruned { .. }), Some(archive)) => {
-				bundle::genesis(&Chain::connect(archive).await?, status).await
-			}
-			(bundle, _) => bundle,
-		}
 	}
 
 	/// Takes note of where the enclave stands, and forgets what concerned an earlier life.

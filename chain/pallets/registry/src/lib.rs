@@ -277,6 +277,8 @@ pub mod pallet {
 		OtherPlatform,
 		/// A measurement cannot be delisted from a block that has passed.
 		UntilInThePast,
+		/// The slot's current boot has these keys already: renew it instead.
+		AlreadyRegistered,
 		/// The mailbox took no further message; try again in a later block.
 		MailboxFull,
 		/// The last heartbeat is too recent.
@@ -321,6 +323,11 @@ pub mod pallet {
 			recent_block: BlockNumber,
 		) -> DispatchResult {
 			let mut record = Self::slot_of(origin, slot)?;
+			// Two relayers of one boot: the second registration would restart its numbering.
+			ensure!(
+				Boots::<T>::get(slot).is_none_or(|boot| boot.keys != keys),
+				Error::<T>::AlreadyRegistered
+			);
 			let report = Self::verify_evidence(&record, slot, &keys, &evidence, recent_block)?;
 			let number = record.boots.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
 			let now = Self::now();

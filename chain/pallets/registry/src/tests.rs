@@ -88,6 +88,16 @@ fn a_twin_retires_the_boot_before_it_in_the_same_step() {
 }
 
 #[test]
+fn one_boot_registers_once_however_many_relayers_carry_it() {
+	new_test_ext().execute_with(|| {
+		let slot = create_slot();
+		register(&Report::honest(slot, 1)).unwrap();
+		assert_noop!(register(&Report::honest(slot, 1)), Error::<Runtime>::AlreadyRegistered);
+		assert_eq!(Registry::current_boot(slot).unwrap().number, 1);
+	});
+}
+
+#[test]
 fn evidence_is_refused_by_name_and_changes_nothing() {
 	new_test_ext().execute_with(|| {
 		let slot = create_slot();
