@@ -2,24 +2,28 @@
 
 # Outside the checkout, so that registry crates are compiled once a machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/phala/target
-export CARGO_TERM_PROGRESS_WHEN ?= auto
+CACHE := $(HOME)/.cache/phala
 BIN := $(CARGO_TARGET_DIR)/debug
 
-# What runs on a user's machine.
-BINARIES := -p phala-node -p phala-pruntime -p phala-pherry
+# `scripts/setup-wasm-target.sh` writes here what the environment of a build needs.
+WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build test lint bench weights clean-dev
+.PHONY: setup build dev test lint bench weights
 .DEFAULT_GOAL := build
 
 setup:
-	@mkdir -p $(HOME)/.cache/phala
+	@mkdir -p $(CACHE)
 	@scripts/setup-system.sh
-	@scripts/setup-wasm-target.sh > $(HOME)/.cache/phala/build-env
+	@scripts/setup-wasm-target.sh > $(CACHE)/build-env
+	@scripts/setup-npm.sh
 
-WITH_ENV := . $(HOME)/.cache/phala/build-env &&
-
+# One build serves `make dev` and `make test`: the same packages, targets and features.
 build: setup
-	@$(WITH_ENV) cargo build --locked $(BINARIES)
+	@$(WITH_ENV) cargo build --locked --workspace --all-targets
+
+# ONCE=1: does its work, prints a summary as the last line, stops everything.
+dev: build
+	@$(BIN)/phala dev $(if $(ONCE),--once)
 
 test: build
 	@$(WITH_ENV) scripts/test.sh
@@ -27,3 +31,13 @@ test: build
 lint: setup
 	@cargo fmt --all --check
 	@$(WITH_ENV) SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Speed: release builds of what is measured. Figures and how to read them: benches/README.md.
+bench: setup
+	@$(WITH_ENV) cargo run --locked --release -p phala-light-client --features test-support --example throughput
+	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
+
+# Measures the calls of our pallets on this machine and prints their weights: another near-full
+# build, with the benchmarks inside the runtime.
+weights: setup
+	@$(WITH_ENV) scripts/weights.sh

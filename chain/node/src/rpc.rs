@@ -121,11 +121,8 @@ impl<C: HeaderBackend<Block>, BE> Finality<C, BE> {
 			.hash(0)?
 			.and_then(|hash| self.client.header(hash).transpose())
 			.ok_or(FinalityError::JustificationMissing(0))??;
-		let storage = self
-			.chain_spec
-			.as_storage_builder()
-			.build_storage()
-			.map_err(|error| failed(&error))?;
+		let storage =
+			self.chain_spec.as_storage_builder().build_storage().map_err(|error| failed(&error))?;
 		let state = sp_state_machine::InMemoryBackend::<BlakeTwo256>::from((
 			storage,
 			phala_runtime::VERSION.state_version(),
@@ -242,8 +239,6 @@ where
 		.into_rpc(),
 	)?;
 	let genesis = OnceLock::new();
-	module.merge(
-		Finality { client, backend, authority_set, chain_spec, genesis }.into_rpc(),
-	)?;
+	module.merge(Finality { client, backend, authority_set, chain_spec, genesis }.into_rpc())?;
 	Ok(module)
 }
