@@ -8,5 +8,8 @@ cargo fmt --all --check
 (cd clients/sdk-js && npm run --silent check)
 # The same packages and targets as `make build`: nothing is compiled twice.
 cargo test --locked --workspace --all-targets --no-fail-fast
+# Benchmarks are code too: each runs once, as a test.
+cargo test --locked -p pallet-mailbox -p pallet-registry \
+  --features pallet-mailbox/runtime-benchmarks,pallet-registry/runtime-benchmarks --lib
 # Code paths behind a feature that the workspace build unifies on or off.
 cargo test --locked -p phala-attestation --no-default-features

@@ -1,7 +1,6 @@
 //! Benchmarks of the mailbox's calls. The runtime's payload receiver is part of what is measured.
 
 use super::*;
-use codec::Encode;
 use frame_benchmarking::v2::*;
 use phala_primitives::boot::SlotId;
 
@@ -51,4 +50,6 @@ mod benchmarks {
 		}
 		assert!(verified);
 	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
 }

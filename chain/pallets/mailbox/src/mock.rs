@@ -111,6 +111,10 @@ impl Enclave {
 pub fn new_test_ext() -> sp_io::TestExternalities {
 	let storage = frame_system::GenesisConfig::<Runtime>::default().build_storage().unwrap();
 	let mut ext = sp_io::TestExternalities::from(storage);
+	// Benchmarks sign with keys that the node holds.
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
 	ext.execute_with(|| {
 		frame_system::BlockHash::<Runtime>::insert(0, GENESIS);
 		System::set_block_number(1);

@@ -131,4 +131,6 @@ mod benchmarks {
 		probe(RawOrigin::Signed(operator), 0, [77; 32]);
 		assert!(OpenProbes::<T>::get(0).contains(&[77; 32]));
 	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
 }

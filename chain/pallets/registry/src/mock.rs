@@ -170,6 +170,10 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	.build_storage()
 	.unwrap();
 	let mut ext = sp_io::TestExternalities::from(storage);
+	// Benchmarks sign with keys that the node holds.
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
 	ext.execute_with(|| {
 		Told::set(Vec::new());
 		Inbound::set(Vec::new());
