@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 (cd clients/sdk-js && npm run --silent check)
 # The same packages and targets as `make build`: nothing is compiled twice.
-cargo test --locked --workspace --all-targets --no-fail-fast
+cargo test --locked --workspace --no-fail-fast
 # Benchmarks are code too: each runs once, as a test.
 cargo test --locked -p pallet-mailbox -p pallet-registry \
   --features pallet-mailbox/runtime-benchmarks,pallet-registry/runtime-benchmarks --lib

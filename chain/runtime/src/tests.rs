@@ -98,6 +98,7 @@ fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
 #[test]
 fn development_has_short_epochs_and_its_parameters_reach_the_pallets() {
 	genesis("development").execute_with(|| {
+		use frame_support::traits::Get;
 		assert_eq!(<Runtime as pallet_babe::Config>::EpochDuration::get(), 10);
 		assert_eq!(<Runtime as pallet_staking::Config>::SessionsPerEra::get(), 3);
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(endowed_alice()));
