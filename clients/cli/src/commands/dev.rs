@@ -100,8 +100,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	eprintln!("… stopping");
 	children.stop().await;
 	let left = temporary.path().display().to_string();
-	if let Err(error) = temporary.close() {
-		eprintln!("warning: {left} could not be removed: {error}");
+	match temporary.close() {
+		Ok(()) => eprintln!("✓ stopped: no process and no file is left"),
+		Err(error) => eprintln!("warning: stopped, but {left} could not be removed: {error}"),
 	}
 	let interrupted_early = matches!(ended, Ok(Ended::Interrupted)) && summary.direct.url.is_none();
 	match &ended {
@@ -109,7 +110,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		Ok(Ended::Interrupted) => summary.error = Some("interrupted".into()),
 		Ok(Ended::Shown) => {}
 	}
-	eprintln!("✓ stopped: no process and no file is left");
 	if arguments.once {
 		// The last line of stdout, whether or not people read along.
 		println!("{}", serde_json::to_string(&summary)?);

@@ -220,6 +220,9 @@ impl Network<'_> {
 			let status = answer.status();
 			let text = answer.text().await.with_context(|| format!("{url} broke off"))?;
 			if !status.is_success() {
+				if text.is_empty() {
+					bail!("{url} answered with {status} and no reason: is this pruntime one that hosts agents? `make build` builds it");
+				}
 				bail!("{url} answered with {status}: {text}");
 			}
 			Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
