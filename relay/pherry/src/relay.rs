@@ -1,7 +1,7 @@
 //! The loop: finality and messages to the enclave, registrations and envelopes to the chain.
 
 use phala_primitives::{
-	relay::{EnclavePhase, EnclaveStatus, GenesisBundle},
+	relay::{EnclavePhase, EnclaveStatus},
 	AccountBytes, BlockNumber,
 };
 use std::time::Instant;

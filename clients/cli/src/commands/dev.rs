@@ -17,7 +17,8 @@
 //!
 //! With `--port-base N` the chain listens on N, worker k's public door on N + 10 k, its relay door
 //! on the next port and its relayer's status on the one after. Everything is on loopback, nothing is
-//! kept, and no process outlives this one. Killed with -9 it leaves its temporary folder.
+//! kept, and no process outlives this one. Killed with -9 it leaves its temporary folder, which the
+//! next start removes.
 //!
 //! | module | holds |
 //! |---|---|
@@ -28,6 +29,7 @@
 //! | [`processes`] | children that do not outlive this process |
 //! | [`steps`] | long steps that say how long they take |
 //! | [`summary`] | the outcome as JSON |
+//! | [`temporary`] | the folder of one network |
 
 mod agents;
 mod log;
@@ -36,6 +38,7 @@ mod prices;
 mod processes;
 mod steps;
 mod summary;
+mod temporary;
 
 use super::readable;
 use crate::limits;
@@ -45,6 +48,7 @@ use network::Network;
 use processes::Children;
 use std::{path::PathBuf, process::ExitCode};
 use summary::Summary;
+use temporary::Temporary;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
 /// What a shell reports of a process that Ctrl-C ended.
@@ -84,8 +88,7 @@ fn port_base(text: &str) -> Result<u16, String> {
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	// Before anything is started: from here on a signal ends everything in order.
 	let mut stopped = StopSignals::new()?;
-	let temporary = tempfile::Builder::new().prefix("phala-dev-").tempdir();
-	let temporary = temporary.context("cannot make a temporary folder")?;
+	let temporary = Temporary::new(&std::env::temp_dir())?;
 	let style = Style::of_terminal(arguments.verbose);
 	let mut children = Children::new(temporary.path(), style);
 	let mut summary = Summary::default();
