@@ -1,0 +1,265 @@
+//! `phala dev`: a whole development network on this machine, from nothing, in one command.
+//!
+//! ```text
+//! phala dev                     # stays up until Ctrl-C and says which URLs to use
+//! phala dev --once --json       # shows that everything works, one line of JSON, and stops
+//! phala dev --workers 1 --port-base 9900 --verbose
+//! ```
+//!
+//! 1. builds agents/hello and agents/price-oracle if they are not, and starts a chain with one
+//!    validator: a new chain at every start;
+//! 2. lets this build of pruntime register, and creates a slot for each worker;
+//! 3. starts the workers (`pruntime`), which host both agents, and a relayer (`pherry`) for each;
+//! 4. waits until every worker is registered and serves;
+//! 5. probes worker 1 through the chain: the question goes in by proofs, the answer comes back as a
+//!    signed envelope, and the chain has recorded it;
+//! 6. asks price-oracle on worker 1's public door.
+//!
+//! With `--port-base N` the chain listens on N, worker k's public door on N + 10 k, its relay door
+//! on the next port and its relayer's status on the one after. Everything is on loopback, nothing is
+//! kept, and no process outlives this one. Killed with -9 it leaves its temporary folder, which the
+//! next start removes.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`agents`] | which agents, and their building |
+//! | [`log`] | one readable log |
+//! | [`network`] | the parts, started one after the other |
+//! | [`prices`] | local stand-ins for price sources |
+//! | [`processes`] | children that do not outlive this process |
+//! | [`steps`] | long steps that say how long they take |
+//! | [`summary`] | the outcome as JSON |
+//! | [`temporary`] | the folder of one network |
+
+mod agents;
+mod log;
+mod network;
+mod prices;
+mod processes;
+mod steps;
+mod summary;
+mod temporary;
+
+use super::readable;
+use crate::limits;
+use anyhow::{bail, Context};
+use log::Style;
+use network::Network;
+use processes::Children;
+use std::{path::PathBuf, process::ExitCode};
+use summary::Summary;
+use temporary::Temporary;
+use tokio::signal::unix::{signal, Signal, SignalKind};
+
+/// What a shell reports of a process that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+	/// Shows that everything works, then stops; succeeds only if all did.
+	#[arg(long)]
+	pub once: bool,
+
+	/// How many workers, each with a slot and a relayer of its own.
+	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
+	pub workers: u8,
+
+	/// The chain's port; workers follow (see the documentation). Free ports if not said.
+	#[arg(long, value_name = "N", value_parser = port_base)]
+	pub port_base: Option<u16>,
+
+	/// Shows all lines of all parts, with their times.
+	#[arg(long, short)]
+	pub verbose: bool,
+
+	/// The repository with agents/ and clients/sdk-js. Found if not said.
+	#[arg(long, value_name = "FOLDER")]
+	pub checkout: Option<PathBuf>,
+}
+
+fn port_base(text: &str) -> Result<u16, String> {
+	let last = u16::MAX - limits::PORTS_PER_WORKER * (u16::from(limits::WORKERS_MAX) + 1);
+	match text.parse::<u16>() {
+		Ok(port) if (1_024..=last).contains(&port) => Ok(port),
+		_ => Err(format!("a port from 1024 to {last} is taken")),
+	}
+}
+
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	// Before anything is started: from here on a signal ends everything in order.
+	let mut stopped = StopSignals::new()?;
+	let temporary = Temporary::new(&std::env::temp_dir())?;
+	let style = Style::of_terminal(arguments.verbose);
+	let mut children = Children::new(temporary.path(), style);
+	let mut summary = Summary::default();
+
+	let ended = tokio::select! {
+		ended = bring_up(&arguments, json, temporary.path(), &mut children, &mut summary) => ended,
+		() = stopped.one() => Ok(Ended::Interrupted),
+	};
+	if !matches!(ended, Ok(Ended::Shown)) {
+		summary.ok = false;
+	}
+	eprintln!("… stopping");
+	children.stop().await;
+	let left = temporary.path().display().to_string();
+	match temporary.close() {
+		Ok(()) => eprintln!("✓ stopped: no process and no file is left"),
+		Err(error) => eprintln!("warning: stopped, but {left} could not be removed: {error}"),
+	}
+	let interrupted_early = matches!(ended, Ok(Ended::Interrupted)) && summary.direct.url.is_none();
+	match &ended {
+		Err(error) => summary.error = Some(format!("{error:#}")),
+		Ok(Ended::Interrupted) => summary.error = Some("interrupted".into()),
+		Ok(Ended::Shown) => {}
+	}
+	if arguments.once {
+		// The last line of stdout, whether or not people read along.
+		println!("{}", serde_json::to_string(&summary)?);
+	}
+	match ended {
+		Ok(Ended::Shown) => Ok(ExitCode::SUCCESS),
+		Ok(Ended::Interrupted) if arguments.once || interrupted_early => {
+			Ok(ExitCode::from(EXIT_INTERRUPTED))
+		}
+		Ok(Ended::Interrupted) => Ok(ExitCode::SUCCESS),
+		Err(error) if arguments.once => {
+			eprintln!("error: {error:#}");
+			Ok(ExitCode::FAILURE)
+		}
+		Err(error) => Err(error),
+	}
+}
+
+enum Ended {
+	/// Everything was shown, and that was all that was asked for.
+	Shown,
+	/// By a signal.
+	Interrupted,
+}
+
+async fn bring_up(
+	arguments: &Arguments,
+	json: bool,
+	temporary: &std::path::Path,
+	children: &mut Children,
+	summary: &mut Summary,
+) -> anyhow::Result<Ended> {
+	let mut network = Network { arguments, temporary, children, summary };
+	let started = std::time::Instant::now();
+	network.show().await?;
+	summary.ok = true;
+	eprintln!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
+	if !json {
+		print!("{}", shown(summary));
+	}
+	if arguments.once {
+		return Ok(Ended::Shown);
+	}
+	if json {
+		println!("{}", serde_json::to_string(summary)?);
+	} else {
+		print!("{}", next_steps(summary));
+	}
+	loop {
+		children.check()?;
+		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+/// What was shown, for people.
+fn shown(summary: &Summary) -> String {
+	let number = |number: Option<u32>| number.map_or_else(|| "-".into(), |n| n.to_string());
+	let mut text = String::from("\n");
+	for worker in &summary.workers {
+		text += &format!(
+			"{}      slot {}, boot {}, serving after {} s\n              {}\n",
+			worker.name,
+			worker.slot,
+			number(worker.boot),
+			worker.seconds,
+			readable(&worker.evidence),
+		);
+	}
+	let probe = &summary.probe;
+	text += &format!("measurement   {}\n", summary.measurement.as_deref().unwrap_or("-"));
+	text += &format!(
+		"probe         answered by boot {}, {} blocks and {} s after the question\n",
+		number(probe.boot),
+		number(probe.blocks),
+		probe.seconds.unwrap_or_default()
+	);
+	let direct = &summary.direct;
+	text += &format!(
+		"price-oracle  {}\n              after {} s\n",
+		readable(&direct.answer),
+		direct.seconds.unwrap_or_default()
+	);
+	if summary.prices_are_stand_ins == Some(true) {
+		text += &format!(
+			"              These are no market prices: three servers on this machine stand in for\n              sources, one of them wrong on purpose. Others: {}=url,url,url\n",
+			prices::VARIABLE
+		);
+	}
+	text
+}
+
+/// What to do with a network that is up.
+fn next_steps(summary: &Summary) -> String {
+	let mut text = String::from("\nUse it (Ctrl-C stops everything):\n");
+	if let Some(chain) = &summary.chain {
+		text += &format!("  chain       {}\n", chain.url);
+		text += &format!(
+			"  transfer    (cd tests/node-client && npm ci && node transfer.mjs {})\n",
+			chain.url
+		);
+	}
+	for worker in &summary.workers {
+		text += &format!("  {}    {}   relayer: {}\n", worker.name, worker.public, worker.relayer);
+	}
+	if let Some(worker) = summary.workers.first() {
+		for path in ["v1/info", "v1/agents", "agents/hello/?name=you", "agents/price-oracle/"] {
+			text += &format!("  curl '{}/{path}'\n", worker.public);
+		}
+		text += &format!("  curl -X POST '{}/agents/hello/count'\n", worker.public);
+		text += &format!("  phala status --worker {}\n", worker.public);
+	}
+	text
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct StopSignals {
+	interrupt: Signal,
+	terminate: Signal,
+	hang_up: Signal,
+}
+
+impl StopSignals {
+	fn new() -> anyhow::Result<Self> {
+		let on = |kind| signal(kind).context("cannot wait for signals");
+		Ok(Self {
+			interrupt: on(SignalKind::interrupt())?,
+			terminate: on(SignalKind::terminate())?,
+			hang_up: on(SignalKind::hangup())?,
+		})
+	}
+
+	async fn one(&mut self) {
+		tokio::select! {
+			_ = self.interrupt.recv() => {},
+			_ = self.terminate.recv() => {},
+			_ = self.hang_up.recv() => {},
+		}
+	}
+}
+
+/// Refuses to go on with a port that is not the one asked for.
+fn same_port(asked: Option<u16>, url: &str) -> anyhow::Result<()> {
+	let port = url.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+	match asked {
+		Some(asked) if port != Some(asked) => {
+			bail!("port {asked} is taken: stop what listens there, or give another --port-base")
+		}
+		_ => Ok(()),
+	}
+}

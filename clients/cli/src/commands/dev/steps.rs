@@ -1,0 +1,40 @@
+//! Long steps say what they do, that they still do it, and how long it took.
+
+use crate::limits;
+use std::{
+	future::Future,
+	time::{Duration, Instant},
+};
+
+/// Does a step; its result, and how long it took.
+///
+/// # Errors
+/// Those of the step.
+pub async fn step<T>(
+	what: &str,
+	doing: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(T, Duration)> {
+	let started = Instant::now();
+	eprintln!("… {what}");
+	let mut ticks = tokio::time::interval(limits::PROGRESS_EVERY);
+	ticks.tick().await;
+	tokio::pin!(doing);
+	loop {
+		tokio::select! {
+			done = &mut doing => {
+				let took = started.elapsed();
+				match &done {
+					Ok(_) => eprintln!("✓ {what} ({:.1} s)", took.as_secs_f64()),
+					Err(_) => eprintln!("✗ {what} ({:.1} s)", took.as_secs_f64()),
+				}
+				return done.map(|value| (value, took));
+			},
+			_ = ticks.tick() => eprintln!("… {what} ({} s)", started.elapsed().as_secs()),
+		}
+	}
+}
+
+/// Seconds to a tenth.
+pub fn seconds(took: Duration) -> f64 {
+	(took.as_secs_f64() * 10.0).round() / 10.0
+}

@@ -1,0 +1,102 @@
+//! `phala worker`: what it takes until a worker can register.
+//!
+//! * `create-slot`: a place for a worker; the operator's account holds its stake.
+//! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
+
+use crate::chain;
+use anyhow::{bail, Context};
+use phala_pherry::chain::Chain;
+use phala_primitives::H256;
+use serde_json::json;
+use std::{path::Path, path::PathBuf, process::ExitCode};
+
+const NODE_DEFAULT: &str = "ws://127.0.0.1:9944";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+	/// Creates a slot and prints its number.
+	CreateSlot {
+		/// The chain node's websocket address.
+		#[arg(long, default_value = NODE_DEFAULT)]
+		node: String,
+		/// The operator's secret: a phrase, a 0x seed or, in development, //Alice. Others on this
+		/// machine can see a command line: prefer the variable.
+		#[arg(long, env = "PHERRY_OPERATOR", hide_env_values = true)]
+		operator: String,
+	},
+	/// On a development chain: lets a build of pruntime register.
+	AllowMeasurement {
+		/// The chain node's websocket address.
+		#[arg(long, default_value = NODE_DEFAULT)]
+		node: String,
+		/// The secret of the chain's sudo account.
+		#[arg(long, default_value = "//Alice")]
+		sudo: String,
+		/// The measurement: 32 bytes in hexadecimal.
+		#[arg(long, value_parser = chain::hash, required_unless_present = "pruntime")]
+		measurement: Option<H256>,
+		/// The pruntime to measure.
+		#[arg(long, conflicts_with = "measurement")]
+		pruntime: Option<PathBuf>,
+	},
+}
+
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+	match command {
+		Command::CreateSlot { node, operator } => {
+			let operator = chain::account(&operator)?;
+			let slot = chain::create_slot(&Chain::connect(&node).await?, &operator).await?;
+			let account = operator.public_key().to_account_id().to_string();
+			if json {
+				println!("{}", json!({ "slot": slot, "operator": account }));
+			} else {
+				println!("slot {slot} of operator {account}");
+			}
+		}
+		Command::AllowMeasurement { node, sudo, measurement, pruntime } => {
+			let measurement = match (measurement, pruntime) {
+				(Some(measurement), _) => measurement,
+				(None, Some(pruntime)) => measure(&pruntime).await?,
+				(None, None) => bail!("give --measurement or --pruntime"),
+			};
+			let sudo = chain::account(&sudo)?;
+			let node = Chain::connect(&node).await?;
+			let block = chain::allow_measurement(&node, &sudo, measurement).await?;
+			if json {
+				println!(
+					"{}",
+					json!({ "measurement": format!("{measurement:?}"), "block": block })
+				);
+			} else {
+				println!("{measurement:?} is allowed from block {block} on");
+			}
+		}
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+/// What a pruntime measures of itself.
+///
+/// # Errors
+/// When it does not run, or has no software evidence.
+pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
+	let shown = pruntime.display();
+	let output = tokio::process::Command::new(pruntime)
+		.arg("--print-measurement")
+		.stdin(std::process::Stdio::null())
+		.kill_on_drop(true)
+		.output()
+		.await
+		.with_context(|| format!("cannot run {shown}"))?;
+	if !output.status.success() {
+		let said = String::from_utf8_lossy(&output.stderr);
+		bail!(
+			"{shown} gave no measurement ({}): {}; a development build has --print-measurement",
+			output.status,
+			said.trim()
+		);
+	}
+	chain::hash(String::from_utf8_lossy(&output.stdout).trim())
+		.map_err(anyhow::Error::msg)
+		.with_context(|| format!("{shown} printed no measurement"))
+}

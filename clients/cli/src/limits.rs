@@ -1,0 +1,39 @@
+//! Bounds, each with its unit. Those on time are for when something is wrong; all takes less.
+
+use std::time::Duration;
+
+/// How long a child may take to say where it listens. Workers compile their agents before.
+pub const CHILD_START_MAX: Duration = Duration::from_secs(120);
+
+/// How long a worker may take until it serves.
+pub const SERVING_MAX: Duration = Duration::from_secs(180);
+
+/// How long the answer to a probe may take until the chain has it.
+pub const PROBE_MAX: Duration = Duration::from_secs(120);
+
+/// How long an agent may take to answer.
+pub const DIRECT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a worker may take to say who it is.
+pub const INFO_MAX: Duration = Duration::from_secs(10);
+
+/// How long children have to end by themselves; then they are killed.
+pub const STOP_MAX: Duration = Duration::from_secs(8);
+
+/// How often what is waited for is looked at.
+pub const POLL: Duration = Duration::from_millis(200);
+
+/// How often a long step says that it still goes on.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Lines of a child that are kept, to be shown when it fails.
+pub const KEPT_LINES_MAX: usize = 2_000;
+
+/// Lines of a failed child that are shown.
+pub const SHOWN_LINES_MAX: usize = 20;
+
+/// Most workers: each has a development account of its own as operator.
+pub const WORKERS_MAX: u8 = 5;
+
+/// Ports between one worker's and the next one's, with --port-base.
+pub const PORTS_PER_WORKER: u16 = 10;

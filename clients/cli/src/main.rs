@@ -1,0 +1,119 @@
+//! # `phala`: the command line of the network
+//!
+//! | command | does |
+//! |---|---|
+//! | `phala dev` | a whole development network on this machine, see [`commands::dev`] |
+//! | `phala status` | what a worker says of itself, see [`commands::status`] |
+//! | `phala worker` | a slot for a worker; on a development chain, lets a build of pruntime in, see [`commands::worker`] |
+//!
+//! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON, and
+//! an error is `{"error": "…"}`.
+
+#![deny(unsafe_code)]
+
+mod chain;
+mod commands;
+mod limits;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "phala", version, about = "The command line of the network")]
+struct Arguments {
+	/// Results, and errors, as one line of JSON on stdout.
+	#[arg(long, global = true)]
+	json: bool,
+
+	#[command(subcommand)]
+	command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+	/// Starts a development network: a new chain, workers and two agents.
+	Dev(commands::dev::Arguments),
+	/// What a worker says of itself.
+	Status(commands::status::Arguments),
+	/// What a worker's operator does.
+	#[command(subcommand)]
+	Worker(commands::worker::Command),
+}
+
+fn main() -> ExitCode {
+	let arguments = Arguments::parse();
+	let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+		Ok(runtime) => runtime,
+		Err(error) => {
+			eprintln!("error: the system gives no threads: {error}");
+			return ExitCode::FAILURE;
+		}
+	};
+	let json = arguments.json;
+	let done = runtime.block_on(async {
+		match arguments.command {
+			Command::Dev(dev) => commands::dev::run(dev, json).await,
+			Command::Status(status) => commands::status::run(status, json).await,
+			Command::Worker(worker) => commands::worker::run(worker, json).await,
+		}
+	});
+	// A build of an agent that was interrupted is not waited for.
+	runtime.shutdown_background();
+	match done {
+		Ok(code) => code,
+		Err(error) => {
+			if json {
+				println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+			}
+			eprintln!("error: {error:#}");
+			ExitCode::FAILURE
+		}
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	fn parse(line: &str) -> Result<Arguments, clap::Error> {
+		Arguments::try_parse_from(line.split_whitespace())
+	}
+
+	#[test]
+	fn the_arguments_are_well_formed() {
+		Arguments::command().debug_assert();
+	}
+
+	#[test]
+	fn dev_takes_free_ports_and_two_workers_unless_told() {
+		let Command::Dev(dev) = parse("phala dev").unwrap().command else { panic!("dev") };
+		assert_eq!((dev.workers, dev.port_base, dev.once, dev.verbose), (2, None, false, false));
+		let told = parse("phala dev --once --json --workers 1 --port-base 9000").unwrap();
+		assert!(told.json);
+		let Command::Dev(dev) = told.command else { panic!("dev") };
+		assert_eq!((dev.workers, dev.port_base, dev.once), (1, Some(9_000), true));
+	}
+
+	#[test]
+	fn dev_refuses_a_number_of_workers_without_operators_and_ports_past_the_last() {
+		assert!(parse("phala dev --workers 0").is_err());
+		assert!(parse("phala dev --workers 5").is_ok());
+		assert!(parse("phala dev --workers 6").is_err());
+		assert!(parse("phala dev --port-base 65400").is_ok());
+		assert!(parse("phala dev --port-base 65535").is_err());
+		assert!(parse("phala dev --port-base 80").is_err());
+	}
+
+	#[test]
+	fn status_needs_a_worker_and_a_measurement_is_given_or_asked_for_but_not_both() {
+		assert!(parse("phala status").is_err());
+		assert!(parse("phala status --worker http://127.0.0.1:8000 --json").unwrap().json);
+		let measurement = "11".repeat(32);
+		let allow = "phala worker allow-measurement";
+		assert!(parse(allow).is_err());
+		assert!(parse(&format!("{allow} --measurement 0x{measurement}")).is_ok());
+		assert!(parse(&format!("{allow} --measurement {measurement}22")).is_err());
+		assert!(parse(&format!("{allow} --measurement {measurement} --pruntime x")).is_err());
+	}
+}
