@@ -7,6 +7,7 @@
 //! | [`machine`] | decides: takes verified inputs, time and randomness as arguments; no I/O |
 //! | [`platform`] | asks the TEE for evidence |
 //! | [`doors`] | HTTP: the relay door for the relayer, the public door for everybody else |
+//! | [`hosting`] | runs agents: their turns, their state, their secrets |
 //! | [`limits`] | bounds, with units |
 //!
 //! ## A life
@@ -22,6 +23,7 @@
 //! 5. Seeing other keys registered in its slot, or its eviction, ends it.
 
 pub mod doors;
+pub mod hosting;
 pub mod limits;
 pub mod machine;
 pub mod platform;

@@ -24,3 +24,26 @@ pub const OUTBOX_MAX: usize = 4096;
 
 /// Longest body that the relay door takes, in bytes: a bundle at the light client's own limits.
 pub const RELAY_BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Most agents of one worker.
+pub const AGENTS_MAX: usize = 64;
+
+/// Most requests of one agent that run at once: a quarter of the sandbox's instances, so that no
+/// agent alone takes them all.
+pub const AGENT_RUNS_MAX: usize = phala_sandbox::limits::INSTANCES_MAX_DEFAULT as usize / 4;
+
+/// Most requests of one agent that wait for their turn.
+pub const AGENT_REQUESTS_WAITING_MAX: usize = 128;
+
+/// The longest that a request waits for its turn, in milliseconds.
+pub const REQUEST_WAIT_MS_MAX: u64 = 30_000;
+
+/// The longest that a call from one agent to another waits to be the one that writes, in
+/// milliseconds.
+pub const CALLEE_WAIT_MS_MAX: u64 = 2_000;
+
+/// The longest that a caller may take to send a body, in milliseconds.
+pub const BODY_WAIT_MS_MAX: u64 = 30_000;
+
+/// Most that one agent keeps in state, keys and values together, in bytes.
+pub const AGENT_STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,14 +1,16 @@
 //! The enclave's process.
 
-use anyhow::Context;
+use anyhow::{bail, Context};
+use axum::Router;
 use clap::Parser;
 use phala_primitives::{boot::SlotId, H256};
 use phala_pruntime::{
-	doors::{public, relay, Shell},
+	doors::{agents, public, relay, Shell},
+	hosting::AgentHost,
 	machine::Config,
 	platform::Platform,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
 /// What runs inside the TEE.
@@ -40,6 +42,10 @@ struct Arguments {
 	#[cfg(feature = "software-evidence")]
 	#[arg(long)]
 	print_measurement: bool,
+
+	#[cfg(feature = "software-evidence")]
+	#[command(flatten)]
+	development: phala_pruntime::hosting::development::DevelopmentAgents,
 }
 
 fn hash(text: &str) -> Result<H256, String> {
@@ -72,23 +78,40 @@ async fn main() -> anyhow::Result<()> {
 	#[cfg(not(feature = "software-evidence"))]
 	let platform = phala_pruntime::platform::find()?;
 
-	let genesis =
-		arguments.genesis.context("--genesis is needed: the hash of the chain's block 0")?;
-	let slot = arguments.slot.context("--slot is needed: create one with registry.createSlot")?;
-	tracing::info!("evidence: {}", platform.describe());
-	let shell = Shell::boot(Config { genesis, slot }, Box::new(platform))
-		.context("the system gives no randomness")?;
+	let agents = load_agents(&arguments).await?;
+	let shell = match (arguments.genesis, arguments.slot) {
+		(Some(genesis), Some(slot)) => {
+			tracing::info!("evidence: {}", platform.describe());
+			let shell = Shell::boot(Config { genesis, slot }, Box::new(platform))
+				.context("the system gives no randomness")?;
+			Some((shell, slot))
+		}
+		(None, None) if agents.is_some() => {
+			tracing::warn!("no --genesis and no --slot: agents only, there is no chain");
+			None
+		}
+		(None, _) => bail!("--genesis is needed: the hash of the chain's block 0"),
+		(_, None) => bail!("--slot is needed: create one with registry.createSlot"),
+	};
 
-	let relay_door = tokio::net::TcpListener::bind(arguments.relay_listen)
-		.await
-		.with_context(|| format!("cannot listen on {}", arguments.relay_listen))?;
-	let public_door = tokio::net::TcpListener::bind(arguments.public_listen)
-		.await
-		.with_context(|| format!("cannot listen on {}", arguments.public_listen))?;
 	// On stdout, for whoever started this process with port 0.
-	println!("relay http://{}", relay_door.local_addr()?);
+	let mut relay_door = None;
+	if let Some((shell, slot)) = &shell {
+		let listener = listen(arguments.relay_listen).await?;
+		println!("relay http://{}", listener.local_addr()?);
+		tracing::info!(slot, "a new boot waits for its relayer on {}", listener.local_addr()?);
+		relay_door = Some((listener, relay::router(shell.clone())));
+	}
+	let public_door = listen(arguments.public_listen).await?;
 	println!("public http://{}", public_door.local_addr()?);
-	tracing::info!(slot, "a new boot waits for its relayer on {}", relay_door.local_addr()?);
+	let shell = shell.map(|(shell, _)| shell);
+	let mut public_routes = Router::new();
+	if let Some(shell) = &shell {
+		public_routes = public_routes.merge(public::router(shell.clone()));
+	}
+	if let Some(agents) = agents {
+		public_routes = public_routes.merge(agents::router(agents, shell));
+	}
 
 	let stop = async {
 		let mut terminate =
@@ -102,9 +125,35 @@ async fn main() -> anyhow::Result<()> {
 		}
 	};
 	tokio::select! {
-		ended = axum::serve(relay_door, relay::router(shell.clone())) => ended?,
-		ended = axum::serve(public_door, public::router(shell)) => ended?,
+		ended = async { match relay_door {
+			Some((listener, routes)) => axum::serve(listener, routes).await,
+			None => std::future::pending().await,
+		} } => ended?,
+		ended = async { axum::serve(public_door, public_routes).await } => ended?,
 		() = stop => {},
 	}
 	Ok(())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+	tokio::net::TcpListener::bind(address)
+		.await
+		.with_context(|| format!("cannot listen on {address}"))
+}
+
+#[cfg(feature = "software-evidence")]
+async fn load_agents(arguments: &Arguments) -> anyhow::Result<Option<Arc<AgentHost>>> {
+	let agents = arguments.development.clone();
+	if agents.folders.is_empty() {
+		return Ok(None);
+	}
+	tracing::warn!("agents of --dev-agent: a development door, open to anybody who reaches it; their state is in memory and gone when this process ends");
+	let load = move || phala_pruntime::hosting::development::load(&agents);
+	Ok(Some(Arc::new(tokio::task::spawn_blocking(load).await??)))
+}
+
+/// Agents come from the chain, which has none yet.
+#[cfg(not(feature = "software-evidence"))]
+async fn load_agents(_: &Arguments) -> anyhow::Result<Option<Arc<AgentHost>>> {
+	Ok(None)
 }

@@ -1,15 +1,21 @@
 //! HTTP: the relay door for the relayer, the public door for everybody else. Both only parse,
 //! ask the machine, and answer.
 
+pub mod agents;
 pub mod public;
 pub mod relay;
 
-use crate::{machine::Machine, platform::Platform};
+use crate::{
+	limits,
+	machine::{Machine, Refused},
+	platform::Platform,
+};
 use axum::{
 	http::StatusCode,
 	response::{IntoResponse, Response},
 	Json,
 };
+use phala_primitives::{BlockNumber, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,8 +28,44 @@ pub struct Shell(Arc<Inner>);
 
 struct Inner {
 	machine: Mutex<(Machine, ChaCha20Rng)>,
+	/// What agents see of the machine: they do not wait while it verifies.
+	view: Mutex<ChainView>,
 	platform: Box<dyn Platform>,
 	started: Instant,
+}
+
+/// What the machine knew of the chain after its last step.
+#[derive(Clone)]
+pub struct ChainView {
+	/// The newest finalized block.
+	pub finalized: Option<(BlockNumber, H256)>,
+	/// Why the machine was not fresh at that time; what became stale since is not in it.
+	standing: Result<(), Refused>,
+	/// When it was proven fresh, on the shell's clock.
+	fresh_at_ms: u64,
+}
+
+impl ChainView {
+	fn of(machine: &Machine, now_ms: u64) -> Self {
+		Self {
+			finalized: machine.finalized(),
+			standing: machine.require_fresh(now_ms),
+			fresh_at_ms: now_ms.saturating_sub(machine.view_age_ms(now_ms).unwrap_or_default()),
+		}
+	}
+
+	/// Whether what needs a recent view may be done.
+	///
+	/// # Errors
+	/// As [`Machine::require_fresh`].
+	pub fn require_fresh(&self, now_ms: u64) -> Result<(), Refused> {
+		self.standing.clone()?;
+		let (age_ms, max_ms) = (now_ms.saturating_sub(self.fresh_at_ms), limits::MARK_AGE_MAX_MS);
+		if age_ms > max_ms {
+			return Err(Refused::NotFresh { age_ms, max_ms });
+		}
+		Ok(())
+	}
 }
 
 impl Shell {
@@ -40,6 +82,7 @@ impl Shell {
 		let mut rng = ChaCha20Rng::from_seed(seed);
 		let machine = Machine::boot(config, 0, &mut rng);
 		Ok(Self(Arc::new(Inner {
+			view: Mutex::new(ChainView::of(&machine, 0)),
 			machine: Mutex::new((machine, rng)),
 			platform,
 			started: Instant::now(),
@@ -54,6 +97,17 @@ impl Shell {
 	/// The platform that vouches for this boot.
 	pub fn platform(&self) -> &dyn Platform {
 		&*self.0.platform
+	}
+
+	/// What the machine knew of the chain after its last step.
+	pub fn view(&self) -> ChainView {
+		self.0.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+	}
+
+	/// Shows agents what the machine knows now.
+	fn publish(&self, machine: &Machine) {
+		let view = ChainView::of(machine, self.now_ms());
+		*self.0.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
 	}
 
 	/// The machine. It checks before it changes anything, so a lock poisoned by a panic elsewhere
@@ -71,15 +125,19 @@ pub struct DoorError {
 }
 
 impl DoorError {
+	fn new(status: StatusCode, name: impl Into<String>, message: impl std::fmt::Display) -> Self {
+		Self { status, name: name.into(), message: message.to_string() }
+	}
+
 	fn bad_request(name: &str, message: impl std::fmt::Display) -> Self {
-		Self { status: StatusCode::BAD_REQUEST, name: name.into(), message: message.to_string() }
+		Self::new(StatusCode::BAD_REQUEST, name, message)
 	}
 }
 
-impl From<crate::machine::Refused> for DoorError {
-	fn from(refused: crate::machine::Refused) -> Self {
+impl From<Refused> for DoorError {
+	fn from(refused: Refused) -> Self {
 		let status = match refused {
-			crate::machine::Refused::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
+			Refused::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
 			_ => StatusCode::CONFLICT,
 		};
 		Self { status, name: refused.name(), message: refused.to_string() }

@@ -33,6 +33,7 @@ async fn genesis(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, Doo
 	let bundle = decode_genesis_bundle(&body).map_err(crate::machine::Refused::from)?;
 	let mut guard = shell.machine();
 	guard.0.accept_genesis(&bundle)?;
+	shell.publish(&guard.0);
 	tracing::info!("the chain's first authority set is proven; following headers");
 	Ok(guard.0.status().encode())
 }
@@ -57,6 +58,7 @@ fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, DoorError>
 			return Err(refused.into());
 		}
 	};
+	shell.publish(machine);
 	if let Some(boot) = report.registered {
 		tracing::info!(boot, height = report.height, "the chain registered this boot");
 	}

@@ -242,6 +242,12 @@ impl Machine {
 		}
 	}
 
+	/// The newest finalized block that was proven to it, if it follows the chain.
+	pub fn finalized(&self) -> Option<(BlockNumber, H256)> {
+		let header = self.reader()?.client().finalized();
+		Some((header.number(), header.hash()))
+	}
+
 	/// Where it stands.
 	pub fn status(&self) -> EnclaveStatus {
 		let reader = self.reader();

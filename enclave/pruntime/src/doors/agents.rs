@@ -1,0 +1,257 @@
+//! Agents on the public door: `ANY /agents/{id or development name}/{path}`, `GET /v1/agents`.
+//!
+//! GET, HEAD, OPTIONS and TRACE only read state; every other method may write. Callers are anonymous.
+//!
+//! | refused because | status |
+//! |---|---|
+//! | no such agent | 404 `NoSuchAgent` |
+//! | the run passed a limit | 422, the limit's name (`CpuTime`); a too long body is 413 `RequestBytes` |
+//! | the agent's state would be too large | 422 `AgentStateBytes` |
+//! | the agent did not catch its error, trapped, gave no answer or a wrong one | 500 `Uncaught`, `Trapped`, `NoAnswer`, `BadResponse` |
+//! | the request cannot be given to an agent | 400 `BadRequest` |
+//! | too many requests of the agent; too long a wait | 503 `AgentRequests`, `WaitTime`, `Busy` |
+//! | this boot is over | 409 `Over` |
+//!
+//! What an agent answers itself has its own status, with `x-phala-agent`; a refusal has no such header.
+
+use super::{ChainView, DoorError, Shell};
+use crate::{
+	hosting::{writes, AgentHost, Call, RunRefused},
+	limits,
+	machine::Refused,
+};
+use axum::{
+	body::Body,
+	extract::{Request, State},
+	http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode},
+	response::Response,
+	routing::{any, get},
+	Json, Router,
+};
+use phala_sandbox::{BlockRef, HttpRequest, HttpResponse, Limit, Outcome, RunError};
+use serde_json::{json, Value};
+use std::{sync::Arc, time::Duration};
+
+const AGENT: HeaderName = HeaderName::from_static("x-phala-agent");
+const CODE_HASH: HeaderName = HeaderName::from_static("x-phala-code-hash");
+const UNPROVEN_INPUTS: HeaderName = HeaderName::from_static("x-phala-unproven-inputs");
+/// The finalized block that the run saw; not there if it saw none.
+const BLOCK: HeaderName = HeaderName::from_static("x-phala-block");
+/// `fresh`, or the name of why nobody can say that `x-phala-block` is recent.
+const FRESHNESS: HeaderName = HeaderName::from_static("x-phala-freshness");
+/// These are the door's own: an agent cannot set them.
+const OWN_PREFIX: &str = "x-phala-";
+
+/// Headers of one connection (RFC 9110 §7.6.1), which go no further.
+const HOP_BY_HOP: [HeaderName; 9] = [
+	header::CONNECTION,
+	header::PROXY_AUTHENTICATE,
+	header::PROXY_AUTHORIZATION,
+	header::TE,
+	header::TRAILER,
+	header::TRANSFER_ENCODING,
+	header::UPGRADE,
+	HeaderName::from_static("keep-alive"),
+	HeaderName::from_static("proxy-connection"),
+];
+
+#[derive(Clone)]
+struct Door {
+	agents: Arc<AgentHost>,
+	/// None where there is no chain.
+	shell: Option<Shell>,
+}
+
+/// The door's routes.
+pub fn router(agents: Arc<AgentHost>, shell: Option<Shell>) -> Router {
+	Router::new()
+		.route("/v1/agents", get(list))
+		.route("/agents/{agent}", any(call))
+		.route("/agents/{agent}/", any(call))
+		.route("/agents/{agent}/{*path}", any(call))
+		.with_state(Door { agents, shell })
+}
+
+/// `GET /v1/agents`: which agents answer here.
+async fn list(State(door): State<Door>) -> Json<Value> {
+	let agents = door.agents.agents();
+	let agents = agents.iter().map(|agent| {
+		json!({
+			"id": hex(&agent.id()),
+			"name": agent.name(),
+			"codeHash": hex(&agent.code_hash()),
+		})
+	});
+	Json(json!({ "hosting": "development", "agents": agents.collect::<Vec<_>>() }))
+}
+
+async fn call(State(door): State<Door>, request: Request) -> Result<Response, DoorError> {
+	let (id_or_name, path_and_query) = split(&request);
+	let agent = door.agents.find(&id_or_name).ok_or_else(|| {
+		DoorError::new(
+			StatusCode::NOT_FOUND,
+			"NoSuchAgent",
+			"this worker has no such agent; GET /v1/agents lists those that it has",
+		)
+	})?;
+	let view = door.shell.as_ref().map(|shell| (shell.view(), shell.now_ms()));
+	let freshness = freshness(view.as_ref())?;
+	let block = view.and_then(|(view, _)| view.finalized);
+
+	let admitted = door.agents.admit(agent)?;
+	let writable = writes(request.method().as_str());
+	let request = read(request, path_and_query, agent.request_bytes_max()).await?;
+	let call = Call {
+		request,
+		caller: None,
+		block: block
+			.map(|(number, hash)| BlockRef { number: number.into(), hash: hash.0 })
+			.unwrap_or_default(),
+		writable,
+	};
+	let outcome = door.agents.run(admitted, call).await?;
+
+	let Outcome { response, unproven_inputs, .. } = outcome;
+	let mut response = answer(response)?;
+	let headers = response.headers_mut();
+	let mut say = |name, text: String| {
+		if let Ok(value) = HeaderValue::try_from(text) {
+			headers.insert(name, value);
+		}
+	};
+	say(AGENT, hex(&agent.id()));
+	say(CODE_HASH, hex(&agent.code_hash()));
+	say(UNPROVEN_INPUTS, unproven_inputs.len().to_string());
+	say(FRESHNESS, freshness);
+	if let Some((number, _)) = block {
+		say(BLOCK, number.to_string());
+	}
+	Ok(response)
+}
+
+/// The agent, and the path as the agent sees it: what stands after its own part, not decoded.
+fn split(request: &Request) -> (String, String) {
+	let path = request.uri().path();
+	let path = path.strip_prefix("/agents/").unwrap_or(path);
+	let (agent, rest) = path.split_once('/').unwrap_or((path, ""));
+	let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+	(agent.to_owned(), format!("/{rest}{query}"))
+}
+
+/// In development a boot that is not registered, or whose view is old, answers, and says so. One
+/// that is over does not: the slot has another.
+fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, DoorError> {
+	match view.map(|(view, now_ms)| view.require_fresh(*now_ms)) {
+		None => Ok("NoChain".to_owned()),
+		Some(Ok(())) => Ok("fresh".to_owned()),
+		Some(Err(over @ Refused::Over { .. })) => Err(over.into()),
+		Some(Err(refused)) => Ok(refused.name()),
+	}
+}
+
+async fn read(
+	request: Request,
+	path_and_query: String,
+	bytes_max: u64,
+) -> Result<HttpRequest, DoorError> {
+	let (parts, body) = request.into_parts();
+	let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+	let body = tokio::time::timeout(
+		Duration::from_millis(limits::BODY_WAIT_MS_MAX),
+		axum::body::to_bytes(body, bytes_max),
+	)
+	.await
+	.map_err(|_| {
+		let message = format!("the body took longer than {} ms", limits::BODY_WAIT_MS_MAX);
+		DoorError::new(StatusCode::REQUEST_TIMEOUT, "BodyTime", message)
+	})?
+	.map_err(|_| {
+		let message = format!(
+			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
+		);
+		DoorError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{:?}", Limit::RequestBytes), message)
+	})?;
+	let dropped = connection_options(&parts.headers);
+	let headers = parts
+		.headers
+		.iter()
+		.filter(|(name, _)| !is_hop_by_hop(name, &dropped))
+		.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+		.collect();
+	Ok(HttpRequest {
+		method: parts.method.as_str().to_owned(),
+		path_and_query,
+		headers,
+		body: body.into(),
+	})
+}
+
+fn answer(response: HttpResponse) -> Result<Response, DoorError> {
+	let refused =
+		|what: &'static str| DoorError::from(RunRefused::Run(RunError::BadResponse(what)));
+	let status = StatusCode::from_u16(response.status)
+		.ok()
+		.filter(|status| !status.is_informational())
+		.ok_or_else(|| refused("its status is not one of a final answer"))?;
+	let mut headers = HeaderMap::new();
+	for (name, value) in response.headers {
+		let name =
+			HeaderName::try_from(name).map_err(|_| refused("a header has no proper name"))?;
+		let value =
+			HeaderValue::try_from(value).map_err(|_| refused("a header has no proper value"))?;
+		headers.try_append(name, value).map_err(|_| refused("it has too many headers"))?;
+	}
+	let dropped = connection_options(&headers);
+	let mut response = Response::new(Body::from(response.body));
+	*response.status_mut() = status;
+	for (name, value) in &headers {
+		let is_ours = *name == header::CONTENT_LENGTH || name.as_str().starts_with(OWN_PREFIX);
+		if !is_ours && !is_hop_by_hop(name, &dropped) {
+			response.headers_mut().append(name, value.clone());
+		}
+	}
+	Ok(response)
+}
+
+/// Further headers of the connection alone, which `Connection` names.
+fn connection_options(headers: &HeaderMap) -> Vec<String> {
+	headers
+		.get_all(header::CONNECTION)
+		.iter()
+		.filter_map(|value| value.to_str().ok())
+		.flat_map(|value| value.split(','))
+		.map(|option| option.trim().to_ascii_lowercase())
+		.collect()
+}
+
+fn is_hop_by_hop(name: &HeaderName, options: &[String]) -> bool {
+	HOP_BY_HOP.contains(name) || options.iter().any(|option| option == name.as_str())
+}
+
+impl From<RunRefused> for DoorError {
+	fn from(refused: RunRefused) -> Self {
+		let status = match &refused {
+			RunRefused::AgentRequests { .. } | RunRefused::WaitTime { .. } => {
+				StatusCode::SERVICE_UNAVAILABLE
+			}
+			RunRefused::AgentStateBytes { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+			RunRefused::Run(error) => match error {
+				RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::RequestBytes => {
+					StatusCode::PAYLOAD_TOO_LARGE
+				}
+				RunError::LimitExceeded(_) => StatusCode::UNPROCESSABLE_ENTITY,
+				RunError::BadRequest(_) => StatusCode::BAD_REQUEST,
+				RunError::Busy | RunError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
+				RunError::Uncaught
+				| RunError::Trapped(_)
+				| RunError::NoAnswer
+				| RunError::BadResponse(_) => StatusCode::INTERNAL_SERVER_ERROR,
+			},
+		};
+		Self::new(status, refused.name(), refused)
+	}
+}
+
+fn hex(bytes: &[u8]) -> String {
+	format!("0x{}", hex::encode(bytes))
+}
