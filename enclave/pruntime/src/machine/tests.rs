@@ -213,11 +213,7 @@ fn the_view_is_as_old_as_the_newest_mark_counted_from_when_it_was_made() {
 	let mut network = Network::registered(7);
 	network.now_ms = limits::HEARTBEAT_INTERVAL_MS;
 	network.relay().unwrap();
-	let made_ms = network.now_ms;
-	let envelope = network.machine.envelopes().pop().expect("a heartbeat is due");
-	let Ok(Payload::Heartbeat { nonce }) = Payload::decode_all(&mut &envelope.payload[..]) else {
-		panic!("a heartbeat is due")
-	};
+	assert_eq!(network.machine.envelopes().len(), 1, "a heartbeat is due");
 
 	// The relayer holds headers back: the marks grow old, and this boot says so.
 	network.now_ms = limits::MARK_AGE_MAX_MS;
@@ -229,9 +225,7 @@ fn the_view_is_as_old_as_the_newest_mark_counted_from_when_it_was_made() {
 	network.tell(SlotMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
 	network.relay().unwrap();
 	assert!(network.machine.require_fresh(network.now_ms).is_err());
-	let _ = nonce;
 	assert_eq!(network.machine.view_age_ms(network.now_ms), Some(network.now_ms));
-	assert!(made_ms < network.now_ms);
 }
 
 #[test]
