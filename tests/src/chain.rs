@@ -186,6 +186,6 @@ fn hex(bytes: &[u8]) -> String {
 /// When it is none.
 pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
 	let text = text.trim_start_matches("0x");
-	anyhow::ensure!(text.len() % 2 == 0 && text.is_ascii(), "no hexadecimal text: {text}");
+	anyhow::ensure!(text.len().is_multiple_of(2) && text.is_ascii(), "no hexadecimal text: {text}");
 	(0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?)).collect()
 }

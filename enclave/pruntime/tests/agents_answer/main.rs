@@ -198,7 +198,7 @@ fn secrets_come_from_the_file_and_only_those_that_are_declared() {
 	assert!(refusal.contains("nobody"), "{refusal}");
 
 	std::fs::write(&file, r#"{"chat":{"API_KEY":"s3cret"}}"#).unwrap();
-	let worker = Worker::start_with(&[chat.clone()], &[flag]);
+	let worker = Worker::start_with(std::slice::from_ref(&chat), &[flag]);
 	let with_key = worker.request("POST", "/agents/chat/", b"no json");
 	assert_eq!(with_key.status, 400, "it has a key, and looks at the message: {}", with_key.text());
 	let without_key = Worker::start(&[chat]);
