@@ -50,7 +50,10 @@ impl Chain {
 		H256(self.api.genesis_hash().0)
 	}
 
-	/// Submits a call and waits until it is in a block and has succeeded; its events.
+	/// Submits a call and waits until it is final and has succeeded; its events.
+	///
+	/// Not only in a block: validators that take turns make forks, and a block that is given up takes
+	/// the transactions after it along. One that fell out of the pool that way is sent again.
 	pub async fn submit(
 		&self,
 		signer: &Keypair,
@@ -58,9 +61,26 @@ impl Chain {
 		call: &str,
 		fields: Vec<Value>,
 	) -> anyhow::Result<Vec<Event>> {
+		const ATTEMPTS: u32 = 5;
 		let _turn = self.turn.lock().await;
-		let payload = transaction(pallet, call, fields);
 		let name = format!("{pallet}.{call}");
+		for _ in 0..ATTEMPTS {
+			let payload = transaction(pallet, call, fields.clone());
+			if let Some(events) = self.submit_once(signer, &name, payload).await? {
+				return Ok(events);
+			}
+			tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+		}
+		anyhow::bail!("{name} fell out of the pool {ATTEMPTS} times")
+	}
+
+	/// `None` when the pool dropped it before it was final.
+	async fn submit_once(
+		&self,
+		signer: &Keypair,
+		name: &str,
+		payload: subxt::tx::DynamicPayload<Vec<Value>>,
+	) -> anyhow::Result<Option<Vec<Event>>> {
 		// The pool's view: a transaction before this one may be in no finalized block yet.
 		let account = signer.public_key().to_account_id().to_string();
 		let nonce: u64 = self.rpc.request("system_accountNextIndex", rpc_params![account]).await?;
@@ -71,26 +91,22 @@ impl Chain {
 			.await?
 			.sign_and_submit_then_watch(&payload, signer, params)
 			.await
-			.with_context(|| name.clone())?;
+			.with_context(|| name.to_string())?;
 		while let Some(status) = progress.next().await {
-			let status = status.with_context(|| name.clone())?;
-			let Some(in_block) = status.as_in_block().or_else(|| status.as_finalized()) else {
-				continue;
-			};
-			let events = in_block.wait_for_success().await.with_context(|| name.clone())?;
-			return events
-				.iter()
-				.map(|event| {
-					let event = event?;
-					Ok(Event {
-						block: 0,
-						name: format!("{}.{}", event.pallet_name(), event.event_name()),
-						fields: event.field_bytes().to_vec(),
-					})
+			let Ok(status) = status else { return Ok(None) };
+			let Some(finalized) = status.as_finalized() else { continue };
+			let events = finalized.wait_for_success().await.with_context(|| name.to_string())?;
+			let events = events.iter().map(|event| {
+				let event = event?;
+				Ok(Event {
+					block: 0,
+					name: format!("{}.{}", event.pallet_name(), event.event_name()),
+					fields: event.field_bytes().to_vec(),
 				})
-				.collect();
+			});
+			return events.collect::<anyhow::Result<_>>().map(Some);
 		}
-		anyhow::bail!("{name} fell out of the pool")
+		Ok(None)
 	}
 
 	/// Submits a call as root, through the development network's sudo.
