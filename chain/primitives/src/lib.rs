@@ -10,6 +10,10 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`agents`] | agents, their leases, effect sets |
+//! | [`clusters`] | members and wrapped keys of clusters |
+//! | [`keys`] | the master key's ceremony, key requests |
+//! | [`requests`] | paid requests, direct calls, signed answers |
 //! | [`mailbox`] | channels, their heads, the hash chain; envelopes |
 //! | [`messages`] | what the chain tells enclaves, and what they answer |
 //! | [`boot`] | slots, boots and the statement that evidence is bound to |
@@ -23,13 +27,17 @@
 
 extern crate alloc;
 
+pub mod agents;
 pub mod boot;
+pub mod clusters;
 pub mod domains;
 pub mod evidence;
+pub mod keys;
 pub mod limits;
 pub mod mailbox;
 pub mod messages;
 pub mod relay;
+pub mod requests;
 pub mod storage_keys;
 pub mod traits;
 
@@ -40,6 +48,9 @@ pub type BlockNumber = u32;
 
 /// Public key bytes of an account (sr25519, ed25519) or its 32-byte hash, as `AccountId32`.
 pub type AccountBytes = [u8; 32];
+
+/// An amount of PHA in its smallest unit: 10^-12 PHA.
+pub type Balance = u128;
 
 /// BLAKE2b with a 32-byte digest, the chain's hash function.
 pub fn blake2_256(data: &[u8]) -> H256 {

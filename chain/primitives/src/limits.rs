@@ -26,3 +26,57 @@ pub const EVIDENCE_BYTES_MAX: u32 = 64 * 1024;
 
 /// Most unanswered probes that the chain remembers for one slot.
 pub const OPEN_PROBES_MAX: u32 = 16;
+
+/// Longest input of a request, in bytes, sealed or public.
+pub const REQUEST_INPUT_BYTES_MAX: u32 = 16 * 1024;
+
+/// Longest answer to a request that goes through the chain, in bytes, sealed or public.
+pub const RESPONSE_BYTES_MAX: u32 = 16 * 1024;
+
+/// Longest name of the reason why a request failed, in bytes.
+pub const FAILURE_NAME_BYTES_MAX: u32 = 64;
+
+/// Most answers in one effect set.
+pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
+
+/// Blocks between a request's deadline and the end of its agent's timeout: for finality, the
+/// relayer and the block that takes the answer.
+pub const FINALITY_MARGIN: BlockNumber = 10;
+
+/// How far ahead a request's deadline may lie, in blocks.
+pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;
+
+/// Longest timeout of an agent, in blocks.
+pub const AGENT_TIMEOUT_MAX: BlockNumber = 60 * 60 / 2;
+
+/// Most accounts on the list of one agent.
+pub const AGENT_CALLERS_MAX: u32 = 256;
+
+/// Most agents of one cluster.
+pub const CLUSTER_AGENTS_MAX: u32 = 64;
+
+/// Most members of one cluster.
+pub const CLUSTER_MEMBERS_MAX: u32 = 32;
+
+/// Longest base URL of a worker's public door, in bytes.
+pub const ENDPOINT_BYTES_MAX: u32 = 256;
+
+/// Longest SCALE of a cluster's wrapped keys, in bytes.
+pub const WRAPPED_KEYS_BYTES_MAX: u32 = 8 * 1024;
+
+/// Longest SCALE of a ceremony's outcome, in bytes.
+pub const CEREMONY_OUTCOME_BYTES_MAX: u32 = 16 * 1024;
+
+/// Most gatekeepers that can be seated. One for now: the dealings of several have yet to travel
+/// through the chain. The key that one makes is a threshold key all the same (t = n = 1).
+pub const GATEKEEPERS_MAX: u32 = 1;
+
+/// Longest partial release of a gatekeeper, in bytes of SCALE.
+pub const KEY_RELEASE_BYTES_MAX: u32 = 2 * 1024;
+
+/// After this many blocks without a sign of life (a registration or a heartbeat) a member of a
+/// cluster does not count: it can neither hold leases nor is its word on availability needed.
+pub const LIVENESS_BLOCKS: BlockNumber = 300;
+
+/// Blocks between two generations of a cluster that departures start.
+pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;

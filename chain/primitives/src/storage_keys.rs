@@ -36,6 +36,12 @@ pub fn registry_boot(slot: SlotId) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "Boots", &slot)
 }
 
+/// `pallet_agents::Agents`: SCALE [`crate::agents::AgentRecord`]; absent when there is no such
+/// agent.
+pub fn agents_agent(agent: crate::agents::AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Agents", "Agents", &agent)
+}
+
 /// `pallet_mailbox::Bodies`, read by relayers: SCALE of a stored message; absent when pruned.
 pub fn mailbox_body(channel: Channel, seq: u64) -> Vec<u8> {
 	let mut key = blake2_128_concat_entry("Mailbox", "Bodies", &channel);

@@ -3,7 +3,7 @@
 use codec::DecodeAll;
 use phala_primitives::{
 	mailbox::{Channel, ChannelHead},
-	messages::{Message, SlotMessage},
+	messages::{Message, Subscription},
 	relay::{
 		ChannelBodies, ChannelPosition, EnclaveStatus, FinalityStep, GenesisBundle, SyncBundle,
 	},
@@ -178,17 +178,13 @@ impl BodyPlan {
 	}
 }
 
-/// The channels that a message makes the boot with this identity follow.
+/// The channel that a message makes the boot with this identity follow.
 ///
 /// A message that cannot be read opens none: whether that matters is for the enclave to say.
-fn opened_by(body: &[u8], identity: &[u8; 32]) -> Vec<(Channel, ChannelHead)> {
-	match Message::decode_all(&mut &body[..]) {
-		Ok(Message::Slot(SlotMessage::Registered { keys, clusters, .. }))
-			if keys.identity == *identity =>
-		{
-			clusters.into_iter().map(|(id, head)| (Channel::Cluster(id), head)).collect()
-		}
-		_ => Vec::new(),
+fn opened_by(body: &[u8], identity: &[u8; 32]) -> Option<(Channel, ChannelHead)> {
+	match Message::decode_all(&mut &body[..]).ok()?.subscription(identity)? {
+		Subscription::Follow(channel, head) => Some((channel, head)),
+		Subscription::Leave(_) => None,
 	}
 }
 
@@ -196,7 +192,10 @@ fn opened_by(body: &[u8], identity: &[u8; 32]) -> Vec<(Channel, ChannelHead)> {
 mod tests {
 	use super::*;
 	use codec::Encode;
-	use phala_primitives::{boot::BootKeys, mailbox::OutboundMessage, relay::EnclavePhase, H256};
+	use phala_primitives::{
+		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::SlotMessage,
+		relay::EnclavePhase, H256,
+	};
 
 	const ME: [u8; 32] = [7; 32];
 
@@ -219,16 +218,24 @@ mod tests {
 		}
 	}
 
-	fn registered(identity: [u8; 32], clusters: &[(u32, u64)]) -> ChannelBodies {
-		let head = |next_seq| ChannelHead { next_seq, hash: H256::zero() };
-		let body = Message::Slot(SlotMessage::Registered {
-			boot: 1,
-			keys: BootKeys { identity, encryption: [0; 32] },
-			expires_at: 100,
-			clusters: clusters.iter().map(|(id, next)| (*id, head(*next))).collect(),
-		})
-		.encode();
-		let messages = vec![OutboundMessage { seq: 0, block: 5, index: 0, body }];
+	fn joined(identity: [u8; 32], clusters: &[(u32, u64)]) -> ChannelBodies {
+		let message = |(seq, (cluster, next_seq)): (usize, &(u32, u64))| OutboundMessage {
+			seq: seq as u64,
+			block: 5,
+			index: seq as u32,
+			body: Message::Slot(SlotMessage::JoinedCluster {
+				identity,
+				snapshot: ClusterSnapshot {
+					cluster: *cluster,
+					head: ChannelHead { next_seq: *next_seq, hash: H256::zero() },
+					generation: 1,
+					members: vec![],
+					keys: None,
+				},
+			})
+			.encode(),
+		};
+		let messages = clusters.iter().enumerate().map(message).collect();
 		ChannelBodies { channel: Channel::Slot(3), messages }
 	}
 
@@ -243,21 +250,21 @@ mod tests {
 	}
 
 	#[test]
-	fn a_registration_opens_its_clusters_from_their_heads_in_the_same_bundle() {
+	fn joining_opens_the_cluster_from_its_head_in_the_same_bundle() {
 		let mut plan =
 			BodyPlan::new(&status(&[(Channel::Slot(3), Some(0)), (Channel::Cluster(1), Some(9))]));
 		plan.take_unasked();
-		plan.bring(registered(ME, &[(1, 2), (5, 6)]));
+		plan.bring(joined(ME, &[(1, 2), (5, 6)]));
 		let opened = ChannelPosition { channel: Channel::Cluster(5), next_seq: Some(6) };
 		assert_eq!(plan.take_unasked(), [opened], "cluster 1 is followed already");
 		assert_eq!(plan.followed().count(), 3);
 	}
 
 	#[test]
-	fn the_registration_of_another_boot_opens_nothing() {
+	fn the_joining_of_another_boot_opens_nothing() {
 		let mut plan = BodyPlan::new(&status(&[(Channel::Slot(3), Some(0))]));
 		plan.take_unasked();
-		plan.bring(registered([8; 32], &[(5, 6)]));
+		plan.bring(joined([8; 32], &[(5, 6)]));
 		assert!(plan.take_unasked().is_empty());
 	}
 
@@ -265,7 +272,7 @@ mod tests {
 	fn a_message_of_a_later_release_opens_nothing_and_is_carried() {
 		let mut plan = BodyPlan::new(&status(&[(Channel::Slot(3), Some(0))]));
 		plan.take_unasked();
-		let mut unknown = registered(ME, &[]);
+		let mut unknown = joined(ME, &[(1, 0)]);
 		unknown.messages[0].body = vec![250, 1, 2];
 		plan.bring(unknown.clone());
 		assert_eq!(plan.into_bodies(), [unknown]);

@@ -48,8 +48,9 @@ use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
 	pallet_prelude::*,
 	traits::{
-		fungible::{Inspect, MutateHold},
+		fungible::{BalancedHold, Credit, Inspect, MutateHold},
 		tokens::Precision,
+		OnUnbalanced,
 	},
 };
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -60,10 +61,12 @@ use phala_primitives::{
 	limits,
 	mailbox::Channel,
 	messages::{EnvelopeOrigin, Message, Payload, SlotMessage, SystemMessage},
-	traits::{BootDirectory, MailboxInterface, PushRefused, ReceivePayload, SlotHooks},
-	AccountBytes, BlockNumber, H256,
+	traits::{
+		BootDirectory, MailboxInterface, PushRefused, ReceivePayload, SlotDirectory, SlotHooks,
+	},
+	AccountBytes, Balance, BlockNumber, H256,
 };
-use sp_runtime::traits::{SaturatedConversion, Zero};
+use sp_runtime::traits::{SaturatedConversion, Saturating, Zero};
 
 /// A place in the network.
 #[derive(
@@ -119,7 +122,11 @@ pub mod pallet {
 	>
 	{
 		/// Holds the stake.
-		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+			+ BalancedHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+
+		/// Gets what slots lose for their faults.
+		type Penalties: OnUnbalanced<Credit<Self::AccountId, Self::Currency>>;
 
 		/// The runtime's hold reasons.
 		type RuntimeHoldReason: From<HoldReason>;
@@ -229,6 +236,8 @@ pub mod pallet {
 		BootRenewed { slot: SlotId, boot: BootNumber, expires_at: BlockNumber },
 		/// A slot's boot was thrown out.
 		SlotEvicted { slot: SlotId, boot: BootNumber },
+		/// A slot lost part of its stake for a fault.
+		SlotPenalised { slot: SlotId, amount: BalanceOf<T> },
 		/// Code may run from now on.
 		MeasurementAllowed { measurement: Measurement },
 		/// Code may run no longer than until this block.
@@ -348,16 +357,11 @@ pub mod pallet {
 			LastHeartbeat::<T>::remove(slot);
 			OpenProbes::<T>::remove(slot);
 			T::Mailbox::open_inbound(slot, number);
-			let clusters = T::SlotHooks::on_boot(slot);
 			Self::tell(
 				slot,
-				SlotMessage::Registered {
-					boot: number,
-					keys,
-					expires_at: boot.expires_at,
-					clusters,
-				},
+				SlotMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
 			)?;
+			T::SlotHooks::on_boot(slot, &boot).map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::BootRegistered { slot, boot });
 			Ok(())
 		}
@@ -398,7 +402,7 @@ pub mod pallet {
 				Error::<T>::StillInForce
 			);
 			Self::remove_boot(slot, &boot)?;
-			T::SlotHooks::on_evicted(slot);
+			T::SlotHooks::on_evicted(slot).map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::SlotEvicted { slot, boot: boot.number });
 			Ok(())
 		}
@@ -573,12 +577,18 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn push(channel: Channel, message: Message) -> DispatchResult {
-		T::Mailbox::push(channel, &message).map_err(|refused| match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
-				Error::<T>::MailboxFull
-			}
-		})?;
+		T::Mailbox::push(channel, &message).map_err(Error::<T>::from)?;
 		Ok(())
+	}
+}
+
+impl<T> From<PushRefused> for Error<T> {
+	fn from(refused: PushRefused) -> Self {
+		match refused {
+			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+				Self::MailboxFull
+			}
+		}
 	}
 }
 
@@ -601,6 +611,31 @@ impl<T: Config> BootDirectory for Pallet<T> {
 
 	fn is_in_force(boot: &Boot) -> bool {
 		Self::now() < boot.expires_at && Self::is_allowed(&boot.measurement)
+	}
+}
+
+impl<T: Config> SlotDirectory for Pallet<T> {
+	fn operator(slot: SlotId) -> Option<AccountBytes> {
+		Slots::<T>::get(slot).map(|record| record.operator.into())
+	}
+
+	fn last_sign_of_life(slot: SlotId) -> Option<BlockNumber> {
+		let registered_at = Boots::<T>::get(slot)?.registered_at;
+		Some(LastHeartbeat::<T>::get(slot).unwrap_or_default().max(registered_at))
+	}
+
+	fn penalise(slot: SlotId, amount: Balance) -> Balance {
+		Slots::<T>::mutate(slot, |record| {
+			let Some(record) = record else { return 0 };
+			let wanted = amount.saturated_into::<BalanceOf<T>>().min(record.stake);
+			let (imbalance, missing) =
+				T::Currency::slash(&HoldReason::SlotStake.into(), &record.operator, wanted);
+			let taken = wanted.saturating_sub(missing);
+			T::Penalties::on_unbalanced(imbalance);
+			record.stake = record.stake.saturating_sub(taken);
+			Self::deposit_event(Event::SlotPenalised { slot, amount: taken });
+			taken.saturated_into()
+		})
 	}
 }
 
@@ -630,6 +665,7 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 				})?;
 				Self::deposit_event(Event::ProbeAnswered { slot, boot, nonce });
 			}
+			_ => return Err(Error::<T>::PayloadNotHere.into()),
 		}
 		Ok(())
 	}

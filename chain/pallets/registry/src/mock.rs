@@ -78,6 +78,7 @@ pub const HEARTBEAT_GAP: u32 = 10;
 impl pallet_registry::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
+	type Penalties = ();
 	type Mailbox = NotingMailbox;
 	type SlotHooks = ();
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;

@@ -1,10 +1,11 @@
 //! The network's own pallets.
 
+use super::money::TreasuryAccount;
 use crate::{
 	currency::PHA, parameters::EvidenceLifetime, time, AccountId, Balances, Mailbox, Registry,
 	Runtime, RuntimeHoldReason,
 };
-use frame_support::traits::{ConstU128, ConstU32};
+use frame_support::traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32};
 use frame_system::EnsureRoot;
 
 impl pallet_mailbox::Config for Runtime {
@@ -17,6 +18,7 @@ impl pallet_mailbox::Config for Runtime {
 impl pallet_registry::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
+	type Penalties = ResolveTo<TreasuryAccount, Balances>;
 	type Mailbox = Mailbox;
 	type SlotHooks = ();
 	type AdminOrigin = EnsureRoot<AccountId>;

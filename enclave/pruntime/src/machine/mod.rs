@@ -23,7 +23,7 @@ use phala_light_client::{
 use phala_primitives::{
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, SlotId},
 	mailbox::{Channel, Envelope, InboundNext},
-	messages::{Message, Payload, SlotMessage},
+	messages::{Message, Payload, SlotMessage, Subscription},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
 	},
@@ -361,7 +361,7 @@ impl Machine {
 		};
 		match body {
 			// What may run is the chain's business; an enclave learns of it for its log.
-			Message::System(_) => {}
+			Message::System(_) | Message::Gatekeepers(_) | Message::Cluster(_) => {}
 			Message::Slot(told) => self.apply_slot(told, now_ms, rng, report),
 		}
 	}
@@ -374,7 +374,7 @@ impl Machine {
 		report: &mut SyncReport,
 	) {
 		match told {
-			SlotMessage::Registered { boot, keys, expires_at, clusters: _ } => {
+			SlotMessage::Registered { boot, keys, expires_at } => {
 				if keys != self.public_keys() {
 					// A boot that was registered before this one is over; one that waits for its
 					// own registration just saw somebody before it.
@@ -414,6 +414,12 @@ impl Machine {
 					report.over = true;
 				}
 			}
+			SlotMessage::MasterKey(_)
+			| SlotMessage::SeatedAsGatekeeper { .. }
+			| SlotMessage::JoinedCluster { .. }
+			| SlotMessage::Agent(_)
+			| SlotMessage::LeftCluster { .. }
+			| SlotMessage::KeyRelease { .. } => {}
 		}
 	}
 
@@ -445,18 +451,10 @@ impl Machine {
 
 /// Which channels a message makes its reader follow: a pure reading of its body.
 fn subscriptions(message: &ProvenMessage, keys: &PublicKeys) -> Vec<ChannelChange> {
-	match Message::decode_all(&mut message.body()) {
-		Ok(Message::Slot(SlotMessage::Registered { keys: registered, clusters, .. }))
-			if registered == *keys =>
-		{
-			clusters
-				.into_iter()
-				.map(|(cluster, head)| ChannelChange::Follow {
-					channel: Channel::Cluster(cluster),
-					head,
-				})
-				.collect()
-		}
-		_ => Vec::new(),
+	let Ok(body) = Message::decode_all(&mut message.body()) else { return Vec::new() };
+	match body.subscription(&keys.identity) {
+		Some(Subscription::Follow(channel, head)) => vec![ChannelChange::Follow { channel, head }],
+		Some(Subscription::Leave(channel)) => vec![ChannelChange::Unfollow { channel }],
+		None => Vec::new(),
 	}
 }

@@ -40,12 +40,7 @@ impl Network {
 
 	/// What the chain says when it accepts this machine's keys.
 	fn registration_of(&self, boot: BootNumber) -> SlotMessage {
-		SlotMessage::Registered {
-			boot,
-			keys: self.machine.public_keys(),
-			expires_at: 100_000,
-			clusters: vec![],
-		}
+		SlotMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
 	}
 
 	/// The registration of somebody else in the same slot.
@@ -55,7 +50,6 @@ impl Network {
 			boot,
 			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption.0 },
 			expires_at: 100_000,
-			clusters: vec![],
 		}
 	}
 
@@ -329,7 +323,6 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 		boot: 1,
 		keys: network.machine.public_keys(),
 		expires_at,
-		clusters: vec![],
 	});
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::Serving);

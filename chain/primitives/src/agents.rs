@@ -1,0 +1,267 @@
+//! Agents: programs with keys and state of their own, and the effect sets that change them.
+
+use crate::{
+	boot::{BootNumber, SlotId},
+	domains, hash_of,
+	mailbox::ClusterId,
+	requests::RequestResult,
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+
+/// An agent's name on the network: hash of [`AgentIdContent`].
+pub type AgentId = H256;
+
+/// Counts the committed effect sets of one agent; 0 before its birth.
+pub type StateVersion = u64;
+
+/// What an agent's id is the hash of.
+#[derive(Encode)]
+pub struct AgentIdContent {
+	domain: domains::Domain,
+	genesis: H256,
+	number: u64,
+}
+
+/// The id of the `number`-th agent (from 0) of the chain with this genesis.
+pub fn agent_id(genesis: H256, number: u64) -> AgentId {
+	hash_of(&AgentIdContent { domain: domains::AGENT_ID, genesis, number })
+}
+
+/// What runs: both are fetched by hash from whoever has them, and checked.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct AgentCode {
+	/// BLAKE2-256 of the WebAssembly component.
+	pub component: H256,
+	/// BLAKE2-256 of the manifest's JSON text.
+	pub manifest: H256,
+}
+
+/// Who may call.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Access {
+	/// Anybody.
+	#[codec(index = 0)]
+	Public,
+	/// The owner and the accounts on its list.
+	#[codec(index = 1)]
+	Listed,
+}
+
+/// Chosen at deployment for good, and shown to callers.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum UpgradePolicy {
+	/// The code never changes.
+	#[codec(index = 0)]
+	Immutable,
+	/// New code runs this many blocks after it was announced.
+	#[codec(index = 1)]
+	AfterNotice(BlockNumber),
+	/// New code runs at once.
+	#[codec(index = 2)]
+	Free,
+}
+
+/// What others seal to. Made by the lease holder at the agent's birth.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct AgentKey {
+	/// Counts the agent's encryption keys, from 1.
+	pub version: u32,
+	/// X25519.
+	pub key: [u8; 32],
+}
+
+/// An agent as the chain knows it.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct AgentRecord {
+	/// Who deployed it and is paid the developer's share.
+	pub owner: AccountBytes,
+	/// Where it runs, for good.
+	pub cluster: ClusterId,
+	/// What runs now.
+	pub code: AgentCode,
+	/// Counts the codes, from 1. The chain keeps all earlier ones.
+	pub code_version: u32,
+	/// When new code may run.
+	pub upgrades: UpgradePolicy,
+	/// Who may call.
+	pub access: Access,
+	/// In the smallest unit of PHA, for one unit of work.
+	pub unit_price: Balance,
+	/// The longest that one request may take, in blocks.
+	pub timeout: BlockNumber,
+	/// `None` until its birth is committed.
+	pub key: Option<AgentKey>,
+	/// Of its last committed effect set.
+	pub version: StateVersion,
+	/// [`next_state_hash`] over all committed bodies; zero at version 0.
+	pub state_hash: H256,
+}
+
+/// The right to write an agent's state: one boot at a time has it.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Lease {
+	/// Who writes.
+	pub slot: SlotId,
+	/// In which life.
+	pub boot: BootNumber,
+}
+
+/// All that a member of the cluster has to know of an agent. Told whole whenever any of it but
+/// its version changes, and to every new member and new boot.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct AgentSnapshot {
+	/// Which agent.
+	pub agent: AgentId,
+	/// As it stands.
+	pub record: AgentRecord,
+	/// With [`Access::Listed`], who may call besides the owner; at most
+	/// [`crate::limits::AGENT_CALLERS_MAX`].
+	pub callers: Vec<AccountBytes>,
+	/// Who writes; `None` while the cluster has no member in force.
+	pub lease: Option<Lease>,
+}
+
+impl AgentSnapshot {
+	/// Whether `account` may call.
+	pub fn may_call(&self, account: &AccountBytes) -> bool {
+		self.record.access == Access::Public
+			|| self.record.owner == *account
+			|| self.callers.contains(account)
+	}
+}
+
+/// What a run, or several, did to an agent: the chain takes it or leaves it, whole.
+///
+/// Accepted **if and only if** `base_version` is the agent's current version and the sender has
+/// its lease. That is the commit, and payment happens with it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct EffectSet {
+	/// Whose state.
+	pub agent: AgentId,
+	/// The version that it was made on. The new one is the next number.
+	pub base_version: StateVersion,
+	/// Hash of the encrypted body.
+	pub body_hash: H256,
+	/// The agent's encryption key, if this set makes a new one: at birth.
+	pub key: Option<AgentKey>,
+	/// Answers to requests, at most [`crate::limits::RESULTS_PER_EFFECT_SET_MAX`].
+	pub results: Vec<RequestResult>,
+	/// Other members' word that they keep the body. With the sender, they must be a majority of
+	/// the cluster's members that count.
+	pub availability: Vec<Availability>,
+}
+
+/// One member's word that it keeps an effect set's body.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct Availability {
+	/// Who keeps it.
+	pub slot: SlotId,
+	/// sr25519 by that slot's current boot over [`AvailabilityContent`].
+	pub signature: [u8; 64],
+}
+
+/// What a member signs when it keeps a body.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub struct AvailabilityContent {
+	domain: domains::Domain,
+	genesis: H256,
+	slot: SlotId,
+	boot: BootNumber,
+	agent: AgentId,
+	base_version: StateVersion,
+	body_hash: H256,
+}
+
+impl AvailabilityContent {
+	/// Boot `boot` of `slot` keeps the body with `body_hash` that `agent` gets on `base_version`.
+	pub fn new(
+		genesis: H256,
+		slot: SlotId,
+		boot: BootNumber,
+		agent: AgentId,
+		base_version: StateVersion,
+		body_hash: H256,
+	) -> Self {
+		let domain = domains::AVAILABILITY;
+		Self { domain, genesis, slot, boot, agent, base_version, body_hash }
+	}
+}
+
+/// How many members, the sender among them, must keep a body of a cluster in which `members`
+/// count: a majority.
+pub fn availability_quorum(members: u32) -> u32 {
+	members / 2 + 1
+}
+
+#[derive(Encode)]
+struct StateLink {
+	domain: domains::Domain,
+	previous: H256,
+	body_hash: H256,
+}
+
+/// An agent's state hash after one more committed body. Whoever has all bodies can show that
+/// they are all, in order.
+pub fn next_state_hash(previous: H256, body_hash: H256) -> H256 {
+	hash_of(&StateLink { domain: domains::STATE_LINK, previous, body_hash })
+}

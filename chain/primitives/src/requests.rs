@@ -1,0 +1,291 @@
+//! Paid requests: what a caller sends through the chain, and what comes back.
+
+use crate::{
+	agents::AgentId,
+	boot::{BootNumber, SlotId},
+	domains, hash_of, AccountBytes, BlockNumber, H256,
+};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+
+/// A request's name on the network: hash of [`RequestIdContent`].
+pub type RequestId = H256;
+
+/// What a request's id is the hash of.
+#[derive(Encode)]
+pub struct RequestIdContent {
+	domain: domains::Domain,
+	genesis: H256,
+	number: u64,
+}
+
+/// The id of the `number`-th request (from 0) of the chain with this genesis.
+pub fn request_id(genesis: H256, number: u64) -> RequestId {
+	hash_of(&RequestIdContent { domain: domains::REQUEST_ID, genesis, number })
+}
+
+/// What a request is for.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum RequestKind {
+	/// The agent answers it. The opened input is a [`CallInput`].
+	#[codec(index = 0)]
+	Call,
+	/// The owner gives the agent secrets. The input is sealed and opens to
+	/// `Vec<(name, value)>`; an empty value removes the secret.
+	#[codec(index = 1)]
+	Secrets,
+}
+
+/// What the agent gets.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum RequestInput {
+	/// For everybody to read, and so is the answer.
+	#[codec(index = 0)]
+	Public(Vec<u8>),
+	/// SCALE of the `Sealed` of `enclave/keys`, made by `seal_input` for the agent's key.
+	#[codec(index = 1)]
+	Sealed(Vec<u8>),
+}
+
+impl RequestInput {
+	/// The bytes, sealed or not.
+	pub fn bytes(&self) -> &[u8] {
+		match self {
+			Self::Public(bytes) | Self::Sealed(bytes) => bytes,
+		}
+	}
+}
+
+/// An HTTP request to an agent, as it stands in an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct CallInput {
+	/// `GET`, `POST`, …
+	pub method: Vec<u8>,
+	/// Path and query; starts with `/`.
+	pub path: Vec<u8>,
+	/// Names and values.
+	pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+	/// May be empty.
+	pub body: Vec<u8>,
+}
+
+/// An agent's HTTP response, as it stands in an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct CallOutput {
+	/// HTTP status.
+	pub status: u16,
+	/// Names and values.
+	pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+	/// May be empty.
+	pub body: Vec<u8>,
+}
+
+/// A request as the lease holder is given it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct RequestOrder {
+	/// Its name.
+	pub request: RequestId,
+	/// Who is asked.
+	pub agent: AgentId,
+	/// Who signed the extrinsic.
+	pub caller: AccountBytes,
+	/// What for.
+	pub kind: RequestKind,
+	/// At most [`crate::limits::REQUEST_INPUT_BYTES_MAX`].
+	pub input: RequestInput,
+	/// Most units that the escrow pays: at least 1.
+	pub units_max: u32,
+	/// Not to be run on a view older than this block.
+	pub min_block: BlockNumber,
+	/// Last block at which the answer counts.
+	pub deadline: BlockNumber,
+	/// Who must answer: this boot of this slot, and no later one.
+	pub slot: SlotId,
+	/// See `slot`.
+	pub boot: BootNumber,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum RequestOutcome {
+	/// SCALE of [`CallOutput`] for a public input; for a sealed one the SCALE of a `Sealed`, for
+	/// the caller's reply key. At most [`crate::limits::RESPONSE_BYTES_MAX`].
+	#[codec(index = 0)]
+	Answered(Vec<u8>),
+	/// The name of a limit or of a refusal; at most [`crate::limits::FAILURE_NAME_BYTES_MAX`].
+	#[codec(index = 1)]
+	Failed(Vec<u8>),
+}
+
+/// One answer within an effect set.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct RequestResult {
+	/// Which request.
+	pub request: RequestId,
+	/// How it ended.
+	pub outcome: RequestOutcome,
+	/// Work done; at most [`RequestOrder::units_max`] are paid.
+	pub units: u32,
+}
+
+/// What a boot signs when it answers: fetched at `/v1/signature/{id}`, checked by `phala verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AnswerContent {
+	domain: domains::Domain,
+	/// Hash of the chain's block 0.
+	pub genesis: H256,
+	/// Who answered.
+	pub slot: SlotId,
+	/// In which life.
+	pub boot: BootNumber,
+	/// Which agent.
+	pub agent: AgentId,
+	/// Hash of the component that ran.
+	pub code: H256,
+	/// Who asked; `None` for a caller that did not say.
+	pub caller: Option<AccountBytes>,
+	/// [`salted_hash`] of the SCALE of the [`CallInput`].
+	pub request_hash: H256,
+	/// [`salted_hash`] of the SCALE of the [`CallOutput`].
+	pub response_hash: H256,
+	/// The state that the run saw.
+	pub state_version: u64,
+	/// Newest block that was proven final to the enclave.
+	pub block: BlockNumber,
+	/// Inputs that nobody vouches for, as plain HTTP.
+	pub unproven_inputs: u32,
+}
+
+impl AnswerContent {
+	/// The statement with every field zero but its domain, to be filled.
+	pub fn blank() -> Self {
+		Self {
+			domain: domains::ANSWER,
+			genesis: H256::zero(),
+			slot: 0,
+			boot: 0,
+			agent: H256::zero(),
+			code: H256::zero(),
+			caller: None,
+			request_hash: H256::zero(),
+			response_hash: H256::zero(),
+			state_version: 0,
+			block: 0,
+			unproven_inputs: 0,
+		}
+	}
+}
+
+#[derive(Encode)]
+struct SaltedContent<'a> {
+	domain: domains::Domain,
+	salt: [u8; 32],
+	content: &'a [u8],
+}
+
+/// A hash that says nothing of `content` to who does not have `salt`.
+pub fn salted_hash(salt: [u8; 32], content: &[u8]) -> H256 {
+	hash_of(&SaltedContent { domain: domains::SALTED, salt, content })
+}
+
+/// What a caller's wallet signs for a direct call: a nonce inside the sealed input makes each
+/// one unique, the signature says whose it is.
+#[derive(Encode)]
+pub struct DirectCallContent<'a> {
+	domain: domains::Domain,
+	genesis: H256,
+	agent: AgentId,
+	caller: AccountBytes,
+	sealed: &'a [u8],
+}
+
+impl<'a> DirectCallContent<'a> {
+	/// `sealed` is SCALE of the `Sealed` of `enclave/keys`.
+	pub fn new(genesis: H256, agent: AgentId, caller: AccountBytes, sealed: &'a [u8]) -> Self {
+		Self { domain: domains::DIRECT_CALL, genesis, agent, caller, sealed }
+	}
+}
+
+/// A sealed direct call: the body of `POST /v1/agents/{id}/call`, as SCALE.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DirectCall {
+	/// An sr25519 account.
+	pub caller: AccountBytes,
+	/// SCALE of the `Sealed` of `enclave/keys`, of kind `Direct`; opens to a [`CallInput`].
+	pub sealed: Vec<u8>,
+	/// sr25519 (context `substrate`) by the caller over [`DirectCallContent`].
+	pub signature: [u8; 64],
+}
+
+/// The answer to a [`DirectCall`], as SCALE.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DirectAnswer {
+	/// SCALE of the `Sealed` for the caller's reply key; opens to [`DirectReply`].
+	pub sealed: Vec<u8>,
+	/// What the boot signed.
+	pub proof: SignedAnswer,
+}
+
+/// The plaintext of a [`DirectAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DirectReply {
+	/// What the agent answered.
+	pub output: CallOutput,
+	/// Of both hashes in the proof.
+	pub salt: [u8; 32],
+}
+
+/// An [`AnswerContent`] and the boot's signature.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SignedAnswer {
+	/// What was signed.
+	pub content: AnswerContent,
+	/// sr25519 (context `substrate`) by the boot's identity key.
+	pub signature: [u8; 64],
+}
+
+impl SignedAnswer {
+	/// The proof's name at `/v1/signature/{id}`.
+	pub fn id(&self) -> H256 {
+		hash_of(&self.content)
+	}
+}
+
+/// What a boot's evidence vouches for when somebody asks with a nonce: see
+/// `/v1/attestation/report`.
+#[derive(Encode)]
+pub struct ReportStatement {
+	domain: domains::Domain,
+	genesis: H256,
+	slot: SlotId,
+	identity: [u8; 32],
+	encryption: [u8; 32],
+	nonce: [u8; 32],
+}
+
+impl ReportStatement {
+	/// Of the boot with these keys, for whoever chose `nonce`.
+	pub fn new(genesis: H256, slot: SlotId, keys: crate::boot::BootKeys, nonce: [u8; 32]) -> Self {
+		let crate::boot::BootKeys { identity, encryption } = keys;
+		Self { domain: domains::REPORT, genesis, slot, identity, encryption, nonce }
+	}
+
+	/// 64 bytes for a TEE's report: the statement's hash, then 32 zero bytes.
+	pub fn report_data(&self) -> [u8; 64] {
+		let mut report_data = [0; 64];
+		report_data[..32].copy_from_slice(hash_of(self).as_bytes());
+		report_data
+	}
+}
