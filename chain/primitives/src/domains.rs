@@ -41,3 +41,6 @@ pub const DIRECT_CALL: Domain = *b"phala/direct/1\0\0";
 
 /// Hashed into the report data of evidence that somebody asked for with a nonce.
 pub const REPORT: Domain = *b"phala/boot/rep/1";
+
+/// Signed by an agent's owner: a look at its log.
+pub const LOGS_QUERY: Domain = *b"phala/logs/qry/1";

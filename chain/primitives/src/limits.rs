@@ -80,3 +80,6 @@ pub const LIVENESS_BLOCKS: BlockNumber = 300;
 
 /// Blocks between two generations of a cluster that departures start.
 pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
+
+/// For how many blocks a query for an agent's log counts.
+pub const LOGS_QUERY_BLOCKS_MAX: BlockNumber = 64;

@@ -120,8 +120,8 @@ pub struct RequestOrder {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub enum RequestOutcome {
-	/// SCALE of [`CallOutput`] for a public input; for a sealed one the SCALE of a `Sealed`, for
-	/// the caller's reply key. At most [`crate::limits::RESPONSE_BYTES_MAX`].
+	/// SCALE of [`ProvenAnswer`] for a public input; for a sealed one the SCALE of a `Sealed` for
+	/// the caller's reply key, which opens to that. Empty for [`RequestKind::Secrets`]. At most [`crate::limits::RESPONSE_BYTES_MAX`].
 	#[codec(index = 0)]
 	Answered(Vec<u8>),
 	/// The name of a limit or of a refusal; at most [`crate::limits::FAILURE_NAME_BYTES_MAX`].
@@ -223,28 +223,77 @@ impl<'a> DirectCallContent<'a> {
 pub struct DirectCall {
 	/// An sr25519 account.
 	pub caller: AccountBytes,
-	/// SCALE of the `Sealed` of `enclave/keys`, of kind `Direct`; opens to a [`CallInput`].
+	/// SCALE of the `Sealed` of `enclave/keys`, of kind `Direct`; opens to a [`CallInput`]. The
+	/// answer is the SCALE of the `Sealed` for the reply key in it, which opens to a
+	/// [`ProvenAnswer`].
 	pub sealed: Vec<u8>,
 	/// sr25519 (context `substrate`) by the caller over [`DirectCallContent`].
 	pub signature: [u8; 64],
 }
 
-/// The answer to a [`DirectCall`], as SCALE.
+/// An answer with its proof. What a public request gets on chain, and what the `Sealed` of a
+/// sealed request or of a [`DirectCall`] opens to (`open_reply`).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct DirectAnswer {
-	/// SCALE of the `Sealed` for the caller's reply key; opens to [`DirectReply`].
-	pub sealed: Vec<u8>,
-	/// What the boot signed.
-	pub proof: SignedAnswer,
-}
-
-/// The plaintext of a [`DirectAnswer`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct DirectReply {
+pub struct ProvenAnswer {
 	/// What the agent answered.
 	pub output: CallOutput,
 	/// Of both hashes in the proof.
 	pub salt: [u8; 32],
+	/// What the boot signed.
+	pub proof: SignedAnswer,
+}
+
+/// What an agent's owner signs to read its log. The body of `POST /v1/agents/{id}/logs` is the
+/// SCALE of [`LogsQuery`]; the answer is the SCALE of a `Sealed` for `reply_key` (`open_reply`
+/// with the owner's account and `nonce`), which opens to `Vec<LogEntry>`.
+#[derive(Encode)]
+pub struct LogsContent {
+	domain: domains::Domain,
+	genesis: H256,
+	agent: AgentId,
+	nonce: [u8; 32],
+	reply_key: [u8; 32],
+	block: BlockNumber,
+}
+
+impl LogsContent {
+	/// `block` is a recent finalized block: the query counts for
+	/// [`crate::limits::LOGS_QUERY_BLOCKS_MAX`] from it.
+	pub fn new(
+		genesis: H256,
+		agent: AgentId,
+		nonce: [u8; 32],
+		reply_key: [u8; 32],
+		block: BlockNumber,
+	) -> Self {
+		Self { domain: domains::LOGS_QUERY, genesis, agent, nonce, reply_key, block }
+	}
+}
+
+/// See [`LogsContent`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LogsQuery {
+	/// Random.
+	pub nonce: [u8; 32],
+	/// X25519, for this answer only.
+	pub reply_key: [u8; 32],
+	/// A recent finalized block.
+	pub block: BlockNumber,
+	/// sr25519 (context `substrate`) by the agent's owner over [`LogsContent`].
+	pub signature: [u8; 64],
+}
+
+/// One line of an agent's log, as this worker ran it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LogEntry {
+	/// Newest finalized block when the run started.
+	pub block: BlockNumber,
+	/// Which run.
+	pub request: H256,
+	/// `debug`, `info`, `warn` or `error`.
+	pub level: Vec<u8>,
+	/// What the agent said.
+	pub message: Vec<u8>,
 }
 
 /// An [`AnswerContent`] and the boot's signature.
