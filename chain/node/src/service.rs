@@ -29,6 +29,9 @@ const JUSTIFICATION_PERIOD: u32 = 64;
 /// How long GRANDPA's messages take through the network, at a guess.
 const GOSSIP_DURATION: Duration = Duration::from_millis(333);
 
+/// The same on a development chain, which has one validator.
+const GOSSIP_DURATION_ALONE: Duration = Duration::from_millis(50);
+
 /// Starts the node that `config` describes.
 pub fn start(config: Configuration) -> Result<TaskManager, ServiceError> {
 	match config.network.network_backend {
@@ -40,6 +43,8 @@ pub fn start(config: Configuration) -> Result<TaskManager, ServiceError> {
 fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 	config: Configuration,
 ) -> Result<TaskManager, ServiceError> {
+	// A development chain has one validator: there is nobody else whose votes take their time.
+	let alone = config.chain_spec.chain_type() == sc_service::ChainType::Development;
 	let telemetry = config
 		.telemetry_endpoints
 		.clone()
@@ -249,7 +254,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 	if enable_grandpa {
 		let voter = sc_consensus_grandpa::run_grandpa_voter(GrandpaParams {
 			config: sc_consensus_grandpa::Config {
-				gossip_duration: GOSSIP_DURATION,
+				gossip_duration: if alone { GOSSIP_DURATION_ALONE } else { GOSSIP_DURATION },
 				justification_generation_period: JUSTIFICATION_PERIOD,
 				name: Some(name),
 				observer_enabled: false,
@@ -262,7 +267,12 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 			network,
 			sync: sync_service,
 			notification_service: grandpa_notifications,
-			voting_rule: VotingRulesBuilder::default().build(),
+			// One validator has nobody to wait for. The default rules stay two blocks behind the best.
+			voting_rule: if alone {
+				VotingRulesBuilder::new().build()
+			} else {
+				VotingRulesBuilder::default().build()
+			},
 			prometheus_registry,
 			shared_voter_state: voter_state,
 			telemetry: telemetry_handle,

@@ -37,6 +37,7 @@ pub fn agent_id(genesis: H256, number: u64) -> AgentId {
 	Debug,
 	PartialEq,
 	Eq,
+	Hash,
 	Encode,
 	Decode,
 	DecodeWithMemTracking,

@@ -8,6 +8,7 @@
 //! | [`platform`] | asks the TEE for evidence |
 //! | [`doors`] | HTTP: the relay door for the relayer, the public door for everybody else |
 //! | [`hosting`] | runs agents: their turns, their state, their secrets |
+//! | [`worker`] | what a member of a cluster does outside the machine: runs, replication, code |
 //! | [`limits`] | bounds, with units |
 //!
 //! ## A life
@@ -27,3 +28,4 @@ pub mod hosting;
 pub mod limits;
 pub mod machine;
 pub mod platform;
+pub mod worker;

@@ -47,3 +47,45 @@ pub const BODY_WAIT_MS_MAX: u64 = 30_000;
 
 /// Most that one agent keeps in state, keys and values together, in bytes.
 pub const AGENT_STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most admitted key requests that a gatekeeper lets wait for a recent view.
+pub const KEY_REQUESTS_WAITING_MAX: usize = 1024;
+
+/// A key request that nobody answered is made again after this many blocks.
+pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
+
+/// Most bodies of one agent that a member keeps before they are committed.
+pub const BODIES_KEPT_MAX: usize = 256;
+
+/// Most jobs of one agent that wait at its lease holder.
+pub const JOBS_MAX: usize = 256;
+
+/// Most effect sets of one agent that are made one on another before the chain takes the first.
+pub const PROPOSALS_MAX: usize = 8;
+
+/// How often a job is run whose effect set the chain refused.
+pub const RUN_ATTEMPTS_MAX: u32 = 3;
+
+/// How far ahead the expiry of a sealed direct call may lie, in blocks: an hour.
+pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 1800;
+
+/// Most nonces of direct calls to one agent that are remembered at once.
+pub const NONCES_MAX: usize = 65_536;
+
+/// Longest component or manifest that is taken in, in bytes.
+pub const BLOB_BYTES_MAX: usize = phala_sandbox::limits::CODE_BYTES_MAX;
+
+/// Longest replicated body, in bytes of SCALE, and longest answer of another member.
+pub const PEER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long another member may take to keep a body or to give one, in milliseconds.
+pub const PEER_WAIT_MS_MAX: u64 = 5_000;
+
+/// Most bodies that one answer to another member holds.
+pub const BODIES_PER_ANSWER_MAX: usize = 1024;
+
+/// Most lines that are kept of one agent's log; the oldest go first.
+pub const LOG_LINES_MAX: usize = 1_000;
+
+/// Most signed answers that are kept for `/v1/signature/{id}`; the oldest go first.
+pub const SIGNATURES_MAX: usize = 4_096;

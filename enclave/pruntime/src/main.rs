@@ -5,10 +5,11 @@ use axum::Router;
 use clap::Parser;
 use phala_primitives::{boot::SlotId, H256};
 use phala_pruntime::{
-	doors::{agents, public, relay, Shell},
+	doors::{agents, cluster, public, relay, sealed, Shell},
 	hosting::AgentHost,
 	machine::Config,
 	platform::Platform,
+	worker::Worker,
 };
 use std::{net::SocketAddr, sync::Arc};
 use tracing_subscriber::EnvFilter;
@@ -78,7 +79,7 @@ async fn main() -> anyhow::Result<()> {
 	#[cfg(not(feature = "software-evidence"))]
 	let platform = phala_pruntime::platform::find()?;
 
-	let agents = load_agents(&arguments).await?;
+	let (agents, from_folders) = load_agents(&arguments).await?;
 	let shell = match (arguments.genesis, arguments.slot) {
 		(Some(genesis), Some(slot)) => {
 			tracing::info!("evidence: {}", platform.describe());
@@ -86,7 +87,7 @@ async fn main() -> anyhow::Result<()> {
 				.context("the system gives no randomness")?;
 			Some((shell, slot))
 		}
-		(None, None) if agents.is_some() => {
+		(None, None) if from_folders => {
 			tracing::warn!("no --genesis and no --slot: agents only, there is no chain");
 			None
 		}
@@ -104,14 +105,20 @@ async fn main() -> anyhow::Result<()> {
 	}
 	let public_door = listen(arguments.public_listen).await?;
 	println!("public http://{}", public_door.local_addr()?);
-	let shell = shell.map(|(shell, _)| shell);
 	let mut public_routes = Router::new();
-	if let Some(shell) = &shell {
-		public_routes = public_routes.merge(public::router(shell.clone()));
-	}
-	if let Some(agents) = agents {
-		public_routes = public_routes.merge(agents::router(agents, shell));
-	}
+	let worker = match shell {
+		Some((shell, _)) => {
+			let worker = Worker::new(shell.clone(), agents.clone())?;
+			public_routes = public_routes
+				.merge(public::router(shell))
+				.merge(cluster::router(worker.clone()))
+				.merge(sealed::router(worker.clone()));
+			tokio::spawn(worker.clone().work());
+			Some(worker)
+		}
+		None => None,
+	};
+	public_routes = public_routes.merge(agents::router(agents, worker));
 
 	let stop = async {
 		let mut terminate =
@@ -141,19 +148,20 @@ async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> 
 		.with_context(|| format!("cannot listen on {address}"))
 }
 
+/// The host of agents, and whether some came from folders.
 #[cfg(feature = "software-evidence")]
-async fn load_agents(arguments: &Arguments) -> anyhow::Result<Option<Arc<AgentHost>>> {
+async fn load_agents(arguments: &Arguments) -> anyhow::Result<(Arc<AgentHost>, bool)> {
 	let agents = arguments.development.clone();
-	if agents.folders.is_empty() {
-		return Ok(None);
+	let from_folders = !agents.folders.is_empty();
+	if from_folders {
+		tracing::warn!("agents of --dev-agent: a development door, open to anybody who reaches it; their state is in memory and gone when this process ends");
 	}
-	tracing::warn!("agents of --dev-agent: a development door, open to anybody who reaches it; their state is in memory and gone when this process ends");
 	let load = move || phala_pruntime::hosting::development::load(&agents);
-	Ok(Some(Arc::new(tokio::task::spawn_blocking(load).await??)))
+	Ok((Arc::new(tokio::task::spawn_blocking(load).await??), from_folders))
 }
 
-/// Agents come from the chain, which has none yet.
+/// Agents come from the chain alone.
 #[cfg(not(feature = "software-evidence"))]
-async fn load_agents(_: &Arguments) -> anyhow::Result<Option<Arc<AgentHost>>> {
-	Ok(None)
+async fn load_agents(_: &Arguments) -> anyhow::Result<(Arc<AgentHost>, bool)> {
+	Ok((Arc::new(AgentHost::new(Default::default())?), false))
 }

@@ -1,6 +1,11 @@
 //! Agents on the public door: `ANY /agents/{id or development name}/{path}`, `GET /v1/agents`.
 //!
-//! GET, HEAD, OPTIONS and TRACE only read state; every other method may write. Callers are anonymous.
+//! GET, HEAD, OPTIONS and TRACE only read state; every other method may write. Callers are anonymous
+//! and whoever carries the call can read it: sealed calls are for the rest (`doors::sealed`).
+//!
+//! An agent of the chain answers here if its access is public. It gets the headers `content-type`,
+//! `accept` and `authorization` alone, in this order: they are what the proof covers, with method,
+//! path and body. The proof is at `/v1/signature/{x-phala-answer}`, its salt in `x-phala-salt`.
 //!
 //! | refused because | status |
 //! |---|---|
@@ -14,11 +19,18 @@
 //!
 //! What an agent answers itself has its own status, with `x-phala-agent`; a refusal has no such header.
 
-use super::{ChainView, DoorError, Shell};
+use super::{
+	sealed::{hex, read_only, wait_for_write},
+	ChainView, DoorError, Shell,
+};
 use crate::{
-	hosting::{writes, AgentHost, Call, RunRefused},
+	hosting::{parse_id, writes, AgentHost, Call, RunRefused},
 	limits,
-	machine::Refused,
+	machine::{
+		cluster::{calls::direct_request_id, work::DirectJob, CallRefused},
+		Refused,
+	},
+	worker::Worker,
 };
 use axum::{
 	body::Body,
@@ -27,6 +39,12 @@ use axum::{
 	response::Response,
 	routing::{any, get},
 	Json, Router,
+};
+use codec::DecodeAll;
+use phala_primitives::{
+	agents::Access,
+	requests::{CallInput, ProvenAnswer},
+	H256,
 };
 use phala_sandbox::{BlockRef, HttpRequest, HttpResponse, Limit, Outcome, RunError};
 use serde_json::{json, Value};
@@ -55,39 +73,87 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 	HeaderName::from_static("proxy-connection"),
 ];
 
+/// Names the proof of an answer.
+const ANSWER: HeaderName = HeaderName::from_static("x-phala-answer");
+/// Of the hashes in the proof.
+const SALT: HeaderName = HeaderName::from_static("x-phala-salt");
+/// The state that the run saw, or made.
+const STATE_VERSION: HeaderName = HeaderName::from_static("x-phala-state-version");
+/// What an agent of the chain gets, and the proof covers.
+const PROVEN_HEADERS: [HeaderName; 3] =
+	[header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION];
+
+/// How long a plain call that writes may wait for its turn, in blocks.
+const PLAIN_CALL_BLOCKS_MAX: u32 = 60;
+
 #[derive(Clone)]
 struct Door {
 	agents: Arc<AgentHost>,
 	/// None where there is no chain.
 	shell: Option<Shell>,
+	worker: Option<Worker>,
 }
 
 /// The door's routes.
-pub fn router(agents: Arc<AgentHost>, shell: Option<Shell>) -> Router {
+pub fn router(agents: Arc<AgentHost>, worker: Option<Worker>) -> Router {
+	let shell = worker.as_ref().map(|worker| worker.shell().clone());
 	Router::new()
 		.route("/v1/agents", get(list))
 		.route("/agents/{agent}", any(call))
 		.route("/agents/{agent}/", any(call))
 		.route("/agents/{agent}/{*path}", any(call))
-		.with_state(Door { agents, shell })
+		.with_state(Door { agents, shell, worker })
 }
 
 /// `GET /v1/agents`: which agents answer here.
 async fn list(State(door): State<Door>) -> Json<Value> {
-	let agents = door.agents.agents();
-	let agents = agents.iter().map(|agent| {
-		json!({
-			"id": hex(&agent.id()),
-			"name": agent.name(),
-			"codeHash": hex(&agent.code_hash()),
+	let from_folders = door.agents.agents();
+	let mut agents: Vec<_> = from_folders
+		.iter()
+		.filter(|agent| door.agents.find(&hex(&agent.id())).is_some())
+		.map(|agent| {
+			json!({
+				"id": hex(&agent.id()),
+				"name": agent.name(),
+				"codeHash": hex(&agent.code_hash()),
+				"hosting": "development",
+				"ready": true,
+			})
 		})
-	});
-	Json(json!({ "hosting": "development", "agents": agents.collect::<Vec<_>>() }))
+		.collect();
+	if let Some(worker) = &door.worker {
+		let known = worker.shell().as_member(|member, _| {
+			let agents = member.agents.values();
+			agents
+				.map(|agent| (agent.snapshot.clone(), agent.state.version, agent.is_current()))
+				.collect::<Vec<_>>()
+		});
+		for (snapshot, version, current) in known.unwrap_or_default() {
+			let record = &snapshot.record;
+			let program = worker.program(&record.code);
+			agents.push(json!({
+				"id": hex(snapshot.agent.as_bytes()),
+				"name": program.as_ref().map(|program| program.name()),
+				"codeHash": hex(record.code.component.as_bytes()),
+				"manifestHash": hex(record.code.manifest.as_bytes()),
+				"hosting": "chain",
+				"version": version,
+				"committedVersion": record.version,
+				"writer": snapshot.lease.map(|lease| lease.slot),
+				"ready": program.is_some() && current && version > 0,
+			}));
+		}
+	}
+	Json(json!({ "agents": agents }))
 }
 
 async fn call(State(door): State<Door>, request: Request) -> Result<Response, DoorError> {
 	let (id_or_name, path_and_query) = split(&request);
-	let agent = door.agents.find(&id_or_name).ok_or_else(|| {
+	let from_folder = door.agents.find(&id_or_name);
+	if let (None, Some(worker), Some(id)) = (&from_folder, &door.worker, parse_id(&id_or_name)) {
+		return call_on_chain(worker, H256(id), request, path_and_query).await;
+	}
+	let agent = &from_folder.ok_or_else(|| {
 		DoorError::new(
 			StatusCode::NOT_FOUND,
 			"NoSuchAgent",
@@ -125,6 +191,70 @@ async fn call(State(door): State<Door>, request: Request) -> Result<Response, Do
 	say(FRESHNESS, freshness);
 	if let Some((number, _)) = block {
 		say(BLOCK, number.to_string());
+	}
+	Ok(response)
+}
+
+/// An agent of the chain, called by nobody in particular.
+async fn call_on_chain(
+	worker: &Worker,
+	agent: H256,
+	request: Request,
+	path_and_query: String,
+) -> Result<Response, DoorError> {
+	let (access, height) = worker.shell().as_member(|member, turn| {
+		let found = member.ready(agent, turn)?;
+		Ok::<_, CallRefused>((found.snapshot.record.access, turn.height))
+	})??;
+	if access != Access::Public {
+		return Err(CallRefused::CallerNotAllowed.into());
+	}
+	let bytes_max = worker.host().installed(&agent.0).map(|agent| agent.request_bytes_max());
+	let request = read(request, path_and_query, bytes_max.unwrap_or_default()).await?;
+	let proven = |name: &HeaderName| {
+		let own = request.headers.iter().find(|(own, _)| own == name.as_str());
+		own.map(|(name, value)| (name.clone().into_bytes(), value.clone()))
+	};
+	let input = CallInput {
+		headers: PROVEN_HEADERS.iter().filter_map(proven).collect(),
+		method: request.method.clone().into_bytes(),
+		path: request.path_and_query.into_bytes(),
+		body: request.body,
+	};
+	let answered = if writes(&request.method) {
+		let request = worker.shell().as_member(|_, turn| direct_request_id(turn.rng))?;
+		let expiry = height.saturating_add(PLAIN_CALL_BLOCKS_MAX);
+		let job = DirectJob { caller: None, input, reply: None, expiry, request };
+		let bytes = wait_for_write(worker, agent, job).await?;
+		ProvenAnswer::decode_all(&mut &bytes[..])
+			.map_err(|_| CallRefused::Malformed { expected: "an answer" })?
+	} else {
+		read_only(worker, agent, None, input).await?
+	};
+	let ProvenAnswer { output, salt, proof } = answered;
+	let headers = output.headers.into_iter();
+	let mut response = answer(HttpResponse {
+		status: output.status,
+		headers: headers
+			.map(|(name, value)| (String::from_utf8_lossy(&name).into_owned(), value))
+			.collect(),
+		body: output.body,
+	})?;
+	let content = &proof.content;
+	let said = [
+		(AGENT, hex(agent.as_bytes())),
+		(CODE_HASH, hex(content.code.as_bytes())),
+		(UNPROVEN_INPUTS, content.unproven_inputs.to_string()),
+		(BLOCK, content.block.to_string()),
+		(FRESHNESS, "fresh".to_owned()),
+		(STATE_VERSION, content.state_version.to_string()),
+		(ANSWER, hex(proof.id().as_bytes())),
+		(SALT, hex(&salt)),
+	];
+	for (name, text) in said {
+		if let Ok(value) = HeaderValue::try_from(text) {
+			response.headers_mut().insert(name, value);
+		}
 	}
 	Ok(response)
 }
@@ -250,8 +380,4 @@ impl From<RunRefused> for DoorError {
 		};
 		Self::new(status, refused.name(), refused)
 	}
-}
-
-fn hex(bytes: &[u8]) -> String {
-	format!("0x{}", hex::encode(bytes))
 }

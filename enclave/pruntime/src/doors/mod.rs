@@ -2,12 +2,17 @@
 //! ask the machine, and answer.
 
 pub mod agents;
+pub mod cluster;
 pub mod public;
 pub mod relay;
+pub mod sealed;
 
 use crate::{
 	limits,
-	machine::{Machine, Refused},
+	machine::{
+		cluster::{CallRefused, Membership},
+		Machine, Refused, Turn,
+	},
 	platform::Platform,
 };
 use axum::{
@@ -15,12 +20,13 @@ use axum::{
 	response::{IntoResponse, Response},
 	Json,
 };
-use phala_primitives::{BlockNumber, H256};
+use phala_primitives::{boot::SlotId, BlockNumber, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 	time::Instant,
 };
+use tokio::sync::Notify;
 
 /// What the doors share: the one machine, its platform, its clock and its randomness.
 #[derive(Clone)]
@@ -32,6 +38,8 @@ struct Inner {
 	view: Mutex<ChainView>,
 	platform: Box<dyn Platform>,
 	started: Instant,
+	/// The machine took a step: there may be work.
+	stepped: Notify,
 }
 
 /// What the machine knew of the chain after its last step.
@@ -86,6 +94,7 @@ impl Shell {
 			machine: Mutex::new((machine, rng)),
 			platform,
 			started: Instant::now(),
+			stepped: Notify::new(),
 		})))
 	}
 
@@ -108,11 +117,36 @@ impl Shell {
 	fn publish(&self, machine: &Machine) {
 		let view = ChainView::of(machine, self.now_ms());
 		*self.0.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+		self.0.stepped.notify_one();
+	}
+
+	/// Waits until the machine took a step, or something came that it may act on.
+	pub async fn stepped(&self) {
+		self.0.stepped.notified().await;
+	}
+
+	/// Something came that the machine may act on.
+	pub fn nudge(&self) {
+		self.0.stepped.notify_one();
+	}
+
+	/// A step of the machine as a member of its cluster.
+	///
+	/// # Errors
+	/// As [`Machine::as_member`].
+	pub fn as_member<T>(
+		&self,
+		step: impl FnOnce(&mut Membership, &mut Turn<'_, ChaCha20Rng>) -> T,
+	) -> Result<T, CallRefused> {
+		let now_ms = self.now_ms();
+		let mut guard = self.machine();
+		let (machine, rng) = &mut *guard;
+		machine.as_member(now_ms, rng, step)
 	}
 
 	/// The machine. It checks before it changes anything, so a lock poisoned by a panic elsewhere
 	/// still guards a consistent state.
-	fn machine(&self) -> MutexGuard<'_, (Machine, ChaCha20Rng)> {
+	pub(crate) fn machine(&self) -> MutexGuard<'_, (Machine, ChaCha20Rng)> {
 		self.0.machine.lock().unwrap_or_else(PoisonError::into_inner)
 	}
 }
@@ -122,11 +156,13 @@ pub struct DoorError {
 	status: StatusCode,
 	name: String,
 	message: String,
+	/// Where to go instead: the slot that writes the agent.
+	slot: Option<SlotId>,
 }
 
 impl DoorError {
 	fn new(status: StatusCode, name: impl Into<String>, message: impl std::fmt::Display) -> Self {
-		Self { status, name: name.into(), message: message.to_string() }
+		Self { status, name: name.into(), message: message.to_string(), slot: None }
 	}
 
 	fn bad_request(name: &str, message: impl std::fmt::Display) -> Self {
@@ -140,13 +176,39 @@ impl From<Refused> for DoorError {
 			Refused::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
 			_ => StatusCode::CONFLICT,
 		};
-		Self { status, name: refused.name(), message: refused.to_string() }
+		Self::new(status, refused.name(), refused)
+	}
+}
+
+impl From<CallRefused> for DoorError {
+	fn from(refused: CallRefused) -> Self {
+		use CallRefused::*;
+		let status = match &refused {
+			NoCluster | NoSuchAgent => StatusCode::NOT_FOUND,
+			NotReady { .. } | NotFresh(_) | TooManyCalls | NotCommitted => {
+				StatusCode::SERVICE_UNAVAILABLE
+			}
+			Malformed { .. } | Input(_) | QueryTooOld { .. } => StatusCode::BAD_REQUEST,
+			BadSignature { .. } => StatusCode::UNAUTHORIZED,
+			CallerNotAllowed | NotOwner | NotFromLeaseHolder => StatusCode::FORBIDDEN,
+			Repeated | NotLeaseHolder { .. } => StatusCode::CONFLICT,
+			TooLate => StatusCode::GATEWAY_TIMEOUT,
+			Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+		};
+		let slot = match &refused {
+			NotLeaseHolder { slot } => *slot,
+			_ => None,
+		};
+		Self { slot, ..Self::new(status, refused.name(), refused) }
 	}
 }
 
 impl IntoResponse for DoorError {
 	fn into_response(self) -> Response {
-		let body = serde_json::json!({ "error": self.name, "message": self.message });
+		let mut body = serde_json::json!({ "error": self.name, "message": self.message });
+		if let Some(slot) = self.slot {
+			body["slot"] = slot.into();
+		}
 		(self.status, Json(body)).into_response()
 	}
 }

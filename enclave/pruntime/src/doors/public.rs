@@ -12,7 +12,7 @@ pub fn router(shell: Shell) -> Router {
 /// `GET /v1/info`: who this is, where it stands and how old its view of the chain can be.
 async fn info(State(shell): State<Shell>) -> Json<Value> {
 	let now_ms = shell.now_ms();
-	let (status, keys, view_age_ms, fresh) = {
+	let (status, keys, view_age_ms, fresh, cluster) = {
 		let guard = shell.machine();
 		let machine = &guard.0;
 		(
@@ -20,6 +20,7 @@ async fn info(State(shell): State<Shell>) -> Json<Value> {
 			machine.public_keys(),
 			machine.view_age_ms(now_ms),
 			machine.require_fresh(now_ms),
+			machine.cluster(),
 		)
 	};
 	Json(json!({
@@ -35,6 +36,8 @@ async fn info(State(shell): State<Shell>) -> Json<Value> {
 		"viewAgeMs": view_age_ms,
 		"fresh": fresh.is_ok(),
 		"freshness": fresh.err().map(|refused| refused.to_string()),
+		"cluster": cluster.map(|(cluster, _)| cluster),
+		"clusterKeys": cluster.is_some_and(|(_, ready)| ready),
 		"version": env!("CARGO_PKG_VERSION"),
 	}))
 }

@@ -31,11 +31,11 @@ pub struct DevelopmentAgents {
 
 	/// Development only: a `host:port` on loopback that agents may reach, if their manifest allows
 	/// it too. May be given more than once.
-	#[arg(long = "dev-loopback", value_name = "HOST:PORT", requires = "folders")]
+	#[arg(long = "dev-loopback", value_name = "HOST:PORT")]
 	pub loopback: Vec<String>,
 
 	/// Development only: shows what agents log, which can be anything that they know.
-	#[arg(long = "dev-agent-logs", requires = "folders")]
+	#[arg(long = "dev-agent-logs")]
 	pub agent_logs: bool,
 }
 
@@ -51,7 +51,7 @@ pub fn load(agents: &DevelopmentAgents) -> Result<AgentHost, HostingError> {
 		)?,
 		None => SecretsFile::new(),
 	};
-	let mut host = AgentHost::new(HostConfig {
+	let host = AgentHost::new(HostConfig {
 		egress: EgressConfig {
 			dev_loopback_allowed: agents.loopback.clone(),
 			..Default::default()

@@ -13,8 +13,8 @@ pub enum HostingError {
 	/// No network would take this manifest.
 	#[error(transparent)]
 	Manifest(#[from] ManifestError),
-	/// A manifest that cannot be written down.
-	#[error("the manifest cannot be written as JSON: {0}")]
+	/// A manifest that cannot be written down or read.
+	#[error("the manifest is not the JSON of one: {0}")]
 	ManifestJson(#[source] serde_json::Error),
 	/// A secret whose name the manifest does not have.
 	#[error("the manifest of {agent} declares no secret {secret}; add it to `secrets` in agent.toml and build again")]

@@ -3,12 +3,16 @@
 //! An [`AgentHost`] has them by id, with their state and their secrets, and is what stands around
 //! the sandbox: it takes a request in, waits for its turn, runs it, and applies what it wrote.
 //!
-//! - **State** is in memory. A run reads a snapshot; its writes are applied together, after it ended
+//! Agents come from the chain ([`AgentHost::install`]: the machine has their state, the host only
+//! the newest committed snapshot of it) or, in development, from folders ([`development`]).
+//!
+//! - **State** of a development agent is in memory. A run reads a snapshot; its writes are applied together, after it ended
 //!   well. One request at a time may write to an agent; readers never wait for it.
 //! - **Turns**: so many requests of one agent run at once, so many wait; the next is refused by name.
 //!   No agent alone can take all instances of the sandbox.
 //! - **Calls between agents** stay on this worker. What a request that only reads causes only reads
-//!   too. A callee's writes are its own: they stay when its caller fails afterwards.
+//!   too. A callee's writes are its own: they stay when its caller fails afterwards. An agent of the
+//!   chain can be called to read only: what it writes takes an effect set of its own.
 
 #[cfg(feature = "software-evidence")]
 pub mod development;
@@ -17,18 +21,20 @@ mod run;
 mod state;
 
 pub use error::{HostingError, RunRefused};
-pub(crate) use run::writes;
+pub(crate) use run::{writes, OnChainCall};
+pub use state::Snapshot;
 
 use crate::limits;
 use codec::Encode;
+use phala_primitives::requests::LogEntry;
 use phala_sandbox::{
 	egress::{EgressClient, EgressConfig},
 	BlockRef, HttpRequest, LoadedAgent, Manifest, Outcome, Sandbox, SandboxConfig, SecretValue,
 };
 use state::AgentState;
 use std::{
-	collections::{BTreeMap, HashMap},
-	sync::Arc,
+	collections::{BTreeMap, HashMap, VecDeque},
+	sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use tokio::sync::Semaphore;
 
@@ -37,8 +43,7 @@ pub type AgentId = [u8; 32];
 
 const DEVELOPMENT_ID_DOMAIN: &[u8] = b"phala/agent/development-id/1";
 
-/// BLAKE2-256 of its encoding is an agent's id **in development**: until the chain's `agents` pallet
-/// gives out ids, which will then last over upgrades of the code.
+/// BLAKE2-256 of its encoding is the id of an agent **from a folder**. The chain gives its own ids.
 #[derive(Encode)]
 struct DevelopmentId {
 	domain: &'static [u8],
@@ -58,12 +63,21 @@ pub struct HostConfig {
 	pub shows_agent_logs: bool,
 }
 
-/// The agents of this worker, and what they run in. Cheap to clone once all are loaded.
+/// The agents of this worker, and what they run in.
 pub struct AgentHost {
 	sandbox: Sandbox,
 	egress: EgressClient,
 	shows_agent_logs: bool,
-	agents: HashMap<AgentId, Arc<HostedAgent>>,
+	agents: RwLock<HashMap<AgentId, Arc<HostedAgent>>>,
+	/// What agents of the chain logged, for their owners.
+	logs: Mutex<HashMap<AgentId, VecDeque<LogEntry>>>,
+}
+
+/// Code and manifest, compiled and checked.
+#[derive(Clone)]
+pub struct Program {
+	loaded: LoadedAgent,
+	manifest: Arc<Manifest>,
 }
 
 /// An agent that is loaded.
@@ -74,6 +88,8 @@ pub struct HostedAgent {
 	/// Only names that the manifest declares.
 	secrets: BTreeMap<String, SecretValue>,
 	state: AgentState,
+	/// Its state and keys are the machine's; here is a copy to read from.
+	on_chain: bool,
 	/// Requests that run or wait.
 	admitted: Arc<Semaphore>,
 	/// Requests that run.
@@ -102,8 +118,73 @@ impl AgentHost {
 			sandbox: Sandbox::new(config.sandbox)?,
 			egress: EgressClient::new(config.egress)?,
 			shows_agent_logs: config.shows_agent_logs,
-			agents: HashMap::new(),
+			agents: RwLock::default(),
+			logs: Mutex::default(),
 		})
+	}
+
+	/// Compiles a component. Takes up to seconds: call it where blocking is allowed.
+	///
+	/// # Errors
+	/// [`HostingError`].
+	pub fn compile(&self, code: &[u8], manifest: &[u8]) -> Result<Program, HostingError> {
+		let manifest: Manifest =
+			serde_json::from_slice(manifest).map_err(HostingError::ManifestJson)?;
+		manifest.check()?;
+		Ok(Program { loaded: self.sandbox.load(code)?, manifest: Arc::new(manifest) })
+	}
+
+	/// Takes an agent of the chain in, or its newer state or code. Secrets that its manifest does
+	/// not declare stay out.
+	pub fn install(
+		&self,
+		id: AgentId,
+		program: Program,
+		mut secrets: BTreeMap<String, SecretValue>,
+		snapshot: Snapshot,
+	) {
+		let Program { loaded, manifest } = program;
+		secrets.retain(|name, _| manifest.secrets.contains(name));
+		let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+		let (admitted, running) = match agents.get(&id) {
+			Some(known) => (known.admitted.clone(), known.running.clone()),
+			None => places(),
+		};
+		let state = AgentState::at(snapshot);
+		let agent =
+			HostedAgent { id, loaded, manifest, secrets, state, on_chain: true, admitted, running };
+		agents.insert(id, Arc::new(agent));
+	}
+
+	/// An agent of the chain by its id.
+	pub fn installed(&self, id: &AgentId) -> Option<Arc<HostedAgent>> {
+		self.get(id).filter(|agent| agent.on_chain)
+	}
+
+	/// What an agent of the chain logged here, oldest first.
+	pub fn logs(&self, id: &AgentId) -> Vec<LogEntry> {
+		let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+		logs.get(id).map(|lines| lines.iter().cloned().collect()).unwrap_or_default()
+	}
+
+	/// Forgets the agents of the chain, with all that is known of them.
+	pub fn forget_installed(&self) {
+		let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+		agents.retain(|_, agent| !agent.on_chain);
+		self.logs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+	}
+
+	fn keep_log(&self, id: AgentId, entry: LogEntry) {
+		let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+		let lines = logs.entry(id).or_default();
+		if lines.len() >= limits::LOG_LINES_MAX {
+			lines.pop_front();
+		}
+		lines.push_back(entry);
+	}
+
+	fn get(&self, id: &AgentId) -> Option<Arc<HostedAgent>> {
+		self.agents.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
 	}
 
 	/// Compiles `code` and takes it in as an agent. Takes up to seconds: call it where blocking is
@@ -112,7 +193,7 @@ impl AgentHost {
 	/// # Errors
 	/// [`HostingError`]; nothing has changed then.
 	pub fn load(
-		&mut self,
+		&self,
 		code: &[u8],
 		manifest: Manifest,
 		secrets: BTreeMap<String, SecretValue>,
@@ -127,45 +208,45 @@ impl AgentHost {
 		if self.by_name(&manifest.name).is_some() {
 			return Err(HostingError::NameTaken(manifest.name));
 		}
-		if self.agents.len() >= limits::AGENTS_MAX {
+		if self.agents().len() >= limits::AGENTS_MAX {
 			return Err(HostingError::TooManyAgents { max: limits::AGENTS_MAX });
 		}
 		let loaded = self.sandbox.load(code)?;
 		let id = development_id(&loaded.code_hash(), &manifest)?;
+		let (admitted, running) = places();
 		let agent = HostedAgent {
 			id,
 			loaded,
 			manifest: Arc::new(manifest),
 			secrets,
 			state: AgentState::default(),
-			admitted: Arc::new(Semaphore::new(
-				limits::AGENT_RUNS_MAX + limits::AGENT_REQUESTS_WAITING_MAX,
-			)),
-			running: Arc::new(Semaphore::new(limits::AGENT_RUNS_MAX)),
+			on_chain: false,
+			admitted,
+			running,
 		};
-		self.agents.insert(id, Arc::new(agent));
+		self.agents.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(agent));
 		Ok(id)
 	}
 
 	/// All agents, by name.
-	pub fn agents(&self) -> Vec<&HostedAgent> {
-		let mut agents: Vec<_> = self.agents.values().map(|agent| &**agent).collect();
+	pub fn agents(&self) -> Vec<Arc<HostedAgent>> {
+		let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+		let mut agents: Vec<_> = agents.values().cloned().collect();
 		agents.sort_by(|a, b| a.name().cmp(b.name()));
 		agents
 	}
 
-	/// The agent with an id in hexadecimal (`0x` or not) or, in development, a name.
-	pub fn find(&self, id_or_name: &str) -> Option<&Arc<HostedAgent>> {
-		let digits = id_or_name.strip_prefix("0x").unwrap_or(id_or_name);
-		let mut id = AgentId::default();
-		match hex::decode_to_slice(digits, &mut id) {
-			Ok(()) => self.agents.get(&id),
-			Err(_) => self.by_name(id_or_name),
-		}
+	/// The agent from a folder with an id in hexadecimal (`0x` or not) or a name.
+	pub fn find(&self, id_or_name: &str) -> Option<Arc<HostedAgent>> {
+		let found = match parse_id(id_or_name) {
+			Some(id) => self.get(&id),
+			None => self.by_name(id_or_name),
+		};
+		found.filter(|agent| !agent.on_chain)
 	}
 
-	fn by_name(&self, name: &str) -> Option<&Arc<HostedAgent>> {
-		self.agents.values().find(|agent| agent.name() == name)
+	fn by_name(&self, name: &str) -> Option<Arc<HostedAgent>> {
+		self.agents().into_iter().find(|agent| agent.name() == name && !agent.on_chain)
 	}
 
 	/// Takes a place among the requests that run or wait, before anything of it is read.
@@ -192,6 +273,38 @@ impl AgentHost {
 		call: Call,
 	) -> Result<Outcome, RunRefused> {
 		run::from_outside(self, &admitted.agent, call).await
+	}
+
+	/// Runs an agent of the chain on a state of the machine's. Nothing takes effect here.
+	///
+	/// # Errors
+	/// Why it failed, with what it used.
+	pub(crate) async fn run_on_chain(
+		self: &Arc<Self>,
+		agent: &Arc<HostedAgent>,
+		call: OnChainCall,
+	) -> Result<Outcome, Box<phala_sandbox::Failure>> {
+		run::on_chain(self, agent, call).await
+	}
+}
+
+/// Where requests of one agent wait and run.
+fn places() -> (Arc<Semaphore>, Arc<Semaphore>) {
+	let waiting = limits::AGENT_RUNS_MAX + limits::AGENT_REQUESTS_WAITING_MAX;
+	(Arc::new(Semaphore::new(waiting)), Arc::new(Semaphore::new(limits::AGENT_RUNS_MAX)))
+}
+
+/// 32 bytes in hexadecimal, `0x` or not.
+pub fn parse_id(text: &str) -> Option<AgentId> {
+	let digits = text.strip_prefix("0x").unwrap_or(text);
+	let mut id = AgentId::default();
+	hex::decode_to_slice(digits, &mut id).ok().map(|()| id)
+}
+
+impl Program {
+	/// Its name, for people.
+	pub fn name(&self) -> &str {
+		&self.manifest.name
 	}
 }
 

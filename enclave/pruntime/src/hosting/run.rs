@@ -3,9 +3,11 @@
 use super::{AgentHost, AgentId, Call, HostedAgent, RunRefused};
 use crate::{hosting::state::Snapshot, limits};
 use async_trait::async_trait;
+use phala_primitives::{requests::LogEntry, H256};
 use phala_sandbox::{
 	AgentCall, AgentReply, BlockRef, Context, Failure, FetchCall, FetchReply, Host, HostRefusal,
-	Invocation, LogLevel, LogLine, Outcome, Refusal, RunError, SecretValue, StateEntry, StateScan,
+	HttpRequest, Invocation, LogLevel, LogLine, Outcome, Refusal, RunError, SecretValue,
+	StateEntry, StateScan,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +20,61 @@ struct RunHost {
 	writable: bool,
 	/// Agents whose writer this run or one that waits for it is.
 	writing: Vec<AgentId>,
+	/// Whose log it is.
+	request: [u8; 32],
+}
+
+/// A call of an agent of the chain.
+pub(crate) struct OnChainCall {
+	pub request: HttpRequest,
+	/// An account.
+	pub caller: Option<[u8; 32]>,
+	pub block: BlockRef,
+	pub writable: bool,
+	pub snapshot: Snapshot,
+	/// Unique, and the same over all attempts.
+	pub request_id: [u8; 32],
+	pub attempt: u32,
+	/// In a paid request: its own draw.
+	pub entropy: Option<[u8; 32]>,
+}
+
+pub(super) async fn on_chain(
+	host: &Arc<AgentHost>,
+	agent: &Arc<HostedAgent>,
+	call: OnChainCall,
+) -> Result<Outcome, Box<Failure>> {
+	let OnChainCall { request, caller, block, writable, snapshot, request_id, attempt, entropy } =
+		call;
+	let refused = |error| Box::new(Failure { error, usage: Default::default(), logs: Vec::new() });
+	let context = Context {
+		agent: agent.id,
+		caller,
+		request_id,
+		block,
+		idempotency_key: hex::encode(request_id),
+		attempt,
+		call_depth: 0,
+		writable,
+		entropy_seed: entropy,
+	};
+	let invocation = Invocation::new(request, context, agent.manifest.clone()).map_err(|_| {
+		refused(RunError::BadRequest("its agent asks for more than any agent may use"))
+	})?;
+	let wait = Duration::from_millis(limits::REQUEST_WAIT_MS_MAX);
+	let Ok(Ok(_running)) = tokio::time::timeout(wait, agent.running.acquire()).await else {
+		return Err(refused(RunError::Busy));
+	};
+	let run_host = RunHost {
+		host: host.clone(),
+		agent: agent.clone(),
+		snapshot,
+		block,
+		writable,
+		writing: if writable { vec![agent.id] } else { Vec::new() },
+		request: request_id,
+	};
+	host.sandbox.run(&agent.loaded, invocation, Arc::new(run_host)).await
 }
 
 pub(super) async fn from_outside(
@@ -36,6 +93,7 @@ pub(super) async fn from_outside(
 		.map_err(|_| RunRefused::WaitTime { waited_ms: wait_ms })?;
 
 	let context = context(agent, caller, block, writable).map_err(RunError::Host)?;
+	let request_id = context.request_id;
 	let invocation = Invocation::new(request, context, agent.manifest.clone())
 		.map_err(|_| RunError::BadRequest("its agent asks for more than any agent may use"))?;
 	let run_host = RunHost {
@@ -46,6 +104,7 @@ pub(super) async fn from_outside(
 		block,
 		writable,
 		writing: if writable { vec![agent.id] } else { Vec::new() },
+		request: request_id,
 	};
 	let mut outcome = host
 		.sandbox
@@ -60,7 +119,7 @@ pub(super) async fn from_outside(
 
 fn context(
 	agent: &HostedAgent,
-	caller: Option<AgentId>,
+	caller: Option<[u8; 32]>,
 	block: BlockRef,
 	writable: bool,
 ) -> Result<Context, HostRefusal> {
@@ -94,12 +153,18 @@ pub(crate) fn writes(method: &str) -> bool {
 impl RunHost {
 	/// Runs `call` on an agent of this worker. `Err` if it never ran.
 	async fn run_callee(&self, call: AgentCall) -> Result<AgentReply, HostRefusal> {
-		let callee = self.host.agents.get(&call.agent).ok_or_else(|| {
+		let callee = self.host.get(&call.agent).ok_or_else(|| {
 			HostRefusal::new(Refusal::NotFound, "this worker has no agent of that id")
 		})?;
+		let callee = &callee;
 		let unavailable = |message| HostRefusal::new(Refusal::Unavailable, message);
 		// What a request that only reads causes only reads too.
-		let writable = self.writable && writes(&call.method);
+		let writable = self.writable && writes(&call.method) && !callee.on_chain;
+		if callee.on_chain && writes(&call.method) {
+			return Err(unavailable(
+				"agents on the chain are called by others to read only for now; call it with GET",
+			));
+		}
 		let mut writing = self.writing.clone();
 		let writer = if writable {
 			if writing.contains(&callee.id) {
@@ -134,6 +199,7 @@ impl RunHost {
 			block: self.block,
 			writable,
 			writing,
+			request: self.request,
 		};
 		let mut result =
 			self.host.sandbox.run(&callee.loaded, invocation, Arc::new(run_host)).await;
@@ -179,6 +245,21 @@ impl Host for RunHost {
 	}
 
 	fn log(&self, line: &LogLine) {
+		if self.agent.on_chain {
+			let level = match line.level {
+				LogLevel::Debug => "debug",
+				LogLevel::Info => "info",
+				LogLevel::Warn => "warn",
+				LogLevel::Error => "error",
+			};
+			let entry = LogEntry {
+				block: u32::try_from(self.block.number).unwrap_or(u32::MAX),
+				request: H256(self.request),
+				level: level.into(),
+				message: line.message.clone().into_bytes(),
+			};
+			self.host.keep_log(self.agent.id, entry);
+		}
 		if !self.host.shows_agent_logs {
 			return;
 		}

@@ -30,6 +30,11 @@ pub struct Writer {
 }
 
 impl AgentState {
+	/// That stands at `newest`.
+	pub fn at(newest: Snapshot) -> Self {
+		Self { newest: Mutex::new(newest), ..Self::default() }
+	}
+
 	pub fn snapshot(&self) -> Snapshot {
 		self.newest().clone()
 	}
@@ -71,6 +76,11 @@ impl AgentState {
 }
 
 impl Snapshot {
+	/// Of entries that are `bytes` long together.
+	pub fn of(entries: Arc<BTreeMap<String, Arc<[u8]>>>, bytes: u64) -> Self {
+		Self { entries, bytes }
+	}
+
 	pub fn get(&self, key: &str) -> Option<Vec<u8>> {
 		self.entries.get(key).map(|value| value.to_vec())
 	}

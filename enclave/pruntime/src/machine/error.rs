@@ -67,7 +67,8 @@ impl Refused {
 	}
 }
 
-fn variant(error: &impl core::fmt::Debug) -> String {
+/// The name of an error's variant.
+pub(super) fn variant(error: &impl core::fmt::Debug) -> String {
 	let debug = format!("{error:?}");
 	debug.chars().take_while(|c| c.is_ascii_alphanumeric()).collect()
 }

@@ -4,29 +4,38 @@
 //! Untrusted bytes come in only through [`Machine::accept_genesis`] and [`Machine::sync`], and
 //! both check everything before they change anything.
 
+pub mod cluster;
 mod error;
 mod freshness;
+mod gatekeeper;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use error::Refused;
+use turn::Proofs;
+pub use turn::Turn;
 
 use crate::{limits, platform::Platform};
+use cluster::{CallRefused, Membership};
 use codec::{DecodeAll, Encode};
 use freshness::Freshness;
+use gatekeeper::Gatekeeper;
 use outbox::Outbox;
-use phala_keys::boot::BootKeys;
+use phala_keys::{boot::BootKeys, dkg::Outcome, master::SharingId};
 use phala_light_client::{
 	ChannelChange, FinalizedHeader, LightClient, MailboxReader, ProvenMessage, ProvenState,
 };
 use phala_primitives::{
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, SlotId},
-	mailbox::{Channel, Envelope, InboundNext},
-	messages::{Message, Payload, SlotMessage, Subscription},
+	keys::{Epoch, MasterKey},
+	mailbox::{Channel, ClusterId, Envelope, InboundNext},
+	messages::{Message, Payload, SlotMessage, Subscription, SystemMessage},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
 	},
+	requests::SignedAnswer,
 	storage_keys, AccountBytes, BlockNumber, H256,
 };
 use rand_core::CryptoRng;
@@ -66,6 +75,20 @@ struct Registered {
 	expires_at: BlockNumber,
 	outbox: Outbox,
 	freshness: Freshness,
+	/// Up to which number the chain has consumed this boot's envelopes.
+	consumed: Option<u64>,
+	master: Option<MasterInForce>,
+	gatekeeper: Gatekeeper,
+	membership: Option<Membership>,
+	proofs: Proofs,
+}
+
+/// The master key that cluster secrets come from now.
+pub struct MasterInForce {
+	/// Its life.
+	pub epoch: Epoch,
+	/// Who has shares, and the public polynomial.
+	pub outcome: Outcome,
 }
 
 /// What a sync changed, for the log.
@@ -173,9 +196,13 @@ impl Machine {
 		if let Phase::Registered(registered) = &mut self.phase {
 			if let Some(next) = consumed {
 				registered.outbox.confirm(next);
+				if next.boot == registered.boot {
+					registered.consumed = Some(next.seq);
+				}
 			}
 		}
 		self.beat(now_ms, rng);
+		self.act(now_ms, rng);
 		if let Phase::AwaitsRegistration { bound_to, .. } = &mut self.phase {
 			if header.number().saturating_sub(bound_to.number()) > limits::EVIDENCE_AGE_MAX {
 				*bound_to = header;
@@ -360,8 +387,17 @@ impl Machine {
 			return;
 		};
 		match body {
+			Message::System(SystemMessage::MasterKeyActive(key)) => self.master_key(key),
 			// What may run is the chain's business; an enclave learns of it for its log.
-			Message::System(_) | Message::Gatekeepers(_) | Message::Cluster(_) => {}
+			Message::System(_) => {}
+			Message::Gatekeepers(told) => {
+				self.in_turn(now_ms, rng, |registered, turn| {
+					registered.gatekeeper.hear(told, turn)
+				});
+			}
+			Message::Cluster(told) => {
+				let _ = self.as_member(now_ms, rng, |member, turn| member.hear(told, turn));
+			}
 			Message::Slot(told) => self.apply_slot(told, now_ms, rng, report),
 		}
 	}
@@ -369,7 +405,7 @@ impl Machine {
 	fn apply_slot(
 		&mut self,
 		told: SlotMessage,
-		_now_ms: u64,
+		now_ms: u64,
 		rng: &mut impl CryptoRng,
 		report: &mut SyncReport,
 	) {
@@ -392,6 +428,11 @@ impl Machine {
 						expires_at,
 						outbox: Outbox::new(self.config.genesis, self.config.slot, boot),
 						freshness: Freshness::first_mark(self.keys_made_ms),
+						consumed: None,
+						master: None,
+						gatekeeper: Gatekeeper::default(),
+						membership: None,
+						proofs: Proofs::default(),
 					});
 					report.registered = Some(boot);
 				}
@@ -414,18 +455,160 @@ impl Machine {
 					report.over = true;
 				}
 			}
-			SlotMessage::MasterKey(_)
-			| SlotMessage::SeatedAsGatekeeper { .. }
-			| SlotMessage::JoinedCluster { .. }
-			| SlotMessage::Agent(_)
-			| SlotMessage::LeftCluster { .. }
-			| SlotMessage::KeyRelease { .. } => {}
+			SlotMessage::MasterKey(key) => self.master_key(key),
+			// Only a channel to follow: what to do is said there.
+			SlotMessage::SeatedAsGatekeeper { .. } => {}
+			SlotMessage::JoinedCluster { identity, snapshot } => {
+				if let Some(registered) = self.registered_with(&identity) {
+					registered.membership = Some(Membership::join(snapshot));
+				}
+			}
+			SlotMessage::Agent(snapshot) => {
+				let _ = self.as_member(now_ms, rng, |member, _| member.tell_agent(snapshot));
+			}
+			SlotMessage::LeftCluster { identity, cluster } => {
+				if let Some(registered) = self.registered_with(&identity) {
+					// With it go its keys and all that it had open.
+					registered.membership.take_if(|member| member.cluster == cluster);
+				}
+			}
+			SlotMessage::KeyRelease { boot, cluster, generation, release } => {
+				let of_boot = self.registered_as(boot).is_some();
+				let _ = self.as_member(now_ms, rng, |member, _| {
+					if of_boot && member.cluster == cluster {
+						member.ring.released(generation, &release);
+					}
+				});
+			}
 		}
 	}
 
 	fn registered_as(&mut self, boot: BootNumber) -> Option<&mut Registered> {
 		match &mut self.phase {
 			Phase::Registered(registered) if registered.boot == boot => Some(registered),
+			_ => None,
+		}
+	}
+
+	fn registered_with(&mut self, identity: &[u8; 32]) -> Option<&mut Registered> {
+		let own = self.public_keys().identity;
+		match &mut self.phase {
+			Phase::Registered(registered) if own == *identity => Some(registered),
+			_ => None,
+		}
+	}
+
+	/// Cluster secrets come from this key from now on.
+	fn master_key(&mut self, key: MasterKey) {
+		let Phase::Registered(registered) = &mut self.phase else { return };
+		let MasterKey { epoch, attempt, outcome } = key;
+		if registered.master.as_ref().is_some_and(|master| master.epoch >= epoch) {
+			return;
+		}
+		match Outcome::decode_all(&mut &outcome[..]) {
+			Ok(outcome) if outcome.sharing() == (SharingId { epoch, attempt }) => {
+				registered.gatekeeper.serve(epoch);
+				registered.master = Some(MasterInForce { epoch, outcome });
+			}
+			_ => tracing::error!(epoch, "the chain's master key is none"),
+		}
+	}
+
+	/// A step of a registered boot; `None` in any other phase.
+	fn in_turn<R: CryptoRng, T>(
+		&mut self,
+		now_ms: u64,
+		rng: &mut R,
+		step: impl FnOnce(&mut Roles<'_>, &mut Turn<'_, R>) -> T,
+	) -> Option<T> {
+		let Phase::Registered(registered) = &mut self.phase else { return None };
+		let Registered {
+			reader,
+			boot,
+			outbox,
+			freshness,
+			consumed,
+			master,
+			gatekeeper,
+			membership,
+			proofs,
+			..
+		} = registered;
+		let mut turn = Turn {
+			config: self.config,
+			boot: *boot,
+			keys: &self.keys,
+			height: reader.client().height(),
+			fresh: freshness.require(now_ms),
+			outbox,
+			proofs,
+			rng,
+		};
+		let mut roles =
+			Roles { consumed: *consumed, master: master.as_ref(), gatekeeper, membership };
+		Some(step(&mut roles, &mut turn))
+	}
+
+	/// A step of a member of a cluster.
+	///
+	/// # Errors
+	/// [`CallRefused::NotFresh`] before registration and after the end, [`CallRefused::NoCluster`].
+	pub fn as_member<R: CryptoRng, T>(
+		&mut self,
+		now_ms: u64,
+		rng: &mut R,
+		step: impl FnOnce(&mut Membership, &mut Turn<'_, R>) -> T,
+	) -> Result<T, CallRefused> {
+		if let Err(refused @ (Refused::WrongPhase { .. } | Refused::Over { .. })) =
+			self.require_fresh(now_ms)
+		{
+			return Err(CallRefused::NotFresh(refused));
+		}
+		self.in_turn(now_ms, rng, |roles, turn| {
+			roles.membership.as_mut().map(|member| step(member, turn))
+		})
+		.flatten()
+		.ok_or(CallRefused::NoCluster)
+	}
+
+	/// Does what its roles can do now.
+	pub fn act(&mut self, now_ms: u64, rng: &mut impl CryptoRng) {
+		self.in_turn(now_ms, rng, |roles, turn| {
+			roles.gatekeeper.act(roles.master.map(|master| master.epoch), turn);
+			if let Some(member) = roles.membership {
+				member.act(roles.master, roles.consumed, turn);
+			}
+		});
+	}
+
+	/// A proof that this boot signed lately.
+	pub fn proof(&self, id: &H256) -> Option<&SignedAnswer> {
+		match &self.phase {
+			Phase::Registered(registered) => registered.proofs.get(id),
+			_ => None,
+		}
+	}
+
+	/// Its number and chain, once registered.
+	pub fn registered(&self) -> Option<BootNumber> {
+		match &self.phase {
+			Phase::Registered(registered) => Some(registered.boot),
+			_ => None,
+		}
+	}
+
+	/// The chain and the slot that it is for.
+	pub fn config(&self) -> Config {
+		self.config
+	}
+
+	/// The cluster that it is a member of, and whether it has that cluster's keys.
+	pub fn cluster(&self) -> Option<(ClusterId, bool)> {
+		match &self.phase {
+			Phase::Registered(registered) => registered
+				.membership
+				.as_ref()
+				.map(|member| (member.cluster, member.ring.is_ready())),
 			_ => None,
 		}
 	}
@@ -447,6 +630,14 @@ impl Machine {
 			self.say(&Payload::Heartbeat { nonce }, rng);
 		}
 	}
+}
+
+/// What a registered boot can be, side by side.
+struct Roles<'a> {
+	consumed: Option<u64>,
+	master: Option<&'a MasterInForce>,
+	gatekeeper: &'a mut Gatekeeper,
+	membership: &'a mut Option<Membership>,
 }
 
 /// Which channels a message makes its reader follow: a pure reading of its body.

@@ -28,7 +28,7 @@ impl Outbox {
 		Self { genesis, slot, boot, next_seq: 0, waiting: VecDeque::new() }
 	}
 
-	/// Signs `payload` under the next number and keeps it.
+	/// Signs `payload` under the next number, which is returned, and keeps it.
 	///
 	/// # Errors
 	/// [`Refused::OutboxFull`].
@@ -37,7 +37,7 @@ impl Outbox {
 		keys: &BootKeys,
 		payload: &Payload,
 		rng: &mut impl CryptoRng,
-	) -> Result<(), Refused> {
+	) -> Result<u64, Refused> {
 		if self.waiting.len() >= limits::OUTBOX_MAX {
 			return Err(Refused::OutboxFull { waiting: self.waiting.len() });
 		}
@@ -46,7 +46,7 @@ impl Outbox {
 		let signature = keys.sign(rng, &EnvelopeContent::new(genesis, slot, boot, seq, &payload));
 		self.waiting.push_back(Envelope { genesis, slot, boot, seq, payload, signature });
 		self.next_seq = seq.saturating_add(1);
-		Ok(())
+		Ok(seq)
 	}
 
 	/// Drops what the chain has consumed. A proof about another boot says nothing about this one.

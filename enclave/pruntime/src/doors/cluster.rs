@@ -1,0 +1,115 @@
+//! Between members, and code for all: on the public door.
+//!
+//! | route | does |
+//! |---|---|
+//! | `POST /v1/cluster/bodies` | a lease holder has this member keep an encrypted body |
+//! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
+//! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
+
+use super::DoorError;
+use crate::{
+	limits,
+	machine::cluster::{CallRefused, ReplicatedBody},
+	worker::{BlobRefused, Worker},
+};
+use axum::{
+	body::Bytes,
+	extract::{DefaultBodyLimit, Path, Query, State},
+	http::StatusCode,
+	routing::{get, post},
+	Router,
+};
+use codec::{DecodeAll, Encode};
+use phala_keys::state::SealedBody;
+use phala_primitives::H256;
+use serde::Deserialize;
+
+/// The door's routes.
+pub fn router(worker: Worker) -> Router {
+	let bodies = Router::new()
+		.route("/v1/cluster/bodies", post(keep))
+		.layer(DefaultBodyLimit::max(limits::PEER_BODY_BYTES_MAX));
+	let code = Router::new()
+		.route("/v1/code/{hash}", get(code).put(take_code))
+		// One more, so that a blob that is too long is refused by its own name.
+		.layer(DefaultBodyLimit::max(limits::BLOB_BYTES_MAX + 1));
+	Router::new()
+		.route("/v1/cluster/agents/{id}/bodies", get(give))
+		.merge(bodies)
+		.merge(code)
+		.with_state(worker)
+}
+
+async fn keep(State(worker): State<Worker>, body: Bytes) -> Result<Vec<u8>, DoorError> {
+	let brought = ReplicatedBody::decode_all(&mut &body[..])
+		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a replicated body" })?;
+	let word = worker.shell().as_member(|member, turn| member.keep(brought, turn))??;
+	Ok(word.encode())
+}
+
+#[derive(Deserialize)]
+struct From {
+	from: u64,
+}
+
+async fn give(
+	State(worker): State<Worker>,
+	Path(id): Path<String>,
+	Query(From { from }): Query<From>,
+) -> Result<Vec<u8>, DoorError> {
+	let id = parse_hash(&id)?;
+	let bodies: Vec<SealedBody> = worker.shell().as_member(|member, _| {
+		let agent = member.agents.get(&id).ok_or(CallRefused::NoSuchAgent)?;
+		let mut bytes = 0;
+		Ok::<_, CallRefused>(
+			agent
+				.bodies
+				.range(from..)
+				.take(limits::BODIES_PER_ANSWER_MAX)
+				.take_while(|(_, body)| {
+					let fits = bytes == 0;
+					bytes += body.ciphertext.len();
+					fits || bytes < limits::PEER_BODY_BYTES_MAX / 2
+				})
+				.map(|(_, body)| body.clone())
+				.collect(),
+		)
+	})??;
+	Ok(bodies.encode())
+}
+
+async fn code(
+	State(worker): State<Worker>,
+	Path(hash): Path<String>,
+) -> Result<Vec<u8>, DoorError> {
+	let hash = parse_hash(&hash)?;
+	let blob = worker.blobs().get(&hash).ok_or_else(|| {
+		DoorError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
+	})?;
+	Ok(blob.to_vec())
+}
+
+async fn take_code(
+	State(worker): State<Worker>,
+	Path(hash): Path<String>,
+	body: Bytes,
+) -> Result<StatusCode, DoorError> {
+	let hash = parse_hash(&hash)?;
+	worker.blobs().put(hash, body.to_vec()).map_err(|refused| {
+		let status = match refused {
+			BlobRefused::CodeNotWanted => StatusCode::CONFLICT,
+			BlobRefused::WrongHash => StatusCode::BAD_REQUEST,
+			BlobRefused::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+		};
+		DoorError::new(status, format!("{refused:?}"), refused)
+	})?;
+	worker.shell().nudge();
+	Ok(StatusCode::NO_CONTENT)
+}
+
+/// 32 bytes in hexadecimal in a path.
+pub(super) fn parse_hash(text: &str) -> Result<H256, DoorError> {
+	crate::hosting::parse_id(text).map(H256).ok_or_else(|| {
+		DoorError::bad_request("Malformed", "32 bytes in hexadecimal are expected in the path")
+	})
+}

@@ -1,0 +1,358 @@
+//! One agent as a member of its cluster holds it: committed state, bodies of effect sets, and, at
+//! the lease holder, the work that waits and the effect sets that were proposed.
+//!
+//! Proposals are made one on another without waiting for the chain. When one is refused, or the
+//! lease is lost, all of them are dropped and their work is done again or given up: what was not
+//! committed never happened.
+
+use super::{
+	ring::KeyRing,
+	state::{AgentState, Effects},
+	work::{Job, JobKind},
+};
+use codec::{DecodeAll, Encode};
+use phala_keys::{secret::SecretBytes, state::SealedBody};
+use phala_primitives::{
+	agents::{
+		next_state_hash, AgentId, AgentKey, AgentSnapshot, Availability, EffectSet, StateVersion,
+	},
+	boot::SlotId,
+	messages::Payload,
+	requests::RequestResult,
+	BlockNumber, H256,
+};
+use rand_core::CryptoRng;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::{super::turn::Turn, JobEnd};
+use crate::limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX};
+
+/// An effect set on its way to the chain.
+pub struct Proposal {
+	/// After it.
+	pub state: AgentState,
+	pub body: SealedBody,
+	pub body_hash: H256,
+	key: Option<AgentKey>,
+	results: Vec<RequestResult>,
+	availability: BTreeMap<SlotId, Availability>,
+	/// Every member was asked to keep the body, and answered or had its time.
+	replicated: bool,
+	/// Number of the envelope that carries it.
+	sent: Option<u64>,
+	/// What caused it, and for a direct call the answer that waits for the commit.
+	cause: Option<(Job, Vec<u8>)>,
+}
+
+/// A body that other members should keep.
+pub struct Replication {
+	pub agent: AgentId,
+	pub base_version: StateVersion,
+	pub body: SealedBody,
+	pub body_hash: H256,
+}
+
+/// See the module's text.
+pub struct Agent {
+	pub id: AgentId,
+	pub snapshot: AgentSnapshot,
+	/// Committed and applied.
+	pub state: AgentState,
+	/// Committed bodies, by the version that they lead to.
+	pub bodies: BTreeMap<StateVersion, SealedBody>,
+	/// Hashes of committed bodies that are not applied yet.
+	committed: BTreeMap<StateVersion, H256>,
+	/// Bodies that this member said it keeps, by hash, oldest first in the queue.
+	kept: HashMap<H256, SealedBody>,
+	kept_order: VecDeque<H256>,
+	pub proposals: VecDeque<Proposal>,
+	pub jobs: VecDeque<Job>,
+	/// The job that runs now.
+	pub running: Option<Job>,
+	/// Proposals that other members have yet to be asked to keep.
+	pub unreplicated: Vec<Replication>,
+	/// Nonces of direct calls that this member answered, until they expire.
+	pub answered: BTreeMap<[u8; 32], BlockNumber>,
+}
+
+impl Agent {
+	pub fn new(snapshot: AgentSnapshot) -> Self {
+		Self {
+			id: snapshot.agent,
+			snapshot,
+			state: AgentState::default(),
+			bodies: BTreeMap::new(),
+			committed: BTreeMap::new(),
+			kept: HashMap::new(),
+			kept_order: VecDeque::new(),
+			proposals: VecDeque::new(),
+			jobs: VecDeque::new(),
+			running: None,
+			unreplicated: Vec::new(),
+			answered: BTreeMap::new(),
+		}
+	}
+
+	/// Whether this boot may write it.
+	pub fn is_mine(&self, slot: SlotId, boot: u32) -> bool {
+		self.snapshot.lease.is_some_and(|lease| (lease.slot, lease.boot) == (slot, boot))
+	}
+
+	/// Whether all that the chain committed is applied here.
+	pub fn is_current(&self) -> bool {
+		self.state.version == self.snapshot.record.version
+	}
+
+	/// What the next effect set is made on: the newest proposal, or what is committed.
+	pub fn head(&self) -> &AgentState {
+		self.proposals.back().map_or(&self.state, |proposal| &proposal.state)
+	}
+
+	/// Keeps a body for its proposer.
+	pub fn keep(&mut self, hash: H256, body: SealedBody) {
+		if self.kept.insert(hash, body).is_none() {
+			self.kept_order.push_back(hash);
+			if self.kept_order.len() > BODIES_KEPT_MAX {
+				if let Some(oldest) = self.kept_order.pop_front() {
+					self.kept.remove(&oldest);
+				}
+			}
+		}
+	}
+
+	/// The chain committed a body. Returns what ended with it.
+	pub fn commit(
+		&mut self,
+		version: StateVersion,
+		body_hash: H256,
+		state_hash: H256,
+	) -> Vec<JobEnd> {
+		self.snapshot.record.version = version;
+		self.snapshot.record.state_hash = state_hash;
+		self.committed.insert(version, body_hash);
+		let ours = self
+			.proposals
+			.front()
+			.is_some_and(|first| first.state.version == version && first.body_hash == body_hash);
+		if !ours {
+			return self.drop_proposals();
+		}
+		let Some(proposal) = self.proposals.pop_front() else { return Vec::new() };
+		self.kept.insert(body_hash, proposal.body);
+		match proposal.cause {
+			Some((job, answer)) => vec![JobEnd { job: job.id, result: Ok(answer) }],
+			None => Vec::new(),
+		}
+	}
+
+	/// Forgets what was not committed. The work is done again from the front of the queue.
+	pub fn drop_proposals(&mut self) -> Vec<JobEnd> {
+		self.unreplicated.clear();
+		let mut ended = Vec::new();
+		for proposal in std::mem::take(&mut self.proposals).into_iter().rev() {
+			let Some((mut job, _)) = proposal.cause else { continue };
+			job.attempt += 1;
+			if job.is_spent() {
+				ended.push(JobEnd { job: job.id, result: Err(super::CallRefused::NotCommitted) });
+			} else {
+				self.jobs.push_front(job);
+			}
+		}
+		ended
+	}
+
+	/// Another boot writes now: nothing that waits here can be committed.
+	pub fn lose_lease(&mut self, to: Option<SlotId>) -> Vec<JobEnd> {
+		let mut ended = self.drop_proposals();
+		let refused = || super::CallRefused::NotLeaseHolder { slot: to };
+		for job in self.jobs.drain(..).chain(self.running.take()) {
+			ended.push(JobEnd { job: job.id, result: Err(refused()) });
+		}
+		ended
+	}
+
+	/// A set of envelopes was consumed up to `next`: a proposal that went with them and is not
+	/// committed was refused.
+	pub fn find_refused(&mut self, next: u64) -> Vec<JobEnd> {
+		let refused = self.proposals.front().is_some_and(|first| {
+			first.sent.is_some_and(|seq| seq < next)
+				&& first.state.version > self.snapshot.record.version
+		});
+		if !refused {
+			return Vec::new();
+		}
+		tracing::warn!(agent = ?self.id, "the chain refused an effect set; its work is done again");
+		self.drop_proposals()
+	}
+
+	/// Applies what is committed and here.
+	pub fn catch_up(&mut self, ring: &KeyRing, height: BlockNumber) {
+		while self.state.version < self.snapshot.record.version {
+			let version = self.state.version + 1;
+			if !self.bodies.contains_key(&version) {
+				let Some(body) =
+					self.committed.get(&version).and_then(|hash| self.kept.remove(hash))
+				else {
+					return;
+				};
+				self.bodies.insert(version, body);
+			}
+			let Some(body) = self.bodies.get(&version) else { return };
+			let Some(cipher) = ring.cipher(body.key_number, self.id) else { return };
+			let opened = cipher.open_body(self.state.version, version, body);
+			let next = opened.and_then(|plaintext| {
+				let effects = Effects::decode_all(&mut plaintext.expose())
+					.map_err(|_| phala_keys::Error::Malformed { what: "effects" })?;
+				self.state.after(&effects, H256(body.hash()), height)
+			});
+			match next {
+				Ok(next) => self.state = next,
+				Err(error) => {
+					// A member that made such a body was not the code that the chain allows.
+					tracing::error!(agent = ?self.id, version, "a committed body: {error}");
+					return;
+				}
+			}
+			self.committed.remove(&version);
+		}
+		let kept: BTreeSet<H256> = self.kept.keys().copied().collect();
+		self.kept_order.retain(|hash| kept.contains(hash));
+	}
+
+	/// Versions whose bodies are missing here: from the first to the last.
+	pub fn missing(&self) -> Option<(StateVersion, StateVersion)> {
+		let first = self.state.version + 1;
+		let last = self.snapshot.record.version;
+		let has = |version: &StateVersion| {
+			self.bodies.contains_key(version)
+				|| self.committed.get(version).is_some_and(|hash| self.kept.contains_key(hash))
+		};
+		(first <= last && !has(&first)).then_some((first, last))
+	}
+
+	/// Takes committed bodies from another member, from `first` on, if they are all that the
+	/// chain's state hash covers. Others change nothing.
+	pub fn supply(&mut self, first: StateVersion, bodies: Vec<SealedBody>) -> bool {
+		let record = &self.snapshot.record;
+		let wanted = record.version.saturating_sub(self.state.version);
+		if first != self.state.version + 1 || (bodies.len() as u64) < wanted {
+			return false;
+		}
+		let bodies: Vec<_> = bodies.into_iter().take(wanted as usize).collect();
+		let hash = bodies
+			.iter()
+			.fold(self.state.hash, |hash, body| next_state_hash(hash, H256(body.hash())));
+		if hash != record.state_hash {
+			return false;
+		}
+		for (version, body) in (first..).zip(bodies) {
+			self.bodies.insert(version, body);
+		}
+		true
+	}
+
+	/// Whether one more job can be taken.
+	pub fn has_room(&self) -> bool {
+		self.jobs.len() < JOBS_MAX
+	}
+
+	/// Whether a run can start on the newest proposal.
+	pub fn can_run(&self, ring: &KeyRing) -> bool {
+		self.running.is_none()
+			&& self.is_current()
+			&& self.proposals.len() < PROPOSALS_MAX
+			&& ring.is_ready()
+	}
+
+	/// Makes an effect set on the newest one. `answer` is for the direct caller that caused it.
+	pub fn propose<R: CryptoRng>(
+		&mut self,
+		ring: &KeyRing,
+		effects: &Effects,
+		results: Vec<RequestResult>,
+		key: Option<AgentKey>,
+		cause: Option<(Job, Vec<u8>)>,
+		turn: &mut Turn<'_, R>,
+	) -> Result<(), phala_keys::Error> {
+		let base = self.head();
+		let base_version = base.version;
+		let cipher = ring
+			.newest_cipher(self.id)
+			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" })?;
+		let plaintext = SecretBytes::new(effects.encode());
+		let body =
+			cipher.seal_body(turn.rng, base_version, base_version + 1, plaintext.expose())?;
+		let body_hash = H256(body.hash());
+		let state = base.after(effects, body_hash, turn.height)?;
+		let agent = self.id;
+		self.unreplicated.push(Replication { agent, base_version, body: body.clone(), body_hash });
+		self.proposals.push_back(Proposal {
+			state,
+			body,
+			body_hash,
+			key,
+			results,
+			availability: BTreeMap::new(),
+			replicated: false,
+			sent: None,
+			cause,
+		});
+		Ok(())
+	}
+
+	/// A member keeps a body.
+	pub fn available(&mut self, body_hash: H256, word: Availability) {
+		if let Some(proposal) = self.proposal(body_hash) {
+			proposal.availability.insert(word.slot, word);
+		}
+	}
+
+	/// All members were asked to keep a body.
+	pub fn replicated(&mut self, body_hash: H256) {
+		if let Some(proposal) = self.proposal(body_hash) {
+			proposal.replicated = true;
+		}
+	}
+
+	fn proposal(&mut self, body_hash: H256) -> Option<&mut Proposal> {
+		self.proposals.iter_mut().find(|proposal| proposal.body_hash == body_hash)
+	}
+
+	/// Sends what is replicated to the chain, in order.
+	pub fn send<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
+		for proposal in self.proposals.iter_mut() {
+			if proposal.sent.is_some() {
+				continue;
+			}
+			if !proposal.replicated {
+				return;
+			}
+			let payload = Payload::EffectSet(EffectSet {
+				agent: self.id,
+				base_version: proposal.state.version - 1,
+				body_hash: proposal.body_hash,
+				key: proposal.key,
+				results: proposal.results.clone(),
+				availability: proposal.availability.values().cloned().collect(),
+			});
+			proposal.sent = turn.say(&payload);
+			if proposal.sent.is_none() {
+				return;
+			}
+		}
+	}
+
+	/// Drops work whose time is over, and nonces that expired.
+	pub fn expire(&mut self, height: BlockNumber) -> Vec<JobEnd> {
+		self.answered.retain(|_, expiry| *expiry >= height);
+		let (late, rest): (VecDeque<_>, VecDeque<_>) =
+			std::mem::take(&mut self.jobs).into_iter().partition(|job| match &job.kind {
+				JobKind::Order(order) => height >= order.deadline,
+				JobKind::Direct(direct) => height > direct.expiry,
+			});
+		self.jobs = rest;
+		late.into_iter()
+			.map(|job| JobEnd { job: job.id, result: Err(super::CallRefused::TooLate) })
+			.collect()
+	}
+}

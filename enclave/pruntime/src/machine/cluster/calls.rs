@@ -1,0 +1,375 @@
+//! What callers seal is opened here, and answers are proven and sealed here.
+
+use super::super::turn::Turn;
+use super::{
+	agent::Agent,
+	answered, failed,
+	ring::KeyRing,
+	state::{AgentState, Effects},
+	work::{DirectJob, Job, RunDone, RunFailed},
+	CallRefused, Membership,
+};
+use crate::limits;
+use codec::{DecodeAll, Encode};
+use phala_keys::{
+	hpke::{EncryptionKey, Sealed},
+	input::{open_input, Caller, InputContext, InputKind, Reception, SealedInput},
+	reply::{seal_reply, ReplyContext},
+	sr25519,
+};
+use phala_primitives::{
+	agents::{AgentId, AgentSnapshot},
+	limits::{LOGS_QUERY_BLOCKS_MAX, RESPONSE_BYTES_MAX},
+	requests::{
+		salted_hash, AnswerContent, CallInput, CallOutput, DirectCall, DirectCallContent,
+		LogsContent, LogsQuery, ProvenAnswer, RequestInput, RequestKind, RequestOrder,
+		SignedAnswer,
+	},
+	AccountBytes, BlockNumber, H256,
+};
+use rand_core::CryptoRng;
+
+/// An order's input, opened.
+pub enum Opened {
+	Call {
+		input: CallInput,
+		/// Where the answer is sealed to, and the input's nonce and expiry; none for a public one.
+		sealed: Option<(EncryptionKey, [u8; 32], BlockNumber)>,
+	},
+	Secrets {
+		secrets: Vec<(String, Option<Vec<u8>>)>,
+		used: ([u8; 32], BlockNumber),
+	},
+}
+
+/// Opens the input of a paid request on the state that it will run on.
+///
+/// # Errors
+/// [`CallRefused::Input`], [`CallRefused::Malformed`], [`CallRefused::Repeated`]: a caller pays
+/// for a try with those.
+pub fn open_order<R: CryptoRng>(
+	state: &AgentState,
+	snapshot: &AgentSnapshot,
+	order: &RequestOrder,
+	turn: &Turn<'_, R>,
+) -> Result<Opened, CallRefused> {
+	let not_a_call = || CallRefused::Malformed { expected: "the SCALE of a CallInput" };
+	let sealed = match &order.input {
+		RequestInput::Public(bytes) => {
+			let input = CallInput::decode_all(&mut &bytes[..]).map_err(|_| not_a_call())?;
+			return Ok(Opened::Call { input, sealed: None });
+		}
+		RequestInput::Sealed(bytes) => bytes,
+	};
+	let kind = match order.kind {
+		RequestKind::Call => InputKind::Request,
+		RequestKind::Secrets => InputKind::OwnerSecrets,
+	};
+	let opened = open(state, snapshot, order.agent, kind, order.caller, sealed, turn)?;
+	let body = opened.body.expose();
+	Ok(match order.kind {
+		RequestKind::Call => Opened::Call {
+			input: CallInput::decode_all(&mut &body[..]).map_err(|_| not_a_call())?,
+			sealed: Some((opened.reply_key, opened.nonce, opened.expiry_block)),
+		},
+		RequestKind::Secrets => {
+			let malformed = || CallRefused::Malformed { expected: "secrets by name" };
+			let pairs =
+				Vec::<(Vec<u8>, Vec<u8>)>::decode_all(&mut &body[..]).map_err(|_| malformed())?;
+			let mut secrets = Vec::with_capacity(pairs.len());
+			for (name, value) in pairs {
+				let name = String::from_utf8(name).map_err(|_| malformed())?;
+				secrets.push((name, (!value.is_empty()).then_some(value)));
+			}
+			Opened::Secrets { secrets, used: (opened.nonce, opened.expiry_block) }
+		}
+	})
+}
+
+fn open<R: CryptoRng>(
+	state: &AgentState,
+	snapshot: &AgentSnapshot,
+	agent: AgentId,
+	kind: InputKind,
+	caller: AccountBytes,
+	sealed: &[u8],
+	turn: &Turn<'_, R>,
+) -> Result<SealedInput, CallRefused> {
+	let sealed = Sealed::decode_all(&mut &sealed[..])
+		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a sealed input" })?;
+	let keys =
+		state.keys.as_ref().ok_or(CallRefused::NotReady { why: "it has no keys here yet" })?;
+	let (version, _) = keys.encryption_key();
+	let context = InputContext::new(turn.config.genesis.0, agent.0, version, kind);
+	let reception = Reception {
+		origin: Caller::Account(caller),
+		now: turn.height,
+		running: snapshot.record.code.component.0,
+	};
+	let opened = open_input(keys.decryption_key(), &context, &sealed, &reception)?;
+	if state.used_inputs.contains_key(&opened.nonce) {
+		return Err(CallRefused::Repeated);
+	}
+	Ok(opened)
+}
+
+/// Makes the proposal that answers a paid request, or says why it failed.
+pub fn settle_order<R: CryptoRng>(
+	agent: &mut Agent,
+	ring: &KeyRing,
+	order: &RequestOrder,
+	job: Job,
+	result: Result<RunDone, RunFailed>,
+	turn: &mut Turn<'_, R>,
+) -> Result<(), CallRefused> {
+	// Opened again rather than kept: plaintext lies in memory no longer than it must.
+	let (input, sealed) = match open_order(agent.head(), &agent.snapshot, order, turn) {
+		Ok(Opened::Call { input, sealed }) => (input, sealed),
+		Ok(Opened::Secrets { .. }) => return Ok(()),
+		Err(refused) => {
+			let result = failed(order, &refused.name(), 1);
+			return Ok(agent.propose(ring, &Effects::default(), vec![result], None, None, turn)?);
+		}
+	};
+	let done = result.and_then(|done| {
+		let bytes = agent.head().bytes_after(&done.writes);
+		if bytes > limits::AGENT_STATE_BYTES_MAX && bytes > agent.head().entry_bytes {
+			let message =
+				format!("{bytes} bytes of state, {} are allowed", limits::AGENT_STATE_BYTES_MAX);
+			return Err(RunFailed { name: "AgentStateBytes".into(), message, units: done.units });
+		}
+		let version = agent.head().version + 1;
+		let proven = prove(
+			agent.id,
+			agent.snapshot.record.code.component,
+			Some(order.caller),
+			&input,
+			done.output,
+			version,
+			done.unproven_inputs,
+			turn,
+		);
+		let answer = seal_answer(order.agent, order.caller, sealed, &proven, turn);
+		if answer.len() > RESPONSE_BYTES_MAX as usize {
+			let message = format!("{} bytes, {RESPONSE_BYTES_MAX} are allowed", answer.len());
+			return Err(RunFailed { name: "ResponseBytes".into(), message, units: done.units });
+		}
+		Ok((answer, done.writes, done.units))
+	});
+	let used_inputs: Vec<_> =
+		sealed.map(|(_, nonce, expiry)| (nonce, expiry)).into_iter().collect();
+	let (effects, result) = match done {
+		Ok((answer, writes, units)) => {
+			(Effects { writes, used_inputs, ..Default::default() }, answered(order, answer, units))
+		}
+		Err(RunFailed { name, units, .. }) => {
+			(Effects { used_inputs, ..Default::default() }, failed(order, &name, units))
+		}
+	};
+	Ok(agent.propose(ring, &effects, vec![result], None, Some((job, Vec::new())), turn)?)
+}
+
+/// Makes the proposal of a direct call that wrote; its answer waits for the commit. One that wrote
+/// nothing is answered at once.
+pub fn settle_direct<R: CryptoRng>(
+	agent: &mut Agent,
+	ring: &KeyRing,
+	direct: &DirectJob,
+	job: Job,
+	done: RunDone,
+	turn: &mut Turn<'_, R>,
+) -> Result<Option<Vec<u8>>, CallRefused> {
+	let bytes = agent.head().bytes_after(&done.writes);
+	if bytes > limits::AGENT_STATE_BYTES_MAX && bytes > agent.head().entry_bytes {
+		let message =
+			format!("{bytes} bytes of state, {} are allowed", limits::AGENT_STATE_BYTES_MAX);
+		return Err(CallRefused::Failed { name: "AgentStateBytes".into(), message });
+	}
+	let wrote = !done.writes.is_empty();
+	let version = agent.head().version + u64::from(wrote);
+	let proven = prove(
+		agent.id,
+		agent.snapshot.record.code.component,
+		direct.caller,
+		&direct.input,
+		done.output,
+		version,
+		done.unproven_inputs,
+		turn,
+	);
+	let caller = direct.caller.unwrap_or_default();
+	let reply = direct.reply.map(|(key, nonce)| (key, nonce, direct.expiry));
+	let answer = seal_answer(agent.id, caller, reply, &proven, turn);
+	if !wrote {
+		// Nothing to commit: the caller need not wait for the chain.
+		return Ok(Some(answer));
+	}
+	let used_inputs = direct.reply.map(|(_, nonce)| (nonce, direct.expiry)).into_iter().collect();
+	let effects = Effects { writes: done.writes, used_inputs, ..Default::default() };
+	agent.propose(ring, &effects, Vec::new(), None, Some((job, answer)), turn)?;
+	Ok(None)
+}
+
+/// Signs what was asked and answered.
+#[allow(clippy::too_many_arguments)] // The fields of the statement, each once.
+pub fn prove<R: CryptoRng>(
+	agent: AgentId,
+	code: H256,
+	caller: Option<AccountBytes>,
+	input: &CallInput,
+	output: CallOutput,
+	state_version: u64,
+	unproven_inputs: u32,
+	turn: &mut Turn<'_, R>,
+) -> ProvenAnswer {
+	let mut salt = [0; 32];
+	turn.rng.fill_bytes(&mut salt);
+	let mut content = AnswerContent::blank();
+	content.genesis = turn.config.genesis;
+	content.slot = turn.config.slot;
+	content.boot = turn.boot;
+	content.agent = agent;
+	content.code = code;
+	content.caller = caller;
+	content.request_hash = salted_hash(salt, &input.encode());
+	content.response_hash = salted_hash(salt, &output.encode());
+	content.state_version = state_version;
+	content.block = turn.height;
+	content.unproven_inputs = unproven_inputs;
+	let signature = turn.keys.sign(turn.rng, &content);
+	let proof = SignedAnswer { content, signature };
+	turn.proofs.keep(proof.clone());
+	ProvenAnswer { output, salt, proof }
+}
+
+/// As the caller gets it: sealed to its reply key, or plain if it asked in public.
+pub fn seal_answer<R: CryptoRng>(
+	agent: AgentId,
+	caller: AccountBytes,
+	reply: Option<(EncryptionKey, [u8; 32], BlockNumber)>,
+	answer: &ProvenAnswer,
+	turn: &mut Turn<'_, R>,
+) -> Vec<u8> {
+	let bytes = answer.encode();
+	let Some((key, nonce, _)) = reply else { return bytes };
+	let context = ReplyContext::new(turn.config.genesis.0, agent.0, Caller::Account(caller), nonce);
+	match seal_reply(turn.rng, &key, &context, &bytes) {
+		Ok(sealed) => sealed.encode(),
+		// A reply key of low order: the caller asked for an answer that nobody can read.
+		Err(_) => Vec::new(),
+	}
+}
+
+/// A direct call, opened and admitted.
+pub struct AdmittedCall {
+	pub caller: AccountBytes,
+	pub input: CallInput,
+	pub reply: (EncryptionKey, [u8; 32]),
+	pub expiry: BlockNumber,
+}
+
+impl Membership {
+	/// An agent that answers here.
+	///
+	/// # Errors
+	/// [`CallRefused::NoSuchAgent`], [`CallRefused::NotReady`], [`CallRefused::NotFresh`].
+	pub fn ready<R: CryptoRng>(
+		&self,
+		agent: AgentId,
+		turn: &Turn<'_, R>,
+	) -> Result<&Agent, CallRefused> {
+		let agent = self.agents.get(&agent).ok_or(CallRefused::NoSuchAgent)?;
+		turn.fresh.clone().map_err(CallRefused::NotFresh)?;
+		if agent.state.version == 0 {
+			return Err(CallRefused::NotReady { why: "its birth is not committed here yet" });
+		}
+		if !agent.is_current() {
+			return Err(CallRefused::NotReady { why: "this member is catching up with its state" });
+		}
+		Ok(agent)
+	}
+
+	/// Opens a sealed direct call. It is answered once: the same bytes again are refused.
+	///
+	/// # Errors
+	/// [`CallRefused`], by the first rule that the call breaks.
+	pub fn open_direct<R: CryptoRng>(
+		&mut self,
+		agent: AgentId,
+		call: &DirectCall,
+		turn: &Turn<'_, R>,
+	) -> Result<AdmittedCall, CallRefused> {
+		let found = self.ready(agent, turn)?;
+		let content =
+			DirectCallContent::new(turn.config.genesis, agent, call.caller, &call.sealed).encode();
+		if !sr25519::verify(&call.caller, &content, &call.signature) {
+			return Err(CallRefused::BadSignature { whose: "caller", what: "call" });
+		}
+		if !found.snapshot.may_call(&call.caller) {
+			return Err(CallRefused::CallerNotAllowed);
+		}
+		let opened = open(
+			&found.state,
+			&found.snapshot,
+			agent,
+			InputKind::Direct,
+			call.caller,
+			&call.sealed,
+			turn,
+		)?;
+		let input = CallInput::decode_all(&mut opened.body.expose())
+			.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a CallInput" })?;
+		if opened.expiry_block.saturating_sub(turn.height) > limits::DIRECT_CALL_BLOCKS_MAX {
+			return Err(CallRefused::Malformed {
+				expected: "sealed for at most an hour: set a nearer expiry",
+			});
+		}
+		let Some(found) = self.agents.get_mut(&agent) else {
+			return Err(CallRefused::NoSuchAgent);
+		};
+		if found.answered.contains_key(&opened.nonce) {
+			return Err(CallRefused::Repeated);
+		}
+		if found.answered.len() >= limits::NONCES_MAX {
+			return Err(CallRefused::TooManyCalls);
+		}
+		found.answered.insert(opened.nonce, opened.expiry_block);
+		Ok(AdmittedCall {
+			caller: call.caller,
+			input,
+			reply: (opened.reply_key, opened.nonce),
+			expiry: opened.expiry_block,
+		})
+	}
+
+	/// Whether this is the agent's owner asking for its log now.
+	///
+	/// # Errors
+	/// [`CallRefused`].
+	pub fn admit_logs_query<R: CryptoRng>(
+		&self,
+		agent: AgentId,
+		query: &LogsQuery,
+		turn: &Turn<'_, R>,
+	) -> Result<AccountBytes, CallRefused> {
+		let found = self.agents.get(&agent).ok_or(CallRefused::NoSuchAgent)?;
+		let owner = found.snapshot.record.owner;
+		let LogsQuery { nonce, reply_key, block, signature } = *query;
+		let content = LogsContent::new(turn.config.genesis, agent, nonce, reply_key, block);
+		if !sr25519::verify(&owner, &content.encode(), &signature) {
+			return Err(CallRefused::NotOwner);
+		}
+		let now = turn.height;
+		if now.abs_diff(block) > LOGS_QUERY_BLOCKS_MAX {
+			return Err(CallRefused::QueryTooOld { block, now });
+		}
+		Ok(owner)
+	}
+}
+
+/// The request's name of a direct call: unique, and known to nobody before.
+pub fn direct_request_id(rng: &mut impl CryptoRng) -> H256 {
+	let mut id = [0; 32];
+	rng.fill_bytes(&mut id);
+	H256(id)
+}

@@ -1,0 +1,68 @@
+//! Why a call to an agent, or what another member brought, was refused.
+
+use super::super::Refused;
+use phala_primitives::boot::SlotId;
+
+/// What was refused, why, and what would be accepted. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallRefused {
+	#[error("this worker is in no cluster; ask a member of the agent's cluster")]
+	NoCluster,
+	#[error("this worker has no such agent; GET /v1/agents lists those that it has")]
+	NoSuchAgent,
+	#[error("the agent is not ready here: {why}")]
+	NotReady { why: &'static str },
+	#[error("this worker's view of the chain is not proven to be recent: {0}")]
+	NotFresh(Refused),
+	#[error("the body is not {expected}")]
+	Malformed { expected: &'static str },
+	#[error("the signature is not the {whose}'s over this {what}")]
+	BadSignature { whose: &'static str, what: &'static str },
+	#[error("the caller is not on the agent's list; its owner can add it: phala agent allow")]
+	CallerNotAllowed,
+	#[error("the sealed input was refused: {0}")]
+	Input(#[from] phala_keys::Error),
+	#[error("this input was taken before; seal a new one")]
+	Repeated,
+	#[error("the agent is written by slot {slot:?}; send what writes there")]
+	NotLeaseHolder {
+		/// Who has the lease, if anybody.
+		slot: Option<SlotId>,
+	},
+	#[error("too many calls wait for this agent; try again later")]
+	TooManyCalls,
+	#[error("the call waited for its turn until it was too late; send it again")]
+	TooLate,
+	#[error("the chain did not take what the call wrote; send it again")]
+	NotCommitted,
+	#[error("the run failed: {name}: {message}")]
+	Failed {
+		/// Of the limit or error.
+		name: String,
+		/// For people.
+		message: String,
+	},
+	#[error("only the agent's owner reads its log")]
+	NotOwner,
+	#[error("the query is for block {block}, now is {now}; sign a new one")]
+	QueryTooOld {
+		/// Of the query.
+		block: u32,
+		/// The newest finalized one.
+		now: u32,
+	},
+	#[error("the sender is not a member of this cluster that writes this agent")]
+	NotFromLeaseHolder,
+}
+
+impl CallRefused {
+	/// The refusal's name, as callers and tests know it.
+	pub fn name(&self) -> String {
+		match self {
+			Self::NotFresh(inner) => inner.name(),
+			Self::Failed { name, .. } => name.clone(),
+			Self::Input(inner) => super::super::error::variant(inner),
+			outer => super::super::error::variant(outer),
+		}
+	}
+}

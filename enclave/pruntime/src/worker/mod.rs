@@ -1,0 +1,411 @@
+//! What a member of a cluster does outside the machine: it runs agents in the sandbox, has other
+//! members keep what they did, fetches what is missing here, and answers callers that wait.
+//!
+//! The machine decides, this module carries: whatever it brings back is checked there. It can be
+//! killed at any line and nothing that was committed is lost: other members have it.
+
+mod blobs;
+mod peers;
+mod units;
+
+pub use blobs::{BlobRefused, Blobs};
+
+use crate::{
+	doors::Shell,
+	hosting::{AgentHost, OnChainCall, Program, Snapshot},
+	limits,
+	machine::cluster::{
+		work::{Run, RunDone, RunFailed},
+		CallRefused, ReplicatedBody,
+	},
+};
+use peers::Peers;
+use phala_primitives::{
+	agents::{AgentCode, AgentId, StateVersion},
+	clusters::Member,
+	requests::CallOutput,
+	H256,
+};
+use phala_sandbox::{BlockRef, HttpRequest, Outcome, SecretValue};
+use std::{
+	collections::{BTreeMap, HashMap, HashSet},
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// How often the worker looks for work when nothing wakes it, in milliseconds.
+const IDLE_MS: u64 = 1_000;
+
+/// A member at work. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker(Arc<Inner>);
+
+struct Inner {
+	shell: Shell,
+	host: Arc<AgentHost>,
+	blobs: Blobs,
+	peers: Peers,
+	desk: Mutex<Desk>,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Desk {
+	/// Callers that wait for their job.
+	waiting: HashMap<u64, oneshot::Sender<Result<Vec<u8>, CallRefused>>>,
+	programs: HashMap<AgentCode, Program>,
+	/// Compiled now, or refused by the sandbox.
+	compiling: HashSet<AgentCode>,
+	/// Blobs and agents that are being fetched.
+	fetching: HashSet<H256>,
+	/// What the host was last given of each agent.
+	installed: HashMap<AgentId, (AgentCode, StateVersion)>,
+	/// A member's cluster was lost: the host must forget.
+	member: bool,
+}
+
+impl Worker {
+	/// At the machine behind `shell`.
+	///
+	/// # Errors
+	/// When no HTTP client can be made.
+	pub fn new(shell: Shell, host: Arc<AgentHost>) -> anyhow::Result<Self> {
+		Ok(Self(Arc::new(Inner {
+			shell,
+			host,
+			blobs: Blobs::default(),
+			peers: Peers::new()?,
+			desk: Mutex::default(),
+		})))
+	}
+
+	/// The machine and what is around it.
+	pub fn shell(&self) -> &Shell {
+		&self.0.shell
+	}
+
+	/// The agents of this worker.
+	pub fn host(&self) -> &Arc<AgentHost> {
+		&self.0.host
+	}
+
+	/// Components and manifests.
+	pub fn blobs(&self) -> &Blobs {
+		&self.0.blobs
+	}
+
+	/// Works until the process ends.
+	pub async fn work(self) {
+		loop {
+			self.step();
+			let idle = Duration::from_millis(IDLE_MS);
+			let _ = tokio::time::timeout(idle, self.0.shell.stepped()).await;
+		}
+	}
+
+	/// Whose end the caller waits for. Registered before the job can end.
+	pub fn wait_for(&self, job: u64) -> oneshot::Receiver<Result<Vec<u8>, CallRefused>> {
+		let (sender, receiver) = oneshot::channel();
+		self.desk().waiting.insert(job, sender);
+		receiver
+	}
+
+	/// The code of an agent, if it is compiled.
+	pub fn program(&self, code: &AgentCode) -> Option<Program> {
+		self.desk().programs.get(code).cloned()
+	}
+
+	/// Does all that can be started now.
+	fn step(&self) {
+		let shell = &self.0.shell;
+		{
+			let now_ms = shell.now_ms();
+			let mut guard = shell.machine();
+			let (machine, rng) = &mut *guard;
+			machine.act(now_ms, rng);
+		}
+		let Ok(found) = shell.as_member(|member, turn| {
+			let agents: Vec<_> = member
+				.agents
+				.values()
+				.map(|agent| (agent.id, agent.snapshot.record.code, agent.state.clone()))
+				.collect();
+			let own = turn.config.slot;
+			Found {
+				ended: member.take_ended(),
+				replications: member.take_replications(turn),
+				missing: member.missing(),
+				wanted: member.wanted_blobs(),
+				others: member
+					.members
+					.values()
+					.filter(|member| member.slot != own)
+					.cloned()
+					.collect(),
+				agents,
+			}
+		}) else {
+			if std::mem::take(&mut self.desk().member) {
+				// Thrown out, or the boot is over: nothing of the cluster stays.
+				self.0.host.forget_installed();
+				*self.desk() = Desk::default();
+			}
+			return;
+		};
+		self.desk().member = true;
+		let Found { ended, replications, missing, wanted, others, agents } = found;
+		for end in ended {
+			if let Some(waiting) = self.desk().waiting.remove(&end.job) {
+				// A caller that went away does not need its answer.
+				let _ = waiting.send(end.result);
+			}
+		}
+		for (body, members) in replications {
+			tokio::spawn(self.clone().replicate(body, members));
+		}
+		for (agent, first, last) in missing {
+			if self.desk().fetching.insert(agent) {
+				tokio::spawn(self.clone().fetch_bodies(agent, first, last, others.clone()));
+			}
+		}
+		self.0.blobs.want(&wanted);
+		for hash in wanted {
+			if !self.0.blobs.has(&hash) && self.desk().fetching.insert(hash) {
+				tokio::spawn(self.clone().fetch_blob(hash, others.clone()));
+			}
+		}
+		for (agent, code, state) in agents {
+			self.install(agent, code, state);
+		}
+		self.start_runs();
+	}
+
+	fn start_runs(&self) {
+		let block_hash = self.0.shell.view().finalized.map(|(_, hash)| hash).unwrap_or_default();
+		let compiled: HashSet<AgentCode> = self.desk().programs.keys().copied().collect();
+		loop {
+			let run = self.0.shell.as_member(|member, turn| {
+				member.next_run(block_hash, |code| compiled.contains(code), turn)
+			});
+			let Ok(Some(run)) = run else { return };
+			tokio::spawn(self.clone().run(run));
+		}
+	}
+
+	async fn run(self, run: Run) {
+		let (agent, job) = (run.agent, run.job);
+		let result = self.execute(run).await;
+		let done =
+			self.0.shell.as_member(|member, turn| member.finish_run(agent, job, result, turn));
+		if let Err(refused) = done {
+			tracing::warn!("a run ended that nobody needs: {refused}");
+		}
+		self.0.shell.nudge();
+	}
+
+	async fn execute(&self, run: Run) -> Result<RunDone, RunFailed> {
+		let failed =
+			|name: &str, message: String| RunFailed { name: name.into(), message, units: 1 };
+		let Some(hosted) = self.0.host.installed(&run.agent.0) else {
+			return Err(failed("NotReady", "the agent is not loaded here".into()));
+		};
+		let (number, hash) = run.block;
+		let call = OnChainCall {
+			request: http_request(&run.input).ok_or_else(|| {
+				failed("BadRequest", "method and path of the call are not text".into())
+			})?,
+			caller: run.caller,
+			block: BlockRef { number: number.into(), hash: hash.0 },
+			writable: true,
+			snapshot: Snapshot::of(run.state.entries.clone(), run.state.entry_bytes),
+			request_id: run.request.0,
+			attempt: run.attempt,
+			entropy: run.entropy,
+		};
+		match self.0.host.run_on_chain(&hosted, call).await {
+			Ok(outcome) => {
+				let units = units::units(&outcome.usage);
+				let unproven_inputs =
+					u32::try_from(outcome.unproven_inputs.len()).unwrap_or(u32::MAX);
+				let Outcome { response, writes, .. } = outcome;
+				let output = call_output(response);
+				Ok(RunDone { output, writes, units, unproven_inputs })
+			}
+			Err(failure) => {
+				let units = units::units(&failure.usage);
+				let refused = crate::hosting::RunRefused::Run(failure.error);
+				Err(RunFailed { name: refused.name(), message: refused.to_string(), units })
+			}
+		}
+	}
+
+	/// Gives the host what it needs to read an agent, when something of it is new.
+	fn install(
+		&self,
+		agent: AgentId,
+		code: AgentCode,
+		state: crate::machine::cluster::state::AgentState,
+	) {
+		let Some(program) = self.program(&code) else {
+			self.compile(code);
+			return;
+		};
+		let newest = (code, state.version);
+		if self.desk().installed.insert(agent, newest) == Some(newest) {
+			return;
+		}
+		let secrets: BTreeMap<_, _> = state
+			.secrets
+			.iter()
+			.filter_map(|(name, value)| {
+				let value = String::from_utf8(value.expose().to_vec()).ok()?;
+				Some((name.clone(), SecretValue(value)))
+			})
+			.collect();
+		self.0.host.install(
+			agent.0,
+			program,
+			secrets,
+			Snapshot::of(state.entries, state.entry_bytes),
+		);
+	}
+
+	fn compile(&self, code: AgentCode) {
+		let (Some(component), Some(manifest)) =
+			(self.0.blobs.get(&code.component), self.0.blobs.get(&code.manifest))
+		else {
+			return;
+		};
+		if !self.desk().compiling.insert(code) {
+			return;
+		}
+		let worker = self.clone();
+		tokio::task::spawn_blocking(move || match worker.0.host.compile(&component, &manifest) {
+			Ok(program) => {
+				tracing::info!("agent {} is compiled", program.name());
+				worker.desk().programs.insert(code, program);
+				worker.0.shell.nudge();
+			}
+			// Stays in `compiling`: the same bytes would be refused again.
+			Err(refused) => tracing::warn!(component = ?code.component, "refused code: {refused}"),
+		});
+	}
+
+	/// Has the other members keep a body, and tells the machine who does.
+	async fn replicate(self, body: ReplicatedBody, members: Vec<Member>) {
+		let tries = members.iter().map(|member| {
+			let (worker, body) = (self.clone(), body.clone());
+			let member = member.clone();
+			tokio::spawn(async move {
+				match worker.0.peers.keep(&member, &body).await {
+					Ok(word) => {
+						let _ = worker
+							.0
+							.shell
+							.as_member(|member, turn| member.available(&body, word, turn));
+					}
+					Err(error) => {
+						tracing::warn!(slot = member.slot, "does not keep a body: {error:#}")
+					}
+				}
+			})
+		});
+		for tried in tries.collect::<Vec<_>>() {
+			let _ = tried.await;
+		}
+		let hash = H256(body.body.hash());
+		let _ = self.0.shell.as_member(|member, turn| member.replicated(body.agent, hash, turn));
+	}
+
+	async fn fetch_bodies(
+		self,
+		agent: AgentId,
+		first: StateVersion,
+		last: StateVersion,
+		members: Vec<Member>,
+	) {
+		for member in members {
+			match self.0.peers.bodies(&member, agent, first, last).await {
+				Ok(bodies) => {
+					let taken = self
+						.0
+						.shell
+						.as_member(|member, turn| member.supply(agent, first, bodies, turn));
+					if taken == Ok(true) {
+						tracing::info!(
+							?agent,
+							last,
+							slot = member.slot,
+							"caught up with an agent's state"
+						);
+						break;
+					}
+				}
+				Err(error) => tracing::debug!(slot = member.slot, "gives no bodies: {error:#}"),
+			}
+		}
+		// Not at once again: what nobody has now may be there in a moment.
+		tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
+		self.desk().fetching.remove(&agent);
+		self.0.shell.nudge();
+	}
+
+	async fn fetch_blob(self, hash: H256, members: Vec<Member>) {
+		for member in members {
+			match self.0.peers.blob(&member, hash).await {
+				Ok(blob) => {
+					if self.0.blobs.put(hash, blob).is_ok() {
+						tracing::info!(?hash, slot = member.slot, "fetched code");
+						break;
+					}
+				}
+				Err(error) => tracing::debug!(slot = member.slot, "has no code: {error:#}"),
+			}
+		}
+		tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
+		self.desk().fetching.remove(&hash);
+		self.0.shell.nudge();
+	}
+
+	fn desk(&self) -> MutexGuard<'_, Desk> {
+		self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+}
+
+struct Found {
+	ended: Vec<crate::machine::cluster::JobEnd>,
+	replications: Vec<(ReplicatedBody, Vec<Member>)>,
+	missing: Vec<(AgentId, StateVersion, StateVersion)>,
+	wanted: std::collections::BTreeSet<H256>,
+	others: Vec<Member>,
+	agents: Vec<(AgentId, AgentCode, crate::machine::cluster::state::AgentState)>,
+}
+
+/// A call as the sandbox takes it; `None` if its method, path or a header's name is no text.
+pub fn http_request(input: &phala_primitives::requests::CallInput) -> Option<HttpRequest> {
+	let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+	let headers = input
+		.headers
+		.iter()
+		.map(|(name, value)| Some((text(name)?, value.clone())))
+		.collect::<Option<_>>()?;
+	Some(HttpRequest {
+		method: text(&input.method)?,
+		path_and_query: text(&input.path)?,
+		headers,
+		body: input.body.clone(),
+	})
+}
+
+/// An answer as it is proven.
+pub fn call_output(response: phala_sandbox::HttpResponse) -> CallOutput {
+	let phala_sandbox::HttpResponse { status, headers, body } = response;
+	let headers = headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+	CallOutput { status, headers, body }
+}
+
+/// The longest that a direct caller waits for its write to be committed, in milliseconds.
+pub const COMMIT_WAIT_MS_MAX: u64 = 120_000;
+
+const _: () = assert!(limits::PEER_WAIT_MS_MAX < COMMIT_WAIT_MS_MAX);
