@@ -36,6 +36,11 @@ impl SigningKey {
 	}
 }
 
+/// The account of a seed that everybody may know.
+pub fn public_of_published_seed(seed: [u8; 32]) -> [u8; 32] {
+	SigningKey::from_seed(&Secret32::new(seed)).public()
+}
+
 /// Signs with the pair of a **published** seed: what is signed so is worth nothing as proof. For
 /// development roots; real keys sign through the type that holds them.
 pub fn sign_with_published_seed(seed: [u8; 32], message: &[u8]) -> Signature {

@@ -7,6 +7,8 @@ use phala_light_client::test_chain::TestChain;
 use phala_primitives::{evidence::Evidence, mailbox::EnvelopeContent};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
+mod members;
+
 const SLOT: SlotId = 7;
 const OPERATOR: AccountBytes = [3; 32];
 
