@@ -21,7 +21,7 @@ pub const BODY_BYTES_PER_BUNDLE_MAX: usize = 60 * 1024 * 1024;
 pub const STORAGE_KEYS_PER_REQUEST_MAX: usize = 100;
 
 /// How long the loop waits for a newer finalized block before it looks by itself.
-pub const POLL: Duration = Duration::from_millis(1_000);
+pub const POLL: Duration = Duration::from_millis(400);
 
 /// First and longest wait between two attempts at what failed.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
