@@ -68,7 +68,6 @@ fn a_registered_boot_may_speak_and_is_told_so() {
 					boot: 1,
 					keys: keys(1),
 					expires_at: 10 + LIFETIME,
-					clusters: vec![],
 				})
 			)]
 		);
