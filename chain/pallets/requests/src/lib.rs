@@ -60,6 +60,7 @@ pub mod weights;
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
+use alloc::collections::BTreeSet;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
 	pallet_prelude::*,
@@ -361,15 +362,18 @@ pub mod pallet {
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
 			let now = now.saturated_into::<BlockNumber>();
-			let mut expired = 0u32;
+			let mut weight = T::WeightInfo::prune(Self::prune(now));
 			if let Some(deadline) = now.checked_sub(1) {
-				for request in Due::<T>::take(deadline) {
-					Self::expire(request, now);
-					expired = expired.saturating_add(1);
+				let due = Due::<T>::take(deadline);
+				let mut slots = BTreeSet::new();
+				for request in &due {
+					slots.extend(Self::expire(*request, now));
 				}
+				weight = weight
+					.saturating_add(T::WeightInfo::expire(due.len() as u32))
+					.saturating_add(T::WeightInfo::move_leases(slots.len() as u32));
 			}
-			let pruned = Self::prune(now);
-			T::WeightInfo::expire(expired).saturating_add(T::WeightInfo::prune(pruned))
+			weight
 		}
 
 		fn integrity_test() {
@@ -579,11 +583,12 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Refunds a request that nobody answered, and has those punished who should have.
-	fn expire(id: RequestId, now: BlockNumber) {
-		let Some(request) = Requests::<T>::get(id) else { return };
+	/// Refunds a request that nobody answered, and has the slot punished that should have.
+	/// Returns that slot; `None` when the request was closed before.
+	fn expire(id: RequestId, now: BlockNumber) -> Option<SlotId> {
+		let request = Requests::<T>::get(id)?;
 		if request.state != RequestState::Open {
-			return;
+			return None;
 		}
 		let Request { agent, slot, boot, .. } = request;
 		let (refunded, _) = Self::refund(&request.caller, request.held);
@@ -592,6 +597,7 @@ impl<T: Config> Pallet<T> {
 		let lease =
 			with_storage_layer(|| T::Clusters::on_missed_deadline(agent, Lease { slot, boot }));
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, lease });
+		Some(slot)
 	}
 
 	/// Writes down what became of a request, and that it is to be forgotten.

@@ -96,6 +96,16 @@ fn put(what: &str, key: impl Encode, value: impl Encode) {
 pub struct Network;
 
 impl Network {
+	/// [`HOLDER`] has the leases of two agents that are born.
+	pub fn set_up() {
+		for agent in [AGENT, OTHER_AGENT] {
+			Self::set_record(agent, born_agent());
+			Self::set_lease(agent, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
+		}
+		Self::set_operator(HOLDER.slot, Some(OPERATOR));
+		Self::set_stake(HOLDER.slot, STAKE);
+	}
+
 	pub fn set_record(agent: AgentId, record: AgentRecord) {
 		put("agent", agent, record);
 	}
@@ -225,6 +235,8 @@ impl pallet_requests::Config for Runtime {
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::BenchmarkHelper<AccountId32> for Network {
 	fn born_agent(_: &AccountId32) -> AgentId {
+		// Benchmarks start from genesis storage.
+		Self::set_up();
 		AGENT
 	}
 }
@@ -294,12 +306,7 @@ pub fn new_test_ext_with(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestEx
 		Missed::set(Vec::new());
 		MailboxIsFull::set(false);
 		ClusterRefuses::set(false);
-		for agent in [AGENT, OTHER_AGENT] {
-			Network::set_record(agent, born_agent());
-			Network::set_lease(agent, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
-		}
-		Network::set_operator(HOLDER.slot, Some(OPERATOR));
-		Network::set_stake(HOLDER.slot, STAKE);
+		Network::set_up();
 	});
 	ext
 }

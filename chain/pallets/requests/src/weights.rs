@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
+use phala_primitives::limits;
 
 /// What each call costs.
 pub trait WeightInfo {
@@ -9,6 +10,8 @@ pub trait WeightInfo {
 	fn submit(i: u32) -> Weight;
 	/// `n`: requests whose deadline passed.
 	fn expire(n: u32) -> Weight;
+	/// `s`: different slots that missed deadlines, whose leases move.
+	fn move_leases(s: u32) -> Weight;
 	/// `n`: closed requests that are forgotten.
 	fn prune(n: u32) -> Weight;
 	/// `b`: bytes of one answer. Part of what an envelope costs.
@@ -25,10 +28,24 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(16, 14))
 	}
 	fn expire(n: u32) -> Weight {
-		// The cluster moves up to all of its leases.
-		let one = Weight::from_parts(500_000_000, 100_000)
-			.saturating_add(T::DbWeight::get().reads_writes(60, 60));
+		let one = Weight::from_parts(500_000_000, 40_000)
+			.saturating_add(T::DbWeight::get().reads_writes(16, 14));
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
+	}
+	fn move_leases(s: u32) -> Weight {
+		// A slot is in one cluster: a look at each of its members, and a message and a lease for
+		// each agent. What one block can push bounds how many leases can move.
+		let slots = u64::from(s);
+		let leases = slots
+			.saturating_mul(limits::CLUSTER_AGENTS_MAX.into())
+			.min(limits::MESSAGES_PER_BLOCK_MAX.into());
+		let looks = slots.saturating_mul(10 * u64::from(limits::CLUSTER_MEMBERS_MAX));
+		Weight::from_parts(20_000_000, 1_000)
+			.saturating_mul(leases.saturating_add(slots))
+			.saturating_add(T::DbWeight::get().reads_writes(
+				leases.saturating_mul(6).saturating_add(looks),
+				leases.saturating_mul(5).saturating_add(slots),
+			))
 	}
 	fn prune(n: u32) -> Weight {
 		let one = Weight::from_parts(50_000_000, 20_000)
