@@ -3,6 +3,7 @@
 use crate::{
 	agents::{AgentId, AgentRecord, AgentSnapshot, EffectSet, Lease},
 	boot::{Boot, BootNumber, SlotId},
+	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message, Payload},
 	AccountBytes, Balance, BlockNumber,
@@ -114,6 +115,29 @@ pub trait SlotDirectory: BootDirectory {
 pub trait AgentSnapshots {
 	/// As members are told it.
 	fn snapshot(agent: AgentId) -> Option<AgentSnapshot>;
+}
+
+/// No agents at all.
+impl AgentSnapshots for () {
+	fn snapshot(_: AgentId) -> Option<AgentSnapshot> {
+		None
+	}
+}
+
+/// Requests for cluster secrets, as clusters need them.
+pub trait KeyRequests {
+	/// The runtime's error type.
+	type Error;
+
+	/// Life of the master key that serves; `None` before the first.
+	fn active_epoch() -> Option<Epoch>;
+
+	/// Opens a request whose membership and generation were checked, in place of an earlier one of
+	/// the same slot for the same cluster. Gatekeepers are told as soon as a master key serves.
+	fn admit(request: KeyRequest) -> Result<(), Self::Error>;
+
+	/// The slot left the cluster: its open request is answered no more.
+	fn withdraw(slot: SlotId, cluster: ClusterId);
 }
 
 /// Clusters, as agents and requests need them.

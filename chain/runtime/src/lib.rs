@@ -5,7 +5,7 @@
 //! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions, staking and election |
 //! | [`config::money`] | balances, fees, treasury |
 //! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
-//! | [`config::network`] | the pallets of this network: mailbox, registry |
+//! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters |
 //! | [`parameters`] | what differs between the presets, in storage |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
 //! | [`apis`] | what the node may ask |
@@ -222,4 +222,8 @@ mod runtime {
 	pub type Mailbox = pallet_mailbox;
 	#[runtime::pallet_index(51)]
 	pub type Registry = pallet_registry;
+	#[runtime::pallet_index(52)]
+	pub type Gatekeepers = pallet_gatekeepers;
+	#[runtime::pallet_index(53)]
+	pub type Clusters = pallet_clusters;
 }

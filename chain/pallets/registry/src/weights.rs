@@ -26,6 +26,21 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
 	}
 
+	/// What the slot's other pallets do about a new boot or an eviction: at most a message and a
+	/// lease for each agent of a cluster, a look at each of its members, and a ceremony.
+	fn hooks() -> Weight {
+		let (agents, members) = (
+			u64::from(phala_primitives::limits::CLUSTER_AGENTS_MAX),
+			u64::from(phala_primitives::limits::CLUSTER_MEMBERS_MAX),
+		);
+		Weight::from_parts(2_000_000_000, 1_500_000).saturating_add(
+			T::DbWeight::get().reads_writes(
+				agents.saturating_mul(6).saturating_add(members.saturating_mul(10)),
+				agents.saturating_mul(4).saturating_add(32),
+			),
+		)
+	}
+
 	fn evidence(e: u32) -> Weight {
 		// A DCAP quote takes a few milliseconds to verify in wasm.
 		Weight::from_parts(10_000_000_000, 20_000)
@@ -38,13 +53,13 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::of(4, 4)
 	}
 	fn register_boot(e: u32) -> Weight {
-		Self::of(12, 12).saturating_add(Self::evidence(e))
+		Self::of(12, 12).saturating_add(Self::evidence(e)).saturating_add(Self::hooks())
 	}
 	fn renew_boot(e: u32) -> Weight {
 		Self::of(12, 6).saturating_add(Self::evidence(e))
 	}
 	fn evict() -> Weight {
-		Self::of(16, 16)
+		Self::of(16, 16).saturating_add(Self::hooks())
 	}
 	fn close_slot() -> Weight {
 		Self::of(16, 16)

@@ -1,0 +1,191 @@
+//! Benchmarks of the agents pallet's calls, its hook and the commit of an effect set.
+
+use super::*;
+use alloc::vec::Vec;
+use frame_benchmarking::v2::*;
+use frame_support::traits::fungible::Mutate;
+use frame_system::RawOrigin;
+use phala_primitives::agents::{AgentKey, Availability};
+use sp_core::{crypto::KeyTypeId, sr25519};
+use sp_runtime::Saturating;
+
+const KEY_TYPE: KeyTypeId = KeyTypeId(*b"phba");
+const CODE: AgentCode =
+	AgentCode { component: H256::repeat_byte(1), manifest: H256::repeat_byte(2) };
+
+/// Makes clusters for benchmarks.
+pub trait BenchmarkHelper {
+	/// A cluster with room, in which the first boots of slots 0, 1, … with these identity keys
+	/// count.
+	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId;
+}
+
+fn funded<T: Config>() -> T::AccountId
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let owner: T::AccountId = whitelisted_caller();
+	let funds = T::AgentDeposit::get().saturating_mul(1000u32.into()).max(1_000_000u32.into());
+	T::Currency::set_balance(&owner, funds);
+	owner
+}
+
+fn register_one<T: Config>(
+	owner: &T::AccountId,
+	cluster: ClusterId,
+	upgrades: UpgradePolicy,
+) -> AgentId {
+	let agent = agent_id(Pallet::<T>::genesis(), NextAgent::<T>::get());
+	let origin = RawOrigin::Signed(owner.clone()).into();
+	Pallet::<T>::register(origin, cluster, CODE, 1, 10, Access::Listed, upgrades).unwrap();
+	agent
+}
+
+fn registered<T: Config>(upgrades: UpgradePolicy) -> (T::AccountId, AgentId)
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let owner = funded::<T>();
+	let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
+	let agent = register_one::<T>(&owner, cluster, upgrades);
+	(owner, agent)
+}
+
+/// All but `missing` places of the list are taken.
+fn fill_list<T: Config>(agent: AgentId, missing: u32) {
+	let callers: Vec<AccountBytes> = (0..limits::AGENT_CALLERS_MAX - missing)
+		.map(|n| {
+			let mut account = [0xff; 32];
+			account[..4].copy_from_slice(&n.to_le_bytes());
+			account
+		})
+		.collect();
+	Callers::<T>::insert(agent, BoundedVec::truncate_from(callers));
+}
+
+#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+mod benchmarks {
+	use super::*;
+
+	#[benchmark]
+	fn register() {
+		let owner = funded::<T>();
+		let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
+		#[extrinsic_call]
+		register(
+			RawOrigin::Signed(owner),
+			cluster,
+			CODE,
+			1,
+			10,
+			Access::Public,
+			UpgradePolicy::Free,
+		);
+		assert_eq!(NextAgent::<T>::get(), 1);
+	}
+
+	/// The dearest way: an announcement that replaces one, with a full list of callers to come.
+	#[benchmark]
+	fn upgrade() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::AfterNotice(10));
+		fill_list::<T>(agent, 0);
+		let origin = RawOrigin::Signed(owner.clone());
+		Pallet::<T>::upgrade(origin.into(), agent, CODE).unwrap();
+		#[extrinsic_call]
+		upgrade(RawOrigin::Signed(owner), agent, CODE);
+		assert!(Planned::<T>::contains_key(agent));
+	}
+
+	#[benchmark]
+	fn set_price() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		fill_list::<T>(agent, 0);
+		#[extrinsic_call]
+		set_price(RawOrigin::Signed(owner), agent, 77);
+		assert_eq!(Agents::<T>::get(agent).unwrap().unit_price, 77);
+	}
+
+	#[benchmark]
+	fn set_access() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		fill_list::<T>(agent, 0);
+		#[extrinsic_call]
+		set_access(RawOrigin::Signed(owner), agent, Access::Public);
+		assert_eq!(Agents::<T>::get(agent).unwrap().access, Access::Public);
+	}
+
+	#[benchmark]
+	fn allow_caller() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		fill_list::<T>(agent, 1);
+		let friend: T::AccountId = account("friend", 0, 0);
+		#[extrinsic_call]
+		allow_caller(RawOrigin::Signed(owner), agent, friend);
+		assert_eq!(Callers::<T>::get(agent).len() as u32, limits::AGENT_CALLERS_MAX);
+	}
+
+	#[benchmark]
+	fn disallow_caller() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		fill_list::<T>(agent, 1);
+		let friend: T::AccountId = account("friend", 0, 0);
+		let origin = RawOrigin::Signed(owner.clone()).into();
+		Pallet::<T>::allow_caller(origin, agent, friend.clone()).unwrap();
+		#[extrinsic_call]
+		disallow_caller(RawOrigin::Signed(owner), agent, friend);
+		assert_eq!(Callers::<T>::get(agent).len() as u32, limits::AGENT_CALLERS_MAX - 1);
+	}
+
+	#[benchmark]
+	fn activate_due(u: Linear<0, UPGRADES_DUE_MAX>) {
+		let owner = funded::<T>();
+		let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
+		for _ in 0..u {
+			let agent = register_one::<T>(&owner, cluster, UpgradePolicy::AfterNotice(1));
+			fill_list::<T>(agent, 0);
+			let origin = RawOrigin::Signed(owner.clone()).into();
+			Pallet::<T>::upgrade(origin, agent, CODE).unwrap();
+		}
+		let at = Pallet::<T>::now() + 1;
+		#[block]
+		{
+			assert_eq!(Pallet::<T>::activate_due(at), u);
+		}
+		assert_eq!(LateFrom::<T>::get(), None);
+	}
+
+	#[benchmark]
+	fn commit(a: Linear<0, { limits::CLUSTER_MEMBERS_MAX - 1 }>) {
+		let owner = funded::<T>();
+		let members: Vec<sr25519::Public> =
+			(0..=a).map(|_| sp_io::crypto::sr25519_generate(KEY_TYPE, None)).collect();
+		let identities: Vec<[u8; 32]> = members.iter().map(|member| member.0).collect();
+		let cluster = T::BenchmarkHelper::cluster_of(&identities);
+		let agent = register_one::<T>(&owner, cluster, UpgradePolicy::Free);
+		let Lease { slot, boot } = T::Clusters::lease(agent).unwrap();
+		let body_hash = H256::repeat_byte(3);
+		let availability = members
+			.iter()
+			.enumerate()
+			.filter(|(member, _)| *member as SlotId != slot)
+			.map(|(member, public)| {
+				let member = member as SlotId;
+				let genesis = Pallet::<T>::genesis();
+				let content =
+					AvailabilityContent::new(genesis, member, 1, agent, 0, body_hash).encode();
+				let signature = sp_io::crypto::sr25519_sign(KEY_TYPE, public, &content).unwrap().0;
+				Availability { slot: member, signature }
+			})
+			.collect();
+		let key = Some(AgentKey { version: 1, key: [4; 32] });
+		let set =
+			EffectSet { agent, base_version: 0, body_hash, key, results: Vec::new(), availability };
+		#[block]
+		{
+			<Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { slot, boot }, &set).unwrap();
+		}
+		assert_eq!(Agents::<T>::get(agent).unwrap().version, 1);
+	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
+}

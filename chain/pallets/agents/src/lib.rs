@@ -1,0 +1,664 @@
+//! # Agents: programs with keys and state of their own
+//!
+//! ## Key terms
+//!
+//! * **Agent**: a program that runs in one cluster, for good. Its [`AgentRecord`] is all that the
+//!   chain knows of it; enclaves and clients read it by storage proof.
+//! * **Code**: hashes of a component and its manifest ([`AgentCode`]). What is on chain is what
+//!   runs.
+//! * **Lease**: the right of one boot to write the agent's state; the cluster gives and moves it.
+//! * **Effect set**: what runs did to an agent. The chain takes it whole or not at all.
+//! * **Birth**: the first effect set, on version 0. It brings the agent's public key.
+//!
+//! ## Usage
+//!
+//! * A developer **registers** an agent ([`Call::register`], which holds
+//!   [`Config::AgentDeposit`]), **upgrades** its code ([`Call::upgrade`]), sets its price
+//!   ([`Call::set_price`]) and who may call ([`Call::set_access`], [`Call::allow_caller`],
+//!   [`Call::disallow_caller`]).
+//! * The requests pallet **commits** effect sets ([`AgentDirectory::commit`]).
+//!
+//! There is no way to give an agent up yet: its deposit stays on hold and is written down in
+//! [`Deposits`].
+//!
+//! ## Design
+//!
+//! **One commit decision.** A set is accepted if and only if its base version is the agent's
+//! current one and the sender has the lease. Of two sets on one base, the first wins and the
+//! other is refused as [`Error::StaleBase`], whatever happened before.
+//!
+//! **Availability.** The chain keeps hashes, the cluster keeps bodies. So that a committed body
+//! survives its author, the sender and others must be a majority of the `n` members that count:
+//!
+//! ```text
+//! [sender counts] + valid signatures of other counted members  >=  n / 2 + 1
+//! ```
+//!
+//! A signature by a member that does not count is ignored, since whether it counts may have
+//! changed after it signed. A bad signature of one that does refuses the set.
+//!
+//! **State hash.** `hash(v + 1) = next_state_hash(hash(v), body_hash)`, from zero.
+//!
+//! **Upgrades** follow the policy that was chosen at registration. With a notice, new code is
+//! written down in [`Planned`] and starts to run in its block's `on_initialize`. A later
+//! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
+//! upgrades are due in one block; one whose news the mailbox cannot take is tried again in the
+//! next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
+//!
+//! Whenever anything but an agent's version changes, its cluster is told the whole of it.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use weights::{ConservativeWeights, WeightInfo};
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+	pallet_prelude::*,
+	storage::with_storage_layer,
+	traits::fungible::{Inspect, MutateHold},
+};
+use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
+use phala_primitives::{
+	agents::{
+		agent_id, availability_quorum, next_state_hash, Access, AgentCode, AgentId, AgentRecord,
+		AgentSnapshot, AvailabilityContent, EffectSet, Lease, StateVersion, UpgradePolicy,
+	},
+	boot::SlotId,
+	limits,
+	mailbox::{Channel, ClusterId},
+	messages::{ClusterMessage, EnvelopeOrigin, Message},
+	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface, PushRefused},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use sp_runtime::traits::{SaturatedConversion, Zero};
+
+/// Most upgrades whose notice may end in one block.
+pub const UPGRADES_DUE_MAX: u32 = 32;
+
+/// Most blocks whose due upgrades one block works off, after blocks that could not.
+pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
+
+/// One code that ran.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct CodeEntry {
+	/// What ran.
+	pub code: AgentCode,
+	/// From this block on.
+	pub block: BlockNumber,
+}
+
+/// Code that is announced and does not run yet.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct PlannedUpgrade {
+	/// What will run.
+	pub code: AgentCode,
+	/// From this block on.
+	pub at: BlockNumber,
+}
+
+/// Balance type of [`Config::Currency`].
+pub type BalanceOf<T> =
+	<<T as Config>::Currency as Inspect<<T as frame_system::Config>::AccountId>>::Balance;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<
+		Hash = H256,
+		RuntimeEvent: From<Event<Self>>,
+		AccountId: Into<AccountBytes>,
+	>
+	{
+		/// Holds the deposit.
+		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+
+		/// The runtime's hold reasons.
+		type RuntimeHoldReason: From<HoldReason>;
+
+		/// Carries messages to clusters.
+		type Mailbox: MailboxInterface;
+
+		/// Where agents run.
+		type Clusters: ClusterDirectory<Error = DispatchError>;
+
+		/// Held from the owner of each agent.
+		#[pallet::constant]
+		type AgentDeposit: Get<BalanceOf<Self>>;
+
+		/// Weights of this pallet's calls.
+		type WeightInfo: WeightInfo;
+
+		/// Makes clusters for benchmarks.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: BenchmarkHelper;
+	}
+
+	/// Why funds are on hold.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// The owner's deposit for an agent.
+		AgentDeposit,
+	}
+
+	/// The number of the next agent.
+	#[pallet::storage]
+	pub type NextAgent<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// All agents. Read by enclaves and clients through storage proofs.
+	#[pallet::storage]
+	pub type Agents<T> = StorageMap<_, Blake2_128Concat, AgentId, AgentRecord, OptionQuery>;
+
+	/// With [`Access::Listed`], who may call besides the owner.
+	#[pallet::storage]
+	pub type Callers<T> = StorageMap<
+		_,
+		Blake2_128Concat,
+		AgentId,
+		BoundedVec<AccountBytes, ConstU32<{ limits::AGENT_CALLERS_MAX }>>,
+		ValueQuery,
+	>;
+
+	/// What is held from each agent's owner.
+	#[pallet::storage]
+	pub type Deposits<T: Config> =
+		StorageMap<_, Blake2_128Concat, AgentId, BalanceOf<T>, OptionQuery>;
+
+	/// Every code that ran, by agent and code version.
+	#[pallet::storage]
+	pub type History<T> = StorageDoubleMap<
+		_,
+		Blake2_128Concat,
+		AgentId,
+		Blake2_128Concat,
+		u32,
+		CodeEntry,
+		OptionQuery,
+	>;
+
+	/// Code that is announced, at most one for each agent.
+	#[pallet::storage]
+	pub type Planned<T> = StorageMap<_, Blake2_128Concat, AgentId, PlannedUpgrade, OptionQuery>;
+
+	/// The agents whose notice ends in each block.
+	#[pallet::storage]
+	pub type Due<T> = StorageMap<
+		_,
+		Twox64Concat,
+		BlockNumber,
+		BoundedVec<AgentId, ConstU32<UPGRADES_DUE_MAX>>,
+		ValueQuery,
+	>;
+
+	/// The oldest block whose due upgrades are not all active yet; absent when none is late.
+	#[pallet::storage]
+	pub type LateFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A new agent, with its owner's deposit on hold. It waits for its birth.
+		AgentRegistered { agent: AgentId, owner: T::AccountId, cluster: ClusterId },
+		/// New code was announced. It replaces what was announced before.
+		UpgradePlanned { agent: AgentId, code: AgentCode, at: BlockNumber },
+		/// New code runs from now on.
+		Upgraded { agent: AgentId, code_version: u32, code: AgentCode },
+		/// Requests from now on cost this much a unit.
+		PriceSet { agent: AgentId, unit_price: Balance },
+		/// From now on these may call.
+		AccessSet { agent: AgentId, access: Access },
+		/// An account was put on the agent's list.
+		CallerAllowed { agent: AgentId, account: T::AccountId },
+		/// An account was taken off the agent's list.
+		CallerDisallowed { agent: AgentId, account: T::AccountId },
+		/// An effect set was accepted.
+		Committed { agent: AgentId, version: StateVersion, body_hash: H256, slot: SlotId },
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// No agent has this id.
+		UnknownAgent,
+		/// Only the agent's owner may do this.
+		NotOwner,
+		/// A timeout is at least 1 block and at most `AGENT_TIMEOUT_MAX`.
+		TimeoutOutOfRange,
+		/// The agent was deployed as immutable: its code never changes.
+		ImmutableCode,
+		/// The notice would end after the last block number.
+		NoticeTooLong,
+		/// Too many upgrades are due in that block: announce it in another one.
+		TooManyUpgradesDue,
+		/// The agent's list is full.
+		TooManyCallers,
+		/// The account is on the agent's list already.
+		AlreadyAllowed,
+		/// The account is not on the agent's list.
+		NotListed,
+		/// All agent numbers, or all code or state versions of this agent, are used up.
+		NumbersExhausted,
+		/// The mailbox took no further message; try again in a later block.
+		MailboxFull,
+		/// The effect set carries more answers than `RESULTS_PER_EFFECT_SET_MAX`.
+		TooManyResults,
+		/// The effect set was not made on the agent's current version.
+		StaleBase,
+		/// The sender does not have the agent's lease, or no longer.
+		NotLeaseHolder,
+		/// A birth must bring the agent's key.
+		BirthNeedsKey,
+		/// Only a birth brings a key, and of version 1.
+		UnexpectedKey,
+		/// Nobody can have asked an agent before its birth.
+		ResultsAtBirth,
+		/// The effect set carries more signatures than a cluster has members.
+		TooManySignatures,
+		/// Two signatures are said to be by one slot.
+		DuplicateSignature,
+		/// A signature is not by the current boot of the member it names.
+		BadSignature,
+		/// Fewer than a majority of the members that count keep the body.
+		NotAvailable,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			T::WeightInfo::activate_due(Self::activate_due(now.saturated_into()))
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Deploys an agent in `cluster` and holds its deposit. Its id is in the event.
+		///
+		/// `unit_price` is in the smallest unit of PHA; `timeout` is the longest that one request
+		/// may take, in blocks.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::register())]
+		pub fn register(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			code: AgentCode,
+			unit_price: Balance,
+			timeout: BlockNumber,
+			access: Access,
+			upgrades: UpgradePolicy,
+		) -> DispatchResult {
+			let owner = frame_system::ensure_signed(origin)?;
+			ensure!(
+				(1..=limits::AGENT_TIMEOUT_MAX).contains(&timeout),
+				Error::<T>::TimeoutOutOfRange
+			);
+			let number = NextAgent::<T>::get();
+			let next = number.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+			let agent = agent_id(Self::genesis(), number);
+			let deposit = T::AgentDeposit::get();
+			T::Currency::hold(&HoldReason::AgentDeposit.into(), &owner, deposit)?;
+
+			let record = AgentRecord {
+				owner: owner.clone().into(),
+				cluster,
+				code,
+				code_version: 1,
+				upgrades,
+				access,
+				unit_price,
+				timeout,
+				key: None,
+				version: 0,
+				state_hash: H256::zero(),
+			};
+			NextAgent::<T>::put(next);
+			Deposits::<T>::insert(agent, deposit);
+			History::<T>::insert(agent, 1, CodeEntry { code, block: Self::now() });
+			Agents::<T>::insert(agent, &record);
+			T::Clusters::place_agent(cluster, agent)?;
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::AgentRegistered { agent, owner, cluster });
+			Ok(())
+		}
+
+		/// Announces new code, which runs when the agent's policy says.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::upgrade())]
+		pub fn upgrade(origin: OriginFor<T>, agent: AgentId, code: AgentCode) -> DispatchResult {
+			let record = Self::owned(origin, agent)?;
+			match record.upgrades {
+				UpgradePolicy::Immutable => Err(Error::<T>::ImmutableCode.into()),
+				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {
+					Self::activate(agent, record, code)
+				}
+				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice),
+			}
+		}
+
+		/// Sets the price of a unit. Requests that were made before pay what they were promised.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::set_price())]
+		pub fn set_price(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			unit_price: Balance,
+		) -> DispatchResult {
+			let record = AgentRecord { unit_price, ..Self::owned(origin, agent)? };
+			Agents::<T>::insert(agent, &record);
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::PriceSet { agent, unit_price });
+			Ok(())
+		}
+
+		/// Sets who may call.
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::set_access())]
+		pub fn set_access(origin: OriginFor<T>, agent: AgentId, access: Access) -> DispatchResult {
+			let record = AgentRecord { access, ..Self::owned(origin, agent)? };
+			Agents::<T>::insert(agent, &record);
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::AccessSet { agent, access });
+			Ok(())
+		}
+
+		/// Puts an account on the agent's list, which counts with [`Access::Listed`].
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::allow_caller())]
+		pub fn allow_caller(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			account: T::AccountId,
+		) -> DispatchResult {
+			let record = Self::owned(origin, agent)?;
+			let bytes: AccountBytes = account.clone().into();
+			Callers::<T>::try_mutate(agent, |callers| {
+				ensure!(!callers.contains(&bytes), Error::<T>::AlreadyAllowed);
+				callers.try_push(bytes).map_err(|_| Error::<T>::TooManyCallers)
+			})?;
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::CallerAllowed { agent, account });
+			Ok(())
+		}
+
+		/// Takes an account off the agent's list.
+		#[pallet::call_index(5)]
+		#[pallet::weight(T::WeightInfo::disallow_caller())]
+		pub fn disallow_caller(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			account: T::AccountId,
+		) -> DispatchResult {
+			let record = Self::owned(origin, agent)?;
+			let bytes: AccountBytes = account.clone().into();
+			Callers::<T>::try_mutate(agent, |callers| {
+				let place = callers
+					.iter()
+					.position(|caller| *caller == bytes)
+					.ok_or(Error::<T>::NotListed)?;
+				callers.remove(place);
+				Ok::<_, Error<T>>(())
+			})?;
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::CallerDisallowed { agent, account });
+			Ok(())
+		}
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	fn now() -> BlockNumber {
+		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	fn genesis() -> H256 {
+		frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero())
+	}
+
+	fn owned(origin: OriginFor<T>, agent: AgentId) -> Result<AgentRecord, DispatchError> {
+		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
+		let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+		ensure!(record.owner == who, Error::<T>::NotOwner);
+		Ok(record)
+	}
+
+	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
+		let callers = Callers::<T>::get(agent).into_inner();
+		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent) }
+	}
+
+	fn tell(agent: AgentId, record: AgentRecord) -> DispatchResult {
+		let cluster = record.cluster;
+		Self::push(cluster, ClusterMessage::Agent(Self::snapshot_of(agent, record)))
+	}
+
+	fn push(cluster: ClusterId, message: ClusterMessage) -> DispatchResult {
+		T::Mailbox::push(Channel::Cluster(cluster), &Message::Cluster(message))
+			.map_err(Error::<T>::from)?;
+		Ok(())
+	}
+
+	/// Writes down that `code` runs in `notice` blocks, instead of what was planned before.
+	fn plan(
+		agent: AgentId,
+		record: &AgentRecord,
+		code: AgentCode,
+		notice: BlockNumber,
+	) -> DispatchResult {
+		ensure!(record.code_version < u32::MAX, Error::<T>::NumbersExhausted);
+		let at = Self::now().checked_add(notice).ok_or(Error::<T>::NoticeTooLong)?;
+		if let Some(replaced) = Planned::<T>::take(agent) {
+			Due::<T>::mutate_exists(replaced.at, |due| {
+				if let Some(agents) = due {
+					agents.retain(|other| *other != agent);
+					if agents.is_empty() {
+						*due = None;
+					}
+				}
+			});
+		}
+		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
+		Planned::<T>::insert(agent, PlannedUpgrade { code, at });
+		Self::deposit_event(Event::UpgradePlanned { agent, code, at });
+		Ok(())
+	}
+
+	/// From now on `code` runs.
+	fn activate(agent: AgentId, mut record: AgentRecord, code: AgentCode) -> DispatchResult {
+		let code_version =
+			record.code_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+		record.code = code;
+		record.code_version = code_version;
+		History::<T>::insert(agent, code_version, CodeEntry { code, block: Self::now() });
+		Agents::<T>::insert(agent, &record);
+		Self::tell(agent, record)?;
+		Self::deposit_event(Event::Upgraded { agent, code_version, code });
+		Ok(())
+	}
+
+	/// Activates what is due up to `now`; returns how many upgrades it tried. The block that
+	/// could not finish is where the next one starts.
+	fn activate_due(now: BlockNumber) -> u32 {
+		let mut block = LateFrom::<T>::get().unwrap_or(now);
+		let mut tried = 0u32;
+		for _ in 0..LATE_BLOCKS_PER_BLOCK_MAX {
+			if block > now {
+				break;
+			}
+			let mut due = Due::<T>::take(block);
+			tried = tried.saturating_add(due.len() as u32);
+			due.retain(|agent| with_storage_layer(|| Self::activate_planned(*agent)).is_err());
+			if !due.is_empty() {
+				Due::<T>::insert(block, due);
+				break;
+			}
+			block = block.saturating_add(1);
+		}
+		if block <= now {
+			LateFrom::<T>::put(block);
+		} else {
+			LateFrom::<T>::kill();
+		}
+		tried
+	}
+
+	fn activate_planned(agent: AgentId) -> DispatchResult {
+		match (Planned::<T>::take(agent), Agents::<T>::get(agent)) {
+			(Some(planned), Some(record)) => Self::activate(agent, record, planned.code),
+			_ => Ok(()),
+		}
+	}
+
+	/// Whether the sender and others who signed are a majority of the members that count.
+	fn ensure_available(
+		origin: EnvelopeOrigin,
+		cluster: ClusterId,
+		set: &EffectSet,
+	) -> DispatchResult {
+		ensure!(
+			set.availability.len() as u64 <= u64::from(limits::CLUSTER_MEMBERS_MAX),
+			Error::<T>::TooManySignatures
+		);
+		for (n, one) in set.availability.iter().enumerate() {
+			let twice = set.availability.iter().take(n).any(|other| other.slot == one.slot);
+			ensure!(!twice, Error::<T>::DuplicateSignature);
+		}
+
+		let genesis = Self::genesis();
+		let counted = T::Clusters::counted(cluster);
+		let mut keepers = 0u32;
+		for (slot, boot) in &counted {
+			if *slot == origin.slot {
+				// The envelope's own signature is the sender's word.
+				if boot.number == origin.boot {
+					keepers = keepers.saturating_add(1);
+				}
+				continue;
+			}
+			let Some(word) = set.availability.iter().find(|word| word.slot == *slot) else {
+				continue;
+			};
+			let content = AvailabilityContent::new(
+				genesis,
+				*slot,
+				boot.number,
+				set.agent,
+				set.base_version,
+				set.body_hash,
+			);
+			let signed = sp_io::crypto::sr25519_verify(
+				&sp_core::sr25519::Signature::from_raw(word.signature),
+				&content.encode(),
+				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
+			);
+			ensure!(signed, Error::<T>::BadSignature);
+			keepers = keepers.saturating_add(1);
+		}
+		ensure!(keepers >= availability_quorum(counted.len() as u32), Error::<T>::NotAvailable);
+		Ok(())
+	}
+}
+
+impl<T> From<PushRefused> for Error<T> {
+	fn from(refused: PushRefused) -> Self {
+		match refused {
+			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+				Self::MailboxFull
+			}
+		}
+	}
+}
+
+impl<T: Config> AgentSnapshots for Pallet<T> {
+	fn snapshot(agent: AgentId) -> Option<AgentSnapshot> {
+		Agents::<T>::get(agent).map(|record| Self::snapshot_of(agent, record))
+	}
+}
+
+impl<T: Config> AgentDirectory for Pallet<T> {
+	type Error = DispatchError;
+
+	fn record(agent: AgentId) -> Option<AgentRecord> {
+		Agents::<T>::get(agent)
+	}
+
+	fn may_call(agent: AgentId, account: &AccountBytes) -> bool {
+		Agents::<T>::get(agent).is_some_and(|record| {
+			record.access == Access::Public
+				|| record.owner == *account
+				|| Callers::<T>::get(agent).contains(account)
+		})
+	}
+
+	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
+		let EffectSet { agent, base_version, body_hash, key, .. } = *set;
+		let mut record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+		ensure!(
+			set.results.len() as u64 <= u64::from(limits::RESULTS_PER_EFFECT_SET_MAX),
+			Error::<T>::TooManyResults
+		);
+		ensure!(base_version == record.version, Error::<T>::StaleBase);
+		let sender = Lease { slot: origin.slot, boot: origin.boot };
+		ensure!(T::Clusters::lease(agent) == Some(sender), Error::<T>::NotLeaseHolder);
+		if base_version == 0 {
+			let key = key.ok_or(Error::<T>::BirthNeedsKey)?;
+			ensure!(key.version == 1, Error::<T>::UnexpectedKey);
+			ensure!(set.results.is_empty(), Error::<T>::ResultsAtBirth);
+			record.key = Some(key);
+		} else {
+			ensure!(key.is_none(), Error::<T>::UnexpectedKey);
+		}
+		Self::ensure_available(origin, record.cluster, set)?;
+
+		let version = base_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+		let state_hash = next_state_hash(record.state_hash, body_hash);
+		record.version = version;
+		record.state_hash = state_hash;
+		Agents::<T>::insert(agent, &record);
+		let slot = origin.slot;
+		Self::push(
+			record.cluster,
+			ClusterMessage::Committed { agent, version, body_hash, state_hash, slot },
+		)?;
+		Self::deposit_event(Event::Committed { agent, version, body_hash, slot });
+		Ok(record)
+	}
+}

@@ -1,0 +1,248 @@
+//! A runtime with the agents pallet, real balances, a mailbox that writes down what it was told
+//! and one cluster whose members and leases each test sets.
+
+use crate as pallet_agents;
+use codec::Encode;
+use frame_support::{derive_impl, parameter_types, traits::ConstU64};
+use phala_primitives::{
+	agents::{
+		AgentCode, AgentId, AgentKey, Availability, AvailabilityContent, EffectSet, Lease,
+		StateVersion,
+	},
+	boot::{Boot, BootKeys, BootNumber, SlotId},
+	evidence::EvidenceKind,
+	mailbox::{Channel, ChannelHead, ClusterId},
+	messages::{EnvelopeOrigin, Message},
+	traits::{ClusterDirectory, MailboxInterface, PushRefused},
+	H256,
+};
+use sp_core::{sr25519, Pair};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
+
+pub type Block = frame_system::mocking::MockBlock<Runtime>;
+
+frame_support::construct_runtime!(
+	pub enum Runtime {
+		System: frame_system,
+		Balances: pallet_balances,
+		Agents: pallet_agents,
+	}
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Runtime {
+	type Block = Block;
+	type AccountId = AccountId32;
+	type Lookup = IdentityLookup<AccountId32>;
+	type AccountData = pallet_balances::AccountData<u64>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Runtime {
+	type AccountStore = System;
+	type RuntimeHoldReason = RuntimeHoldReason;
+}
+
+parameter_types! {
+	pub static Told: Vec<(Channel, Message)> = Vec::new();
+	/// How many more messages the mailbox takes.
+	pub static Room: u32 = u32::MAX;
+	/// Members that count.
+	pub static Counted: Vec<(SlotId, Boot)> = Vec::new();
+	/// Who writes every agent of [`CLUSTER`].
+	pub static Holder: Option<Lease> = None;
+}
+
+pub struct NotingMailbox;
+
+impl MailboxInterface for NotingMailbox {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+		Room::set(Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?);
+		Told::mutate(|told| told.push((channel, message.clone())));
+		Ok(0)
+	}
+
+	fn head(_: Channel) -> ChannelHead {
+		ChannelHead::default()
+	}
+
+	fn open_inbound(_: SlotId, _: BootNumber) {}
+
+	fn close_inbound(_: SlotId) {}
+}
+
+/// The only cluster there is.
+pub const CLUSTER: ClusterId = 7;
+pub const NO_SUCH_CLUSTER: DispatchError = DispatchError::Other("no such cluster");
+
+pub struct OneCluster;
+
+impl ClusterDirectory for OneCluster {
+	type Error = DispatchError;
+
+	fn place_agent(cluster: ClusterId, _: AgentId) -> Result<Lease, DispatchError> {
+		if cluster != CLUSTER {
+			return Err(NO_SUCH_CLUSTER);
+		}
+		Holder::get().ok_or(DispatchError::Other("nobody counts"))
+	}
+
+	fn lease(_: AgentId) -> Option<Lease> {
+		Holder::get()
+	}
+
+	fn counted(cluster: ClusterId) -> Vec<(SlotId, Boot)> {
+		if cluster == CLUSTER {
+			Counted::get()
+		} else {
+			Vec::new()
+		}
+	}
+
+	fn on_missed_deadline(_: AgentId, _: Lease) -> Result<(), DispatchError> {
+		Ok(())
+	}
+}
+
+pub const DEPOSIT: u64 = 100;
+
+impl pallet_agents::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Mailbox = NotingMailbox;
+	type Clusters = OneCluster;
+	type AgentDeposit = ConstU64<DEPOSIT>;
+	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = OneCluster;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::BenchmarkHelper for OneCluster {
+	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId {
+		let boots = identities.iter().enumerate();
+		Counted::set(boots.map(|(slot, key)| (slot as SlotId, boot_of(1, *key))).collect());
+		Holder::set(Some(Lease { slot: 0, boot: 1 }));
+		CLUSTER
+	}
+}
+
+pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
+pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+pub const GENESIS: H256 = H256::repeat_byte(0x9e);
+
+fn boot_of(number: BootNumber, identity: [u8; 32]) -> Boot {
+	Boot {
+		number,
+		keys: BootKeys { identity, encryption: [0; 32] },
+		evidence: EvidenceKind::Software,
+		measurement: H256::zero(),
+		registered_at: 0,
+		expires_at: u32::MAX,
+	}
+}
+
+/// A member of the cluster in one of its lives.
+#[derive(Clone)]
+pub struct Enclave {
+	pub slot: SlotId,
+	pub boot: BootNumber,
+	pub pair: sr25519::Pair,
+}
+
+impl Enclave {
+	pub fn new(slot: SlotId, boot: BootNumber) -> Self {
+		let seed = phala_primitives::hash_of(&(slot, boot)).0;
+		Self { slot, boot, pair: sr25519::Pair::from_seed(&seed) }
+	}
+
+	pub fn origin(&self) -> EnvelopeOrigin {
+		EnvelopeOrigin { slot: self.slot, boot: self.boot }
+	}
+
+	/// Its word that it keeps the set's body.
+	pub fn keeps(&self, set: &EffectSet) -> Availability {
+		self.says(&AvailabilityContent::new(
+			GENESIS,
+			self.slot,
+			self.boot,
+			set.agent,
+			set.base_version,
+			set.body_hash,
+		))
+	}
+
+	pub fn says(&self, content: &AvailabilityContent) -> Availability {
+		Availability { slot: self.slot, signature: self.pair.sign(&content.encode()).0 }
+	}
+}
+
+/// A cluster of `n` members that all count, each in its first boot; slot 0 writes.
+pub fn cluster_of(n: u32) -> Vec<Enclave> {
+	let members: Vec<_> = (0..n).map(|slot| Enclave::new(slot, 1)).collect();
+	count(&members);
+	Holder::set(Some(Lease { slot: 0, boot: 1 }));
+	members
+}
+
+pub fn count(members: &[Enclave]) {
+	Counted::set(
+		members
+			.iter()
+			.map(|member| (member.slot, boot_of(member.boot, member.pair.public().0)))
+			.collect(),
+	);
+}
+
+pub fn code(n: u8) -> AgentCode {
+	AgentCode { component: H256::repeat_byte(n), manifest: H256::repeat_byte(n) }
+}
+
+/// The first set of an agent: nobody but its author keeps it yet.
+pub fn birth(agent: AgentId) -> EffectSet {
+	EffectSet { key: Some(AgentKey { version: 1, key: [5; 32] }), ..set_on(agent, 0) }
+}
+
+pub fn set_on(agent: AgentId, base_version: StateVersion) -> EffectSet {
+	EffectSet {
+		agent,
+		base_version,
+		body_hash: H256::from_low_u64_be(base_version + 1),
+		key: None,
+		results: vec![],
+		availability: vec![],
+	}
+}
+
+pub fn go_to_block(n: u64) {
+	use frame_support::traits::Hooks;
+	while System::block_number() < n {
+		System::set_block_number(System::block_number() + 1);
+		Agents::on_initialize(System::block_number());
+	}
+}
+
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	let storage = RuntimeGenesisConfig {
+		system: Default::default(),
+		balances: pallet_balances::GenesisConfig {
+			balances: vec![(ALICE, 1_000_000), (BOB, 1_000_000)],
+			..Default::default()
+		},
+	}
+	.build_storage()
+	.unwrap();
+	let mut ext = sp_io::TestExternalities::from(storage);
+	// Benchmarks sign with keys that the node holds.
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
+	ext.execute_with(|| {
+		frame_system::BlockHash::<Runtime>::insert(0, GENESIS);
+		System::set_block_number(1);
+		Told::set(Vec::new());
+		Room::set(u32::MAX);
+		cluster_of(1);
+	});
+	ext
+}

@@ -1,0 +1,635 @@
+use crate::{mock::*, *};
+use frame_support::{
+	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
+	traits::UnfilteredDispatchable,
+};
+use phala_primitives::{
+	agents::{AgentKey, Availability},
+	requests::{RequestOutcome, RequestResult},
+};
+use sp_runtime::AccountId32;
+
+// In the mock runtime, not the storage map of that name.
+type Agents = crate::Pallet<Runtime>;
+
+/// As an extrinsic: in a storage layer of its own.
+fn dispatch(who: AccountId32, call: Call<Runtime>) -> DispatchResult {
+	let origin = RawOrigin::Signed(who).into();
+	call.dispatch_bypass_filter(origin).map(|_| ()).map_err(|error| error.error)
+}
+
+fn register_with(
+	cluster: ClusterId,
+	timeout: BlockNumber,
+	access: Access,
+	upgrades: UpgradePolicy,
+) -> DispatchResult {
+	let code = code(1);
+	let unit_price = 5;
+	let call = Call::register { cluster, code, unit_price, timeout, access, upgrades };
+	dispatch(ALICE, call)
+}
+
+/// Alice's newest agent.
+fn registered(access: Access, upgrades: UpgradePolicy) -> AgentId {
+	register_with(CLUSTER, 10, access, upgrades).unwrap();
+	agent_id(GENESIS, NextAgent::<Runtime>::get() - 1)
+}
+
+fn agent() -> AgentId {
+	registered(Access::Public, UpgradePolicy::Free)
+}
+
+fn upgrade(agent: AgentId, n: u8) -> DispatchResult {
+	dispatch(ALICE, Call::upgrade { agent, code: code(n) })
+}
+
+fn commit(sender: &Enclave, set: &EffectSet) -> DispatchResult {
+	with_storage_layer(|| Agents::commit(sender.origin(), set)).map(|_| ())
+}
+
+fn record(agent: AgentId) -> AgentRecord {
+	Agents::record(agent).unwrap()
+}
+
+fn last_told() -> (Channel, Message) {
+	Told::get().pop().unwrap()
+}
+
+fn told_whole(agent: AgentId) {
+	let snapshot = Agents::snapshot(agent).unwrap();
+	assert_eq!(
+		last_told(),
+		(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Agent(snapshot)))
+	);
+}
+
+#[test]
+fn a_registered_agent_holds_a_deposit_and_its_cluster_is_told_the_whole_of_it() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::AfterNotice(7));
+		assert_eq!(agent, agent_id(GENESIS, 0));
+		assert_eq!(
+			record(agent),
+			AgentRecord {
+				owner: ALICE.into(),
+				cluster: CLUSTER,
+				code: code(1),
+				code_version: 1,
+				upgrades: UpgradePolicy::AfterNotice(7),
+				access: Access::Listed,
+				unit_price: 5,
+				timeout: 10,
+				key: None,
+				version: 0,
+				state_hash: H256::zero(),
+			}
+		);
+		assert_eq!(Balances::balance_on_hold(&HoldReason::AgentDeposit.into(), &ALICE), DEPOSIT);
+		assert_eq!(Deposits::<Runtime>::get(agent), Some(DEPOSIT));
+		assert_eq!(History::<Runtime>::get(agent, 1), Some(CodeEntry { code: code(1), block: 1 }));
+		told_whole(agent);
+		assert_eq!(Agents::snapshot(agent).unwrap().lease, Some(Lease { slot: 0, boot: 1 }));
+		System::assert_last_event(
+			Event::AgentRegistered { agent, owner: ALICE, cluster: CLUSTER }.into(),
+		);
+		assert_ne!(self::agent(), agent);
+	});
+}
+
+#[test]
+fn a_pauper_and_an_agent_without_a_place_leave_nothing_behind() {
+	new_test_ext().execute_with(|| {
+		let pauper = AccountId32::new([7; 32]);
+		let call = Call::register {
+			cluster: CLUSTER,
+			code: code(1),
+			unit_price: 5,
+			timeout: 10,
+			access: Access::Public,
+			upgrades: UpgradePolicy::Free,
+		};
+		assert!(dispatch(pauper, call).is_err());
+		assert_noop!(
+			register_with(CLUSTER + 1, 10, Access::Public, UpgradePolicy::Free),
+			NO_SUCH_CLUSTER
+		);
+		Room::set(0);
+		assert_noop!(
+			register_with(CLUSTER, 10, Access::Public, UpgradePolicy::Free),
+			Error::<Runtime>::MailboxFull
+		);
+		assert_eq!(NextAgent::<Runtime>::get(), 0);
+		assert_eq!(Balances::total_balance_on_hold(&ALICE), 0);
+	});
+}
+
+#[test]
+fn a_timeout_is_taken_at_the_edges_and_refused_one_past_them() {
+	new_test_ext().execute_with(|| {
+		let with_timeout =
+			|timeout| register_with(CLUSTER, timeout, Access::Public, UpgradePolicy::Free);
+		assert_noop!(with_timeout(0), Error::<Runtime>::TimeoutOutOfRange);
+		assert_ok!(with_timeout(1));
+		assert_ok!(with_timeout(limits::AGENT_TIMEOUT_MAX));
+		assert_noop!(
+			with_timeout(limits::AGENT_TIMEOUT_MAX + 1),
+			Error::<Runtime>::TimeoutOutOfRange
+		);
+	});
+}
+
+#[test]
+fn an_impostor_changes_nothing_of_an_agent() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		let unknown = H256::repeat_byte(9);
+		let calls = |agent| {
+			[
+				Call::upgrade { agent, code: code(2) },
+				Call::set_price { agent, unit_price: 0 },
+				Call::set_access { agent, access: Access::Public },
+				Call::allow_caller { agent, account: BOB },
+				Call::disallow_caller { agent, account: BOB },
+			]
+		};
+		for call in calls(agent) {
+			assert_noop!(dispatch(BOB, call), Error::<Runtime>::NotOwner);
+		}
+		for call in calls(unknown) {
+			assert_noop!(dispatch(ALICE, call), Error::<Runtime>::UnknownAgent);
+		}
+	});
+}
+
+#[test]
+fn every_change_is_told_whole_and_a_full_mailbox_undoes_it() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		for call in [
+			Call::upgrade { agent, code: code(2) },
+			Call::set_price { agent, unit_price: 6 },
+			Call::set_access { agent, access: Access::Listed },
+			Call::allow_caller { agent, account: BOB },
+			Call::disallow_caller { agent, account: BOB },
+		] {
+			Room::set(0);
+			assert_noop!(dispatch(ALICE, call.clone()), Error::<Runtime>::MailboxFull);
+			Room::set(1);
+			assert_ok!(dispatch(ALICE, call));
+			told_whole(agent);
+		}
+		assert_eq!(record(agent).unit_price, 6);
+		assert_eq!(record(agent).access, Access::Listed);
+	});
+}
+
+#[test]
+fn a_stranger_calls_a_public_agent_and_not_a_listed_one() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let may = |account: AccountId32| Agents::may_call(agent, &account.into());
+		assert!(may(ALICE));
+		assert!(!may(BOB));
+		assert_ok!(dispatch(ALICE, Call::allow_caller { agent, account: BOB }));
+		assert!(may(BOB));
+		assert_noop!(
+			dispatch(ALICE, Call::allow_caller { agent, account: BOB }),
+			Error::<Runtime>::AlreadyAllowed
+		);
+		assert_ok!(dispatch(ALICE, Call::disallow_caller { agent, account: BOB }));
+		assert!(!may(BOB));
+		assert_noop!(
+			dispatch(ALICE, Call::disallow_caller { agent, account: BOB }),
+			Error::<Runtime>::NotListed
+		);
+		assert_ok!(dispatch(ALICE, Call::set_access { agent, access: Access::Public }));
+		assert!(may(BOB));
+		assert!(!Agents::may_call(H256::zero(), &ALICE.into()));
+		assert_eq!(Agents::snapshot(H256::zero()), None);
+	});
+}
+
+#[test]
+fn a_list_is_filled_to_its_limit_and_not_one_further() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let nth = |n: u32| {
+			let mut account = [0xaa; 32];
+			account[..4].copy_from_slice(&n.to_le_bytes());
+			AccountId32::new(account)
+		};
+		for n in 0..limits::AGENT_CALLERS_MAX {
+			assert_ok!(dispatch(ALICE, Call::allow_caller { agent, account: nth(n) }));
+		}
+		let one_more = nth(limits::AGENT_CALLERS_MAX);
+		assert_noop!(
+			dispatch(ALICE, Call::allow_caller { agent, account: one_more.clone() }),
+			Error::<Runtime>::TooManyCallers
+		);
+		// The longest news of an agent fits a message.
+		assert!(last_told().1.encode().len() < limits::MESSAGE_BYTES_MAX as usize);
+		assert_ok!(dispatch(ALICE, Call::disallow_caller { agent, account: nth(0) }));
+		assert_ok!(dispatch(ALICE, Call::allow_caller { agent, account: one_more }));
+	});
+}
+
+#[test]
+fn an_owner_who_promised_immutable_code_cannot_change_it() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Public, UpgradePolicy::Immutable);
+		assert_noop!(upgrade(agent, 2), Error::<Runtime>::ImmutableCode);
+	});
+}
+
+#[test]
+fn free_code_runs_at_once_and_every_earlier_one_is_kept() {
+	new_test_ext().execute_with(|| {
+		for policy in [UpgradePolicy::Free, UpgradePolicy::AfterNotice(0)] {
+			let agent = registered(Access::Public, policy);
+			assert_ok!(upgrade(agent, 2));
+			System::assert_last_event(
+				Event::Upgraded { agent, code_version: 2, code: code(2) }.into(),
+			);
+			assert_ok!(upgrade(agent, 3));
+			assert_eq!((record(agent).code, record(agent).code_version), (code(3), 3));
+			for n in 1..=3 {
+				let entry = History::<Runtime>::get(agent, n).unwrap();
+				assert_eq!(entry.code, code(n as u8));
+			}
+			assert_eq!(Planned::<Runtime>::get(agent), None);
+		}
+	});
+}
+
+#[test]
+fn a_hasty_owner_waits_for_the_notice_to_end() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(5));
+		assert_ok!(upgrade(agent, 2));
+		System::assert_last_event(Event::UpgradePlanned { agent, code: code(2), at: 6 }.into());
+		go_to_block(5);
+		assert_eq!(record(agent).code, code(1));
+		go_to_block(6);
+		assert_eq!((record(agent).code, record(agent).code_version), (code(2), 2));
+		assert_eq!(History::<Runtime>::get(agent, 2), Some(CodeEntry { code: code(2), block: 6 }));
+		told_whole(agent);
+		assert_eq!(Planned::<Runtime>::get(agent), None);
+		assert!(!Due::<Runtime>::contains_key(6));
+		go_to_block(20);
+		assert_eq!(record(agent).code_version, 2);
+	});
+}
+
+#[test]
+fn a_second_announcement_replaces_the_first_and_restarts_the_notice() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(5));
+		assert_ok!(upgrade(agent, 2));
+		go_to_block(4);
+		assert_ok!(upgrade(agent, 3));
+		assert!(!Due::<Runtime>::contains_key(6));
+		go_to_block(8);
+		assert_eq!(record(agent).code, code(1));
+		go_to_block(9);
+		assert_eq!((record(agent).code, record(agent).code_version), (code(3), 2));
+	});
+}
+
+#[test]
+fn a_crowd_fills_a_blocks_upgrades_and_the_next_one_is_refused_whole() {
+	new_test_ext().execute_with(|| {
+		let agents: Vec<_> = (0..=UPGRADES_DUE_MAX)
+			.map(|_| registered(Access::Public, UpgradePolicy::AfterNotice(5)))
+			.collect();
+		let (late, early) = agents.split_last().unwrap();
+		assert_ok!(upgrade(*late, 2));
+		go_to_block(2);
+		for agent in early {
+			assert_ok!(upgrade(*agent, 2));
+		}
+		// What was announced before still stands.
+		assert_noop!(upgrade(*late, 3), Error::<Runtime>::TooManyUpgradesDue);
+		go_to_block(7);
+		for agent in &agents {
+			assert_eq!(record(*agent).code, code(2));
+		}
+	});
+}
+
+#[test]
+fn a_notice_past_the_last_block_is_refused() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(u32::MAX - 1));
+		assert_ok!(upgrade(agent, 2));
+		go_to_block(2);
+		assert_noop!(upgrade(agent, 3), Error::<Runtime>::NoticeTooLong);
+	});
+}
+
+#[test]
+fn a_full_mailbox_delays_upgrades_and_loses_none() {
+	new_test_ext().execute_with(|| {
+		let notice = |n| registered(Access::Public, UpgradePolicy::AfterNotice(n));
+		let (first, second, third) = (notice(5), notice(5), notice(6));
+		for agent in [first, second, third] {
+			assert_ok!(upgrade(agent, 2));
+		}
+		go_to_block(5);
+		// One of the two goes through; then none for many blocks.
+		Room::set(1);
+		go_to_block(6);
+		assert_eq!(record(first).code, code(2));
+		assert_eq!((record(second).code, record(second).code_version), (code(1), 1));
+		assert_eq!(LateFrom::<Runtime>::get(), Some(6));
+		go_to_block(20);
+		assert_eq!(record(second).code, code(1));
+		assert!(Planned::<Runtime>::contains_key(second));
+		// The late one may still be replaced.
+		assert_ok!(upgrade(third, 3));
+		Room::set(u32::MAX);
+		go_to_block(21);
+		assert_eq!((record(second).code, record(second).code_version), (code(2), 2));
+		for block in 22..26 {
+			go_to_block(block);
+			assert_eq!(record(third).code, code(1));
+		}
+		go_to_block(26);
+		assert_eq!(record(third).code, code(3));
+		assert_eq!(LateFrom::<Runtime>::get(), None);
+		assert_eq!(record(first).code_version, 2);
+	});
+}
+
+#[test]
+fn a_birth_brings_the_key_and_every_commit_moves_version_and_hash() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		assert_ok!(commit(writer, &birth(agent)));
+		let born = record(agent);
+		assert_eq!(born.key, Some(AgentKey { version: 1, key: [5; 32] }));
+		let first = next_state_hash(H256::zero(), birth(agent).body_hash);
+		assert_eq!((born.version, born.state_hash), (1, first));
+
+		let set = set_on(agent, 1);
+		assert_ok!(commit(writer, &set));
+		let after = record(agent);
+		let state_hash = next_state_hash(first, set.body_hash);
+		assert_eq!(after, AgentRecord { version: 2, state_hash, ..born });
+		let body_hash = set.body_hash;
+		assert_eq!(
+			last_told(),
+			(
+				Channel::Cluster(CLUSTER),
+				Message::Cluster(ClusterMessage::Committed {
+					agent,
+					version: 2,
+					body_hash,
+					state_hash,
+					slot: 0
+				})
+			)
+		);
+		System::assert_last_event(
+			Event::Committed { agent, version: 2, body_hash, slot: 0 }.into(),
+		);
+	});
+}
+
+#[test]
+fn a_set_on_a_stale_base_is_refused_and_so_is_one_from_the_future() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		assert_noop!(commit(writer, &set_on(agent, 1)), Error::<Runtime>::StaleBase);
+		assert_ok!(commit(writer, &birth(agent)));
+		// The repeater: the same set once more.
+		assert_noop!(commit(writer, &birth(agent)), Error::<Runtime>::StaleBase);
+		assert_ok!(commit(writer, &set_on(agent, 1)));
+		assert_noop!(commit(writer, &set_on(agent, 1)), Error::<Runtime>::StaleBase);
+		assert_noop!(commit(writer, &set_on(agent, 3)), Error::<Runtime>::StaleBase);
+		assert_noop!(
+			commit(writer, &set_on(H256::repeat_byte(9), 0)),
+			Error::<Runtime>::UnknownAgent
+		);
+	});
+}
+
+#[test]
+fn a_lease_holder_that_lost_its_lease_commits_nothing() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(2);
+		let agent = agent();
+		let with_word = |set: EffectSet, keeper: &Enclave| EffectSet {
+			availability: vec![keeper.keeps(&set)],
+			..set
+		};
+		assert_ok!(commit(&members[0], &with_word(birth(agent), &members[1])));
+		let set = set_on(agent, 1);
+		let by_holder = with_word(set.clone(), &members[1]);
+		// Another member never had it.
+		assert_noop!(
+			commit(&members[1], &with_word(set.clone(), &members[0])),
+			Error::<Runtime>::NotLeaseHolder
+		);
+		// It moved to another member, to nobody, to the holder's own next boot.
+		for lease in [Some(Lease { slot: 1, boot: 1 }), None, Some(Lease { slot: 0, boot: 2 })] {
+			Holder::set(lease);
+			assert_noop!(commit(&members[0], &by_holder), Error::<Runtime>::NotLeaseHolder);
+		}
+		Holder::set(Some(Lease { slot: 0, boot: 1 }));
+		assert_ok!(commit(&members[0], &by_holder));
+	});
+}
+
+#[test]
+fn a_midwife_without_a_key_and_a_key_at_another_time_are_refused() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		let key = |version| Some(AgentKey { version, key: [6; 32] });
+		assert_noop!(commit(writer, &set_on(agent, 0)), Error::<Runtime>::BirthNeedsKey);
+		for version in [0, 2] {
+			assert_noop!(
+				commit(writer, &EffectSet { key: key(version), ..birth(agent) }),
+				Error::<Runtime>::UnexpectedKey
+			);
+		}
+		assert_noop!(
+			commit(writer, &EffectSet { results: results(1), ..birth(agent) }),
+			Error::<Runtime>::ResultsAtBirth
+		);
+		assert_ok!(commit(writer, &birth(agent)));
+		for version in [1, 2] {
+			assert_noop!(
+				commit(writer, &EffectSet { key: key(version), ..set_on(agent, 1) }),
+				Error::<Runtime>::UnexpectedKey
+			);
+		}
+	});
+}
+
+fn results(n: u32) -> Vec<RequestResult> {
+	(0..n)
+		.map(|n| RequestResult {
+			request: H256::from_low_u64_be(n.into()),
+			outcome: RequestOutcome::Answered(vec![]),
+			units: 1,
+		})
+		.collect()
+}
+
+#[test]
+fn a_set_carries_as_many_results_as_the_limit_and_not_one_more() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		assert_ok!(commit(writer, &birth(agent)));
+		let with = |n| EffectSet { results: results(n), ..set_on(agent, 1) };
+		assert_noop!(
+			commit(writer, &with(limits::RESULTS_PER_EFFECT_SET_MAX + 1)),
+			Error::<Runtime>::TooManyResults
+		);
+		assert_ok!(commit(writer, &with(limits::RESULTS_PER_EFFECT_SET_MAX)));
+	});
+}
+
+#[test]
+fn a_body_that_a_minority_keeps_is_refused_and_one_more_keeper_is_enough() {
+	new_test_ext().execute_with(|| {
+		for n in 1..=6u32 {
+			let members = cluster_of(n);
+			let agent = agent();
+			let set = birth(agent);
+			// The sender's word is the envelope.
+			let needed = (availability_quorum(n) - 1) as usize;
+			let others = |count: usize| {
+				members[1..][..count].iter().map(|member| member.keeps(&set)).collect()
+			};
+			if needed > 0 {
+				let set = EffectSet { availability: others(needed - 1), ..set.clone() };
+				assert_noop!(commit(&members[0], &set), Error::<Runtime>::NotAvailable);
+			}
+			let set = EffectSet { availability: others(needed), ..set.clone() };
+			assert_ok!(commit(&members[0], &set));
+		}
+	});
+}
+
+#[test]
+fn a_forged_availability_signature_refuses_the_set_even_above_the_quorum() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(4);
+		let agent = agent();
+		let other_agent = self::agent();
+		let set = birth(agent);
+		let good: Vec<_> = members[1..3].iter().map(|member| member.keeps(&set)).collect();
+		let forger = Enclave::new(66, 1);
+		let content = |genesis, slot, boot, agent, base, body_hash| {
+			AvailabilityContent::new(genesis, slot, boot, agent, base, body_hash)
+		};
+		let hash = set.body_hash;
+		let third = &members[3];
+		let forged = vec![
+			Availability { slot: 3, signature: forger.keeps(&set).signature },
+			Availability { slot: 3, signature: [0; 64] },
+			// Another member's word under this one's name.
+			Availability { slot: 3, signature: good[0].signature },
+			// Good words about something else.
+			third.says(&content(H256::zero(), 3, 1, agent, 0, hash)),
+			third.says(&content(GENESIS, 2, 1, agent, 0, hash)),
+			third.says(&content(GENESIS, 3, 2, agent, 0, hash)),
+			third.says(&content(GENESIS, 3, 1, other_agent, 0, hash)),
+			third.says(&content(GENESIS, 3, 1, agent, 1, hash)),
+			third.says(&content(GENESIS, 3, 1, agent, 0, H256::zero())),
+			// An earlier life of the member.
+			Availability { slot: 3, signature: Enclave::new(3, 0).keeps(&set).signature },
+		];
+		for forged in forged {
+			let mut availability = good.clone();
+			availability.push(forged);
+			assert_noop!(
+				commit(&members[0], &EffectSet { availability, ..set.clone() }),
+				Error::<Runtime>::BadSignature
+			);
+		}
+		assert_ok!(commit(&members[0], &EffectSet { availability: good, ..set }));
+	});
+}
+
+#[test]
+fn a_ballot_stuffer_counts_nobody_twice() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(5);
+		let agent = agent();
+		let set = birth(agent);
+		let one = members[1].keeps(&set);
+		let twice = EffectSet { availability: vec![one.clone(), one.clone()], ..set.clone() };
+		assert_noop!(commit(&members[0], &twice), Error::<Runtime>::DuplicateSignature);
+		// The sender's own word adds nothing to its envelope.
+		let own = EffectSet { availability: vec![members[0].keeps(&set), one], ..set.clone() };
+		assert_noop!(commit(&members[0], &own), Error::<Runtime>::NotAvailable);
+		// Nor do strangers.
+		let strangers: Vec<_> = (20..30).map(|slot| Enclave::new(slot, 1).keeps(&set)).collect();
+		let stuffed = EffectSet { availability: strangers, ..set.clone() };
+		assert_noop!(commit(&members[0], &stuffed), Error::<Runtime>::NotAvailable);
+	});
+}
+
+#[test]
+fn the_word_of_a_member_that_does_not_count_is_ignored() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(3);
+		let agent = agent();
+		let set = birth(agent);
+		let mut availability = vec![members[1].keeps(&set)];
+		// A stranger with a bad signature neither helps nor hurts.
+		availability.push(Availability { slot: 50, signature: [1; 64] });
+		assert_ok!(commit(&members[0], &EffectSet { availability, ..set }));
+
+		// The sender itself does not count any more: the others must be a majority without it.
+		count(&members[1..]);
+		let set = set_on(agent, 1);
+		let by = |keepers: &[Enclave]| EffectSet {
+			availability: keepers.iter().map(|keeper| keeper.keeps(&set)).collect(),
+			..set.clone()
+		};
+		assert_noop!(commit(&members[0], &by(&members[1..2])), Error::<Runtime>::NotAvailable);
+		assert_ok!(commit(&members[0], &by(&members[1..3])));
+
+		// Nobody counts: nothing is available.
+		count(&[]);
+		assert_noop!(commit(&members[0], &set_on(agent, 2)), Error::<Runtime>::NotAvailable);
+	});
+}
+
+#[test]
+fn a_flood_of_signatures_is_refused_before_any_is_verified() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(limits::CLUSTER_MEMBERS_MAX);
+		let agent = agent();
+		let set = birth(agent);
+		let mut availability: Vec<_> =
+			members[1..].iter().map(|member| member.keeps(&set)).collect();
+		availability.push(Availability { slot: 900, signature: [1; 64] });
+		assert_eq!(availability.len(), limits::CLUSTER_MEMBERS_MAX as usize);
+		let full = EffectSet { availability: availability.clone(), ..set.clone() };
+		availability.push(Availability { slot: 901, signature: [1; 64] });
+		let flood = EffectSet { availability, ..set };
+		assert_noop!(commit(&members[0], &flood), Error::<Runtime>::TooManySignatures);
+		assert_ok!(commit(&members[0], &full));
+	});
+}
+
+#[test]
+fn a_full_mailbox_undoes_a_commit() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		Room::set(0);
+		assert_noop!(commit(writer, &birth(agent)), Error::<Runtime>::MailboxFull);
+		Room::set(1);
+		assert_ok!(commit(writer, &birth(agent)));
+	});
+}

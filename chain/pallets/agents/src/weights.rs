@@ -1,0 +1,62 @@
+//! Weights of the agents pallet's calls and hook.
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+
+/// What each call costs.
+pub trait WeightInfo {
+	fn register() -> Weight;
+	fn upgrade() -> Weight;
+	fn set_price() -> Weight;
+	fn set_access() -> Weight;
+	fn allow_caller() -> Weight;
+	fn disallow_caller() -> Weight;
+	/// `u`: upgrades whose notice ran out.
+	fn activate_due(u: u32) -> Weight;
+	/// `a`: signatures of other members. Part of what an envelope costs.
+	fn commit(a: u32) -> Weight;
+}
+
+/// **Not measured**: conservative guesses until `make weights` replaces them.
+pub struct ConservativeWeights<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> ConservativeWeights<T> {
+	/// Every change tells the cluster: five more writes and a body of up to 9 KiB.
+	fn of(reads: u64, writes: u64) -> Weight {
+		Weight::from_parts(250_000_000, 40_000)
+			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+}
+
+impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
+	fn register() -> Weight {
+		// The cluster looks at each of its members.
+		Weight::from_parts(500_000_000, 100_000)
+			.saturating_add(T::DbWeight::get().reads_writes(150, 20))
+	}
+	fn upgrade() -> Weight {
+		Self::of(12, 10)
+	}
+	fn set_price() -> Weight {
+		Self::of(8, 6)
+	}
+	fn set_access() -> Weight {
+		Self::of(8, 6)
+	}
+	fn allow_caller() -> Weight {
+		Self::of(8, 7)
+	}
+	fn disallow_caller() -> Weight {
+		Self::of(8, 7)
+	}
+	fn activate_due(u: u32) -> Weight {
+		T::DbWeight::get()
+			.reads_writes(6, 5)
+			.saturating_add(Self::of(10, 9).saturating_mul(u.into()))
+	}
+	fn commit(a: u32) -> Weight {
+		Weight::from_parts(300_000_000, 100_000)
+			.saturating_add(T::DbWeight::get().reads_writes(150, 6))
+			.saturating_add(Weight::from_parts(100_000_000, 0).saturating_mul(a.into()))
+	}
+}

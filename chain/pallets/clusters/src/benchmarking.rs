@@ -1,0 +1,115 @@
+//! Benchmarks of the clusters' calls.
+
+use super::*;
+use frame_benchmarking::v2::*;
+use frame_support::traits::fungible::Mutate;
+use frame_system::RawOrigin;
+use sp_runtime::Saturating;
+
+/// Gives benchmarks slots: the registry's storage is the runtime's to fill.
+pub trait BenchmarkHelper<AccountId> {
+	/// Makes a slot of `operator` with a boot in force.
+	fn boot_slot(slot: SlotId, operator: AccountId);
+}
+
+const ENDPOINT: &[u8] = b"https://worker.example";
+
+/// An owner with a cluster of as many members but one as it may have, and as many agents.
+fn owner_of_full_cluster<T: Config>() -> T::AccountId
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let owner: T::AccountId = whitelisted_caller();
+	let funds = T::ClusterDeposit::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
+	T::Currency::set_balance(&owner, funds);
+	let origin = || RawOrigin::Signed(owner.clone()).into();
+	Pallet::<T>::create(origin()).unwrap();
+	for slot in 1..limits::CLUSTER_MEMBERS_MAX {
+		T::BenchmarkHelper::boot_slot(slot, owner.clone());
+		Pallet::<T>::request_join(origin(), 0, slot, ENDPOINT.to_vec()).unwrap();
+		Pallet::<T>::approve_join(origin(), 0, slot).unwrap();
+	}
+	for n in 0..limits::CLUSTER_AGENTS_MAX {
+		let agent = AgentId::from_low_u64_be(n.into());
+		<Pallet<T> as ClusterDirectory>::place_agent(0, agent).unwrap();
+	}
+	T::BenchmarkHelper::boot_slot(0, owner.clone());
+	owner
+}
+
+#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+mod benchmarks {
+	use super::*;
+
+	#[benchmark]
+	fn create() {
+		let owner = owner_of_full_cluster::<T>();
+		#[extrinsic_call]
+		create(RawOrigin::Signed(owner));
+		assert!(Clusters::<T>::contains_key(1));
+	}
+
+	#[benchmark]
+	fn request_join() {
+		let owner = owner_of_full_cluster::<T>();
+		#[extrinsic_call]
+		request_join(RawOrigin::Signed(owner), 0, 0, ENDPOINT.to_vec());
+		assert!(JoinRequests::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn approve_join() {
+		let owner = owner_of_full_cluster::<T>();
+		let origin = RawOrigin::Signed(owner.clone()).into();
+		Pallet::<T>::request_join(origin, 0, 0, ENDPOINT.to_vec()).unwrap();
+		// The most work: the new member finds all leases free.
+		for agent in ClusterAgents::<T>::get(0) {
+			Leases::<T>::remove(agent);
+		}
+		#[extrinsic_call]
+		approve_join(RawOrigin::Signed(owner), 0, 0);
+		assert_eq!(Clusters::<T>::get(0).unwrap().members, limits::CLUSTER_MEMBERS_MAX);
+	}
+
+	#[benchmark]
+	fn set_endpoint() {
+		let owner = owner_of_full_cluster::<T>();
+		#[extrinsic_call]
+		set_endpoint(RawOrigin::Signed(owner), 1, b"http://elsewhere.example".to_vec());
+	}
+
+	#[benchmark]
+	fn leave() {
+		let owner = owner_of_full_cluster::<T>();
+		give_all_leases::<T>(1);
+		#[extrinsic_call]
+		leave(RawOrigin::Signed(owner), 0, 1);
+		assert!(!MemberOf::<T>::contains_key(1));
+	}
+
+	#[benchmark]
+	fn remove_member() {
+		let owner = owner_of_full_cluster::<T>();
+		give_all_leases::<T>(1);
+		#[extrinsic_call]
+		remove_member(RawOrigin::Signed(owner), 0, 1);
+		assert!(!MemberOf::<T>::contains_key(1));
+	}
+
+	#[benchmark]
+	fn close() {
+		let owner = owner_of_full_cluster::<T>();
+		Pallet::<T>::create(RawOrigin::Signed(owner.clone()).into()).unwrap();
+		#[extrinsic_call]
+		close(RawOrigin::Signed(owner), 1);
+		assert!(!Clusters::<T>::contains_key(1));
+	}
+
+	fn give_all_leases<T: Config>(slot: SlotId) {
+		for agent in ClusterAgents::<T>::get(0) {
+			Leases::<T>::insert(agent, Lease { slot, boot: 1 });
+		}
+	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
+}

@@ -1,0 +1,273 @@
+//! A runtime with clusters, real balances, a registry of slots that tests bend at will, and a
+//! mailbox that writes down what it was told.
+
+use crate as pallet_clusters;
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{ConstU64, Hooks},
+};
+use phala_primitives::{
+	agents::{Access, AgentCode, AgentId, AgentRecord, AgentSnapshot, UpgradePolicy},
+	boot::{Boot, BootKeys, BootNumber, SlotId},
+	evidence::EvidenceKind,
+	keys::{Epoch, KeyRequest},
+	mailbox::{Channel, ChannelHead, ClusterId},
+	messages::Message,
+	traits::{
+		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface,
+		PushRefused, SlotDirectory, SlotHooks,
+	},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
+use std::collections::BTreeMap;
+
+pub type Block = frame_system::mocking::MockBlock<Runtime>;
+
+frame_support::construct_runtime!(
+	pub enum Runtime {
+		System: frame_system,
+		Balances: pallet_balances,
+		Clusters: pallet_clusters,
+	}
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Runtime {
+	type Block = Block;
+	type AccountId = AccountId32;
+	type Lookup = IdentityLookup<AccountId32>;
+	type AccountData = pallet_balances::AccountData<u64>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Runtime {
+	type AccountStore = System;
+	type RuntimeHoldReason = RuntimeHoldReason;
+}
+
+/// A slot as the registry would know it.
+#[derive(Clone)]
+pub struct MockSlot {
+	pub operator: AccountId32,
+	pub boot: Option<Boot>,
+	pub in_force: bool,
+	pub last_sign: BlockNumber,
+}
+
+parameter_types! {
+	pub static Told: Vec<(Channel, Message)> = Vec::new();
+	/// How many further messages the mailbox takes.
+	pub static Room: usize = usize::MAX;
+	pub static Slots: BTreeMap<SlotId, MockSlot> = BTreeMap::new();
+	pub static Admitted: Vec<KeyRequest> = Vec::new();
+	pub static Withdrawn: Vec<(SlotId, ClusterId)> = Vec::new();
+	pub static ActiveEpoch: Option<Epoch> = Some(1);
+	static Seen: usize = 0;
+}
+
+pub struct NotingMailbox;
+
+impl MailboxInterface for NotingMailbox {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+		let room = Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+		Room::set(room);
+		let seq = Self::head(channel).next_seq;
+		Told::mutate(|told| told.push((channel, message.clone())));
+		Ok(seq)
+	}
+
+	fn head(channel: Channel) -> ChannelHead {
+		let next_seq = Told::get().iter().filter(|(other, _)| *other == channel).count() as u64;
+		ChannelHead { next_seq, hash: H256::from_low_u64_be(next_seq) }
+	}
+
+	fn open_inbound(_: SlotId, _: BootNumber) {}
+
+	fn close_inbound(_: SlotId) {}
+}
+
+pub struct MockRegistry;
+
+impl BootDirectory for MockRegistry {
+	fn current_boot(slot: SlotId) -> Option<Boot> {
+		Slots::get().get(&slot)?.boot.clone()
+	}
+
+	fn is_in_force(boot: &Boot) -> bool {
+		Slots::get().values().any(|slot| slot.boot.as_ref() == Some(boot) && slot.in_force)
+	}
+}
+
+impl SlotDirectory for MockRegistry {
+	fn operator(slot: SlotId) -> Option<AccountBytes> {
+		Slots::get().get(&slot).map(|slot| slot.operator.clone().into())
+	}
+
+	fn last_sign_of_life(slot: SlotId) -> Option<BlockNumber> {
+		Slots::get().get(&slot).map(|slot| slot.last_sign)
+	}
+
+	fn penalise(_: SlotId, _: Balance) -> Balance {
+		0
+	}
+}
+
+pub struct NotingGatekeepers;
+
+impl KeyRequests for NotingGatekeepers {
+	type Error = DispatchError;
+
+	fn active_epoch() -> Option<Epoch> {
+		ActiveEpoch::get()
+	}
+
+	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
+		Admitted::mutate(|admitted| admitted.push(request));
+		Ok(())
+	}
+
+	fn withdraw(slot: SlotId, cluster: ClusterId) {
+		Withdrawn::mutate(|withdrawn| withdrawn.push((slot, cluster)));
+	}
+}
+
+pub struct PlacedAgents;
+
+impl AgentSnapshots for PlacedAgents {
+	fn snapshot(agent: AgentId) -> Option<AgentSnapshot> {
+		let record = AgentRecord {
+			owner: [1; 32],
+			cluster: pallet_clusters::AgentCluster::<Runtime>::get(agent)?,
+			code: AgentCode { component: H256::zero(), manifest: H256::zero() },
+			code_version: 1,
+			upgrades: UpgradePolicy::Free,
+			access: Access::Public,
+			unit_price: 1,
+			timeout: 10,
+			key: None,
+			version: 0,
+			state_hash: H256::zero(),
+		};
+		Some(AgentSnapshot { agent, record, callers: vec![], lease: Clusters::lease(agent) })
+	}
+}
+
+pub const DEPOSIT: u64 = 100;
+pub const FUNDS: u64 = 1000;
+
+impl crate::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Mailbox = NotingMailbox;
+	type Slots = MockRegistry;
+	type Keys = NotingGatekeepers;
+	type Agents = PlacedAgents;
+	type ClusterDeposit = ConstU64<DEPOSIT>;
+	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = MockRegistry;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
+	fn boot_slot(slot: SlotId, operator: AccountId32) {
+		put_slot(slot, operator, 1);
+	}
+}
+
+/// Owns the cluster.
+pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
+/// Runs the slots.
+pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+/// Has no business here.
+pub const EVE: AccountId32 = AccountId32::new([3; 32]);
+
+pub fn identity(slot: SlotId, number: BootNumber) -> [u8; 32] {
+	[(slot * 4 + number) as u8; 32]
+}
+
+fn put_slot(slot: SlotId, operator: AccountId32, number: BootNumber) -> Boot {
+	let now = System::block_number() as u32;
+	let boot = Boot {
+		number,
+		keys: BootKeys { identity: identity(slot, number), encryption: [9; 32] },
+		evidence: EvidenceKind::Software,
+		measurement: H256::from_low_u64_be(slot.into()),
+		registered_at: now,
+		expires_at: u32::MAX,
+	};
+	Slots::mutate(|slots| {
+		slots.insert(
+			slot,
+			MockSlot { operator, boot: Some(boot.clone()), in_force: true, last_sign: now },
+		)
+	});
+	boot
+}
+
+/// As `register_boot` does it.
+pub fn register(slot: SlotId, number: BootNumber) {
+	let boot = put_slot(slot, BOB, number);
+	Clusters::on_boot(slot, &boot).unwrap();
+}
+
+pub fn bend(slot: SlotId, change: impl FnOnce(&mut MockSlot)) {
+	Slots::mutate(|slots| change(slots.get_mut(&slot).unwrap()));
+}
+
+pub fn suspend(slot: SlotId) {
+	bend(slot, |slot| slot.in_force = false);
+}
+
+pub fn heartbeat(slot: SlotId) {
+	let now = System::block_number() as u32;
+	bend(slot, |slot| slot.last_sign = now);
+}
+
+/// As `evict` does it.
+pub fn evict(slot: SlotId) {
+	bend(slot, |slot| slot.boot = None);
+	Clusters::on_evicted(slot).unwrap();
+}
+
+pub fn go_to_block(n: u64) {
+	while System::block_number() < n {
+		System::set_block_number(System::block_number() + 1);
+		Clusters::on_initialize(System::block_number());
+	}
+}
+
+/// What was told since the last look.
+pub fn heard() -> Vec<(Channel, Message)> {
+	let seen = Seen::get();
+	Seen::set(Told::get().len());
+	Told::get().split_off(seen)
+}
+
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	let storage = RuntimeGenesisConfig {
+		system: Default::default(),
+		balances: pallet_balances::GenesisConfig {
+			balances: vec![(ALICE, FUNDS), (BOB, FUNDS), (EVE, FUNDS)],
+			..Default::default()
+		},
+	}
+	.build_storage()
+	.unwrap();
+	let mut ext = sp_io::TestExternalities::from(storage);
+	ext.execute_with(|| {
+		Told::set(Vec::new());
+		Seen::set(0);
+		Room::set(usize::MAX);
+		Slots::set(BTreeMap::new());
+		Admitted::set(Vec::new());
+		Withdrawn::set(Vec::new());
+		ActiveEpoch::set(Some(1));
+		System::set_block_number(10);
+		for slot in 1..=4 {
+			register(slot, 1);
+		}
+	});
+	ext
+}

@@ -1,0 +1,141 @@
+//! Generations of a cluster's secret, requests for it, and the keys that it wraps.
+
+use crate::*;
+use phala_primitives::{
+	clusters::WrappedKeys, keys::KeyRequest, messages::EnvelopeOrigin, traits::ReceivePayload,
+};
+
+impl<T: Config> Pallet<T> {
+	/// Starts a generation, or notes that one is due when the gap since the last has passed.
+	pub(crate) fn start_generation_after_departure(cluster: ClusterId) -> Result<(), PushRefused> {
+		let Some(mut record) = Clusters::<T>::get(cluster) else { return Ok(()) };
+		match record.gap {
+			GenerationGap::Open => Self::start_generation(cluster, record),
+			GenerationGap::Running | GenerationGap::RunningWithDeparture => {
+				record.gap = GenerationGap::RunningWithDeparture;
+				Clusters::<T>::insert(cluster, record);
+				Ok(())
+			}
+		}
+	}
+
+	/// Changes nothing if the mailbox is full.
+	fn start_generation(cluster: ClusterId, mut record: ClusterOf<T>) -> Result<(), PushRefused> {
+		let generation = record.generation.saturating_add(1);
+		Self::tell_members(cluster, ClusterMessage::NewGeneration { generation })?;
+		record.generation = generation;
+		record.gap = GenerationGap::Running;
+		Clusters::<T>::insert(cluster, record);
+		let number = NextGap::<T>::get();
+		let ends_at = Self::now().saturating_add(limits::GENERATION_GAP);
+		Gaps::<T>::insert(number, (cluster, ends_at));
+		NextGap::<T>::put(number.saturating_add(1));
+		Self::deposit_event(Event::GenerationStarted { cluster, generation });
+		Ok(())
+	}
+
+	/// Ends gaps whose time has come, a bounded number; a full mailbox puts them off by a block.
+	pub(crate) fn end_gaps() -> Weight {
+		let now = Self::now();
+		let first = FirstGap::<T>::get();
+		let mut number = first;
+		for _ in 0..GAPS_PER_BLOCK_MAX {
+			let Some((cluster, ends_at)) = Gaps::<T>::get(number) else { break };
+			if now < ends_at {
+				break;
+			}
+			match Clusters::<T>::get(cluster) {
+				Some(record) if record.gap == GenerationGap::RunningWithDeparture => {
+					if Self::start_generation(cluster, record).is_err() {
+						break;
+					}
+				}
+				Some(record) => {
+					Clusters::<T>::insert(cluster, Cluster { gap: GenerationGap::Open, ..record })
+				}
+				None => {}
+			}
+			Gaps::<T>::remove(number);
+			number = number.saturating_add(1);
+		}
+		let ended = number.saturating_sub(first);
+		if ended > 0 {
+			FirstGap::<T>::put(number);
+		}
+		let db = T::DbWeight::get();
+		db.reads_writes(ended.saturating_mul(5).saturating_add(7), ended.saturating_mul(8))
+	}
+
+	/// The sender is the current boot of a member.
+	fn ensure_member(origin: EnvelopeOrigin, cluster: ClusterId) -> Result<(), Error<T>> {
+		ensure!(MemberOf::<T>::get(origin.slot) == Some(cluster), Error::<T>::NotMember);
+		let boot = T::Slots::current_boot(origin.slot).ok_or(Error::<T>::RetiredBoot)?;
+		ensure!(boot.number == origin.boot, Error::<T>::RetiredBoot);
+		Ok(())
+	}
+
+	fn request_key(
+		origin: EnvelopeOrigin,
+		cluster: ClusterId,
+		generation: Generation,
+		ephemeral_key: [u8; 32],
+	) -> DispatchResult {
+		let record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		Self::ensure_member(origin, cluster)?;
+		let is_newest_wrapped =
+			|| NewestKeys::<T>::get(cluster).is_some_and(|keys| keys.generation == generation);
+		ensure!(
+			generation == record.generation || is_newest_wrapped(),
+			Error::<T>::OtherGeneration
+		);
+		let EnvelopeOrigin { slot, boot } = origin;
+		T::Keys::admit(KeyRequest { slot, boot, cluster, generation, ephemeral_key })?;
+		Self::deposit_event(Event::KeyRequested { cluster, slot, generation });
+		Ok(())
+	}
+
+	fn keys_wrapped(
+		origin: EnvelopeOrigin,
+		cluster: ClusterId,
+		wrapped: WrappedKeys,
+	) -> DispatchResult {
+		let record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		Self::ensure_member(origin, cluster)?;
+		let WrappedKeys { epoch, generation, keys } = wrapped;
+		let keys = BoundedVec::try_from(keys).map_err(|_| Error::<T>::WrappedKeysTooLong)?;
+		ensure!(generation == record.generation, Error::<T>::OtherGeneration);
+		// An epoch from the future would shut out all until then.
+		ensure!(
+			T::Keys::active_epoch().is_some_and(|active| epoch <= active),
+			Error::<T>::EpochNotActive
+		);
+		if let Some(newest) = NewestKeys::<T>::get(cluster) {
+			ensure!(epoch >= newest.epoch, Error::<T>::EpochPassed);
+			ensure!(
+				(epoch, generation) != (newest.epoch, newest.generation),
+				Error::<T>::KeysAlreadyWrapped
+			);
+		}
+		let stored = StoredKeys { epoch, generation, keys };
+		NewestKeys::<T>::insert(cluster, &stored);
+		Self::tell_members(cluster, ClusterMessage::KeysWrapped(stored.into()))
+			.map_err(Error::<T>::from)?;
+		let slot = origin.slot;
+		Self::deposit_event(Event::KeysWrapped { cluster, slot, epoch, generation });
+		Ok(())
+	}
+}
+
+impl<T: Config> ReceivePayload for Pallet<T> {
+	type Error = DispatchError;
+
+	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+		match payload {
+			Payload::KeyRequest { cluster, generation, ephemeral_key } => {
+				Self::request_key(origin, cluster, generation, ephemeral_key)
+			}
+			Payload::KeysWrapped { cluster, keys } => Self::keys_wrapped(origin, cluster, keys),
+			_ => Err(Error::<T>::PayloadNotHere.into()),
+		}
+	}
+}

@@ -1,0 +1,658 @@
+// The pallet's storage and the runtime's pallet have one name: here it is the pallet.
+use crate::mock::Clusters;
+use crate::{mock::*, *};
+use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use phala_primitives::{
+	agents::AgentSnapshot,
+	clusters::{ClusterSnapshot, Member, WrappedKeys},
+	keys::KeyRequest,
+	messages::EnvelopeOrigin,
+	traits::{ReceivePayload, SlotHooks},
+};
+
+const CLUSTER: ClusterId = 0;
+const CHANNEL: Channel = Channel::Cluster(CLUSTER);
+const URL: &[u8] = b"https://worker.example:8443";
+
+fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
+	RuntimeOrigin::signed(who)
+}
+
+fn cluster() {
+	Clusters::create(signed(ALICE)).unwrap();
+}
+
+fn ask(slot: SlotId) -> DispatchResult {
+	Clusters::request_join(signed(BOB), CLUSTER, slot, URL.to_vec())
+}
+
+fn join(slot: SlotId) {
+	ask(slot).unwrap();
+	Clusters::approve_join(signed(ALICE), CLUSTER, slot).unwrap();
+}
+
+fn cluster_of(slots: impl IntoIterator<Item = SlotId>) {
+	cluster();
+	slots.into_iter().for_each(join);
+	heard();
+}
+
+fn agent(n: u64) -> AgentId {
+	AgentId::from_low_u64_be(n)
+}
+
+fn place(n: u64) -> Result<Lease, DispatchError> {
+	Clusters::place_agent(CLUSTER, agent(n))
+}
+
+fn holder(n: u64) -> Option<(SlotId, BootNumber)> {
+	Clusters::lease(agent(n)).map(|lease| (lease.slot, lease.boot))
+}
+
+fn counted() -> Vec<SlotId> {
+	Clusters::counted(CLUSTER).into_iter().map(|(slot, _)| slot).collect()
+}
+
+fn member(slot: SlotId, boot: BootNumber) -> Member {
+	Member { slot, boot, identity: identity(slot, boot), endpoint: URL.to_vec() }
+}
+
+fn to_members(message: ClusterMessage) -> (Channel, Message) {
+	(CHANNEL, Message::Cluster(message))
+}
+
+fn to_slot(slot: SlotId, message: SlotMessage) -> (Channel, Message) {
+	(Channel::Slot(slot), Message::Slot(message))
+}
+
+fn lease_moved(n: u64, to: Option<(SlotId, BootNumber)>) -> (Channel, Message) {
+	let lease = to.map(|(slot, boot)| Lease { slot, boot });
+	to_members(ClusterMessage::LeaseMoved { agent: agent(n), lease })
+}
+
+fn new_generation(generation: Generation) -> (Channel, Message) {
+	to_members(ClusterMessage::NewGeneration { generation })
+}
+
+fn request_key(slot: SlotId, boot: BootNumber, generation: Generation) -> DispatchResult {
+	Clusters::receive(
+		EnvelopeOrigin { slot, boot },
+		Payload::KeyRequest { cluster: CLUSTER, generation, ephemeral_key: [5; 32] },
+	)
+}
+
+fn wrap(slot: SlotId, epoch: Epoch, generation: Generation) -> DispatchResult {
+	let keys = WrappedKeys { epoch, generation, keys: vec![slot as u8] };
+	Clusters::receive(
+		EnvelopeOrigin { slot, boot: 1 },
+		Payload::KeysWrapped { cluster: CLUSTER, keys },
+	)
+}
+
+fn balances_are_whole() {
+	for who in [ALICE, BOB, EVE] {
+		assert_eq!(Balances::free_balance(&who) + Balances::total_balance_on_hold(&who), FUNDS);
+	}
+	assert_eq!(Balances::total_issuance(), 3 * FUNDS);
+}
+
+#[test]
+fn a_cluster_holds_its_owners_deposit_until_it_is_closed() {
+	new_test_ext().execute_with(|| {
+		assert_ok!(Clusters::create(signed(ALICE)));
+		System::assert_last_event(Event::ClusterCreated { cluster: 0, owner: ALICE }.into());
+		assert_ok!(Clusters::create(signed(ALICE)));
+		assert_eq!(Balances::total_balance_on_hold(&ALICE), 2 * DEPOSIT);
+		balances_are_whole();
+		assert_noop!(Clusters::close(signed(EVE), 0), Error::<Runtime>::NotOwner);
+		join(1);
+		assert_noop!(Clusters::close(signed(ALICE), 0), Error::<Runtime>::ClusterInUse);
+		assert_ok!(Clusters::leave(signed(BOB), 0, 1));
+		balances_are_whole();
+		assert_ok!(Clusters::close(signed(ALICE), 0));
+		assert_eq!(Balances::total_balance_on_hold(&ALICE), DEPOSIT);
+		balances_are_whole();
+		assert_noop!(Clusters::close(signed(ALICE), 0), Error::<Runtime>::UnknownCluster);
+		assert_noop!(ask(1), Error::<Runtime>::UnknownCluster);
+
+		// One with an agent stays.
+		Clusters::request_join(signed(BOB), 1, 1, URL.to_vec()).unwrap();
+		Clusters::approve_join(signed(ALICE), 1, 1).unwrap();
+		Clusters::place_agent(1, agent(1)).unwrap();
+		Clusters::remove_member(signed(ALICE), 1, 1).unwrap();
+		assert_noop!(Clusters::close(signed(ALICE), 1), Error::<Runtime>::ClusterInUse);
+		// The gap of the closed cluster ends without it.
+		go_to_block(11 + u64::from(limits::GENERATION_GAP));
+		assert_eq!(Gaps::<Runtime>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn an_account_without_the_deposit_gets_no_cluster() {
+	new_test_ext().execute_with(|| {
+		let pauper = sp_runtime::AccountId32::new([7; 32]);
+		assert!(Clusters::create(signed(pauper)).is_err());
+		assert_eq!(NextCluster::<Runtime>::get(), 0);
+		balances_are_whole();
+	});
+}
+
+#[test]
+fn a_request_to_join_is_the_operators_with_a_boot_in_force_and_a_url() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let request = |who, slot, endpoint: &[u8]| {
+			Clusters::request_join(signed(who), CLUSTER, slot, endpoint.to_vec())
+		};
+		assert_noop!(request(EVE, 1, URL), Error::<Runtime>::NotOperator);
+		assert_noop!(request(BOB, 99, URL), Error::<Runtime>::UnknownSlot);
+		for bad in
+			[&b""[..], b"https://", b"http://", b"ftp://a", b"https://a b", b"http://\xc3\xa9"]
+		{
+			assert_noop!(request(BOB, 1, bad), Error::<Runtime>::EndpointNotUrl);
+		}
+		let mut longest = b"http://".to_vec();
+		longest.resize(limits::ENDPOINT_BYTES_MAX as usize, b'a');
+		assert_ok!(request(BOB, 1, &longest));
+		longest.push(b'a');
+		assert_noop!(request(BOB, 1, &longest), Error::<Runtime>::EndpointTooLong);
+		suspend(2);
+		assert_noop!(request(BOB, 2, URL), Error::<Runtime>::NotInForce);
+		join(3);
+		assert_noop!(request(BOB, 3, URL), Error::<Runtime>::AlreadyMember);
+	});
+}
+
+#[test]
+fn a_stranger_cannot_approve() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		ask(1).unwrap();
+		let approve = |who, cluster, slot| Clusters::approve_join(signed(who), cluster, slot);
+		assert_noop!(approve(EVE, CLUSTER, 1), Error::<Runtime>::NotOwner);
+		assert_noop!(approve(BOB, CLUSTER, 1), Error::<Runtime>::NotOwner);
+		assert_noop!(approve(ALICE, CLUSTER, 2), Error::<Runtime>::NoJoinRequest);
+		assert_noop!(approve(ALICE, 5, 1), Error::<Runtime>::UnknownCluster);
+		// The owner of another cluster takes in who did not ask it.
+		Clusters::create(signed(EVE)).unwrap();
+		assert_noop!(approve(EVE, 1, 1), Error::<Runtime>::NoJoinRequest);
+		suspend(1);
+		assert_noop!(approve(ALICE, CLUSTER, 1), Error::<Runtime>::NotInForce);
+	});
+}
+
+#[test]
+fn a_join_request_is_taken_back_declined_or_lost() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		ask(1).unwrap();
+		assert!(Clusters::is_in_use(1));
+		assert_noop!(Clusters::leave(signed(EVE), CLUSTER, 1), Error::<Runtime>::NotOperator);
+		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
+		System::assert_last_event(Event::JoinRequestDropped { cluster: CLUSTER, slot: 1 }.into());
+		assert!(!Clusters::is_in_use(1));
+		ask(1).unwrap();
+		assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
+		assert_noop!(
+			Clusters::remove_member(signed(ALICE), CLUSTER, 1),
+			Error::<Runtime>::NotMember
+		);
+		ask(1).unwrap();
+		evict(1);
+		assert!(!Clusters::is_in_use(1));
+		assert_eq!(heard(), vec![]);
+	});
+}
+
+#[test]
+fn a_new_member_starts_from_the_head_before_its_own_message() {
+	new_test_ext().execute_with(|| {
+		cluster_of([2]);
+		place(1).unwrap();
+		place(2).unwrap();
+		wrap(2, 1, 1).unwrap();
+		heard();
+		ask(1).unwrap();
+		let head = NotingMailbox::head(CHANNEL);
+		assert_eq!(head.next_seq, 2);
+		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, 1));
+		let told = heard();
+		let snapshot = ClusterSnapshot {
+			cluster: CLUSTER,
+			head,
+			generation: 1,
+			members: vec![member(1, 1), member(2, 1)],
+			keys: Some(WrappedKeys { epoch: 1, generation: 1, keys: vec![2] }),
+		};
+		let identity = identity(1, 1);
+		assert_eq!(told[0], to_slot(1, SlotMessage::JoinedCluster { identity, snapshot }));
+		for n in 1..=2 {
+			let (channel, message) = &told[n as usize];
+			assert_eq!(*channel, Channel::Slot(1));
+			assert!(matches!(message, Message::Slot(SlotMessage::Agent(AgentSnapshot { agent: id, lease: Some(Lease { slot: 2, boot: 1 }), .. })) if *id == agent(n)));
+		}
+		assert_eq!(told[3..], [to_members(ClusterMessage::Member(member(1, 1)))]);
+		System::assert_last_event(Event::MemberJoined { cluster: 0, slot: 1, boot: 1 }.into());
+	});
+}
+
+#[test]
+fn a_cluster_takes_as_many_members_as_its_limit_and_not_one_more() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let most = limits::CLUSTER_MEMBERS_MAX;
+		for slot in 1..=most + 1 {
+			register(slot, 1);
+		}
+		(1..=most).for_each(join);
+		ask(most + 1).unwrap();
+		assert_noop!(
+			Clusters::approve_join(signed(ALICE), CLUSTER, most + 1),
+			Error::<Runtime>::ClusterFull
+		);
+		Clusters::leave(signed(BOB), CLUSTER, 5).unwrap();
+		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, most + 1));
+	});
+}
+
+#[test]
+fn a_member_moves_its_door() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		let set = |who, slot, endpoint: &[u8]| {
+			Clusters::set_endpoint(signed(who), slot, endpoint.to_vec())
+		};
+		assert_noop!(set(EVE, 1, b"http://e"), Error::<Runtime>::NotOperator);
+		assert_noop!(set(BOB, 2, b"http://e"), Error::<Runtime>::NotMember);
+		assert_noop!(set(BOB, 1, b"e"), Error::<Runtime>::EndpointNotUrl);
+		assert_ok!(set(BOB, 1, b"http://e"));
+		let moved = Member { endpoint: b"http://e".to_vec(), ..member(1, 1) };
+		assert_eq!(heard(), vec![to_members(ClusterMessage::Member(moved))]);
+	});
+}
+
+#[test]
+fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		for n in 0..4 {
+			place(n).unwrap();
+		}
+		// Fewest first, lowest slot on ties.
+		let holders: Vec<_> = (0..4).map(|n| holder(n).unwrap().0).collect();
+		assert_eq!(holders, [1, 2, 3, 1]);
+
+		assert_noop!(Clusters::remove_member(signed(EVE), CLUSTER, 1), Error::<Runtime>::NotOwner);
+		assert_noop!(Clusters::leave(signed(EVE), CLUSTER, 1), Error::<Runtime>::NotOperator);
+		assert_noop!(Clusters::leave(signed(BOB), 5, 1), Error::<Runtime>::NotMember);
+		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
+		let identity = identity(1, 1);
+		assert_eq!(
+			heard(),
+			vec![
+				to_slot(1, SlotMessage::LeftCluster { identity, cluster: CLUSTER }),
+				to_members(ClusterMessage::MemberLeft { slot: 1 }),
+				lease_moved(0, Some((2, 1))),
+				lease_moved(3, Some((3, 1))),
+				new_generation(2),
+			]
+		);
+		assert_eq!(Withdrawn::get(), vec![(1, CLUSTER)]);
+		assert!(!Clusters::is_in_use(1));
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().members, 2);
+	});
+}
+
+#[test]
+fn an_evicted_member_leaves_without_a_farewell() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		evict(1);
+		assert_eq!(
+			heard(),
+			vec![
+				to_members(ClusterMessage::MemberLeft { slot: 1 }),
+				lease_moved(0, Some((2, 1))),
+				new_generation(2),
+			]
+		);
+		assert_eq!(counted(), [2]);
+	});
+}
+
+#[test]
+fn a_lease_that_nobody_can_take_waits_for_the_next_join() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		place(0).unwrap();
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert!(heard().contains(&lease_moved(0, None)));
+		assert_eq!(holder(0), None);
+		join(2);
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(holder(0), Some((2, 1)));
+	});
+}
+
+#[test]
+fn a_free_lease_waits_for_the_next_boot_of_a_member_too() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		suspend(2);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!(holder(0), None);
+		register(2, 2);
+		assert_eq!(holder(0), Some((2, 2)));
+	});
+}
+
+#[test]
+fn a_restarted_member_is_told_all_again_and_hands_its_leases_on() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let head = NotingMailbox::head(CHANNEL);
+		register(1, 2);
+		let told = heard();
+		assert!(matches!(
+			&told[0].1,
+			Message::Slot(SlotMessage::JoinedCluster { identity: id, snapshot })
+				if *id == identity(1, 2)
+					&& snapshot.head == head
+					&& snapshot.members == [member(1, 2), member(2, 1)]
+		));
+		assert!(matches!(&told[1].1, Message::Slot(SlotMessage::Agent(_))));
+		assert_eq!(
+			told[2..],
+			[to_members(ClusterMessage::Member(member(1, 2))), lease_moved(0, Some((2, 1)))]
+		);
+		System::assert_has_event(Event::MemberBooted { cluster: 0, slot: 1, boot: 2 }.into());
+		// A restart is no departure.
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().generation, 1);
+
+		// Alone, it goes on with its own new boot.
+		suspend(1);
+		register(2, 2);
+		assert_eq!(holder(0), Some((2, 2)));
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 2)))));
+	});
+}
+
+#[test]
+fn departures_share_a_generation_in_each_gap() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3, 4]);
+		let generation = || crate::Clusters::<Runtime>::get(CLUSTER).unwrap().generation;
+		let leave = |slot| Clusters::leave(signed(BOB), CLUSTER, slot).unwrap();
+		let gap = u64::from(limits::GENERATION_GAP);
+		leave(1);
+		assert_eq!(generation(), 2);
+		leave(2);
+		leave(3);
+		assert_eq!(generation(), 2);
+		heard();
+		go_to_block(10 + gap - 1);
+		assert_eq!((generation(), heard()), (2, vec![]));
+		// A full mailbox puts it off.
+		Room::set(0);
+		go_to_block(10 + gap);
+		assert_eq!(generation(), 2);
+		Room::set(usize::MAX);
+		go_to_block(11 + gap);
+		assert_eq!((generation(), heard()), (3, vec![new_generation(3)]));
+		// The gap after a quiet gap is open again.
+		go_to_block(11 + 2 * gap);
+		assert_eq!(generation(), 3);
+		assert_eq!(Gaps::<Runtime>::iter().count(), 0);
+		leave(4);
+		assert_eq!(generation(), 4);
+	});
+}
+
+#[test]
+fn one_block_ends_a_bounded_number_of_gaps() {
+	new_test_ext().execute_with(|| {
+		let most = u64::from(GAPS_PER_BLOCK_MAX);
+		let gap = u64::from(limits::GENERATION_GAP);
+		for cluster in 0..=GAPS_PER_BLOCK_MAX {
+			Balances::force_set_balance(RuntimeOrigin::root(), ALICE, 10_000).unwrap();
+			Clusters::create(signed(ALICE)).unwrap();
+			for _ in 0..2 {
+				Clusters::request_join(signed(BOB), cluster, 1, URL.to_vec()).unwrap();
+				Clusters::approve_join(signed(ALICE), cluster, 1).unwrap();
+				Clusters::leave(signed(BOB), cluster, 1).unwrap();
+			}
+		}
+		heard();
+		go_to_block(10 + gap);
+		assert_eq!(heard().len() as u64, most);
+		go_to_block(11 + gap);
+		assert_eq!(heard().len(), 1);
+	});
+}
+
+#[test]
+fn a_member_counts_while_in_force_and_alive() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_eq!(counted(), [1, 2]);
+		suspend(2);
+		assert_eq!(counted(), [1]);
+		let last = 10 + u64::from(limits::LIVENESS_BLOCKS);
+		System::set_block_number(last);
+		assert_eq!(counted(), [1]);
+		System::set_block_number(last + 1);
+		assert!(counted().is_empty());
+		heartbeat(1);
+		assert_eq!(counted(), [1]);
+	});
+}
+
+#[test]
+fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(place(0), Error::<Runtime>::UnknownCluster);
+		cluster();
+		assert_noop!(place(0), Error::<Runtime>::NobodyCounts);
+		join(1);
+		assert_eq!(place(0), Ok(Lease { slot: 1, boot: 1 }));
+		assert_noop!(place(0), Error::<Runtime>::AgentAlreadyPlaced);
+		for n in 1..u64::from(limits::CLUSTER_AGENTS_MAX) {
+			assert_ok!(place(n));
+		}
+		assert_noop!(place(u64::from(limits::CLUSTER_AGENTS_MAX)), Error::<Runtime>::TooManyAgents);
+		assert_eq!(Clusters::lease(agent(99)), None);
+	});
+}
+
+#[test]
+fn who_misses_a_deadline_is_set_aside_until_it_gives_a_sign_of_life() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		for n in 0..3 {
+			place(n).unwrap();
+		}
+		let late = Lease { slot: 1, boot: 1 };
+		// Not the holder, or one whose lease has moved: nothing happens.
+		assert_ok!(Clusters::on_missed_deadline(agent(1), late));
+		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { slot: 1, boot: 2 }));
+		assert_ok!(Clusters::on_missed_deadline(agent(9), late));
+		assert_eq!((counted(), heard()), (vec![1, 2], vec![]));
+
+		System::set_block_number(20);
+		heartbeat(1);
+		assert_ok!(Clusters::on_missed_deadline(agent(0), late));
+		System::assert_has_event(Event::MemberSetAside { cluster: 0, slot: 1 }.into());
+		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(2, Some((2, 1)))]);
+		// The sign of life in the same block is not a later one.
+		assert_eq!(counted(), [2]);
+		System::set_block_number(21);
+		heartbeat(1);
+		assert_eq!(counted(), [1, 2]);
+	});
+}
+
+#[test]
+fn the_last_one_that_counts_keeps_trying() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		suspend(2);
+		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { slot: 1, boot: 1 }));
+		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
+	});
+}
+
+#[test]
+fn a_member_asks_for_the_key_of_the_current_generation() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_ok!(request_key(1, 1, 1));
+		let request = KeyRequest {
+			slot: 1,
+			boot: 1,
+			cluster: CLUSTER,
+			generation: 1,
+			ephemeral_key: [5; 32],
+		};
+		assert_eq!(Admitted::get(), vec![request]);
+		System::assert_last_event(
+			Event::KeyRequested { cluster: CLUSTER, slot: 1, generation: 1 }.into(),
+		);
+		assert_noop!(request_key(1, 1, 2), Error::<Runtime>::OtherGeneration);
+		assert_noop!(request_key(1, 1, 0), Error::<Runtime>::OtherGeneration);
+		register(1, 2);
+		assert_noop!(request_key(1, 1, 1), Error::<Runtime>::RetiredBoot);
+		assert_ok!(request_key(1, 2, 1));
+	});
+}
+
+#[test]
+fn a_departed_member_and_an_outsider_cannot_ask_for_the_key() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_noop!(request_key(3, 1, 1), Error::<Runtime>::NotMember);
+		// One who only asked to join.
+		ask(3).unwrap();
+		assert_noop!(request_key(3, 1, 1), Error::<Runtime>::NotMember);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_noop!(request_key(1, 1, 1), Error::<Runtime>::NotMember);
+		assert_noop!(request_key(1, 1, 2), Error::<Runtime>::NotMember);
+		assert_eq!(Admitted::get(), vec![]);
+	});
+}
+
+#[test]
+fn the_newest_wrapped_keys_can_be_read_after_a_departure() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		wrap(1, 1, 1).unwrap();
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		// Nobody has wrapped for generation 2: slot 2 must be able to.
+		assert_ok!(request_key(2, 1, 1));
+		assert_ok!(request_key(2, 1, 2));
+		assert_ok!(wrap(2, 1, 2));
+		assert_noop!(request_key(2, 1, 1), Error::<Runtime>::OtherGeneration);
+	});
+}
+
+#[test]
+fn the_first_wrapping_of_an_epoch_and_generation_counts() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_ok!(wrap(1, 1, 1));
+		let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1] };
+		assert_eq!(heard(), vec![to_members(ClusterMessage::KeysWrapped(keys))]);
+		System::assert_last_event(
+			Event::KeysWrapped { cluster: CLUSTER, slot: 1, epoch: 1, generation: 1 }.into(),
+		);
+		assert_noop!(wrap(2, 1, 1), Error::<Runtime>::KeysAlreadyWrapped);
+		assert_noop!(wrap(1, 1, 1), Error::<Runtime>::KeysAlreadyWrapped);
+		assert_noop!(wrap(2, 1, 2), Error::<Runtime>::OtherGeneration);
+		assert_noop!(wrap(2, 0, 1), Error::<Runtime>::EpochPassed);
+		// The hoarder: an epoch of the far future would shut out all others.
+		assert_noop!(wrap(2, u32::MAX, 1), Error::<Runtime>::EpochNotActive);
+		ActiveEpoch::set(Some(2));
+		assert_ok!(wrap(2, 2, 1));
+		ActiveEpoch::set(None);
+		assert_noop!(wrap(2, 2, 1), Error::<Runtime>::EpochNotActive);
+	});
+}
+
+#[test]
+fn an_outsider_wraps_keys_and_is_refused() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_noop!(wrap(3, 1, 1), Error::<Runtime>::NotMember);
+		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
+		assert_noop!(wrap(2, 1, 2), Error::<Runtime>::NotMember);
+		register(1, 2);
+		assert_noop!(wrap(1, 1, 2), Error::<Runtime>::RetiredBoot);
+	});
+}
+
+#[test]
+fn wrapped_keys_may_be_as_long_as_their_limit_and_not_one_byte_longer() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		let send = |bytes: u32| {
+			let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1; bytes as usize] };
+			Clusters::receive(
+				EnvelopeOrigin { slot: 1, boot: 1 },
+				Payload::KeysWrapped { cluster: CLUSTER, keys },
+			)
+		};
+		let longest = limits::WRAPPED_KEYS_BYTES_MAX;
+		assert_noop!(send(longest + 1), Error::<Runtime>::WrappedKeysTooLong);
+		assert_ok!(send(longest));
+	});
+}
+
+#[test]
+fn a_full_mailbox_refuses_a_join_by_name() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		ask(1).unwrap();
+		Room::set(1);
+		assert_noop!(
+			Clusters::approve_join(signed(ALICE), CLUSTER, 1),
+			Error::<Runtime>::MailboxFull
+		);
+		assert!(!MemberOf::<Runtime>::contains_key(1));
+	});
+}
+
+#[test]
+fn the_fullest_snapshot_fits_into_a_message() {
+	use codec::Encode;
+	let member =
+		Member { endpoint: vec![b'a'; limits::ENDPOINT_BYTES_MAX as usize], ..member(1, 1) };
+	let snapshot = ClusterSnapshot {
+		cluster: 0,
+		head: Default::default(),
+		generation: 1,
+		members: vec![member; limits::CLUSTER_MEMBERS_MAX as usize],
+		keys: Some(WrappedKeys {
+			epoch: 1,
+			generation: 1,
+			keys: vec![1; limits::WRAPPED_KEYS_BYTES_MAX as usize],
+		}),
+	};
+	let message = Message::Slot(SlotMessage::JoinedCluster { identity: [0; 32], snapshot });
+	assert!(message.encoded_size() <= limits::MESSAGE_BYTES_MAX as usize);
+}
+
+#[test]
+fn payloads_for_others_are_refused() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(
+			Clusters::receive(
+				EnvelopeOrigin { slot: 1, boot: 1 },
+				Payload::Heartbeat { nonce: [0; 32] }
+			),
+			Error::<Runtime>::PayloadNotHere
+		);
+	});
+}

@@ -1,0 +1,75 @@
+//! Weights of the clusters' calls.
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+use phala_primitives::limits;
+
+/// What each call costs.
+pub trait WeightInfo {
+	fn create() -> Weight;
+	fn request_join() -> Weight;
+	fn approve_join() -> Weight;
+	fn set_endpoint() -> Weight;
+	fn leave() -> Weight;
+	fn remove_member() -> Weight;
+	fn close() -> Weight;
+}
+
+/// **Not measured**: conservative guesses until `make weights` replaces them. A cluster is taken
+/// to be as full as it can be.
+pub struct ConservativeWeights<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> ConservativeWeights<T> {
+	fn of(reads: u64, writes: u64) -> Weight {
+		Weight::from_parts(200_000_000, 20_000)
+			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+
+	/// Looks at each member's record, boot, measurement and last sign of life.
+	fn members() -> Weight {
+		Weight::from_parts(100_000_000, 30_000).saturating_add(
+			T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(5)),
+		)
+	}
+
+	/// Reads each agent's record, callers and lease.
+	fn agents() -> Weight {
+		Weight::from_parts(500_000_000, 600_000).saturating_add(
+			T::DbWeight::get().reads(u64::from(limits::CLUSTER_AGENTS_MAX).saturating_mul(3)),
+		)
+	}
+
+	/// One message for each agent, and one write of its lease. A push finds the head and the
+	/// block's list in the overlay after the first.
+	fn tell_of_agents() -> Weight {
+		Self::agents().saturating_add(
+			T::DbWeight::get().writes(u64::from(limits::CLUSTER_AGENTS_MAX).saturating_mul(2)),
+		)
+	}
+}
+
+impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
+	fn create() -> Weight {
+		Self::of(4, 4)
+	}
+	fn request_join() -> Weight {
+		Self::of(6, 2)
+	}
+	fn approve_join() -> Weight {
+		Self::of(14, 12)
+			.saturating_add(Self::members().saturating_mul(2))
+			.saturating_add(Self::tell_of_agents().saturating_mul(2))
+	}
+	fn set_endpoint() -> Weight {
+		Self::of(8, 6)
+	}
+	fn leave() -> Weight {
+		Self::of(14, 18).saturating_add(Self::members()).saturating_add(Self::tell_of_agents())
+	}
+	fn remove_member() -> Weight {
+		Self::leave()
+	}
+	fn close() -> Weight {
+		Self::of(5, 6)
+	}
+}

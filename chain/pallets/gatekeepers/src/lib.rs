@@ -1,0 +1,645 @@
+//! # Gatekeepers: who makes the master key, and what they release
+//!
+//! ## Key terms
+//!
+//! * **Candidate**: a slot whose operator is willing to serve as a gatekeeper.
+//! * **Seat**: a candidate's boot that takes part in the making of one master key. A restart is
+//!   another boot and has no share.
+//! * **Epoch**: the life of one master key, from 1. **Attempt**: which ceremony of that epoch.
+//! * **Open request**: a member's request for its cluster's secret that still waits for answers.
+//!
+//! ## Usage
+//!
+//! * An operator **applies** for a slot ([`Call::apply`]) and **withdraws** it while it is not
+//!   seated ([`Call::withdraw`]).
+//! * Governance **seats** candidates ([`Call::seat`]), which starts a ceremony for the next epoch.
+//! * Seats **confirm** what they came to ([`Payload::MasterKeyConfirmed`]) and **release** cluster
+//!   secrets in parts ([`Payload::KeyReleased`]); each release is an event.
+//! * The clusters pallet **admits** and **withdraws** requests ([`KeyRequests`]).
+//!
+//! ## Design
+//!
+//! A ceremony goes `Seated → Pending → Active`: when a [`quorum`] of the seats has confirmed the
+//! same outcome in block *b*, its key serves from the start of block *b* + 2. The key before it
+//! serves until then. A new ceremony replaces one under way, with another attempt number, so that
+//! no confirmation is ever taken for another ceremony's.
+//!
+//! The network mends itself: when a seat's slot boots anew, or is evicted, the seats that are left
+//! start a ceremony at once.
+//!
+//! A boot is told once from where to follow [`Channel::Gatekeepers`]. The head it is told is the
+//! one *before* `Seated`, which is thus the first message that it reads there.
+//!
+//! Requests that come before the first key wait, at most [`REQUESTS_WAITING_MAX`] of them. All that
+//! are open when a key becomes active are told to its gatekeepers, [`RESENDS_PER_BLOCK_MAX`] a
+//! block. Later on there is one open request for each member at most.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use types::*;
+pub use weights::{ConservativeWeights, WeightInfo};
+
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+mod types;
+pub mod weights;
+
+use alloc::vec::Vec;
+use frame_support::pallet_prelude::*;
+use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
+use phala_primitives::{
+	blake2_256,
+	boot::{Boot, BootNumber, SlotId},
+	keys::{Epoch, KeyRequest, Seat},
+	limits,
+	mailbox::{Channel, ClusterId},
+	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, SlotMessage, SystemMessage},
+	traits::{
+		BootDirectory, KeyRequests, MailboxInterface, PushRefused, ReceivePayload, SlotDirectory,
+		SlotHooks,
+	},
+	AccountBytes, BlockNumber, H256,
+};
+use sp_runtime::traits::SaturatedConversion;
+
+/// Most requests that wait while no master key serves.
+pub const REQUESTS_WAITING_MAX: u32 = 64;
+
+/// Most open requests that one block tells to the gatekeepers of a new epoch.
+pub const RESENDS_PER_BLOCK_MAX: u32 = 64;
+
+/// Blocks between the one that holds a quorum's confirmation and the one at whose start the key
+/// becomes active.
+pub const ACTIVATION_DELAY: BlockNumber = 2;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId: Into<AccountBytes>>
+	{
+		/// Carries messages to gatekeepers and slots.
+		type Mailbox: MailboxInterface;
+
+		/// Knows slots, their operators and boots.
+		type Boots: SlotDirectory;
+
+		/// Who seats gatekeepers.
+		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// Weights of this pallet's calls.
+		type WeightInfo: WeightInfo;
+
+		/// Gives benchmarks slots with boots.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
+	}
+
+	/// Slots that are willing to serve.
+	#[pallet::storage]
+	pub type Candidates<T> = StorageMap<_, Blake2_128Concat, SlotId, (), OptionQuery>;
+
+	/// The ceremony under way.
+	#[pallet::storage]
+	pub type Ceremony<T> = StorageValue<_, CeremonyUnderWay, OptionQuery>;
+
+	/// Epoch and attempt of the last ceremony that was started: no number is used twice.
+	#[pallet::storage]
+	pub type LastCeremony<T> = StorageValue<_, (Epoch, u32), OptionQuery>;
+
+	/// The master key that serves.
+	#[pallet::storage]
+	pub type Active<T> = StorageValue<_, ActiveKey, OptionQuery>;
+
+	/// Identity key of each slot's boot that follows [`Channel::Gatekeepers`].
+	#[pallet::storage]
+	pub type Followers<T> = StorageMap<_, Blake2_128Concat, SlotId, [u8; 32], OptionQuery>;
+
+	/// Requests that wait for answers, by who asks and for which cluster.
+	#[pallet::storage]
+	pub type OpenRequests<T> =
+		CountedStorageMap<_, Blake2_128Concat, (SlotId, ClusterId), KeyRequest, OptionQuery>;
+
+	/// Who answered an open request.
+	#[pallet::storage]
+	pub type Answers<T> =
+		StorageMap<_, Blake2_128Concat, (SlotId, ClusterId), RequestAnswers, ValueQuery>;
+
+	/// `Some` while open requests are being told to the gatekeepers of a new epoch.
+	#[pallet::storage]
+	pub type ResendingRequests<T> = StorageValue<_, Resending, OptionQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A slot is willing to serve as a gatekeeper.
+		CandidateApplied { slot: SlotId },
+		/// A slot is no longer a candidate: its operator withdrew it, or it was evicted.
+		CandidateLeft { slot: SlotId },
+		/// These make the master key of an epoch now.
+		CeremonyStarted { epoch: Epoch, attempt: u32, slots: Vec<SlotId> },
+		/// Nobody is left of a ceremony.
+		CeremonyAbandoned { epoch: Epoch, attempt: u32 },
+		/// A seat says what the ceremony came to.
+		MasterKeyConfirmed { slot: SlotId, epoch: Epoch, attempt: u32, outcome_hash: H256 },
+		/// A quorum said the same: the key serves from this block on.
+		MasterKeyPending { epoch: Epoch, attempt: u32, active_at: BlockNumber },
+		/// Cluster secrets come from this key from now on.
+		MasterKeyActivated { epoch: Epoch, attempt: u32 },
+		/// An evicted slot lost its seat.
+		SeatGivenUp { slot: SlotId },
+		/// A member asks for its cluster's secret.
+		KeyRequestOpened { request: KeyRequest },
+		/// A request is answered no more: its boot is gone, or its slot left the cluster.
+		KeyRequestDropped { slot: SlotId, cluster: ClusterId },
+		/// A gatekeeper released its part of a cluster's secret.
+		KeyReleased { slot: SlotId, request: KeyRequest },
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// No slot has this number.
+		UnknownSlot,
+		/// Only the slot's operator may do this.
+		NotOperator,
+		/// The slot has no boot, or its boot is suspended.
+		NotInForce,
+		/// The slot is a candidate already.
+		AlreadyCandidate,
+		/// The slot is not a candidate.
+		NotCandidate,
+		/// The slot is seated: it can withdraw when others have taken over.
+		Seated,
+		/// At least one gatekeeper must be seated.
+		NoSeats,
+		/// More than [`limits::GATEKEEPERS_MAX`] gatekeepers cannot be seated.
+		TooManySeats,
+		/// A slot can take one seat only.
+		SeatTwice,
+		/// All epoch numbers, or all attempts of this epoch, are used up.
+		NumbersExhausted,
+		/// The mailbox took no further message; try again in a later block.
+		MailboxFull,
+		/// No ceremony is under way.
+		NoCeremony,
+		/// The ceremony under way has another epoch or attempt.
+		OtherCeremony,
+		/// The sender has no seat, or the seat is that of another boot of its slot.
+		NotASeat,
+		/// The ceremony's outcome is longer than [`limits::CEREMONY_OUTCOME_BYTES_MAX`].
+		OutcomeTooLong,
+		/// The seat has confirmed this outcome already.
+		AlreadyConfirmed,
+		/// The seat has confirmed another outcome of the same ceremony.
+		ConfirmedDifferently,
+		/// No master key serves yet.
+		NoMasterKey,
+		/// The release is longer than [`limits::KEY_RELEASE_BYTES_MAX`].
+		ReleaseTooLong,
+		/// This request is not open: it was answered, replaced or withdrawn, or never made.
+		RequestNotOpen,
+		/// The boot that asked is retired or suspended.
+		RequesterNotInForce,
+		/// The gatekeeper has answered this request already.
+		AlreadyAnswered,
+		/// As many requests as may wait do wait for the first master key.
+		TooManyWaiting,
+		/// The payload is for another pallet.
+		PayloadNotHere,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+			let activation = Self::activate_pending_key();
+			activation.saturating_add(Self::resend_open_requests())
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Makes a slot with a boot in force a candidate.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::apply())]
+		pub fn apply(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+			Self::ensure_operator(origin, slot)?;
+			ensure!(!Candidates::<T>::contains_key(slot), Error::<T>::AlreadyCandidate);
+			Self::boot_in_force(slot)?;
+			Candidates::<T>::insert(slot, ());
+			Self::deposit_event(Event::CandidateApplied { slot });
+			Ok(())
+		}
+
+		/// Takes back a candidacy. Refused while the slot is seated.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::withdraw())]
+		pub fn withdraw(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+			Self::ensure_operator(origin, slot)?;
+			ensure!(Candidates::<T>::contains_key(slot), Error::<T>::NotCandidate);
+			ensure!(!Self::is_seated(slot), Error::<T>::Seated);
+			Candidates::<T>::remove(slot);
+			Self::deposit_event(Event::CandidateLeft { slot });
+			Ok(())
+		}
+
+		/// Seats candidates and lets them make the master key of the next epoch. A ceremony under
+		/// way is replaced.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::seat(slots.len() as u32))]
+		pub fn seat(origin: OriginFor<T>, slots: Vec<SlotId>) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			ensure!(!slots.is_empty(), Error::<T>::NoSeats);
+			ensure!(
+				slots.len() as u64 <= u64::from(limits::GATEKEEPERS_MAX),
+				Error::<T>::TooManySeats
+			);
+			let mut seats = Seats::default();
+			for slot in slots {
+				ensure!(seats.iter().all(|seat| seat.slot != slot), Error::<T>::SeatTwice);
+				ensure!(Candidates::<T>::contains_key(slot), Error::<T>::NotCandidate);
+				let boot = Self::boot_in_force(slot)?;
+				seats.try_push(Self::seat_of(slot, &boot)).map_err(|_| Error::<T>::TooManySeats)?;
+			}
+			let (epoch, attempt) = Self::next_ceremony().ok_or(Error::<T>::NumbersExhausted)?;
+			Self::start_ceremony(epoch, attempt, seats).map_err(Error::<T>::from)?;
+			Ok(())
+		}
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	fn now() -> BlockNumber {
+		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	fn ensure_operator(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
+		let operator = T::Boots::operator(slot).ok_or(Error::<T>::UnknownSlot)?;
+		ensure!(operator == who, Error::<T>::NotOperator);
+		Ok(())
+	}
+
+	fn boot_in_force(slot: SlotId) -> Result<Boot, Error<T>> {
+		T::Boots::current_boot(slot).filter(T::Boots::is_in_force).ok_or(Error::<T>::NotInForce)
+	}
+
+	fn is_current(slot: SlotId, boot: BootNumber) -> bool {
+		T::Boots::current_boot(slot).is_some_and(|current| current.number == boot)
+	}
+
+	fn seat_of(slot: SlotId, boot: &Boot) -> Seat {
+		Seat { slot, boot: boot.number, keys: boot.keys }
+	}
+
+	fn has_seat(seats: &Seats, slot: SlotId) -> bool {
+		seats.iter().any(|seat| seat.slot == slot)
+	}
+
+	fn is_seated(slot: SlotId) -> bool {
+		Ceremony::<T>::get().is_some_and(|ceremony| Self::has_seat(&ceremony.seats, slot))
+			|| Active::<T>::get().is_some_and(|active| Self::has_seat(&active.seats, slot))
+	}
+
+	/// Epoch and attempt of a ceremony that starts now; `None` when the numbers are used up.
+	fn next_ceremony() -> Option<(Epoch, u32)> {
+		let epoch = Self::active_epoch().unwrap_or(0).checked_add(1)?;
+		let attempt = match LastCeremony::<T>::get() {
+			Some((last, attempt)) if last == epoch => attempt.checked_add(1)?,
+			_ => 0,
+		};
+		Some((epoch, attempt))
+	}
+
+	fn start_ceremony(epoch: Epoch, attempt: u32, seats: Seats) -> Result<(), PushRefused> {
+		// The head before `Seated`: whoever follows from here reads it.
+		let head = T::Mailbox::head(Channel::Gatekeepers);
+		for seat in &seats {
+			let identity = seat.keys.identity;
+			if Followers::<T>::get(seat.slot) != Some(identity) {
+				Self::tell(seat.slot, SlotMessage::SeatedAsGatekeeper { identity, head })?;
+				Followers::<T>::insert(seat.slot, identity);
+			}
+		}
+		Self::tell_gatekeepers(GatekeeperMessage::Seated {
+			epoch,
+			attempt,
+			seats: seats.clone().into_inner(),
+		})?;
+		LastCeremony::<T>::put((epoch, attempt));
+		Self::deposit_event(Event::CeremonyStarted {
+			epoch,
+			attempt,
+			slots: seats.iter().map(|seat| seat.slot).collect(),
+		});
+		Ceremony::<T>::put(CeremonyUnderWay {
+			epoch,
+			attempt,
+			seats,
+			confirmations: BoundedVec::new(),
+			pending: None,
+		});
+		Ok(())
+	}
+
+	/// A ceremony among the same slots, as far as they have a boot in force, with these boots.
+	/// Without any of them no ceremony is left.
+	fn start_ceremony_again(seats: &Seats) -> Result<(), PushRefused> {
+		let seats = BoundedVec::truncate_from(
+			seats
+				.iter()
+				.filter_map(|seat| {
+					let boot = Self::boot_in_force(seat.slot).ok()?;
+					Some(Self::seat_of(seat.slot, &boot))
+				})
+				.collect(),
+		);
+		match Self::next_ceremony() {
+			Some((epoch, attempt)) if !seats.is_empty() => {
+				Self::start_ceremony(epoch, attempt, seats)
+			}
+			_ => {
+				if let Some(CeremonyUnderWay { epoch, attempt, .. }) = Ceremony::<T>::take() {
+					Self::deposit_event(Event::CeremonyAbandoned { epoch, attempt });
+				}
+				Ok(())
+			}
+		}
+	}
+
+	/// Lets a pending key serve if its block has come. A full mailbox puts it off by a block.
+	fn activate_pending_key() -> Weight {
+		let db = T::DbWeight::get();
+		let Some(CeremonyUnderWay { epoch, attempt, seats, pending: Some(pending), .. }) =
+			Ceremony::<T>::get()
+		else {
+			return db.reads(1);
+		};
+		if Self::now() < pending.active_at {
+			return db.reads(1);
+		}
+		let active = ActiveKey { epoch, attempt, outcome: pending.outcome, seats };
+		let told = Self::push(
+			Channel::System,
+			Message::System(SystemMessage::MasterKeyActive(active.master_key())),
+		);
+		if told.is_ok() {
+			Active::<T>::put(active);
+			Ceremony::<T>::kill();
+			ResendingRequests::<T>::put(Resending::default());
+			Self::deposit_event(Event::MasterKeyActivated { epoch, attempt });
+		}
+		db.reads_writes(4, 6)
+	}
+
+	/// Tells the gatekeepers of a new epoch what is still open; drops what nobody waits for.
+	fn resend_open_requests() -> Weight {
+		let db = T::DbWeight::get();
+		let Some(Resending { mut after }) = ResendingRequests::<T>::get() else {
+			return db.reads(1);
+		};
+		let remaining = match after {
+			Some(last) => OpenRequests::<T>::iter_from(OpenRequests::<T>::hashed_key_for(last)),
+			None => OpenRequests::<T>::iter(),
+		};
+		// First collected, then changed: the iterator must not see changes.
+		let batch: Vec<_> = remaining.take(RESENDS_PER_BLOCK_MAX as usize).collect();
+		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
+		let mut handled = 0u64;
+		for (key, request) in batch {
+			if !Self::is_current(request.slot, request.boot) {
+				Self::drop_request(request.slot, request.cluster);
+			} else if Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request)).is_err() {
+				done = false;
+				break;
+			}
+			after = Some(key);
+			handled = handled.saturating_add(1);
+		}
+		if done {
+			ResendingRequests::<T>::kill();
+		} else {
+			ResendingRequests::<T>::put(Resending { after });
+		}
+		// Each is read and costs a look at its boot and a push; one more may have failed.
+		let each = handled.saturating_add(1);
+		db.reads_writes(each.saturating_mul(5).saturating_add(2), each.saturating_mul(5))
+	}
+
+	fn drop_request(slot: SlotId, cluster: ClusterId) {
+		if OpenRequests::<T>::take((slot, cluster)).is_some() {
+			Answers::<T>::remove((slot, cluster));
+			Self::deposit_event(Event::KeyRequestDropped { slot, cluster });
+		}
+	}
+
+	fn confirm(
+		origin: EnvelopeOrigin,
+		epoch: Epoch,
+		attempt: u32,
+		outcome: Vec<u8>,
+	) -> DispatchResult {
+		let outcome = OutcomeBytes::try_from(outcome).map_err(|_| Error::<T>::OutcomeTooLong)?;
+		let mut ceremony = Ceremony::<T>::get().ok_or(Error::<T>::NoCeremony)?;
+		ensure!((ceremony.epoch, ceremony.attempt) == (epoch, attempt), Error::<T>::OtherCeremony);
+		Self::ensure_seat(&ceremony.seats, origin)?;
+
+		let outcome_hash = blake2_256(&outcome);
+		let slot = origin.slot;
+		if let Some(earlier) = ceremony.confirmations.iter().find(|earlier| earlier.slot == slot) {
+			ensure!(earlier.outcome_hash == outcome_hash, Error::<T>::ConfirmedDifferently);
+			return Err(Error::<T>::AlreadyConfirmed.into());
+		}
+		ceremony
+			.confirmations
+			.try_push(Confirmation { slot, outcome_hash })
+			.map_err(|_| Error::<T>::AlreadyConfirmed)?;
+		Self::deposit_event(Event::MasterKeyConfirmed { slot, epoch, attempt, outcome_hash });
+
+		let same = ceremony
+			.confirmations
+			.iter()
+			.filter(|confirmation| confirmation.outcome_hash == outcome_hash)
+			.count() as u32;
+		if ceremony.pending.is_none() && same >= quorum(ceremony.seats.len() as u32) {
+			let active_at = Self::now().saturating_add(ACTIVATION_DELAY);
+			ceremony.pending = Some(PendingKey { active_at, outcome });
+			Self::deposit_event(Event::MasterKeyPending { epoch, attempt, active_at });
+		}
+		Ceremony::<T>::put(ceremony);
+		Ok(())
+	}
+
+	fn release(origin: EnvelopeOrigin, request: KeyRequest, release: Vec<u8>) -> DispatchResult {
+		ensure!(
+			release.len() as u64 <= u64::from(limits::KEY_RELEASE_BYTES_MAX),
+			Error::<T>::ReleaseTooLong
+		);
+		let active = Active::<T>::get().ok_or(Error::<T>::NoMasterKey)?;
+		Self::ensure_seat(&active.seats, origin)?;
+		let KeyRequest { slot, boot, cluster, generation, .. } = request;
+		let key = (slot, cluster);
+		ensure!(OpenRequests::<T>::get(key) == Some(request), Error::<T>::RequestNotOpen);
+		ensure!(
+			Self::boot_in_force(slot).is_ok_and(|current| current.number == boot),
+			Error::<T>::RequesterNotInForce
+		);
+
+		let mut answers = Answers::<T>::get(key);
+		if answers.epoch != active.epoch {
+			answers = RequestAnswers { epoch: active.epoch, ..Default::default() };
+		}
+		ensure!(!answers.gatekeepers.contains(&origin.slot), Error::<T>::AlreadyAnswered);
+		answers.gatekeepers.try_push(origin.slot).map_err(|_| Error::<T>::AlreadyAnswered)?;
+		Self::tell(slot, SlotMessage::KeyRelease { boot, cluster, generation, release })
+			.map_err(Error::<T>::from)?;
+
+		// A seat whose boot is gone can answer no more: nobody waits for it.
+		let all_answered = active.seats.iter().all(|seat| {
+			answers.gatekeepers.contains(&seat.slot) || !Self::is_current(seat.slot, seat.boot)
+		});
+		if all_answered {
+			OpenRequests::<T>::remove(key);
+			Answers::<T>::remove(key);
+		} else {
+			Answers::<T>::insert(key, answers);
+		}
+		Self::deposit_event(Event::KeyReleased { slot: origin.slot, request });
+		Ok(())
+	}
+
+	fn ensure_seat(seats: &Seats, origin: EnvelopeOrigin) -> Result<(), Error<T>> {
+		let seated = seats.iter().any(|seat| (seat.slot, seat.boot) == (origin.slot, origin.boot));
+		ensure!(seated, Error::<T>::NotASeat);
+		Ok(())
+	}
+
+	fn tell(slot: SlotId, message: SlotMessage) -> Result<(), PushRefused> {
+		Self::push(Channel::Slot(slot), Message::Slot(message))
+	}
+
+	fn tell_gatekeepers(message: GatekeeperMessage) -> Result<(), PushRefused> {
+		Self::push(Channel::Gatekeepers, Message::Gatekeepers(message))
+	}
+
+	fn push(channel: Channel, message: Message) -> Result<(), PushRefused> {
+		T::Mailbox::push(channel, &message).map(|_| ())
+	}
+}
+
+impl<T> From<PushRefused> for Error<T> {
+	fn from(refused: PushRefused) -> Self {
+		match refused {
+			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+				Self::MailboxFull
+			}
+		}
+	}
+}
+
+impl<T: Config> KeyRequests for Pallet<T> {
+	type Error = DispatchError;
+
+	fn active_epoch() -> Option<Epoch> {
+		Active::<T>::get().map(|active| active.epoch)
+	}
+
+	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
+		let key = (request.slot, request.cluster);
+		if Active::<T>::exists() {
+			Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request))
+				.map_err(Error::<T>::from)?;
+		} else {
+			ensure!(
+				OpenRequests::<T>::contains_key(key)
+					|| OpenRequests::<T>::count() < REQUESTS_WAITING_MAX,
+				Error::<T>::TooManyWaiting
+			);
+		}
+		OpenRequests::<T>::insert(key, request);
+		Answers::<T>::remove(key);
+		Self::deposit_event(Event::KeyRequestOpened { request });
+		Ok(())
+	}
+
+	fn withdraw(slot: SlotId, cluster: ClusterId) {
+		Self::drop_request(slot, cluster);
+	}
+}
+
+impl<T: Config> SlotHooks for Pallet<T> {
+	fn on_boot(slot: SlotId, _: &Boot) -> Result<(), PushRefused> {
+		let active = Active::<T>::get();
+		if let Some(active) = &active {
+			Self::tell(slot, SlotMessage::MasterKey(active.master_key()))?;
+		}
+		// A share lives in memory: this boot has none. A ceremony under way replaces the active
+		// seats anyway, so they matter only while there is none.
+		match (Ceremony::<T>::get(), active) {
+			(Some(ceremony), _) if Self::has_seat(&ceremony.seats, slot) => {
+				Self::start_ceremony_again(&ceremony.seats)
+			}
+			(None, Some(active)) if Self::has_seat(&active.seats, slot) => {
+				Self::start_ceremony_again(&active.seats)
+			}
+			_ => Ok(()),
+		}
+	}
+
+	fn on_evicted(slot: SlotId) -> Result<(), PushRefused> {
+		Followers::<T>::remove(slot);
+		if Candidates::<T>::take(slot).is_some() {
+			Self::deposit_event(Event::CandidateLeft { slot });
+		}
+		if !Self::is_seated(slot) {
+			return Ok(());
+		}
+		Self::deposit_event(Event::SeatGivenUp { slot });
+		let under_way = Ceremony::<T>::get();
+		if let Some(mut active) = Active::<T>::get() {
+			if Self::has_seat(&active.seats, slot) {
+				active.seats.retain(|seat| seat.slot != slot);
+				Active::<T>::put(&active);
+				if under_way.is_none() {
+					Self::start_ceremony_again(&active.seats)?;
+				}
+			}
+		}
+		match under_way {
+			Some(mut ceremony) if Self::has_seat(&ceremony.seats, slot) => {
+				ceremony.seats.retain(|seat| seat.slot != slot);
+				Self::start_ceremony_again(&ceremony.seats)
+			}
+			_ => Ok(()),
+		}
+	}
+
+	fn is_in_use(slot: SlotId) -> bool {
+		Candidates::<T>::contains_key(slot) || Self::is_seated(slot)
+	}
+}
+
+impl<T: Config> ReceivePayload for Pallet<T> {
+	type Error = DispatchError;
+
+	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+		match payload {
+			Payload::MasterKeyConfirmed { epoch, attempt, outcome } => {
+				Self::confirm(origin, epoch, attempt, outcome)
+			}
+			Payload::KeyReleased { request, release } => Self::release(origin, request, release),
+			_ => Err(Error::<T>::PayloadNotHere.into()),
+		}
+	}
+}

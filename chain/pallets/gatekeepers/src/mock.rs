@@ -1,0 +1,179 @@
+//! A runtime with the gatekeepers, a registry of slots that tests bend at will, and a mailbox that
+//! writes down what it was told.
+
+use crate as pallet_gatekeepers;
+use frame_support::{derive_impl, parameter_types, traits::Hooks};
+use phala_primitives::{
+	boot::{Boot, BootKeys, BootNumber, SlotId},
+	evidence::EvidenceKind,
+	mailbox::{Channel, ChannelHead},
+	messages::Message,
+	traits::{BootDirectory, MailboxInterface, PushRefused, SlotDirectory, SlotHooks},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
+use std::collections::BTreeMap;
+
+pub type Block = frame_system::mocking::MockBlock<Runtime>;
+
+frame_support::construct_runtime!(
+	pub enum Runtime {
+		System: frame_system,
+		Gatekeepers: pallet_gatekeepers,
+	}
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Runtime {
+	type Block = Block;
+	type AccountId = AccountId32;
+	type Lookup = IdentityLookup<AccountId32>;
+}
+
+/// A slot as the registry would know it.
+#[derive(Clone)]
+pub struct MockSlot {
+	pub operator: AccountId32,
+	pub boot: Option<Boot>,
+	pub in_force: bool,
+}
+
+parameter_types! {
+	pub static Told: Vec<(Channel, Message)> = Vec::new();
+	/// How many further messages the mailbox takes.
+	pub static Room: usize = usize::MAX;
+	pub static Slots: BTreeMap<SlotId, MockSlot> = BTreeMap::new();
+}
+
+pub struct NotingMailbox;
+
+impl MailboxInterface for NotingMailbox {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+		let room = Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+		Room::set(room);
+		let seq = Self::head(channel).next_seq;
+		Told::mutate(|told| told.push((channel, message.clone())));
+		Ok(seq)
+	}
+
+	fn head(channel: Channel) -> ChannelHead {
+		let next_seq = Told::get().iter().filter(|(other, _)| *other == channel).count() as u64;
+		ChannelHead { next_seq, hash: H256::from_low_u64_be(next_seq) }
+	}
+
+	fn open_inbound(_: SlotId, _: BootNumber) {}
+
+	fn close_inbound(_: SlotId) {}
+}
+
+pub struct MockRegistry;
+
+impl BootDirectory for MockRegistry {
+	fn current_boot(slot: SlotId) -> Option<Boot> {
+		Slots::get().get(&slot)?.boot.clone()
+	}
+
+	fn is_in_force(boot: &Boot) -> bool {
+		Slots::get().values().any(|slot| slot.boot.as_ref() == Some(boot) && slot.in_force)
+	}
+}
+
+impl SlotDirectory for MockRegistry {
+	fn operator(slot: SlotId) -> Option<AccountBytes> {
+		Slots::get().get(&slot).map(|slot| slot.operator.clone().into())
+	}
+
+	fn last_sign_of_life(_: SlotId) -> Option<BlockNumber> {
+		None
+	}
+
+	fn penalise(_: SlotId, _: Balance) -> Balance {
+		0
+	}
+}
+
+impl crate::Config for Runtime {
+	type Mailbox = NotingMailbox;
+	type Boots = MockRegistry;
+	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
+	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = MockRegistry;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
+	fn boot_slot(slot: SlotId, operator: AccountId32) {
+		Slots::mutate(|slots| {
+			slots.insert(slot, MockSlot { operator, boot: Some(boot(slot, 1)), in_force: true })
+		});
+	}
+}
+
+pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
+pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+
+pub fn boot(slot: SlotId, number: BootNumber) -> Boot {
+	let n = (slot * 16 + number) as u8;
+	Boot {
+		number,
+		keys: BootKeys { identity: [n; 32], encryption: [n.wrapping_add(100); 32] },
+		evidence: EvidenceKind::Software,
+		measurement: H256::repeat_byte(7),
+		registered_at: System::block_number() as u32,
+		expires_at: u32::MAX,
+	}
+}
+
+/// As `register_boot` does it.
+pub fn register(slot: SlotId, number: BootNumber) {
+	let boot = boot(slot, number);
+	Slots::mutate(|slots| {
+		slots.insert(slot, MockSlot { operator: ALICE, boot: Some(boot.clone()), in_force: true })
+	});
+	Gatekeepers::on_boot(slot, &boot).unwrap();
+}
+
+pub fn suspend(slot: SlotId) {
+	Slots::mutate(|slots| slots.get_mut(&slot).unwrap().in_force = false);
+}
+
+/// As `evict` does it.
+pub fn evict(slot: SlotId) {
+	Slots::mutate(|slots| slots.get_mut(&slot).unwrap().boot = None);
+	Gatekeepers::on_evicted(slot).unwrap();
+}
+
+pub fn go_to_block(n: u64) {
+	while System::block_number() < n {
+		System::set_block_number(System::block_number() + 1);
+		Gatekeepers::on_initialize(System::block_number());
+	}
+}
+
+/// What was told since the last look.
+pub fn heard() -> Vec<(Channel, Message)> {
+	let seen = Seen::get();
+	Seen::set(Told::get().len());
+	Told::get().split_off(seen)
+}
+
+parameter_types! {
+	static Seen: usize = 0;
+}
+
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	let storage = frame_system::GenesisConfig::<Runtime>::default().build_storage().unwrap();
+	let mut ext = sp_io::TestExternalities::from(storage);
+	ext.execute_with(|| {
+		Told::set(Vec::new());
+		Seen::set(0);
+		Room::set(usize::MAX);
+		Slots::set(BTreeMap::new());
+		System::set_block_number(10);
+		for slot in 0..3 {
+			register(slot, 1);
+		}
+	});
+	ext
+}

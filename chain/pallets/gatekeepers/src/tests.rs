@@ -1,0 +1,478 @@
+use crate::{mock::*, *};
+use frame_support::{assert_noop, assert_ok};
+
+const GK: SlotId = 1;
+const WORKER: SlotId = 2;
+const CLUSTER: ClusterId = 7;
+
+fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
+	RuntimeOrigin::signed(who)
+}
+
+fn seat(slots: &[SlotId]) -> DispatchResult {
+	Gatekeepers::seat(RuntimeOrigin::root(), slots.to_vec())
+}
+
+fn confirm(
+	slot: SlotId,
+	boot: BootNumber,
+	epoch: Epoch,
+	attempt: u32,
+	outcome: &[u8],
+) -> DispatchResult {
+	Gatekeepers::receive(
+		EnvelopeOrigin { slot, boot },
+		Payload::MasterKeyConfirmed { epoch, attempt, outcome: outcome.to_vec() },
+	)
+}
+
+fn release(slot: SlotId, boot: BootNumber, request: KeyRequest) -> DispatchResult {
+	Gatekeepers::receive(
+		EnvelopeOrigin { slot, boot },
+		Payload::KeyReleased { request, release: b"sealed".to_vec() },
+	)
+}
+
+fn request_of(slot: SlotId, n: u8) -> KeyRequest {
+	KeyRequest { slot, boot: 1, cluster: CLUSTER, generation: 1, ephemeral_key: [n; 32] }
+}
+
+fn seated(attempt: u32, boot: BootNumber, epoch: Epoch) -> (Channel, Message) {
+	let keys = mock::boot(GK, boot).keys;
+	let seats = vec![Seat { slot: GK, boot, keys }];
+	(
+		Channel::Gatekeepers,
+		Message::Gatekeepers(GatekeeperMessage::Seated { epoch, attempt, seats }),
+	)
+}
+
+fn requested(request: KeyRequest) -> (Channel, Message) {
+	(Channel::Gatekeepers, Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)))
+}
+
+fn candidate_seated() {
+	Gatekeepers::apply(signed(ALICE), GK).unwrap();
+	seat(&[GK]).unwrap();
+}
+
+/// The key of epoch 1 serves from block 12 on.
+fn key_active() {
+	candidate_seated();
+	confirm(GK, 1, 1, 0, b"outcome").unwrap();
+	go_to_block(12);
+	assert_eq!(Gatekeepers::active_epoch(), Some(1));
+	heard();
+}
+
+#[test]
+fn only_the_operator_of_a_slot_in_force_applies_and_only_once() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(Gatekeepers::apply(signed(BOB), GK), Error::<Runtime>::NotOperator);
+		assert_noop!(Gatekeepers::apply(signed(ALICE), 99), Error::<Runtime>::UnknownSlot);
+		suspend(0);
+		assert_noop!(Gatekeepers::apply(signed(ALICE), 0), Error::<Runtime>::NotInForce);
+		assert_ok!(Gatekeepers::apply(signed(ALICE), GK));
+		System::assert_last_event(Event::CandidateApplied { slot: GK }.into());
+		assert_noop!(Gatekeepers::apply(signed(ALICE), GK), Error::<Runtime>::AlreadyCandidate);
+		assert!(Gatekeepers::is_in_use(GK));
+		assert_noop!(Gatekeepers::withdraw(signed(BOB), GK), Error::<Runtime>::NotOperator);
+		assert_ok!(Gatekeepers::withdraw(signed(ALICE), GK));
+		assert!(!Gatekeepers::is_in_use(GK));
+		assert_noop!(Gatekeepers::withdraw(signed(ALICE), GK), Error::<Runtime>::NotCandidate);
+	});
+}
+
+#[test]
+fn seats_go_to_candidates_in_force_by_governance_alone_and_within_the_limit() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(Gatekeepers::seat(signed(ALICE), vec![GK]), DispatchError::BadOrigin);
+		assert_noop!(seat(&[]), Error::<Runtime>::NoSeats);
+		assert_noop!(seat(&[GK]), Error::<Runtime>::NotCandidate);
+		Gatekeepers::apply(signed(ALICE), GK).unwrap();
+		let one_too_many = vec![GK; limits::GATEKEEPERS_MAX as usize + 1];
+		assert_noop!(seat(&one_too_many), Error::<Runtime>::TooManySeats);
+		suspend(GK);
+		assert_noop!(seat(&[GK]), Error::<Runtime>::NotInForce);
+		register(GK, 2);
+		assert_ok!(seat(&[GK]));
+		assert_noop!(Gatekeepers::withdraw(signed(ALICE), GK), Error::<Runtime>::Seated);
+	});
+}
+
+#[test]
+fn a_seat_follows_from_the_head_before_seated_and_is_told_once() {
+	new_test_ext().execute_with(|| {
+		Gatekeepers::apply(signed(ALICE), GK).unwrap();
+		let head = NotingMailbox::head(Channel::Gatekeepers);
+		assert_ok!(seat(&[GK]));
+		let identity = mock::boot(GK, 1).keys.identity;
+		let follow = Message::Slot(SlotMessage::SeatedAsGatekeeper { identity, head });
+		assert_eq!(heard(), vec![(Channel::Slot(GK), follow), seated(0, 1, 1)]);
+
+		// Another ceremony replaces the first: another attempt, no second invitation.
+		confirm(GK, 1, 1, 0, b"outcome").unwrap();
+		assert_ok!(seat(&[GK]));
+		assert_eq!(heard(), vec![seated(1, 1, 1)]);
+		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::OtherCeremony);
+		go_to_block(15);
+		assert_eq!(Active::<Runtime>::get(), None);
+	});
+}
+
+#[test]
+fn a_confirmed_key_serves_two_blocks_later() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		heard();
+		assert_ok!(confirm(GK, 1, 1, 0, b"outcome"));
+		System::assert_last_event(
+			Event::MasterKeyPending { epoch: 1, attempt: 0, active_at: 12 }.into(),
+		);
+		go_to_block(11);
+		assert_eq!((Active::<Runtime>::get(), heard()), (None, vec![]));
+		go_to_block(12);
+		let key = MasterKeyOf(1, 0, b"outcome").key();
+		assert_eq!(
+			heard(),
+			vec![(Channel::System, Message::System(SystemMessage::MasterKeyActive(key.clone())))]
+		);
+		System::assert_last_event(Event::MasterKeyActivated { epoch: 1, attempt: 0 }.into());
+		let active = Active::<Runtime>::get().unwrap();
+		assert_eq!((active.master_key(), active.seats[0].slot), (key, GK));
+		assert_eq!(Ceremony::<Runtime>::get(), None);
+		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::NoCeremony);
+
+		// The next ceremony is for the next epoch; the old key serves until it is done.
+		assert_ok!(seat(&[GK]));
+		assert_eq!(heard(), vec![seated(0, 1, 2)]);
+		assert_eq!(Gatekeepers::active_epoch(), Some(1));
+		assert_ok!(confirm(GK, 1, 2, 0, b"second"));
+		go_to_block(14);
+		assert_eq!(Gatekeepers::active_epoch(), Some(2));
+	});
+}
+
+struct MasterKeyOf(Epoch, u32, &'static [u8]);
+
+impl MasterKeyOf {
+	fn key(&self) -> phala_primitives::keys::MasterKey {
+		phala_primitives::keys::MasterKey {
+			epoch: self.0,
+			attempt: self.1,
+			outcome: self.2.to_vec(),
+		}
+	}
+}
+
+#[test]
+fn a_full_mailbox_puts_off_activation() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		confirm(GK, 1, 1, 0, b"outcome").unwrap();
+		Room::set(0);
+		go_to_block(14);
+		assert_eq!(Active::<Runtime>::get(), None);
+		Room::set(1);
+		go_to_block(15);
+		assert_eq!(Gatekeepers::active_epoch(), Some(1));
+	});
+}
+
+#[test]
+fn a_stranger_and_an_old_boot_cannot_confirm() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::NoCeremony);
+		candidate_seated();
+		assert_noop!(confirm(WORKER, 1, 1, 0, b"outcome"), Error::<Runtime>::NotASeat);
+		assert_noop!(confirm(GK, 1, 2, 0, b"outcome"), Error::<Runtime>::OtherCeremony);
+		assert_noop!(confirm(GK, 1, 1, 1, b"outcome"), Error::<Runtime>::OtherCeremony);
+		assert_noop!(confirm(GK, 2, 1, 0, b"outcome"), Error::<Runtime>::NotASeat);
+		register(GK, 2);
+		// The ceremony is another one now, and the old boot has no seat in it.
+		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::OtherCeremony);
+		assert_noop!(confirm(GK, 1, 1, 1, b"outcome"), Error::<Runtime>::NotASeat);
+		assert_ok!(confirm(GK, 2, 1, 1, b"outcome"));
+	});
+}
+
+#[test]
+fn a_gatekeeper_that_confirms_twice_differently_is_refused_by_name() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		assert_ok!(confirm(GK, 1, 1, 0, b"outcome"));
+		assert_noop!(confirm(GK, 1, 1, 0, b"another"), Error::<Runtime>::ConfirmedDifferently);
+		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::AlreadyConfirmed);
+		go_to_block(12);
+		assert_eq!(Active::<Runtime>::get().unwrap().outcome.to_vec(), b"outcome");
+	});
+}
+
+#[test]
+fn an_outcome_may_be_as_long_as_its_limit_and_not_one_byte_longer() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		let longest = limits::CEREMONY_OUTCOME_BYTES_MAX as usize;
+		assert_noop!(confirm(GK, 1, 1, 0, &vec![1; longest + 1]), Error::<Runtime>::OutcomeTooLong);
+		assert_ok!(confirm(GK, 1, 1, 0, &vec![1; longest]));
+	});
+}
+
+#[test]
+fn a_request_is_told_answered_once_and_recorded() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let request = request_of(WORKER, 1);
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequestNotOpen);
+		assert_ok!(Gatekeepers::admit(request));
+		assert_eq!(heard(), vec![requested(request)]);
+
+		assert_noop!(release(WORKER, 1, request), Error::<Runtime>::NotASeat);
+		assert_noop!(release(GK, 2, request), Error::<Runtime>::NotASeat);
+		// The switcher: a release to a key that nobody admitted.
+		let other = KeyRequest { ephemeral_key: [66; 32], ..request };
+		assert_noop!(release(GK, 1, other), Error::<Runtime>::RequestNotOpen);
+
+		assert_ok!(release(GK, 1, request));
+		let told = SlotMessage::KeyRelease {
+			boot: 1,
+			cluster: CLUSTER,
+			generation: 1,
+			release: b"sealed".to_vec(),
+		};
+		assert_eq!(heard(), vec![(Channel::Slot(WORKER), Message::Slot(told))]);
+		System::assert_last_event(Event::KeyReleased { slot: GK, request }.into());
+		assert_eq!(OpenRequests::<Runtime>::count(), 0);
+		assert!(!Answers::<Runtime>::contains_key((WORKER, CLUSTER)));
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequestNotOpen);
+	});
+}
+
+#[test]
+fn a_gatekeeper_that_answered_waits_for_the_others() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let request = request_of(WORKER, 1);
+		Gatekeepers::admit(request).unwrap();
+		// As with two seats of which one has answered under this key.
+		let gatekeepers = BoundedVec::truncate_from(vec![GK]);
+		Answers::<Runtime>::insert((WORKER, CLUSTER), RequestAnswers { epoch: 1, gatekeepers });
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::AlreadyAnswered);
+		// An answer under an earlier key is none.
+		Answers::<Runtime>::mutate((WORKER, CLUSTER), |answers| answers.epoch = 0);
+		assert_ok!(release(GK, 1, request));
+	});
+}
+
+#[test]
+fn a_release_may_be_as_long_as_its_limit_and_not_one_byte_longer() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let request = request_of(WORKER, 1);
+		Gatekeepers::admit(request).unwrap();
+		let send = |bytes: u32| {
+			Gatekeepers::receive(
+				EnvelopeOrigin { slot: GK, boot: 1 },
+				Payload::KeyReleased { request, release: vec![1; bytes as usize] },
+			)
+		};
+		let longest = limits::KEY_RELEASE_BYTES_MAX;
+		assert_noop!(send(longest + 1), Error::<Runtime>::ReleaseTooLong);
+		assert_ok!(send(longest));
+	});
+}
+
+#[test]
+fn a_later_request_takes_the_place_of_an_earlier_one() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		Gatekeepers::admit(request_of(WORKER, 1)).unwrap();
+		Gatekeepers::admit(request_of(WORKER, 2)).unwrap();
+		assert_noop!(release(GK, 1, request_of(WORKER, 1)), Error::<Runtime>::RequestNotOpen);
+		assert_ok!(release(GK, 1, request_of(WORKER, 2)));
+	});
+}
+
+#[test]
+fn nothing_is_released_to_a_retired_suspended_or_departed_requester() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let request = request_of(WORKER, 1);
+		Gatekeepers::admit(request).unwrap();
+		suspend(WORKER);
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequesterNotInForce);
+		register(WORKER, 2);
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequesterNotInForce);
+		let request = KeyRequest { boot: 2, ..request };
+		Gatekeepers::admit(request).unwrap();
+		withdraw_request(WORKER);
+		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequestNotOpen);
+	});
+}
+
+fn withdraw_request(slot: SlotId) {
+	<Gatekeepers as KeyRequests>::withdraw(slot, CLUSTER);
+	System::assert_last_event(Event::KeyRequestDropped { slot, cluster: CLUSTER }.into());
+}
+
+#[test]
+fn requests_wait_for_the_first_key_up_to_the_limit() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		heard();
+		// Slot 2 exists, the others have no boot by now.
+		let first = 2;
+		for slot in first..first + REQUESTS_WAITING_MAX {
+			assert_ok!(Gatekeepers::admit(request_of(slot, 1)));
+		}
+		let beyond = first + REQUESTS_WAITING_MAX;
+		assert_noop!(Gatekeepers::admit(request_of(beyond, 1)), Error::<Runtime>::TooManyWaiting);
+		// One that waits already may ask anew.
+		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
+		assert_eq!(heard(), vec![]);
+
+		confirm(GK, 1, 1, 0, b"outcome").unwrap();
+		go_to_block(13);
+		assert_eq!(heard()[1..], [requested(request_of(WORKER, 2))]);
+		assert_eq!(OpenRequests::<Runtime>::count(), 1);
+		assert_eq!(ResendingRequests::<Runtime>::get(), None);
+	});
+}
+
+#[test]
+fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let all: Vec<SlotId> = (2..2 + RESENDS_PER_BLOCK_MAX + 3).collect();
+		for slot in &all {
+			register(*slot, 1);
+			Gatekeepers::admit(request_of(*slot, 1)).unwrap();
+		}
+		seat(&[GK]).unwrap();
+		confirm(GK, 1, 2, 0, b"second").unwrap();
+		heard();
+		go_to_block(14);
+		let first = heard();
+		assert_eq!(first.len() as u32, 1 + RESENDS_PER_BLOCK_MAX);
+		// The mailbox takes one more, then none for a block.
+		Room::set(1);
+		go_to_block(15);
+		let second = heard();
+		assert_eq!(second.len(), 1);
+		Room::set(usize::MAX);
+		go_to_block(16);
+		let third = heard();
+		go_to_block(18);
+		assert_eq!(heard(), vec![]);
+
+		let mut told: Vec<SlotId> = first[1..]
+			.iter()
+			.chain(&second)
+			.chain(&third)
+			.map(|(_, message)| match message {
+				Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)) => request.slot,
+				other => panic!("{other:?}"),
+			})
+			.collect();
+		told.sort();
+		assert_eq!(told, all);
+	});
+}
+
+#[test]
+fn the_network_mends_itself_when_a_gatekeeper_restarts() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let request = request_of(WORKER, 1);
+		Gatekeepers::admit(request).unwrap();
+		heard();
+		register(GK, 2);
+		let identity = mock::boot(GK, 2).keys.identity;
+		let told = heard();
+		assert_eq!(told.len(), 3);
+		let key = MasterKeyOf(1, 0, b"outcome").key();
+		assert_eq!(told[0], (Channel::Slot(GK), Message::Slot(SlotMessage::MasterKey(key))));
+		assert!(matches!(
+			&told[1].1,
+			Message::Slot(SlotMessage::SeatedAsGatekeeper { identity: other, head })
+				if *other == identity && head.next_seq == 2
+		));
+		assert_eq!(told[2], seated(0, 2, 2));
+		// The share is gone: neither boot speaks for the old key.
+		assert_noop!(release(GK, 1, request_of(WORKER, 9)), Error::<Runtime>::RequestNotOpen);
+		assert_noop!(release(GK, 2, request), Error::<Runtime>::NotASeat);
+
+		assert_ok!(confirm(GK, 2, 2, 0, b"second"));
+		go_to_block(14);
+		assert_eq!(heard()[1..], [requested(request)]);
+		assert_ok!(release(GK, 2, request));
+	});
+}
+
+#[test]
+fn a_restart_between_confirmation_and_activation_starts_again() {
+	new_test_ext().execute_with(|| {
+		candidate_seated();
+		confirm(GK, 1, 1, 0, b"outcome").unwrap();
+		heard();
+		register(GK, 2);
+		assert_eq!(heard().last(), Some(&seated(1, 2, 1)));
+		go_to_block(20);
+		assert_eq!(Active::<Runtime>::get(), None);
+	});
+}
+
+#[test]
+fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		register(WORKER, 2);
+		let key = MasterKeyOf(1, 0, b"outcome").key();
+		assert_eq!(
+			heard(),
+			vec![(Channel::Slot(WORKER), Message::Slot(SlotMessage::MasterKey(key)))]
+		);
+		// The active gatekeeper restarts while others are about to take over: they go on.
+		register(0, 1);
+		Gatekeepers::apply(signed(ALICE), 0).unwrap();
+		seat(&[0]).unwrap();
+		register(GK, 2);
+		let ceremony = Ceremony::<Runtime>::get().unwrap();
+		assert_eq!((ceremony.epoch, ceremony.attempt, ceremony.seats[0].slot), (2, 0, 0));
+	});
+}
+
+#[test]
+fn an_evicted_slot_loses_candidacy_and_seats() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		seat(&[GK]).unwrap();
+		evict(GK);
+		assert_eq!(Ceremony::<Runtime>::get(), None);
+		assert!(Active::<Runtime>::get().unwrap().seats.is_empty());
+		assert!(!Gatekeepers::is_in_use(GK));
+		System::assert_has_event(Event::SeatGivenUp { slot: GK }.into());
+		System::assert_has_event(Event::CandidateLeft { slot: GK }.into());
+		System::assert_has_event(Event::CeremonyAbandoned { epoch: 2, attempt: 0 }.into());
+
+		// Back again, it is nobody; seated again, its ceremony has a number of its own.
+		heard();
+		register(GK, 2);
+		assert_eq!(heard().len(), 1);
+		Gatekeepers::apply(signed(ALICE), GK).unwrap();
+		seat(&[GK]).unwrap();
+		assert_eq!(heard().last(), Some(&seated(1, 2, 2)));
+	});
+}
+
+#[test]
+fn payloads_for_others_are_refused() {
+	new_test_ext().execute_with(|| {
+		assert_noop!(
+			Gatekeepers::receive(
+				EnvelopeOrigin { slot: GK, boot: 1 },
+				Payload::Heartbeat { nonce: [0; 32] }
+			),
+			Error::<Runtime>::PayloadNotHere
+		);
+	});
+}

@@ -1,0 +1,35 @@
+//! Weights of the gatekeepers' calls.
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+
+/// What each call costs.
+pub trait WeightInfo {
+	fn apply() -> Weight;
+	fn withdraw() -> Weight;
+	/// `s`: seats.
+	fn seat(s: u32) -> Weight;
+}
+
+/// **Not measured**: conservative guesses until `make weights` replaces them.
+pub struct ConservativeWeights<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> ConservativeWeights<T> {
+	fn of(reads: u64, writes: u64) -> Weight {
+		Weight::from_parts(200_000_000, 20_000)
+			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
+	}
+}
+
+impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
+	fn apply() -> Weight {
+		Self::of(6, 2)
+	}
+	fn withdraw() -> Weight {
+		Self::of(6, 2)
+	}
+	fn seat(s: u32) -> Weight {
+		// For each seat its boot, its measurement and a message; then one message to all.
+		Self::of(10, 8).saturating_add(Self::of(8, 6).saturating_mul(s.into()))
+	}
+}

@@ -1,0 +1,139 @@
+//! Benchmarks of the requests pallet's call, its hook and the settlement of a result.
+
+use super::*;
+use alloc::{vec, vec::Vec};
+use frame_benchmarking::v2::*;
+use frame_system::RawOrigin;
+use phala_primitives::agents::EffectSet;
+
+/// Enough for any test's prices.
+const FUNDS: Balance = Balance::MAX / 1_000_000;
+
+/// Makes agents for benchmarks.
+pub trait BenchmarkHelper<AccountId> {
+	/// An agent of `owner` that is born, costs at most 2⁶⁴ a unit, and whose lease some boot has
+	/// whose own word is enough for a commit.
+	fn born_agent(owner: &AccountId) -> AgentId;
+}
+
+fn setup<T: Config>() -> (T::AccountId, AgentId) {
+	let caller: T::AccountId = whitelisted_caller();
+	T::Currency::set_balance(&caller, FUNDS);
+	T::Currency::set_balance(&T::Treasury::get(), FUNDS);
+	let agent = T::BenchmarkHelper::born_agent(&caller);
+	(caller, agent)
+}
+
+fn submit_one<T: Config>(caller: &T::AccountId, agent: AgentId) -> RequestId {
+	let record = T::Agents::record(agent).unwrap();
+	let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
+	let id = request_id(genesis, NextRequest::<T>::get());
+	Pallet::<T>::submit(
+		RawOrigin::Signed(caller.clone()).into(),
+		agent,
+		RequestKind::Call,
+		RequestInput::Public(Vec::new()),
+		T::BaseFee::get() + record.unit_price.max(1_000_000),
+		deadline::<T>(agent),
+		0,
+	)
+	.unwrap();
+	id
+}
+
+/// As near as can be, from block 1 on, where the measured call runs.
+fn deadline<T: Config>(agent: AgentId) -> BlockNumber {
+	Pallet::<T>::now().max(1) + T::Agents::record(agent).unwrap().timeout + limits::FINALITY_MARGIN
+}
+
+#[benchmarks]
+mod benchmarks {
+	use super::*;
+
+	/// The deadline's list is all but full.
+	#[benchmark]
+	fn submit(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
+		let (caller, agent) = setup::<T>();
+		for _ in 1..T::DuePerBlockMax::get() {
+			submit_one::<T>(&caller, agent);
+		}
+		let max_fee = T::BaseFee::get() + Balance::from(u64::MAX);
+		let input = RequestInput::Sealed(vec![7; i as usize]);
+		let deadline = deadline::<T>(agent);
+		#[extrinsic_call]
+		submit(RawOrigin::Signed(caller), agent, RequestKind::Call, input, max_fee, deadline, 0);
+		assert_eq!(Due::<T>::get(deadline).len() as u32, T::DuePerBlockMax::get());
+	}
+
+	#[benchmark]
+	fn expire(n: Linear<0, 8>) {
+		let (caller, agent) = setup::<T>();
+		let requests: Vec<_> = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
+		let now = deadline::<T>(agent) + 1;
+		#[block]
+		{
+			for request in &requests {
+				Pallet::<T>::expire(*request, now);
+			}
+		}
+		for request in requests {
+			assert_eq!(Requests::<T>::get(request).unwrap().state, RequestState::Expired);
+		}
+	}
+
+	/// What one slot's cluster does about it; `s` slots cost that many times as much.
+	#[benchmark]
+	fn move_leases(s: Linear<0, 8>) {
+		let (_, agent) = setup::<T>();
+		let lease = T::Clusters::lease(agent).unwrap();
+		#[block]
+		{
+			for _ in 0..s {
+				let _ = T::Clusters::on_missed_deadline(agent, lease);
+			}
+		}
+	}
+
+	#[benchmark]
+	fn prune(n: Linear<0, PRUNED_PER_BLOCK_MAX>) {
+		for number in 0..n.into() {
+			let id = request_id(H256::zero(), number);
+			let outcome = vec![1; OUTCOME_BYTES_MAX as usize];
+			Responses::<T>::insert(id, BoundedVec::truncate_from(outcome));
+			Closed::<T>::insert(number, (id, 0));
+		}
+		ClosedRange::<T>::put((0, u64::from(n)));
+		#[block]
+		{
+			assert_eq!(Pallet::<T>::prune(T::ResponseRetention::get()), n);
+		}
+		assert_eq!(ClosedRange::<T>::get().0, u64::from(n));
+	}
+
+	#[benchmark]
+	fn settle(b: Linear<0, { limits::RESPONSE_BYTES_MAX }>) {
+		let (caller, agent) = setup::<T>();
+		let request = submit_one::<T>(&caller, agent);
+		let Lease { slot, boot } = T::Clusters::lease(agent).unwrap();
+		let set = EffectSet {
+			agent,
+			base_version: T::Agents::record(agent).unwrap().version,
+			body_hash: H256::repeat_byte(1),
+			key: None,
+			results: vec![RequestResult {
+				request,
+				outcome: RequestOutcome::Answered(vec![7; b as usize]),
+				units: 1,
+			}],
+			availability: Vec::new(),
+		};
+		#[block]
+		{
+			let origin = EnvelopeOrigin { slot, boot };
+			<Pallet<T> as ReceivePayload>::receive(origin, Payload::EffectSet(set)).unwrap();
+		}
+		assert!(Responses::<T>::contains_key(request));
+	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
+}

@@ -1,0 +1,693 @@
+//! # Requests: paid work for agents
+//!
+//! ## Key terms
+//!
+//! * **Request**: one call of an agent, or one delivery of secrets, that a caller pays for.
+//! * **Escrow**: what is held from the caller until the request is closed.
+//! * **Assignment**: the boot that had the agent's lease when the request was made. It alone may
+//!   answer; a later boot of its slot never runs the request again.
+//! * **Deadline**: the last block at which an answer counts.
+//!
+//! ## Usage
+//!
+//! * A caller **submits** a request ([`Call::submit`]); its id is in [`Event::RequestSubmitted`].
+//! * The assigned enclave answers with an effect set ([`ReceivePayload`]), which **settles** it:
+//!   the answer is in [`Responses`] for [`Config::ResponseRetention`] blocks.
+//! * A request that nobody answered **expires** right after its deadline.
+//!
+//! ## Design
+//!
+//! **Exactly once.** A request is open, then settled or expired, and never again anything else.
+//! An effect set commits and settles in one storage layer: a result that is refused (unknown,
+//! repeated, late, by another boot) refuses the whole set, and nobody was paid.
+//!
+//! **Money.** All of `max_fee` is accounted for:
+//!
+//! ```text
+//! at submit      base fee -> treasury, not refunded
+//!                held = max_fee - base fee,  units_max = held / unit price
+//! at settlement  fee       = min(units, units_max) * unit price  <=  held
+//!                worker    = WorkerShare    * fee, rounded down  -> the slot's operator
+//!                developer = DeveloperShare * fee, rounded down  -> the agent's owner
+//!                treasury  = fee - worker - developer
+//!                caller    = held - fee
+//! at expiry      caller    = held; the slot loses MissedDeadlinePenalty, its leases move on
+//! ```
+//!
+//! Price and limit are those of the time of submission. A payment that its receiver cannot take,
+//! because its account would stay below the existential deposit, goes to the treasury, and what
+//! not even that can take stays with the caller: no payment can fail a settlement. A run that
+//! failed pays for the units it used.
+//!
+//! **Bounds.** At most [`Config::DuePerBlockMax`] requests share a deadline. Closed requests and
+//! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub use pallet::*;
+pub use weights::{ConservativeWeights, WeightInfo};
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
+
+use alloc::collections::BTreeSet;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+	pallet_prelude::*,
+	storage::with_storage_layer,
+	traits::{
+		fungible::{Inspect, Mutate, MutateHold},
+		tokens::{Fortitude, Precision, Preservation, Restriction},
+	},
+};
+use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
+use phala_primitives::{
+	agents::{AgentId, Lease},
+	boot::{BootNumber, SlotId},
+	limits,
+	mailbox::Channel,
+	messages::{ClusterMessage, EnvelopeOrigin, Message, Payload},
+	requests::{
+		request_id, RequestId, RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		RequestResult,
+	},
+	traits::{
+		AgentDirectory, ClusterDirectory, MailboxInterface, PushRefused, ReceivePayload,
+		SlotDirectory,
+	},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use sp_runtime::{
+	traits::{SaturatedConversion, Zero},
+	Permill,
+};
+
+/// Most closed requests that one block forgets.
+pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
+
+/// Longest SCALE of a [`RequestOutcome`], in bytes: its variant, its length, its bytes.
+pub const OUTCOME_BYTES_MAX: u32 = 1 + 5 + limits::RESPONSE_BYTES_MAX;
+
+/// What became of a request.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum RequestState {
+	/// It waits for its answer.
+	Open,
+	/// It was answered and paid.
+	Settled {
+		/// What the caller paid beside the base fee.
+		fee: Balance,
+		/// The run ended with [`RequestOutcome::Failed`].
+		failed: bool,
+		/// When.
+		block: BlockNumber,
+	},
+	/// Nobody answered in time: the caller got its money back.
+	Expired,
+}
+
+/// A request as the chain keeps it.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Request<AccountId> {
+	/// Who is asked.
+	pub agent: AgentId,
+	/// Who asked and pays.
+	pub caller: AccountId,
+	/// What for.
+	pub kind: RequestKind,
+	/// This request's part of what is on hold from its caller while it is open.
+	pub held: Balance,
+	/// When it was made.
+	pub unit_price: Balance,
+	/// Most units that are paid.
+	pub units_max: u32,
+	/// Last block at which an answer counts.
+	pub deadline: BlockNumber,
+	/// Who must answer.
+	pub slot: SlotId,
+	/// In which life.
+	pub boot: BootNumber,
+	/// What became of it.
+	pub state: RequestState,
+}
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+
+	#[pallet::pallet]
+	pub struct Pallet<T>(_);
+
+	#[pallet::config]
+	pub trait Config:
+		frame_system::Config<
+		Hash = H256,
+		RuntimeEvent: From<Event<Self>>,
+		AccountId: Into<AccountBytes> + From<AccountBytes>,
+	>
+	{
+		/// What requests are paid in.
+		type Currency: Inspect<Self::AccountId, Balance = Balance>
+			+ Mutate<Self::AccountId>
+			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+
+		/// The runtime's hold reasons.
+		type RuntimeHoldReason: From<HoldReason>;
+
+		/// Carries requests to clusters.
+		type Mailbox: MailboxInterface;
+
+		/// Who is asked.
+		type Agents: AgentDirectory<Error = DispatchError>;
+
+		/// Who must answer.
+		type Clusters: ClusterDirectory<Error = DispatchError>;
+
+		/// Who is paid for answers and loses stake for missed ones.
+		type Slots: SlotDirectory;
+
+		/// Gets base fees, its share and what others cannot take.
+		type Treasury: Get<Self::AccountId>;
+
+		/// Paid for each request and not refunded.
+		#[pallet::constant]
+		type BaseFee: Get<Balance>;
+
+		/// Part of a fee that the worker's operator gets.
+		#[pallet::constant]
+		type WorkerShare: Get<Permill>;
+
+		/// Part of a fee that the agent's owner gets. The rest goes to the treasury.
+		#[pallet::constant]
+		type DeveloperShare: Get<Permill>;
+
+		/// What a slot loses for each deadline that it missed.
+		#[pallet::constant]
+		type MissedDeadlinePenalty: Get<Balance>;
+
+		/// For how many blocks a closed request and its response are kept.
+		#[pallet::constant]
+		type ResponseRetention: Get<BlockNumber>;
+
+		/// Most open requests with one deadline.
+		#[pallet::constant]
+		type DuePerBlockMax: Get<u32>;
+
+		/// Weights of this pallet's calls.
+		type WeightInfo: WeightInfo;
+
+		/// Makes agents for benchmarks.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
+	}
+
+	/// Why funds are on hold.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// The most that the caller's open requests may still cost.
+		Escrow,
+	}
+
+	/// The number of the next request.
+	#[pallet::storage]
+	pub type NextRequest<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// Requests that are open, or closed for less than [`Config::ResponseRetention`].
+	#[pallet::storage]
+	pub type Requests<T: Config> =
+		StorageMap<_, Blake2_128Concat, RequestId, Request<T::AccountId>, OptionQuery>;
+
+	/// SCALE of the [`RequestOutcome`] of each settled request.
+	#[pallet::storage]
+	pub type Responses<T> = StorageMap<
+		_,
+		Blake2_128Concat,
+		RequestId,
+		BoundedVec<u8, ConstU32<OUTCOME_BYTES_MAX>>,
+		OptionQuery,
+	>;
+
+	/// Open requests by deadline.
+	#[pallet::storage]
+	pub type Due<T: Config> = StorageMap<
+		_,
+		Twox64Concat,
+		BlockNumber,
+		BoundedVec<RequestId, T::DuePerBlockMax>,
+		ValueQuery,
+	>;
+
+	/// Closed requests, numbered in the order in which they were closed, each with that block.
+	#[pallet::storage]
+	pub type Closed<T> = StorageMap<_, Twox64Concat, u64, (RequestId, BlockNumber), OptionQuery>;
+
+	/// The number of the oldest entry in [`Closed`], and that of the next one.
+	#[pallet::storage]
+	pub type ClosedRange<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A request was made, and this boot must answer it.
+		RequestSubmitted {
+			request: RequestId,
+			agent: AgentId,
+			caller: T::AccountId,
+			deadline: BlockNumber,
+			slot: SlotId,
+			boot: BootNumber,
+		},
+		/// A request was answered and paid. `fee` is the sum of the three payments unless nobody
+		/// could take one; with `refunded` it is all that was held. `worker` is `None` when the
+		/// slot is gone.
+		RequestSettled {
+			request: RequestId,
+			agent: AgentId,
+			caller: T::AccountId,
+			failed: bool,
+			units: u32,
+			fee: Balance,
+			worker: Option<T::AccountId>,
+			worker_paid: Balance,
+			developer: T::AccountId,
+			developer_paid: Balance,
+			treasury_paid: Balance,
+			refunded: Balance,
+		},
+		/// Nobody answered a request in time. `lease` says whether the cluster was told to move
+		/// the lease, and if not, why.
+		RequestExpired {
+			request: RequestId,
+			refunded: Balance,
+			penalty: Balance,
+			lease: DispatchResult,
+		},
+	}
+
+	#[pallet::error]
+	pub enum Error<T> {
+		/// No agent has this id.
+		UnknownAgent,
+		/// The agent has no key yet: try again when its birth is committed.
+		AgentNotBorn,
+		/// The caller is neither the agent's owner nor on its list.
+		CallerNotAllowed,
+		/// Only the agent's owner may give it secrets.
+		NotOwner,
+		/// Secrets must be sealed to the agent's key.
+		SecretsMustBeSealed,
+		/// The input is longer than `REQUEST_INPUT_BYTES_MAX`.
+		InputTooLong,
+		/// The deadline has passed already.
+		DeadlineInThePast,
+		/// The deadline leaves less than the agent's timeout and `FINALITY_MARGIN`.
+		DeadlineTooNear,
+		/// The deadline is more than `DEADLINE_BLOCKS_MAX` ahead.
+		DeadlineTooFar,
+		/// From `min_block`, the deadline leaves less than the agent's timeout and
+		/// `FINALITY_MARGIN`.
+		MinBlockTooLate,
+		/// `max_fee` is less than the base fee and one unit.
+		FeeTooSmall,
+		/// No member of the agent's cluster can answer now.
+		NoLeaseHolder,
+		/// Too many requests have this deadline: take another one.
+		TooManyDue,
+		/// All request numbers are used up.
+		NumbersExhausted,
+		/// The mailbox took no further message; try again in a later block.
+		MailboxFull,
+		/// No request has this id, or it was closed long ago.
+		UnknownRequest,
+		/// The request is for another agent.
+		WrongAgent,
+		/// The request was answered before.
+		AlreadySettled,
+		/// The request was given to another boot.
+		NotAssigned,
+		/// The answer came after the request's deadline.
+		DeadlinePassed,
+		/// The answer is longer than `RESPONSE_BYTES_MAX`.
+		ResponseTooLong,
+		/// The failure's name is longer than `FAILURE_NAME_BYTES_MAX`.
+		FailureNameTooLong,
+		/// The payload is for another pallet.
+		PayloadNotHere,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			let now = now.saturated_into::<BlockNumber>();
+			let mut weight = T::WeightInfo::prune(Self::prune(now));
+			if let Some(deadline) = now.checked_sub(1) {
+				let due = Due::<T>::take(deadline);
+				let mut slots = BTreeSet::new();
+				for request in &due {
+					slots.extend(Self::expire(*request, now));
+				}
+				weight = weight
+					.saturating_add(T::WeightInfo::expire(due.len() as u32))
+					.saturating_add(T::WeightInfo::move_leases(slots.len() as u32));
+			}
+			weight
+		}
+
+		fn integrity_test() {
+			assert!(
+				T::WorkerShare::get().deconstruct() + T::DeveloperShare::get().deconstruct()
+					<= Permill::one().deconstruct(),
+				"the shares of worker and developer are more than a whole"
+			);
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Asks `agent` and puts `max_fee` up for it.
+		///
+		/// `min_block`: the enclave must not run it on an older view. `deadline`: the last block
+		/// at which the answer counts. Errors are found in the order in which [`Error`] lists
+		/// them.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::submit(input.bytes().len() as u32))]
+		pub fn submit(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			kind: RequestKind,
+			input: RequestInput,
+			max_fee: Balance,
+			deadline: BlockNumber,
+			min_block: BlockNumber,
+		) -> DispatchResult {
+			let caller = frame_system::ensure_signed(origin)?;
+			let caller_bytes: AccountBytes = caller.clone().into();
+			let now = Self::now();
+			let record = T::Agents::record(agent).ok_or(Error::<T>::UnknownAgent)?;
+			ensure!(record.key.is_some(), Error::<T>::AgentNotBorn);
+			match kind {
+				RequestKind::Call => {
+					let allowed = T::Agents::may_call(agent, &caller_bytes);
+					ensure!(allowed, Error::<T>::CallerNotAllowed);
+				}
+				RequestKind::Secrets => {
+					ensure!(record.owner == caller_bytes, Error::<T>::NotOwner);
+					let sealed = matches!(input, RequestInput::Sealed(_));
+					ensure!(sealed, Error::<T>::SecretsMustBeSealed);
+				}
+			}
+			ensure!(
+				input.bytes().len() as u64 <= u64::from(limits::REQUEST_INPUT_BYTES_MAX),
+				Error::<T>::InputTooLong
+			);
+			let blocks_needed = record.timeout.saturating_add(limits::FINALITY_MARGIN);
+			ensure!(deadline > now, Error::<T>::DeadlineInThePast);
+			ensure!(deadline >= now.saturating_add(blocks_needed), Error::<T>::DeadlineTooNear);
+			ensure!(
+				deadline <= now.saturating_add(limits::DEADLINE_BLOCKS_MAX),
+				Error::<T>::DeadlineTooFar
+			);
+			ensure!(
+				min_block.saturating_add(blocks_needed) <= deadline,
+				Error::<T>::MinBlockTooLate
+			);
+			let base_fee = T::BaseFee::get();
+			let held = max_fee
+				.checked_sub(base_fee)
+				.filter(|held| *held >= record.unit_price)
+				.ok_or(Error::<T>::FeeTooSmall)?;
+			let Lease { slot, boot } =
+				T::Clusters::lease(agent).ok_or(Error::<T>::NoLeaseHolder)?;
+			let number = NextRequest::<T>::get();
+			let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
+			let request = request_id(genesis, number);
+			Due::<T>::try_append(deadline, request).map_err(|()| Error::<T>::TooManyDue)?;
+			NextRequest::<T>::put(number.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?);
+
+			T::Currency::transfer(&caller, &T::Treasury::get(), base_fee, Preservation::Preserve)?;
+			T::Currency::hold(&HoldReason::Escrow.into(), &caller, held)?;
+			// Nothing to divide by: as many as there are.
+			let units_max = held.checked_div(record.unit_price).unwrap_or(Balance::MAX);
+			let units_max: u32 = units_max.saturated_into();
+			Requests::<T>::insert(
+				request,
+				Request {
+					agent,
+					caller: caller.clone(),
+					kind,
+					held,
+					unit_price: record.unit_price,
+					units_max,
+					deadline,
+					slot,
+					boot,
+					state: RequestState::Open,
+				},
+			);
+			let order = RequestOrder {
+				request,
+				agent,
+				caller: caller_bytes,
+				kind,
+				input,
+				units_max,
+				min_block,
+				deadline,
+				slot,
+				boot,
+			};
+			T::Mailbox::push(
+				Channel::Cluster(record.cluster),
+				&Message::Cluster(ClusterMessage::Request(order)),
+			)
+			.map_err(Error::<T>::from)?;
+			Self::deposit_event(Event::RequestSubmitted {
+				request,
+				agent,
+				caller,
+				deadline,
+				slot,
+				boot,
+			});
+			Ok(())
+		}
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	fn now() -> BlockNumber {
+		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	/// Pays for one result of `agent`, which belongs to `owner`, and closes its request.
+	fn settle(
+		origin: EnvelopeOrigin,
+		agent: AgentId,
+		owner: AccountBytes,
+		result: RequestResult,
+	) -> DispatchResult {
+		let RequestResult { request: id, outcome, units } = result;
+		let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
+		ensure!(request.agent == agent, Error::<T>::WrongAgent);
+		match request.state {
+			RequestState::Open => {}
+			RequestState::Settled { .. } => return Err(Error::<T>::AlreadySettled.into()),
+			RequestState::Expired => return Err(Error::<T>::DeadlinePassed.into()),
+		}
+		ensure!(
+			request.slot == origin.slot && request.boot == origin.boot,
+			Error::<T>::NotAssigned
+		);
+		let now = Self::now();
+		ensure!(now <= request.deadline, Error::<T>::DeadlinePassed);
+		let longer_than = |bytes: &[u8], max: u32| bytes.len() as u64 > u64::from(max);
+		let failed = match &outcome {
+			RequestOutcome::Answered(bytes) => {
+				let too_long = longer_than(bytes, limits::RESPONSE_BYTES_MAX);
+				ensure!(!too_long, Error::<T>::ResponseTooLong);
+				false
+			}
+			RequestOutcome::Failed(name) => {
+				let too_long = longer_than(name, limits::FAILURE_NAME_BYTES_MAX);
+				ensure!(!too_long, Error::<T>::FailureNameTooLong);
+				true
+			}
+		};
+
+		let Request { caller, held, .. } = &request;
+		let units = units.min(request.units_max);
+		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
+		let worker = T::Slots::operator(request.slot).map(T::AccountId::from);
+		let worker_share = T::WorkerShare::get().mul_floor(fee);
+		let worker_paid =
+			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, worker_share));
+		let developer = T::AccountId::from(owner);
+		let developer_share =
+			T::DeveloperShare::get().mul_floor(fee).min(fee.saturating_sub(worker_share));
+		let developer_paid = Self::pay(caller, &developer, developer_share);
+		let paid = worker_paid.saturating_add(developer_paid);
+		let rest = Self::pay(caller, &T::Treasury::get(), fee.saturating_sub(paid));
+		let (refunded, instead) =
+			Self::refund(caller, held.saturating_sub(paid).saturating_sub(rest));
+
+		let stored: BoundedVec<u8, _> =
+			outcome.encode().try_into().map_err(|_| Error::<T>::ResponseTooLong)?;
+		Responses::<T>::insert(id, stored);
+		Due::<T>::mutate_exists(request.deadline, |due| {
+			if let Some(requests) = due {
+				requests.retain(|other| *other != id);
+				if requests.is_empty() {
+					*due = None;
+				}
+			}
+		});
+		let caller = caller.clone();
+		Self::close(id, request, RequestState::Settled { fee, failed, block: now }, now);
+		Self::deposit_event(Event::RequestSettled {
+			request: id,
+			agent,
+			caller,
+			failed,
+			units,
+			fee,
+			worker,
+			worker_paid,
+			developer,
+			developer_paid,
+			treasury_paid: rest.saturating_add(instead),
+			refunded,
+		});
+		Ok(())
+	}
+
+	/// Refunds a request that nobody answered, and has the slot punished that should have.
+	/// Returns that slot; `None` when the request was closed before.
+	fn expire(id: RequestId, now: BlockNumber) -> Option<SlotId> {
+		let request = Requests::<T>::get(id)?;
+		if request.state != RequestState::Open {
+			return None;
+		}
+		let Request { agent, slot, boot, .. } = request;
+		let (refunded, _) = Self::refund(&request.caller, request.held);
+		Self::close(id, request, RequestState::Expired, now);
+		let penalty = T::Slots::penalise(slot, T::MissedDeadlinePenalty::get());
+		let lease =
+			with_storage_layer(|| T::Clusters::on_missed_deadline(agent, Lease { slot, boot }));
+		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, lease });
+		Some(slot)
+	}
+
+	/// Writes down what became of a request, and that it is to be forgotten.
+	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState, now: BlockNumber) {
+		Requests::<T>::insert(id, Request { state, ..request });
+		ClosedRange::<T>::mutate(|(_, next)| {
+			Closed::<T>::insert(*next, (id, now));
+			*next = next.saturating_add(1);
+		});
+	}
+
+	/// Forgets requests that were closed long enough ago; returns how many.
+	fn prune(now: BlockNumber) -> u32 {
+		let (oldest, next) = ClosedRange::<T>::get();
+		let mut first = oldest;
+		let mut pruned = 0u32;
+		while first < next && pruned < PRUNED_PER_BLOCK_MAX {
+			if let Some((request, closed_at)) = Closed::<T>::get(first) {
+				if closed_at.saturating_add(T::ResponseRetention::get()) > now {
+					break;
+				}
+				Requests::<T>::remove(request);
+				Responses::<T>::remove(request);
+				Closed::<T>::remove(first);
+			}
+			first = first.saturating_add(1);
+			pruned = pruned.saturating_add(1);
+		}
+		if first != oldest {
+			ClosedRange::<T>::put((first, next));
+		}
+		pruned
+	}
+
+	/// Moves `amount` from the caller's escrow to `to`; returns what arrived: all or nothing.
+	fn pay(caller: &T::AccountId, to: &T::AccountId, amount: Balance) -> Balance {
+		if amount.is_zero() {
+			return 0;
+		}
+		let paid = with_storage_layer(|| {
+			T::Currency::transfer_on_hold(
+				&HoldReason::Escrow.into(),
+				caller,
+				to,
+				amount,
+				Precision::Exact,
+				Restriction::Free,
+				Fortitude::Force,
+			)
+		});
+		paid.unwrap_or(0)
+	}
+
+	/// Gives `amount` of the escrow back; returns what the caller got and what the treasury got
+	/// instead, because the caller's account would stay below the existential deposit.
+	fn refund(caller: &T::AccountId, amount: Balance) -> (Balance, Balance) {
+		if amount.is_zero() {
+			return (0, 0);
+		}
+		let released = with_storage_layer(|| {
+			T::Currency::release(&HoldReason::Escrow.into(), caller, amount, Precision::Exact)
+		});
+		match released {
+			Ok(released) => (released, 0),
+			Err(_) => (0, Self::pay(caller, &T::Treasury::get(), amount)),
+		}
+	}
+}
+
+impl<T> From<PushRefused> for Error<T> {
+	fn from(refused: PushRefused) -> Self {
+		match refused {
+			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+				Self::MailboxFull
+			}
+		}
+	}
+}
+
+impl<T: Config> ReceivePayload for Pallet<T> {
+	type Error = DispatchError;
+
+	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+		let Payload::EffectSet(set) = payload else {
+			return Err(Error::<T>::PayloadNotHere.into());
+		};
+		let owner = T::Agents::commit(origin, &set)?.owner;
+		for result in set.results {
+			Self::settle(origin, set.agent, owner, result)?;
+		}
+		Ok(())
+	}
+}

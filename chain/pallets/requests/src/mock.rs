@@ -1,0 +1,312 @@
+//! A runtime with the requests pallet and real balances. Agents, leases and slots are small
+//! stand-ins that keep what they know in chain storage, so that a refused set undoes it.
+
+use crate as pallet_requests;
+use codec::{Decode, Encode};
+use frame_support::{
+	derive_impl, parameter_types,
+	storage::unhashed,
+	traits::{ConstU128, ConstU32, Hooks},
+};
+use phala_primitives::{
+	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, EffectSet, Lease, UpgradePolicy},
+	boot::{Boot, BootNumber, SlotId},
+	mailbox::{Channel, ChannelHead, ClusterId},
+	messages::{EnvelopeOrigin, Message},
+	traits::{
+		AgentDirectory, BootDirectory, ClusterDirectory, MailboxInterface, PushRefused,
+		SlotDirectory,
+	},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError, Permill};
+
+pub type Block = frame_system::mocking::MockBlock<Runtime>;
+
+frame_support::construct_runtime!(
+	pub enum Runtime {
+		System: frame_system,
+		Balances: pallet_balances,
+		Requests: pallet_requests,
+	}
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Runtime {
+	type Block = Block;
+	type AccountId = AccountId32;
+	type Lookup = IdentityLookup<AccountId32>;
+	type AccountData = pallet_balances::AccountData<Balance>;
+}
+
+pub const EXISTENTIAL_DEPOSIT: Balance = 10;
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Runtime {
+	type AccountStore = System;
+	type Balance = Balance;
+	type ExistentialDeposit = ConstU128<EXISTENTIAL_DEPOSIT>;
+	type RuntimeHoldReason = RuntimeHoldReason;
+}
+
+parameter_types! {
+	pub static Told: Vec<(Channel, Message)> = Vec::new();
+	pub static MailboxIsFull: bool = false;
+	/// Who was reported for a missed deadline.
+	pub static Missed: Vec<(AgentId, Lease)> = Vec::new();
+	/// The cluster refuses to move leases, after having written something that must be undone.
+	pub static ClusterRefuses: bool = false;
+	pub const Treasury: AccountId32 = TREASURY;
+	pub const WorkerShare: Permill = Permill::from_percent(60);
+	pub const DeveloperShare: Permill = Permill::from_percent(30);
+}
+
+pub struct NotingMailbox;
+
+impl MailboxInterface for NotingMailbox {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+		if MailboxIsFull::get() {
+			return Err(PushRefused::BlockFull);
+		}
+		Told::mutate(|told| told.push((channel, message.clone())));
+		Ok(0)
+	}
+
+	fn head(_: Channel) -> ChannelHead {
+		ChannelHead::default()
+	}
+
+	fn open_inbound(_: SlotId, _: BootNumber) {}
+
+	fn close_inbound(_: SlotId) {}
+}
+
+pub const STALE_BASE: DispatchError = DispatchError::Other("stale base");
+pub const LEASE_STAYS: DispatchError = DispatchError::Unavailable;
+
+fn get<V: Decode>(what: &str, key: impl Encode) -> Option<V> {
+	unhashed::get(&(what, key).encode())
+}
+
+fn put(what: &str, key: impl Encode, value: impl Encode) {
+	unhashed::put(&(what, key).encode(), &value);
+}
+
+/// Agents, their leases, the slots: all that the pallet asks others about.
+pub struct Network;
+
+impl Network {
+	/// [`HOLDER`] has the leases of two agents that are born.
+	pub fn set_up() {
+		for agent in [AGENT, OTHER_AGENT] {
+			Self::set_record(agent, born_agent());
+			Self::set_lease(agent, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
+		}
+		Self::set_operator(HOLDER.slot, Some(OPERATOR));
+		Self::set_stake(HOLDER.slot, STAKE);
+	}
+
+	pub fn set_record(agent: AgentId, record: AgentRecord) {
+		put("agent", agent, record);
+	}
+
+	pub fn allow(agent: AgentId, account: AccountId32) {
+		put("caller", (agent, AccountBytes::from(account)), ());
+	}
+
+	pub fn set_lease(agent: AgentId, lease: Option<Lease>) {
+		put("lease", agent, lease);
+	}
+
+	pub fn set_operator(slot: SlotId, operator: Option<AccountId32>) {
+		put("operator", slot, operator.map(AccountBytes::from));
+	}
+
+	pub fn set_stake(slot: SlotId, stake: Balance) {
+		put("stake", slot, stake);
+	}
+
+	pub fn stake(slot: SlotId) -> Balance {
+		get("stake", slot).unwrap_or(0)
+	}
+}
+
+impl AgentDirectory for Network {
+	type Error = DispatchError;
+
+	fn record(agent: AgentId) -> Option<AgentRecord> {
+		get("agent", agent)
+	}
+
+	fn may_call(agent: AgentId, account: &AccountBytes) -> bool {
+		Self::record(agent).is_some_and(|record| {
+			record.access == Access::Public
+				|| record.owner == *account
+				|| get::<()>("caller", (agent, account)).is_some()
+		})
+	}
+
+	fn commit(_: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
+		let mut record = Self::record(set.agent).ok_or(DispatchError::CannotLookup)?;
+		if record.version != set.base_version {
+			return Err(STALE_BASE);
+		}
+		record.version += 1;
+		Self::set_record(set.agent, record.clone());
+		Ok(record)
+	}
+}
+
+impl ClusterDirectory for Network {
+	type Error = DispatchError;
+
+	fn place_agent(_: ClusterId, _: AgentId) -> Result<Lease, DispatchError> {
+		Err(DispatchError::Unavailable)
+	}
+
+	fn lease(agent: AgentId) -> Option<Lease> {
+		get::<Option<Lease>>("lease", agent).flatten()
+	}
+
+	fn counted(_: ClusterId) -> Vec<(SlotId, Boot)> {
+		Vec::new()
+	}
+
+	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), DispatchError> {
+		put("written by the cluster", agent, holder);
+		if ClusterRefuses::get() {
+			return Err(LEASE_STAYS);
+		}
+		Missed::mutate(|missed| missed.push((agent, holder)));
+		Ok(())
+	}
+}
+
+impl BootDirectory for Network {
+	fn current_boot(_: SlotId) -> Option<Boot> {
+		None
+	}
+
+	fn is_in_force(_: &Boot) -> bool {
+		true
+	}
+}
+
+impl SlotDirectory for Network {
+	fn operator(slot: SlotId) -> Option<AccountBytes> {
+		get::<Option<AccountBytes>>("operator", slot).flatten()
+	}
+
+	fn last_sign_of_life(_: SlotId) -> Option<BlockNumber> {
+		None
+	}
+
+	fn penalise(slot: SlotId, amount: Balance) -> Balance {
+		let taken = Self::stake(slot).min(amount);
+		Self::set_stake(slot, Self::stake(slot) - taken);
+		taken
+	}
+}
+
+pub const BASE_FEE: Balance = 20;
+pub const PENALTY: Balance = 70;
+pub const RETENTION: BlockNumber = 50;
+pub const DUE_MAX: u32 = 8;
+
+impl pallet_requests::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Mailbox = NotingMailbox;
+	type Agents = Network;
+	type Clusters = Network;
+	type Slots = Network;
+	type Treasury = Treasury;
+	type BaseFee = ConstU128<BASE_FEE>;
+	type WorkerShare = WorkerShare;
+	type DeveloperShare = DeveloperShare;
+	type MissedDeadlinePenalty = ConstU128<PENALTY>;
+	type ResponseRetention = ConstU32<RETENTION>;
+	type DuePerBlockMax = ConstU32<DUE_MAX>;
+	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = Network;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::BenchmarkHelper<AccountId32> for Network {
+	fn born_agent(_: &AccountId32) -> AgentId {
+		// Benchmarks start from genesis storage.
+		Self::set_up();
+		AGENT
+	}
+}
+
+/// Calls.
+pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
+/// Calls too.
+pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+/// Wrote the agents.
+pub const DEVELOPER: AccountId32 = AccountId32::new([3; 32]);
+/// Runs [`HOLDER`]'s slot.
+pub const OPERATOR: AccountId32 = AccountId32::new([4; 32]);
+pub const TREASURY: AccountId32 = AccountId32::new([5; 32]);
+
+pub const AGENT: AgentId = H256::repeat_byte(0xa1);
+pub const OTHER_AGENT: AgentId = H256::repeat_byte(0xa2);
+pub const CLUSTER: ClusterId = 7;
+/// Has the leases of both agents.
+pub const HOLDER: EnvelopeOrigin = EnvelopeOrigin { slot: 3, boot: 2 };
+pub const UNIT_PRICE: Balance = 100;
+pub const TIMEOUT: BlockNumber = 5;
+pub const GENESIS: H256 = H256::repeat_byte(0x9e);
+pub const STAKE: Balance = 1_000;
+pub const ENDOWMENT: Balance = 1_000_000;
+
+pub fn born_agent() -> AgentRecord {
+	AgentRecord {
+		owner: DEVELOPER.into(),
+		cluster: CLUSTER,
+		code: AgentCode { component: H256::zero(), manifest: H256::zero() },
+		code_version: 1,
+		upgrades: UpgradePolicy::Free,
+		access: Access::Public,
+		unit_price: UNIT_PRICE,
+		timeout: TIMEOUT,
+		key: Some(AgentKey { version: 1, key: [9; 32] }),
+		version: 1,
+		state_hash: H256::zero(),
+	}
+}
+
+pub fn go_to_block(n: u64) {
+	while System::block_number() < n {
+		System::set_block_number(System::block_number() + 1);
+		Requests::on_initialize(System::block_number());
+	}
+}
+
+/// Alice, Bob, the developer, the operator and the treasury are rich.
+pub fn new_test_ext() -> sp_io::TestExternalities {
+	let rich = [ALICE, BOB, DEVELOPER, OPERATOR, TREASURY];
+	new_test_ext_with(rich.map(|who| (who, ENDOWMENT)).to_vec())
+}
+
+pub fn new_test_ext_with(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+	let storage = RuntimeGenesisConfig {
+		system: Default::default(),
+		balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
+	}
+	.build_storage()
+	.unwrap();
+	let mut ext = sp_io::TestExternalities::from(storage);
+	ext.execute_with(|| {
+		frame_system::BlockHash::<Runtime>::insert(0, GENESIS);
+		System::set_block_number(1);
+		Told::set(Vec::new());
+		Missed::set(Vec::new());
+		MailboxIsFull::set(false);
+		ClusterRefuses::set(false);
+		Network::set_up();
+	});
+	ext
+}

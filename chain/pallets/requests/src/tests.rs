@@ -1,0 +1,784 @@
+use crate::{mock::*, pallet::Requests, *};
+use frame_support::{
+	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
+	traits::UnfilteredDispatchable,
+};
+use phala_primitives::agents::{Access, AgentRecord, EffectSet};
+use sp_runtime::AccountId32;
+use std::collections::BTreeMap;
+
+/// Nothing was made, nothing was lost, and each caller's escrow is that of its open requests.
+/// Called after every step of every test.
+fn assert_conserved() {
+	let all: Balance = frame_system::Account::<Runtime>::iter()
+		.map(|(_, account)| account.data.free + account.data.reserved)
+		.sum();
+	assert_eq!(Balances::total_issuance(), all);
+	let mut escrows = BTreeMap::<AccountId32, Balance>::new();
+	for (_, request) in Requests::<Runtime>::iter() {
+		let open = if request.state == RequestState::Open { request.held } else { 0 };
+		*escrows.entry(request.caller).or_default() += open;
+	}
+	for (caller, escrow) in escrows {
+		assert_eq!(Balances::balance_on_hold(&HoldReason::Escrow.into(), &caller), escrow);
+	}
+}
+
+/// What a caller asks; each test bends one part of it.
+#[derive(Clone)]
+struct Ask {
+	caller: AccountId32,
+	agent: AgentId,
+	kind: RequestKind,
+	input: RequestInput,
+	max_fee: Balance,
+	deadline: BlockNumber,
+	min_block: BlockNumber,
+}
+
+fn now() -> BlockNumber {
+	System::block_number() as BlockNumber
+}
+
+const NEEDED: BlockNumber = TIMEOUT + limits::FINALITY_MARGIN;
+
+/// Alice asks for up to ten units, as late as can be.
+fn ask() -> Ask {
+	Ask {
+		caller: ALICE,
+		agent: AGENT,
+		kind: RequestKind::Call,
+		input: RequestInput::Public(vec![1, 2, 3]),
+		max_fee: BASE_FEE + 10 * UNIT_PRICE,
+		deadline: now() + NEEDED,
+		min_block: 0,
+	}
+}
+
+/// As an extrinsic: in a storage layer of its own.
+fn submit(ask: &Ask) -> Result<RequestId, DispatchError> {
+	let id = request_id(GENESIS, NextRequest::<Runtime>::get());
+	let Ask { caller, agent, kind, input, max_fee, deadline, min_block } = ask.clone();
+	let call = Call::<Runtime>::submit { agent, kind, input, max_fee, deadline, min_block };
+	let done = call.dispatch_bypass_filter(RawOrigin::Signed(caller).into());
+	assert_conserved();
+	done.map(|_| id).map_err(|error| error.error)
+}
+
+fn answered(request: RequestId, units: u32) -> RequestResult {
+	RequestResult { request, outcome: RequestOutcome::Answered(vec![7; 5]), units }
+}
+
+/// As the mailbox calls it: in a storage layer of its own.
+fn receive_from(
+	origin: EnvelopeOrigin,
+	agent: AgentId,
+	results: Vec<RequestResult>,
+) -> DispatchResult {
+	let set = EffectSet {
+		agent,
+		base_version: Network::record(agent).map_or(0, |record| record.version),
+		body_hash: H256::zero(),
+		key: None,
+		results,
+		availability: vec![],
+	};
+	receive_set(origin, set)
+}
+
+fn receive_set(origin: EnvelopeOrigin, set: EffectSet) -> DispatchResult {
+	let done = with_storage_layer(|| {
+		<crate::Pallet<Runtime> as ReceivePayload>::receive(origin, Payload::EffectSet(set))
+	});
+	assert_conserved();
+	done
+}
+
+fn receive(results: Vec<RequestResult>) -> DispatchResult {
+	receive_from(HOLDER, AGENT, results)
+}
+
+fn pass_to(block: BlockNumber) {
+	while now() < block {
+		go_to_block(u64::from(now()) + 1);
+		assert_conserved();
+	}
+}
+
+fn balance(who: AccountId32) -> Balance {
+	Balances::free_balance(who)
+}
+
+fn held(who: AccountId32) -> Balance {
+	Balances::balance_on_hold(&HoldReason::Escrow.into(), &who)
+}
+
+fn state(request: RequestId) -> RequestState {
+	Requests::<Runtime>::get(request).unwrap().state
+}
+
+fn set_agent(bend: impl FnOnce(&mut AgentRecord)) {
+	let mut record = Network::record(AGENT).unwrap();
+	bend(&mut record);
+	Network::set_record(AGENT, record);
+}
+
+#[test]
+fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE);
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE - 1000, 1000));
+		let EnvelopeOrigin { slot, boot } = HOLDER;
+		let deadline = 1 + NEEDED;
+		let order = RequestOrder {
+			request,
+			agent: AGENT,
+			caller: ALICE.into(),
+			kind: RequestKind::Call,
+			input: RequestInput::Public(vec![1, 2, 3]),
+			units_max: 10,
+			min_block: 0,
+			deadline,
+			slot,
+			boot,
+		};
+		assert_eq!(
+			Told::get(),
+			vec![(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Request(order)))]
+		);
+		System::assert_last_event(
+			Event::RequestSubmitted { request, agent: AGENT, caller: ALICE, deadline, slot, boot }
+				.into(),
+		);
+
+		assert_ok!(receive(vec![answered(request, 3)]));
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE - 300, 0));
+		assert_eq!(balance(OPERATOR), ENDOWMENT + 180);
+		assert_eq!(balance(DEVELOPER), ENDOWMENT + 90);
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 30);
+		assert_eq!(state(request), RequestState::Settled { fee: 300, failed: false, block: 1 });
+		assert_eq!(
+			Responses::<Runtime>::get(request).unwrap().into_inner(),
+			RequestOutcome::Answered(vec![7; 5]).encode()
+		);
+		System::assert_last_event(
+			Event::RequestSettled {
+				request,
+				agent: AGENT,
+				caller: ALICE,
+				failed: false,
+				units: 3,
+				fee: 300,
+				worker: Some(OPERATOR),
+				worker_paid: 180,
+				developer: DEVELOPER,
+				developer_paid: 90,
+				treasury_paid: 30,
+				refunded: 700,
+			}
+			.into(),
+		);
+		// Nothing is left for the deadline to undo.
+		assert!(!Due::<Runtime>::contains_key(deadline));
+		pass_to(deadline + 2);
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE - 300);
+		assert!(Missed::get().is_empty());
+	});
+}
+
+#[test]
+fn a_failed_run_pays_for_the_units_it_used() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		let outcome = RequestOutcome::Failed(b"memory".to_vec());
+		assert_ok!(receive(vec![RequestResult { request, outcome, units: 1 }]));
+		assert_eq!(state(request), RequestState::Settled { fee: 100, failed: true, block: 1 });
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE - 100);
+	});
+}
+
+#[test]
+fn a_greedy_worker_is_paid_the_promised_units_at_the_promised_price_and_no_more() {
+	new_test_ext().execute_with(|| {
+		let remainder = 99;
+		let ask = Ask { max_fee: BASE_FEE + 3 * UNIT_PRICE + remainder, ..ask() };
+		let request = submit(&ask).unwrap();
+		// The price went up meanwhile.
+		set_agent(|record| record.unit_price = 10_000);
+		assert_ok!(receive(vec![answered(request, u32::MAX)]));
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE - 300);
+		assert_eq!(state(request), RequestState::Settled { fee: 300, failed: false, block: 1 });
+	});
+}
+
+#[test]
+fn a_free_agent_costs_the_base_fee_and_any_number_of_units() {
+	new_test_ext().execute_with(|| {
+		set_agent(|record| record.unit_price = 0);
+		let request = submit(&Ask { max_fee: BASE_FEE, ..ask() }).unwrap();
+		let generous = submit(&ask()).unwrap();
+		assert_eq!(Requests::<Runtime>::get(request).unwrap().units_max, u32::MAX);
+		assert_ok!(receive(vec![answered(request, u32::MAX), answered(generous, 5)]));
+		assert_eq!(balance(ALICE), ENDOWMENT - 2 * BASE_FEE);
+		assert_eq!(balance(OPERATOR), ENDOWMENT);
+	});
+}
+
+#[test]
+fn a_price_beyond_all_money_overflows_nothing() {
+	new_test_ext().execute_with(|| {
+		set_agent(|record| record.unit_price = Balance::MAX);
+		assert_noop!(
+			submit(&Ask { max_fee: Balance::MAX, ..ask() }),
+			Error::<Runtime>::FeeTooSmall
+		);
+		set_agent(|record| record.unit_price = Balance::MAX - BASE_FEE);
+		assert!(submit(&Ask { max_fee: Balance::MAX, ..ask() }).is_err());
+		set_agent(|record| record.unit_price = 1);
+		assert!(submit(&Ask { max_fee: Balance::MAX, ..ask() }).is_err());
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT, 0));
+	});
+}
+
+#[test]
+fn a_pauper_cannot_ask_and_a_caller_cannot_ask_beyond_its_means() {
+	new_test_ext().execute_with(|| {
+		assert!(submit(&Ask { caller: AccountId32::new([77; 32]), ..ask() }).is_err());
+		assert!(submit(&Ask { max_fee: ENDOWMENT, ..ask() }).is_err());
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT, 0));
+		assert_eq!(NextRequest::<Runtime>::get(), 0);
+		assert_eq!(Requests::<Runtime>::iter().count(), 0);
+		assert_ok!(submit(&Ask { max_fee: ENDOWMENT - EXISTENTIAL_DEPOSIT, ..ask() }));
+	});
+}
+
+#[test]
+fn an_unwelcome_caller_is_refused_by_name() {
+	new_test_ext().execute_with(|| {
+		let unknown = H256::repeat_byte(0xee);
+		assert_noop!(submit(&Ask { agent: unknown, ..ask() }), Error::<Runtime>::UnknownAgent);
+		set_agent(|record| record.key = None);
+		assert_noop!(submit(&ask()), Error::<Runtime>::AgentNotBorn);
+		set_agent(|record| {
+			record.key = born_agent().key;
+			record.access = Access::Listed;
+		});
+		assert_noop!(submit(&ask()), Error::<Runtime>::CallerNotAllowed);
+		assert_ok!(submit(&Ask { caller: DEVELOPER, ..ask() }));
+		Network::allow(AGENT, ALICE);
+		assert_ok!(submit(&ask()));
+	});
+}
+
+#[test]
+fn a_spy_cannot_give_secrets_and_an_owner_cannot_give_them_openly() {
+	new_test_ext().execute_with(|| {
+		let sealed = RequestInput::Sealed(vec![1]);
+		let secrets = Ask { kind: RequestKind::Secrets, input: sealed, ..ask() };
+		assert_noop!(submit(&secrets), Error::<Runtime>::NotOwner);
+		let by_owner = Ask { caller: DEVELOPER, ..secrets };
+		let open = Ask { input: RequestInput::Public(vec![1]), ..by_owner.clone() };
+		assert_noop!(submit(&open), Error::<Runtime>::SecretsMustBeSealed);
+		let request = submit(&by_owner).unwrap();
+		let outcome = RequestOutcome::Answered(vec![]);
+		assert_ok!(receive(vec![RequestResult { request, outcome, units: 1 }]));
+		// The developer paid itself its own share.
+		assert_eq!(balance(DEVELOPER), ENDOWMENT - BASE_FEE - 100 + 30);
+	});
+}
+
+#[test]
+fn limits_of_a_request_hold_at_the_edge_and_one_past_it() {
+	new_test_ext().execute_with(|| {
+		pass_to(100);
+		let bytes = |n: u32| RequestInput::Sealed(vec![0; n as usize]);
+		let max = limits::REQUEST_INPUT_BYTES_MAX;
+		assert_noop!(
+			submit(&Ask { input: bytes(max + 1), ..ask() }),
+			Error::<Runtime>::InputTooLong
+		);
+		assert_ok!(submit(&Ask { input: bytes(max), ..ask() }));
+		assert!(Told::get()[0].1.encode().len() <= limits::MESSAGE_BYTES_MAX as usize);
+
+		let due = |deadline| submit(&Ask { deadline, ..ask() });
+		assert_noop!(due(0), Error::<Runtime>::DeadlineInThePast);
+		assert_noop!(due(100), Error::<Runtime>::DeadlineInThePast);
+		assert_noop!(due(101), Error::<Runtime>::DeadlineTooNear);
+		assert_noop!(due(100 + NEEDED - 1), Error::<Runtime>::DeadlineTooNear);
+		assert_ok!(due(100 + NEEDED));
+		assert_ok!(due(100 + limits::DEADLINE_BLOCKS_MAX));
+		assert_noop!(due(100 + limits::DEADLINE_BLOCKS_MAX + 1), Error::<Runtime>::DeadlineTooFar);
+		assert_noop!(due(u32::MAX), Error::<Runtime>::DeadlineTooFar);
+
+		let from = |min_block| submit(&Ask { min_block, deadline: 150, ..ask() });
+		assert_ok!(from(150 - NEEDED));
+		assert_noop!(from(150 - NEEDED + 1), Error::<Runtime>::MinBlockTooLate);
+		assert_noop!(from(u32::MAX), Error::<Runtime>::MinBlockTooLate);
+
+		let pays = |max_fee| submit(&Ask { max_fee, ..ask() });
+		assert_noop!(pays(0), Error::<Runtime>::FeeTooSmall);
+		assert_noop!(pays(BASE_FEE + UNIT_PRICE - 1), Error::<Runtime>::FeeTooSmall);
+		let request = pays(BASE_FEE + UNIT_PRICE).unwrap();
+		assert_eq!(Requests::<Runtime>::get(request).unwrap().units_max, 1);
+
+		Network::set_lease(AGENT, None);
+		assert_noop!(submit(&ask()), Error::<Runtime>::NoLeaseHolder);
+		Network::set_lease(AGENT, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
+		MailboxIsFull::set(true);
+		assert_noop!(submit(&ask()), Error::<Runtime>::MailboxFull);
+	});
+}
+
+#[test]
+fn of_several_faults_the_first_check_names_its_own() {
+	new_test_ext().execute_with(|| {
+		pass_to(50);
+		Network::set_lease(AGENT, None);
+		set_agent(|record| record.access = Access::Listed);
+		let mut ask = Ask {
+			input: RequestInput::Sealed(vec![0; limits::REQUEST_INPUT_BYTES_MAX as usize + 1]),
+			max_fee: 0,
+			deadline: 50,
+			min_block: u32::MAX,
+			..ask()
+		};
+		assert_noop!(submit(&ask), Error::<Runtime>::CallerNotAllowed);
+		ask.caller = DEVELOPER;
+		assert_noop!(submit(&ask), Error::<Runtime>::InputTooLong);
+		ask.input = RequestInput::Sealed(vec![]);
+		assert_noop!(submit(&ask), Error::<Runtime>::DeadlineInThePast);
+		ask.deadline = 51;
+		assert_noop!(submit(&ask), Error::<Runtime>::DeadlineTooNear);
+		ask.deadline = 50_000;
+		assert_noop!(submit(&ask), Error::<Runtime>::DeadlineTooFar);
+		ask.deadline = 100;
+		assert_noop!(submit(&ask), Error::<Runtime>::MinBlockTooLate);
+		ask.min_block = 50;
+		assert_noop!(submit(&ask), Error::<Runtime>::FeeTooSmall);
+		ask.max_fee = BASE_FEE + UNIT_PRICE;
+		assert_noop!(submit(&ask), Error::<Runtime>::NoLeaseHolder);
+	});
+}
+
+#[test]
+fn a_crowd_fills_a_deadline_and_settling_one_makes_room() {
+	new_test_ext().execute_with(|| {
+		let requests: Vec<_> = (0..DUE_MAX).map(|_| submit(&ask()).unwrap()).collect();
+		assert_noop!(submit(&ask()), Error::<Runtime>::TooManyDue);
+		assert_ok!(submit(&Ask { deadline: ask().deadline + 1, ..ask() }));
+		assert_ok!(receive(vec![answered(requests[3], 1)]));
+		assert_ok!(submit(&ask()));
+		assert_noop!(submit(&ask()), Error::<Runtime>::TooManyDue);
+	});
+}
+
+#[test]
+fn a_thief_settles_a_request_of_another_boot_and_gets_nothing() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		Network::set_operator(9, Some(BOB));
+		// Another slot, an earlier life, a later life of the same slot.
+		for (slot, boot) in [(9, HOLDER.boot), (HOLDER.slot, 1), (HOLDER.slot, 3)] {
+			assert_noop!(
+				receive_from(EnvelopeOrigin { slot, boot }, AGENT, vec![answered(request, 1)]),
+				Error::<Runtime>::NotAssigned
+			);
+		}
+		// Even with the lease: the request was not given to it.
+		Network::set_lease(AGENT, Some(Lease { slot: 9, boot: 1 }));
+		assert_noop!(
+			receive_from(EnvelopeOrigin { slot: 9, boot: 1 }, AGENT, vec![answered(request, 1)]),
+			Error::<Runtime>::NotAssigned
+		);
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_eq!(balance(BOB), ENDOWMENT);
+	});
+}
+
+#[test]
+fn an_agent_that_answers_for_another_and_an_inventor_of_requests_are_refused() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		assert_noop!(
+			receive_from(HOLDER, OTHER_AGENT, vec![answered(request, 1)]),
+			Error::<Runtime>::WrongAgent
+		);
+		assert_noop!(
+			receive(vec![answered(H256::repeat_byte(0xee), 1)]),
+			Error::<Runtime>::UnknownRequest
+		);
+		// One bad result refuses the whole set, and the good one in it is not paid.
+		assert_noop!(
+			receive(vec![answered(request, 1), answered(H256::repeat_byte(0xee), 1)]),
+			Error::<Runtime>::UnknownRequest
+		);
+		assert_eq!(state(request), RequestState::Open);
+		assert_eq!(held(ALICE), 1000);
+	});
+}
+
+#[test]
+fn a_repeated_result_pays_once() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		let other = submit(&ask()).unwrap();
+		// Twice in one set: nothing of it counts.
+		assert_noop!(
+			receive(vec![answered(request, 1), answered(request, 1)]),
+			Error::<Runtime>::AlreadySettled
+		);
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_noop!(receive(vec![answered(request, 1)]), Error::<Runtime>::AlreadySettled);
+		assert_noop!(
+			receive(vec![answered(other, 1), answered(request, 1)]),
+			Error::<Runtime>::AlreadySettled
+		);
+		assert_eq!(balance(OPERATOR), ENDOWMENT + 60);
+		assert_eq!(held(ALICE), 1000);
+		// After it was forgotten it is unknown.
+		pass_to(1 + RETENTION);
+		assert_noop!(receive(vec![answered(request, 1)]), Error::<Runtime>::UnknownRequest);
+		assert_eq!(balance(OPERATOR), ENDOWMENT + 60);
+	});
+}
+
+#[test]
+fn a_late_answer_is_not_paid_and_one_at_the_deadline_is() {
+	new_test_ext().execute_with(|| {
+		let deadline = ask().deadline;
+		let in_time = submit(&ask()).unwrap();
+		let late = submit(&ask()).unwrap();
+		pass_to(deadline);
+		assert_ok!(receive(vec![answered(in_time, 1)]));
+		// Were the hook late, the answer would still be.
+		System::set_block_number(u64::from(deadline) + 1);
+		assert_noop!(receive(vec![answered(late, 1)]), Error::<Runtime>::DeadlinePassed);
+		System::set_block_number(u64::from(deadline));
+		pass_to(deadline + 1);
+		assert_eq!(state(late), RequestState::Expired);
+		assert_noop!(receive(vec![answered(late, 1)]), Error::<Runtime>::DeadlinePassed);
+		assert_eq!(balance(ALICE), ENDOWMENT - 2 * BASE_FEE - 100);
+		assert_eq!(balance(OPERATOR), ENDOWMENT + 60);
+	});
+}
+
+#[test]
+fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
+	new_test_ext().execute_with(|| {
+		let deadline = ask().deadline;
+		let request = submit(&ask()).unwrap();
+		pass_to(deadline);
+		assert_eq!(held(ALICE), 1000);
+		pass_to(deadline + 1);
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
+		assert_eq!(Network::stake(HOLDER.slot), STAKE - PENALTY);
+		let lease = Lease { slot: HOLDER.slot, boot: HOLDER.boot };
+		assert_eq!(Missed::get(), vec![(AGENT, lease)]);
+		System::assert_last_event(
+			Event::RequestExpired { request, refunded: 1000, penalty: PENALTY, lease: Ok(()) }
+				.into(),
+		);
+		// Expiry happens once, even if asked for again.
+		crate::Pallet::<Runtime>::expire(request, deadline + 1);
+		assert_conserved();
+		pass_to(deadline + 5);
+		assert_eq!(Network::stake(HOLDER.slot), STAKE - PENALTY);
+		assert_eq!(Missed::get().len(), 1);
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+	});
+}
+
+#[test]
+fn expiry_after_settlement_changes_nothing() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		assert_ok!(receive(vec![answered(request, 2)]));
+		let settled = state(request);
+		// A list that still named it would do no harm.
+		crate::Pallet::<Runtime>::expire(request, 99);
+		assert_conserved();
+		assert_eq!(state(request), settled);
+		assert!(Missed::get().is_empty());
+		assert_eq!(Network::stake(HOLDER.slot), STAKE);
+	});
+}
+
+#[test]
+fn a_cluster_that_cannot_move_the_lease_does_not_undo_the_refund() {
+	new_test_ext().execute_with(|| {
+		ClusterRefuses::set(true);
+		Network::set_stake(HOLDER.slot, 1);
+		let request = submit(&ask()).unwrap();
+		pass_to(ask().deadline + 1);
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+		assert_eq!(state(request), RequestState::Expired);
+		System::assert_last_event(
+			Event::RequestExpired { request, refunded: 1000, penalty: 1, lease: Err(LEASE_STAYS) }
+				.into(),
+		);
+		// What the cluster wrote before it failed is undone.
+		let written = ("written by the cluster", AGENT).encode();
+		assert!(!frame_support::storage::unhashed::exists(&written));
+	});
+}
+
+#[test]
+fn a_set_that_the_agent_refuses_pays_nobody() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		let set = EffectSet {
+			agent: AGENT,
+			base_version: 0,
+			body_hash: H256::zero(),
+			key: None,
+			results: vec![answered(request, 1)],
+			availability: vec![],
+		};
+		assert_noop!(receive_set(HOLDER, set), STALE_BASE);
+		assert_eq!(state(request), RequestState::Open);
+		assert_noop!(
+			<crate::Pallet<Runtime> as ReceivePayload>::receive(
+				HOLDER,
+				Payload::Heartbeat { nonce: [0; 32] }
+			),
+			Error::<Runtime>::PayloadNotHere
+		);
+	});
+}
+
+#[test]
+fn a_long_winded_answer_is_refused_one_past_the_limit() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		let answer = |n: u32| RequestResult {
+			request,
+			outcome: RequestOutcome::Answered(vec![7; n as usize]),
+			units: 1,
+		};
+		let failure = |request, n: u32| RequestResult {
+			request,
+			outcome: RequestOutcome::Failed(vec![7; n as usize]),
+			units: 1,
+		};
+		assert_noop!(
+			receive(vec![answer(limits::RESPONSE_BYTES_MAX + 1)]),
+			Error::<Runtime>::ResponseTooLong
+		);
+		assert_noop!(
+			receive(vec![failure(request, limits::FAILURE_NAME_BYTES_MAX + 1)]),
+			Error::<Runtime>::FailureNameTooLong
+		);
+		assert_ok!(receive(vec![answer(limits::RESPONSE_BYTES_MAX)]));
+		let request = submit(&ask()).unwrap();
+		assert_ok!(receive(vec![failure(request, limits::FAILURE_NAME_BYTES_MAX)]));
+	});
+}
+
+#[test]
+fn a_slot_that_vanished_leaves_its_share_to_the_treasury() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		Network::set_operator(HOLDER.slot, None);
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_eq!(balance(DEVELOPER), ENDOWMENT + 30);
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 70);
+		assert_eq!(balance(OPERATOR), ENDOWMENT);
+	});
+}
+
+#[test]
+fn shares_too_small_for_empty_accounts_go_to_the_treasury() {
+	let balances = vec![(ALICE, ENDOWMENT), (TREASURY, ENDOWMENT)];
+	new_test_ext_with(balances).execute_with(|| {
+		// 60% of 15 is 9, 30% is 4: both below the existential deposit of 10.
+		set_agent(|record| record.unit_price = 15);
+		let request = submit(&ask()).unwrap();
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_eq!((balance(OPERATOR), balance(DEVELOPER)), (0, 0));
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 15);
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE - 15);
+		// Two units are enough for the worker, not for the developer.
+		let request = submit(&ask()).unwrap();
+		assert_ok!(receive(vec![answered(request, 2)]));
+		assert_eq!((balance(OPERATOR), balance(DEVELOPER)), (18, 0));
+		assert_eq!(balance(TREASURY), ENDOWMENT + 2 * BASE_FEE + 15 + 12);
+	});
+}
+
+#[test]
+fn with_nobody_able_to_take_it_a_fee_goes_back_to_the_caller() {
+	// The base fee makes the treasury's account; a looter then empties it.
+	new_test_ext_with(vec![(ALICE, ENDOWMENT), (BOB, ENDOWMENT)]).execute_with(|| {
+		set_agent(|record| record.unit_price = 5);
+		let request = submit(&ask()).unwrap();
+		let emptied = Balances::transfer_all(RawOrigin::Signed(TREASURY).into(), BOB, false);
+		assert_ok!(emptied);
+		assert_conserved();
+		assert_eq!(balance(TREASURY), 0);
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_eq!(state(request), RequestState::Settled { fee: 5, failed: false, block: 1 });
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
+	});
+}
+
+#[test]
+fn a_refund_that_the_callers_emptied_account_cannot_take_goes_to_the_treasury() {
+	new_test_ext().execute_with(|| {
+		// A second provider lets the caller's free balance fall to nothing.
+		System::inc_providers(&ALICE);
+		let all = Ask { max_fee: BASE_FEE + 1009, ..ask() };
+		let request = submit(&all).unwrap();
+		let away =
+			Balances::transfer_allow_death(RawOrigin::Signed(ALICE).into(), BOB, balance(ALICE));
+		assert_ok!(away);
+		assert_conserved();
+		assert_eq!((balance(ALICE), held(ALICE)), (0, 1009));
+		assert_ok!(receive(vec![answered(request, 10)]));
+		// 9 are left: less than the existential deposit of 10.
+		assert_eq!((balance(ALICE), held(ALICE)), (0, 0));
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 100 + 9);
+		assert_eq!(balance(OPERATOR), ENDOWMENT + 600);
+	});
+}
+
+#[test]
+fn a_caller_that_is_worker_and_developer_pays_only_the_treasury() {
+	new_test_ext().execute_with(|| {
+		Network::set_operator(HOLDER.slot, Some(ALICE));
+		set_agent(|record| record.owner = ALICE.into());
+		let request = submit(&ask()).unwrap();
+		assert_ok!(receive(vec![answered(request, 10)]));
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE - 100, 0));
+		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 100);
+	});
+}
+
+#[test]
+fn the_escrows_of_one_caller_add_up_and_part_again() {
+	new_test_ext().execute_with(|| {
+		let deadline = ask().deadline;
+		let fees = [1u128, 5, 7].map(|units| BASE_FEE + units * UNIT_PRICE);
+		let requests = fees.map(|max_fee| submit(&Ask { max_fee, ..ask() }).unwrap());
+		assert_eq!(held(ALICE), 1300);
+		assert_ok!(receive(vec![answered(requests[1], 2)]));
+		assert_eq!(held(ALICE), 800);
+		pass_to(deadline + 1);
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - 3 * BASE_FEE - 200, 0));
+	});
+}
+
+#[test]
+fn closed_requests_are_forgotten_with_their_responses_after_the_retention() {
+	new_test_ext().execute_with(|| {
+		let deadline = ask().deadline;
+		let answered_one = submit(&ask()).unwrap();
+		let expired = submit(&ask()).unwrap();
+		pass_to(3);
+		assert_ok!(receive(vec![answered(answered_one, 1)]));
+		pass_to(3 + RETENTION - 1);
+		assert!(Responses::<Runtime>::contains_key(answered_one));
+		pass_to(3 + RETENTION);
+		assert!(!Responses::<Runtime>::contains_key(answered_one));
+		assert!(!Requests::<Runtime>::contains_key(answered_one));
+		assert!(Requests::<Runtime>::contains_key(expired));
+		pass_to(deadline + 1 + RETENTION);
+		assert_eq!(Requests::<Runtime>::iter().count(), 0);
+		assert_eq!(Closed::<Runtime>::iter().count(), 0);
+		assert_eq!(Due::<Runtime>::iter().count(), 0);
+		assert_eq!(ClosedRange::<Runtime>::get(), (2, 2));
+	});
+}
+
+#[test]
+fn a_flood_of_closed_requests_is_forgotten_over_several_blocks() {
+	new_test_ext().execute_with(|| {
+		set_agent(|record| record.unit_price = 0);
+		let flood = PRUNED_PER_BLOCK_MAX + 3;
+		for _ in 0..flood {
+			let request = submit(&Ask { max_fee: BASE_FEE, ..ask() }).unwrap();
+			assert_ok!(receive(vec![answered(request, 1)]));
+		}
+		pass_to(RETENTION);
+		assert_eq!(Responses::<Runtime>::iter().count() as u32, flood);
+		pass_to(1 + RETENTION);
+		assert_eq!(Responses::<Runtime>::iter().count(), 3);
+		pass_to(2 + RETENTION);
+		assert_eq!(Responses::<Runtime>::iter().count(), 0);
+	});
+}
+
+/// xorshift64*: the same sequence for a seed, everywhere.
+struct Random(u64);
+
+impl Random {
+	fn below(&mut self, n: u64) -> u64 {
+		self.0 ^= self.0 >> 12;
+		self.0 ^= self.0 << 25;
+		self.0 ^= self.0 >> 27;
+		self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % n
+	}
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_no_money_is_made_or_lost() {
+	for seed in 1..=6u64 {
+		println!("seed {seed}");
+		let balances = vec![(ALICE, 60_000), (BOB, 3_000), (DEVELOPER, 10), (TREASURY, 10)];
+		new_test_ext_with(balances).execute_with(|| {
+			let issuance = Balances::total_issuance();
+			let mut random = Random(seed);
+			let mut requests = Vec::new();
+			let (mut settled, mut refused) = (0, 0);
+			for _ in 0..400 {
+				match random.below(10) {
+					0..=3 => {
+						let ask = Ask {
+							caller: if random.below(3) == 0 { BOB } else { ALICE },
+							agent: if random.below(2) == 0 { AGENT } else { OTHER_AGENT },
+							max_fee: u128::from(random.below(2_000)),
+							deadline: now() + random.below(40) as u32,
+							..ask()
+						};
+						requests.extend(submit(&ask));
+					}
+					4..=6 => {
+						let results: Vec<_> = (0..random.below(3))
+							.filter_map(|_| {
+								let n = random.below(requests.len().max(1) as u64);
+								let request = *requests.get(n as usize)?;
+								Some(answered(request, random.below(30) as u32))
+							})
+							.collect();
+						let slot = HOLDER.slot + u32::from(random.below(8) == 0);
+						let origin = EnvelopeOrigin { slot, ..HOLDER };
+						let agent = if random.below(2) == 0 { AGENT } else { OTHER_AGENT };
+						let answers = results.len();
+						match receive_from(origin, agent, results) {
+							Ok(()) => settled += answers,
+							Err(_) => refused += 1,
+						}
+					}
+					7 => set_agent(|record| record.unit_price = random.below(300).into()),
+					8 => {
+						let somebody = [None, Some(OPERATOR), Some(ALICE), Some(BOB)];
+						let operator = somebody[random.below(4) as usize].clone();
+						Network::set_operator(HOLDER.slot, operator);
+					}
+					_ => pass_to(now() + random.below(6) as u32),
+				}
+				assert_conserved();
+			}
+			// In the end everybody has the money back that was not paid.
+			pass_to(now() + 60);
+			for who in [ALICE, BOB] {
+				assert_eq!(held(who), 0);
+			}
+			assert_eq!(Balances::total_issuance(), issuance);
+			let expired = Missed::get().len();
+			println!("{} made, {settled} settled, {expired} expired", requests.len());
+			assert_eq!(requests.len(), settled + expired);
+			assert!(settled > 5 && expired > 5 && refused > 5);
+		});
+	}
+}
