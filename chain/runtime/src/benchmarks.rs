@@ -1,9 +1,14 @@
 //! Which pallets `make weights` measures: our own. Stock pallets bring their own weights.
 
-use crate::{AccountId, Runtime};
+use crate::{config::money::TreasuryAccountId, AccountId, Agents, Runtime, RuntimeOrigin};
+use alloc::vec::Vec;
 use phala_primitives::{
+	agents::{agent_id, Access, AgentCode, AgentId, AgentKey, EffectSet, Lease, UpgradePolicy},
 	boot::{Boot, BootKeys, SlotId},
 	evidence::EvidenceKind,
+	mailbox::ClusterId,
+	messages::EnvelopeOrigin,
+	traits::{AgentDirectory, ClusterDirectory},
 	BlockNumber, H256,
 };
 
@@ -12,6 +17,8 @@ frame_benchmarking::define_benchmarks!(
 	[pallet_registry, crate::Registry]
 	[pallet_gatekeepers, crate::Gatekeepers]
 	[pallet_clusters, crate::Clusters]
+	[pallet_agents, crate::Agents]
+	[pallet_requests, crate::Requests]
 );
 
 pub use {add_benchmarks, list_benchmarks};
@@ -55,5 +62,63 @@ impl pallet_gatekeepers::benchmarking::BenchmarkHelper<AccountId> for BootedSlot
 impl pallet_clusters::benchmarking::BenchmarkHelper<AccountId> for BootedSlots {
 	fn boot_slot(slot: SlotId, operator: AccountId) {
 		Self::boot(slot, operator);
+	}
+}
+
+impl pallet_agents::BenchmarkHelper for BootedSlots {
+	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId {
+		const CLUSTER: ClusterId = 0;
+		let owner = TreasuryAccountId::get();
+		for (slot, identity) in identities.iter().enumerate() {
+			let slot = slot as SlotId;
+			Self::boot(slot, owner.clone());
+			pallet_registry::Boots::<Runtime>::mutate(slot, |boot| {
+				if let Some(boot) = boot {
+					boot.keys.identity = *identity;
+				}
+			});
+			let endpoint = Default::default();
+			let member = pallet_clusters::MemberRecord { endpoint, set_aside: None };
+			pallet_clusters::Members::<Runtime>::insert(CLUSTER, slot, member);
+			pallet_clusters::MemberOf::<Runtime>::insert(slot, CLUSTER);
+		}
+		pallet_clusters::Clusters::<Runtime>::insert(
+			CLUSTER,
+			pallet_clusters::Cluster {
+				owner,
+				deposit: 0,
+				generation: 1,
+				members: identities.len() as u32,
+				gap: pallet_clusters::GenerationGap::Open,
+			},
+		);
+		CLUSTER
+	}
+}
+
+impl pallet_requests::BenchmarkHelper<AccountId> for BootedSlots {
+	fn born_agent(owner: &AccountId) -> AgentId {
+		use pallet_agents::BenchmarkHelper;
+		let cluster = Self::cluster_of(&[[1; 32]]);
+		let agent =
+			agent_id(crate::System::block_hash(0), pallet_agents::NextAgent::<Runtime>::get());
+		let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
+		let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
+		let origin = RuntimeOrigin::signed(owner.clone());
+		Agents::register(origin, cluster, code, 1_000_000, 10, access, upgrades)
+			.expect("the owner has funds and the cluster a place");
+		let Lease { slot, boot } =
+			crate::Clusters::lease(agent).expect("the cluster's only member has it");
+		let birth = EffectSet {
+			agent,
+			base_version: 0,
+			body_hash: H256::zero(),
+			key: Some(AgentKey { version: 1, key: [4; 32] }),
+			results: Vec::new(),
+			availability: Vec::new(),
+		};
+		Agents::commit(EnvelopeOrigin { slot, boot }, &birth)
+			.expect("the holder of the lease is a majority of one");
+		agent
 	}
 }

@@ -5,7 +5,7 @@
 //! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions, staking and election |
 //! | [`config::money`] | balances, fees, treasury |
 //! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
-//! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters |
+//! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters, agents, requests |
 //! | [`parameters`] | what differs between the presets, in storage |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
 //! | [`apis`] | what the node may ask |
@@ -226,4 +226,8 @@ mod runtime {
 	pub type Gatekeepers = pallet_gatekeepers;
 	#[runtime::pallet_index(53)]
 	pub type Clusters = pallet_clusters;
+	#[runtime::pallet_index(54)]
+	pub type Agents = pallet_agents;
+	#[runtime::pallet_index(55)]
+	pub type Requests = pallet_requests;
 }

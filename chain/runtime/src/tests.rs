@@ -3,12 +3,14 @@
 use crate::{parameters::NetworkParameters, *};
 use codec::Encode;
 use phala_primitives::{
+	agents::{agent_id, Access, AgentCode, AgentKey, AgentRecord, UpgradePolicy},
 	boot::{Boot, BootKeys},
 	evidence::EvidenceKind,
 	mailbox::Channel,
 	messages::{Message, SystemMessage},
 	storage_keys,
 	traits::MailboxInterface,
+	H256,
 };
 use sp_runtime::BuildStorage;
 
@@ -73,6 +75,24 @@ fn storage_keys_match_the_runtime() {
 		};
 		pallet_registry::Boots::<Runtime>::insert(3, &boot);
 		assert_eq!(raw(storage_keys::registry_boot(3)), Some(boot.encode()));
+
+		let agent = agent_id(H256::repeat_byte(1), 2);
+		let record = AgentRecord {
+			owner: [1; 32],
+			cluster: 2,
+			code: AgentCode { component: Default::default(), manifest: Default::default() },
+			code_version: 3,
+			upgrades: UpgradePolicy::AfterNotice(4),
+			access: Access::Listed,
+			unit_price: 5,
+			timeout: 6,
+			key: Some(AgentKey { version: 1, key: [7; 32] }),
+			version: 8,
+			state_hash: Default::default(),
+		};
+		assert_eq!(raw(storage_keys::agents_agent(agent)), None);
+		pallet_agents::Agents::<Runtime>::insert(agent, &record);
+		assert_eq!(raw(storage_keys::agents_agent(agent)), Some(record.encode()));
 	});
 }
 
@@ -122,4 +142,41 @@ fn the_development_root_is_the_published_seed() {
 	let pair =
 		sp_core::sr25519::Pair::from_seed(&phala_primitives::evidence::DEVELOPMENT_ROOT_SEED);
 	assert_eq!(pair.public().0, phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC);
+}
+
+#[test]
+fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
+	use phala_primitives::{
+		agents::EffectSet,
+		messages::{EnvelopeOrigin, Payload},
+		traits::ReceivePayload,
+	};
+	genesis("development").execute_with(|| {
+		let set = EffectSet {
+			agent: H256::zero(),
+			base_version: 0,
+			body_hash: H256::zero(),
+			key: None,
+			results: vec![],
+			availability: vec![],
+		};
+		let origin = EnvelopeOrigin { slot: 0, boot: 1 };
+		assert_eq!(
+			config::network::PayloadRouter::receive(origin, Payload::EffectSet(set)),
+			Err(pallet_agents::Error::<Runtime>::UnknownAgent.into())
+		);
+	});
+}
+
+#[test]
+fn the_worst_block_of_missed_deadlines_fits_in_a_block() {
+	use frame_support::traits::Get;
+	use pallet_requests::WeightInfo;
+	type Weights = <Runtime as pallet_requests::Config>::WeightInfo;
+	let due = <Runtime as pallet_requests::Config>::DuePerBlockMax::get();
+	let worst = Weights::expire(due)
+		.saturating_add(Weights::move_leases(due))
+		.saturating_add(Weights::prune(pallet_requests::PRUNED_PER_BLOCK_MAX));
+	let block = <Runtime as frame_system::Config>::BlockWeights::get().max_block;
+	assert!(worst.all_lt(block), "{worst:?} of {block:?}");
 }

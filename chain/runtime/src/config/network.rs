@@ -1,17 +1,22 @@
 //! The network's own pallets.
 
-use super::money::TreasuryAccount;
+use super::money::{TreasuryAccount, TreasuryAccountId};
 use crate::{
-	currency::PHA, parameters::EvidenceLifetime, time, AccountId, Balances, Clusters, Gatekeepers,
-	Mailbox, Registry, Runtime, RuntimeHoldReason,
+	currency::{CENTS, PHA},
+	parameters::EvidenceLifetime,
+	time, AccountId, Agents, Balances, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
+	RuntimeHoldReason,
 };
-use frame_support::traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32};
+use frame_support::{
+	parameter_types,
+	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
+};
 use frame_system::EnsureRoot;
 use phala_primitives::{
 	messages::{EnvelopeOrigin, Payload},
 	traits::ReceivePayload,
 };
-use sp_runtime::DispatchError;
+use sp_runtime::{DispatchError, Permill};
 
 /// Brings what enclaves say to the pallet that it concerns.
 pub struct PayloadRouter;
@@ -30,7 +35,7 @@ impl ReceivePayload for PayloadRouter {
 			Payload::KeyRequest { .. } | Payload::KeysWrapped { .. } => {
 				Clusters::receive(origin, payload)
 			}
-			Payload::EffectSet(_) => Err(DispatchError::Other("no pallet takes effect sets")),
+			Payload::EffectSet(_) => Requests::receive(origin, payload),
 		}
 	}
 }
@@ -70,9 +75,46 @@ impl pallet_clusters::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Slots = Registry;
 	type Keys = Gatekeepers;
-	type Agents = ();
+	type Agents = Agents;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
 	type WeightInfo = pallet_clusters::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+}
+
+impl pallet_agents::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Mailbox = Mailbox;
+	type Clusters = Clusters;
+	type AgentDeposit = ConstU128<{ 10 * PHA }>;
+	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+}
+
+parameter_types! {
+	/// Of each fee; the treasury gets what is left.
+	pub const WorkerShare: Permill = Permill::from_percent(60);
+	/// Of each fee.
+	pub const DeveloperShare: Permill = Permill::from_percent(30);
+}
+
+impl pallet_requests::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Mailbox = Mailbox;
+	type Agents = Agents;
+	type Clusters = Clusters;
+	type Slots = Registry;
+	type Treasury = TreasuryAccountId;
+	type BaseFee = ConstU128<CENTS>;
+	type WorkerShare = WorkerShare;
+	type DeveloperShare = DeveloperShare;
+	type MissedDeadlinePenalty = ConstU128<PHA>;
+	type ResponseRetention = ConstU32<{ time::HOURS }>;
+	type DuePerBlockMax = ConstU32<64>;
+	type WeightInfo = pallet_requests::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedSlots;
 }
