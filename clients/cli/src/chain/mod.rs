@@ -1,13 +1,30 @@
 //! What commands do on a chain, and read from it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`agents`] | agents: records, and what their owners do |
+//! | [`clusters`] | clusters and gatekeepers |
+//! | [`refusals`] | refusals of the chain as sentences |
+//! | [`requests`] | paid requests, and what becomes of them |
+//! | [`sender`] | an account's transactions, several at once |
+//! | [`storage`] | keys and values of the state |
 
+pub mod agents;
+pub mod clusters;
+pub mod refusals;
+pub mod requests;
+pub mod sender;
+pub mod storage;
+
+pub use sender::Sender;
+
+use crate::limits;
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
-use phala_pherry::{chain::Chain, submit};
-use phala_primitives::{
-	boot::{BootNumber, SlotId},
-	BlockNumber, H256,
-};
+use phala_pherry::{chain::Chain, submit::Call};
+use phala_primitives::{boot::SlotId, BlockNumber, H256};
 use std::str::FromStr;
+use subxt::ext::scale_decode::DecodeAsType;
 use subxt_signer::{sr25519::Keypair, SecretUri};
 
 /// The account of a secret: a phrase, a 0x seed or, in development, `//Alice`.
@@ -21,81 +38,84 @@ pub fn account(secret: &str) -> anyhow::Result<Keypair> {
 		.context("the secret is no key: a phrase of 12 to 24 words, 0x and 64 hexadecimal digits, or //Name is taken")
 }
 
-/// Creates a slot for `operator`.
-pub async fn create_slot(chain: &Chain, operator: &Keypair) -> anyhow::Result<SlotId> {
-	let block = submit::create_slot(chain, operator).await.context("no slot was created")?;
-	let own = operator.public_key().0;
-	for fields in events(chain, block, "Registry", "SlotCreated").await? {
-		let (slot, of) = decode::<(SlotId, [u8; 32])>(&fields)?;
-		if of == own {
-			return Ok(slot);
-		}
+/// Where the chain is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NodeOption {
+	/// The chain node's websocket address.
+	#[arg(long, env = "PHALA_NODE", default_value = "ws://127.0.0.1:9944", value_name = "URL")]
+	pub node: String,
+}
+
+impl NodeOption {
+	/// # Errors
+	/// When no node answers there.
+	pub async fn connect(&self) -> anyhow::Result<Chain> {
+		connect(&self.node).await
 	}
-	bail!("block {block} has the transaction, but no slot of this operator")
+}
+
+/// A connection to the node at `url`.
+///
+/// # Errors
+/// When no node answers there.
+pub async fn connect(url: &str) -> anyhow::Result<Chain> {
+	Chain::connect(url).await.map_err(refusals::explain)
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct SlotCreated {
+	slot: SlotId,
+}
+
+/// Creates a slot for `operator`.
+pub async fn create_slot(operator: &Sender) -> anyhow::Result<SlotId> {
+	let call = Call {
+		name: "registry.create_slot",
+		pallet: "Registry",
+		call: "create_slot",
+		arguments: Vec::new(),
+	};
+	let included = operator.send(call).await.context("no slot was created")?;
+	Ok(sender::event::<SlotCreated>(&included, "Registry", "SlotCreated")?.slot)
 }
 
 /// Allows a measurement, as root by way of a development chain's sudo account.
-pub async fn allow_measurement(
-	chain: &Chain,
-	sudo: &Keypair,
-	measurement: H256,
-) -> anyhow::Result<BlockNumber> {
-	let refused = "the measurement was not allowed";
-	let call =
-		submit::call_bytes(chain, "Registry", "allow_measurement", &measurement.encode()).await;
-	let call = call.context(refused)?;
-	let block = submit::signed(chain, sudo, "sudo.sudo", "Sudo", "sudo", &call)
-		.await
-		.context(refused)
-		.context("only the sudo account of a development chain can do this")?;
-	for fields in events(chain, block, "Registry", "MeasurementAllowed").await? {
-		if decode::<H256>(&fields)? == measurement {
-			return Ok(block);
-		}
-	}
-	bail!("{refused}: block {block} has the transaction without its effect; the sudo account of a development chain is needed")
+pub async fn allow_measurement(sudo: &Sender, measurement: H256) -> anyhow::Result<BlockNumber> {
+	let call = Call {
+		name: "registry.allow_measurement",
+		pallet: "Registry",
+		call: "allow_measurement",
+		arguments: measurement.encode(),
+	};
+	let included = sudo.send_as_root(call).await.context("the measurement was not allowed")?;
+	Ok(included.block.number)
 }
 
-/// The block that has the answer to a probe, from block `from` on, and the boot that gave it.
-pub async fn probe_answer(
-	chain: &Chain,
-	slot: SlotId,
-	nonce: [u8; 32],
-	from: BlockNumber,
-) -> anyhow::Result<Option<(BlockNumber, BootNumber)>> {
-	let best = chain.header(None).await?.0.number;
-	for block in from..=best {
-		for fields in events(chain, block, "Registry", "ProbeAnswered").await? {
-			let (of, boot, answered) = decode::<(SlotId, BootNumber, [u8; 32])>(&fields)?;
-			if (of, answered) == (slot, nonce) {
-				return Ok(Some((block, boot)));
-			}
+/// Waits until a block is final, for at most [`limits::FINALITY_MAX`].
+///
+/// # Errors
+/// When it does not become final.
+pub async fn finalized(chain: &Chain, block: BlockNumber) -> anyhow::Result<()> {
+	let waiting = async {
+		while chain.finalized().await? < block {
+			tokio::time::sleep(limits::POLL).await;
 		}
-	}
-	Ok(None)
+		Ok(())
+	};
+	tokio::time::timeout(limits::FINALITY_MAX, waiting).await.unwrap_or_else(|_| {
+		let seconds = limits::FINALITY_MAX.as_secs();
+		bail!("block {block} did not become final within {seconds} s: does the chain finalize?")
+	})
 }
 
-/// The fields of all events of a name in a block.
-async fn events(
-	chain: &Chain,
-	block: BlockNumber,
-	pallet: &str,
-	name: &str,
-) -> anyhow::Result<Vec<Vec<u8>>> {
-	let at = chain.online().at_block(u64::from(block)).await?;
-	let mut found = Vec::new();
-	for event in at.events().fetch().await?.iter() {
-		let event = event?;
-		if (event.pallet_name(), event.event_name()) == (pallet, name) {
-			found.push(event.field_bytes().to_vec());
-		}
-	}
-	Ok(found)
-}
-
-fn decode<T: DecodeAll>(fields: &[u8]) -> anyhow::Result<T> {
+/// A SCALE value of the node's.
+///
+/// # Errors
+/// When it is no `T`.
+pub fn decode<T: DecodeAll>(fields: &[u8]) -> anyhow::Result<T> {
 	T::decode_all(&mut &fields[..])
-		.context("the node's events have another form: is this `phala` as new as the node?")
+		.context("the node's data have another form: is this `phala` as new as the node?")
 }
 
 /// A hash of 32 bytes in hexadecimal, with or without 0x.
