@@ -8,9 +8,6 @@ pub const CHILD_START_MAX: Duration = Duration::from_secs(120);
 /// How long a worker may take until it serves.
 pub const SERVING_MAX: Duration = Duration::from_secs(180);
 
-/// How long the answer to a probe may take until the chain has it.
-pub const PROBE_MAX: Duration = Duration::from_secs(120);
-
 /// How long an agent may take to answer.
 pub const DIRECT_MAX: Duration = Duration::from_secs(30);
 
@@ -19,6 +16,24 @@ pub const INFO_MAX: Duration = Duration::from_secs(10);
 
 /// How long children have to end by themselves; then they are killed.
 pub const STOP_MAX: Duration = Duration::from_secs(8);
+
+/// How long a block may take to become final.
+pub const FINALITY_MAX: Duration = Duration::from_secs(120);
+
+/// How long an agent may take to be born, from its registration on.
+pub const BIRTH_MAX: Duration = Duration::from_secs(180);
+
+/// How long a worker may take to see on chain that code is wanted.
+pub const CODE_WANTED_MAX: Duration = Duration::from_secs(60);
+
+/// How long an upload of code may take.
+pub const UPLOAD_MAX: Duration = Duration::from_secs(60);
+
+/// How long a direct call may take: the longest wall time of an agent, and the commit.
+pub const CALL_MAX: Duration = Duration::from_secs(360);
+
+/// For how many finalized blocks the input of a direct call counts.
+pub const DIRECT_INPUT_BLOCKS: u32 = 150;
 
 /// How often what is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -33,7 +48,7 @@ pub const KEPT_LINES_MAX: usize = 2_000;
 pub const SHOWN_LINES_MAX: usize = 20;
 
 /// Most workers: each has a development account of its own as operator.
-pub const WORKERS_MAX: u8 = 5;
+pub const WORKERS_MAX: u8 = 3;
 
-/// Ports between one worker's and the next one's, with --port-base.
+/// Ports between one enclave's and the next one's, with --port-base.
 pub const PORTS_PER_WORKER: u16 = 10;

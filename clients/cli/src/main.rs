@@ -2,18 +2,33 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | `phala dev` | a whole development network on this machine, see [`commands::dev`] |
-//! | `phala status` | what a worker says of itself, see [`commands::status`] |
-//! | `phala worker` | a slot for a worker; on a development chain, lets a build of pruntime in, see [`commands::worker`] |
+//! | [`phala dev`](commands::dev) | a whole development network on this machine |
+//! | [`phala new`](commands::new), [`build`](commands::build), [`deploy`](commands::deploy) | an agent, from its folder to the workers of a cluster |
+//! | [`phala agent`](commands::agent), [`secrets`](commands::secrets), [`logs`](commands::logs) | what its owner does with it |
+//! | [`phala call`](commands::call), [`request`](commands::request) | asks an agent, directly or through the chain |
+//! | [`phala verify`](commands::verify) | checks an answer's proof, offline |
+//! | [`phala account`](commands::account) | accounts of this machine, and their PHA |
+//! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`status`](commands::status) | what owners of clusters and operators do |
 //!
 //! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON, and
-//! an error is `{"error": "…"}`.
+//! an error is `{"error": "…"}`. It ends with 0 when all went well, 1 when something was refused or
+//! failed, 2 when it was called wrongly.
 
 #![deny(unsafe_code)]
 
+mod accounts;
+mod address;
+mod amount;
+mod calls;
 mod chain;
 mod commands;
+mod conversation;
+mod deployment;
 mod limits;
+mod proof;
+mod randomness;
+mod steps;
+mod worker_door;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +48,36 @@ struct Arguments {
 enum Command {
 	/// Starts a development network: a new chain, workers and two agents.
 	Dev(commands::dev::Arguments),
+	/// Makes the beginnings of an agent.
+	New(commands::new::Arguments),
+	/// Builds an agent.
+	Build(commands::build::Arguments),
+	/// Builds an agent, registers it and uploads it to every worker of its cluster.
+	Deploy(commands::deploy::Arguments),
+	/// Asks an agent, and checks the answer's proof.
+	Call(commands::call::Arguments),
+	/// What became of a request.
+	#[command(subcommand)]
+	Request(commands::request::Command),
+	/// What an agent logged, for its owner.
+	Logs(commands::logs::Arguments),
+	/// What an agent's owner gives it, sealed.
+	#[command(subcommand)]
+	Secrets(commands::secrets::Command),
+	/// Checks an answer that `phala call --save` wrote, offline.
+	Verify(commands::verify::Arguments),
+	/// What the chain knows of an agent, and what its owner changes.
+	#[command(subcommand)]
+	Agent(commands::agent::Command),
+	/// Accounts of this machine, and their PHA.
+	#[command(subcommand)]
+	Account(commands::account::Command),
+	/// Groups of workers that keep the same agents.
+	#[command(subcommand)]
+	Cluster(commands::cluster::Command),
+	/// Who makes and keeps the master key.
+	#[command(subcommand)]
+	Gatekeeper(commands::gatekeeper::Command),
 	/// What a worker says of itself.
 	Status(commands::status::Arguments),
 	/// What a worker's operator does.
@@ -53,6 +98,18 @@ fn main() -> ExitCode {
 	let done = runtime.block_on(async {
 		match arguments.command {
 			Command::Dev(dev) => commands::dev::run(dev, json).await,
+			Command::New(new) => commands::new::run(new, json).await,
+			Command::Build(build) => commands::build::run(build, json).await,
+			Command::Deploy(deploy) => commands::deploy::run(deploy, json).await,
+			Command::Call(call) => commands::call::run(call, json).await,
+			Command::Request(request) => commands::request::run(request, json).await,
+			Command::Logs(logs) => commands::logs::run(logs, json).await,
+			Command::Secrets(secrets) => commands::secrets::run(secrets, json).await,
+			Command::Verify(verify) => commands::verify::run(verify, json).await,
+			Command::Agent(agent) => commands::agent::run(agent, json).await,
+			Command::Account(account) => commands::account::run(account, json).await,
+			Command::Cluster(cluster) => commands::cluster::run(cluster, json).await,
+			Command::Gatekeeper(gatekeeper) => commands::gatekeeper::run(gatekeeper, json).await,
 			Command::Status(status) => commands::status::run(status, json).await,
 			Command::Worker(worker) => commands::worker::run(worker, json).await,
 		}
@@ -98,8 +155,8 @@ mod tests {
 	#[test]
 	fn dev_refuses_a_number_of_workers_without_operators_and_ports_past_the_last() {
 		assert!(parse("phala dev --workers 0").is_err());
-		assert!(parse("phala dev --workers 5").is_ok());
-		assert!(parse("phala dev --workers 6").is_err());
+		assert!(parse("phala dev --workers 3").is_ok());
+		assert!(parse("phala dev --workers 4").is_err());
 		assert!(parse("phala dev --port-base 65400").is_ok());
 		assert!(parse("phala dev --port-base 65535").is_err());
 		assert!(parse("phala dev --port-base 80").is_err());

@@ -95,8 +95,13 @@ impl Chain {
 
 	/// Height of the newest finalized block.
 	pub async fn finalized(&self) -> Result<BlockNumber, Error> {
+		Ok(self.finalized_head().await?.number)
+	}
+
+	/// The newest finalized block.
+	pub async fn finalized_head(&self) -> Result<HeaderId, Error> {
 		let hash = self.request("chain_getFinalizedHead", rpc_params![]).await?;
-		Ok(self.header(Some(hash)).await?.0.number)
+		Ok(self.header(Some(hash)).await?.0)
 	}
 
 	/// Block 0 with a proof of the first authority set, which the node makes of its chain

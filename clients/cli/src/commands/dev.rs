@@ -6,42 +6,49 @@
 //! phala dev --workers 1 --port-base 9900 --verbose
 //! ```
 //!
-//! 1. builds agents/hello and agents/price-oracle if they are not, and starts a chain with one
-//!    validator: a new chain at every start;
-//! 2. lets this build of pruntime register, and creates a slot for each worker;
-//! 3. starts the workers (`pruntime`), which host both agents, and a relayer (`pherry`) for each;
-//! 4. waits until every worker is registered and serves;
-//! 5. probes worker 1 through the chain: the question goes in by proofs, the answer comes back as a
-//!    signed envelope, and the chain has recorded it;
-//! 6. asks price-oracle on worker 1's public door.
+//! 1. starts a chain with one validator, a new one at every start, and beside it builds
+//!    agents/price-oracle and agents/chat if they are not, or are older than their sources;
+//! 2. lets this build of pruntime register, creates slots for a gatekeeper and the workers, and a
+//!    cluster;
+//! 3. starts an enclave (`pruntime`) and a relayer (`pherry`) for each;
+//! 4. seats the gatekeeper, lets the workers join the cluster, and deploys both agents: registers
+//!    them, uploads their code to every worker, and waits until they are born;
+//! 5. asks price-oracle directly, and through the chain, paid; seals a key to chat and asks it;
+//! 6. checks the proof of each answer from block 0 on, and says who was paid what.
 //!
-//! With `--port-base N` the chain listens on N, worker k's public door on N + 10 k, its relay door
-//! on the next port and its relayer's status on the one after. Everything is on loopback, nothing is
-//! kept, and no process outlives this one. Killed with -9 it leaves its temporary folder, which the
-//! next start removes.
+//! Without a network of its own, local servers play the price sources and the language model:
+//! `PHALA_PRICE_URLS`, `OPENAI_BASE_URL` and `OPENAI_API_KEY` name real ones.
+//!
+//! With `--port-base N` the chain listens on N; the gatekeeper's public door is on N + 10, worker
+//! k's on N + 10 (k + 1), its relay door on the next port and its relayer's status on the one after.
+//! Everything is on loopback, nothing is kept, and no process outlives this one. Killed with -9 it
+//! leaves its temporary folder, which the next start removes.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`agents`] | which agents, and their building |
+//! | [`chat`] | a local stand-in for a language model |
 //! | [`log`] | one readable log |
-//! | [`network`] | the parts, started one after the other |
+//! | [`network`] | the parts, as many at once as can be |
 //! | [`prices`] | local stand-ins for price sources |
 //! | [`processes`] | children that do not outlive this process |
-//! | [`steps`] | long steps that say how long they take |
+//! | [`show`] | the questions, their answers and proofs |
 //! | [`summary`] | the outcome as JSON |
+//! | [`text`](mod@text) | the outcome for people |
 //! | [`temporary`] | the folder of one network |
 
 mod agents;
+mod chat;
 mod log;
 mod network;
 mod prices;
 mod processes;
-mod steps;
+mod show;
 mod summary;
 mod temporary;
+mod text;
 
-use super::readable;
-use crate::limits;
+use crate::{limits, steps::seconds};
 use anyhow::{bail, Context};
 use log::Style;
 use network::Network;
@@ -78,7 +85,7 @@ pub struct Arguments {
 }
 
 fn port_base(text: &str) -> Result<u16, String> {
-	let last = u16::MAX - limits::PORTS_PER_WORKER * (u16::from(limits::WORKERS_MAX) + 1);
+	let last = u16::MAX - limits::PORTS_PER_WORKER * (u16::from(limits::WORKERS_MAX) + 2);
 	match text.parse::<u16>() {
 		Ok(port) if (1_024..=last).contains(&port) => Ok(port),
 		_ => Err(format!("a port from 1024 to {last} is taken")),
@@ -94,7 +101,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let mut summary = Summary::default();
 
 	let ended = tokio::select! {
-		ended = bring_up(&arguments, json, temporary.path(), &mut children, &mut summary) => ended,
+		ended = bring_up(&arguments, json, &mut children, &mut summary) => ended,
 		() = stopped.one() => Ok(Ended::Interrupted),
 	};
 	if !matches!(ended, Ok(Ended::Shown)) {
@@ -107,7 +114,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		Ok(()) => eprintln!("✓ stopped: no process and no file is left"),
 		Err(error) => eprintln!("warning: stopped, but {left} could not be removed: {error}"),
 	}
-	let interrupted_early = matches!(ended, Ok(Ended::Interrupted)) && summary.direct.url.is_none();
+	let interrupted_early =
+		matches!(ended, Ok(Ended::Interrupted)) && summary.ready_seconds.is_none();
 	match &ended {
 		Err(error) => summary.error = Some(format!("{error:#}")),
 		Ok(Ended::Interrupted) => summary.error = Some("interrupted".into()),
@@ -141,17 +149,17 @@ enum Ended {
 async fn bring_up(
 	arguments: &Arguments,
 	json: bool,
-	temporary: &std::path::Path,
 	children: &mut Children,
 	summary: &mut Summary,
 ) -> anyhow::Result<Ended> {
-	let mut network = Network { arguments, temporary, children, summary };
+	let mut network = Network { arguments, children, summary };
 	let started = std::time::Instant::now();
-	network.show().await?;
+	network.show(started).await?;
 	summary.ok = true;
+	summary.seconds = Some(seconds(started.elapsed()));
 	eprintln!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
 	if !json {
-		print!("{}", shown(summary));
+		print!("{}", text::shown(summary));
 	}
 	if arguments.once {
 		return Ok(Ended::Shown);
@@ -159,72 +167,12 @@ async fn bring_up(
 	if json {
 		println!("{}", serde_json::to_string(summary)?);
 	} else {
-		print!("{}", next_steps(summary));
+		print!("{}", text::next_steps(summary));
 	}
 	loop {
 		children.check()?;
 		tokio::time::sleep(limits::POLL).await;
 	}
-}
-
-/// What was shown, for people.
-fn shown(summary: &Summary) -> String {
-	let number = |number: Option<u32>| number.map_or_else(|| "-".into(), |n| n.to_string());
-	let mut text = String::from("\n");
-	for worker in &summary.workers {
-		text += &format!(
-			"{}      slot {}, boot {}, serving after {} s\n              {}\n",
-			worker.name,
-			worker.slot,
-			number(worker.boot),
-			worker.seconds,
-			readable(&worker.evidence),
-		);
-	}
-	let probe = &summary.probe;
-	text += &format!("measurement   {}\n", summary.measurement.as_deref().unwrap_or("-"));
-	text += &format!(
-		"probe         answered by boot {}, {} blocks and {} s after the question\n",
-		number(probe.boot),
-		number(probe.blocks),
-		probe.seconds.unwrap_or_default()
-	);
-	let direct = &summary.direct;
-	text += &format!(
-		"price-oracle  {}\n              after {} s\n",
-		readable(&direct.answer),
-		direct.seconds.unwrap_or_default()
-	);
-	if summary.prices_are_stand_ins == Some(true) {
-		text += &format!(
-			"              These are no market prices: three servers on this machine stand in for\n              sources, one of them wrong on purpose. Others: {}=url,url,url\n",
-			prices::VARIABLE
-		);
-	}
-	text
-}
-
-/// What to do with a network that is up.
-fn next_steps(summary: &Summary) -> String {
-	let mut text = String::from("\nUse it (Ctrl-C stops everything):\n");
-	if let Some(chain) = &summary.chain {
-		text += &format!("  chain       {}\n", chain.url);
-		text += &format!(
-			"  transfer    (cd tests/node-client && npm ci && node transfer.mjs {})\n",
-			chain.url
-		);
-	}
-	for worker in &summary.workers {
-		text += &format!("  {}    {}   relayer: {}\n", worker.name, worker.public, worker.relayer);
-	}
-	if let Some(worker) = summary.workers.first() {
-		for path in ["v1/info", "v1/agents", "agents/hello/?name=you", "agents/price-oracle/"] {
-			text += &format!("  curl '{}/{path}'\n", worker.public);
-		}
-		text += &format!("  curl -X POST '{}/agents/hello/count'\n", worker.public);
-		text += &format!("  phala status --worker {}\n", worker.public);
-	}
-	text
 }
 
 /// Ctrl-C, and what a service manager sends.

@@ -1,7 +1,19 @@
 //! The commands, a file each.
 
+pub mod account;
+pub mod agent;
+pub mod build;
+pub mod call;
+pub mod cluster;
+pub mod deploy;
 pub mod dev;
+pub mod gatekeeper;
+pub mod logs;
+pub mod new;
+pub mod request;
+pub mod secrets;
 pub mod status;
+pub mod verify;
 pub mod worker;
 
 use serde_json::Value;

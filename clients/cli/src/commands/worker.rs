@@ -3,9 +3,11 @@
 //! * `create-slot`: a place for a worker; the operator's account holds its stake.
 //! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
 
-use crate::chain;
+use crate::{
+	address::Address,
+	chain::{self, Sender},
+};
 use anyhow::{bail, Context};
-use phala_pherry::chain::Chain;
 use phala_primitives::H256;
 use serde_json::json;
 use std::{path::Path, path::PathBuf, process::ExitCode};
@@ -45,8 +47,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::CreateSlot { node, operator } => {
 			let operator = chain::account(&operator)?;
-			let slot = chain::create_slot(&Chain::connect(&node).await?, &operator).await?;
-			let account = operator.public_key().to_account_id().to_string();
+			let account = Address(operator.public_key().0).to_string();
+			let sender = Sender::new(&chain::connect(&node).await?, operator);
+			let slot = chain::create_slot(&sender).await?;
 			if json {
 				println!("{}", json!({ "slot": slot, "operator": account }));
 			} else {
@@ -60,8 +63,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				(None, None) => bail!("give --measurement or --pruntime"),
 			};
 			let sudo = chain::account(&sudo)?;
-			let node = Chain::connect(&node).await?;
-			let block = chain::allow_measurement(&node, &sudo, measurement).await?;
+			let sudo = Sender::new(&chain::connect(&node).await?, sudo);
+			let block = chain::allow_measurement(&sudo, measurement).await?;
 			if json {
 				println!(
 					"{}",

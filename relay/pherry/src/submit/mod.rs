@@ -14,12 +14,12 @@ pub use refusal::PoolRefusal;
 use codec::Encode;
 use phala_primitives::{boot::SlotId, mailbox::Envelope, relay::Registration, BlockNumber, H256};
 use subxt::{
-	config::DefaultExtrinsicParamsBuilder, metadata::Metadata, tx::TransactionStatus,
-	SubstrateConfig,
+	config::DefaultExtrinsicParamsBuilder, extrinsics::ExtrinsicEvents, metadata::Metadata,
+	tx::TransactionStatus, SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
 
-use crate::{chain::Chain, limits, Error};
+use crate::{chain::Chain, header::HeaderId, limits, Error};
 
 const SUBMIT_ENVELOPE: &str = "mailbox.submit_envelope";
 const REGISTER_BOOT: &str = "registry.register_boot";
@@ -143,6 +143,116 @@ pub async fn call_bytes(
 	call_data(&transactions(chain, call).await?.metadata(), pallet, call, arguments)
 }
 
+/// A call to sign, with SCALE-encoded arguments.
+#[derive(Clone, Debug)]
+pub struct Call {
+	/// What errors call it.
+	pub name: &'static str,
+	/// As the metadata has it.
+	pub pallet: &'static str,
+	/// As the metadata has it.
+	pub call: &'static str,
+	/// SCALE of all arguments, one after the other.
+	pub arguments: Vec<u8>,
+}
+
+/// What became of a call that had its effect.
+pub struct Included {
+	/// The block that it got into. Not final yet.
+	pub block: HeaderId,
+	/// What it caused there.
+	pub events: ExtrinsicEvents<SubstrateConfig>,
+}
+
+/// A call that the node's pool took.
+pub struct Pending {
+	name: &'static str,
+	chain: Chain,
+	progress: subxt::tx::TransactionProgress<
+		SubstrateConfig,
+		subxt::client::OnlineClientAtBlockImpl<SubstrateConfig>,
+	>,
+}
+
+impl Pending {
+	/// Waits until it is in a block.
+	///
+	/// # Errors
+	/// As [`register`].
+	pub async fn included(mut self) -> Result<Included, Error> {
+		let name = self.name;
+		let not_included = |reason: &dyn std::fmt::Display| Error::NotIncluded {
+			call: name,
+			reason: reason.to_string(),
+		};
+		let progress = &mut self.progress;
+		let waiting = async {
+			while let Some(event) = progress.next().await {
+				match event.map_err(|error| not_included(&error))? {
+					TransactionStatus::InBestBlock(block)
+					| TransactionStatus::InFinalizedBlock(block) => return Ok(block),
+					TransactionStatus::Error { message }
+					| TransactionStatus::Invalid { message }
+					| TransactionStatus::Dropped { message } => return Err(not_included(&message)),
+					_ => (),
+				}
+			}
+			Err(not_included(&"the node stopped to report on it"))
+		};
+		let block =
+			tokio::time::timeout(limits::INCLUSION_MAX, waiting).await.map_err(|_| {
+				not_included(&format!("it waited for {} s", limits::INCLUSION_MAX.as_secs()))
+			})??;
+		let events = block.wait_for_success().await;
+		let events = events.map_err(|error| refusal::effect(name, error))?;
+		let block = self.chain.header(Some(block.block_hash())).await?.0;
+		Ok(Included { block, events })
+	}
+}
+
+/// The number of an account's next transaction. What it has waiting in the node's pool counts.
+///
+/// # Errors
+/// [`Error::Node`].
+pub async fn next_nonce(chain: &Chain, signer: &Keypair) -> Result<u64, Error> {
+	let account = signer.public_key().to_account_id();
+	chain.legacy().system_account_next_index(&account).await.map_err(|error| Error::Node {
+		method: "system_accountNextIndex",
+		reason: error.to_string(),
+	})
+}
+
+/// Signs a call as the account's transaction number `nonce` and submits it. Several may be on
+/// their way at once.
+///
+/// # Errors
+/// [`Error::Pool`], and those of the connection.
+pub async fn submit_signed(
+	chain: &Chain,
+	signer: &Keypair,
+	nonce: u64,
+	call: &Call,
+) -> Result<Pending, Error> {
+	let Call { name, pallet, call, arguments } = call;
+	let unmade =
+		|error: &dyn std::fmt::Display| Error::Unmade { call: name, reason: error.to_string() };
+	let at = transactions(chain, name).await?;
+	let call_data = call_data(&at.metadata(), pallet, call, arguments)?;
+	let payload = at
+		.tx()
+		.from_call_data_bytes(&call_data)
+		.map_err(|error| Error::OtherArguments { pallet, call, reason: error.to_string() })?;
+	let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
+		.nonce(nonce)
+		.mortal(limits::REGISTRATION_MORTALITY_BLOCKS)
+		.build();
+	let transaction =
+		at.tx().create_signed(&payload, signer, params).await.map_err(|error| unmade(&error))?;
+	let watching = transaction.submit_and_watch().await;
+	let progress = watching.map_err(|error| refusal::submission(name, &error))?;
+	Ok(Pending { name, chain: chain.clone(), progress })
+}
+
 /// Signs a call with SCALE-encoded `arguments`, submits it and waits until it is in a block.
 /// `name` is what errors call it.
 ///
@@ -156,51 +266,10 @@ pub async fn signed(
 	call: &'static str,
 	arguments: &[u8],
 ) -> Result<BlockNumber, Error> {
-	let unmade =
-		|error: &dyn std::fmt::Display| Error::Unmade { call: name, reason: error.to_string() };
-	let at = transactions(chain, name).await?;
-	let call_data = call_data(&at.metadata(), pallet, call, arguments)?;
-	let payload = at
-		.tx()
-		.from_call_data_bytes(&call_data)
-		.map_err(|error| Error::OtherArguments { pallet, call, reason: error.to_string() })?;
-
-	// The pool's view: what this account has waiting there counts.
-	let account = signer.public_key().to_account_id();
-	let nonce = chain.legacy().system_account_next_index(&account).await.map_err(|error| {
-		Error::Node { method: "system_accountNextIndex", reason: error.to_string() }
-	})?;
-	let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
-		.nonce(nonce)
-		.mortal(limits::REGISTRATION_MORTALITY_BLOCKS)
-		.build();
-	let transaction =
-		at.tx().create_signed(&payload, signer, params).await.map_err(|error| unmade(&error))?;
-
-	let watching = transaction.submit_and_watch().await;
-	let mut progress = watching.map_err(|error| refusal::submission(name, &error))?;
-	let not_included = |reason: &dyn std::fmt::Display| Error::NotIncluded {
-		call: name,
-		reason: reason.to_string(),
-	};
-	let waiting = async {
-		while let Some(event) = progress.next().await {
-			match event.map_err(|error| not_included(&error))? {
-				TransactionStatus::InBestBlock(block)
-				| TransactionStatus::InFinalizedBlock(block) => return Ok(block),
-				TransactionStatus::Error { message }
-				| TransactionStatus::Invalid { message }
-				| TransactionStatus::Dropped { message } => return Err(not_included(&message)),
-				_ => (),
-			}
-		}
-		Err(not_included(&"the node stopped to report on it"))
-	};
-	let block = tokio::time::timeout(limits::INCLUSION_MAX, waiting).await.map_err(|_| {
-		not_included(&format!("it waited for {} s", limits::INCLUSION_MAX.as_secs()))
-	})??;
-	block.wait_for_success().await.map_err(|error| refusal::effect(name, error))?;
-	Ok(chain.header(Some(block.block_hash())).await?.0.number)
+	let call = Call { name, pallet, call, arguments: arguments.to_vec() };
+	let nonce = next_nonce(chain, signer).await?;
+	let pending = submit_signed(chain, signer, nonce, &call).await?;
+	Ok(pending.included().await?.block.number)
 }
 
 async fn transactions(

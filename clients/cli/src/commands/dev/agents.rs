@@ -1,7 +1,9 @@
-//! The agents that a development network hosts: built if they are not, or are older than their
-//! sources; price-oracle with the sources of [`super::prices`].
+//! The agents that a development network deploys: built if they are not, or are older than their
+//! sources; price-oracle with the sources of [`super::prices`], chat with the endpoint of
+//! [`super::chat`].
 
-use super::prices::Sources;
+use super::{chat::Endpoint, prices::Sources};
+use crate::commands::build::Built;
 use anyhow::{bail, Context};
 use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
 use std::{
@@ -10,10 +12,11 @@ use std::{
 	time::SystemTime,
 };
 
-const AGENTS: [&str; 2] = [HELLO, PRICE_ORACLE];
-const HELLO: &str = "hello";
-/// The agent that is asked directly.
+const AGENTS: [&str; 2] = [PRICE_ORACLE, CHAT];
+/// The agent that is asked directly and through the chain.
 pub const PRICE_ORACLE: &str = "price-oracle";
+/// The agent with a sealed key.
+pub const CHAT: &str = "chat";
 
 /// Neither is a source.
 const NOT_SOURCES: [&str; 2] = [OUT_DIR, "node_modules"];
@@ -27,7 +30,7 @@ pub fn checkout(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 		|folder: &Path| AGENTS.iter().all(|name| folder.join("agents").join(name).is_dir());
 	if let Some(given) = given {
 		if !has_agents(given) {
-			bail!("{} has no agents/{HELLO} and agents/{PRICE_ORACLE}: --checkout is the repository's folder", given.display());
+			bail!("{} has no agents/{PRICE_ORACLE} and agents/{CHAT}: --checkout is the repository's folder", given.display());
 		}
 		return Ok(given.canonicalize()?);
 	}
@@ -36,7 +39,7 @@ pub fn checkout(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 	let mut candidates = current.ancestors().map(Path::to_owned).chain([built_from]);
 	let found = candidates.find(|folder| has_agents(folder));
 	let found = found.context(
-		"agents/hello and agents/price-oracle were not found: run it in the repository, or say where that is with --checkout",
+		"agents/price-oracle and agents/chat were not found: run it in the repository, or say where that is with --checkout",
 	)?;
 	Ok(found.canonicalize()?)
 }
@@ -75,27 +78,22 @@ pub fn build(checkout: &Path, name: &str) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// The folders that workers load, price-oracle's with `sources` in place of its own, in `temporary`.
+/// Both, as they are deployed: with the sources of prices and the endpoint in place of their own.
 ///
 /// # Errors
-/// When a file cannot be read or written.
-pub fn folders(
+/// When a file cannot be read.
+pub fn built(
 	checkout: &Path,
-	temporary: &Path,
 	sources: &Sources,
-) -> anyhow::Result<Vec<PathBuf>> {
-	let from = checkout.join("agents").join(PRICE_ORACLE).join(OUT_DIR);
-	let oracle = temporary.join("agents").join(PRICE_ORACLE);
-	let to = oracle.join(OUT_DIR);
-	let failed = || format!("cannot copy {} to {}", from.display(), to.display());
-	fs::create_dir_all(&to).with_context(failed)?;
-	fs::copy(from.join(COMPONENT_FILE), to.join(COMPONENT_FILE)).with_context(failed)?;
-	let manifest = fs::read(from.join(BUILT_MANIFEST_FILE)).with_context(failed)?;
-	let mut manifest = serde_json::from_slice(&manifest).with_context(failed)?;
-	sources.put_into(&mut manifest).with_context(failed)?;
-	fs::write(to.join(BUILT_MANIFEST_FILE), serde_json::to_vec_pretty(&manifest)?)
-		.with_context(failed)?;
-	Ok(vec![checkout.join("agents").join(HELLO), oracle])
+	endpoint: &Endpoint,
+) -> anyhow::Result<[Built; 2]> {
+	let read = |name| Built::read(&checkout.join("agents").join(name).join(OUT_DIR));
+	let oracle = read(PRICE_ORACLE)?;
+	let mut manifest = serde_json::from_slice(&oracle.manifest)?;
+	sources.put_into(&mut manifest).context("price-oracle's manifest")?;
+	let oracle = Built { manifest: serde_json::to_vec_pretty(&manifest)?, ..oracle };
+	let chat = endpoint.put_into(read(CHAT)?).context("chat's manifest")?;
+	Ok([oracle, chat])
 }
 
 /// When the newest source in a folder was written.
@@ -143,9 +141,9 @@ mod tests {
 			write(&at(&format!("agents/{name}/dist/manifest.json")), 30);
 		}
 		assert!(stale(checkout.path()).unwrap().is_empty());
-		write(&at("agents/hello/node_modules/x/index.js"), 0);
-		write(&at("agents/hello/src/index.ts"), 20);
-		assert_eq!(stale(checkout.path()).unwrap(), [HELLO]);
+		write(&at("agents/chat/node_modules/x/index.js"), 0);
+		write(&at("agents/chat/src/index.ts"), 20);
+		assert_eq!(stale(checkout.path()).unwrap(), [CHAT]);
 		write(&at("clients/sdk-js/src/index.ts"), 10);
 		assert_eq!(stale(checkout.path()).unwrap(), AGENTS);
 	}

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 /// As wide as the longest usual name.
-const NAME_WIDTH: usize = 8;
+const NAME_WIDTH: usize = 10;
 
 /// Blue, green, yellow, magenta, cyan, and their bright kind.
 const COLOURS: [u8; 10] = [34, 32, 33, 35, 36, 94, 92, 93, 95, 96];
@@ -84,10 +84,10 @@ mod tests {
 	#[test]
 	fn a_prefix_is_as_wide_for_all_and_coloured_only_on_a_terminal() {
 		let plain = Style { colours: false, verbose: false };
-		assert_eq!(plain.prefix("chain", 0), "chain    │ ");
-		assert_eq!(plain.prefix("worker-1", 1), "worker-1 │ ");
+		assert_eq!(plain.prefix("chain", 0), "chain      │ ");
+		assert_eq!(plain.prefix("worker-1", 1), "worker-1   │ ");
 		let coloured = Style { colours: true, verbose: false };
-		assert_eq!(coloured.prefix("chain", 0), "\x1b[34mchain    │\x1b[0m ");
+		assert_eq!(coloured.prefix("chain", 0), "\x1b[34mchain      │\x1b[0m ");
 		assert_eq!(coloured.prefix("chain", 10), coloured.prefix("chain", 0));
 	}
 

@@ -1,51 +1,58 @@
-//! The parts of a network, started one after the other, and what is then shown of it.
+//! The parts of a network. What does not depend on each other happens at once: each step that waits
+//! for the chain costs seconds.
 
 use super::{
 	agents,
-	prices::{self, Sources},
+	chat::Endpoint,
+	prices::Sources,
 	processes::{binary, Children},
-	same_port,
-	steps::{seconds, step},
-	summary::{ChainSummary, DirectSummary, ProbeSummary, Summary, WorkerSummary},
+	same_port, show,
+	summary::{AgentSummary, ChainSummary, EnclaveSummary, Summary},
 	Arguments,
 };
 use crate::{
-	chain as on_chain,
-	commands::{status, worker},
-	limits,
+	chain::{self as on_chain, agents as agent_calls, clusters, refusals, Sender},
+	commands::{build::Built, deploy, worker},
+	deployment, limits,
+	steps::step,
 };
 use anyhow::{bail, Context};
-use phala_pherry::{chain::Chain, enclave::EnclaveDoor, submit};
-use phala_primitives::{boot::SlotId, relay::EnclavePhase, H256};
-use serde_json::Value;
-use std::{
-	path::{Path, PathBuf},
-	time::{Instant, SystemTime},
-};
-use subxt_signer::sr25519::dev;
+use phala_pherry::chain::Chain;
+use phala_primitives::{agents::AgentId, boot::SlotId, mailbox::ClusterId, H256};
+use std::{future::Future, path::Path, sync::Arc, time::Instant};
 
-/// Development accounts with funds, one for each worker. //Alice is root.
-const OPERATORS: [&str; limits::WORKERS_MAX as usize] =
-	["//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
+/// Development accounts with funds. //Alice is root, owns the cluster and both agents; //Bob asks.
+const ROOT: &str = "//Alice";
+pub const CALLER: &str = "//Bob";
+/// The gatekeeper's operator, then those of the workers.
+const OPERATORS: [&str; limits::WORKERS_MAX as usize + 1] =
+	["//Ferdie", "//Charlie", "//Dave", "//Eve"];
 
 const CHAIN: &str = "chain";
+const GATEKEEPER: &str = "gatekeeper";
 
 pub struct Network<'a> {
 	pub arguments: &'a Arguments,
-	pub temporary: &'a Path,
 	pub children: &'a mut Children,
 	/// What was found out so far.
 	pub summary: &'a mut Summary,
 }
 
-/// A worker that was started.
+/// An enclave that was started: the gatekeeper first, then the workers.
+#[derive(Clone)]
 struct Started {
 	name: String,
 	slot: SlotId,
+	operator: Arc<Sender>,
 	relay: String,
 	public: String,
 	relayer: String,
-	at: Instant,
+}
+
+/// An agent that takes calls.
+pub struct Deployed {
+	pub name: String,
+	pub id: AgentId,
 }
 
 impl Network<'_> {
@@ -53,93 +60,113 @@ impl Network<'_> {
 	///
 	/// # Errors
 	/// What did not work, and why.
-	pub async fn show(&mut self) -> anyhow::Result<()> {
+	pub async fn show(&mut self, started: Instant) -> anyhow::Result<()> {
 		let [node, pruntime, pherry] =
 			[binary("phala-node")?, binary("pruntime")?, binary("pherry")?];
 		let checkout = agents::checkout(self.arguments.checkout.as_deref())?;
-		let sources = Sources::find().await?;
+		let (sources, endpoint) = tokio::try_join!(Sources::find(), Endpoint::find())?;
 		self.summary.prices_are_stand_ins = Some(sources.are_stand_ins);
-		if sources.are_stand_ins {
-			eprintln!(
-				"  prices come from three local stand-ins, not from a market; {} names others",
-				prices::VARIABLE
-			);
-		}
+		self.summary.chat_is_stand_in = Some(endpoint.is_stand_in);
+		show::say_stand_ins(&sources, &endpoint);
 
-		let build = build_agents(&checkout);
+		// Agents are built beside all that comes before they are needed.
+		let building = tokio::spawn({
+			let checkout = checkout.clone();
+			async move { build_agents(&checkout).await }
+		});
 		let start = step("starting a new chain", start_chain(self.children, &node, self.arguments));
-		let ((), (url, _)) = tokio::try_join!(build, start)?;
-		let folders = agents::folders(&checkout, self.temporary, &sources)?;
-		let chain = Chain::connect(&url).await?;
+		let measured = worker::measure(&pruntime);
+		let ((url, _), measurement) = tokio::try_join!(start, measured)?;
+		let chain = on_chain::connect(&url).await?;
 		let genesis = chain.genesis_hash();
+		self.summary.measurement = Some(format!("{measurement:?}"));
 		self.summary.chain =
 			Some(ChainSummary { url: url.clone(), genesis: format!("{genesis:?}") });
 
-		let slots = self.prepare(&chain, &pruntime).await?;
-		let what = format!("starting {} workers and their relayers", slots.len());
-		let workers =
-			self.start_workers(&slots, genesis, &url, [&pruntime, &pherry], &folders, &sources);
-		let (workers, _) = step(&what, workers).await?;
-		for worker in &workers {
-			self.wait_until_serving(worker).await?;
-		}
-		let first = workers.first().context("there is a worker")?;
-		self.probe(&chain, first.slot).await?;
-		self.ask_directly(&first.public).await
-	}
+		let root = Arc::new(Sender::new(&chain, on_chain::account(ROOT)?));
+		let preparing = prepare(&chain, &root, measurement, self.arguments.workers);
+		let what = "allowing pruntime's measurement, creating slots and a cluster";
+		let ((operators, cluster), _) = step(what, watched(self.children, preparing)).await?;
+		self.summary.cluster = Some(cluster);
 
-	/// Allows the measurement and creates the slots, all in one block if it fits.
-	async fn prepare(&mut self, chain: &Chain, pruntime: &Path) -> anyhow::Result<Vec<SlotId>> {
-		let measurement = worker::measure(pruntime).await?;
-		self.summary.measurement = Some(format!("{measurement:?}"));
-		let operators = OPERATORS.iter().take(usize::from(self.arguments.workers));
-		let tasks: Vec<_> = operators
-			.map(|operator| {
-				let chain = chain.clone();
-				let operator = on_chain::account(operator);
-				tokio::spawn(async move { on_chain::create_slot(&chain, &operator?).await })
-			})
+		let loopback = sources.loopback().into_iter().chain(endpoint.loopback()).collect();
+		let starting = self.start_enclaves(&operators, genesis, &url, &pruntime, &pherry, loopback);
+		let (enclaves, _) = step("starting the enclaves and their relayers", starting).await?;
+		building.await??;
+		let built = agents::built(&checkout, &sources, &endpoint)?;
+
+		let placing = place(&chain, &root, cluster, &enclaves, &built);
+		let what = "registering the boots; seating the gatekeeper, joining the workers, deploying both agents";
+		let (ids, _) = step(what, watched(self.children, placing)).await?;
+		self.note_enclaves(&chain, &enclaves).await?;
+		let deployed: Vec<_> = built
+			.iter()
+			.zip(&ids)
+			.map(|(built, id)| Deployed { name: built.name.clone(), id: *id })
 			.collect();
-		let doing = async {
-			on_chain::allow_measurement(chain, &dev::alice(), measurement).await?;
-			let mut slots = Vec::new();
-			for task in tasks {
-				slots.push(task.await??);
-			}
-			Ok(slots)
+		for (built, id) in built.iter().zip(&ids) {
+			self.summary.agents.push(AgentSummary {
+				name: built.name.clone(),
+				id: format!("{id:?}"),
+				code: format!("{:?}", built.code().component),
+			});
+		}
+
+		let members: Vec<_> = enclaves
+			.iter()
+			.skip(1)
+			.map(|worker| clusters::Member { slot: worker.slot, endpoint: worker.public.clone() })
+			.collect();
+		let bearing = async {
+			let (oracle, chat) = (&built[0], &built[1]);
+			tokio::try_join!(
+				deployment::upload_to(&members, oracle),
+				deployment::upload_to(&members, chat),
+				deployment::born(&chain, ids[0]),
+				deployment::born(&chain, ids[1]),
+			)?;
+			Ok(())
 		};
-		let what = "allowing pruntime's measurement and creating the slots";
-		Ok(step(what, doing).await?.0)
+		let what = "making the master key and the cluster's, uploading the agents, waiting for their birth";
+		step(what, watched(self.children, bearing)).await?;
+		self.summary.ready_seconds = Some(crate::steps::seconds(started.elapsed()));
+
+		let shown = show::everything(&chain, ROOT, CALLER, &deployed, &endpoint);
+		let (direct, paid, chat) = watched(self.children, shown).await?;
+		self.summary.direct = direct;
+		self.summary.on_chain = paid;
+		self.summary.chat = chat;
+		show::check(self.summary)
 	}
 
-	async fn start_workers(
+	async fn start_enclaves(
 		&mut self,
-		slots: &[SlotId],
+		operators: &[(SlotId, Arc<Sender>)],
 		genesis: H256,
 		node: &str,
-		[pruntime, pherry]: [&Path; 2],
-		folders: &[PathBuf],
-		sources: &Sources,
+		pruntime: &Path,
+		pherry: &Path,
+		loopback: Vec<String>,
 	) -> anyhow::Result<Vec<Started>> {
-		let named = |number: usize| (format!("worker-{number}"), format!("relay-{number}"));
-		let at = Instant::now();
-		for (number, slot) in (1..).zip(slots) {
+		let named = |index: usize| match index {
+			0 => (GATEKEEPER.to_owned(), "relay-gk".to_owned()),
+			worker => (format!("worker-{worker}"), format!("relay-{worker}")),
+		};
+		for (index, (slot, _)) in operators.iter().enumerate() {
 			let mut arguments = vec![
 				format!("--genesis={genesis:?}"),
 				format!("--slot={slot}"),
-				format!("--software-platform=phala dev, machine {number}"),
-				format!("--public-listen=127.0.0.1:{}", self.port(number, 0).unwrap_or(0)),
-				format!("--relay-listen=127.0.0.1:{}", self.port(number, 1).unwrap_or(0)),
+				format!("--software-platform=phala dev, machine {index}"),
+				format!("--public-listen=127.0.0.1:{}", self.port(index, 0).unwrap_or(0)),
+				format!("--relay-listen=127.0.0.1:{}", self.port(index, 1).unwrap_or(0)),
+				"--dev-agent-logs".into(),
 			];
-			arguments
-				.extend(folders.iter().map(|folder| format!("--dev-agent={}", folder.display())));
-			let loopback = sources.loopback();
 			arguments.extend(loopback.iter().map(|address| format!("--dev-loopback={address}")));
-			self.children.start(&named(number).0, pruntime, &arguments)?;
+			self.children.start(&named(index).0, pruntime, &arguments)?;
 		}
 		let mut started = Vec::new();
-		for ((number, slot), operator) in (1..).zip(slots).zip(OPERATORS) {
-			let (name, relayer_name) = named(number);
+		for (index, (slot, operator)) in operators.iter().enumerate() {
+			let (name, relayer_name) = named(index);
 			let relay = self.children.line_after(&name, "relay http://").await?;
 			let public = self.children.line_after(&name, "public http://").await?;
 			let relay = format!("http://{relay}");
@@ -147,91 +174,153 @@ impl Network<'_> {
 				format!("--node={node}"),
 				format!("--enclave={relay}"),
 				// A secret that everybody knows.
-				format!("--operator={operator}"),
-				format!("--status-listen=127.0.0.1:{}", self.port(number, 2).unwrap_or(0)),
+				format!("--operator={}", OPERATORS[index]),
+				format!("--status-listen=127.0.0.1:{}", self.port(index, 2).unwrap_or(0)),
 			];
 			self.children.start(&relayer_name, pherry, &arguments)?;
 			let relayer = self.children.line_after(&relayer_name, "status: ").await?;
 			let public = format!("http://{public}");
-			started.push(Started { name, slot: *slot, relay, public, relayer, at });
+			let operator = operator.clone();
+			started.push(Started { name, slot: *slot, operator, relay, public, relayer });
 		}
 		Ok(started)
 	}
 
-	/// Worker `number`'s port with --port-base.
-	fn port(&self, number: usize, which: u16) -> Option<u16> {
-		let number = u16::try_from(number).ok()?;
+	/// An enclave's port with --port-base.
+	fn port(&self, index: usize, which: u16) -> Option<u16> {
+		let number = u16::try_from(index).ok()? + 1;
 		Some(self.arguments.port_base? + limits::PORTS_PER_WORKER * number + which)
 	}
 
-	async fn wait_until_serving(&mut self, worker: &Started) -> anyhow::Result<()> {
-		let door = EnclaveDoor::new(&worker.relay)?;
-		let what = format!("{} to be registered", worker.name);
-		let serving = self.children.until(&what, limits::SERVING_MAX, async |_| {
-			let status = door.status().await?;
-			Ok((status.phase == EnclavePhase::Serving).then_some(status))
-		});
-		let (serving, _) = step(&format!("waiting for {what} and to serve"), serving).await?;
-		let info = status::info(&worker.public).await?;
-		self.summary.workers.push(WorkerSummary {
-			name: worker.name.clone(),
-			slot: worker.slot,
-			boot: serving.boot,
-			public: worker.public.clone(),
-			relay: worker.relay.clone(),
-			relayer: worker.relayer.clone(),
-			evidence: info["evidence"].clone(),
-			identity: info["identity"].clone(),
-			seconds: seconds(worker.at.elapsed()),
-		});
-		Ok(())
-	}
-
-	/// A message to a worker by way of the chain, and its answer on the chain.
-	async fn probe(&mut self, chain: &Chain, slot: SlotId) -> anyhow::Result<()> {
-		let nonce = nonce();
-		let children = &mut *self.children;
-		let asking = async {
-			let asked = submit::probe(chain, &dev::alice(), slot, nonce).await?;
-			let answer = children.until("the probe's answer", limits::PROBE_MAX, async |_| {
-				on_chain::probe_answer(chain, slot, nonce, asked).await
-			});
-			let (answered, boot) = answer.await?;
-			Ok((answered.saturating_sub(asked), boot))
-		};
-		let ((blocks, boot), took) =
-			step("probing worker-1 through the chain and waiting for its answer there", asking)
-				.await?;
-		self.summary.probe = ProbeSummary {
-			answered: true,
-			boot: Some(boot),
-			blocks: Some(blocks),
-			seconds: Some(seconds(took)),
-		};
-		Ok(())
-	}
-
-	async fn ask_directly(&mut self, public: &str) -> anyhow::Result<()> {
-		let url = format!("{public}/agents/{}/", agents::PRICE_ORACLE);
-		let client = reqwest::Client::builder().timeout(limits::DIRECT_MAX).no_proxy().build()?;
-		let asking = async {
-			let answer = client.get(&url).send().await;
-			let answer = answer.with_context(|| format!("{url} gave no answer"))?;
-			let status = answer.status();
-			let text = answer.text().await.with_context(|| format!("{url} broke off"))?;
-			if !status.is_success() {
-				if text.is_empty() {
-					bail!("{url} answered with {status} and no reason: is this pruntime one that hosts agents? `make build` builds it");
-				}
-				bail!("{url} answered with {status}: {text}");
+	async fn note_enclaves(&mut self, chain: &Chain, enclaves: &[Started]) -> anyhow::Result<()> {
+		for enclave in enclaves {
+			let boot = chain.current_boot(enclave.slot).await?;
+			let summary = EnclaveSummary {
+				name: enclave.name.clone(),
+				slot: enclave.slot,
+				boot: boot.map(|boot| boot.number),
+				public: enclave.public.clone(),
+				relay: enclave.relay.clone(),
+				relayer: enclave.relayer.clone(),
+			};
+			if enclave.name == GATEKEEPER {
+				self.summary.gatekeeper = Some(summary);
+			} else {
+				self.summary.workers.push(summary);
 			}
-			Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
-		};
-		let (answer, took) = step("asking price-oracle on worker-1's public door", asking).await?;
-		self.summary.direct =
-			DirectSummary { answer, url: Some(url), seconds: Some(seconds(took)) };
+		}
 		Ok(())
 	}
+}
+
+/// Does something that waits for the chain or for enclaves, unless a child ends meanwhile.
+async fn watched<T>(
+	children: &mut Children,
+	doing: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+	let watching = async {
+		loop {
+			if let Err(error) = children.check() {
+				return error;
+			}
+			tokio::time::sleep(limits::POLL).await;
+		}
+	};
+	tokio::select! {
+		done = doing => done,
+		error = watching => Err(error),
+	}
+}
+
+/// Allows the measurement, creates a slot for the gatekeeper and for each worker, and a cluster.
+async fn prepare(
+	chain: &Chain,
+	root: &Sender,
+	measurement: H256,
+	workers: u8,
+) -> anyhow::Result<(Vec<(SlotId, Arc<Sender>)>, ClusterId)> {
+	let mut creating = Vec::new();
+	for operator in OPERATORS.iter().take(usize::from(workers) + 1) {
+		let sender = Arc::new(Sender::new(chain, on_chain::account(operator)?));
+		creating.push(tokio::spawn(async move {
+			let slot = on_chain::create_slot(&sender).await?;
+			anyhow::Ok((slot, sender))
+		}));
+	}
+	let (_, (cluster, _)) =
+		tokio::try_join!(on_chain::allow_measurement(root, measurement), clusters::create(root))?;
+	let mut operators = Vec::new();
+	for creating in creating {
+		operators.push(creating.await??);
+	}
+	Ok((operators, cluster))
+}
+
+/// Gives each enclave its role as soon as its boot is registered, then registers the agents: in as
+/// few blocks as can be.
+async fn place(
+	chain: &Chain,
+	root: &Arc<Sender>,
+	cluster: ClusterId,
+	enclaves: &[Started],
+	built: &[Built; 2],
+) -> anyhow::Result<Vec<AgentId>> {
+	let (gatekeeper, workers) = enclaves.split_first().context("there is a gatekeeper")?;
+	let seating = tokio::spawn({
+		let (chain, root, gatekeeper) = (chain.clone(), root.clone(), gatekeeper.clone());
+		async move {
+			registered(&chain, &gatekeeper).await?;
+			gatekeeper.operator.send(clusters::apply(gatekeeper.slot)).await?;
+			root.send_as_root(clusters::seat(&[gatekeeper.slot])).await?;
+			anyhow::Ok(())
+		}
+	});
+	let asking: Vec<_> = workers
+		.iter()
+		.map(|worker| {
+			let (chain, worker) = (chain.clone(), worker.clone());
+			tokio::spawn(async move {
+				registered(&chain, &worker).await?;
+				let Started { operator, slot, public, .. } = &worker;
+				clusters::request_join(operator, cluster, *slot, public).await
+			})
+		})
+		.collect();
+	for asking in asking {
+		asking.await??;
+	}
+	// One account's transactions take effect in their order: all go at once, into one block.
+	let mut joining = Vec::new();
+	for worker in workers {
+		joining.push(root.submit(clusters::approve_join(cluster, worker.slot)).await?);
+	}
+	let mut registering = Vec::new();
+	for built in built {
+		let deployment = deploy::usual(built, cluster)?;
+		registering.push(root.submit(agent_calls::register_call(&deployment)).await?);
+	}
+	for joining in joining {
+		refusals::included(joining).await?;
+	}
+	let mut ids = Vec::new();
+	for registering in registering {
+		ids.push(agent_calls::registered(&refusals::included(registering).await?)?);
+	}
+	seating.await??;
+	Ok(ids)
+}
+
+async fn registered(chain: &Chain, enclave: &Started) -> anyhow::Result<()> {
+	let waiting = async {
+		while chain.current_boot(enclave.slot).await?.is_none() {
+			tokio::time::sleep(limits::POLL).await;
+		}
+		Ok(())
+	};
+	tokio::time::timeout(limits::SERVING_MAX, waiting).await.unwrap_or_else(|_| {
+		let seconds = limits::SERVING_MAX.as_secs();
+		bail!("waited {seconds} s in vain for {} to be registered; `phala dev --verbose` shows all that the parts say", enclave.name)
+	})
 }
 
 /// Builds those agents that need it, one after the other.
@@ -269,12 +358,4 @@ async fn start_chain(
 	// A node whose port is taken takes another one.
 	same_port(arguments.port_base, address)?;
 	Ok(format!("ws://{address}"))
-}
-
-/// Nobody has to be unable to guess it: it only tells one probe from another.
-fn nonce() -> [u8; 32] {
-	let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-	let mut nonce = [0; 32];
-	nonce[..16].copy_from_slice(&now.as_nanos().to_le_bytes());
-	nonce
 }

@@ -49,13 +49,8 @@ impl Sources {
 
 	/// `host:port` of those on loopback, which agents reach in development only.
 	pub fn loopback(&self) -> Vec<String> {
-		let on_loopback = |source: &&Source| match source.url.host() {
-			Some(url::Host::Ipv4(address)) => address.is_loopback(),
-			Some(url::Host::Ipv6(address)) => address.is_loopback(),
-			Some(url::Host::Domain(name)) => name == "localhost",
-			None => false,
-		};
-		self.sources.iter().filter(on_loopback).map(|source| authority(&source.url)).collect()
+		let on_loopback = self.sources.iter().filter(|source| is_loopback(&source.url));
+		on_loopback.map(|source| authority(&source.url)).collect()
 	}
 
 	/// price-oracle's manifest with these sources in place of its own.
@@ -80,7 +75,18 @@ impl Sources {
 	}
 }
 
-fn authority(url: &url::Url) -> String {
+/// Whether a URL leads to this machine.
+pub fn is_loopback(url: &url::Url) -> bool {
+	match url.host() {
+		Some(url::Host::Ipv4(address)) => address.is_loopback(),
+		Some(url::Host::Ipv6(address)) => address.is_loopback(),
+		Some(url::Host::Domain(name)) => name == "localhost",
+		None => false,
+	}
+}
+
+/// `host:port`.
+pub fn authority(url: &url::Url) -> String {
 	let port = url.port_or_known_default().unwrap_or_default();
 	format!("{}:{port}", url.host_str().unwrap_or_default())
 }

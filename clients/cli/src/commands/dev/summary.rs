@@ -10,14 +10,27 @@ pub struct Summary {
 	pub ok: bool,
 	/// Why not.
 	pub error: Option<String>,
+	/// From the start until everything was shown.
+	pub seconds: Option<f64>,
+	/// From the start until the first agent could be asked.
+	pub ready_seconds: Option<f64>,
 	pub chain: Option<ChainSummary>,
 	/// `0x` and the hexadecimal measurement of pruntime.
 	pub measurement: Option<String>,
 	/// Whether prices come from local stand-ins.
 	pub prices_are_stand_ins: Option<bool>,
-	pub workers: Vec<WorkerSummary>,
-	pub probe: ProbeSummary,
-	pub direct: DirectSummary,
+	/// Whether a local stand-in plays the language model.
+	pub chat_is_stand_in: Option<bool>,
+	pub gatekeeper: Option<EnclaveSummary>,
+	pub workers: Vec<EnclaveSummary>,
+	pub cluster: Option<u32>,
+	pub agents: Vec<AgentSummary>,
+	/// A question to price-oracle over a worker's public door.
+	pub direct: CallSummary,
+	/// A paid request to price-oracle through the chain.
+	pub on_chain: CallSummary,
+	/// A question to chat over a worker's public door.
+	pub chat: CallSummary,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,7 +41,7 @@ pub struct ChainSummary {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct WorkerSummary {
+pub struct EnclaveSummary {
 	pub name: String,
 	pub slot: u32,
 	/// The boot that is registered.
@@ -37,76 +50,72 @@ pub struct WorkerSummary {
 	pub relay: String,
 	/// The relayer's status.
 	pub relayer: String,
-	/// What kind of evidence it registered with, in its own words.
-	pub evidence: Value,
-	pub identity: Value,
-	/// Until it served, from its start.
-	pub seconds: f64,
 }
 
-/// A message to worker 1 by way of the chain, and its answer on the chain.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ProbeSummary {
-	pub answered: bool,
-	pub boot: Option<u32>,
-	/// From the block with the question to the one with the answer.
-	pub blocks: Option<u32>,
-	pub seconds: Option<f64>,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentSummary {
+	pub name: String,
+	pub id: String,
+	/// Hash of its component.
+	pub code: String,
 }
 
-/// A request to price-oracle on worker 1's public door.
+/// A question and its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct DirectSummary {
-	/// What it answered, JSON if it was.
+pub struct CallSummary {
+	/// What the agent answered, JSON if it was.
 	pub answer: Value,
+	/// Whether every check of its proof held.
+	pub verified: bool,
+	/// The checks, each with what was found.
+	pub checks: Value,
+	/// What was signed.
+	pub proof: Value,
+	/// Of a request through the chain: who was paid what, in 10⁻¹² PHA.
+	pub paid: Value,
+	/// Of a request through the chain: its id.
+	pub request: Option<String>,
+	/// Of a request through the chain: blocks from the question to the settlement.
+	pub blocks: Option<u32>,
+	/// Which worker answered.
 	pub url: Option<String>,
+	/// From the question to the checked answer.
 	pub seconds: Option<f64>,
+}
+
+impl Summary {
+	/// Whether all that was to be shown was shown.
+	pub fn shows_everything(&self) -> bool {
+		self.direct.verified && self.on_chain.verified && !self.on_chain.paid.is_null()
+	}
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use serde_json::json;
 
 	#[test]
 	fn the_shape_is_what_programs_were_told_even_when_nothing_came_of_it() {
 		let failed = Summary { error: Some("why".into()), ..Default::default() };
-		let json = serde_json::to_value(failed).unwrap();
+		let json = serde_json::to_value(&failed).unwrap();
 		assert_eq!(json["ok"], false);
-		assert_eq!(json["probe"]["answered"], false);
-		assert!(json["direct"]["answer"].is_null());
+		for call in ["direct", "on_chain", "chat"] {
+			assert_eq!(json[call]["verified"], false);
+			assert!(json[call]["answer"].is_null() && json[call]["paid"].is_null());
+		}
 		assert_eq!(json["workers"], Value::Array(vec![]));
+		assert!(!failed.shows_everything());
 	}
 
 	#[test]
-	fn it_is_one_line_with_probe_direct_and_workers() {
-		let summary = Summary {
-			ok: true,
-			probe: ProbeSummary {
-				answered: true,
-				boot: Some(1),
-				blocks: Some(4),
-				seconds: Some(8.1),
-			},
-			direct: DirectSummary { answer: "a\nb".into(), seconds: Some(0.1), url: None },
-			workers: vec![WorkerSummary {
-				name: "worker-1".into(),
-				slot: 0,
-				boot: Some(1),
-				public: "http://127.0.0.1:1".into(),
-				relay: "http://127.0.0.1:2".into(),
-				relayer: "http://127.0.0.1:3/v1/status".into(),
-				evidence: "Software".into(),
-				identity: Value::Null,
-				seconds: 9.0,
-			}],
-			..Default::default()
-		};
-		let line = serde_json::to_string(&summary).unwrap();
-		assert!(!line.contains('\n'));
-		assert!(
-			line.contains(r#""probe":{"answered":true,"boot":1,"blocks":4,"seconds":8.1}"#),
-			"{line}"
-		);
-		assert!(line.contains(r#""workers":[{"name":"worker-1","slot":0,"boot":1,"#), "{line}");
+	fn everything_is_shown_when_both_answers_are_verified_and_the_one_on_chain_was_paid() {
+		let verified = CallSummary { verified: true, answer: "a\nb".into(), ..Default::default() };
+		let paid = CallSummary { paid: json!({ "fee": "1" }), ..verified.clone() };
+		let shown = Summary { direct: verified.clone(), on_chain: paid, ..Default::default() };
+		assert!(shown.shows_everything());
+		assert!(!serde_json::to_string(&shown).unwrap().contains('\n'));
+		assert!(!Summary { on_chain: verified, ..shown.clone() }.shows_everything());
+		assert!(!Summary { direct: CallSummary::default(), ..shown }.shows_everything());
 	}
 }

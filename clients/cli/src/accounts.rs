@@ -1,0 +1,300 @@
+//! Accounts on this machine: a folder each in `$PHALA_HOME/accounts` (`~/.config/phala` if it is
+//! not set), readable by its user alone. In it are the phrase, and what opens the answers to
+//! requests that are under way.
+
+use crate::{address::Address, chain, randomness};
+use anyhow::{bail, Context};
+use std::{
+	fs::{self, DirBuilder, File, OpenOptions},
+	io::Write,
+	os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+	path::{Path, PathBuf},
+};
+use subxt_signer::{bip39::Mnemonic, sr25519::Keypair};
+
+/// Where everything is kept.
+pub const HOME_VARIABLE: &str = "PHALA_HOME";
+const PHRASE: &str = "phrase";
+const NAME_BYTES_MAX: usize = 64;
+/// 12 words.
+const ENTROPY_BYTES: usize = 16;
+
+/// Whose account pays and signs.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AccountOptions {
+	/// An account of this machine: see `phala account list`.
+	#[arg(long, env = "PHALA_ACCOUNT", value_name = "NAME")]
+	pub account: Option<String>,
+
+	/// An account's secret: a phrase, a 0x seed or, in development, //Alice. Others on this machine
+	/// can see a command line: prefer the variable, or an account of this machine.
+	#[arg(long, env = "PHALA_SURI", hide_env_values = true, value_name = "SECRET")]
+	pub suri: Option<String>,
+}
+
+/// An account that can sign.
+#[derive(Clone)]
+pub struct Account {
+	pub keypair: Keypair,
+	/// Its folder's name.
+	pub name: String,
+}
+
+impl Account {
+	pub fn bytes(&self) -> [u8; 32] {
+		self.keypair.public_key().0
+	}
+
+	pub fn address(&self) -> Address {
+		Address(self.bytes())
+	}
+
+	/// Of a secret that is in no file: its folder bears its address.
+	///
+	/// # Errors
+	/// When it is none.
+	pub fn of_secret(secret: &str) -> anyhow::Result<Self> {
+		let keypair = chain::account(secret)?;
+		Ok(Self { name: Address(keypair.public_key().0).to_string(), keypair })
+	}
+}
+
+impl AccountOptions {
+	/// The account that was chosen.
+	///
+	/// # Errors
+	/// When none was, or it is not there.
+	pub fn open(&self) -> anyhow::Result<Account> {
+		match (&self.account, &self.suri) {
+			(Some(name), _) => Accounts::of_user()?.open(name),
+			(None, Some(secret)) => Account::of_secret(secret),
+			(None, None) => bail!("no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
+		}
+	}
+}
+
+/// All accounts in one folder.
+pub struct Accounts {
+	folder: PathBuf,
+}
+
+impl Accounts {
+	/// Those of this user.
+	///
+	/// # Errors
+	/// When there is no home.
+	pub fn of_user() -> anyhow::Result<Self> {
+		let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+		let home = match set(HOME_VARIABLE) {
+			Some(home) => PathBuf::from(home),
+			None => match set("XDG_CONFIG_HOME") {
+				Some(config) => Path::new(&config).join("phala"),
+				None => {
+					let home = set("HOME").with_context(|| {
+						format!("there is no HOME: set {HOME_VARIABLE} to a folder")
+					})?;
+					Path::new(&home).join(".config/phala")
+				}
+			},
+		};
+		Ok(Self::in_home(&home))
+	}
+
+	pub fn in_home(home: &Path) -> Self {
+		Self { folder: home.join("accounts") }
+	}
+
+	/// Makes an account with a new phrase, and returns it with the phrase.
+	///
+	/// # Errors
+	/// When the name is taken or none, or the file cannot be written.
+	pub fn create(&self, name: &str) -> anyhow::Result<(Account, String)> {
+		let entropy = randomness::bytes::<ENTROPY_BYTES>()?;
+		let phrase = Mnemonic::from_entropy(&entropy).context("the words cannot be made")?;
+		let phrase = phrase.to_string();
+		Ok((self.import(name, &phrase)?, phrase))
+	}
+
+	/// Keeps an account whose secret exists.
+	///
+	/// # Errors
+	/// As [`Accounts::create`]; when it is no secret.
+	pub fn import(&self, name: &str, secret: &str) -> anyhow::Result<Account> {
+		check_name(name)?;
+		let keypair = chain::account(secret)?;
+		let folder = self.folder.join(name);
+		let path = folder.join(PHRASE);
+		if path.exists() {
+			bail!("there is an account {name:?} already ({}): take another name", path.display());
+		}
+		private_folder(&folder)?;
+		write_private(&path, secret.trim().as_bytes())?;
+		Ok(Account { keypair, name: name.into() })
+	}
+
+	/// # Errors
+	/// When there is no such account, or its file cannot be read.
+	pub fn open(&self, name: &str) -> anyhow::Result<Account> {
+		check_name(name)?;
+		let path = self.folder.join(name).join(PHRASE);
+		let secret = match fs::read_to_string(&path) {
+			Ok(secret) => secret,
+			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+				let known: Vec<_> = self.list()?.into_iter().map(|(name, _)| name).collect();
+				bail!(
+					"there is no account {name:?} in {}: {}",
+					self.folder.display(),
+					if known.is_empty() {
+						"make one with `phala account new <name>`".into()
+					} else {
+						format!("there are {}", known.join(", "))
+					}
+				)
+			}
+			Err(error) => {
+				return Err(error).with_context(|| format!("cannot read {}", path.display()))
+			}
+		};
+		let keypair =
+			chain::account(&secret).with_context(|| format!("{} was refused", path.display()))?;
+		Ok(Account { keypair, name: name.into() })
+	}
+
+	/// Names and addresses, in the names' order.
+	///
+	/// # Errors
+	/// When a file cannot be read.
+	pub fn list(&self) -> anyhow::Result<Vec<(String, Address)>> {
+		let mut found = Vec::new();
+		for folder in self.folders()? {
+			if let (true, Some(name)) = (folder.join(PHRASE).is_file(), folder.file_name()) {
+				let name = name.to_string_lossy().into_owned();
+				let address = self.open(&name)?.address();
+				found.push((name, address));
+			}
+		}
+		Ok(found)
+	}
+
+	/// Writes a file that only this user may read into an account's folder.
+	///
+	/// # Errors
+	/// When it cannot be written.
+	pub fn keep(
+		&self,
+		account: &str,
+		kind: &str,
+		name: &str,
+		bytes: &[u8],
+	) -> anyhow::Result<PathBuf> {
+		let folder = self.folder.join(account).join(kind);
+		private_folder(&folder)?;
+		let path = folder.join(name);
+		write_private(&path, bytes)?;
+		Ok(path)
+	}
+
+	/// What [`Accounts::keep`] wrote under this name, for whichever account.
+	///
+	/// # Errors
+	/// When it cannot be read.
+	pub fn kept(&self, kind: &str, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+		for folder in self.folders()? {
+			let path = folder.join(kind).join(name);
+			match fs::read(&path) {
+				Ok(bytes) => return Ok(Some(bytes)),
+				Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+				Err(error) => {
+					return Err(error).with_context(|| format!("cannot read {}", path.display()))
+				}
+			}
+		}
+		Ok(None)
+	}
+
+	fn folders(&self) -> anyhow::Result<Vec<PathBuf>> {
+		let entries = match fs::read_dir(&self.folder) {
+			Ok(entries) => entries,
+			Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+			Err(error) => {
+				return Err(error).with_context(|| format!("cannot read {}", self.folder.display()))
+			}
+		};
+		let mut folders = Vec::new();
+		for entry in entries {
+			folders.push(entry?.path());
+		}
+		folders.sort();
+		Ok(folders)
+	}
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+	let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+	if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_fine) {
+		bail!("{name:?} is no name for an account: 1 to {NAME_BYTES_MAX} of A-Z, a-z, 0-9, - and _ are taken");
+	}
+	Ok(())
+}
+
+fn private_folder(path: &Path) -> anyhow::Result<()> {
+	let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+	made.with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+/// Writes whole or not at all, readable by this user alone from the first byte on.
+fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+	let failed = || format!("cannot write {}", path.display());
+	let mut temporary = path.as_os_str().to_owned();
+	temporary.push(".new");
+	let _ = fs::remove_file(&temporary);
+	let mut options = OpenOptions::new();
+	let mut file: File =
+		options.write(true).create_new(true).mode(0o600).open(&temporary).with_context(failed)?;
+	file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)?;
+	fs::rename(&temporary, path).with_context(failed)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use std::os::unix::fs::PermissionsExt;
+
+	#[test]
+	fn an_account_is_made_listed_opened_and_seen_by_nobody_else() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let (made, phrase) = accounts.create("me").unwrap();
+		assert_eq!(phrase.split(' ').count(), 12);
+		assert_eq!(accounts.open("me").unwrap().address(), made.address());
+		assert_eq!(accounts.list().unwrap(), [("me".to_owned(), made.address())]);
+		assert_eq!(Account::of_secret(&phrase).unwrap().address(), made.address());
+		let mode = |path: &str| {
+			fs::metadata(home.path().join("accounts").join(path)).unwrap().permissions().mode()
+		};
+		assert_eq!((mode("me") & 0o777, mode("me/phrase") & 0o777), (0o700, 0o600));
+		assert!(accounts.create("me").is_err_and(|error| error.to_string().contains("already")));
+	}
+
+	#[test]
+	fn names_that_would_lead_elsewhere_are_refused() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		for name in ["", "..", "a/b", "a b", &"a".repeat(NAME_BYTES_MAX + 1)] {
+			assert!(accounts.create(name).is_err(), "{name}");
+			assert!(accounts.open(name).is_err(), "{name}");
+		}
+		let error = accounts.open("you").err().unwrap().to_string();
+		assert!(error.contains("phala account new"), "{error}");
+	}
+
+	#[test]
+	fn what_is_kept_is_found_whoevers_it_is() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		assert_eq!(accounts.kept("requests", "0x12").unwrap(), None);
+		let path = accounts.keep("me", "requests", "0x12", b"key").unwrap();
+		assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+		assert_eq!(accounts.kept("requests", "0x12").unwrap().unwrap(), b"key");
+	}
+}

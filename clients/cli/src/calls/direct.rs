@@ -1,0 +1,123 @@
+//! Direct calls: sealed to the agent, signed by the caller, answered by a worker of its cluster.
+
+use super::Answered;
+use crate::{
+	accounts::Account,
+	chain::{agents, clusters},
+	conversation::Conversation,
+	limits,
+	proof::AnswerFile,
+	worker_door::{self, WorkerDoor},
+};
+use anyhow::{bail, Context};
+use codec::{DecodeAll, Encode};
+use phala_keys::input::InputKind;
+use phala_pherry::chain::Chain;
+use phala_primitives::{
+	agents::AgentId,
+	boot::SlotId,
+	requests::{CallInput, DirectCall, DirectCallContent, ProvenAnswer},
+};
+
+/// A direct call's answer.
+pub struct Direct {
+	pub answered: Answered,
+	/// Who answered.
+	pub worker: clusters::Member,
+}
+
+/// Asks an agent. The lease holder comes first; who cannot answer is passed over.
+///
+/// # Errors
+/// What was refused, by whom and why.
+pub async fn call(
+	chain: &Chain,
+	account: &Account,
+	agent: AgentId,
+	input: &CallInput,
+) -> anyhow::Result<Direct> {
+	let genesis = chain.genesis_hash();
+	let (at, record) = agents::known(chain, agent).await?;
+	let key = agents::key(agent, &record)?;
+	agents::check_caller(chain, at, agent, &record, account.bytes()).await?;
+	let mut members = clusters::members(chain, record.cluster).await?;
+	let lease = clusters::lease(chain, at, agent).await?;
+	go_first(&mut members, lease.map(|lease| lease.slot));
+
+	let conversation = Conversation::new(genesis, agent, account.bytes())?;
+	let expiry = at.number.saturating_add(limits::DIRECT_INPUT_BLOCKS);
+	let code = record.code.component;
+	let sealed = conversation.seal(key, InputKind::Direct, code, expiry, input.encode())?;
+	let content = DirectCallContent::new(genesis, agent, account.bytes(), &sealed).encode();
+	let signature = account.keypair.sign(&content).0;
+	let body = DirectCall { caller: account.bytes(), sealed, signature }.encode();
+
+	let (worker, answer) = ask(members, agent, body).await?;
+	let opened = conversation.open(&answer)?;
+	let answer = ProvenAnswer::decode_all(&mut opened.expose())
+		.context("what the worker sealed is no answer: is this `phala` as new as the worker?")?;
+	let file = AnswerFile::new(genesis, input, &answer);
+	let door = WorkerDoor::new(&worker.endpoint)?;
+	let answered = super::prove(chain, file, answer, Some(&door), at.number).await?;
+	Ok(Direct { answered, worker })
+}
+
+/// Puts a member before the others, if it is there.
+fn go_first(members: &mut Vec<clusters::Member>, slot: Option<SlotId>) {
+	if let Some(index) = members.iter().position(|member| Some(member.slot) == slot) {
+		let member = members.remove(index);
+		members.insert(0, member);
+	}
+}
+
+/// Asks one member after the other, each once.
+async fn ask(
+	mut members: Vec<clusters::Member>,
+	agent: AgentId,
+	body: Vec<u8>,
+) -> anyhow::Result<(clusters::Member, Vec<u8>)> {
+	let mut refusals = Vec::new();
+	while !members.is_empty() {
+		let member = members.remove(0);
+		let door = WorkerDoor::new(&member.endpoint)?;
+		let error = match door.call(agent, body.clone()).await {
+			Ok(answer) => return Ok((member, answer)),
+			Err(error) => error,
+		};
+		match worker_door::refusal(&error) {
+			// The only one that can answer says who else can.
+			Some(refusal) if refusal.error == "NotLeaseHolder" => {
+				go_first(&mut members, refusal.slot)
+			}
+			// Another member would say the same of the same input.
+			Some(refusal) if refusal.status < 500 && !passes(&refusal.error) => {
+				return Err(error).with_context(|| {
+					format!("the call of agent {agent:?} was refused by slot {}", member.slot)
+				})
+			}
+			_ => {}
+		}
+		refusals.push(format!("\n  slot {}: {error:#}", member.slot));
+	}
+	bail!("no worker of the cluster answered for agent {agent:?}:{}", refusals.concat())
+}
+
+/// Refusals that are about the worker and not about the call.
+fn passes(error: &str) -> bool {
+	["NoSuchAgent", "NotReady", "NotFresh", "NoKeys", "NotAMember", "Over"].contains(&error)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_lease_holder_is_asked_first() {
+		let member = |slot| clusters::Member { slot, endpoint: format!("http://{slot}") };
+		let mut members = vec![member(1), member(2), member(3)];
+		go_first(&mut members, Some(3));
+		go_first(&mut members, Some(9));
+		go_first(&mut members, None);
+		assert_eq!(members.iter().map(|member| member.slot).collect::<Vec<_>>(), [3, 1, 2]);
+	}
+}

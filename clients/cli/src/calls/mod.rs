@@ -1,0 +1,81 @@
+//! Calls of agents, sealed: direct ones over a worker's public door, and paid ones through the
+//! chain.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`direct`] | asks a worker, and the next one if that one cannot answer |
+//! | [`on_chain`] | submits a request, waits for its end and opens the answer |
+
+pub mod direct;
+pub mod on_chain;
+
+use crate::{
+	proof::{check, collect, AnswerFile, Verification},
+	worker_door::WorkerDoor,
+};
+use phala_pherry::chain::Chain;
+use phala_primitives::{
+	requests::{CallInput, CallOutput, ProvenAnswer},
+	BlockNumber,
+};
+use serde_json::{json, Value};
+
+/// An answer, what proves it, and what came of checking it.
+pub struct Answered {
+	pub answer: ProvenAnswer,
+	pub file: AnswerFile,
+	pub verification: Verification,
+}
+
+/// Collects what proves an answer and checks it. `from` is the oldest block that can show it.
+///
+/// # Errors
+/// Those of the node. What does not hold is in the verification.
+pub async fn prove(
+	chain: &Chain,
+	mut file: AnswerFile,
+	answer: ProvenAnswer,
+	door: Option<&WorkerDoor>,
+	from: BlockNumber,
+) -> anyhow::Result<Answered> {
+	if let Some(door) = door {
+		if let Err(error) = collect::report(&mut file, door).await {
+			eprintln!("warning: no evidence of the worker's own: {error:#}");
+		}
+	}
+	collect::chain(&mut file, chain, from).await?;
+	let verification = check::verify(&file, chain.genesis_hash());
+	Ok(Answered { answer, file, verification })
+}
+
+/// An agent's answer as JSON: its body too, if it is.
+pub fn output_json(output: &CallOutput) -> Value {
+	let headers: Vec<_> =
+		output.headers.iter().map(|(name, value)| json!([text(name), text(value)])).collect();
+	json!({ "status": output.status, "headers": headers, "body": body_json(&output.body) })
+}
+
+/// JSON if it is, else text, else hexadecimal.
+pub fn body_json(body: &[u8]) -> Value {
+	match (serde_json::from_slice(body), std::str::from_utf8(body)) {
+		(Ok(json), _) => json,
+		(_, Ok(text)) => text.into(),
+		_ => format!("0x{}", hex::encode(body)).into(),
+	}
+}
+
+/// A GET of `path`, or a POST with a body of JSON.
+pub fn input(path: &str, body: Option<&Value>) -> CallInput {
+	let method = if body.is_some() { "POST" } else { "GET" };
+	let json = (b"content-type".to_vec(), b"application/json".to_vec());
+	CallInput {
+		method: method.into(),
+		path: path.into(),
+		headers: body.map(|_| json).into_iter().collect(),
+		body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
+	}
+}
+
+fn text(bytes: &[u8]) -> String {
+	String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,221 @@
+//! `phala agent`: what the chain knows of an agent, and what its owner changes.
+
+use crate::{
+	accounts::AccountOptions,
+	address::Address,
+	amount::{self, pha},
+	chain::{agents, clusters, hash, NodeOption, Sender},
+	steps::step,
+};
+use phala_pherry::submit::Call;
+use phala_primitives::{
+	agents::{Access, AgentRecord, UpgradePolicy},
+	Balance, H256,
+};
+use serde_json::{json, Value};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+	/// What the chain knows of an agent.
+	Status {
+		/// Its id.
+		#[arg(value_parser = hash)]
+		agent: H256,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Puts new code in place of the old, as the agent's policy allows.
+	Upgrade(super::deploy::UpgradeArguments),
+	/// Lets an account call an agent whose access is listed.
+	Allow(ListArguments),
+	/// Takes an account off an agent's list.
+	Disallow(ListArguments),
+	/// Sets who may call.
+	Access {
+		/// The agent's id.
+		#[arg(value_parser = hash)]
+		agent: H256,
+		/// Anybody, or the owner and its list.
+		access: AccessChoice,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Sets the price of a unit of work, for requests from then on.
+	Price {
+		/// The agent's id.
+		#[arg(value_parser = hash)]
+		agent: H256,
+		/// In PHA.
+		#[arg(value_parser = amount::parse)]
+		price: Balance,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ListArguments {
+	/// The agent's id.
+	#[arg(value_parser = hash)]
+	agent: H256,
+	/// Whose address.
+	caller: Address,
+	#[command(flatten)]
+	account: AccountOptions,
+	#[command(flatten)]
+	node: NodeOption,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessChoice {
+	/// Anybody.
+	Public,
+	/// The owner and the accounts on its list.
+	Listed,
+}
+
+impl From<AccessChoice> for Access {
+	fn from(choice: AccessChoice) -> Self {
+		match choice {
+			AccessChoice::Public => Self::Public,
+			AccessChoice::Listed => Self::Listed,
+		}
+	}
+}
+
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+	match command {
+		Command::Status { agent, node } => status(agent, &node, json).await?,
+		Command::Upgrade(arguments) => return super::deploy::upgrade(arguments, json).await,
+		Command::Allow(ListArguments { agent, caller, account, node }) => {
+			let call = agents::allow_caller(agent, caller.0);
+			change(agent, call, &format!("{caller} may call"), &account, &node, json).await?;
+		}
+		Command::Disallow(ListArguments { agent, caller, account, node }) => {
+			let call = agents::disallow_caller(agent, caller.0);
+			let done = format!("{caller} is off its list");
+			change(agent, call, &done, &account, &node, json).await?;
+		}
+		Command::Access { agent, access, account, node } => {
+			let access = access.into();
+			let call = agents::set_access(agent, access);
+			change(agent, call, access_text(access), &account, &node, json).await?;
+		}
+		Command::Price { agent, price, account, node } => {
+			let call = agents::set_price(agent, price);
+			let done = format!("a unit of its work costs {}", pha(price));
+			change(agent, call, &done, &account, &node, json).await?;
+		}
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+async fn change(
+	agent: H256,
+	call: Call,
+	done: &str,
+	account: &AccountOptions,
+	node: &NodeOption,
+	json: bool,
+) -> anyhow::Result<()> {
+	let account = account.open()?;
+	let chain = node.connect().await?;
+	agents::known(&chain, agent).await?;
+	let what = format!("{} for agent {agent:?}", call.name);
+	let sender = Sender::new(&chain, account.keypair);
+	let (included, _) = step(&what, sender.send(call)).await?;
+	let block = included.block.number;
+	if json {
+		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));
+	} else {
+		println!("agent {agent:?}: {done}, from block {block} on");
+	}
+	Ok(())
+}
+
+async fn status(agent: H256, node: &NodeOption, json: bool) -> anyhow::Result<()> {
+	let chain = node.connect().await?;
+	let (at, record) = agents::known(&chain, agent).await?;
+	let callers = agents::callers(&chain, at, agent).await?;
+	let lease = clusters::lease(&chain, at, agent).await?;
+	if json {
+		let callers: Vec<_> =
+			callers.into_iter().map(|caller| Address(caller).to_string()).collect();
+		let lease = lease.map(|lease| json!({ "slot": lease.slot, "boot": lease.boot }));
+		let mut status = record_json(agent, &record);
+		status["callers"] = callers.into();
+		status["lease"] = lease.into();
+		status["block"] = at.number.into();
+		println!("{status}");
+		return Ok(());
+	}
+	let line = |name: &str, value: String| println!("{name:<12} {value}");
+	line("agent", format!("{agent:?}"));
+	line("owner", Address(record.owner).to_string());
+	line("cluster", record.cluster.to_string());
+	line("code", format!("{:?}, version {}", record.code.component, record.code_version));
+	line("manifest", format!("{:?}", record.code.manifest));
+	line("upgrades", upgrades_text(record.upgrades));
+	line("may call", access_text(record.access).into());
+	for caller in callers {
+		line("", Address(caller).to_string());
+	}
+	line("unit price", pha(record.unit_price));
+	line("timeout", format!("{} blocks", record.timeout));
+	line(
+		"key",
+		record.key.map_or_else(
+			|| "none: it waits for its birth".into(),
+			|key| format!("version {}, 0x{}", key.version, hex::encode(key.key)),
+		),
+	);
+	line("state", format!("version {}", record.version));
+	line(
+		"writes",
+		lease.map_or_else(
+			|| "nobody can".into(),
+			|lease| format!("slot {}, boot {}", lease.slot, lease.boot),
+		),
+	);
+	line("as of block", at.number.to_string());
+	Ok(())
+}
+
+/// A record as JSON.
+pub fn record_json(agent: H256, record: &AgentRecord) -> Value {
+	json!({
+		"agent": format!("{agent:?}"),
+		"owner": Address(record.owner).to_string(),
+		"cluster": record.cluster,
+		"component": format!("{:?}", record.code.component),
+		"manifest": format!("{:?}", record.code.manifest),
+		"codeVersion": record.code_version,
+		"upgrades": upgrades_text(record.upgrades),
+		"access": access_text(record.access),
+		"unitPrice": record.unit_price.to_string(),
+		"timeout": record.timeout,
+		"keyVersion": record.key.map(|key| key.version),
+		"stateVersion": record.version,
+	})
+}
+
+pub fn access_text(access: Access) -> &'static str {
+	match access {
+		Access::Public => "anybody may call",
+		Access::Listed => "its owner and those on its list may call",
+	}
+}
+
+fn upgrades_text(policy: UpgradePolicy) -> String {
+	match policy {
+		UpgradePolicy::Immutable => "immutable".into(),
+		UpgradePolicy::AfterNotice(blocks) => format!("after {blocks} blocks of notice"),
+		UpgradePolicy::Free => "free".into(),
+	}
+}

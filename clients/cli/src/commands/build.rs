@@ -1,0 +1,111 @@
+//! `phala build`: an agent's folder becomes a component and a manifest, in its `dist`.
+
+use crate::steps::step;
+use anyhow::Context;
+use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
+use phala_primitives::{agents::AgentCode, blake2_256};
+use serde_json::json;
+use std::{
+	fs,
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+	/// The agent's folder.
+	#[arg(default_value = ".")]
+	pub folder: PathBuf,
+
+	/// The folder of @phala/agent. Found if not said: an installed one, or that of the repository.
+	#[arg(long, env = "PHALA_SDK", value_name = "FOLDER")]
+	pub sdk: Option<PathBuf>,
+}
+
+/// An agent as it is deployed.
+pub struct Built {
+	pub name: String,
+	pub component: Vec<u8>,
+	pub manifest: Vec<u8>,
+}
+
+impl Built {
+	/// How the network names it.
+	pub fn code(&self) -> AgentCode {
+		AgentCode { component: blake2_256(&self.component), manifest: blake2_256(&self.manifest) }
+	}
+
+	/// What was built in a folder before.
+	///
+	/// # Errors
+	/// When a file cannot be read.
+	pub fn read(dist: &Path) -> anyhow::Result<Self> {
+		let read = |file| {
+			let path = dist.join(file);
+			fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+		};
+		let (component, manifest) = (read(COMPONENT_FILE)?, read(BUILT_MANIFEST_FILE)?);
+		let parsed: phala_agent_builder::Manifest = serde_json::from_slice(&manifest)
+			.with_context(|| format!("{} has no manifest", dist.display()))?;
+		Ok(Self { name: parsed.name, component, manifest })
+	}
+}
+
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	let Arguments { folder, sdk } = arguments;
+	let what = format!("building {}", folder.display());
+	let (built, _) = step(&what, build(&folder, sdk)).await?;
+	let AgentCode { component, manifest } = built.code();
+	let dist = folder.join(OUT_DIR);
+	if json {
+		println!(
+			"{}",
+			json!({
+				"name": built.name,
+				"component": { "path": dist.join(COMPONENT_FILE), "hash": format!("{component:?}"), "bytes": built.component.len() },
+				"manifest": { "path": dist.join(BUILT_MANIFEST_FILE), "hash": format!("{manifest:?}"), "bytes": built.manifest.len() },
+			})
+		);
+	} else {
+		println!(
+			"component  {component:?}  {} ({} bytes)",
+			dist.join(COMPONENT_FILE).display(),
+			built.component.len()
+		);
+		println!("manifest   {manifest:?}  {}", dist.join(BUILT_MANIFEST_FILE).display());
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the agent in a folder and writes its `dist`.
+///
+/// # Errors
+/// Why it was not built: of code that does not parse the file, the line and the column.
+pub async fn build(folder: &Path, sdk: Option<PathBuf>) -> anyhow::Result<Built> {
+	let folder = folder.to_owned();
+	let building = tokio::task::spawn_blocking(move || {
+		let folder = AgentFolder::open(&folder)?;
+		let builder = match sdk {
+			Some(sdk) => Builder::new(sdk)?,
+			None => Builder::find(&folder.path).or_else(|error| checkout_builder(error))?,
+		};
+		let built = builder.build(&folder)?;
+		built.write(&folder)?;
+		if !built.warnings.trim().is_empty() {
+			eprintln!("{}", built.warnings);
+		}
+		Built::read(&folder.path.join(OUT_DIR))
+	});
+	building.await?
+}
+
+/// Outside of a repository: with the SDK of the one that this binary was built from, if it is there.
+fn checkout_builder(
+	error: phala_agent_builder::BuildError,
+) -> Result<Builder, phala_agent_builder::BuildError> {
+	let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk-js");
+	match error {
+		phala_agent_builder::BuildError::SdkNotFound { .. } if sdk.is_dir() => Builder::new(sdk),
+		error => Err(error),
+	}
+}

@@ -1,0 +1,239 @@
+//! `phala call`: asks an agent, sealed, and checks the answer's proof: directly over a worker's
+//! public door, or with `--on-chain` through the chain, paid.
+
+use super::request::{ending_json, ending_text};
+use crate::{
+	accounts::{AccountOptions, Accounts},
+	amount::{self, pha},
+	calls::{
+		direct,
+		on_chain::{self, Choices},
+		output_json, Answered,
+	},
+	chain::{hash, NodeOption},
+	proof::Verification,
+	steps::{seconds, step},
+};
+use anyhow::{ensure, Context};
+use phala_primitives::{requests::CallInput, Balance, BlockNumber, H256};
+use serde_json::{json, Value};
+use std::{
+	fs,
+	io::{Read, Write},
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+	/// The agent's id.
+	#[arg(value_parser = hash)]
+	agent: H256,
+
+	/// Path and query that the agent sees.
+	#[arg(default_value = "/")]
+	path: String,
+
+	/// GET if there is no body, else POST.
+	#[arg(short = 'X', long, value_name = "METHOD")]
+	method: Option<String>,
+
+	/// A header, as in 'name: value'. May be repeated.
+	#[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
+	headers: Vec<(String, String)>,
+
+	/// The body: text, @file, or @- for standard input. JSON unless a header says otherwise.
+	#[arg(short, long)]
+	data: Option<String>,
+
+	/// Asks through the chain: paid, ordered, and kept there.
+	#[arg(long)]
+	on_chain: bool,
+
+	/// On chain, for everybody to read: input and answer.
+	#[arg(long, requires = "on_chain")]
+	public: bool,
+
+	/// On chain: the most to pay, in PHA. What is not used is refunded.
+	#[arg(long, requires = "on_chain", value_parser = amount::parse)]
+	max_fee: Option<Balance>,
+
+	/// On chain: the last block at which the answer counts.
+	#[arg(long, requires = "on_chain", value_name = "BLOCK")]
+	deadline: Option<BlockNumber>,
+
+	/// On chain: not to be run on a view older than this block.
+	#[arg(long, requires = "on_chain", value_name = "BLOCK", default_value_t = 0)]
+	min_block: BlockNumber,
+
+	/// On chain: does not wait for the answer. `phala request status` gets it.
+	#[arg(long, requires = "on_chain", conflicts_with = "save")]
+	no_wait: bool,
+
+	/// Writes the answer with all that proves it, for `phala verify`.
+	#[arg(long, value_name = "FILE")]
+	save: Option<PathBuf>,
+
+	#[command(flatten)]
+	account: AccountOptions,
+	#[command(flatten)]
+	node: NodeOption,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+	let (name, value) =
+		text.split_once(':').ok_or_else(|| format!("{text:?} is no header: 'name: value' is"))?;
+	Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	let input = input(&arguments)?;
+	let account = arguments.account.open()?;
+	let chain = arguments.node.connect().await?;
+	let agent = arguments.agent;
+	if !arguments.on_chain {
+		let calling = direct::call(&chain, &account, agent, &input);
+		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
+		let extra = json!({
+			"worker": { "slot": direct.worker.slot, "url": direct.worker.endpoint },
+			"seconds": seconds(took),
+		});
+		return shown(&direct.answered, extra, None, arguments.save.as_deref(), json);
+	}
+	let Arguments { max_fee, deadline, min_block, public, .. } = arguments;
+	let choices = Choices { max_fee, deadline, min_block, public };
+	let accounts = Accounts::of_user()?;
+	let submitting = on_chain::submit(&chain, &accounts, &account, agent, &input, choices);
+	let (submitted, _) = step("submitting the request", submitting).await?;
+	let request = submitted.request;
+	let terms = submitted.terms;
+	eprintln!(
+		"  request {request:?} in block {}: at most {}, {} of it not refunded; deadline block {}",
+		submitted.block,
+		pha(terms.max_fee),
+		pha(terms.base_fee),
+		terms.deadline
+	);
+	if arguments.no_wait {
+		if json {
+			println!(
+				"{}",
+				json!({ "request": format!("{request:?}"), "block": submitted.block, "deadline": terms.deadline })
+			);
+		} else {
+			println!("{request:?}");
+			eprintln!("  phala request status {request:?} gets the answer");
+		}
+		return Ok(ExitCode::SUCCESS);
+	}
+	let waiting = on_chain::answer(&chain, &accounts, request);
+	let (ended, took) = step("waiting for the answer and checking it", waiting).await?;
+	let mut extra = ending_json(request, &ended);
+	extra["baseFee"] = terms.base_fee.to_string().into();
+	extra["seconds"] = seconds(took).into();
+	let text = ending_text(&ended);
+	shown(&ended.answered, extra, Some(&text), arguments.save.as_deref(), json)
+}
+
+fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
+	let Arguments { path, method, headers, data, .. } = arguments;
+	ensure!(
+		path.starts_with('/'),
+		"the path {path:?} was refused: it starts with /, as in '/?name=Ada'"
+	);
+	let body = match data.as_deref().map(|data| data.strip_prefix('@').ok_or(data)) {
+		None => None,
+		Some(Err(text)) => Some(text.as_bytes().to_vec()),
+		Some(Ok("-")) => {
+			let mut bytes = Vec::new();
+			std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+			Some(bytes)
+		}
+		Some(Ok(file)) => Some(fs::read(file).with_context(|| format!("cannot read {file}"))?),
+	};
+	let usual = if body.is_some() { "POST" } else { "GET" };
+	let method = method.as_deref().unwrap_or(usual).to_ascii_uppercase();
+	let mut headers = headers.clone();
+	if body.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
+		headers.push(("content-type".into(), "application/json".into()));
+	}
+	Ok(CallInput {
+		method: method.into_bytes(),
+		path: path.clone().into_bytes(),
+		headers: headers
+			.into_iter()
+			.map(|(name, value)| (name.into_bytes(), value.into_bytes()))
+			.collect(),
+		body: body.unwrap_or_default(),
+	})
+}
+
+/// Shows an answer; fails when it is not proven.
+pub fn shown(
+	answered: &Answered,
+	mut extra: Value,
+	text: Option<&str>,
+	save: Option<&Path>,
+	json: bool,
+) -> anyhow::Result<ExitCode> {
+	let Answered { answer, file, verification } = answered;
+	if let Some(path) = save {
+		let bytes = serde_json::to_vec_pretty(file)?;
+		fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+	}
+	if json {
+		extra["answer"] = output_json(&answer.output);
+		extra["proof"] = proof_json(answered);
+		extra["verified"] = verification.verified.into();
+		extra["checks"] = serde_json::to_value(&verification.checks)?;
+		println!("{extra}");
+	} else {
+		let status = answer.output.status;
+		if !(200..300).contains(&status) {
+			eprintln!("  the agent answered with HTTP status {status}");
+		}
+		let mut out = std::io::stdout().lock();
+		out.write_all(&answer.output.body)?;
+		if !answer.output.body.ends_with(b"\n") {
+			out.write_all(b"\n")?;
+		}
+		eprint!("{verification}");
+		if let Some(text) = text {
+			eprint!("{text}");
+		}
+	}
+	verified(verification)
+}
+
+/// Fails with the check that did.
+pub fn verified(verification: &Verification) -> anyhow::Result<ExitCode> {
+	Ok(if verification.verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the boot signed, for programs.
+pub fn proof_json(answered: &Answered) -> Value {
+	let proof = &answered.answer.proof;
+	let content = &proof.content;
+	json!({
+		"id": format!("{:?}", proof.id()),
+		"slot": content.slot,
+		"boot": content.boot,
+		"agent": format!("{:?}", content.agent),
+		"code": format!("{:?}", content.code),
+		"stateVersion": content.state_version,
+		"block": content.block,
+		"unprovenInputs": content.unproven_inputs,
+	})
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_header_is_a_name_and_a_value() {
+		assert_eq!(header("Accept: text/plain"), Ok(("accept".into(), "text/plain".into())));
+		assert_eq!(header("a:b:c"), Ok(("a".into(), "b:c".into())));
+		assert!(header("nothing").is_err());
+	}
+}

@@ -1,0 +1,90 @@
+//! `phala new`: the beginnings of an agent, which build as they are.
+
+use anyhow::{bail, ensure, Context};
+use serde_json::json;
+use std::{
+	fs,
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+	/// The folder to make. Its name is the agent's.
+	pub folder: PathBuf,
+}
+
+/// What is written; `{name}` is the agent's.
+const FILES: [(&str, &str); 6] = [
+	("agent.toml", include_str!("new/agent.toml")),
+	("package.json", include_str!("new/package.json")),
+	("tsconfig.json", include_str!("new/tsconfig.json")),
+	("README.md", include_str!("new/README.md")),
+	(".gitignore", "dist/\nnode_modules/\n"),
+	("src/index.ts", include_str!("new/index.ts")),
+];
+
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	let Arguments { folder } = arguments;
+	let name = create(&folder)?;
+	if json {
+		println!("{}", json!({ "name": name, "folder": folder }));
+	} else {
+		println!(
+			"{} has the agent {name}. Next: phala build {}",
+			folder.display(),
+			folder.display()
+		);
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files; the agent's name.
+fn create(folder: &Path) -> anyhow::Result<String> {
+	let name = folder.file_name().context("the folder needs a name, as in ./my-agent")?;
+	let name = name.to_string_lossy().into_owned();
+	let manifest = phala_agent_builder::Manifest { name: name.clone(), ..Default::default() };
+	manifest.check().context("the folder's name becomes the agent's")?;
+	if folder.exists() {
+		let entries = fs::read_dir(folder);
+		let entries = entries.with_context(|| format!("{} is no folder", folder.display()))?;
+		ensure!(entries.count() == 0, "{} is not empty: take another folder", folder.display());
+	}
+	for (path, text) in FILES {
+		let path = folder.join(path);
+		let parent = path.parent().unwrap_or(folder);
+		let written = fs::create_dir_all(parent)
+			.and_then(|()| fs::write(&path, text.replace("{name}", &name)));
+		if let Err(error) = written {
+			bail!("cannot write {}: {error}", path.display());
+		}
+	}
+	Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_agent_builder::AgentFolder;
+
+	#[test]
+	fn what_is_made_is_an_agents_folder_with_its_name() {
+		let parent = tempfile::tempdir().unwrap();
+		let folder = parent.path().join("my-agent");
+		assert_eq!(create(&folder).unwrap(), "my-agent");
+		assert_eq!(AgentFolder::open(&folder).unwrap().manifest.name, "my-agent");
+		let package = fs::read_to_string(folder.join("package.json")).unwrap();
+		let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+		assert_eq!(package["name"], "my-agent");
+		let error = create(&folder).unwrap_err().to_string();
+		assert!(error.contains("not empty"), "{error}");
+	}
+
+	#[test]
+	fn a_name_that_no_agent_can_have_is_refused_before_anything_is_written() {
+		let parent = tempfile::tempdir().unwrap();
+		let folder = parent.path().join("My Agent");
+		assert!(format!("{:#}", create(&folder).unwrap_err()).contains("a-z"));
+		assert!(!folder.exists());
+	}
+}

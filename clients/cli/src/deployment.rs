@@ -1,0 +1,121 @@
+//! Gets an agent's code onto the chain and onto every worker of its cluster, and waits for its birth.
+
+use crate::{
+	chain::{
+		agents::{self, Deployment},
+		clusters, Sender,
+	},
+	commands::build::Built,
+	limits,
+	worker_door::{self, WorkerDoor},
+};
+use anyhow::{bail, Context};
+use phala_pherry::chain::Chain;
+use phala_primitives::{
+	agents::{AgentId, AgentRecord},
+	mailbox::ClusterId,
+	H256,
+};
+
+/// Registers an agent.
+///
+/// # Errors
+/// What the chain refused, and what to do.
+pub async fn register(owner: &Sender, deployment: &Deployment) -> anyhow::Result<AgentId> {
+	agents::registered(&owner.send(agents::register_call(deployment)).await?)
+}
+
+/// Uploads code to every member of a cluster.
+///
+/// # Errors
+/// As [`upload_to`].
+pub async fn upload(
+	chain: &Chain,
+	cluster: ClusterId,
+	built: &Built,
+) -> anyhow::Result<Vec<clusters::Member>> {
+	let members = clusters::members(chain, cluster).await?;
+	upload_to(&members, built).await?;
+	Ok(members)
+}
+
+/// Uploads code to workers, to all at once. A worker takes it when it has seen on chain
+/// that an agent wants it, which takes until the block is final and relayed.
+///
+/// # Errors
+/// Which members did not take it, and why. Those that did have it.
+pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::Result<()> {
+	let code = built.code();
+	let uploads: Vec<_> = members
+		.iter()
+		.map(|member| {
+			let door = WorkerDoor::new(&member.endpoint);
+			let blobs = [
+				(code.component, built.component.clone()),
+				(code.manifest, built.manifest.clone()),
+			];
+			let slot = member.slot;
+			tokio::spawn(async move {
+				let door = door?;
+				for (hash, blob) in blobs {
+					put(&door, hash, blob).await.with_context(|| format!("slot {slot}"))?;
+				}
+				anyhow::Ok(())
+			})
+		})
+		.collect();
+	let mut refusals = Vec::new();
+	for upload in uploads {
+		if let Err(error) = upload.await? {
+			refusals.push(format!("\n  {error:#}"));
+		}
+	}
+	if !refusals.is_empty() {
+		bail!(
+			"{} of {} workers did not take the code:{}\n`phala deploy --agent <id>` uploads it again",
+			refusals.len(),
+			members.len(),
+			refusals.concat()
+		);
+	}
+	Ok(())
+}
+
+async fn put(door: &WorkerDoor, hash: H256, blob: Vec<u8>) -> anyhow::Result<()> {
+	let started = tokio::time::Instant::now();
+	loop {
+		let error = match door.put_code(hash, blob.clone()).await {
+			Ok(()) => return Ok(()),
+			Err(error) => error,
+		};
+		let waits = worker_door::refusal(&error).is_some_and(|refusal| {
+			["CodeNotWanted", "NotReady", "NotFresh"].contains(&refusal.error.as_str())
+		});
+		if !waits || started.elapsed() >= limits::CODE_WANTED_MAX {
+			return Err(error);
+		}
+		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+/// Waits until an agent has a key.
+///
+/// # Errors
+/// When that takes too long, and where to look.
+pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> {
+	let waiting = async {
+		loop {
+			let at = chain.finalized_head().await?;
+			match agents::record(chain, at, agent).await? {
+				Some(record) if record.key.is_some() => return Ok(record),
+				_ => tokio::time::sleep(limits::POLL).await,
+			}
+		}
+	};
+	tokio::time::timeout(limits::BIRTH_MAX, waiting).await.unwrap_or_else(|_| {
+		bail!(
+			"agent {agent:?} was not born within {} s: `phala cluster status` shows whether its workers are in force, their logs why they do not commit its birth",
+			limits::BIRTH_MAX.as_secs()
+		)
+	})
+}

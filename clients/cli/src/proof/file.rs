@@ -1,0 +1,130 @@
+//! An answer with all that proves it, as JSON. Bytes are `0x` and lower-case hexadecimal digits,
+//! and nothing stands in it that is not checked.
+
+use codec::Encode;
+use phala_primitives::{
+	requests::{CallInput, ProvenAnswer, RequestId},
+	H256,
+};
+use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+
+/// What [`AnswerFile::format`] says.
+pub const FORMAT: &str = "phala-answer/1";
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AnswerFile {
+	/// [`FORMAT`].
+	pub format: String,
+	/// Hash of the chain's block 0.
+	pub genesis: HexBytes,
+	/// SCALE of the `CallInput`.
+	pub input: HexBytes,
+	/// SCALE of the `CallOutput`.
+	pub output: HexBytes,
+	/// Of both hashes in the proof.
+	pub salt: HexBytes,
+	/// SCALE of the `SignedAnswer`.
+	pub proof: HexBytes,
+	/// For a request that went through the chain.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub request: Option<RequestEvidence>,
+	/// What the chain says of the boot, the code and the request.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub chain: Option<ChainEvidence>,
+	/// What the boot's platform says of it.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub report: Option<ReportEvidence>,
+}
+
+/// Ties an answer to a request on the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RequestEvidence {
+	pub id: HexBytes,
+	/// Opens the answer that the chain keeps, and it alone. `None` for a public one.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub reply: Option<ReplyEvidence>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ReplyEvidence {
+	pub nonce: HexBytes,
+	pub secret: HexBytes,
+}
+
+/// From block 0 to a newer final block, and of the state there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ChainEvidence {
+	/// SCALE of the `GenesisBundle`.
+	pub genesis_bundle: HexBytes,
+	/// SCALE of the `Vec<FinalityStep>`.
+	pub finality: HexBytes,
+	/// SCALE of the `StateProof`.
+	pub state_proof: HexBytes,
+}
+
+/// Fresh evidence: its nonce is the answer's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ReportEvidence {
+	/// SCALE of the `Evidence`.
+	pub evidence: HexBytes,
+}
+
+impl AnswerFile {
+	/// An answer without what the chain and the platform say of it.
+	pub fn new(genesis: H256, input: &CallInput, answer: &ProvenAnswer) -> Self {
+		Self {
+			format: FORMAT.into(),
+			genesis: HexBytes(genesis.0.into()),
+			input: HexBytes(input.encode()),
+			output: HexBytes(answer.output.encode()),
+			salt: HexBytes(answer.salt.into()),
+			proof: HexBytes(answer.proof.encode()),
+			request: None,
+			chain: None,
+			report: None,
+		}
+	}
+
+	/// The same, of a request that went through the chain.
+	pub fn of_request(self, id: RequestId, reply: Option<ReplyEvidence>) -> Self {
+		let request = RequestEvidence { id: HexBytes(id.0.into()), reply };
+		Self { request: Some(request), ..self }
+	}
+}
+
+/// Bytes in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl HexBytes {
+	/// Exactly `N` bytes.
+	pub fn exactly<const N: usize>(&self) -> Option<[u8; N]> {
+		self.0.as_slice().try_into().ok()
+	}
+}
+
+impl Serialize for HexBytes {
+	fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+		to.serialize_str(&format!("0x{}", hex::encode(&self.0)))
+	}
+}
+
+impl<'de> Deserialize<'de> for HexBytes {
+	/// One way to write the same bytes, so that nothing in a file can be changed unnoticed.
+	fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+		let text = String::deserialize(from)?;
+		let digits = text.strip_prefix("0x").filter(|digits| {
+			digits.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
+		});
+		let bytes = digits.and_then(|digits| hex::decode(digits).ok());
+		bytes.map(Self).ok_or_else(|| {
+			D::Error::custom("bytes are 0x and an even number of lower-case hexadecimal digits")
+		})
+	}
+}

@@ -1,0 +1,149 @@
+//! Knocks at a worker's public door. What comes back is believed only as far as it is sealed to
+//! this user, hashed or signed.
+
+use crate::limits;
+use anyhow::{bail, Context};
+use phala_primitives::{agents::AgentId, boot::SlotId, H256};
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// A worker at a URL.
+#[derive(Clone)]
+pub struct WorkerDoor {
+	url: String,
+	client: Client,
+}
+
+/// A worker said no.
+#[derive(Clone, Debug, Default, Deserialize, thiserror::Error)]
+#[error("{error}: {message}")]
+pub struct Refusal {
+	/// HTTP's.
+	#[serde(skip)]
+	pub status: u16,
+	/// Its name.
+	pub error: String,
+	#[serde(default)]
+	pub message: String,
+	/// With `NotLeaseHolder`: who has the lease.
+	#[serde(default)]
+	pub slot: Option<SlotId>,
+}
+
+/// What a boot's evidence vouches for when somebody asks.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+	/// SCALE of [`phala_primitives::evidence::Evidence`], in hexadecimal.
+	pub evidence: String,
+}
+
+impl WorkerDoor {
+	/// # Errors
+	/// When the system's HTTP client cannot be made.
+	pub fn new(url: &str) -> anyhow::Result<Self> {
+		let client = Client::builder().connect_timeout(limits::INFO_MAX).no_proxy().build()?;
+		Ok(Self { url: url.trim_end_matches('/').into(), client })
+	}
+
+	/// Uploads code or a manifest.
+	///
+	/// # Errors
+	/// [`Refusal`], or why nobody answers.
+	pub async fn put_code(&self, hash: H256, bytes: Vec<u8>) -> anyhow::Result<()> {
+		let path = format!("/v1/code/{hash:?}");
+		self.send(Method::PUT, &path, bytes, limits::UPLOAD_MAX).await.map(drop)
+	}
+
+	/// A sealed call of an agent.
+	///
+	/// # Errors
+	/// [`Refusal`], or why nobody answers.
+	pub async fn call(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+		let path = format!("/v1/agents/{agent:?}/call");
+		self.send(Method::POST, &path, body, limits::CALL_MAX).await
+	}
+
+	/// An agent's log, for its owner.
+	///
+	/// # Errors
+	/// [`Refusal`], or why nobody answers.
+	pub async fn logs(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+		let path = format!("/v1/agents/{agent:?}/logs");
+		self.send(Method::POST, &path, body, limits::DIRECT_MAX).await
+	}
+
+	/// Fresh evidence for whoever chose `nonce`.
+	///
+	/// # Errors
+	/// [`Refusal`], or why nobody answers.
+	pub async fn report(&self, nonce: [u8; 32]) -> anyhow::Result<Report> {
+		let path = format!("/v1/attestation/report?nonce=0x{}", hex::encode(nonce));
+		let answer = self.get(&path).await?;
+		serde_json::from_slice(&answer).with_context(|| format!("{} gave no report", self.url))
+	}
+
+	async fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+		self.send(Method::GET, path, Vec::new(), limits::INFO_MAX).await
+	}
+
+	async fn send(
+		&self,
+		method: Method,
+		path: &str,
+		body: Vec<u8>,
+		wait_max: Duration,
+	) -> anyhow::Result<Vec<u8>> {
+		let at = format!("{}{path}", self.url);
+		let request = self.client.request(method, &at).timeout(wait_max).body(body);
+		let answer =
+			request.send().await.with_context(|| format!("no worker answers at {}", self.url))?;
+		let status = answer.status();
+		let bytes = answer.bytes().await.with_context(|| format!("{at} broke off"))?;
+		if status.is_success() {
+			return Ok(bytes.to_vec());
+		}
+		match serde_json::from_slice::<Refusal>(&bytes) {
+			Ok(refusal) => Err(Refusal { status: status.as_u16(), ..refusal })
+				.with_context(|| format!("{} refused", self.url)),
+			Err(_) if status == StatusCode::NOT_FOUND => {
+				bail!("{at} is not there: is this the public door of a worker as new as this `phala`?")
+			}
+			Err(_) => bail!(
+				"{at} answered with {status} and no reason: {}",
+				String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>()
+			),
+		}
+	}
+}
+
+/// The refusal in an error, if a worker said no.
+pub fn refusal(error: &anyhow::Error) -> Option<&Refusal> {
+	error.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use axum::{routing::post, Json, Router};
+	use serde_json::json;
+
+	#[tokio::test]
+	async fn a_refusal_is_read_with_who_has_the_lease() {
+		let refusing = || async {
+			let body = json!({ "error": "NotLeaseHolder", "message": "slot 2 has it", "slot": 2 });
+			(axum::http::StatusCode::CONFLICT, Json(body))
+		};
+		let agent = H256([7; 32]);
+		let router = Router::new().route(&format!("/v1/agents/{agent:?}/call"), post(refusing));
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let door = WorkerDoor::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		let error = door.call(agent, vec![]).await.unwrap_err();
+		let refusal = refusal(&error).expect("it is a refusal");
+		assert_eq!((refusal.status, refusal.slot), (409, Some(2)));
+		assert!(format!("{error:#}").contains("slot 2 has it"), "{error:#}");
+		let error = door.report([0; 32]).await.unwrap_err().to_string();
+		assert!(error.contains("not there"), "{error}");
+	}
+}
