@@ -119,3 +119,29 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 		)
 	})
 }
+
+/// Waits until an agent answers on every one of these workers.
+///
+/// # Errors
+/// Which worker is not ready, when that takes too long.
+pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
+	let started = tokio::time::Instant::now();
+	for member in members {
+		let door = WorkerDoor::new(&member.endpoint)?;
+		loop {
+			match door.is_ready(agent).await {
+				Ok(true) => break,
+				Ok(false) if started.elapsed() < limits::BIRTH_MAX => {
+					tokio::time::sleep(limits::POLL).await;
+				}
+				Ok(false) => bail!(
+					"agent {agent:?} is registered and born, but slot {} does not have it ready: {}/v1/agents shows how far it is",
+					member.slot,
+					member.endpoint
+				),
+				Err(error) => return Err(error.context(format!("slot {}", member.slot))),
+			}
+		}
+	}
+	Ok(())
+}

@@ -38,6 +38,17 @@ pub struct Report {
 	pub evidence: String,
 }
 
+#[derive(Deserialize)]
+struct AgentList {
+	agents: Vec<ListedAgent>,
+}
+
+#[derive(Deserialize)]
+struct ListedAgent {
+	id: String,
+	ready: bool,
+}
+
 impl WorkerDoor {
 	/// # Errors
 	/// When the system's HTTP client cannot be made.
@@ -62,6 +73,18 @@ impl WorkerDoor {
 	pub async fn call(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 		let path = format!("/v1/agents/{agent:?}/call");
 		self.send(Method::POST, &path, body, limits::CALL_MAX).await
+	}
+
+	/// Whether an agent answers here: its code is compiled, its state is what the chain committed.
+	///
+	/// # Errors
+	/// [`Refusal`], or why nobody answers.
+	pub async fn is_ready(&self, agent: AgentId) -> anyhow::Result<bool> {
+		let answer = self.get("/v1/agents").await?;
+		let listed: AgentList = serde_json::from_slice(&answer)
+			.with_context(|| format!("{} gave no list of agents", self.url))?;
+		let id = format!("{agent:?}");
+		Ok(listed.agents.iter().any(|agent| agent.id == id && agent.ready))
 	}
 
 	/// An agent's log, for its owner.

@@ -180,6 +180,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (members, _) = step(&what, uploading).await?;
 	let (record, _) = step("waiting for its birth", deployment::born(&chain, agent)).await?;
+	step("waiting for the workers to have it ready", deployment::ready(&members, agent)).await?;
 	if json {
 		let mut result = record_json(agent, &record);
 		result["name"] = built.name.into();

@@ -125,6 +125,10 @@ impl Network<'_> {
 				deployment::born(&chain, ids[0]),
 				deployment::born(&chain, ids[1]),
 			)?;
+			tokio::try_join!(
+				deployment::ready(&members, ids[0]),
+				deployment::ready(&members, ids[1]),
+			)?;
 			Ok(())
 		};
 		let what = "making the master key and the cluster's, uploading the agents, waiting for their birth";
