@@ -53,7 +53,7 @@ pub(crate) fn bundle(sdk: &Path, folder: &AgentFolder) -> Result<Bundle, BuildEr
 		stdin.write_all(entry.as_bytes()).map_err(start_failed)?;
 	}
 	let output = esbuild.wait_with_output().map_err(start_failed)?;
-	let messages = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+	let messages = own_messages(&String::from_utf8_lossy(&output.stderr)).to_owned();
 	if !output.status.success() {
 		return Err(BuildError::Code(messages));
 	}
@@ -63,6 +63,11 @@ pub(crate) fn bundle(sdk: &Path, folder: &AgentFolder) -> Result<Bundle, BuildEr
 	// is no part of the agent.
 	let sdk_path = format!("{}/", relative(&folder.path, sdk).display());
 	Ok(Bundle { code: code.replace(&sdk_path, "@phala/agent/"), warnings: messages })
+}
+
+/// What esbuild says, without the stack of the Node.js script that npm puts around it.
+fn own_messages(stderr: &str) -> &str {
+	stderr.split("\nnode:child_process:").next().unwrap_or(stderr).trim()
 }
 
 /// The path that leads from the folder `from` to `to`.
@@ -75,6 +80,13 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn of_what_esbuild_says_the_stack_of_the_script_around_it_is_left_out() {
+		let stderr = "✘ [ERROR] Expected identifier\n\n    src/index.ts:2:0:\n\nnode:child_process:930\n    throw err;\n";
+		assert_eq!(own_messages(stderr), "✘ [ERROR] Expected identifier\n\n    src/index.ts:2:0:");
+		assert_eq!(own_messages(" warning\n"), "warning");
+	}
 
 	#[test]
 	fn a_path_leads_from_one_folder_to_another() {

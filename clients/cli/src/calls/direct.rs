@@ -104,7 +104,7 @@ async fn ask(
 
 /// Refusals that are about the worker and not about the call.
 fn passes(error: &str) -> bool {
-	["NoSuchAgent", "NotReady", "NotFresh", "NoKeys", "NotAMember", "Over"].contains(&error)
+	["NoCluster", "NoSuchAgent", "NotReady", "NotFresh", "Over"].contains(&error)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub async fn build(folder: &Path, sdk: Option<PathBuf>) -> anyhow::Result<Built>
 		let folder = AgentFolder::open(&folder)?;
 		let builder = match sdk {
 			Some(sdk) => Builder::new(sdk)?,
-			None => Builder::find(&folder.path).or_else(|error| checkout_builder(error))?,
+			None => Builder::find(&folder.path).or_else(checkout_builder)?,
 		};
 		let built = builder.build(&folder)?;
 		built.write(&folder)?;
