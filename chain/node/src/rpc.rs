@@ -12,7 +12,7 @@ use phala_primitives::{
 	storage_keys,
 };
 use phala_runtime::{opaque::Block, AccountId, Balance, BlockNumber, Hash, Nonce};
-use sc_client_api::{backend::AuxStore, Backend, BlockBackend, StorageProvider};
+use sc_client_api::{backend::AuxStore, Backend, BlockBackend, ProofProvider, StorageProvider};
 use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 use sc_consensus_grandpa::{
 	AuthoritySetChanges, FinalityProofProvider, GrandpaJustificationStream, SharedAuthoritySet,
@@ -24,7 +24,7 @@ use sp_api::ProvideRuntimeApi;
 use sp_blockchain::{Error as BlockChainError, HeaderBackend, HeaderMetadata};
 use sp_core::Bytes;
 use sp_runtime::traits::BlakeTwo256;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Finality proofs for light clients that skip headers.
 ///
@@ -53,7 +53,7 @@ pub struct Finality<C, BE> {
 	backend: Arc<BE>,
 	authority_set: SharedAuthoritySet<Hash, BlockNumber>,
 	chain_spec: Arc<dyn sc_service::ChainSpec>,
-	genesis: OnceLock<Vec<u8>>,
+	genesis: Mutex<Option<Vec<u8>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,14 +113,22 @@ where
 	}
 }
 
-impl<C: HeaderBackend<Block>, BE> Finality<C, BE> {
+impl<C: HeaderBackend<Block> + ProofProvider<Block>, BE> Finality<C, BE> {
 	fn genesis_bundle(&self) -> Result<Vec<u8>, FinalityError> {
 		let failed = |error: &dyn std::fmt::Display| FinalityError::GenesisState(error.to_string());
+		let keys = [storage_keys::grandpa_authorities(), storage_keys::grandpa_current_set_id()];
 		let header = self
 			.client
 			.hash(0)?
 			.and_then(|hash| self.client.header(hash).transpose())
 			.ok_or(FinalityError::JustificationMissing(0))??;
+		// A young chain, or an archive, has the state itself.
+		if let Ok(proof) =
+			self.client.read_proof(header.hash(), &mut keys.iter().map(|key| &key[..]))
+		{
+			let state_proof = proof.into_iter_nodes().collect();
+			return Ok(GenesisBundle { header: header.encode(), state_proof }.encode());
+		}
 		let storage =
 			self.chain_spec.as_storage_builder().build_storage().map_err(|error| failed(&error))?;
 		let state = sp_state_machine::InMemoryBackend::<BlakeTwo256>::from((
@@ -133,7 +141,6 @@ impl<C: HeaderBackend<Block>, BE> Finality<C, BE> {
 				found: *state.root(),
 			});
 		}
-		let keys = [storage_keys::grandpa_authorities(), storage_keys::grandpa_current_set_id()];
 		let proof = sp_state_machine::prove_read(state, keys).map_err(|error| failed(&error))?;
 		let state_proof = proof.into_iter_nodes().collect();
 		Ok(GenesisBundle { header: header.encode(), state_proof }.encode())
@@ -152,7 +159,7 @@ fn last_block_of_set(
 #[async_trait]
 impl<C, BE> FinalityApiServer for Finality<C, BE>
 where
-	C: HeaderBackend<Block> + BlockBackend<Block> + Send + Sync + 'static,
+	C: HeaderBackend<Block> + BlockBackend<Block> + ProofProvider<Block> + Send + Sync + 'static,
 	BE: AuxStore + Send + Sync + 'static,
 {
 	fn prove(&self, from: BlockNumber) -> RpcResult<Option<Bytes>> {
@@ -160,11 +167,14 @@ where
 	}
 
 	fn genesis(&self) -> RpcResult<Bytes> {
-		if let Some(bundle) = self.genesis.get() {
+		// Whoever asks while it is made waits: making it again beside would only take longer.
+		let mut made = self.genesis.lock().unwrap_or_else(PoisonError::into_inner);
+		if let Some(bundle) = &*made {
 			return Ok(Bytes(bundle.clone()));
 		}
 		let bundle = self.genesis_bundle()?;
-		Ok(Bytes(self.genesis.get_or_init(|| bundle).clone()))
+		*made = Some(bundle.clone());
+		Ok(Bytes(bundle))
 	}
 }
 
@@ -194,6 +204,7 @@ where
 		+ HeaderMetadata<Block, Error = BlockChainError>
 		+ BlockBackend<Block>
 		+ StorageProvider<Block, BE>
+		+ ProofProvider<Block>
 		+ AuxStore
 		+ Send
 		+ Sync
@@ -238,7 +249,7 @@ where
 		)
 		.into_rpc(),
 	)?;
-	let genesis = OnceLock::new();
+	let genesis = Mutex::default();
 	module.merge(Finality { client, backend, authority_set, chain_spec, genesis }.into_rpc())?;
 	Ok(module)
 }

@@ -162,7 +162,7 @@ impl BodyPlan {
 	/// Adds a channel's bodies, and follows what they open.
 	fn bring(&mut self, bodies: ChannelBodies) {
 		for message in &bodies.messages {
-			for (channel, head) in opened_by(&message.body, &self.identity) {
+			if let Some((channel, head)) = opened_by(&message.body, &self.identity) {
 				self.follow(ChannelPosition { channel, next_seq: Some(head.next_seq) });
 			}
 		}
