@@ -33,6 +33,7 @@
 //! | [`prices`] | local stand-ins for price sources |
 //! | [`processes`] | children that do not outlive this process |
 //! | [`show`] | the questions, their answers and proofs |
+//! | [`specification`] | the chain's specification, kept so that the next start is quicker |
 //! | [`summary`] | the outcome as JSON |
 //! | [`text`](mod@text) | the outcome for people |
 //! | [`temporary`] | the folder of one network |
@@ -44,6 +45,7 @@ mod network;
 mod prices;
 mod processes;
 mod show;
+mod specification;
 mod summary;
 mod temporary;
 mod text;

@@ -6,7 +6,7 @@ use super::{
 	chat::Endpoint,
 	prices::Sources,
 	processes::{binary, Children},
-	same_port, show,
+	same_port, show, specification,
 	summary::{AgentSummary, ChainSummary, EnclaveSummary, Summary},
 	Arguments,
 };
@@ -346,7 +346,10 @@ async fn start_chain(
 	arguments: &Arguments,
 ) -> anyhow::Result<String> {
 	let node_arguments = [
-		"--dev".into(),
+		format!("--chain={}", specification::of(node).await),
+		"--alice".into(),
+		"--validator".into(),
+		"--force-authoring".into(),
 		"--tmp".into(),
 		format!("--rpc-port={}", arguments.port_base.unwrap_or(0)),
 		"--no-prometheus".into(),
