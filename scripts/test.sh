@@ -14,8 +14,9 @@ failed=0
 # The same packages as `make build`: nothing is compiled twice.
 run cargo test --locked --workspace --no-fail-fast || failed=1
 # Benchmarks are code too: each runs once, as a test.
-run cargo test --locked -p pallet-mailbox -p pallet-registry \
-  --features pallet-mailbox/runtime-benchmarks,pallet-registry/runtime-benchmarks --lib || failed=1
+pallets=(mailbox registry gatekeepers clusters agents requests)
+run cargo test --locked "${pallets[@]/#/-ppallet-}" --lib \
+  --features "$(printf 'pallet-%s/runtime-benchmarks,' "${pallets[@]}")" || failed=1
 # What a production build does without the development feature.
 run cargo test --locked -p phala-attestation --no-default-features --lib || failed=1
 

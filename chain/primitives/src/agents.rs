@@ -180,6 +180,8 @@ pub struct AgentSnapshot {
 	pub callers: Vec<AccountBytes>,
 	/// Who writes; `None` while the cluster has no member in force.
 	pub lease: Option<Lease>,
+	/// Code that was announced and does not run yet: members may fetch it before it is needed.
+	pub planned: Option<AgentCode>,
 }
 
 impl AgentSnapshot {

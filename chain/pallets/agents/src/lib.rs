@@ -462,7 +462,8 @@ impl<T: Config> Pallet<T> {
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
 		let callers = Callers::<T>::get(agent).into_inner();
-		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent) }
+		let planned = Planned::<T>::get(agent).map(|planned| planned.code);
+		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
 	}
 
 	fn tell(agent: AgentId, record: AgentRecord) -> DispatchResult {
@@ -497,6 +498,7 @@ impl<T: Config> Pallet<T> {
 		}
 		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
 		Planned::<T>::insert(agent, PlannedUpgrade { code, at });
+		Self::tell(agent, record.clone())?;
 		Self::deposit_event(Event::UpgradePlanned { agent, code, at });
 		Ok(())
 	}

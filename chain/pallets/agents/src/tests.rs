@@ -268,6 +268,12 @@ fn a_hasty_owner_waits_for_the_notice_to_end() {
 		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(5));
 		assert_ok!(upgrade(agent, 2));
 		System::assert_last_event(Event::UpgradePlanned { agent, code: code(2), at: 6 }.into());
+		let Message::Cluster(ClusterMessage::Agent(told)) = last_told().1 else { panic!() };
+		assert_eq!(
+			(told.record.code, told.planned),
+			(code(1), Some(code(2))),
+			"members may fetch it"
+		);
 		go_to_block(5);
 		assert_eq!(record(agent).code, code(1));
 		go_to_block(6);
@@ -345,7 +351,9 @@ fn a_full_mailbox_delays_upgrades_and_loses_none() {
 		go_to_block(20);
 		assert_eq!(record(second).code, code(1));
 		assert!(Planned::<Runtime>::contains_key(second));
-		// The late one may still be replaced.
+		// The late one may still be replaced, if there is room to say so.
+		assert_noop!(upgrade(third, 3), Error::<Runtime>::MailboxFull);
+		Room::set(1);
 		assert_ok!(upgrade(third, 3));
 		Room::set(u32::MAX);
 		go_to_block(21);

@@ -149,7 +149,13 @@ impl AgentSnapshots for PlacedAgents {
 			version: 0,
 			state_hash: H256::zero(),
 		};
-		Some(AgentSnapshot { agent, record, callers: vec![], lease: Clusters::lease(agent) })
+		Some(AgentSnapshot {
+			agent,
+			record,
+			callers: vec![],
+			lease: Clusters::lease(agent),
+			planned: None,
+		})
 	}
 }
 

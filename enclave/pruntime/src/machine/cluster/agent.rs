@@ -67,8 +67,8 @@ pub struct Agent {
 	kept_order: VecDeque<H256>,
 	pub proposals: VecDeque<Proposal>,
 	pub jobs: VecDeque<Job>,
-	/// The job that runs now.
-	pub running: Option<Job>,
+	/// The job that runs now, and the component that runs it: an upgrade may come meanwhile.
+	pub running: Option<(Job, H256)>,
 	/// Proposals that other members have yet to be asked to keep.
 	pub unreplicated: Vec<Replication>,
 	/// Nonces of direct calls that this member answered, until they expire.
@@ -165,7 +165,8 @@ impl Agent {
 	pub fn lose_lease(&mut self, to: Option<SlotId>) -> Vec<JobEnd> {
 		let mut ended = self.drop_proposals();
 		let refused = || super::CallRefused::NotLeaseHolder { slot: to };
-		for job in self.jobs.drain(..).chain(self.running.take()) {
+		let running = self.running.take().map(|(job, _)| job);
+		for job in self.jobs.drain(..).chain(running) {
 			ended.push(JobEnd { job: job.id, result: Err(refused()) });
 		}
 		ended

@@ -117,6 +117,7 @@ fn open<R: CryptoRng>(
 pub fn settle_order<R: CryptoRng>(
 	agent: &mut Agent,
 	ring: &KeyRing,
+	code: H256,
 	order: &RequestOrder,
 	job: Job,
 	result: Result<RunDone, RunFailed>,
@@ -141,7 +142,7 @@ pub fn settle_order<R: CryptoRng>(
 		let version = agent.head().version + 1;
 		let proven = prove(
 			agent.id,
-			agent.snapshot.record.code.component,
+			code,
 			Some(order.caller),
 			&input,
 			done.output,
@@ -174,6 +175,7 @@ pub fn settle_order<R: CryptoRng>(
 pub fn settle_direct<R: CryptoRng>(
 	agent: &mut Agent,
 	ring: &KeyRing,
+	code: H256,
 	direct: &DirectJob,
 	job: Job,
 	done: RunDone,
@@ -189,7 +191,7 @@ pub fn settle_direct<R: CryptoRng>(
 	let version = agent.head().version + u64::from(wrote);
 	let proven = prove(
 		agent.id,
-		agent.snapshot.record.code.component,
+		code,
 		direct.caller,
 		&direct.input,
 		done.output,

@@ -223,7 +223,7 @@ impl Membership {
 				match start(agent, ring, &job, turn) {
 					Start::Run(mut run) => {
 						run.block = (turn.height, block_hash);
-						agent.running = Some(job);
+						agent.running = Some((job, run.code.component));
 						return Some(*run);
 					}
 					Start::Done(Ok(())) => {}
@@ -248,7 +248,9 @@ impl Membership {
 		let Self { agents, ring, ended, .. } = self;
 		let Some(agent) = agents.get_mut(&agent) else { return };
 		// The lease may have moved while it ran: then its work was given up already.
-		let Some(job) = agent.running.take_if(|running| running.id == job) else { return };
+		let Some((job, code)) = agent.running.take_if(|(running, _)| running.id == job) else {
+			return;
+		};
 		if !agent.is_current() {
 			agent.jobs.push_front(job);
 			return;
@@ -257,12 +259,12 @@ impl Membership {
 		let done = match &job.kind {
 			JobKind::Order(order) => {
 				let order = order.clone();
-				calls::settle_order(agent, ring, &order, job, result, turn).map(|()| None)
+				calls::settle_order(agent, ring, code, &order, job, result, turn).map(|()| None)
 			}
 			JobKind::Direct(direct) => {
 				let direct = direct.clone();
 				match result {
-					Ok(done) => calls::settle_direct(agent, ring, &direct, job, done, turn),
+					Ok(done) => calls::settle_direct(agent, ring, code, &direct, job, done, turn),
 					Err(RunFailed { name, message, .. }) => {
 						Err(CallRefused::Failed { name, message })
 					}
@@ -420,10 +422,9 @@ impl Membership {
 	pub fn wanted_blobs(&self) -> BTreeSet<H256> {
 		self.agents
 			.values()
-			.flat_map(|agent| {
-				let code = agent.snapshot.record.code;
-				[code.component, code.manifest]
-			})
+			.flat_map(|agent| [Some(agent.snapshot.record.code), agent.snapshot.planned])
+			.flatten()
+			.flat_map(|code| [code.component, code.manifest])
 			.collect()
 	}
 }

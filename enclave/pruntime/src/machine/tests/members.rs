@@ -322,6 +322,7 @@ impl World {
 			},
 			callers: Vec::new(),
 			lease: Some(Lease { slot: holder, boot: 1 }),
+			planned: None,
 		};
 		self.agents.insert(agent, snapshot.clone());
 		self.tell_cluster(ClusterMessage::Agent(snapshot));
