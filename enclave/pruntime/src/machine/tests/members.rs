@@ -283,6 +283,12 @@ impl World {
 		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
 	}
 
+	/// The chain seats the same gatekeeper again.
+	fn start_epoch(&mut self, epoch: Epoch) {
+		let message = GatekeeperMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
+		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
+	}
+
 	fn join(&mut self, slot: SlotId) {
 		let identity = self.machines[&slot].public_keys().identity;
 		let member = Member { slot, boot: 1, identity, endpoint: b"http://nowhere".to_vec() };
@@ -751,4 +757,49 @@ fn a_direct_call_that_writes_is_answered_when_it_is_committed() {
 	let answer = ended[0].result.as_ref().unwrap();
 	let proven = ProvenAnswer::decode_all(&mut &answer[..]).unwrap();
 	assert_eq!((proven.output.body, proven.proof.content.state_version), (b"direct".to_vec(), 2));
+}
+
+#[test]
+fn a_new_master_key_wraps_the_same_data_keys_and_a_later_member_comes_to_them() {
+	let (mut world, agent) = World::with_agent(14);
+	let first = world.wrapped.clone().unwrap();
+	world.start_epoch(2);
+	world.settle();
+	let second = world.wrapped.clone().unwrap();
+	assert_eq!((first.epoch, second.epoch), (1, 2));
+	let input = RequestInput::Public(call_input(b"later").encode());
+	let order = world.order(agent, RequestKind::Call, input);
+	world.tell_cluster(ClusterMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+
+	const LATER: SlotId = 3;
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let bodies: Vec<_> = world
+		.member(FIRST, |member, _| member.agents[&agent].bodies.values().cloned().collect())
+		.unwrap();
+	assert!(bodies.iter().all(|body| body.key_number == 1));
+	let taken = world.member(LATER, |member, turn| member.supply(agent, 1, bodies, turn));
+	assert_eq!(taken, Ok(true));
+	assert_eq!(world.entries(LATER, agent), last(b"later"));
+}
+
+#[test]
+fn an_order_that_does_not_name_this_boot_is_never_run() {
+	let (mut world, agent) = World::with_agent(15);
+	let input = RequestInput::Public(call_input(b"x").encode());
+	let order = world.order(agent, RequestKind::Call, input);
+	for order in
+		[RequestOrder { boot: 2, ..order.clone() }, RequestOrder { slot: SECOND, ..order.clone() }]
+	{
+		world.tell_cluster(ClusterMessage::Request(order));
+	}
+	let late = RequestOrder { deadline: world.chain.height(), ..order };
+	world.tell_cluster(ClusterMessage::Request(late));
+	world.seal();
+	assert!(world.next_run(FIRST).is_none());
+	assert!(world.next_run(SECOND).is_none());
 }
