@@ -195,14 +195,17 @@ impl AgentSnapshot {
 
 /// What a run, or several, did to an agent: the chain takes it or leaves it, whole.
 ///
-/// Accepted **if and only if** `base_version` is the agent's current version and the sender has
-/// its lease. That is the commit, and payment happens with it.
+/// Accepted **if and only if** `base_version` and `base_hash` are the agent's current ones and the
+/// sender has its lease. That is the commit, and payment happens with it. The hash is what makes a
+/// set worthless that was made on another history of the same length.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct EffectSet {
 	/// Whose state.
 	pub agent: AgentId,
 	/// The version that it was made on. The new one is the next number.
 	pub base_version: StateVersion,
+	/// The state hash at that version.
+	pub base_hash: H256,
 	/// Hash of the encrypted body.
 	pub body_hash: H256,
 	/// The agent's encryption key, if this set makes a new one: at birth.
@@ -231,22 +234,23 @@ pub struct AvailabilityContent {
 	slot: SlotId,
 	boot: BootNumber,
 	agent: AgentId,
-	base_version: StateVersion,
+	base_hash: H256,
 	body_hash: H256,
 }
 
 impl AvailabilityContent {
-	/// Boot `boot` of `slot` keeps the body with `body_hash` that `agent` gets on `base_version`.
+	/// Boot `boot` of `slot` keeps the body with `body_hash` that `agent` gets on the state with
+	/// `base_hash`.
 	pub fn new(
 		genesis: H256,
 		slot: SlotId,
 		boot: BootNumber,
 		agent: AgentId,
-		base_version: StateVersion,
+		base_hash: H256,
 		body_hash: H256,
 	) -> Self {
 		let domain = domains::AVAILABILITY;
-		Self { domain, genesis, slot, boot, agent, base_version, body_hash }
+		Self { domain, genesis, slot, boot, agent, base_hash, body_hash }
 	}
 }
 

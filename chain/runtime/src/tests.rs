@@ -155,6 +155,7 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 		let set = EffectSet {
 			agent: H256::zero(),
 			base_version: 0,
+			base_hash: H256::zero(),
 			body_hash: H256::zero(),
 			key: None,
 			results: vec![],

@@ -57,8 +57,8 @@ pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
 /// Most bodies of one agent that a member keeps before they are committed.
 pub const BODIES_KEPT_MAX: usize = 256;
 
-/// Most jobs of one agent that wait at its lease holder.
-pub const JOBS_MAX: usize = 256;
+/// Most direct calls that write to one agent and wait at its lease holder.
+pub const JOBS_MAX: usize = 64;
 
 /// Most effect sets of one agent that are made one on another before the chain takes the first.
 pub const PROPOSALS_MAX: usize = 8;
@@ -66,8 +66,25 @@ pub const PROPOSALS_MAX: usize = 8;
 /// How often a job is run whose effect set the chain refused.
 pub const RUN_ATTEMPTS_MAX: u32 = 3;
 
-/// How far ahead the expiry of a sealed direct call may lie, in blocks: an hour.
-pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 1800;
+/// How far ahead the expiry of a sealed direct call may lie, in blocks: ten minutes.
+pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 300;
+
+/// A paid request that is not answered this many blocks before its deadline is answered with a
+/// failure: its envelope has to reach the chain in time.
+pub const SETTLE_LEAD: BlockNumber = 6;
+
+/// What an entry of state costs besides its key and value, in bytes.
+pub const STATE_ENTRY_BYTES: u64 = 128;
+
+/// Most read-only runs of agents on the chain at once, over all agents: a quarter of the sandbox's
+/// instances stays for what writes.
+pub const READS_MAX: usize = phala_sandbox::limits::INSTANCES_MAX_DEFAULT as usize * 3 / 4;
+
+/// Most requests that the doors of a member work on at once.
+pub const DOOR_REQUESTS_MAX: usize = 256;
+
+/// How often the other members are asked to keep a body before the chain is asked to do without.
+pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 
 /// Most nonces of direct calls to one agent that are remembered at once.
 pub const NONCES_MAX: usize = 65_536;
@@ -75,8 +92,12 @@ pub const NONCES_MAX: usize = 65_536;
 /// Longest component or manifest that is taken in, in bytes.
 pub const BLOB_BYTES_MAX: usize = phala_sandbox::limits::CODE_BYTES_MAX;
 
-/// Longest replicated body, in bytes of SCALE, and longest answer of another member.
-pub const PEER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest replicated body, in bytes of SCALE, and longest page of bodies: a body's plaintext has
+/// at most 4 MiB.
+pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+/// Most bytes of bodies that are fetched for one agent before they are checked.
+pub const CATCH_UP_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long another member may take to keep a body or to give one, in milliseconds.
 pub const PEER_WAIT_MS_MAX: u64 = 5_000;

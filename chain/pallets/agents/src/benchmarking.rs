@@ -172,14 +172,22 @@ mod benchmarks {
 				let member = member as SlotId;
 				let genesis = Pallet::<T>::genesis();
 				let content =
-					AvailabilityContent::new(genesis, member, 1, agent, 0, body_hash).encode();
+					AvailabilityContent::new(genesis, member, 1, agent, H256::zero(), body_hash)
+						.encode();
 				let signature = sp_io::crypto::sr25519_sign(KEY_TYPE, public, &content).unwrap().0;
 				Availability { slot: member, signature }
 			})
 			.collect();
 		let key = Some(AgentKey { version: 1, key: [4; 32] });
-		let set =
-			EffectSet { agent, base_version: 0, body_hash, key, results: Vec::new(), availability };
+		let set = EffectSet {
+			agent,
+			base_version: 0,
+			base_hash: H256::zero(),
+			body_hash,
+			key,
+			results: Vec::new(),
+			availability,
+		};
 		#[block]
 		{
 			<Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { slot, boot }, &set).unwrap();

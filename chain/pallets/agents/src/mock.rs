@@ -167,7 +167,7 @@ impl Enclave {
 			self.slot,
 			self.boot,
 			set.agent,
-			set.base_version,
+			set.base_hash,
 			set.body_hash,
 		))
 	}
@@ -207,6 +207,9 @@ pub fn set_on(agent: AgentId, base_version: StateVersion) -> EffectSet {
 	EffectSet {
 		agent,
 		base_version,
+		base_hash: crate::Agents::<Runtime>::get(agent)
+			.map(|record| record.state_hash)
+			.unwrap_or_default(),
 		body_hash: H256::from_low_u64_be(base_version + 1),
 		key: None,
 		results: vec![],

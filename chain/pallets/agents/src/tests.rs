@@ -526,13 +526,14 @@ fn a_body_that_a_minority_keeps_is_refused_and_one_more_keeper_is_enough() {
 }
 
 #[test]
-fn a_forged_availability_signature_refuses_the_set_even_above_the_quorum() {
+fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 	new_test_ext().execute_with(|| {
 		let members = cluster_of(4);
 		let agent = agent();
 		let other_agent = self::agent();
 		let set = birth(agent);
 		let good: Vec<_> = members[1..3].iter().map(|member| member.keeps(&set)).collect();
+		let zero = H256::zero();
 		let forger = Enclave::new(66, 1);
 		let content = |genesis, slot, boot, agent, base, body_hash| {
 			AvailabilityContent::new(genesis, slot, boot, agent, base, body_hash)
@@ -545,24 +546,26 @@ fn a_forged_availability_signature_refuses_the_set_even_above_the_quorum() {
 			// Another member's word under this one's name.
 			Availability { slot: 3, signature: good[0].signature },
 			// Good words about something else.
-			third.says(&content(H256::zero(), 3, 1, agent, 0, hash)),
-			third.says(&content(GENESIS, 2, 1, agent, 0, hash)),
-			third.says(&content(GENESIS, 3, 2, agent, 0, hash)),
-			third.says(&content(GENESIS, 3, 1, other_agent, 0, hash)),
-			third.says(&content(GENESIS, 3, 1, agent, 1, hash)),
-			third.says(&content(GENESIS, 3, 1, agent, 0, H256::zero())),
+			third.says(&content(zero, 3, 1, agent, zero, hash)),
+			third.says(&content(GENESIS, 2, 1, agent, zero, hash)),
+			third.says(&content(GENESIS, 3, 2, agent, zero, hash)),
+			third.says(&content(GENESIS, 3, 1, other_agent, zero, hash)),
+			third.says(&content(GENESIS, 3, 1, agent, hash, hash)),
+			third.says(&content(GENESIS, 3, 1, agent, zero, zero)),
 			// An earlier life of the member.
 			Availability { slot: 3, signature: Enclave::new(3, 0).keeps(&set).signature },
 		];
 		for forged in forged {
-			let mut availability = good.clone();
-			availability.push(forged);
+			// One good word and the sender's are 2 of the 3 that 4 members need.
+			let availability = vec![good[0].clone(), forged];
 			assert_noop!(
 				commit(&members[0], &EffectSet { availability, ..set.clone() }),
-				Error::<Runtime>::BadSignature
+				Error::<Runtime>::NotAvailable
 			);
 		}
-		assert_ok!(commit(&members[0], &EffectSet { availability: good, ..set }));
+		let mut availability = good;
+		availability.push(Availability { slot: 3, signature: [0; 64] });
+		assert_ok!(commit(&members[0], &EffectSet { availability, ..set }));
 	});
 }
 
@@ -639,5 +642,17 @@ fn a_full_mailbox_undoes_a_commit() {
 		assert_noop!(commit(writer, &birth(agent)), Error::<Runtime>::MailboxFull);
 		Room::set(1);
 		assert_ok!(commit(writer, &birth(agent)));
+	});
+}
+
+#[test]
+fn a_set_of_another_history_is_refused_at_the_same_version() {
+	new_test_ext().execute_with(|| {
+		let writer = &cluster_of(1)[0];
+		let agent = agent();
+		assert_ok!(commit(writer, &birth(agent)));
+		let forked = EffectSet { base_hash: H256::repeat_byte(9), ..set_on(agent, 1) };
+		assert_noop!(commit(writer, &forked), Error::<Runtime>::StaleBase);
+		assert_ok!(commit(writer, &set_on(agent, 1)));
 	});
 }

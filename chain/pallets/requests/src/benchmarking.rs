@@ -118,6 +118,7 @@ mod benchmarks {
 		let set = EffectSet {
 			agent,
 			base_version: T::Agents::record(agent).unwrap().version,
+			base_hash: T::Agents::record(agent).unwrap().state_hash,
 			body_hash: H256::repeat_byte(1),
 			key: None,
 			results: vec![RequestResult {

@@ -31,7 +31,8 @@
 //!                developer = DeveloperShare * fee, rounded down  -> the agent's owner
 //!                treasury  = fee - worker - developer
 //!                caller    = held - fee
-//! at expiry      caller    = held; the slot loses MissedDeadlinePenalty, its leases move on
+//! at expiry      caller    = held; the slot loses MissedDeadlinePenalty if it still had the
+//!                            lease, and its leases move on
 //! ```
 //!
 //! Price and limit are those of the time of submission. A payment that its receiver cannot take,
@@ -593,9 +594,14 @@ impl<T: Config> Pallet<T> {
 		let Request { agent, slot, boot, .. } = request;
 		let (refunded, _) = Self::refund(&request.caller, request.held);
 		Self::close(id, request, RequestState::Expired, now);
-		let penalty = T::Slots::penalise(slot, T::MissedDeadlinePenalty::get());
-		let lease =
-			with_storage_layer(|| T::Clusters::on_missed_deadline(agent, Lease { slot, boot }));
+		let holder = Lease { slot, boot };
+		// Who lost the lease before could not have answered: that is nobody's fault twice.
+		let penalty = if T::Clusters::lease(agent) == Some(holder) {
+			T::Slots::penalise(slot, T::MissedDeadlinePenalty::get())
+		} else {
+			0
+		};
+		let lease = with_storage_layer(|| T::Clusters::on_missed_deadline(agent, holder));
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, lease });
 		Some(slot)
 	}

@@ -78,6 +78,7 @@ fn receive_from(
 	let set = EffectSet {
 		agent,
 		base_version: Network::record(agent).map_or(0, |record| record.version),
+		base_hash: H256::zero(),
 		body_hash: H256::zero(),
 		key: None,
 		results,
@@ -490,6 +491,18 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 }
 
 #[test]
+fn a_worker_that_lost_the_lease_before_is_not_punished_for_what_it_could_not_answer() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		Network::set_lease(AGENT, Some(Lease { slot: HOLDER.slot + 1, boot: 1 }));
+		pass_to(ask().deadline + 1);
+		assert_eq!(state(request), RequestState::Expired);
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+		assert_eq!(Network::stake(HOLDER.slot), STAKE);
+	});
+}
+
+#[test]
 fn expiry_after_settlement_changes_nothing() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
@@ -530,6 +543,7 @@ fn a_set_that_the_agent_refuses_pays_nobody() {
 		let set = EffectSet {
 			agent: AGENT,
 			base_version: 0,
+			base_hash: H256::zero(),
 			body_hash: H256::zero(),
 			key: None,
 			results: vec![answered(request, 1)],

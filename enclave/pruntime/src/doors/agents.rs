@@ -202,15 +202,20 @@ async fn call_on_chain(
 	request: Request,
 	path_and_query: String,
 ) -> Result<Response, DoorError> {
-	let (access, height) = worker.shell().as_member(|member, turn| {
+	let (access, code, height) = worker.shell().as_member(|member, turn| {
 		let found = member.ready(agent, turn)?;
-		Ok::<_, CallRefused>((found.snapshot.record.access, turn.height))
+		let record = &found.snapshot.record;
+		Ok::<_, CallRefused>((record.access, record.code, turn.height))
 	})??;
 	if access != Access::Public {
 		return Err(CallRefused::CallerNotAllowed.into());
 	}
-	let bytes_max = worker.host().installed(&agent.0).map(|agent| agent.request_bytes_max());
-	let request = read(request, path_and_query, bytes_max.unwrap_or_default()).await?;
+	let hosted = worker
+		.installed_with(agent, &code)
+		.ok_or(CallRefused::NotReady { why: "its code has not come here yet" })?;
+	let admitted = writes(request.method().as_str()).then(|| worker.host().admit(&hosted));
+	let _admitted = admitted.transpose()?;
+	let request = read(request, path_and_query, hosted.request_bytes_max()).await?;
 	let proven = |name: &HeaderName| {
 		let own = request.headers.iter().find(|(own, _)| own == name.as_str());
 		own.map(|(name, value)| (name.clone().into_bytes(), value.clone()))
@@ -224,12 +229,13 @@ async fn call_on_chain(
 	let answered = if writes(&request.method) {
 		let request = worker.shell().as_member(|_, turn| direct_request_id(turn.rng))?;
 		let expiry = height.saturating_add(PLAIN_CALL_BLOCKS_MAX);
-		let job = DirectJob { caller: None, input, reply: None, expiry, request };
+		let code = code.component;
+		let job = DirectJob { caller: None, input, reply: None, expiry, request, code };
 		let bytes = wait_for_write(worker, agent, job).await?;
 		ProvenAnswer::decode_all(&mut &bytes[..])
 			.map_err(|_| CallRefused::Malformed { expected: "an answer" })?
 	} else {
-		read_only(worker, agent, None, input).await?
+		read_only(worker, agent, None, None, input).await?
 	};
 	let ProvenAnswer { output, salt, proof } = answered;
 	let headers = output.headers.into_iter();

@@ -6,7 +6,7 @@
 //! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
-use super::DoorError;
+use super::{bounded, DoorError};
 use crate::{
 	limits,
 	machine::cluster::{CallRefused, ReplicatedBody},
@@ -16,6 +16,7 @@ use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, Path, Query, State},
 	http::StatusCode,
+	middleware::from_fn_with_state,
 	routing::{get, post},
 	Router,
 };
@@ -37,6 +38,7 @@ pub fn router(worker: Worker) -> Router {
 		.route("/v1/cluster/agents/{id}/bodies", get(give))
 		.merge(bodies)
 		.merge(code)
+		.layer(from_fn_with_state(worker.clone(), bounded))
 		.with_state(worker)
 }
 
@@ -78,15 +80,13 @@ async fn give(
 	Ok(bodies.encode())
 }
 
-async fn code(
-	State(worker): State<Worker>,
-	Path(hash): Path<String>,
-) -> Result<Vec<u8>, DoorError> {
+async fn code(State(worker): State<Worker>, Path(hash): Path<String>) -> Result<Bytes, DoorError> {
 	let hash = parse_hash(&hash)?;
 	let blob = worker.blobs().get(&hash).ok_or_else(|| {
 		DoorError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
 	})?;
-	Ok(blob.to_vec())
+	// Not copied: a slow reader holds no memory of its own.
+	Ok(Bytes::from_owner(blob))
 }
 
 async fn take_code(

@@ -14,8 +14,10 @@ use crate::{
 		Machine, Refused, Turn,
 	},
 	platform::Platform,
+	worker::Worker,
 };
 use axum::{
+	extract::State,
 	http::StatusCode,
 	response::{IntoResponse, Response},
 	Json,
@@ -151,6 +153,22 @@ impl Shell {
 	}
 }
 
+/// So many requests at once and no more: each may hold a body, and nobody has to say who it is.
+async fn bounded(
+	State(worker): State<Worker>,
+	request: axum::extract::Request,
+	next: axum::middleware::Next,
+) -> Result<Response, DoorError> {
+	let _place = worker.doors().try_acquire().map_err(|_| {
+		let message = format!(
+			"this worker works on {} requests at once, the most; try again in a moment",
+			limits::DOOR_REQUESTS_MAX
+		);
+		DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "TooManyRequests", message)
+	})?;
+	Ok(next.run(request).await)
+}
+
 /// A refusal as both doors answer it.
 pub struct DoorError {
 	status: StatusCode,
@@ -191,8 +209,8 @@ impl From<CallRefused> for DoorError {
 			Malformed { .. } | Input(_) | QueryTooOld { .. } => StatusCode::BAD_REQUEST,
 			BadSignature { .. } => StatusCode::UNAUTHORIZED,
 			CallerNotAllowed | NotOwner | NotFromLeaseHolder => StatusCode::FORBIDDEN,
-			Repeated | NotLeaseHolder { .. } => StatusCode::CONFLICT,
-			TooLate => StatusCode::GATEWAY_TIMEOUT,
+			Repeated | NotLeaseHolder { .. } | OtherCode => StatusCode::CONFLICT,
+			TooLate | MayStillCommit => StatusCode::GATEWAY_TIMEOUT,
 			Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
 		};
 		let slot = match &refused {

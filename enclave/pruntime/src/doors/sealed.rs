@@ -10,7 +10,7 @@
 //! `GET`, `HEAD`, `OPTIONS` and `TRACE` inside the seal only read and are answered by any member;
 //! what writes is answered by the lease holder once it is committed.
 
-use super::{cluster::parse_hash, DoorError};
+use super::{bounded, cluster::parse_hash, DoorError};
 use crate::{
 	hosting::{writes, OnChainCall, Snapshot},
 	limits,
@@ -26,6 +26,7 @@ use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, Path, Query, State},
 	http::StatusCode,
+	middleware::from_fn_with_state,
 	routing::{get, post},
 	Json, Router,
 };
@@ -56,6 +57,7 @@ pub fn router(worker: Worker) -> Router {
 		.route("/v1/signature/{id}", get(signature))
 		.route("/v1/attestation/report", get(report))
 		.layer(DefaultBodyLimit::max(SEALED_CALL_BYTES_MAX))
+		.layer(from_fn_with_state(worker.clone(), bounded))
 		.with_state(worker)
 }
 
@@ -67,14 +69,15 @@ async fn call(
 	let agent = parse_hash(&id)?;
 	let call = DirectCall::decode_all(&mut &body[..])
 		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a DirectCall" })?;
-	let AdmittedCall { caller, input, reply, expiry } =
+	let AdmittedCall { caller, input, reply, expiry, code } =
 		worker.shell().as_member(|member, turn| member.open_direct(agent, &call, turn))??;
 	if writes(&String::from_utf8_lossy(&input.method)) {
 		let request = direct_request_id_of(&worker)?;
-		let job = DirectJob { caller: Some(caller), input, reply: Some(reply), expiry, request };
+		let reply = Some(reply);
+		let job = DirectJob { caller: Some(caller), input, reply, expiry, request, code };
 		return wait_for_write(&worker, agent, job).await;
 	}
-	let answer = read_only(&worker, agent, Some(caller), input).await?;
+	let answer = read_only(&worker, agent, Some(caller), Some(code), input).await?;
 	let (key, nonce) = reply;
 	let sealed = worker.shell().as_member(|_, turn| {
 		seal_answer(agent, caller, Some((key, nonce, expiry)), &answer, turn)
@@ -91,6 +94,7 @@ pub(super) async fn read_only(
 	worker: &Worker,
 	agent: AgentId,
 	caller: Option<AccountBytes>,
+	accepted: Option<H256>,
 	input: CallInput,
 ) -> Result<ProvenAnswer, DoorError> {
 	let block_hash = worker.shell().view().finalized.map(|(_, hash)| hash).unwrap_or_default();
@@ -100,8 +104,12 @@ pub(super) async fn read_only(
 			let (state, code) = (found.state.clone(), found.snapshot.record.code);
 			Ok::<_, CallRefused>((state, code, turn.height, direct_request_id(turn.rng)))
 		})??;
-	let hosted = worker.host().installed(&agent.0).filter(|_| worker.program(&code).is_some());
-	let hosted = hosted.ok_or(CallRefused::NotReady { why: "its code has not come here yet" })?;
+	if accepted.is_some_and(|accepted| accepted != code.component) {
+		return Err(CallRefused::OtherCode.into());
+	}
+	let hosted = worker
+		.installed_with(agent, &code)
+		.ok_or(CallRefused::NotReady { why: "its code has not come here yet" })?;
 	let admitted = worker.host().admit(&hosted)?;
 	let call = OnChainCall {
 		request: http_request(&input).ok_or(CallRefused::Malformed {
@@ -114,6 +122,7 @@ pub(super) async fn read_only(
 		request_id: request.0,
 		attempt: 1,
 		entropy: None,
+		secrets: None,
 	};
 	let outcome = worker
 		.host()
@@ -150,7 +159,7 @@ pub(super) async fn wait_for_write(
 	let wait = Duration::from_millis(COMMIT_WAIT_MS_MAX);
 	match tokio::time::timeout(wait, waiting).await {
 		Ok(Ok(result)) => Ok(result?),
-		Ok(Err(_)) | Err(_) => Err(CallRefused::TooLate.into()),
+		Ok(Err(_)) | Err(_) => Err(CallRefused::MayStillCommit.into()),
 	}
 }
 
@@ -208,10 +217,13 @@ async fn report(
 	};
 	let report_data =
 		ReportStatement::new(config.genesis, config.slot, keys, nonce.0).report_data();
-	let evidence =
-		worker.shell().platform().evidence(&report_data).map_err(|error| {
-			DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "NoEvidence", error)
-		})?;
+	// A real TEE takes a while over a quote.
+	let shell = worker.shell().clone();
+	let evidence = tokio::task::spawn_blocking(move || shell.platform().evidence(&report_data));
+	let evidence = evidence
+		.await
+		.map_err(|error| DoorError::bad_request("Interrupted", error))?
+		.map_err(|error| DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "NoEvidence", error))?;
 	Ok(Json(json!({
 		"genesis": hex(config.genesis.as_bytes()),
 		"slot": config.slot,

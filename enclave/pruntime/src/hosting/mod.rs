@@ -69,6 +69,8 @@ pub struct AgentHost {
 	egress: EgressClient,
 	shows_agent_logs: bool,
 	agents: RwLock<HashMap<AgentId, Arc<HostedAgent>>>,
+	/// Places of read-only runs of agents of the chain.
+	reads: Semaphore,
 	/// What agents of the chain logged, for their owners.
 	logs: Mutex<HashMap<AgentId, VecDeque<LogEntry>>>,
 }
@@ -90,10 +92,33 @@ pub struct HostedAgent {
 	state: AgentState,
 	/// Its state and keys are the machine's; here is a copy to read from.
 	on_chain: bool,
+	/// Whether another agent may call it.
+	access: CalleeAccess,
 	/// Requests that run or wait.
 	admitted: Arc<Semaphore>,
 	/// Requests that run.
 	running: Arc<Semaphore>,
+}
+
+/// Which agents may call an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CalleeAccess {
+	/// All.
+	Everybody,
+	/// Those with these ids.
+	Listed(Vec<AgentId>),
+}
+
+/// An agent of the chain as the host needs it.
+pub struct Installation {
+	/// Compiled code.
+	pub program: Program,
+	/// By name; those that the manifest does not declare stay out.
+	pub secrets: BTreeMap<String, SecretValue>,
+	/// Committed state.
+	pub snapshot: Snapshot,
+	/// Which other agents may call it.
+	pub access: CalleeAccess,
 }
 
 /// A request from outside.
@@ -119,6 +144,7 @@ impl AgentHost {
 			egress: EgressClient::new(config.egress)?,
 			shows_agent_logs: config.shows_agent_logs,
 			agents: RwLock::default(),
+			reads: Semaphore::new(limits::READS_MAX),
 			logs: Mutex::default(),
 		})
 	}
@@ -134,15 +160,9 @@ impl AgentHost {
 		Ok(Program { loaded: self.sandbox.load(code)?, manifest: Arc::new(manifest) })
 	}
 
-	/// Takes an agent of the chain in, or its newer state or code. Secrets that its manifest does
-	/// not declare stay out.
-	pub fn install(
-		&self,
-		id: AgentId,
-		program: Program,
-		mut secrets: BTreeMap<String, SecretValue>,
-		snapshot: Snapshot,
-	) {
+	/// Takes an agent of the chain in, or what is new of it.
+	pub fn install(&self, id: AgentId, installation: Installation) {
+		let Installation { program, mut secrets, snapshot, access } = installation;
 		let Program { loaded, manifest } = program;
 		secrets.retain(|name, _| manifest.secrets.contains(name));
 		let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
@@ -151,8 +171,17 @@ impl AgentHost {
 			None => places(),
 		};
 		let state = AgentState::at(snapshot);
-		let agent =
-			HostedAgent { id, loaded, manifest, secrets, state, on_chain: true, admitted, running };
+		let agent = HostedAgent {
+			id,
+			loaded,
+			manifest,
+			secrets,
+			state,
+			on_chain: true,
+			access,
+			admitted,
+			running,
+		};
 		agents.insert(id, Arc::new(agent));
 	}
 
@@ -221,6 +250,7 @@ impl AgentHost {
 			secrets,
 			state: AgentState::default(),
 			on_chain: false,
+			access: CalleeAccess::Everybody,
 			admitted,
 			running,
 		};

@@ -1,6 +1,6 @@
 //! One run: its turn, what the sandbox asks of it, and its writes.
 
-use super::{AgentHost, AgentId, Call, HostedAgent, RunRefused};
+use super::{AgentHost, AgentId, Call, CalleeAccess, HostedAgent, RunRefused};
 use crate::{hosting::state::Snapshot, limits};
 use async_trait::async_trait;
 use phala_primitives::{requests::LogEntry, H256};
@@ -9,7 +9,7 @@ use phala_sandbox::{
 	HttpRequest, Invocation, LogLevel, LogLine, Outcome, Refusal, RunError, SecretValue,
 	StateEntry, StateScan,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The enclave as one run sees it.
 struct RunHost {
@@ -22,6 +22,8 @@ struct RunHost {
 	writing: Vec<AgentId>,
 	/// Whose log it is.
 	request: [u8; 32],
+	/// Instead of the agent's own.
+	secrets: Option<BTreeMap<String, SecretValue>>,
 }
 
 /// A call of an agent of the chain.
@@ -37,6 +39,8 @@ pub(crate) struct OnChainCall {
 	pub attempt: u32,
 	/// In a paid request: its own draw.
 	pub entropy: Option<[u8; 32]>,
+	/// Of the state that it runs on, if that is not the committed one.
+	pub secrets: Option<BTreeMap<String, SecretValue>>,
 }
 
 pub(super) async fn on_chain(
@@ -44,8 +48,17 @@ pub(super) async fn on_chain(
 	agent: &Arc<HostedAgent>,
 	call: OnChainCall,
 ) -> Result<Outcome, Box<Failure>> {
-	let OnChainCall { request, caller, block, writable, snapshot, request_id, attempt, entropy } =
-		call;
+	let OnChainCall {
+		request,
+		caller,
+		block,
+		writable,
+		snapshot,
+		request_id,
+		attempt,
+		entropy,
+		secrets,
+	} = call;
 	let refused = |error| Box::new(Failure { error, usage: Default::default(), logs: Vec::new() });
 	let context = Context {
 		agent: agent.id,
@@ -61,8 +74,15 @@ pub(super) async fn on_chain(
 	let invocation = Invocation::new(request, context, agent.manifest.clone()).map_err(|_| {
 		refused(RunError::BadRequest("its agent asks for more than any agent may use"))
 	})?;
+	// What writes is one at a time for each agent, and does not wait behind what only reads.
+	let reads = async {
+		if writable {
+			return None;
+		}
+		Some((agent.running.acquire().await, host.reads.acquire().await))
+	};
 	let wait = Duration::from_millis(limits::REQUEST_WAIT_MS_MAX);
-	let Ok(Ok(_running)) = tokio::time::timeout(wait, agent.running.acquire()).await else {
+	let Ok(_reads) = tokio::time::timeout(wait, reads).await else {
 		return Err(refused(RunError::Busy));
 	};
 	let run_host = RunHost {
@@ -73,6 +93,7 @@ pub(super) async fn on_chain(
 		writable,
 		writing: if writable { vec![agent.id] } else { Vec::new() },
 		request: request_id,
+		secrets,
 	};
 	host.sandbox.run(&agent.loaded, invocation, Arc::new(run_host)).await
 }
@@ -105,6 +126,7 @@ pub(super) async fn from_outside(
 		writable,
 		writing: if writable { vec![agent.id] } else { Vec::new() },
 		request: request_id,
+		secrets: None,
 	};
 	let mut outcome = host
 		.sandbox
@@ -157,6 +179,14 @@ impl RunHost {
 			HostRefusal::new(Refusal::NotFound, "this worker has no agent of that id")
 		})?;
 		let callee = &callee;
+		if let CalleeAccess::Listed(listed) = &callee.access {
+			if !listed.contains(&self.agent.id) {
+				return Err(HostRefusal::new(
+					Refusal::Denied,
+					"the called agent answers only to those on its list",
+				));
+			}
+		}
 		let unavailable = |message| HostRefusal::new(Refusal::Unavailable, message);
 		// What a request that only reads causes only reads too.
 		let writable = self.writable && writes(&call.method) && !callee.on_chain;
@@ -200,6 +230,7 @@ impl RunHost {
 			writable,
 			writing,
 			request: self.request,
+			secrets: None,
 		};
 		let mut result =
 			self.host.sandbox.run(&callee.loaded, invocation, Arc::new(run_host)).await;
@@ -229,7 +260,8 @@ impl Host for RunHost {
 	}
 
 	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal> {
-		Ok(self.agent.secrets.get(&name).cloned())
+		// The sandbox asks only for names that the manifest declares.
+		Ok(self.secrets.as_ref().unwrap_or(&self.agent.secrets).get(&name).cloned())
 	}
 
 	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal> {

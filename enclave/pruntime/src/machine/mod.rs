@@ -460,7 +460,8 @@ impl Machine {
 			SlotMessage::SeatedAsGatekeeper { .. } => {}
 			SlotMessage::JoinedCluster { identity, snapshot } => {
 				if let Some(registered) = self.registered_with(&identity) {
-					registered.membership = Some(Membership::join(snapshot));
+					let height = registered.reader.client().height();
+					registered.membership = Some(Membership::join(snapshot, height));
 				}
 			}
 			SlotMessage::Agent(snapshot) => {

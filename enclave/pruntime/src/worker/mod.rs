@@ -12,27 +12,28 @@ pub use blobs::{BlobRefused, Blobs};
 
 use crate::{
 	doors::Shell,
-	hosting::{AgentHost, OnChainCall, Program, Snapshot},
+	hosting::{AgentHost, CalleeAccess, HostedAgent, Installation, OnChainCall, Program, Snapshot},
 	limits,
 	machine::cluster::{
-		work::{Run, RunDone, RunFailed},
+		state::AgentState,
+		work::{Run, RunDone, RunEnd, RunFailed},
 		CallRefused, ReplicatedBody,
 	},
 };
 use peers::Peers;
 use phala_primitives::{
-	agents::{AgentCode, AgentId, StateVersion},
+	agents::{availability_quorum, Access, AgentCode, AgentId, StateVersion},
 	clusters::Member,
 	requests::CallOutput,
-	H256,
+	AccountBytes, H256,
 };
-use phala_sandbox::{BlockRef, HttpRequest, Outcome, SecretValue};
+use phala_sandbox::{BlockRef, HttpRequest, Outcome, RunError, SecretValue};
 use std::{
 	collections::{BTreeMap, HashMap, HashSet},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 	time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, Semaphore};
 
 /// How often the worker looks for work when nothing wakes it, in milliseconds.
 const IDLE_MS: u64 = 1_000;
@@ -46,6 +47,8 @@ struct Inner {
 	host: Arc<AgentHost>,
 	blobs: Blobs,
 	peers: Peers,
+	compiler: Semaphore,
+	doors: Semaphore,
 	desk: Mutex<Desk>,
 }
 
@@ -60,7 +63,7 @@ struct Desk {
 	/// Blobs and agents that are being fetched.
 	fetching: HashSet<H256>,
 	/// What the host was last given of each agent.
-	installed: HashMap<AgentId, (AgentCode, StateVersion)>,
+	installed: HashMap<AgentId, Installed>,
 	/// A member's cluster was lost: the host must forget.
 	member: bool,
 }
@@ -76,6 +79,8 @@ impl Worker {
 			host,
 			blobs: Blobs::default(),
 			peers: Peers::new()?,
+			compiler: Semaphore::new(1),
+			doors: Semaphore::new(limits::DOOR_REQUESTS_MAX),
 			desk: Mutex::default(),
 		})))
 	}
@@ -88,6 +93,11 @@ impl Worker {
 	/// The agents of this worker.
 	pub fn host(&self) -> &Arc<AgentHost> {
 		&self.0.host
+	}
+
+	/// Places of requests at the doors.
+	pub fn doors(&self) -> &Semaphore {
+		&self.0.doors
 	}
 
 	/// Components and manifests.
@@ -129,7 +139,16 @@ impl Worker {
 			let agents: Vec<_> = member
 				.agents
 				.values()
-				.map(|agent| (agent.id, agent.snapshot.record.code, agent.state.clone()))
+				.map(|agent| {
+					let record = &agent.snapshot.record;
+					let newest = Installed {
+						code: record.code,
+						version: agent.state.version,
+						access: record.access,
+						callers: agent.snapshot.callers.clone(),
+					};
+					(agent.id, newest, agent.state.clone())
+				})
 				.collect();
 			let own = turn.config.slot;
 			Found {
@@ -175,8 +194,10 @@ impl Worker {
 				tokio::spawn(self.clone().fetch_blob(hash, others.clone()));
 			}
 		}
-		for (agent, code, state) in agents {
-			self.install(agent, code, state);
+		let named: HashSet<AgentCode> = agents.iter().map(|(_, newest, _)| newest.code).collect();
+		self.desk().programs.retain(|code, _| named.contains(code));
+		for (agent, newest, state) in agents {
+			self.install(agent, newest, state);
 		}
 		self.start_runs();
 	}
@@ -204,12 +225,12 @@ impl Worker {
 		self.0.shell.nudge();
 	}
 
-	async fn execute(&self, run: Run) -> Result<RunDone, RunFailed> {
-		let failed =
-			|name: &str, message: String| RunFailed { name: name.into(), message, units: 1 };
-		let Some(hosted) = self.0.host.installed(&run.agent.0) else {
-			return Err(failed("NotReady", "the agent is not loaded here".into()));
+	async fn execute(&self, run: Run) -> Result<RunDone, RunEnd> {
+		let failed = |name: &str, message: String| {
+			RunEnd::Failed(RunFailed { name: name.into(), message, units: 1 })
 		};
+		// Between an upgrade and its installation the host has other code than the run is for.
+		let hosted = self.installed_with(run.agent, &run.code).ok_or(RunEnd::NotRun)?;
 		let (number, hash) = run.block;
 		let call = OnChainCall {
 			request: http_request(&run.input).ok_or_else(|| {
@@ -222,6 +243,7 @@ impl Worker {
 			request_id: run.request.0,
 			attempt: run.attempt,
 			entropy: run.entropy,
+			secrets: Some(secrets_of(&run.state)),
 		};
 		match self.0.host.run_on_chain(&hosted, call).await {
 			Ok(outcome) => {
@@ -232,43 +254,42 @@ impl Worker {
 				let output = call_output(response);
 				Ok(RunDone { output, writes, units, unproven_inputs })
 			}
+			Err(failure) if matches!(failure.error, RunError::Busy) => Err(RunEnd::NotRun),
 			Err(failure) => {
 				let units = units::units(&failure.usage);
 				let refused = crate::hosting::RunRefused::Run(failure.error);
-				Err(RunFailed { name: refused.name(), message: refused.to_string(), units })
+				let (name, message) = (refused.name(), refused.to_string());
+				Err(RunEnd::Failed(RunFailed { name, message, units }))
 			}
 		}
 	}
 
+	/// An agent, if what the host has of it runs this code.
+	pub fn installed_with(&self, agent: AgentId, code: &AgentCode) -> Option<Arc<HostedAgent>> {
+		let desk = self.desk();
+		let installed = desk.installed.get(&agent)?;
+		(installed.code == *code).then(|| self.0.host.installed(&agent.0)).flatten()
+	}
+
 	/// Gives the host what it needs to read an agent, when something of it is new.
-	fn install(
-		&self,
-		agent: AgentId,
-		code: AgentCode,
-		state: crate::machine::cluster::state::AgentState,
-	) {
-		let Some(program) = self.program(&code) else {
-			self.compile(code);
+	fn install(&self, agent: AgentId, newest: Installed, state: AgentState) {
+		let Some(program) = self.program(&newest.code) else {
+			self.compile(newest.code);
 			return;
 		};
-		let newest = (code, state.version);
-		if self.desk().installed.insert(agent, newest) == Some(newest) {
+		let access = match newest.access {
+			Access::Public => CalleeAccess::Everybody,
+			Access::Listed => CalleeAccess::Listed(newest.callers.clone()),
+		};
+		// Under one lock: whoever finds it on the desk finds the same in the host.
+		let mut desk = self.desk();
+		if desk.installed.get(&agent) == Some(&newest) {
 			return;
 		}
-		let secrets: BTreeMap<_, _> = state
-			.secrets
-			.iter()
-			.filter_map(|(name, value)| {
-				let value = String::from_utf8(value.expose().to_vec()).ok()?;
-				Some((name.clone(), SecretValue(value)))
-			})
-			.collect();
-		self.0.host.install(
-			agent.0,
-			program,
-			secrets,
-			Snapshot::of(state.entries, state.entry_bytes),
-		);
+		let secrets = secrets_of(&state);
+		let snapshot = Snapshot::of(state.entries, state.entry_bytes);
+		self.0.host.install(agent.0, Installation { program, secrets, snapshot, access });
+		desk.installed.insert(agent, newest);
 	}
 
 	fn compile(&self, code: AgentCode) {
@@ -281,41 +302,68 @@ impl Worker {
 			return;
 		}
 		let worker = self.clone();
-		tokio::task::spawn_blocking(move || match worker.0.host.compile(&component, &manifest) {
-			Ok(program) => {
-				tracing::info!("agent {} is compiled", program.name());
-				worker.desk().programs.insert(code, program);
-				worker.0.shell.nudge();
+		tokio::spawn(async move {
+			// One at a time: who upgrades without end must not take every core.
+			let Ok(_turn) = worker.0.compiler.acquire().await else { return };
+			let host = worker.0.host.clone();
+			let compiling =
+				tokio::task::spawn_blocking(move || host.compile(&component, &manifest));
+			match compiling.await {
+				Ok(Ok(program)) => {
+					tracing::info!("agent {} is compiled", program.name());
+					let mut desk = worker.desk();
+					desk.programs.insert(code, program);
+					desk.compiling.remove(&code);
+				}
+				// Stays in `compiling`: the same bytes would be refused again.
+				Ok(Err(refused)) => {
+					tracing::warn!(component = ?code.component, "refused code: {refused}");
+				}
+				Err(error) => tracing::warn!(component = ?code.component, "not compiled: {error}"),
 			}
-			// Stays in `compiling`: the same bytes would be refused again.
-			Err(refused) => tracing::warn!(component = ?code.component, "refused code: {refused}"),
+			worker.0.shell.nudge();
 		});
 	}
 
-	/// Has the other members keep a body, and tells the machine who does.
+	/// Has the other members keep a body, and tells the machine who does. A member that is a block
+	/// behind, or just restarts, is asked again until a majority has said yes.
 	async fn replicate(self, body: ReplicatedBody, members: Vec<Member>) {
-		let tries = members.iter().map(|member| {
-			let (worker, body) = (self.clone(), body.clone());
-			let member = member.clone();
-			tokio::spawn(async move {
-				match worker.0.peers.keep(&member, &body).await {
-					Ok(word) => {
-						let _ = worker
-							.0
-							.shell
-							.as_member(|member, turn| member.available(&body, word, turn));
+		let all = u32::try_from(members.len()).unwrap_or(u32::MAX).saturating_add(1);
+		let mut silent = members;
+		for attempt in 1..=limits::REPLICATION_ATTEMPTS_MAX {
+			let asking = silent.into_iter().map(|member| {
+				let (worker, body) = (self.clone(), body.clone());
+				tokio::spawn(async move {
+					match worker.0.peers.keep(&member, &body).await {
+						Ok(word) => {
+							let _ = worker
+								.0
+								.shell
+								.as_member(|own, turn| own.available(&body, word, turn));
+							None
+						}
+						Err(error) => {
+							tracing::debug!(slot = member.slot, "does not keep a body: {error:#}");
+							Some(member)
+						}
 					}
-					Err(error) => {
-						tracing::warn!(slot = member.slot, "does not keep a body: {error:#}")
-					}
-				}
-			})
-		});
-		for tried in tries.collect::<Vec<_>>() {
-			let _ = tried.await;
+				})
+			});
+			silent = Vec::new();
+			for asked in asking.collect::<Vec<_>>() {
+				silent.extend(asked.await.ok().flatten());
+			}
+			let kept = all.saturating_sub(u32::try_from(silent.len()).unwrap_or(u32::MAX));
+			if kept >= availability_quorum(all) || attempt == limits::REPLICATION_ATTEMPTS_MAX {
+				break;
+			}
+			tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
+		}
+		for member in &silent {
+			tracing::warn!(slot = member.slot, "does not keep what an agent wrote");
 		}
 		let hash = H256(body.body.hash());
-		let _ = self.0.shell.as_member(|member, turn| member.replicated(body.agent, hash, turn));
+		let _ = self.0.shell.as_member(|own, turn| own.replicated(body.agent, hash, turn));
 	}
 
 	async fn fetch_bodies(
@@ -373,13 +421,33 @@ impl Worker {
 	}
 }
 
+/// What the host was given of an agent.
+#[derive(Clone, PartialEq, Eq)]
+struct Installed {
+	code: AgentCode,
+	version: StateVersion,
+	access: Access,
+	callers: Vec<AccountBytes>,
+}
+
+fn secrets_of(state: &AgentState) -> BTreeMap<String, SecretValue> {
+	state
+		.secrets
+		.iter()
+		.filter_map(|(name, value)| {
+			let value = String::from_utf8(value.expose().to_vec()).ok()?;
+			Some((name.clone(), SecretValue(value)))
+		})
+		.collect()
+}
+
 struct Found {
 	ended: Vec<crate::machine::cluster::JobEnd>,
 	replications: Vec<(ReplicatedBody, Vec<Member>)>,
 	missing: Vec<(AgentId, StateVersion, StateVersion)>,
 	wanted: std::collections::BTreeSet<H256>,
 	others: Vec<Member>,
-	agents: Vec<(AgentId, AgentCode, crate::machine::cluster::state::AgentState)>,
+	agents: Vec<(AgentId, Installed, AgentState)>,
 }
 
 /// A call as the sandbox takes it; `None` if its method, path or a header's name is no text.

@@ -2,7 +2,7 @@
 //! words are signed.
 
 use crate::{
-	limits::{BLOB_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_WAIT_MS_MAX},
+	limits::{BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_WAIT_MS_MAX},
 	machine::cluster::ReplicatedBody,
 };
 use anyhow::{bail, Context};
@@ -51,6 +51,7 @@ impl Peers {
 		last: StateVersion,
 	) -> anyhow::Result<Vec<SealedBody>> {
 		let mut bodies: Vec<SealedBody> = Vec::new();
+		let mut bytes = 0;
 		while first + (bodies.len() as u64) <= last {
 			let from = first + bodies.len() as u64;
 			let path = format!("/v1/cluster/agents/{}/bodies?from={from}", hex(&agent));
@@ -58,7 +59,9 @@ impl Peers {
 				read(self.0.get(url(member, &path)?).send().await?, PEER_BODY_BYTES_MAX).await?;
 			let page = Vec::<SealedBody>::decode_all(&mut &answer[..])
 				.context("the bodies are malformed")?;
-			if page.is_empty() {
+			bytes += answer.len();
+			// What there is by then can be checked and applied; the rest is for the next time.
+			if page.is_empty() || bytes > CATCH_UP_BYTES_MAX {
 				break;
 			}
 			bodies.extend(page);

@@ -17,6 +17,7 @@ use phala_primitives::{
 		next_state_hash, AgentId, AgentKey, AgentSnapshot, Availability, EffectSet, StateVersion,
 	},
 	boot::SlotId,
+	clusters::Generation,
 	messages::Payload,
 	requests::RequestResult,
 	BlockNumber, H256,
@@ -25,13 +26,14 @@ use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::{super::turn::Turn, JobEnd};
-use crate::limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX};
+use crate::limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD};
 
 /// An effect set on its way to the chain.
 pub struct Proposal {
 	/// After it.
 	pub state: AgentState,
 	pub body: SealedBody,
+	base_hash: H256,
 	pub body_hash: H256,
 	key: Option<AgentKey>,
 	results: Vec<RequestResult>,
@@ -44,10 +46,19 @@ pub struct Proposal {
 	cause: Option<(Job, Vec<u8>)>,
 }
 
+/// A job that runs, and on what: an upgrade, a refusal or a new holder may come meanwhile.
+pub struct Running {
+	pub job: Job,
+	/// The component that runs it.
+	pub code: H256,
+	/// Hash of the state that it runs on.
+	pub base: H256,
+}
+
 /// A body that other members should keep.
 pub struct Replication {
 	pub agent: AgentId,
-	pub base_version: StateVersion,
+	pub base_hash: H256,
 	pub body: SealedBody,
 	pub body_hash: H256,
 }
@@ -62,13 +73,15 @@ pub struct Agent {
 	pub bodies: BTreeMap<StateVersion, SealedBody>,
 	/// Hashes of committed bodies that are not applied yet.
 	committed: BTreeMap<StateVersion, H256>,
+	/// State hashes that the chain said, of versions that are not applied yet.
+	state_hashes: BTreeMap<StateVersion, H256>,
 	/// Bodies that this member said it keeps, by hash, oldest first in the queue.
 	kept: HashMap<H256, SealedBody>,
 	kept_order: VecDeque<H256>,
 	pub proposals: VecDeque<Proposal>,
 	pub jobs: VecDeque<Job>,
-	/// The job that runs now, and the component that runs it: an upgrade may come meanwhile.
-	pub running: Option<(Job, H256)>,
+	/// The job that runs now.
+	pub running: Option<Running>,
 	/// Proposals that other members have yet to be asked to keep.
 	pub unreplicated: Vec<Replication>,
 	/// Nonces of direct calls that this member answered, until they expire.
@@ -77,12 +90,13 @@ pub struct Agent {
 
 impl Agent {
 	pub fn new(snapshot: AgentSnapshot) -> Self {
-		Self {
+		let mut agent = Self {
 			id: snapshot.agent,
 			snapshot,
 			state: AgentState::default(),
 			bodies: BTreeMap::new(),
 			committed: BTreeMap::new(),
+			state_hashes: BTreeMap::new(),
 			kept: HashMap::new(),
 			kept_order: VecDeque::new(),
 			proposals: VecDeque::new(),
@@ -90,6 +104,16 @@ impl Agent {
 			running: None,
 			unreplicated: Vec::new(),
 			answered: BTreeMap::new(),
+		};
+		agent.note_state_hash();
+		agent
+	}
+
+	/// The chain said which state it is in: bodies up to there can be proven.
+	pub fn note_state_hash(&mut self) {
+		let record = &self.snapshot.record;
+		if record.version > self.state.version {
+			self.state_hashes.insert(record.version, record.state_hash);
 		}
 	}
 
@@ -130,6 +154,7 @@ impl Agent {
 		self.snapshot.record.version = version;
 		self.snapshot.record.state_hash = state_hash;
 		self.committed.insert(version, body_hash);
+		self.state_hashes.insert(version, state_hash);
 		let ours = self
 			.proposals
 			.front()
@@ -149,13 +174,16 @@ impl Agent {
 	pub fn drop_proposals(&mut self) -> Vec<JobEnd> {
 		self.unreplicated.clear();
 		let mut ended = Vec::new();
-		for proposal in std::mem::take(&mut self.proposals).into_iter().rev() {
+		for (place, proposal) in std::mem::take(&mut self.proposals).into_iter().enumerate().rev() {
 			let Some((mut job, _)) = proposal.cause else { continue };
-			job.attempt += 1;
+			// Only the first was refused; the others were made on it.
+			if place == 0 {
+				job.attempt += 1;
+			}
 			if job.is_spent() {
 				ended.push(JobEnd { job: job.id, result: Err(super::CallRefused::NotCommitted) });
 			} else {
-				self.jobs.push_front(job);
+				self.requeue(job);
 			}
 		}
 		ended
@@ -165,7 +193,7 @@ impl Agent {
 	pub fn lose_lease(&mut self, to: Option<SlotId>) -> Vec<JobEnd> {
 		let mut ended = self.drop_proposals();
 		let refused = || super::CallRefused::NotLeaseHolder { slot: to };
-		let running = self.running.take().map(|(job, _)| job);
+		let running = self.running.take().map(|running| running.job);
 		for job in self.jobs.drain(..).chain(running) {
 			ended.push(JobEnd { job: job.id, result: Err(refused()) });
 		}
@@ -215,6 +243,7 @@ impl Agent {
 				}
 			}
 			self.committed.remove(&version);
+			self.state_hashes.remove(&version);
 		}
 		let kept: BTreeSet<H256> = self.kept.keys().copied().collect();
 		self.kept_order.retain(|hash| kept.contains(hash));
@@ -231,38 +260,89 @@ impl Agent {
 		(first <= last && !has(&first)).then_some((first, last))
 	}
 
-	/// Takes committed bodies from another member, from `first` on, if they are all that the
-	/// chain's state hash covers. Others change nothing.
+	/// Takes committed bodies from another member, from `first` on, as far as they come to a state
+	/// hash that the chain said. Others change nothing.
 	pub fn supply(&mut self, first: StateVersion, bodies: Vec<SealedBody>) -> bool {
+		if first != self.state.version + 1 {
+			return false;
+		}
 		let record = &self.snapshot.record;
-		let wanted = record.version.saturating_sub(self.state.version);
-		if first != self.state.version + 1 || (bodies.len() as u64) < wanted {
-			return false;
+		let mut hash = self.state.hash;
+		let mut proven = 0;
+		for (count, (version, body)) in (first..=record.version).zip(&bodies).enumerate() {
+			hash = next_state_hash(hash, H256(body.hash()));
+			let said = if version == record.version {
+				Some(&record.state_hash)
+			} else {
+				self.state_hashes.get(&version)
+			};
+			match said {
+				Some(said) if *said == hash => proven = count + 1,
+				Some(_) => break,
+				None => {}
+			}
 		}
-		let bodies: Vec<_> = bodies.into_iter().take(wanted as usize).collect();
-		let hash = bodies
-			.iter()
-			.fold(self.state.hash, |hash, body| next_state_hash(hash, H256(body.hash())));
-		if hash != record.state_hash {
-			return false;
-		}
-		for (version, body) in (first..).zip(bodies) {
+		for (version, body) in (first..).zip(bodies).take(proven) {
 			self.bodies.insert(version, body);
 		}
-		true
+		proven > 0
 	}
 
-	/// Whether one more job can be taken.
+	/// Whether one more direct call can be taken. Paid requests have room of their own.
 	pub fn has_room(&self) -> bool {
-		self.jobs.len() < JOBS_MAX
+		self.direct_jobs() < JOBS_MAX
+	}
+
+	fn direct_jobs(&self) -> usize {
+		self.jobs.iter().filter(|job| matches!(job.kind, JobKind::Direct(_))).count()
+	}
+
+	/// Takes a job back to its place: jobs are done in the order in which they came.
+	pub fn requeue(&mut self, job: Job) {
+		let at = self.jobs.iter().position(|other| other.id > job.id).unwrap_or(self.jobs.len());
+		self.jobs.insert(at, job);
+	}
+
+	/// The next job that can run at this height: paid requests first, each kind in its order.
+	pub fn take_runnable(
+		&mut self,
+		height: BlockNumber,
+		can: impl Fn(&Job) -> bool,
+	) -> Option<Job> {
+		let is_paid = |job: &Job| match &job.kind {
+			JobKind::Order(order) => order.min_block <= height,
+			JobKind::Direct(_) => false,
+		};
+		let at = self.jobs.iter().position(|job| is_paid(job) && can(job)).or_else(|| {
+			self.jobs.iter().position(|job| matches!(job.kind, JobKind::Direct(_)) && can(job))
+		})?;
+		self.jobs.remove(at)
+	}
+
+	/// Paid requests whose deadline is too near to be run any more, running or waiting.
+	pub fn take_late_orders(&mut self, height: BlockNumber) -> Vec<Job> {
+		let is_late = |job: &Job| match &job.kind {
+			JobKind::Order(order) => {
+				let left = order.deadline.saturating_sub(height);
+				left <= SETTLE_LEAD && height < order.deadline
+			}
+			JobKind::Direct(_) => false,
+		};
+		let (late, rest) = std::mem::take(&mut self.jobs).into_iter().partition(is_late);
+		self.jobs = rest;
+		let late: VecDeque<Job> = late;
+		let running = self.running.take_if(|running| is_late(&running.job));
+		late.into_iter().chain(running.map(|running| running.job)).collect()
 	}
 
 	/// Whether a run can start on the newest proposal.
-	pub fn can_run(&self, ring: &KeyRing) -> bool {
-		self.running.is_none()
-			&& self.is_current()
-			&& self.proposals.len() < PROPOSALS_MAX
-			&& ring.is_ready()
+	pub fn can_run(&self, ring: &KeyRing, generation: Generation) -> bool {
+		self.running.is_none() && self.can_propose(ring, generation)
+	}
+
+	/// Whether an effect set can be made now: not under keys that a departed member knows.
+	pub fn can_propose(&self, ring: &KeyRing, generation: Generation) -> bool {
+		self.is_current() && self.proposals.len() < PROPOSALS_MAX && ring.is_ready_for(generation)
 	}
 
 	/// Makes an effect set on the newest one. `answer` is for the direct caller that caused it.
@@ -276,7 +356,7 @@ impl Agent {
 		turn: &mut Turn<'_, R>,
 	) -> Result<(), phala_keys::Error> {
 		let base = self.head();
-		let base_version = base.version;
+		let (base_version, base_hash) = (base.version, base.hash);
 		let cipher = ring
 			.newest_cipher(self.id)
 			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" })?;
@@ -286,10 +366,11 @@ impl Agent {
 		let body_hash = H256(body.hash());
 		let state = base.after(effects, body_hash, turn.height)?;
 		let agent = self.id;
-		self.unreplicated.push(Replication { agent, base_version, body: body.clone(), body_hash });
+		self.unreplicated.push(Replication { agent, base_hash, body: body.clone(), body_hash });
 		self.proposals.push_back(Proposal {
 			state,
 			body,
+			base_hash,
 			body_hash,
 			key,
 			results,
@@ -331,6 +412,7 @@ impl Agent {
 			let payload = Payload::EffectSet(EffectSet {
 				agent: self.id,
 				base_version: proposal.state.version - 1,
+				base_hash: proposal.base_hash,
 				body_hash: proposal.body_hash,
 				key: proposal.key,
 				results: proposal.results.clone(),

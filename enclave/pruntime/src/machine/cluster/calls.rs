@@ -129,7 +129,15 @@ pub fn settle_order<R: CryptoRng>(
 		Ok(Opened::Secrets { .. }) => return Ok(()),
 		Err(refused) => {
 			let result = failed(order, &refused.name(), 1);
-			return Ok(agent.propose(ring, &Effects::default(), vec![result], None, None, turn)?);
+			let cause = Some((job, Vec::new()));
+			return Ok(agent.propose(
+				ring,
+				&Effects::default(),
+				vec![result],
+				None,
+				cause,
+				turn,
+			)?);
 		}
 	};
 	let done = result.and_then(|done| {
@@ -159,6 +167,8 @@ pub fn settle_order<R: CryptoRng>(
 	});
 	let used_inputs: Vec<_> =
 		sealed.map(|(_, nonce, expiry)| (nonce, expiry)).into_iter().collect();
+	let late = Effects { used_inputs: used_inputs.clone(), ..Default::default() };
+	let cause = Some((job, Vec::new()));
 	let (effects, result) = match done {
 		Ok((answer, writes, units)) => {
 			(Effects { writes, used_inputs, ..Default::default() }, answered(order, answer, units))
@@ -167,7 +177,12 @@ pub fn settle_order<R: CryptoRng>(
 			(Effects { used_inputs, ..Default::default() }, failed(order, &name, units))
 		}
 	};
-	Ok(agent.propose(ring, &effects, vec![result], None, Some((job, Vec::new())), turn)?)
+	if let Err(error) = agent.propose(ring, &effects, vec![result], None, cause.clone(), turn) {
+		// Too much to be sealed: that is the answer, then.
+		let result = failed(order, &CallRefused::Input(error).name(), 1);
+		agent.propose(ring, &late, vec![result], None, cause, turn)?;
+	}
+	Ok(())
 }
 
 /// Makes the proposal of a direct call that wrote; its answer waits for the commit. One that wrote
@@ -188,7 +203,8 @@ pub fn settle_direct<R: CryptoRng>(
 		return Err(CallRefused::Failed { name: "AgentStateBytes".into(), message });
 	}
 	let wrote = !done.writes.is_empty();
-	let version = agent.head().version + u64::from(wrote);
+	let commits = wrote || !agent.proposals.is_empty() || direct.reply.is_some();
+	let version = agent.head().version + u64::from(commits);
 	let proven = prove(
 		agent.id,
 		code,
@@ -202,14 +218,29 @@ pub fn settle_direct<R: CryptoRng>(
 	let caller = direct.caller.unwrap_or_default();
 	let reply = direct.reply.map(|(key, nonce)| (key, nonce, direct.expiry));
 	let answer = seal_answer(agent.id, caller, reply, &proven, turn);
-	if !wrote {
-		// Nothing to commit: the caller need not wait for the chain.
+	if !commits {
+		// Nothing to commit, nothing uncommitted was seen: the caller need not wait for the chain.
+		// A sealed input is used up by its commit, so that it cannot be sent to the next holder.
 		return Ok(Some(answer));
 	}
 	let used_inputs = direct.reply.map(|(_, nonce)| (nonce, direct.expiry)).into_iter().collect();
 	let effects = Effects { writes: done.writes, used_inputs, ..Default::default() };
 	agent.propose(ring, &effects, Vec::new(), None, Some((job, answer)), turn)?;
 	Ok(None)
+}
+
+/// Has the chain remember that a sealed input was run, though its run failed.
+pub fn use_input_up<R: CryptoRng>(
+	agent: &mut Agent,
+	ring: &KeyRing,
+	direct: &DirectJob,
+	turn: &mut Turn<'_, R>,
+) {
+	let Some((_, nonce)) = direct.reply else { return };
+	let effects = Effects { used_inputs: vec![(nonce, direct.expiry)], ..Default::default() };
+	if let Err(error) = agent.propose(ring, &effects, Vec::new(), None, None, turn) {
+		tracing::warn!(agent = ?agent.id, "an input that failed is not used up: {error}");
+	}
 }
 
 /// Signs what was asked and answered.
@@ -268,6 +299,8 @@ pub struct AdmittedCall {
 	pub input: CallInput,
 	pub reply: (EncryptionKey, [u8; 32]),
 	pub expiry: BlockNumber,
+	/// The component that the caller accepted.
+	pub code: H256,
 }
 
 impl Membership {
@@ -323,7 +356,7 @@ impl Membership {
 			.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a CallInput" })?;
 		if opened.expiry_block.saturating_sub(turn.height) > limits::DIRECT_CALL_BLOCKS_MAX {
 			return Err(CallRefused::Malformed {
-				expected: "sealed for at most an hour: set a nearer expiry",
+				expected: "sealed for at most 300 blocks: set a nearer expiry",
 			});
 		}
 		let Some(found) = self.agents.get_mut(&agent) else {
@@ -341,6 +374,7 @@ impl Membership {
 			input,
 			reply: (opened.reply_key, opened.nonce),
 			expiry: opened.expiry_block,
+			code: found.snapshot.record.code.component,
 		})
 	}
 

@@ -22,7 +22,7 @@ pub mod work;
 pub use refused::CallRefused;
 
 use super::{turn::Turn, MasterInForce};
-use agent::{Agent, Replication};
+use agent::{Agent, Replication, Running};
 use calls::Opened;
 use codec::Encode;
 use phala_keys::{agent::AgentKeys, boot::verify_statement, state::SealedBody};
@@ -37,13 +37,13 @@ use phala_primitives::{
 	mailbox::ClusterId,
 	messages::ClusterMessage,
 	requests::{RequestKind, RequestOrder, RequestOutcome, RequestResult},
-	H256,
+	BlockNumber, H256,
 };
 use rand_core::CryptoRng;
 use ring::KeyRing;
 use state::Effects;
 use std::collections::{BTreeMap, BTreeSet};
-use work::{DirectJob, Job, JobKind, Run, RunDone, RunFailed};
+use work::{DirectJob, Job, JobKind, Run, RunDone, RunEnd, RunFailed};
 
 /// How a job of a direct caller ended: its answer, as it is to be sent, or why there is none.
 pub struct JobEnd {
@@ -59,7 +59,7 @@ struct ReplicationContent {
 	slot: SlotId,
 	boot: BootNumber,
 	agent: AgentId,
-	base_version: StateVersion,
+	base_hash: H256,
 	body_hash: H256,
 }
 
@@ -69,7 +69,8 @@ pub struct ReplicatedBody {
 	pub slot: SlotId,
 	pub boot: BootNumber,
 	pub agent: AgentId,
-	pub base_version: StateVersion,
+	/// Hash of the state that it is made on.
+	pub base_hash: H256,
 	pub body: SealedBody,
 	/// By the sender's boot.
 	pub signature: [u8; 64],
@@ -87,8 +88,9 @@ pub struct Membership {
 }
 
 impl Membership {
-	/// From what the chain told a new member.
-	pub fn join(snapshot: ClusterSnapshot) -> Self {
+	/// From what the chain told a new member. Jobs are numbered from the block on, so that those of
+	/// an earlier membership of this boot have other numbers.
+	pub fn join(snapshot: ClusterSnapshot, height: BlockNumber) -> Self {
 		let ClusterSnapshot { cluster, generation, members, keys, .. } = snapshot;
 		Self {
 			cluster,
@@ -96,7 +98,7 @@ impl Membership {
 			members: members.into_iter().map(|member| (member.slot, member)).collect(),
 			ring: KeyRing::new(cluster, keys),
 			agents: BTreeMap::new(),
-			next_job: 0,
+			next_job: u64::from(height) << 32,
 			ended: Vec::new(),
 		}
 	}
@@ -110,6 +112,7 @@ impl Membership {
 			Some(agent) => {
 				let (old, new) = (agent.snapshot.lease, snapshot.lease);
 				agent.snapshot = snapshot;
+				agent.note_state_hash();
 				if old != new {
 					self.ended.extend(agent.lose_lease(new.map(|lease| lease.slot)));
 				}
@@ -153,8 +156,8 @@ impl Membership {
 
 	fn queue(&mut self, agent: AgentId, kind: JobKind) -> Option<u64> {
 		let agent = self.agents.get_mut(&agent)?;
-		// A paid request that finds no room is refunded at its deadline.
-		if !agent.has_room() {
+		// Paid requests are bounded by the chain, and go before direct calls.
+		if matches!(kind, JobKind::Direct(_)) && !agent.has_room() {
 			return None;
 		}
 		let id = self.next_job;
@@ -181,8 +184,13 @@ impl Membership {
 			}
 			self.ended.extend(agent.expire(turn.height));
 			let is_mine = agent.is_mine(turn.config.slot, turn.boot);
-			if is_mine && agent.snapshot.record.version == 0 && agent.proposals.is_empty() {
-				give_birth(agent, &self.ring, turn);
+			if is_mine && agent.can_propose(&self.ring, self.generation) && turn.is_fresh() {
+				if agent.snapshot.record.version == 0 && agent.proposals.is_empty() {
+					give_birth(agent, &self.ring, turn);
+				}
+				for job in agent.take_late_orders(turn.height) {
+					give_up(agent, &self.ring, job, turn);
+				}
 			}
 			agent.send(turn);
 		}
@@ -199,37 +207,28 @@ impl Membership {
 		if !turn.is_fresh() {
 			return None;
 		}
-		let Self { agents, ring, ended, .. } = self;
+		let Self { agents, ring, ended, generation, .. } = self;
 		for agent in agents.values_mut() {
 			if !agent.is_mine(turn.config.slot, turn.boot) {
 				continue;
 			}
-			while agent.can_run(ring) {
-				let Some(job) = agent.jobs.pop_front() else { break };
-				if let JobKind::Order(order) = &job.kind {
-					if order.min_block > turn.height {
-						agent.jobs.push_front(job);
-						break;
-					}
-				}
-				let is_secrets = matches!(
-					&job.kind,
-					JobKind::Order(order) if order.kind == RequestKind::Secrets
-				);
-				if !is_secrets && !has_code(&agent.snapshot.record.code) {
-					agent.jobs.push_front(job);
-					break;
-				}
+			while agent.can_run(ring, *generation) {
+				let code = agent.snapshot.record.code;
+				let can = |job: &Job| job.needs_no_code() || has_code(&code);
+				let Some(job) = agent.take_runnable(turn.height, can) else { break };
 				match start(agent, ring, &job, turn) {
 					Start::Run(mut run) => {
 						run.block = (turn.height, block_hash);
-						agent.running = Some((job, run.code.component));
+						agent.running = Some(Running {
+							job,
+							code: run.code.component,
+							base: agent.head().hash,
+						});
 						return Some(*run);
 					}
 					Start::Done(Ok(())) => {}
-					Start::Done(Err(error)) => {
-						let result = Err(CallRefused::Input(error));
-						ended.push(JobEnd { job: job.id, result });
+					Start::Done(Err(refused)) => {
+						ended.push(JobEnd { job: job.id, result: Err(refused) });
 					}
 				}
 			}
@@ -237,22 +236,30 @@ impl Membership {
 		None
 	}
 
-	/// A run ended: its effects become a proposal.
+	/// A run ended: its effects become a proposal, if the state that it ran on still is the newest.
 	pub fn finish_run<R: CryptoRng>(
 		&mut self,
 		agent: AgentId,
 		job: u64,
-		result: Result<RunDone, RunFailed>,
+		result: Result<RunDone, RunEnd>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let Self { agents, ring, ended, .. } = self;
 		let Some(agent) = agents.get_mut(&agent) else { return };
 		// The lease may have moved while it ran: then its work was given up already.
-		let Some((job, code)) = agent.running.take_if(|(running, _)| running.id == job) else {
-			return;
+		let running = agent.running.take_if(|running| running.job.id == job);
+		let Some(Running { job, code, base }) = running else { return };
+		let result = match result {
+			Ok(done) => Ok(done),
+			Err(RunEnd::Failed(failed)) => Err(failed),
+			Err(RunEnd::NotRun) => {
+				agent.requeue(job);
+				return;
+			}
 		};
-		if !agent.is_current() {
-			agent.jobs.push_front(job);
+		// What it ran on was refused meanwhile, or somebody else committed: it never happened.
+		if !agent.is_current() || agent.head().hash != base {
+			agent.requeue(job);
 			return;
 		}
 		let id = job.id;
@@ -266,6 +273,7 @@ impl Membership {
 				match result {
 					Ok(done) => calls::settle_direct(agent, ring, code, &direct, job, done, turn),
 					Err(RunFailed { name, message, .. }) => {
+						calls::use_input_up(agent, ring, &direct, turn);
 						Err(CallRefused::Failed { name, message })
 					}
 				}
@@ -296,8 +304,7 @@ impl Membership {
 			self.members.values().filter(|member| member.slot != own).cloned().collect();
 		let mut taken = Vec::new();
 		for agent in self.agents.values_mut() {
-			for Replication { agent, base_version, body, body_hash } in agent.unreplicated.drain(..)
-			{
+			for Replication { agent, base_hash, body, body_hash } in agent.unreplicated.drain(..) {
 				let (slot, boot, genesis) = (own, turn.boot, turn.config.genesis);
 				let content = ReplicationContent {
 					domain: domains::REPLICATION,
@@ -305,11 +312,11 @@ impl Membership {
 					slot,
 					boot,
 					agent,
-					base_version,
+					base_hash,
 					body_hash,
 				};
 				let signature = turn.keys.sign(turn.rng, &content);
-				let body = ReplicatedBody { slot, boot, agent, base_version, body, signature };
+				let body = ReplicatedBody { slot, boot, agent, base_hash, body, signature };
 				taken.push((body, others.clone()));
 			}
 		}
@@ -326,7 +333,7 @@ impl Membership {
 		brought: ReplicatedBody,
 		turn: &mut Turn<'_, R>,
 	) -> Result<Availability, CallRefused> {
-		let ReplicatedBody { slot, boot, agent, base_version, body, signature } = brought;
+		let ReplicatedBody { slot, boot, agent, base_hash, body, signature } = brought;
 		let held = self.agents.get_mut(&agent).ok_or(CallRefused::NoSuchAgent)?;
 		let sender = self
 			.members
@@ -341,7 +348,7 @@ impl Membership {
 			slot,
 			boot,
 			agent,
-			base_version,
+			base_hash,
 			body_hash,
 		};
 		if !verify_statement(&sender.identity, &content, &signature) {
@@ -349,8 +356,7 @@ impl Membership {
 		}
 		held.keep(body_hash, body);
 		let slot = turn.config.slot;
-		let word =
-			AvailabilityContent::new(genesis, slot, turn.boot, agent, base_version, body_hash);
+		let word = AvailabilityContent::new(genesis, slot, turn.boot, agent, base_hash, body_hash);
 		Ok(Availability { slot, signature: turn.keys.sign(turn.rng, &word) })
 	}
 
@@ -363,13 +369,13 @@ impl Membership {
 	) {
 		let body_hash = H256(brought.body.hash());
 		let Some(member) = self.members.get(&word.slot) else { return };
-		let ReplicatedBody { agent, base_version, .. } = *brought;
+		let ReplicatedBody { agent, base_hash, .. } = *brought;
 		let content = AvailabilityContent::new(
 			turn.config.genesis,
 			member.slot,
 			member.boot,
 			agent,
-			base_version,
+			base_hash,
 			body_hash,
 		);
 		if !verify_statement(&member.identity, &content, &word.signature) {
@@ -444,9 +450,20 @@ fn give_birth<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, turn: &mut Turn<'
 	}
 }
 
+/// Answers a paid request, whose time is over, with a failure: the caller pays for no unit, and
+/// nobody is punished.
+fn give_up<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, job: Job, turn: &mut Turn<'_, R>) {
+	let JobKind::Order(order) = &job.kind else { return };
+	let result = failed(order, "TooLate", 0);
+	let cause = Some((job.clone(), Vec::new()));
+	if let Err(error) = agent.propose(ring, &Effects::default(), vec![result], None, cause, turn) {
+		tracing::warn!(agent = ?agent.id, "a late request is not answered: {error}");
+	}
+}
+
 enum Start {
 	Run(Box<Run>),
-	Done(Result<(), phala_keys::Error>),
+	Done(Result<(), CallRefused>),
 }
 
 fn start<R: CryptoRng>(
@@ -470,6 +487,9 @@ fn start<R: CryptoRng>(
 		}))
 	};
 	match &job.kind {
+		JobKind::Direct(direct) if direct.code != agent.snapshot.record.code.component => {
+			Start::Done(Err(CallRefused::OtherCode))
+		}
 		JobKind::Direct(direct) => {
 			run(direct.caller, direct.input.clone(), direct.request, None, agent.head().clone())
 		}
@@ -487,12 +507,16 @@ fn start<R: CryptoRng>(
 					let effects =
 						Effects { secrets, used_inputs: vec![used], ..Default::default() };
 					let result = answered(order, Vec::new(), 1);
-					Start::Done(agent.propose(ring, &effects, vec![result], None, None, turn))
+					let cause = Some((job.clone(), Vec::new()));
+					let proposed = agent.propose(ring, &effects, vec![result], None, cause, turn);
+					Start::Done(proposed.map_err(CallRefused::Input))
 				}
 				Err(refused) => {
 					let result = failed(order, &refused.name(), 1);
 					let effects = Effects::default();
-					Start::Done(agent.propose(ring, &effects, vec![result], None, None, turn))
+					let cause = Some((job.clone(), Vec::new()));
+					let proposed = agent.propose(ring, &effects, vec![result], None, cause, turn);
+					Start::Done(proposed.map_err(CallRefused::Input))
 				}
 			}
 		}

@@ -33,6 +33,10 @@ pub enum CallRefused {
 	TooManyCalls,
 	#[error("the call waited for its turn until it was too late; send it again")]
 	TooLate,
+	#[error("the agent's code changed while the call waited; look at it and send the call again")]
+	OtherCode,
+	#[error("the call took longer than this worker waits; what it wrote may still be committed: read the state before you send it again")]
+	MayStillCommit,
 	#[error("the chain did not take what the call wrote; send it again")]
 	NotCommitted,
 	#[error("the run failed: {name}: {message}")]

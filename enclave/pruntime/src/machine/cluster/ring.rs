@@ -44,8 +44,8 @@ pub struct KeyRing {
 	newest: Option<WrappedKeys>,
 	/// Of which set `keys` is.
 	adopted: Option<Wrapping>,
-	/// A set that was sent to the chain.
-	offered: Option<Wrapping>,
+	/// A set that was sent to the chain, and when.
+	offered: Option<(Wrapping, BlockNumber)>,
 }
 
 impl KeyRing {
@@ -58,6 +58,12 @@ impl KeyRing {
 	/// Whether there are keys that the chain knows of.
 	pub fn is_ready(&self) -> bool {
 		self.adopted.is_some()
+	}
+
+	/// Whether the keys are those of this generation: what is written under older ones can be read
+	/// by members that left.
+	pub fn is_ready_for(&self, generation: Generation) -> bool {
+		self.adopted.is_some_and(|(_, of)| of == generation)
 	}
 
 	/// For what is encrypted now.
@@ -108,6 +114,12 @@ impl KeyRing {
 		generation: Generation,
 		turn: &mut Turn<'_, R>,
 	) {
+		// Without keys the newest wrapped ones come first: only who has them can wrap them anew.
+		let newest = self.newest.as_ref().filter(|newest| newest.epoch == master.epoch);
+		let generation = match (self.adopted, newest) {
+			(None, Some(newest)) => newest.generation,
+			_ => generation,
+		};
 		let wanted = (master.epoch, generation);
 		if self.adopted == Some(wanted) {
 			return;
@@ -179,7 +191,10 @@ impl KeyRing {
 			return Ok(());
 		}
 		let holds_keys = self.adopted.is_some();
-		if self.offered == Some(wanted) || (held.is_some() && !holds_keys) {
+		let offered = self.offered.is_some_and(|(of, at)| {
+			of == wanted && turn.height.saturating_sub(at) < KEY_REQUEST_PATIENCE
+		});
+		if offered || (held.is_some() && !holds_keys) {
 			// Somebody has the keys, or is about to.
 			return Ok(());
 		}
@@ -199,7 +214,7 @@ impl KeyRing {
 		let keys = WrappedKeys { epoch, generation, keys: wrapped.encode() };
 		let payload = Payload::KeysWrapped { cluster: self.cluster, keys };
 		if turn.say(&payload).is_some() {
-			self.offered = Some(wanted);
+			self.offered = Some((wanted, turn.height));
 		}
 		Ok(())
 	}

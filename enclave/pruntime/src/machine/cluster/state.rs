@@ -1,5 +1,6 @@
 //! An agent's state as a member holds it, and what one effect set changes in it.
 
+use crate::limits::STATE_ENTRY_BYTES;
 use codec::{Decode, Encode};
 use phala_keys::{agent::AgentKeys, secret::SecretBytes, Error};
 use phala_primitives::{
@@ -24,7 +25,7 @@ pub struct AgentState {
 	pub keys: Option<Arc<AgentKeys>>,
 	pub secrets: Secrets,
 	pub entries: Entries,
-	/// Keys and values together, in bytes.
+	/// Keys and values together, each entry with [`STATE_ENTRY_BYTES`], in bytes.
 	pub entry_bytes: u64,
 	/// Sealed inputs that changed the state, by nonce, until they expire: none is taken twice.
 	pub used_inputs: Arc<BTreeMap<[u8; 32], BlockNumber>>,
@@ -93,7 +94,7 @@ impl AgentState {
 	/// Size of the entries if `writes` took effect; each key once.
 	pub fn bytes_after(&self, writes: &[(String, Option<Vec<u8>>)]) -> u64 {
 		writes.iter().fold(self.entry_bytes, |bytes, (key, value)| {
-			let size = |value: &[u8]| (key.len() + value.len()) as u64;
+			let size = |value: &[u8]| (key.len() + value.len()) as u64 + STATE_ENTRY_BYTES;
 			let old = self.entries.get(key).map_or(0, |old| size(old));
 			let new = value.as_ref().map_or(0, |new| size(new));
 			bytes.saturating_sub(old).saturating_add(new)

@@ -5,7 +5,7 @@ use crate::limits::RUN_ATTEMPTS_MAX;
 use phala_keys::hpke::EncryptionKey;
 use phala_primitives::{
 	agents::{AgentCode, AgentId},
-	requests::{CallInput, CallOutput, RequestOrder},
+	requests::{CallInput, CallOutput, RequestKind, RequestOrder},
 	AccountBytes, BlockNumber, H256,
 };
 
@@ -20,6 +20,8 @@ pub struct DirectJob {
 	/// Last block at which it may run.
 	pub expiry: BlockNumber,
 	pub request: H256,
+	/// The component that it was admitted for: no other gets to see it.
+	pub code: H256,
 }
 
 #[derive(Clone)]
@@ -39,6 +41,11 @@ pub struct Job {
 }
 
 impl Job {
+	/// Whether it runs without the agent's code.
+	pub fn needs_no_code(&self) -> bool {
+		matches!(&self.kind, JobKind::Order(order) if order.kind == RequestKind::Secrets)
+	}
+
 	/// Whether it has had all of its attempts.
 	pub fn is_spent(&self) -> bool {
 		self.attempt > RUN_ATTEMPTS_MAX
@@ -70,6 +77,14 @@ pub struct RunDone {
 	pub units: u32,
 	/// Inputs that nobody vouches for.
 	pub unproven_inputs: u32,
+}
+
+/// Why a run gave no answer.
+pub enum RunEnd {
+	/// By a limit or an error of the agent.
+	Failed(RunFailed),
+	/// It did not start, for lack of room or code: it is to be tried again.
+	NotRun,
 }
 
 /// A run that ended badly, by a limit or an error of the agent.

@@ -254,7 +254,8 @@ impl World {
 		let record = &mut snapshot.record;
 		let lease = Some(Lease { slot, boot: 1 });
 		let refused = std::mem::take(&mut self.refuses_next);
-		if refused || record.version != set.base_version || snapshot.lease != lease {
+		let stale = (record.version, record.state_hash) != (set.base_version, set.base_hash);
+		if refused || stale || snapshot.lease != lease {
 			self.refused += 1;
 			return;
 		}
@@ -602,7 +603,7 @@ fn work_of_a_refused_effect_set_is_done_again_and_counts_once() {
 	assert!(world.entries(FIRST, agent).is_empty(), "what was not committed never happened");
 
 	assert_eq!(world.run(FIRST).unwrap().attempt, 2);
-	assert_eq!(world.run(FIRST).unwrap().attempt, 2);
+	assert_eq!(world.run(FIRST).unwrap().attempt, 1, "only the first was refused");
 	world.settle();
 	assert_eq!(world.results.len(), 2);
 	for slot in [FIRST, SECOND] {
@@ -682,7 +683,7 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	let mut taken = world.member(FIRST, |member, turn| member.take_replications(turn)).unwrap();
 	let (body, _) = taken.remove(0);
 	let impostor = ReplicatedBody { slot: SECOND, ..body.clone() };
-	let forged = ReplicatedBody { base_version: 7, ..body.clone() };
+	let forged = ReplicatedBody { base_hash: H256([7; 32]), ..body.clone() };
 	let mut keep = |body| {
 		let kept = world.member(SECOND, |member, turn| member.keep(body, turn)).unwrap();
 		kept.map(|word| word.slot).map_err(|refused| refused.name())
@@ -746,6 +747,7 @@ fn a_direct_call_that_writes_is_answered_when_it_is_committed() {
 		reply: None,
 		expiry: 1_000,
 		request: H256([9; 32]),
+		code: H256([0xc0; 32]),
 	};
 	let id = world.member(FIRST, |member, _| member.queue_direct(agent, job)).unwrap().unwrap();
 	world.run(FIRST).unwrap();
@@ -802,4 +804,70 @@ fn an_order_that_does_not_name_this_boot_is_never_run() {
 	world.seal();
 	assert!(world.next_run(FIRST).is_none());
 	assert!(world.next_run(SECOND).is_none());
+}
+
+#[test]
+fn a_run_on_a_state_that_was_refused_meanwhile_never_happened() {
+	let (mut world, agent) = World::with_agent(16);
+	for body in [&b"one"[..], b"two"] {
+		let input = RequestInput::Public(call_input(body).encode());
+		let mut order = world.order(agent, RequestKind::Call, input);
+		order.request = H256([body[0]; 32]);
+		world.tell_cluster(ClusterMessage::Request(order));
+	}
+	world.seal();
+	world.refuses_next = true;
+	world.run(FIRST).unwrap();
+	// The second starts on the first's proposal, and still runs when that is refused.
+	let run = world.next_run(FIRST).unwrap();
+	assert_eq!(run.state.entries.len(), 1);
+	world.settle();
+	assert_eq!(world.refused, 1);
+	let (agent_id, job) = (run.agent, run.job);
+	let writes = vec![("balance".into(), Some(b"made of nothing".to_vec()))];
+	let output = CallOutput::default();
+	let done = RunDone { output, writes, units: 1, unproven_inputs: 0 };
+	world.member(FIRST, |member, turn| member.finish_run(agent_id, job, Ok(done), turn)).unwrap();
+	world.settle();
+	assert!(world.results.is_empty());
+	assert!(world.entries(FIRST, agent).is_empty());
+	world.run(FIRST).unwrap();
+	world.run(FIRST).unwrap();
+	world.settle();
+	assert_eq!(world.results.len(), 2);
+	assert_eq!(world.entries(SECOND, agent), last(b"two"));
+}
+
+#[test]
+fn a_request_that_nobody_can_run_is_answered_with_a_failure_before_its_deadline() {
+	let (mut world, agent) = World::with_agent(17);
+	let input = RequestInput::Public(call_input(b"x").encode());
+	let mut order = world.order(agent, RequestKind::Call, input);
+	order.deadline = world.chain.height() + limits::SETTLE_LEAD + 4;
+	world.tell_cluster(ClusterMessage::Request(order));
+	world.seal();
+	// Its code never comes.
+	let none = world.member(FIRST, |member, turn| member.next_run(H256::zero(), |_| false, turn));
+	assert!(none.unwrap().is_none());
+	for _ in 0..4 {
+		world.seal();
+	}
+	world.settle();
+	assert_eq!(world.results[0].1, RequestOutcome::Failed(b"TooLate".to_vec()));
+}
+
+#[test]
+fn a_request_for_later_does_not_hold_up_those_behind_it() {
+	let (mut world, agent) = World::with_agent(18);
+	for (body, min_block) in [(&b"later"[..], 1_000), (b"now", 0)] {
+		let input = RequestInput::Public(call_input(body).encode());
+		let order = world.order(agent, RequestKind::Call, input);
+		let order =
+			RequestOrder { request: H256([body[0]; 32]), min_block, deadline: 2_000, ..order };
+		world.tell_cluster(ClusterMessage::Request(order));
+	}
+	world.seal();
+	let run = world.run(FIRST).unwrap();
+	assert_eq!(run.input.body, b"now");
+	assert!(world.next_run(FIRST).is_none());
 }
