@@ -160,7 +160,7 @@ pub struct AnswerContent {
 	pub request_hash: H256,
 	/// [`salted_hash`] of the SCALE of the [`CallOutput`].
 	pub response_hash: H256,
-	/// The state that the run saw.
+	/// The state that the run saw, or for one that writes, the version that its commit makes.
 	pub state_version: u64,
 	/// Newest block that was proven final to the enclave.
 	pub block: BlockNumber,

@@ -147,8 +147,13 @@ pub trait ClusterDirectory {
 
 	/// Gives an agent a place in a cluster and its lease to a member that counts.
 	///
-	/// Errors when there is no such cluster, it has no room, or nobody in it counts.
-	fn place_agent(cluster: ClusterId, agent: AgentId) -> Result<Lease, Self::Error>;
+	/// Errors when there is no such cluster, it has no room, it takes no agents of this developer,
+	/// or nobody in it counts.
+	fn place_agent(
+		cluster: ClusterId,
+		agent: AgentId,
+		developer: &AccountBytes,
+	) -> Result<Lease, Self::Error>;
 
 	/// Who writes the agent.
 	fn lease(agent: AgentId) -> Option<Lease>;

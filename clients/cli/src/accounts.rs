@@ -22,13 +22,14 @@ const ENTROPY_BYTES: usize = 16;
 /// Whose account pays and signs.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AccountOptions {
-	/// An account of this machine: see `phala account list`.
-	#[arg(long, env = "PHALA_ACCOUNT", value_name = "NAME")]
+	/// An account of this machine: see `phala account list`. Without --account and --suri the
+	/// variables PHALA_ACCOUNT and PHALA_SURI are looked at, in this order.
+	#[arg(long, value_name = "NAME", conflicts_with = "suri")]
 	pub account: Option<String>,
 
 	/// An account's secret: a phrase, a 0x seed or, in development, //Alice. Others on this machine
 	/// can see a command line: prefer the variable, or an account of this machine.
-	#[arg(long, env = "PHALA_SURI", hide_env_values = true, value_name = "SECRET")]
+	#[arg(long, value_name = "SECRET")]
 	pub suri: Option<String>,
 }
 
@@ -65,9 +66,16 @@ impl AccountOptions {
 	/// # Errors
 	/// When none was, or it is not there.
 	pub fn open(&self) -> anyhow::Result<Account> {
-		match (&self.account, &self.suri) {
-			(Some(name), _) => Accounts::of_user()?.open(name),
-			(None, Some(secret)) => Account::of_secret(secret),
+		// What was said on the command line counts before what the environment says.
+		let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+		let given = (self.account.clone(), self.suri.clone());
+		let (account, suri) = match given {
+			(None, None) => (set("PHALA_ACCOUNT"), set("PHALA_SURI")),
+			given => given,
+		};
+		match (account, suri) {
+			(Some(name), _) => Accounts::of_user()?.open(&name),
+			(None, Some(secret)) => Account::of_secret(&secret),
 			(None, None) => bail!("no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
 		}
 	}

@@ -352,7 +352,7 @@ pub mod pallet {
 			Deposits::<T>::insert(agent, deposit);
 			History::<T>::insert(agent, 1, CodeEntry { code, block: Self::now() });
 			Agents::<T>::insert(agent, &record);
-			T::Clusters::place_agent(cluster, agent)?;
+			T::Clusters::place_agent(cluster, agent, &owner.clone().into())?;
 			Self::tell(agent, record)?;
 			Self::deposit_event(Event::AgentRegistered { agent, owner, cluster });
 			Ok(())

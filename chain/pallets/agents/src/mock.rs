@@ -14,7 +14,7 @@ use phala_primitives::{
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{ClusterDirectory, MailboxInterface, PushRefused},
-	H256,
+	AccountBytes, H256,
 };
 use sp_core::{sr25519, Pair};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
@@ -80,7 +80,11 @@ pub struct OneCluster;
 impl ClusterDirectory for OneCluster {
 	type Error = DispatchError;
 
-	fn place_agent(cluster: ClusterId, _: AgentId) -> Result<Lease, DispatchError> {
+	fn place_agent(
+		cluster: ClusterId,
+		_: AgentId,
+		_: &AccountBytes,
+	) -> Result<Lease, DispatchError> {
 		if cluster != CLUSTER {
 			return Err(NO_SUCH_CLUSTER);
 		}

@@ -31,7 +31,7 @@ where
 	}
 	for n in 0..limits::CLUSTER_AGENTS_MAX {
 		let agent = AgentId::from_low_u64_be(n.into());
-		<Pallet<T> as ClusterDirectory>::place_agent(0, agent).unwrap();
+		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &[9; 32]).unwrap();
 	}
 	T::BenchmarkHelper::boot_slot(0, owner.clone());
 	owner
@@ -103,6 +103,14 @@ mod benchmarks {
 		#[extrinsic_call]
 		close(RawOrigin::Signed(owner), 1);
 		assert!(!Clusters::<T>::contains_key(1));
+	}
+
+	#[benchmark]
+	fn set_open() {
+		let owner = owner_of_full_cluster::<T>();
+		#[extrinsic_call]
+		set_open(RawOrigin::Signed(owner), 0, false);
+		assert!(ClosedToOthers::<T>::contains_key(0));
 	}
 
 	fn give_all_leases<T: Config>(slot: SlotId) {

@@ -91,8 +91,15 @@ impl<T: Config> Pallet<T> {
 impl<T: Config> ClusterDirectory for Pallet<T> {
 	type Error = DispatchError;
 
-	fn place_agent(cluster: ClusterId, agent: AgentId) -> Result<Lease, DispatchError> {
-		ensure!(Clusters::<T>::contains_key(cluster), Error::<T>::UnknownCluster);
+	fn place_agent(
+		cluster: ClusterId,
+		agent: AgentId,
+		developer: &AccountBytes,
+	) -> Result<Lease, DispatchError> {
+		let record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		let is_welcome =
+			!ClosedToOthers::<T>::contains_key(cluster) || record.owner.into() == *developer;
+		ensure!(is_welcome, Error::<T>::ClusterNotOpen);
 		ensure!(!AgentCluster::<T>::contains_key(agent), Error::<T>::AgentAlreadyPlaced);
 		let lease = Self::next_heir(&Self::counted_leases(cluster), &mut Self::loads(cluster))
 			.ok_or(Error::<T>::NobodyCounts)?;

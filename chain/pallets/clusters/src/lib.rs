@@ -144,6 +144,10 @@ pub mod pallet {
 		ClusterDeposit,
 	}
 
+	/// Clusters that take agents of their owner alone.
+	#[pallet::storage]
+	pub type ClosedToOthers<T> = StorageMap<_, Blake2_128Concat, ClusterId, (), OptionQuery>;
+
 	/// The number of the next cluster.
 	#[pallet::storage]
 	pub type NextCluster<T> = StorageValue<_, ClusterId, ValueQuery>;
@@ -215,6 +219,8 @@ pub mod pallet {
 		ClusterCreated { cluster: ClusterId, owner: T::AccountId },
 		/// A cluster was given up and its deposit released.
 		ClusterClosed { cluster: ClusterId },
+		/// Others than the owner may deploy agents here from now on, or may not.
+		OpennessSet { cluster: ClusterId, open: bool },
 		/// A slot wants to join; the cluster's owner decides.
 		JoinRequested { cluster: ClusterId, slot: SlotId, endpoint: Vec<u8> },
 		/// A request to join was taken back, declined, or lost with its slot's boot.
@@ -289,6 +295,8 @@ pub mod pallet {
 		TooManyAgents,
 		/// No member of the cluster is in force, alive and not set aside.
 		NobodyCounts,
+		/// The cluster takes agents of its owner alone.
+		ClusterNotOpen,
 		/// The payload is for another pallet.
 		PayloadNotHere,
 	}
@@ -414,6 +422,7 @@ pub mod pallet {
 			ensure!(record.members == 0, Error::<T>::ClusterInUse);
 			ensure!(ClusterAgents::<T>::get(cluster).is_empty(), Error::<T>::ClusterInUse);
 			Clusters::<T>::remove(cluster);
+			ClosedToOthers::<T>::remove(cluster);
 			NewestKeys::<T>::remove(cluster);
 			T::Currency::release(
 				&HoldReason::ClusterDeposit.into(),
@@ -422,6 +431,16 @@ pub mod pallet {
 				Precision::BestEffort,
 			)?;
 			Self::deposit_event(Event::ClusterClosed { cluster });
+			Ok(())
+		}
+
+		/// Says whether others than the owner may deploy agents here. Those that are here stay.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::set_open())]
+		pub fn set_open(origin: OriginFor<T>, cluster: ClusterId, open: bool) -> DispatchResult {
+			Self::ensure_owner(origin, cluster)?;
+			ClosedToOthers::<T>::set(cluster, (!open).then_some(()));
+			Self::deposit_event(Event::OpennessSet { cluster, open });
 			Ok(())
 		}
 	}

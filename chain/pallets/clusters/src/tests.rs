@@ -14,6 +14,9 @@ const CLUSTER: ClusterId = 0;
 const CHANNEL: Channel = Channel::Cluster(CLUSTER);
 const URL: &[u8] = b"https://worker.example:8443";
 
+/// A developer who owns no cluster.
+const STRANGER_BYTES: [u8; 32] = [77; 32];
+
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
@@ -42,7 +45,7 @@ fn agent(n: u64) -> AgentId {
 }
 
 fn place(n: u64) -> Result<Lease, DispatchError> {
-	Clusters::place_agent(CLUSTER, agent(n))
+	Clusters::place_agent(CLUSTER, agent(n), &STRANGER_BYTES)
 }
 
 fn holder(n: u64) -> Option<(SlotId, BootNumber)> {
@@ -118,7 +121,7 @@ fn a_cluster_holds_its_owners_deposit_until_it_is_closed() {
 		// One with an agent stays.
 		Clusters::request_join(signed(BOB), 1, 1, URL.to_vec()).unwrap();
 		Clusters::approve_join(signed(ALICE), 1, 1).unwrap();
-		Clusters::place_agent(1, agent(1)).unwrap();
+		Clusters::place_agent(1, agent(1), &STRANGER_BYTES).unwrap();
 		Clusters::remove_member(signed(ALICE), 1, 1).unwrap();
 		assert_noop!(Clusters::close(signed(ALICE), 1), Error::<Runtime>::ClusterInUse);
 		// The gap of the closed cluster ends without it.
@@ -654,5 +657,18 @@ fn payloads_for_others_are_refused() {
 			),
 			Error::<Runtime>::PayloadNotHere
 		);
+	});
+}
+
+#[test]
+fn a_squatter_finds_no_room_in_a_cluster_that_its_owner_closed() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		assert_noop!(Clusters::set_open(signed(BOB), CLUSTER, false), Error::<Runtime>::NotOwner);
+		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, false));
+		assert_noop!(place(1), Error::<Runtime>::ClusterNotOpen);
+		assert_ok!(Clusters::place_agent(CLUSTER, agent(2), &ALICE.into()));
+		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, true));
+		assert_ok!(place(1));
 	});
 }

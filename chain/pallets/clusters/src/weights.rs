@@ -13,6 +13,7 @@ pub trait WeightInfo {
 	fn leave() -> Weight;
 	fn remove_member() -> Weight;
 	fn close() -> Weight;
+	fn set_open() -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them. A cluster is taken
@@ -70,6 +71,9 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::leave()
 	}
 	fn close() -> Weight {
-		Self::of(5, 6)
+		Self::of(5, 7)
+	}
+	fn set_open() -> Weight {
+		Self::of(2, 2)
 	}
 }

@@ -160,7 +160,7 @@ impl AgentDirectory for Network {
 impl ClusterDirectory for Network {
 	type Error = DispatchError;
 
-	fn place_agent(_: ClusterId, _: AgentId) -> Result<Lease, DispatchError> {
+	fn place_agent(_: ClusterId, _: AgentId, _: &AccountBytes) -> Result<Lease, DispatchError> {
 		Err(DispatchError::Unavailable)
 	}
 

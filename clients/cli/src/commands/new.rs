@@ -54,7 +54,7 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 		let path = folder.join(path);
 		let parent = path.parent().unwrap_or(folder);
 		let written = fs::create_dir_all(parent)
-			.and_then(|()| fs::write(&path, text.replace("{name}", &name)));
+			.and_then(|()| fs::write(&path, text.replace("AGENT_NAME", &name)));
 		if let Err(error) = written {
 			bail!("cannot write {}: {error}", path.display());
 		}
@@ -66,6 +66,15 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 mod tests {
 	use super::*;
 	use phala_agent_builder::AgentFolder;
+
+	#[test]
+	fn only_the_place_of_the_name_is_filled_in() {
+		let parent = tempfile::tempdir().unwrap();
+		let folder = parent.path().join("my-agent");
+		create(&folder).unwrap();
+		let source = fs::read_to_string(folder.join("src/index.ts")).unwrap();
+		assert!(source.contains("${name}"), "the program's own variable stays: {source}");
+	}
 
 	#[test]
 	fn what_is_made_is_an_agents_folder_with_its_name() {

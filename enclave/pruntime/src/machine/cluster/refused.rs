@@ -24,7 +24,10 @@ pub enum CallRefused {
 	Input(#[from] phala_keys::Error),
 	#[error("this input was taken before; seal a new one")]
 	Repeated,
-	#[error("the agent is written by slot {slot:?}; send what writes there")]
+	#[error("{}", match slot {
+		Some(slot) => format!("the agent is written by slot {slot}; send what writes there"),
+		None => "no worker writes the agent now; try again when one of its cluster has rejoined".into(),
+	})]
 	NotLeaseHolder {
 		/// Who has the lease, if anybody.
 		slot: Option<SlotId>,
