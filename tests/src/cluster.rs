@@ -5,6 +5,7 @@ use crate::{
 	chain::{unhex, Chain},
 	cli::Phala,
 	parts::{Enclave, Node, Relayer},
+	process::{self, Process},
 	search::Search,
 	tap::Tap,
 	until,
@@ -28,7 +29,7 @@ const GATEKEEPER: &str = "//Ferdie";
 pub const OPERATORS: [&str; 2] = ["//Charlie", "//Dave"];
 
 /// Agents' own lines have no business in a worker's log, however much it tells.
-const PRUNTIME_LOG: &str = "info,phala_pruntime=trace,phala_sandbox=trace,phala_keys=trace";
+const PRUNTIME_LOG: &str = "info,phala_pruntime=debug,phala_sandbox=debug,phala_keys=debug";
 
 /// An enclave with its relayer and the taps before its doors.
 pub struct Worker {
@@ -76,7 +77,9 @@ pub struct Network {
 	/// Between callers and node.
 	pub callers: Tap,
 	/// What processes wrote that are no more.
-	pub old_logs: Vec<(String, String)>,
+	old_logs: Vec<(String, String)>,
+	/// What passed before their doors.
+	old_taps: Vec<Tap>,
 	folder: TempDir,
 	/// The callers' machine.
 	home: TempDir,
@@ -100,7 +103,7 @@ impl Network {
 			account: CALLER.into(),
 		};
 		let owner = phala.of(OWNER);
-		let pruntime = crate::process::binary("pruntime")?.display().to_string();
+		let pruntime = process::binary("pruntime")?.display().to_string();
 		let preparing = async {
 			let allow =
 				["worker", "allow-measurement", "--node", &owner.node, "--pruntime", &pruntime];
@@ -136,6 +139,7 @@ impl Network {
 			relayers,
 			callers,
 			old_logs: Vec::new(),
+			old_taps: Vec::new(),
 			folder,
 			home,
 		};
@@ -178,6 +182,51 @@ impl Network {
 		Ok(deployed["agent"].as_str().context("it has an id")?.to_owned())
 	}
 
+	/// Kills a worker's relayer (-9).
+	///
+	/// # Errors
+	/// When it has none.
+	pub async fn kill_relayer(&mut self, slot: SlotId) -> anyhow::Result<()> {
+		let relayer = self.worker(slot)?.relayer.take().context("it has a relayer")?;
+		self.end(relayer.process).await
+	}
+
+	/// Kills a worker and its relayer (-9). What they said and sent stays.
+	///
+	/// # Errors
+	/// When there is no such worker.
+	pub async fn kill(&mut self, slot: SlotId) -> anyhow::Result<()> {
+		let index = self.workers.iter().position(|worker| worker.slot == slot);
+		let worker = self.workers.remove(index.context("it is a worker")?);
+		self.end(worker.enclave.process).await?;
+		if let Some(relayer) = worker.relayer {
+			self.end(relayer.process).await?;
+		}
+		self.old_taps.extend([worker.relay, worker.public]);
+		Ok(())
+	}
+
+	/// Kills the node (-9).
+	///
+	/// # Errors
+	/// When it is stopped.
+	pub async fn stop_node(&mut self) -> anyhow::Result<()> {
+		let node = self.node.take().context("it runs")?;
+		self.end(node.process).await
+	}
+
+	async fn end(&mut self, process: Process) -> anyhow::Result<()> {
+		let name = process.name().to_owned();
+		self.old_logs.push((name, process.kill().await?));
+		Ok(())
+	}
+
+	/// How many bodies workers had each other keep, or asked each other for.
+	pub fn bodies_between_workers(&self) -> usize {
+		let doors = self.workers.iter().map(|worker| &worker.public).chain(&self.old_taps);
+		doors.map(|tap| tap.bodies_of("POST /v1/cluster/bodies").len()).sum()
+	}
+
 	/// The worker in a slot.
 	///
 	/// # Errors
@@ -214,7 +263,7 @@ impl Network {
 	pub async fn search(&self, search: &mut Search) -> anyhow::Result<()> {
 		self.search_chain(search).await?;
 		let taps = self.all_workers().flat_map(|worker| [&worker.relay, &worker.public]);
-		for tap in taps.chain([&self.relayers, &self.callers]) {
+		for tap in taps.chain(&self.old_taps).chain([&self.relayers, &self.callers]) {
 			for stream in tap.recorded() {
 				search.look(&format!("traffic before {}", tap.name), &stream);
 			}

@@ -1,6 +1,10 @@
 //! Node, enclave and relayer as processes.
 
-use crate::{chain::Chain, process::Process, until};
+use crate::{
+	chain::Chain,
+	process::{binary, Process},
+	until,
+};
 use anyhow::Context;
 use phala_pherry::enclave::EnclaveDoor;
 use phala_primitives::{
@@ -8,12 +12,41 @@ use phala_primitives::{
 	relay::{EnclavePhase, EnclaveStatus},
 	H256,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use subxt::dynamic::Value;
 use subxt_signer::sr25519::dev;
 
 fn owned(arguments: &[&str]) -> Vec<String> {
 	arguments.iter().map(|argument| argument.to_string()).collect()
+}
+
+/// What `--dev` is short for, beside the chain.
+const DEVELOPMENT: [&str; 4] = ["--alice", "--validator", "--force-authoring", "--rpc-cors=all"];
+
+/// The development chain's specification with its genesis state built, which takes the node most of
+/// a start: once for each binary.
+async fn development_chain() -> anyhow::Result<PathBuf> {
+	let node = binary("phala-node")?;
+	let made = node.metadata()?;
+	let changed = made.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
+	let name = format!("dev-chain-{}-{changed}.json", made.len());
+	let file = node.with_file_name("end-to-end").join(name);
+	if file.exists() {
+		return Ok(file);
+	}
+	let folder = file.parent().context("it is in a folder")?;
+	// Of binaries that are no more.
+	let _ = std::fs::remove_dir_all(folder);
+	std::fs::create_dir_all(folder)?;
+	let new = folder.join(format!("new-{}", std::process::id()));
+	let arguments = ["export-chain-spec", "--chain=dev", "--raw", "--output"];
+	let arguments = [&owned(&arguments)[..], &[new.display().to_string()]].concat();
+	let mut exporting = Process::start("phala-node", "exporting", &arguments)?;
+	let code = exporting.ended().await?;
+	anyhow::ensure!(code == Some(0), "no specification:\n{}", exporting.log());
+	// Under its name it is never seen half written.
+	std::fs::rename(&new, &file)?;
+	Ok(file)
 }
 
 /// A chain node.
@@ -51,14 +84,17 @@ impl Node {
 
 	/// One validator, its own chain.
 	pub async fn dev() -> anyhow::Result<Self> {
-		Self::start("dev", &["--dev"]).await
+		let chain = format!("--chain={}", development_chain().await?.display());
+		Self::start("dev", &[&DEVELOPMENT[..], &[&chain]].concat()).await
 	}
 
 	/// One validator, its own chain, with all that it writes in `folder`.
 	pub async fn dev_in(folder: &Path) -> anyhow::Result<Self> {
 		let folder = folder.display().to_string();
 		let base = format!("--base-path={folder}/node");
-		Self::start_with("dev", &["--dev", &base], &[("TMPDIR", &folder)]).await
+		let chain = format!("--chain={}", development_chain().await?.display());
+		let arguments = [&DEVELOPMENT[..], &[&chain, &base]].concat();
+		Self::start_with("dev", &arguments, &[("TMPDIR", &folder)]).await
 	}
 
 	/// One validator of four, alone: a chain with another genesis.
