@@ -7,11 +7,15 @@ use std::sync::Arc;
 use subxt::{
 	config::DefaultExtrinsicParamsBuilder,
 	dynamic::{transaction, Value},
-	rpcs::{rpc_params, RpcClient},
+	rpcs::{client::RpcParams, rpc_params, RpcClient},
 	OnlineClient, SubstrateConfig,
 };
 use subxt_signer::sr25519::Keypair;
 use tokio::sync::Mutex;
+
+/// The network's own pallets.
+const OWN_PALLETS: [&str; 6] =
+	["Registry.", "Mailbox.", "Gatekeepers.", "Clusters.", "Agents.", "Requests."];
 
 /// A connection that submits as the development accounts.
 #[derive(Clone)]
@@ -170,20 +174,101 @@ impl Chain {
 		Ok(())
 	}
 
-	/// Height of the best block.
+	/// Asks the node's JSON-RPC.
+	pub async fn request<T: serde::de::DeserializeOwned>(
+		&self,
+		method: &str,
+		parameters: RpcParams,
+	) -> anyhow::Result<T> {
+		Ok(self.rpc.request(method, parameters).await?)
+	}
+
+	/// Hash of a block, in hexadecimal as the node writes it.
+	pub async fn block_hash(&self, block: u64) -> anyhow::Result<String> {
+		let hash: Option<String> = self.request("chain_getBlockHash", rpc_params![block]).await?;
+		hash.with_context(|| format!("there is no block {block}"))
+	}
+
+	/// The value under a key in the state after a block.
+	pub async fn value(&self, key: &[u8], block: u64) -> anyhow::Result<Option<Vec<u8>>> {
+		let at = self.block_hash(block).await?;
+		let key = format!("0x{}", hex(key));
+		let value: Option<String> = self.request("state_getStorage", rpc_params![key, at]).await?;
+		value.map(|value| unhex(&value)).transpose()
+	}
+
+	/// All keys that start with `prefix`, and their values, in the state after a block.
+	pub async fn values(
+		&self,
+		prefix: &[u8],
+		block: u64,
+	) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+		const PAGE: u32 = 1_000;
+		#[derive(serde::Deserialize)]
+		struct Changes {
+			changes: Vec<(String, Option<String>)>,
+		}
+		let at = self.block_hash(block).await?;
+		let prefix = format!("0x{}", hex(prefix));
+		let (mut values, mut after) = (Vec::new(), None);
+		loop {
+			let parameters = rpc_params![&prefix, PAGE, &after, &at];
+			let keys: Vec<String> = self.request("state_getKeysPaged", parameters).await?;
+			let Some(last) = keys.last().cloned() else { return Ok(values) };
+			let found: Vec<Changes> =
+				self.request("state_queryStorageAt", rpc_params![&keys, &at]).await?;
+			for (key, value) in found.into_iter().flat_map(|found| found.changes) {
+				values.push((unhex(&key)?, unhex(&value.unwrap_or_default())?));
+			}
+			after = Some(last);
+		}
+	}
+
+	/// The first event of this name for which `question` has an answer, in a block from `from` on,
+	/// once it is final.
+	pub async fn event<T>(
+		&self,
+		from: u64,
+		name: &str,
+		question: impl Fn(&Event) -> anyhow::Result<Option<T>>,
+	) -> anyhow::Result<T> {
+		let next = std::sync::atomic::AtomicU64::new(from);
+		crate::until(name, || async {
+			let newest = self.best().await?;
+			let first = next.load(std::sync::atomic::Ordering::Relaxed);
+			if first > newest {
+				return Ok(None);
+			}
+			for event in self.events_between(first, newest).await? {
+				if event.name == name {
+					if let Some(answer) = question(&event)? {
+						return Ok(Some(answer));
+					}
+				}
+			}
+			next.store(newest + 1, std::sync::atomic::Ordering::Relaxed);
+			Ok(None)
+		})
+		.await
+	}
+
+	/// Height of the newest finalized block.
 	pub async fn best(&self) -> anyhow::Result<u64> {
 		Ok(self.api.at_current_block().await?.block_number())
 	}
 
 	/// All events of the network's own pallets, from block `from` to the newest finalized one.
 	pub async fn events(&self, from: u64) -> anyhow::Result<Vec<Event>> {
-		let newest = self.best().await?;
+		self.events_between(from, self.best().await?).await
+	}
+
+	async fn events_between(&self, from: u64, newest: u64) -> anyhow::Result<Vec<Event>> {
 		let mut events = Vec::new();
 		for block in from..=newest {
 			for event in self.api.at_block(block).await?.events().fetch().await?.iter() {
 				let event = event?;
 				let name = format!("{}.{}", event.pallet_name(), event.event_name());
-				if ["Registry.", "Mailbox."].iter().any(|pallet| name.starts_with(pallet)) {
+				if OWN_PALLETS.iter().any(|pallet| name.starts_with(pallet)) {
 					events.push(Event { block, name, fields: event.field_bytes().to_vec() });
 				}
 			}
@@ -192,7 +277,7 @@ impl Chain {
 	}
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
 	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

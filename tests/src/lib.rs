@@ -6,10 +6,20 @@
 //! | [`process`] | a child process and what it wrote |
 //! | [`parts`] | node, enclave and relayer as processes |
 //! | [`chain`] | what a test does on the chain, and what it sees there |
+//! | [`cli`] | the command line as people and programs use it |
+//! | [`cluster`] | a network with a gatekeeper and workers, all of whose traffic is recorded |
+//! | [`money`] | who has how much, and who was paid what |
+//! | [`search`] | looks for texts in all that was written, kept and sent |
+//! | [`tap`] | a proxy that records what passes |
 
 pub mod chain;
+pub mod cli;
+pub mod cluster;
+pub mod money;
 pub mod parts;
 pub mod process;
+pub mod search;
+pub mod tap;
 
 use std::{future::Future, time::Duration};
 

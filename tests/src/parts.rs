@@ -1,6 +1,10 @@
 //! Node, enclave and relayer as processes.
 
-use crate::{chain::Chain, process::Process, until};
+use crate::{
+	chain::Chain,
+	process::{binary, Process},
+	until,
+};
 use anyhow::Context;
 use phala_pherry::enclave::EnclaveDoor;
 use phala_primitives::{
@@ -8,11 +12,41 @@ use phala_primitives::{
 	relay::{EnclavePhase, EnclaveStatus},
 	H256,
 };
+use std::path::{Path, PathBuf};
 use subxt::dynamic::Value;
 use subxt_signer::sr25519::dev;
 
 fn owned(arguments: &[&str]) -> Vec<String> {
 	arguments.iter().map(|argument| argument.to_string()).collect()
+}
+
+/// What `--dev` is short for, beside the chain.
+const DEVELOPMENT: [&str; 4] = ["--alice", "--validator", "--force-authoring", "--rpc-cors=all"];
+
+/// The development chain's specification with its genesis state built, which takes the node most of
+/// a start: once for each binary.
+async fn development_chain() -> anyhow::Result<PathBuf> {
+	let node = binary("phala-node")?;
+	let made = node.metadata()?;
+	let changed = made.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
+	let name = format!("dev-chain-{}-{changed}.json", made.len());
+	let file = node.with_file_name("end-to-end").join(name);
+	if file.exists() {
+		return Ok(file);
+	}
+	let folder = file.parent().context("it is in a folder")?;
+	// Of binaries that are no more.
+	let _ = std::fs::remove_dir_all(folder);
+	std::fs::create_dir_all(folder)?;
+	let new = folder.join(format!("new-{}", std::process::id()));
+	let arguments = ["export-chain-spec", "--chain=dev", "--raw", "--output"];
+	let arguments = [&owned(&arguments)[..], &[new.display().to_string()]].concat();
+	let mut exporting = Process::start("phala-node", "exporting", &arguments)?;
+	let code = exporting.ended().await?;
+	anyhow::ensure!(code == Some(0), "no specification:\n{}", exporting.log());
+	// Under its name it is never seen half written.
+	std::fs::rename(&new, &file)?;
+	Ok(file)
 }
 
 /// A chain node.
@@ -24,9 +58,16 @@ pub struct Node {
 
 impl Node {
 	async fn start(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+		Self::start_with(name, &[&["--tmp"], arguments].concat(), &[]).await
+	}
+
+	async fn start_with(
+		name: &str,
+		arguments: &[&str],
+		variables: &[(&str, &str)],
+	) -> anyhow::Result<Self> {
 		let mut all = owned(arguments);
 		all.extend(owned(&[
-			"--tmp",
 			"--rpc-port=0",
 			"--no-prometheus",
 			"--no-telemetry",
@@ -35,7 +76,7 @@ impl Node {
 			// A throw-away node has no key file.
 			"--unsafe-force-node-key-generation",
 		]));
-		let mut process = Process::start("phala-node", name, &all)?;
+		let mut process = Process::start_with("phala-node", name, &all, variables)?;
 		let line = process.line_after("Running JSON-RPC server: addr=").await?;
 		let address = line.split(',').next().context("an address follows")?.to_string();
 		Ok(Self { process, url: format!("ws://{address}") })
@@ -43,7 +84,17 @@ impl Node {
 
 	/// One validator, its own chain.
 	pub async fn dev() -> anyhow::Result<Self> {
-		Self::start("dev", &["--dev"]).await
+		let chain = format!("--chain={}", development_chain().await?.display());
+		Self::start("dev", &[&DEVELOPMENT[..], &[&chain]].concat()).await
+	}
+
+	/// One validator, its own chain, with all that it writes in `folder`.
+	pub async fn dev_in(folder: &Path) -> anyhow::Result<Self> {
+		let folder = folder.display().to_string();
+		let base = format!("--base-path={folder}/node");
+		let chain = format!("--chain={}", development_chain().await?.display());
+		let arguments = [&DEVELOPMENT[..], &[&chain, &base]].concat();
+		Self::start_with("dev", &arguments, &[("TMPDIR", &folder)]).await
 	}
 
 	/// One validator of four, alone: a chain with another genesis.
@@ -86,6 +137,16 @@ pub struct Enclave {
 impl Enclave {
 	/// A new boot for `slot`, on a pretended machine of the slot's own.
 	pub async fn boot(genesis: H256, slot: SlotId) -> anyhow::Result<Self> {
+		Self::boot_with(genesis, slot, &[], &[]).await
+	}
+
+	/// The same with further arguments, and variables of its own.
+	pub async fn boot_with(
+		genesis: H256,
+		slot: SlotId,
+		further: &[&str],
+		variables: &[(&str, &str)],
+	) -> anyhow::Result<Self> {
 		let arguments = [
 			&format!("--genesis={genesis:?}"),
 			&format!("--slot={slot}"),
@@ -93,7 +154,9 @@ impl Enclave {
 			"--relay-listen=127.0.0.1:0",
 			"--public-listen=127.0.0.1:0",
 		];
-		let mut process = Process::start("pruntime", &format!("slot {slot}"), &owned(&arguments))?;
+		let arguments = owned(&[&arguments[..], further].concat());
+		let name = format!("pruntime of slot {slot}");
+		let mut process = Process::start_with("pruntime", &name, &arguments, variables)?;
 		let relay_url = process.line_after("relay ").await?;
 		let public_url = process.line_after("public ").await?;
 		Ok(Self { process, relay_url, public_url })
@@ -139,13 +202,23 @@ pub struct Relayer {
 impl Relayer {
 	/// Between `node` and `enclave`, paying as `operator` (a secret URI).
 	pub fn start(node: &Node, enclave: &Enclave, operator: &str) -> anyhow::Result<Self> {
+		Self::between(&node.url, &enclave.relay_url, operator, &[])
+	}
+
+	/// The same by their addresses, with variables of its own.
+	pub fn between(
+		node: &str,
+		enclave: &str,
+		operator: &str,
+		variables: &[(&str, &str)],
+	) -> anyhow::Result<Self> {
 		let arguments = [
-			&format!("--node={}", node.url),
-			&format!("--enclave={}", enclave.relay_url),
-			&format!("--operator={operator}"),
-		]
-		.map(|argument| argument.to_string());
-		Ok(Self { process: Process::start("pherry", "pherry", &arguments)? })
+			format!("--node={node}"),
+			format!("--enclave={enclave}"),
+			format!("--operator={operator}"),
+		];
+		let name = format!("pherry of {operator}");
+		Ok(Self { process: Process::start_with("pherry", &name, &arguments, variables)? })
 	}
 }
 

@@ -33,8 +33,19 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
 impl Process {
 	/// Starts `binary` with `arguments`; both its outputs are kept.
 	pub fn start(binary_name: &str, name: &str, arguments: &[String]) -> anyhow::Result<Self> {
+		Self::start_with(binary_name, name, arguments, &[])
+	}
+
+	/// The same with variables of its own.
+	pub fn start_with(
+		binary_name: &str,
+		name: &str,
+		arguments: &[String],
+		variables: &[(&str, &str)],
+	) -> anyhow::Result<Self> {
 		let mut child = Command::new(binary(binary_name)?)
 			.args(arguments)
+			.envs(variables.iter().copied())
 			.stdin(Stdio::null())
 			.stdout(Stdio::piped())
 			.stderr(Stdio::piped())
@@ -45,6 +56,11 @@ impl Process {
 		keep(child.stdout.take(), lines.clone());
 		keep(child.stderr.take(), lines.clone());
 		Ok(Self { name: name.into(), child, lines })
+	}
+
+	/// What the test calls it.
+	pub fn name(&self) -> &str {
+		&self.name
 	}
 
 	/// All that it wrote.
