@@ -33,7 +33,7 @@ pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 	let bodies = stage.network.bodies_between_workers();
 	ensure!(bodies > 0, "workers have each other keep bodies, and that was recorded");
 
-	let marks = [&stage.hidden[..], &stage.public, &[plain.clone()]].concat();
+	let marks = [&stage.hidden[..], &stage.public, std::slice::from_ref(&plain)].concat();
 	let mut search = Search::new(&marks);
 	stage.network.search(&mut search).await?;
 	eprintln!("  looked for {} marks in {} KiB", marks.len(), search.bytes / 1024);
