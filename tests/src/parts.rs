@@ -82,13 +82,13 @@ impl Node {
 		Ok(Self { process, url: format!("ws://{address}") })
 	}
 
-	/// One validator, its own chain.
+	/// One validator, its own chain. Its pool bans no transaction.
 	pub async fn dev() -> anyhow::Result<Self> {
-		let chain = format!("--chain={}", development_chain().await?.display());
-		Self::start("dev", &[&DEVELOPMENT[..], &[&chain]].concat()).await
+		Self::start("dev", &["--dev"]).await
 	}
 
-	/// One validator, its own chain, with all that it writes in `folder`.
+	/// One validator, its own chain, with all that it writes in `folder`, and with the pool of a
+	/// production node.
 	pub async fn dev_in(folder: &Path) -> anyhow::Result<Self> {
 		let folder = folder.display().to_string();
 		let base = format!("--base-path={folder}/node");

@@ -1,7 +1,7 @@
 //! Looks for texts in all that a network wrote, kept and sent, however they may be written there.
 
 use memchr::memmem::Finder;
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -76,8 +76,8 @@ pub struct Search {
 	patterns: Vec<(String, &'static str, Finder<'static>)>,
 	/// What was found so far: each mark once in each place and form.
 	pub found: Vec<Found>,
-	/// Bytes that were looked through.
-	pub bytes: u64,
+	/// Bytes that were looked through, by the first word of a place's name.
+	pub bytes: BTreeMap<String, usize>,
 }
 
 impl Search {
@@ -89,12 +89,13 @@ impl Search {
 				patterns.push((mark.name.clone(), form, Finder::new(&pattern).into_owned()));
 			}
 		}
-		Self { patterns, found: Vec::new(), bytes: 0 }
+		Self { patterns, found: Vec::new(), bytes: BTreeMap::new() }
 	}
 
 	/// Looks through `bytes`, which are from `place`.
 	pub fn look(&mut self, place: &str, bytes: &[u8]) {
-		self.bytes += bytes.len() as u64;
+		let kind = place.split([' ', ':']).next().unwrap_or_default();
+		*self.bytes.entry(kind.into()).or_default() += bytes.len();
 		for (mark, form, finder) in &self.patterns {
 			if finder.find(bytes).is_none() {
 				continue;

@@ -29,7 +29,7 @@ struct Stage {
 	agent: String,
 	/// Of the letters of the agent's secret: shows that the agent knows it.
 	sum: u32,
-	/// The lease holder of the agent.
+	/// To be found nowhere.
 	hidden: Vec<Mark>,
 	/// For everybody to read, on the chain and on its ways.
 	public: Vec<Mark>,

@@ -18,6 +18,9 @@ const PUBLIC_PLACES: [&str; 7] = [
 	"files",
 ];
 
+/// Of each kind of places there is more than this.
+const LEAST_BYTES: usize = 10_000;
+
 pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
@@ -33,10 +36,14 @@ pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 	let bodies = stage.network.bodies_between_workers();
 	ensure!(bodies > 0, "workers have each other keep bodies, and that was recorded");
 
-	let marks = [&stage.hidden[..], &stage.public, &[plain.clone()]].concat();
+	let marks = [&stage.hidden[..], &stage.public, std::slice::from_ref(&plain)].concat();
 	let mut search = Search::new(&marks);
 	stage.network.search(&mut search).await?;
-	eprintln!("  looked for {} marks in {} KiB", marks.len(), search.bytes / 1024);
+	eprintln!("  looked for {} marks in bytes of {:?}", marks.len(), search.bytes);
+	for kind in ["chain", "traffic", "log", "files"] {
+		let bytes = search.bytes.get(kind).copied().unwrap_or_default();
+		assert!(bytes > LEAST_BYTES, "{bytes} bytes of {kind}");
+	}
 	let may_be = |found: &&Found| found.place == talkative;
 	for mark in &stage.hidden {
 		let found = search.places(&mark.name).into_iter().filter(|found| !may_be(found));
