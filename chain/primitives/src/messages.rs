@@ -94,6 +94,8 @@ pub enum GatekeeperMessage {
 
 /// To the members of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+// Decoded one at a time and taken apart at once: a box would only cost.
+#[allow(clippy::large_enum_variant)]
 pub enum ClusterMessage {
 	/// A new member, or a known one with a new boot or endpoint.
 	#[codec(index = 0)]
@@ -132,6 +134,8 @@ pub enum ClusterMessage {
 
 /// To one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+// Decoded one at a time and taken apart at once: a box would only cost.
+#[allow(clippy::large_enum_variant)]
 pub enum SlotMessage {
 	/// The chain accepted evidence for a new boot; every earlier boot of the slot is retired.
 	/// Seeing its own keys here is an enclave's first mark of freshness.

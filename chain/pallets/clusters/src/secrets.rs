@@ -44,16 +44,12 @@ impl<T: Config> Pallet<T> {
 			if now < ends_at {
 				break;
 			}
-			match Clusters::<T>::get(cluster) {
-				Some(record) if record.gap == GenerationGap::RunningWithDeparture => {
-					if Self::start_generation(cluster, record).is_err() {
-						break;
-					}
+			if let Some(record) = Clusters::<T>::get(cluster) {
+				if record.gap != GenerationGap::RunningWithDeparture {
+					Clusters::<T>::insert(cluster, Cluster { gap: GenerationGap::Open, ..record });
+				} else if Self::start_generation(cluster, record).is_err() {
+					break;
 				}
-				Some(record) => {
-					Clusters::<T>::insert(cluster, Cluster { gap: GenerationGap::Open, ..record })
-				}
-				None => {}
 			}
 			Gaps::<T>::remove(number);
 			number = number.saturating_add(1);

@@ -60,7 +60,7 @@ enum Phase {
 		bound_to: FinalizedHeader,
 	},
 	/// Is the slot's boot.
-	Registered(Registered),
+	Registered(Box<Registered>),
 	/// A later boot has the slot, or nobody.
 	Over {
 		boot: Option<BootNumber>,
@@ -422,7 +422,7 @@ impl Machine {
 					return;
 				}
 				if let Phase::AwaitsRegistration { reader, .. } = &self.phase {
-					self.phase = Phase::Registered(Registered {
+					self.phase = Phase::Registered(Box::new(Registered {
 						reader: reader.clone(),
 						boot,
 						expires_at,
@@ -433,7 +433,7 @@ impl Machine {
 						gatekeeper: Gatekeeper::default(),
 						membership: None,
 						proofs: Proofs::default(),
-					});
+					}));
 					report.registered = Some(boot);
 				}
 			}
@@ -534,7 +534,7 @@ impl Machine {
 			membership,
 			proofs,
 			..
-		} = registered;
+		} = &mut **registered;
 		let mut turn = Turn {
 			config: self.config,
 			boot: *boot,
