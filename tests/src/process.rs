@@ -6,6 +6,7 @@ use std::{
 	process::Stdio,
 	sync::{Arc, Mutex, PoisonError},
 };
+use tempfile::TempDir;
 use tokio::{
 	io::{AsyncBufReadExt, AsyncRead, BufReader},
 	process::{Child, Command},
@@ -16,6 +17,8 @@ pub struct Process {
 	name: String,
 	child: Child,
 	lines: Arc<Mutex<Vec<String>>>,
+	/// Where it puts temporary files, if nobody said; goes after it.
+	_temporary: Option<TempDir>,
 }
 
 /// Where cargo put the binaries that this test was built with.
@@ -43,9 +46,15 @@ impl Process {
 		arguments: &[String],
 		variables: &[(&str, &str)],
 	) -> anyhow::Result<Self> {
+		let temporary = match variables.iter().any(|(name, _)| *name == "TMPDIR") {
+			true => None,
+			false => Some(TempDir::new()?),
+		};
+		let own = temporary.iter().map(|folder| ("TMPDIR", folder.path()));
 		let mut child = Command::new(binary(binary_name)?)
 			.args(arguments)
 			.envs(variables.iter().copied())
+			.envs(own)
 			.stdin(Stdio::null())
 			.stdout(Stdio::piped())
 			.stderr(Stdio::piped())
@@ -55,7 +64,7 @@ impl Process {
 		let lines = Arc::new(Mutex::new(Vec::new()));
 		keep(child.stdout.take(), lines.clone());
 		keep(child.stderr.take(), lines.clone());
-		Ok(Self { name: name.into(), child, lines })
+		Ok(Self { name: name.into(), child, lines, _temporary: temporary })
 	}
 
 	/// What the test calls it.
@@ -109,4 +118,17 @@ fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, lines: Arc<Mute
 			lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 		}
 	});
+}
+
+/// Gone before what it wrote is removed.
+impl Drop for Process {
+	fn drop(&mut self) {
+		let _ = self.child.start_kill();
+		for _ in 0..400 {
+			if !matches!(self.child.try_wait(), Ok(None)) {
+				return;
+			}
+			std::thread::sleep(std::time::Duration::from_millis(5));
+		}
+	}
 }
