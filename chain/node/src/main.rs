@@ -7,6 +7,9 @@
 //! | [`service`] | the parts of a running node and how they are wired |
 //! | [`rpc`] | JSON-RPC: the stock methods and our finality proofs |
 
+// The large errors are those of sc-cli and sc-service, which these functions pass on.
+#![allow(clippy::result_large_err)]
+
 mod chain_spec;
 mod cli;
 mod rpc;
