@@ -113,6 +113,18 @@ fn open<R: CryptoRng>(
 	Ok(opened)
 }
 
+/// The limit on an agent's state, by its name.
+const STATE_BYTES: &str = "AgentStateBytes";
+
+/// Whether the state may be what a run makes of it. What only shrinks it is always allowed.
+fn check_state_bytes(agent: &Agent, done: &RunDone) -> Result<(), String> {
+	let (bytes, max) = (agent.head().bytes_after(&done.writes), limits::AGENT_STATE_BYTES_MAX);
+	if bytes > max && bytes > agent.head().entry_bytes {
+		return Err(format!("{bytes} bytes of state, {max} are allowed"));
+	}
+	Ok(())
+}
+
 /// Makes the proposal that answers a paid request, or says why it failed.
 pub fn settle_order<R: CryptoRng>(
 	agent: &mut Agent,
@@ -141,11 +153,8 @@ pub fn settle_order<R: CryptoRng>(
 		}
 	};
 	let done = result.and_then(|done| {
-		let bytes = agent.head().bytes_after(&done.writes);
-		if bytes > limits::AGENT_STATE_BYTES_MAX && bytes > agent.head().entry_bytes {
-			let message =
-				format!("{bytes} bytes of state, {} are allowed", limits::AGENT_STATE_BYTES_MAX);
-			return Err(RunFailed { name: "AgentStateBytes".into(), message, units: done.units });
+		if let Err(message) = check_state_bytes(agent, &done) {
+			return Err(RunFailed { name: STATE_BYTES.into(), message, units: done.units });
 		}
 		let version = agent.head().version + 1;
 		let proven = prove(
@@ -196,11 +205,8 @@ pub fn settle_direct<R: CryptoRng>(
 	done: RunDone,
 	turn: &mut Turn<'_, R>,
 ) -> Result<Option<Vec<u8>>, CallRefused> {
-	let bytes = agent.head().bytes_after(&done.writes);
-	if bytes > limits::AGENT_STATE_BYTES_MAX && bytes > agent.head().entry_bytes {
-		let message =
-			format!("{bytes} bytes of state, {} are allowed", limits::AGENT_STATE_BYTES_MAX);
-		return Err(CallRefused::Failed { name: "AgentStateBytes".into(), message });
+	if let Err(message) = check_state_bytes(agent, &done) {
+		return Err(CallRefused::Failed { name: STATE_BYTES.into(), message });
 	}
 	let wrote = !done.writes.is_empty();
 	let commits = wrote || !agent.proposals.is_empty() || direct.reply.is_some();

@@ -437,9 +437,6 @@ impl Membership {
 
 /// Makes an agent's keys: its first effect set.
 fn give_birth<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, turn: &mut Turn<'_, R>) {
-	if !ring.is_ready() || !turn.is_fresh() {
-		return;
-	}
 	let keys = AgentKeys::generate(turn.rng);
 	let (version, key) = keys.encryption_key();
 	let effects =
