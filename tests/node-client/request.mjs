@@ -15,13 +15,13 @@ const PHA = 10n ** 12n;
 const FINALITY_MARGIN = 10;
 const SLACK = 15;
 
-// chain/primitives/src/requests.rs in SCALE.
+// protocol/src/requests.rs in SCALE.
 const Headers = Vector(Tuple(Bytes(), Bytes()));
 const CallInput = Struct({ method: Bytes(), path: Bytes(), headers: Headers, body: Bytes() });
 const CallOutput = Struct({ status: u16, headers: Headers, body: Bytes() });
 const RequestOutcome = Enum({ Answered: Bytes(), Failed: Bytes() });
 const Hash = Bytes(32);
-const AnswerUpToCode = Struct({ domain: Bytes(16), genesis: Hash, slot: u32, boot: u32, agent: Hash, code: Hash });
+const AnswerUpToCode = Struct({ domain: Bytes(16), genesis: Hash, worker: u32, boot: u32, agent: Hash, code: Hash });
 // What was signed goes on after the code; this script has no use for it.
 const ProvenAnswer = Struct({ output: CallOutput, salt: Hash, proof: AnswerUpToCode });
 
@@ -97,7 +97,7 @@ try {
       status: output.status,
       headers: output.headers.map(([name, value]) => [text(name), text(value)]),
       body: text(output.body),
-      answeredBy: { slot: proof.slot, boot: proof.boot },
+      answeredBy: { worker: proof.worker, boot: proof.boot },
       genesis: hex(proof.genesis),
       agent: hex(proof.agent),
       code: hex(proof.code),

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use codec::DecodeAll;
-use phala_primitives::{boot::SlotId, H256};
+use phala_protocol::{boot::WorkerId, H256};
 use std::sync::Arc;
 use subxt::{
 	config::DefaultExtrinsicParamsBuilder,
@@ -133,20 +133,20 @@ impl Chain {
 		Ok(())
 	}
 
-	/// A new slot for `operator`.
-	pub async fn create_slot(&self, operator: &Keypair) -> anyhow::Result<SlotId> {
-		let events = self.submit(operator, "Registry", "create_slot", vec![]).await?;
+	/// A new worker for `operator`.
+	pub async fn register_worker(&self, operator: &Keypair) -> anyhow::Result<WorkerId> {
+		let events = self.submit(operator, "Registry", "register_worker", vec![]).await?;
 		let created = events
 			.iter()
-			.find(|event| event.name == "Registry.SlotCreated")
-			.context("no SlotCreated event")?;
-		let (slot, _) = created.decode::<(SlotId, [u8; 32])>()?;
-		Ok(slot)
+			.find(|event| event.name == "Registry.WorkerRegistered")
+			.context("no WorkerRegistered event")?;
+		let (worker, _) = created.decode::<(WorkerId, [u8; 32])>()?;
+		Ok(worker)
 	}
 
-	/// Asks a slot's enclave for a sign of life.
-	pub async fn probe(&self, by: &Keypair, slot: SlotId, nonce: [u8; 32]) -> anyhow::Result<()> {
-		let fields = vec![Value::u128(slot.into()), Value::from_bytes(nonce)];
+	/// Asks a worker's enclave for a sign of life.
+	pub async fn probe(&self, by: &Keypair, worker: WorkerId, nonce: [u8; 32]) -> anyhow::Result<()> {
+		let fields = vec![Value::u128(worker.into()), Value::from_bytes(nonce)];
 		self.submit(by, "Registry", "probe", fields).await?;
 		Ok(())
 	}

@@ -11,7 +11,7 @@ use crate::{
 	until,
 };
 use anyhow::{ensure, Context};
-use phala_primitives::{boot::SlotId, mailbox::ClusterId, relay::EnclavePhase, H256};
+use phala_protocol::{boot::WorkerId, mailbox::ClusterId, relay::EnclavePhase, H256};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use subxt::rpcs::rpc_params;
@@ -31,21 +31,21 @@ pub const OPERATORS: [&str; 2] = ["//Charlie", "//Dave"];
 /// Agents' own lines have no business in a worker's log, however much it tells.
 const PRUNTIME_LOG: &str = "info,phala_pruntime=debug,phala_sandbox=debug,phala_keys=debug";
 
-/// An enclave with its relayer and the taps before its doors.
+/// An enclave with its relayer and the taps before its servers.
 pub struct Worker {
-	pub slot: SlotId,
+	pub id: WorkerId,
 	pub operator: String,
 	pub enclave: Enclave,
 	/// `None` while it is stopped.
 	pub relayer: Option<Relayer>,
-	/// Between its relayer and its relay door.
+	/// Between its relayer and its relay server.
 	pub relay: Tap,
-	/// Before its public door; this is the endpoint that the chain knows.
+	/// Before its public server; this is the endpoint that the chain knows.
 	pub public: Tap,
 }
 
 impl Worker {
-	/// The public door as others reach it.
+	/// The public server as others reach it.
 	pub fn url(&self) -> String {
 		self.public.url("http")
 	}
@@ -78,7 +78,7 @@ pub struct Network {
 	pub callers: Tap,
 	/// What processes wrote that are no more.
 	old_logs: Vec<(String, String)>,
-	/// What passed before their doors.
+	/// What passed before their servers.
 	old_taps: Vec<Tap>,
 	folder: TempDir,
 	/// The callers' machine.
@@ -112,23 +112,23 @@ impl Network {
 			number(&made["cluster"])
 		};
 		let [first, second] = OPERATORS;
-		let (cluster, gatekeeper, first_slot, second_slot) = tokio::try_join!(
+		let (cluster, gatekeeper, first_worker, second_worker) = tokio::try_join!(
 			preparing,
-			create_slot(&phala, GATEKEEPER),
-			create_slot(&phala, first),
-			create_slot(&phala, second),
+			register_worker(&phala, GATEKEEPER),
+			register_worker(&phala, first),
+			register_worker(&phala, second),
 		)?;
 		let (node_url, genesis) = (relayers.url("ws"), chain.genesis());
 		let (gatekeeper, first, second) = tokio::try_join!(
 			boot(folder.path(), genesis, &node_url, gatekeeper, GATEKEEPER, &[]),
-			boot(folder.path(), genesis, &node_url, first_slot, first, &[]),
-			boot(folder.path(), genesis, &node_url, second_slot, second, &[]),
+			boot(folder.path(), genesis, &node_url, first_worker, first, &[]),
+			boot(folder.path(), genesis, &node_url, second_worker, second, &[]),
 		)?;
 		let operator = phala.of(GATEKEEPER);
 		let applying =
-			async { operator.ok(&["gatekeeper", "apply", &gatekeeper.slot.to_string()]).await };
+			async { operator.ok(&["gatekeeper", "apply", &gatekeeper.id.to_string()]).await };
 		tokio::try_join!(applying, join(&phala, cluster, &first), join(&phala, cluster, &second))?;
-		owner.ok(&["gatekeeper", "seat", &gatekeeper.slot.to_string()]).await?;
+		owner.ok(&["gatekeeper", "seat", &gatekeeper.id.to_string()]).await?;
 		let network = Self {
 			node: Some(node),
 			chain,
@@ -144,14 +144,14 @@ impl Network {
 			home,
 		};
 		for worker in &network.workers {
-			network.approve(worker.slot).await?;
+			network.approve(worker.id).await?;
 		}
 		Ok(network)
 	}
 
-	async fn approve(&self, slot: SlotId) -> anyhow::Result<()> {
-		let (cluster, slot) = (self.cluster.to_string(), slot.to_string());
-		self.phala.of(OWNER).ok(&["cluster", "approve", &cluster, &slot]).await?;
+	async fn approve(&self, worker: WorkerId) -> anyhow::Result<()> {
+		let (cluster, worker) = (self.cluster.to_string(), worker.to_string());
+		self.phala.of(OWNER).ok(&["cluster", "approve", &cluster, &worker]).await?;
 		Ok(())
 	}
 
@@ -160,12 +160,12 @@ impl Network {
 	/// # Errors
 	/// What did not work.
 	pub async fn join(&mut self, operator: &str, further: &[&str]) -> anyhow::Result<()> {
-		let slot = create_slot(&self.phala, operator).await?;
+		let id = register_worker(&self.phala, operator).await?;
 		let (folder, node, genesis) =
 			(self.folder.path(), self.relayers.url("ws"), self.chain.genesis());
-		let worker = boot(folder, genesis, &node, slot, operator, further).await?;
+		let worker = boot(folder, genesis, &node, id, operator, further).await?;
 		join(&self.phala, self.cluster, &worker).await?;
-		self.approve(slot).await?;
+		self.approve(id).await?;
 		self.workers.push(worker);
 		Ok(())
 	}
@@ -186,8 +186,8 @@ impl Network {
 	///
 	/// # Errors
 	/// When it has none.
-	pub async fn kill_relayer(&mut self, slot: SlotId) -> anyhow::Result<()> {
-		let relayer = self.worker(slot)?.relayer.take().context("it has a relayer")?;
+	pub async fn kill_relayer(&mut self, worker: WorkerId) -> anyhow::Result<()> {
+		let relayer = self.worker(worker)?.relayer.take().context("it has a relayer")?;
 		self.end(relayer.process).await
 	}
 
@@ -195,8 +195,8 @@ impl Network {
 	///
 	/// # Errors
 	/// When there is no such worker.
-	pub async fn kill(&mut self, slot: SlotId) -> anyhow::Result<()> {
-		let index = self.workers.iter().position(|worker| worker.slot == slot);
+	pub async fn kill(&mut self, worker: WorkerId) -> anyhow::Result<()> {
+		let index = self.workers.iter().position(|candidate| candidate.id == worker);
 		let worker = self.workers.remove(index.context("it is a worker")?);
 		self.end(worker.enclave.process).await?;
 		if let Some(relayer) = worker.relayer {
@@ -223,28 +223,28 @@ impl Network {
 
 	/// How many bodies workers had each other keep, or asked each other for.
 	pub fn bodies_between_workers(&self) -> usize {
-		let doors = self.workers.iter().map(|worker| &worker.public).chain(&self.old_taps);
-		doors.map(|tap| tap.bodies_of("POST /v1/cluster/bodies").len()).sum()
+		let servers = self.workers.iter().map(|worker| &worker.public).chain(&self.old_taps);
+		servers.map(|tap| tap.bodies_of("POST /v1/cluster/bodies").len()).sum()
 	}
 
-	/// The worker in a slot.
+	/// The worker with this number.
 	///
 	/// # Errors
 	/// When there is none.
-	pub fn worker(&mut self, slot: SlotId) -> anyhow::Result<&mut Worker> {
-		let found = self.workers.iter_mut().find(|worker| worker.slot == slot);
-		found.with_context(|| format!("no worker has slot {slot}"))
+	pub fn worker(&mut self, worker: WorkerId) -> anyhow::Result<&mut Worker> {
+		let found = self.workers.iter_mut().find(|candidate| candidate.id == worker);
+		found.with_context(|| format!("there is no worker {worker}"))
 	}
 
 	/// Waits until all workers have the agent as the chain has it; the version.
 	///
 	/// # Errors
 	/// When that takes too long.
-	pub async fn in_step(&self, agent: &str, workers: &[SlotId]) -> anyhow::Result<u64> {
+	pub async fn in_step(&self, agent: &str, workers: &[WorkerId]) -> anyhow::Result<u64> {
 		let status = self.phala.ok(&["agent", "status", agent]).await?;
 		let committed = status["stateVersion"].as_u64().context("it has a version")?;
-		for worker in self.workers.iter().filter(|worker| workers.contains(&worker.slot)) {
-			until(&format!("slot {} to have version {committed}", worker.slot), || async {
+		for worker in self.workers.iter().filter(|worker| workers.contains(&worker.id)) {
+			until(&format!("worker {} to have version {committed}", worker.id), || async {
 				let Some(found) = worker.agent(agent).await? else { return Ok(None) };
 				let [version, known] = ["version", "committedVersion"].map(|key| &found[key]);
 				Ok((version == known && known.as_u64() >= Some(committed)).then_some(()))
@@ -327,14 +327,14 @@ fn number(value: &Value) -> anyhow::Result<u32> {
 	Ok(u32::try_from(number)?)
 }
 
-async fn create_slot(phala: &Phala, operator: &str) -> anyhow::Result<SlotId> {
-	let made = phala.of(operator).ok(&["worker", "create-slot", "--node", &phala.node]).await?;
-	number(&made["slot"])
+async fn register_worker(phala: &Phala, operator: &str) -> anyhow::Result<WorkerId> {
+	let made = phala.of(operator).ok(&["worker", "register", "--node", &phala.node]).await?;
+	number(&made["worker"])
 }
 
 async fn join(phala: &Phala, cluster: ClusterId, worker: &Worker) -> anyhow::Result<()> {
-	let (cluster, slot, url) = (cluster.to_string(), worker.slot.to_string(), worker.url());
-	phala.of(&worker.operator).ok(&["cluster", "join", &cluster, &slot, &url]).await?;
+	let (cluster, id, url) = (cluster.to_string(), worker.id.to_string(), worker.url());
+	phala.of(&worker.operator).ok(&["cluster", "join", &cluster, &id, &url]).await?;
 	Ok(())
 }
 
@@ -343,19 +343,19 @@ async fn boot(
 	folder: &Path,
 	genesis: H256,
 	node: &str,
-	slot: SlotId,
+	worker: WorkerId,
 	operator: &str,
 	further: &[&str],
 ) -> anyhow::Result<Worker> {
 	let folder = folder.display().to_string();
 	let variables = [("TMPDIR", &folder[..]), ("RUST_LOG", PRUNTIME_LOG)];
-	let enclave = Enclave::boot_with(genesis, slot, further, &variables).await?;
-	let relay = Tap::before(&format!("slot {slot}'s relay door"), &enclave.relay_url).await?;
-	let public = Tap::before(&format!("slot {slot}'s public door"), &enclave.public_url).await?;
+	let enclave = Enclave::boot_with(genesis, worker, further, &variables).await?;
+	let relay = Tap::before(&format!("worker {worker}'s relay server"), &enclave.relay_url).await?;
+	let public = Tap::before(&format!("worker {worker}'s public server"), &enclave.public_url).await?;
 	let relayer = Relayer::between(node, &relay.url("http"), operator, &[("TMPDIR", &folder[..])])?;
 	enclave.reaches(EnclavePhase::Serving).await.with_context(|| relayer.process.log())?;
 	let (operator, relayer) = (operator.to_owned(), Some(relayer));
-	Ok(Worker { slot, operator, enclave, relayer, relay, public })
+	Ok(Worker { id: worker, operator, enclave, relayer, relay, public })
 }
 
 /// What a server answered.

@@ -3,7 +3,7 @@
 use crate::chain::{Chain, Event};
 use anyhow::{ensure, Context};
 use codec::{Decode, DecodeAll};
-use phala_primitives::{AccountBytes, Balance, H256};
+use phala_protocol::{AccountBytes, Balance, H256};
 use sp_crypto_hashing::{blake2_128, twox_128};
 
 /// What an account has.
@@ -78,7 +78,7 @@ pub struct Submitted {
 	pub agent: H256,
 	pub caller: AccountBytes,
 	pub deadline: u32,
-	pub slot: u32,
+	pub worker: u32,
 	pub boot: u32,
 }
 
@@ -138,7 +138,7 @@ impl Chain {
 	/// Fails unless in the block that settled a request its worker, its developer, the treasury and
 	/// its caller came by exactly what the event says, and nothing else was made or lost.
 	pub async fn check_payment(&self, block: u64, paid: &Settled) -> anyhow::Result<()> {
-		let worker = paid.worker.context("the slot has an operator")?;
+		let worker = paid.worker.context("the worker has an operator")?;
 		ensure!(paid.fee > 0, "the work was paid: {paid:?}");
 		let sum = paid.worker_paid + paid.developer_paid + paid.treasury_paid;
 		ensure!(sum == paid.fee, "{paid:?}");

@@ -6,9 +6,9 @@ use crate::{
 	until,
 };
 use anyhow::Context;
-use phala_pherry::enclave::EnclaveDoor;
-use phala_primitives::{
-	boot::SlotId,
+use phala_pherry::enclave::EnclaveClient;
+use phala_protocol::{
+	boot::WorkerId,
 	relay::{EnclavePhase, EnclaveStatus},
 	H256,
 };
@@ -135,27 +135,27 @@ pub struct Enclave {
 }
 
 impl Enclave {
-	/// A new boot for `slot`, on a pretended machine of the slot's own.
-	pub async fn boot(genesis: H256, slot: SlotId) -> anyhow::Result<Self> {
-		Self::boot_with(genesis, slot, &[], &[]).await
+	/// A new boot for `worker`, on a pretended machine of the worker's own.
+	pub async fn boot(genesis: H256, worker: WorkerId) -> anyhow::Result<Self> {
+		Self::boot_with(genesis, worker, &[], &[]).await
 	}
 
 	/// The same with further arguments, and variables of its own.
 	pub async fn boot_with(
 		genesis: H256,
-		slot: SlotId,
+		worker: WorkerId,
 		further: &[&str],
 		variables: &[(&str, &str)],
 	) -> anyhow::Result<Self> {
 		let arguments = [
 			&format!("--genesis={genesis:?}"),
-			&format!("--slot={slot}"),
-			&format!("--software-platform=machine of slot {slot}"),
+			&format!("--worker={worker}"),
+			&format!("--software-platform=machine of worker {worker}"),
 			"--relay-listen=127.0.0.1:0",
 			"--public-listen=127.0.0.1:0",
 		];
 		let arguments = owned(&[&arguments[..], further].concat());
-		let name = format!("pruntime of slot {slot}");
+		let name = format!("pruntime of worker {worker}");
 		let mut process = Process::start_with("pruntime", &name, &arguments, variables)?;
 		let relay_url = process.line_after("relay ").await?;
 		let public_url = process.line_after("public ").await?;
@@ -173,14 +173,14 @@ impl Enclave {
 		Ok(H256::from_slice(&bytes))
 	}
 
-	/// Its relay door.
-	pub fn door(&self) -> anyhow::Result<EnclaveDoor> {
-		Ok(EnclaveDoor::new(&self.relay_url)?)
+	/// Its relay server.
+	pub fn client(&self) -> anyhow::Result<EnclaveClient> {
+		Ok(EnclaveClient::new(&self.relay_url)?)
 	}
 
 	/// Where it stands.
 	pub async fn status(&self) -> anyhow::Result<EnclaveStatus> {
-		Ok(self.door()?.status().await?)
+		Ok(self.client()?.status().await?)
 	}
 
 	/// Waits until it is in `phase`; where it stands then.

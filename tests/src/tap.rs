@@ -21,7 +21,7 @@ struct Connection {
 	answered: Vec<u8>,
 }
 
-/// Listens, passes on, records. Dropping it closes its door.
+/// Listens, passes on, records. Dropping it closes its server.
 pub struct Tap {
 	/// What it stands before.
 	pub name: String,

@@ -10,10 +10,10 @@ use phala_end_to_end::{
 	until,
 };
 use phala_pherry::{bundle, chain::Chain as Source, Error as RelayError};
-use phala_primitives::{
-	boot::{BootNumber, SlotId},
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
-	messages::{Message, SlotMessage},
+	messages::{Message, WorkerMessage},
 	relay::{EnclavePhase, SyncBundle},
 	storage_keys,
 };
@@ -23,36 +23,36 @@ use tokio::sync::Mutex;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// How often the chain recorded the answer to a probe, and by which boot.
-fn answers(events: &[Event], slot: SlotId, nonce: [u8; 32]) -> anyhow::Result<Vec<BootNumber>> {
+fn answers(events: &[Event], worker: WorkerId, nonce: [u8; 32]) -> anyhow::Result<Vec<BootNumber>> {
 	let mut boots = Vec::new();
 	for event in events.iter().filter(|event| event.name == "Registry.ProbeAnswered") {
-		let (of, boot, answered) = event.decode::<(SlotId, BootNumber, [u8; 32])>()?;
-		if (of, answered) == (slot, nonce) {
+		let (of, boot, answered) = event.decode::<(WorkerId, BootNumber, [u8; 32])>()?;
+		if (of, answered) == (worker, nonce) {
 			boots.push(boot);
 		}
 	}
 	Ok(boots)
 }
 
-/// Probes a slot and waits for the answer on the chain; the boot that gave it.
+/// Probes a worker and waits for the answer on the chain; the boot that gave it.
 async fn probe_and_wait(
 	chain: &Chain,
-	slot: SlotId,
+	worker: WorkerId,
 	nonce: [u8; 32],
 ) -> anyhow::Result<BootNumber> {
 	let from = chain.best().await?;
-	chain.probe(&dev::bob(), slot, nonce).await?;
-	answered(chain, slot, nonce, from).await
+	chain.probe(&dev::bob(), worker, nonce).await?;
+	answered(chain, worker, nonce, from).await
 }
 
 async fn answered(
 	chain: &Chain,
-	slot: SlotId,
+	worker: WorkerId,
 	nonce: [u8; 32],
 	from: u64,
 ) -> anyhow::Result<BootNumber> {
 	until("the probe's answer on the chain", || async {
-		Ok(answers(&chain.events(from).await?, slot, nonce)?.first().copied())
+		Ok(answers(&chain.events(from).await?, worker, nonce)?.first().copied())
 	})
 	.await
 }
@@ -63,46 +63,46 @@ async fn a_message_travels_both_ways_once_whatever_dies_on_the_way() -> anyhow::
 	let node = Node::dev().await?;
 	let chain = node.connect().await?;
 	allow_this_pruntime(&chain).await?;
-	let slot = chain.create_slot(&dev::alice()).await?;
+	let worker = chain.register_worker(&dev::alice()).await?;
 
 	// A worker registers, receives a message and answers it.
-	let enclave = Enclave::boot(chain.genesis(), slot).await?;
+	let enclave = Enclave::boot(chain.genesis(), worker).await?;
 	let relayer = Relayer::start(&node, &enclave, "//Alice")?;
 	let first = enclave.reaches(EnclavePhase::Serving).await?;
 	assert_eq!(first.boot, Some(1));
-	assert_eq!(probe_and_wait(&chain, slot, [1; 32]).await?, 1);
+	assert_eq!(probe_and_wait(&chain, worker, [1; 32]).await?, 1);
 
 	// The relayer is killed with a message on its way: the next one carries on.
 	relayer.process.kill().await?;
 	let from = chain.best().await?;
-	chain.probe(&dev::bob(), slot, [2; 32]).await?;
+	chain.probe(&dev::bob(), worker, [2; 32]).await?;
 	let relayer = Relayer::start(&node, &enclave, "//Alice")?;
-	assert_eq!(answered(&chain, slot, [2; 32], from).await?, 1);
+	assert_eq!(answered(&chain, worker, [2; 32], from).await?, 1);
 
 	// Killed again between an envelope's making and its confirmation: recorded once all the same.
 	let from = chain.best().await?;
-	chain.probe(&dev::bob(), slot, [3; 32]).await?;
+	chain.probe(&dev::bob(), worker, [3; 32]).await?;
 	until("an envelope in the outbox", || async {
 		Ok((enclave.status().await?.queued > 0).then_some(()))
 	})
 	.await?;
-	let old_envelopes = enclave.door()?.envelopes().await?;
+	let old_envelopes = enclave.client()?.envelopes().await?;
 	relayer.process.kill().await?;
 	let relayer = Relayer::start(&node, &enclave, "//Alice")?;
-	answered(&chain, slot, [3; 32], from).await?;
+	answered(&chain, worker, [3; 32], from).await?;
 	until("the outbox to be empty", || async {
 		Ok((enclave.status().await?.queued == 0).then_some(()))
 	})
 	.await?;
-	assert_eq!(answers(&chain.events(from).await?, slot, [3; 32])?, [1]);
+	assert_eq!(answers(&chain.events(from).await?, worker, [3; 32])?, [1]);
 
 	// Two boots at once: the chain counts the one that registered last.
-	let twin = Enclave::boot(chain.genesis(), slot).await?;
+	let twin = Enclave::boot(chain.genesis(), worker).await?;
 	let twin_relayer = Relayer::start(&node, &twin, "//Alice")?;
 	assert_eq!(twin.reaches(EnclavePhase::Serving).await?.boot, Some(2));
 	enclave.reaches(EnclavePhase::Retired).await?;
-	assert_eq!(probe_and_wait(&chain, slot, [4; 32]).await?, 2);
-	assert!(enclave.door()?.envelopes().await?.is_empty());
+	assert_eq!(probe_and_wait(&chain, worker, [4; 32]).await?, 2);
+	assert!(enclave.client()?.envelopes().await?.is_empty());
 
 	// Whatever the first boot ever signed is worth nothing now.
 	let source = Source::connect(&node.url).await?;
@@ -117,19 +117,19 @@ async fn a_message_travels_both_ways_once_whatever_dies_on_the_way() -> anyhow::
 	twin.process.kill().await?;
 	twin_relayer.process.kill().await?;
 	drop(relayer);
-	let reborn = Enclave::boot(chain.genesis(), slot).await?;
+	let reborn = Enclave::boot(chain.genesis(), worker).await?;
 	let _relayer = Relayer::start(&node, &reborn, "//Alice")?;
 	let after = reborn.reaches(EnclavePhase::Serving).await?;
 	assert_eq!(after.boot, Some(3));
 	assert_ne!(after.identity, before.identity);
-	assert_eq!(probe_and_wait(&chain, slot, [5; 32]).await?, 3);
+	assert_eq!(probe_and_wait(&chain, worker, [5; 32]).await?, 3);
 	Ok(())
 }
 
 /// Brings `bundle` and expects to be refused with `name`; the enclave must not have moved.
 async fn lie(enclave: &Enclave, name: &str, bundle: &SyncBundle) -> anyhow::Result<()> {
 	let before = enclave.status().await?;
-	match enclave.door()?.sync(bundle).await {
+	match enclave.client()?.sync(bundle).await {
 		Err(RelayError::EnclaveRefused { name: found, .. }) if found == name => {}
 		other => anyhow::bail!("{name} was expected, not {other:?}"),
 	}
@@ -143,14 +143,14 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 	let (node, foreign_node) = (Node::dev().await?, Node::foreign().await?);
 	let chain = node.connect().await?;
 	allow_this_pruntime(&chain).await?;
-	let slot = chain.create_slot(&dev::alice()).await?;
-	let enclave = Enclave::boot(chain.genesis(), slot).await?;
+	let worker = chain.register_worker(&dev::alice()).await?;
+	let enclave = Enclave::boot(chain.genesis(), worker).await?;
 
 	// An enclave takes no other chain for its own.
 	let foreign = Source::connect(&foreign_node.url).await?;
 	let mut status = enclave.status().await?;
 	status.genesis = foreign.genesis_hash();
-	match enclave.door()?.genesis(&bundle::genesis(&foreign, &status).await?).await {
+	match enclave.client()?.genesis(&bundle::genesis(&foreign, &status).await?).await {
 		Err(RelayError::EnclaveRefused { name, .. }) => assert_eq!(name, "ForeignChain"),
 		other => anyhow::bail!("a foreign genesis must be refused, not {other:?}"),
 	}
@@ -161,7 +161,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 
 	// Something to lie about: messages on two channels.
 	for n in 1..=3 {
-		chain.probe(&dev::bob(), slot, [n; 32]).await?;
+		chain.probe(&dev::bob(), worker, [n; 32]).await?;
 	}
 	allow_this_pruntime(&chain).await?;
 	let source = Source::connect(&node.url).await?;
@@ -175,7 +175,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 	let of = |channel| {
 		honest.bodies.iter().position(|bodies| bodies.channel == channel).context("has messages")
 	};
-	let (probes, announcements) = (of(Channel::Slot(slot))?, of(Channel::System)?);
+	let (probes, announcements) = (of(Channel::Worker(worker))?, of(Channel::System)?);
 	let bent = |bend: &dyn Fn(&mut SyncBundle)| {
 		let mut bundle = honest.clone();
 		bend(&mut bundle);
@@ -222,7 +222,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 
 	let mut rewritten = honest.clone();
 	rewritten.bodies[probes].messages[0].body =
-		Message::Slot(SlotMessage::Probe { nonce: [66; 32] }).encode();
+		Message::Worker(WorkerMessage::Probe { nonce: [66; 32] }).encode();
 	lie(&enclave, "Altered", &rewritten).await?;
 
 	// The withholder: one channel in full, the other held back.
@@ -233,7 +233,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 	// A smuggler of another chain's messages, on a channel that is not this enclave's.
 	let mut smuggled = honest.clone();
 	let mut others = smuggled.bodies[probes].clone();
-	others.channel = Channel::Slot(slot + 1);
+	others.channel = Channel::Worker(worker + 1);
 	smuggled.bodies.push(others);
 	lie(&enclave, "NotFollowed", &smuggled).await?;
 
@@ -244,7 +244,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 	let from = 0;
 	let _relayer = Relayer::start(&node, &enclave, "//Alice")?;
 	for n in 1..=3 {
-		answered(&chain, slot, [n; 32], from).await?;
+		answered(&chain, worker, [n; 32], from).await?;
 	}
 	// The bundle that was honest then is old now.
 	until("the enclave to be past the bundle", || async {
@@ -254,7 +254,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 	.await?;
 	lie(&enclave, "NotNewer", &honest).await?;
 	for n in 1..=3 {
-		assert_eq!(answers(&chain.events(from).await?, slot, [n; 32])?, [1]);
+		assert_eq!(answers(&chain.events(from).await?, worker, [n; 32])?, [1]);
 	}
 	Ok(())
 }
@@ -284,14 +284,14 @@ async fn with_one_of_four_validators_stopped_messages_go_on_and_a_new_set_is_fol
 	let mut nodes = Node::four().await?;
 	let chain = nodes[0].connect().await?;
 	allow_this_pruntime(&chain).await?;
-	let slot = chain.create_slot(&dev::alice()).await?;
-	let enclave = Enclave::boot(chain.genesis(), slot).await?;
+	let worker = chain.register_worker(&dev::alice()).await?;
+	let enclave = Enclave::boot(chain.genesis(), worker).await?;
 	let _relayer = Relayer::start(&nodes[0], &enclave, "//Alice")?;
 	enclave.reaches(EnclavePhase::Serving).await?;
 
 	let dave = nodes.pop().context("four validators")?;
 	dave.process.kill().await?;
-	probe_and_wait(&chain, slot, [1; 32]).await?;
+	probe_and_wait(&chain, worker, [1; 32]).await?;
 
 	// Alice takes new session keys: after two sessions GRANDPA hands over to a new set.
 	let source = Source::connect(&nodes[0].url).await?;
@@ -317,6 +317,6 @@ async fn with_one_of_four_validators_stopped_messages_go_on_and_a_new_set_is_fol
 		Ok((u64::from(enclave.status().await?.height) > handed_over_at).then_some(()))
 	})
 	.await?;
-	probe_and_wait(&chain, slot, [2; 32]).await?;
+	probe_and_wait(&chain, worker, [2; 32]).await?;
 	Ok(())
 }

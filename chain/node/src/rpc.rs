@@ -7,7 +7,7 @@ use jsonrpsee::{
 	types::ErrorObjectOwned,
 	RpcModule,
 };
-use phala_primitives::{
+use phala_protocol::{
 	relay::{FinalityStep, GenesisBundle},
 	storage_keys,
 };

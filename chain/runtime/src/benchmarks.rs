@@ -2,9 +2,9 @@
 
 use crate::{config::money::TreasuryAccountId, AccountId, Agents, Runtime, RuntimeOrigin};
 use alloc::vec::Vec;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{agent_id, Access, AgentCode, AgentId, AgentKey, EffectSet, Lease, UpgradePolicy},
-	boot::{Boot, BootKeys, SlotId},
+	boot::{Boot, BootKeys, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::ClusterId,
 	messages::EnvelopeOrigin,
@@ -23,24 +23,24 @@ frame_benchmarking::define_benchmarks!(
 
 pub use {add_benchmarks, list_benchmarks};
 
-/// Slots with a boot in force, straight into the registry's storage: no evidence, no stake.
-pub struct BootedSlots;
+/// Workers with a boot in force, straight into the registry's storage: no evidence, no stake.
+pub struct BootedWorkers;
 
-impl BootedSlots {
-	fn boot(slot: SlotId, operator: AccountId) {
+impl BootedWorkers {
+	fn boot(worker: WorkerId, operator: AccountId) {
 		let measurement = H256::repeat_byte(7);
 		let registered_at = crate::System::block_number();
 		pallet_registry::Measurements::<Runtime>::insert(
 			measurement,
 			pallet_registry::MeasurementRule { until: None },
 		);
-		pallet_registry::Slots::<Runtime>::insert(
-			slot,
-			pallet_registry::Slot { operator, stake: 0, platform: None, boots: 1 },
+		pallet_registry::Workers::<Runtime>::insert(
+			worker,
+			pallet_registry::Worker { operator, stake: 0, platform: None, boots: 1 },
 		);
-		let identity = H256::from_low_u64_be(slot.into()).0;
+		let identity = H256::from_low_u64_be(worker.into()).0;
 		pallet_registry::Boots::<Runtime>::insert(
-			slot,
+			worker,
 			Boot {
 				number: 1,
 				keys: BootKeys { identity, encryption: [2; 32] },
@@ -53,34 +53,34 @@ impl BootedSlots {
 	}
 }
 
-impl pallet_gatekeepers::benchmarking::BenchmarkHelper<AccountId> for BootedSlots {
-	fn boot_slot(slot: SlotId, operator: AccountId) {
-		Self::boot(slot, operator);
+impl pallet_gatekeepers::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers {
+	fn boot_worker(worker: WorkerId, operator: AccountId) {
+		Self::boot(worker, operator);
 	}
 }
 
-impl pallet_clusters::benchmarking::BenchmarkHelper<AccountId> for BootedSlots {
-	fn boot_slot(slot: SlotId, operator: AccountId) {
-		Self::boot(slot, operator);
+impl pallet_clusters::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers {
+	fn boot_worker(worker: WorkerId, operator: AccountId) {
+		Self::boot(worker, operator);
 	}
 }
 
-impl pallet_agents::BenchmarkHelper for BootedSlots {
+impl pallet_agents::BenchmarkHelper for BootedWorkers {
 	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId {
 		const CLUSTER: ClusterId = 0;
 		let owner = TreasuryAccountId::get();
-		for (slot, identity) in identities.iter().enumerate() {
-			let slot = slot as SlotId;
-			Self::boot(slot, owner.clone());
-			pallet_registry::Boots::<Runtime>::mutate(slot, |boot| {
+		for (worker, identity) in identities.iter().enumerate() {
+			let worker = worker as WorkerId;
+			Self::boot(worker, owner.clone());
+			pallet_registry::Boots::<Runtime>::mutate(worker, |boot| {
 				if let Some(boot) = boot {
 					boot.keys.identity = *identity;
 				}
 			});
 			let endpoint = Default::default();
 			let member = pallet_clusters::MemberRecord { endpoint, set_aside: None };
-			pallet_clusters::Members::<Runtime>::insert(CLUSTER, slot, member);
-			pallet_clusters::MemberOf::<Runtime>::insert(slot, CLUSTER);
+			pallet_clusters::Members::<Runtime>::insert(CLUSTER, worker, member);
+			pallet_clusters::MemberOf::<Runtime>::insert(worker, CLUSTER);
 		}
 		pallet_clusters::Clusters::<Runtime>::insert(
 			CLUSTER,
@@ -96,7 +96,7 @@ impl pallet_agents::BenchmarkHelper for BootedSlots {
 	}
 }
 
-impl pallet_requests::BenchmarkHelper<AccountId> for BootedSlots {
+impl pallet_requests::BenchmarkHelper<AccountId> for BootedWorkers {
 	fn born_agent(owner: &AccountId) -> AgentId {
 		use pallet_agents::BenchmarkHelper;
 		let cluster = Self::cluster_of(&[[1; 32]]);
@@ -107,7 +107,7 @@ impl pallet_requests::BenchmarkHelper<AccountId> for BootedSlots {
 		let origin = RuntimeOrigin::signed(owner.clone());
 		Agents::register(origin, cluster, code, 1_000_000, 10, access, upgrades)
 			.expect("the owner has funds and the cluster a place");
-		let Lease { slot, boot } =
+		let Lease { worker, boot } =
 			crate::Clusters::lease(agent).expect("the cluster's only member has it");
 		let birth = EffectSet {
 			agent,
@@ -118,7 +118,7 @@ impl pallet_requests::BenchmarkHelper<AccountId> for BootedSlots {
 			results: Vec::new(),
 			availability: Vec::new(),
 		};
-		Agents::commit(EnvelopeOrigin { slot, boot }, &birth)
+		Agents::commit(EnvelopeOrigin { worker, boot }, &birth)
 			.expect("the holder of the lease is a majority of one");
 		agent
 	}

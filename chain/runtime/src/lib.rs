@@ -34,7 +34,7 @@ use sp_runtime::{
 };
 use sp_version::RuntimeVersion;
 
-pub use phala_primitives::BlockNumber;
+pub use phala_protocol::BlockNumber;
 
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));

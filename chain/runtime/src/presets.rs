@@ -18,7 +18,7 @@ use crate::{
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
 use pallet_staking::StakerStatus;
-use phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC;
+use phala_protocol::evidence::DEVELOPMENT_ROOT_PUBLIC;
 use serde_json::Value;
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};

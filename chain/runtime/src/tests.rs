@@ -2,7 +2,7 @@
 
 use crate::{parameters::NetworkParameters, *};
 use codec::Encode;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{agent_id, Access, AgentCode, AgentKey, AgentRecord, UpgradePolicy},
 	boot::{Boot, BootKeys},
 	evidence::EvidenceKind,
@@ -48,7 +48,7 @@ fn storage_keys_match_the_runtime() {
 		pallet_grandpa::CurrentSetId::<Runtime>::put(5);
 		assert_eq!(raw(storage_keys::grandpa_current_set_id()), Some(5u64.encode()));
 
-		let channel = Channel::Slot(3);
+		let channel = Channel::Worker(3);
 		let message =
 			Message::System(SystemMessage::MeasurementAllowed { measurement: Default::default() });
 		Mailbox::push(channel, &message).unwrap();
@@ -133,20 +133,20 @@ fn endowed_alice() -> AccountId {
 #[test]
 fn an_enclave_can_bind_evidence_to_any_block_that_the_limit_allows() {
 	let kept: BlockNumber = <Runtime as frame_system::Config>::BlockHashCount::get();
-	assert!(kept > phala_primitives::limits::EVIDENCE_BLOCK_AGE_MAX);
+	assert!(kept > phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
 }
 
 #[test]
 fn the_development_root_is_the_published_seed() {
 	use sp_core::Pair;
 	let pair =
-		sp_core::sr25519::Pair::from_seed(&phala_primitives::evidence::DEVELOPMENT_ROOT_SEED);
-	assert_eq!(pair.public().0, phala_primitives::evidence::DEVELOPMENT_ROOT_PUBLIC);
+		sp_core::sr25519::Pair::from_seed(&phala_protocol::evidence::DEVELOPMENT_ROOT_SEED);
+	assert_eq!(pair.public().0, phala_protocol::evidence::DEVELOPMENT_ROOT_PUBLIC);
 }
 
 #[test]
 fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
-	use phala_primitives::{
+	use phala_protocol::{
 		agents::EffectSet,
 		messages::{EnvelopeOrigin, Payload},
 		traits::ReceivePayload,
@@ -161,7 +161,7 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 			results: vec![],
 			availability: vec![],
 		};
-		let origin = EnvelopeOrigin { slot: 0, boot: 1 };
+		let origin = EnvelopeOrigin { worker: 0, boot: 1 };
 		assert_eq!(
 			config::network::PayloadRouter::receive(origin, Payload::EffectSet(set)),
 			Err(pallet_agents::Error::<Runtime>::UnknownAgent.into())

@@ -1,6 +1,6 @@
 //! Addresses of accounts, in SS58: the network's prefix, 32 bytes, two bytes of a checksum.
 
-use phala_primitives::AccountBytes;
+use phala_protocol::AccountBytes;
 use std::fmt;
 
 /// Of Phala.

@@ -1,6 +1,6 @@
 //! Amounts of PHA as people write them.
 
-use phala_primitives::Balance;
+use phala_protocol::Balance;
 
 /// 10^12 of the smallest unit are one PHA.
 pub const DECIMALS: usize = 12;

@@ -9,7 +9,7 @@ use phala_keys::{
 	reply::{open_reply, ReplyContext},
 	secret::{Secret32, SecretBytes},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, AgentKey},
 	AccountBytes, BlockNumber, H256,
 };
@@ -89,7 +89,7 @@ impl Conversation {
 	/// When it is none, or not the answer to this question.
 	pub fn open(&self, sealed: &[u8]) -> anyhow::Result<SecretBytes> {
 		let sealed = Sealed::decode_all(&mut &sealed[..])
-			.context("the answer is not what an agent seals: is this a worker's public door?")?;
+			.context("the answer is not what an agent seals: is this a worker's public server?")?;
 		let caller = Caller::Account(self.caller);
 		let context = ReplyContext::new(self.genesis.0, self.agent.0, caller, self.nonce);
 		open_reply(&self.reply_key, &context, &sealed)

@@ -7,11 +7,11 @@ use crate::{
 	},
 	commands::build::Built,
 	limits,
-	worker_door::{self, WorkerDoor},
+	worker_client::{self, WorkerClient},
 };
 use anyhow::{bail, Context};
 use phala_pherry::chain::Chain;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	mailbox::ClusterId,
 	H256,
@@ -49,16 +49,16 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 	let uploads: Vec<_> = members
 		.iter()
 		.map(|member| {
-			let door = WorkerDoor::new(&member.endpoint);
+			let client = WorkerClient::new(&member.endpoint);
 			let blobs = [
 				(code.component, built.component.clone()),
 				(code.manifest, built.manifest.clone()),
 			];
-			let slot = member.slot;
+			let worker = member.worker;
 			tokio::spawn(async move {
-				let door = door?;
+				let client = client?;
 				for (hash, blob) in blobs {
-					put(&door, hash, blob).await.with_context(|| format!("slot {slot}"))?;
+					put(&client, hash, blob).await.with_context(|| format!("worker {worker}"))?;
 				}
 				anyhow::Ok(())
 			})
@@ -81,14 +81,14 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 	Ok(())
 }
 
-async fn put(door: &WorkerDoor, hash: H256, blob: Vec<u8>) -> anyhow::Result<()> {
+async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result<()> {
 	let started = tokio::time::Instant::now();
 	loop {
-		let error = match door.put_code(hash, blob.clone()).await {
+		let error = match client.put_code(hash, blob.clone()).await {
 			Ok(()) => return Ok(()),
 			Err(error) => error,
 		};
-		let waits = worker_door::refusal(&error).is_some_and(|refusal| {
+		let waits = worker_client::refusal(&error).is_some_and(|refusal| {
 			["CodeNotWanted", "NotReady", "NotFresh"].contains(&refusal.error.as_str())
 		});
 		if !waits || started.elapsed() >= limits::CODE_WANTED_MAX {
@@ -127,19 +127,19 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
 	let started = tokio::time::Instant::now();
 	for member in members {
-		let door = WorkerDoor::new(&member.endpoint)?;
+		let client = WorkerClient::new(&member.endpoint)?;
 		loop {
-			match door.is_ready(agent).await {
+			match client.is_ready(agent).await {
 				Ok(true) => break,
 				Ok(false) if started.elapsed() < limits::BIRTH_MAX => {
 					tokio::time::sleep(limits::POLL).await;
 				}
 				Ok(false) => bail!(
-					"agent {agent:?} is registered and born, but slot {} does not have it ready: {}/v1/agents shows how far it is",
-					member.slot,
+					"agent {agent:?} is registered and born, but worker {} does not have it ready: {}/v1/agents shows how far it is",
+					member.worker,
 					member.endpoint
 				),
-				Err(error) => return Err(error.context(format!("slot {}", member.slot))),
+				Err(error) => return Err(error.context(format!("worker {}", member.worker))),
 			}
 		}
 	}

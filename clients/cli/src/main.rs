@@ -28,7 +28,7 @@ mod limits;
 mod proof;
 mod randomness;
 mod steps;
-mod worker_door;
+mod worker_client;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

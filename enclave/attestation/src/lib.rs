@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | parsed | [`Evidence`] | the bytes are well formed |
 //! | signed | [`SignedReport`] | a root that we trust vouches for the report |
-//! | bound | [`BoundReport`] | the report is about these keys, this slot, this chain, now |
+//! | bound | [`BoundReport`] | the report is about these keys, this worker, this chain, now |
 //! | policy-met | [`AcceptedReport`] | the code may run here and cannot be looked into |
 //!
 //! Pure and `no_std`: roots, policy and signature verification are arguments, so that the runtime
@@ -17,14 +17,14 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
-use phala_primitives::{
+use phala_protocol::{
 	evidence::{Evidence, EvidenceKind, Measurement, PlatformId, SoftwareReport},
 	H256,
 };
 #[cfg(feature = "software-evidence")]
 use {
 	codec::Encode,
-	phala_primitives::evidence::{SoftwareEvidence, SoftwareReportContent},
+	phala_protocol::evidence::{SoftwareEvidence, SoftwareReportContent},
 };
 
 /// Why evidence was refused, and by which of the four verdicts.
@@ -38,7 +38,7 @@ pub enum EvidenceRefused {
 	BadSignature,
 	/// Not bound.
 	#[error(
-		"the evidence is bound to other keys, slot, operator, chain or block: its report data is {found:?}, {expected:?} was expected"
+		"the evidence is bound to other keys, worker, operator, chain or block: its report data is {found:?}, {expected:?} was expected"
 	)]
 	NotBound {
 		/// First half of the report data that was expected.

@@ -1,6 +1,6 @@
 use super::*;
 use codec::Encode;
-use phala_primitives::evidence::{SoftwareEvidence, SoftwareReportContent};
+use phala_protocol::evidence::{SoftwareEvidence, SoftwareReportContent};
 use sp_core::{sr25519, Pair};
 
 const REPORT_DATA: [u8; 64] = [5; 64];

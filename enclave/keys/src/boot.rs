@@ -9,7 +9,7 @@ use codec::{Decode, Encode};
 use rand_core::CryptoRng;
 use std::sync::Arc;
 
-/// What the chain knows of a boot's keys. The layout of `BootKeys` in `chain/primitives`.
+/// What the chain knows of a boot's keys. The layout of `BootKeys` in `protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct BootPublicKeys {
 	/// sr25519: the *WorkerKey*.

@@ -4,7 +4,7 @@
 //! struct whose SCALE encoding is signed, hashed, used as HKDF info, HPKE info or AEAD associated
 //! data. All are 16 bytes, so that none is a prefix of another. Changing one makes every key,
 //! ciphertext or signature under it unreadable: the `all_domains_differ` test and the frozen
-//! vectors stand guard. What boots sign towards the chain has its domains in `chain/primitives`.
+//! vectors stand guard. What boots sign towards the chain has its domains in `protocol`.
 
 /// 16 bytes, as everywhere in the network.
 pub type Domain = [u8; 16];
@@ -100,7 +100,7 @@ pub const ALL: [Domain; 23] = [
 	STATE_VALUE,
 	STATE_BODY,
 	STATE_BODY_HASH,
-	// Of `chain/primitives`: an envelope must never read as anything above.
+	// Of `protocol`: an envelope must never read as anything above.
 	*b"phala/envelope/1",
 ];
 

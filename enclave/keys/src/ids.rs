@@ -1,4 +1,4 @@
-//! Names of what keys belong to. The same widths as in `chain/primitives`: they are hashed and
+//! Names of what keys belong to. The same widths as in `protocol`: they are hashed and
 //! signed, so a change here is a change of every vector in `tests/conformance.rs`.
 
 /// Hash of the chain's genesis block.
@@ -12,8 +12,8 @@ pub type CodeHash = [u8; 32];
 /// A group of workers.
 pub type ClusterId = u32;
 /// A worker's or gatekeeper's place in the network.
-pub type SlotId = u32;
-/// One life of the process in a slot.
+pub type WorkerId = u32;
+/// One life of the process in a worker.
 pub type BootNumber = u32;
 /// Life of one master key.
 pub type Epoch = u32;

@@ -12,7 +12,7 @@ use crate::{
 	domains::{Domain, PARTIAL_RELEASE, SEALED_PARTIAL},
 	error::Error,
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	ids::{AccountBytes, BootNumber, ClusterId, Generation, GenesisHash, SlotId},
+	ids::{AccountBytes, BootNumber, ClusterId, Generation, GenesisHash, WorkerId},
 	master::{
 		ClusterKeyMessage, MasterShare, PartialSignature, PublicPolynomial, SharingId,
 		VerifiedPartial,
@@ -26,8 +26,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// A worker's request, as it travels through the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct KeyRequest {
-	/// The worker's slot.
-	pub slot: SlotId,
+	/// The worker's number.
+	pub worker: WorkerId,
 	/// Its current boot.
 	pub boot: BootNumber,
 	/// Whose secret it asks for.
@@ -54,14 +54,14 @@ impl PendingRequest {
 	/// A new one, with a new key.
 	pub fn new(
 		rng: &mut impl CryptoRng,
-		slot: SlotId,
+		worker: WorkerId,
 		boot: BootNumber,
 		cluster: ClusterId,
 		generation: Generation,
 	) -> Self {
 		let ephemeral = DecryptionKey::generate(rng);
 		let ephemeral_key = ephemeral.public();
-		Self { request: KeyRequest { slot, boot, cluster, generation, ephemeral_key }, ephemeral }
+		Self { request: KeyRequest { worker, boot, cluster, generation, ephemeral_key }, ephemeral }
 	}
 
 	/// What to send.
@@ -92,7 +92,7 @@ struct PartialContext {
 	gatekeeper: u32,
 	cluster: ClusterId,
 	generation: Generation,
-	slot: SlotId,
+	worker: WorkerId,
 	boot: BootNumber,
 }
 
@@ -113,7 +113,7 @@ fn partial_context(
 	gatekeeper: u32,
 	request: &KeyRequest,
 ) -> PartialContext {
-	let KeyRequest { slot, boot, cluster, generation, .. } = *request;
+	let KeyRequest { worker, boot, cluster, generation, .. } = *request;
 	PartialContext {
 		domain: SEALED_PARTIAL,
 		genesis,
@@ -121,7 +121,7 @@ fn partial_context(
 		gatekeeper,
 		cluster,
 		generation,
-		slot,
+		worker,
 		boot,
 	}
 }

@@ -72,7 +72,7 @@ fn wire_forms_are_frozen() {
 	frozen.check(
 		"KeyRequest",
 		KeyRequest {
-			slot: 1,
+			worker: 1,
 			boot: 2,
 			cluster: 3,
 			generation: 4,

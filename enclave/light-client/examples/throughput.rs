@@ -5,7 +5,7 @@
 //! ```
 
 use phala_light_client::{test_chain::TestChain, ProvenMessage};
-use phala_primitives::mailbox::Channel;
+use phala_protocol::mailbox::Channel;
 use std::time::Instant;
 
 fn main() {
@@ -41,7 +41,7 @@ fn justifications(validators: usize) {
 
 /// Messages of four channels, interleaved, in one bundle.
 fn mailbox(count: usize, body_bytes: usize) {
-	let channels = [Channel::System, Channel::Gatekeepers, Channel::Cluster(1), Channel::Slot(1)];
+	let channels = [Channel::System, Channel::Gatekeepers, Channel::Cluster(1), Channel::Worker(1)];
 	let mut chain = TestChain::new(1, 4);
 	let reader = chain.reader(channels);
 	for n in 0..count {
@@ -67,7 +67,7 @@ fn proofs() {
 	let chain = TestChain::new(1, 4);
 	let client = chain.client();
 	let proof = chain.heads_proof(0, [Channel::System]);
-	let key = phala_primitives::storage_keys::mailbox_head(Channel::System);
+	let key = phala_protocol::storage_keys::mailbox_head(Channel::System);
 	let count = 20_000;
 	let since = Instant::now();
 	for _ in 0..count {

@@ -3,7 +3,7 @@
 
 use crate::{error::Refused, header::limit, limits};
 use codec::{Compact, Decode};
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, OutboundMessage},
 	relay::{ChannelBodies, FinalityStep, GenesisBundle, StateProof, SyncBundle},
 };

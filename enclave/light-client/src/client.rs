@@ -7,7 +7,7 @@ use crate::{
 	justification, limits,
 	state::ProvenState,
 };
-use phala_primitives::{
+use phala_protocol::{
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, BlockNumber, H256,
 };

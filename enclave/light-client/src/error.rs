@@ -1,7 +1,7 @@
 //! The one error of this crate. A refusal changes nothing: whoever is refused may try again.
 
 use crate::position::Position;
-use phala_primitives::{mailbox::Channel, BlockNumber, H256};
+use phala_protocol::{mailbox::Channel, BlockNumber, H256};
 use std::string::String;
 
 /// What was refused, why, and what would be accepted.

@@ -2,7 +2,7 @@
 
 use crate::{authorities::AuthorityWeights, error::Refused, limits};
 use codec::{Decode, DecodeAll};
-use phala_primitives::{blake2_256, BlockNumber, H256};
+use phala_protocol::{blake2_256, BlockNumber, H256};
 
 /// The engine id under which GRANDPA puts logs into headers.
 const GRANDPA_ENGINE_ID: [u8; 4] = *b"FRNK";

@@ -17,7 +17,7 @@ use crate::{
 	limits,
 };
 use codec::{Compact, Decode, Encode};
-use phala_primitives::{blake2_256, BlockNumber, H256};
+use phala_protocol::{blake2_256, BlockNumber, H256};
 use std::collections::BTreeMap;
 
 /// `finality_grandpa::Precommit<H256, u32>`.

@@ -3,7 +3,7 @@
 //! They keep an enclave's memory and time finite whatever arrives. A relayer with more to bring
 //! brings it in several bundles, each up to an earlier header.
 
-pub use phala_primitives::limits::{MESSAGES_PER_BLOCK_MAX, MESSAGE_BYTES_MAX};
+pub use phala_protocol::limits::{MESSAGES_PER_BLOCK_MAX, MESSAGE_BYTES_MAX};
 
 /// Most headers with justifications in one bundle.
 pub const STEPS_PER_BUNDLE_MAX: usize = 512;

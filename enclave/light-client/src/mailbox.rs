@@ -4,7 +4,7 @@ use crate::{
 	client::LightClient, error::Refused, header::limit, limits, position::Position,
 	state::ProvenState,
 };
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, ChannelHead, OutboundMessage},
 	relay::SyncBundle,
 	storage_keys, BlockNumber,
@@ -81,7 +81,7 @@ impl ProvenMessage {
 		self.position
 	}
 
-	/// SCALE of a [`phala_primitives::messages::Message`].
+	/// SCALE of a [`phala_protocol::messages::Message`].
 	pub fn body(&self) -> &[u8] {
 		&self.body
 	}
@@ -249,7 +249,7 @@ fn read_head(state: &ProvenState, channel: Channel) -> Result<ChannelHead, Refus
 }
 
 fn bodies_by_channel(
-	bodies: Vec<phala_primitives::relay::ChannelBodies>,
+	bodies: Vec<phala_protocol::relay::ChannelBodies>,
 ) -> Result<BTreeMap<Channel, Vec<OutboundMessage>>, Refused> {
 	limit("lists of bodies", bodies.len(), limits::CHANNELS_MAX)?;
 	let mut by_channel = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Where a message stands in the one order over all channels.
 
 use core::fmt;
-use phala_primitives::BlockNumber;
+use phala_protocol::BlockNumber;
 
 /// A message's place: first by block, then by its index among all messages of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use crate::{
 	trie::{Nodes, Unreadable},
 };
 use codec::{Decode, DecodeAll};
-use phala_primitives::relay::StateProof;
+use phala_protocol::relay::StateProof;
 use std::sync::Arc;
 
 /// The part of the chain's state at one finalized header that a storage proof shows.

@@ -11,7 +11,7 @@
 //! module against both.
 
 use codec::{Compact, Decode};
-use phala_primitives::{blake2_256, H256};
+use phala_protocol::{blake2_256, H256};
 use std::collections::BTreeMap;
 
 /// Trie nodes by their hash, so that a node is found only by who knows its hash.

@@ -10,7 +10,7 @@ use phala_light_client::{
 	},
 	Checkpoint, LightClient, Refused,
 };
-use phala_primitives::{
+use phala_protocol::{
 	relay::{FinalityStep, GenesisBundle},
 	storage_keys, H256,
 };

@@ -8,7 +8,7 @@ use phala_light_client::{
 	},
 	Checkpoint, LightClient, Refused,
 };
-use phala_primitives::{relay::FinalityStep, storage_keys, H256};
+use phala_protocol::{relay::FinalityStep, storage_keys, H256};
 
 fn chain_of(blocks: u32) -> TestChain {
 	let mut chain = TestChain::new(7, 4);
@@ -582,9 +582,9 @@ fn unknown_trie_nodes_are_refused_by_name() {
 		[vec![0x7f], vec![0xff; 900]].concat(), // a length without an end
 	] {
 		let mut header = chain_of(0).test_header(0).clone();
-		header.state_root = phala_primitives::blake2_256(&root);
+		header.state_root = phala_protocol::blake2_256(&root);
 		let node = header.state_root;
-		let bundle = phala_primitives::relay::GenesisBundle {
+		let bundle = phala_protocol::relay::GenesisBundle {
 			header: header.encode(),
 			state_proof: vec![root],
 		};
@@ -593,8 +593,8 @@ fn unknown_trie_nodes_are_refused_by_name() {
 	}
 	// An empty trie is one that can be read: it has no authorities.
 	let mut header = chain_of(0).test_header(0).clone();
-	header.state_root = phala_primitives::blake2_256(&[0]);
-	let bundle = phala_primitives::relay::GenesisBundle {
+	header.state_root = phala_protocol::blake2_256(&[0]);
+	let bundle = phala_protocol::relay::GenesisBundle {
 		header: header.encode(),
 		state_proof: vec![vec![0]],
 	};

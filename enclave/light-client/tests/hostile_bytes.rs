@@ -7,7 +7,7 @@ use phala_light_client::{
 	test_chain::{Target, TestChain},
 	LightClient, MailboxReader, ProvenMessage,
 };
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, OutboundMessage},
 	relay::{ChannelBodies, FinalityStep, GenesisBundle, SyncBundle},
 };
@@ -16,9 +16,9 @@ use proptest::{prelude::*, sample::Index};
 /// A chain with something of everything, and a reader at its start.
 fn world() -> (TestChain, MailboxReader) {
 	let mut chain = TestChain::new(5, 4);
-	let reader = chain.reader([Channel::System, Channel::Slot(1)]);
+	let reader = chain.reader([Channel::System, Channel::Worker(1)]);
 	for n in 0..6u8 {
-		chain.push(Channel::Slot(1), vec![n; 5]);
+		chain.push(Channel::Worker(1), vec![n; 5]);
 		chain.push(Channel::System, vec![n; 50]);
 		if n == 2 {
 			chain.change_authorities(3);
@@ -161,7 +161,7 @@ proptest! {
 		}
 		for root in [root, mutated] {
 			let mut header = chain.test_header(0).clone();
-			header.state_root = phala_primitives::blake2_256(&root);
+			header.state_root = phala_protocol::blake2_256(&root);
 			let mut state_proof = honest.clone();
 			state_proof.extend(further.clone());
 			state_proof.push(root);

@@ -7,7 +7,7 @@ use phala_light_client::{
 	test_chain::{authorities, scheduled_change, TestChain},
 	ChannelChange, Refused,
 };
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, ChannelHead, OutboundMessage},
 	relay::{ChannelBodies, FinalityStep, SyncBundle},
 	H256,
@@ -66,7 +66,7 @@ fn header_bytes() {
 #[test]
 fn a_header_that_announces_the_largest_set_fits() {
 	let next: Vec<_> = (0..AUTHORITIES_MAX as u32)
-		.map(|n| (phala_primitives::blake2_256(&n.encode()).0, 1))
+		.map(|n| (phala_protocol::blake2_256(&n.encode()).0, 1))
 		.collect();
 	let mut chain = TestChain::new(1, 1);
 	chain.add_digest_item(scheduled_change(&next, 0));

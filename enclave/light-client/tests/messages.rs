@@ -4,13 +4,13 @@ use codec::{Decode, Encode};
 use phala_light_client::{
 	test_chain::TestChain, ChannelChange, MailboxReader, ProvenMessage, Refused, Synced,
 };
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, ChannelHead},
 	relay::{ChannelBodies, SyncBundle},
 	storage_keys, H256,
 };
 
-const SLOT: Channel = Channel::Slot(5);
+const WORKER: Channel = Channel::Worker(5);
 const SYSTEM: Channel = Channel::System;
 
 fn cluster(id: u32) -> Channel {
@@ -52,17 +52,17 @@ fn said(synced: &Synced) -> Vec<(Channel, u64)> {
 /// Three messages on two channels, interleaved, in blocks 2, 3 and 5.
 fn story() -> (TestChain, MailboxReader) {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SYSTEM, SLOT]);
+	let reader = chain.reader([SYSTEM, WORKER]);
 	chain.seal();
-	chain.push(SLOT, text("one"));
+	chain.push(WORKER, text("one"));
 	chain.push(SYSTEM, text("two"));
-	chain.push(SLOT, text("three"));
+	chain.push(WORKER, text("three"));
 	chain.seal();
 	chain.push(SYSTEM, text("four"));
 	chain.seal();
 	chain.seal();
-	chain.push(SLOT, text("five"));
-	chain.push(SLOT, text("six"));
+	chain.push(WORKER, text("five"));
+	chain.push(WORKER, text("six"));
 	chain.seal();
 	chain.seal();
 	(chain, reader)
@@ -89,13 +89,13 @@ fn messages_of_all_channels_come_in_the_chains_order() {
 	let synced = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap();
 	assert_eq!(
 		said(&synced),
-		[(SLOT, 0), (SYSTEM, 0), (SLOT, 1), (SYSTEM, 1), (SLOT, 2), (SLOT, 3)]
+		[(WORKER, 0), (SYSTEM, 0), (WORKER, 1), (SYSTEM, 1), (WORKER, 2), (WORKER, 3)]
 	);
 	assert!(synced.messages.iter().is_sorted_by_key(|message| message.position()));
 	let places: Vec<_> = synced.messages.iter().map(|m| (m.block(), m.index())).collect();
 	assert_eq!(places, [(2, 0), (2, 1), (2, 2), (3, 0), (5, 0), (5, 1)]);
 	assert_eq!(synced.reader.client().height(), 6);
-	assert_eq!(synced.reader.channels().head(SLOT), Some(chain.channel_head(SLOT)));
+	assert_eq!(synced.reader.channels().head(WORKER), Some(chain.channel_head(WORKER)));
 	assert_eq!(synced.reader.channels().head(SYSTEM), Some(chain.channel_head(SYSTEM)));
 	assert_eq!(synced.state.header(), synced.reader.client().finalized());
 }
@@ -120,9 +120,9 @@ fn block_by_block_or_at_once_is_the_same() {
 #[test]
 fn messages_are_read_across_changes_of_authorities() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT]);
+	let reader = chain.reader([WORKER]);
 	for n in 0u8..20 {
-		chain.push(SLOT, vec![n]);
+		chain.push(WORKER, vec![n]);
 		if n % 3 == 0 {
 			chain.change_authorities(4 + usize::from(n % 2));
 		}
@@ -137,10 +137,10 @@ fn messages_are_read_across_changes_of_authorities() {
 fn what_was_said_before_an_enclave_started_concerns_others() {
 	let (chain, reader) = story();
 	let client = reader.client().advance(&chain.steps(0, 3)).unwrap();
-	let state = client.prove(chain.heads_proof(3, [SLOT])).unwrap();
-	let reader = MailboxReader::new(client).adopt(&state, [SLOT]).unwrap();
+	let state = client.prove(chain.heads_proof(3, [WORKER])).unwrap();
+	let reader = MailboxReader::new(client).adopt(&state, [WORKER]).unwrap();
 	let synced = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap();
-	assert_eq!(said(&synced), [(SLOT, 2), (SLOT, 3)]);
+	assert_eq!(said(&synced), [(WORKER, 2), (WORKER, 3)]);
 }
 
 #[test]
@@ -151,15 +151,15 @@ fn an_adopted_channel_is_proven_at_the_present_header() {
 	let refused = reader.adopt(&old, [cluster(1)]).unwrap_err();
 	assert_eq!(refused, Refused::OtherHeader { expected: 6, found: 0 });
 
-	let unproven = reader.client().prove(chain.heads_proof(6, [SLOT])).unwrap();
+	let unproven = reader.client().prove(chain.heads_proof(6, [WORKER])).unwrap();
 	let refused = reader.unfollow(SYSTEM).adopt(&unproven, [SYSTEM]).unwrap_err();
 	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
 
 	let proven = reader.client().prove(chain.heads_proof(6, [cluster(1)])).unwrap();
-	let reader = reader.adopt(&proven, [cluster(1), SLOT]).unwrap();
+	let reader = reader.adopt(&proven, [cluster(1), WORKER]).unwrap();
 	assert_eq!(reader.channels().len(), 3);
 	assert_eq!(reader.channels().head(cluster(1)), Some(ChannelHead::default()));
-	assert_eq!(reader.channels().head(SLOT), Some(chain.channel_head(SLOT)));
+	assert_eq!(reader.channels().head(WORKER), Some(chain.channel_head(WORKER)));
 }
 
 #[test]
@@ -188,11 +188,11 @@ fn other_facts_are_read_from_the_same_bundle() {
 #[test]
 fn a_message_opens_a_channel_and_what_is_said_there_since_is_in_the_same_bundle() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT]);
+	let reader = chain.reader([WORKER]);
 	chain.push(cluster(1), text("before"));
-	chain.push(SLOT, follow(&chain, cluster(1)));
+	chain.push(WORKER, follow(&chain, cluster(1)));
 	chain.push(cluster(1), text("after"));
-	chain.push(SLOT, text("also"));
+	chain.push(WORKER, text("also"));
 	let number = chain.seal();
 	chain.push(cluster(1), text("later"));
 	let last = chain.seal();
@@ -208,7 +208,7 @@ fn a_message_opens_a_channel_and_what_is_said_there_since_is_in_the_same_bundle(
 
 	let synced =
 		reader.sync(chain.sync_bundle_with(&reader, number, &[(cluster(1), 1)]), told).unwrap();
-	assert_eq!(said(&synced), [(SLOT, 0), (cluster(1), 1), (SLOT, 1)]);
+	assert_eq!(said(&synced), [(WORKER, 0), (cluster(1), 1), (WORKER, 1)]);
 	let synced = synced.reader.sync(chain.sync_bundle(&synced.reader, last), told).unwrap();
 	assert_eq!(said(&synced), [(cluster(1), 2)]);
 }
@@ -216,8 +216,8 @@ fn a_message_opens_a_channel_and_what_is_said_there_since_is_in_the_same_bundle(
 #[test]
 fn a_channel_opened_by_a_message_may_open_another() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT]);
-	chain.push(SLOT, follow(&chain, cluster(1)));
+	let reader = chain.reader([WORKER]);
+	chain.push(WORKER, follow(&chain, cluster(1)));
 	chain.seal();
 	chain.push(cluster(1), follow(&chain, cluster(2)));
 	chain.push(cluster(2), follow(&chain, cluster(3)));
@@ -229,7 +229,7 @@ fn a_channel_opened_by_a_message_may_open_another() {
 	let synced = reader.sync(bundle.clone(), told).unwrap();
 	assert_eq!(
 		said(&synced),
-		[(SLOT, 0), (cluster(1), 0), (cluster(2), 0), (cluster(3), 0), (cluster(1), 1)]
+		[(WORKER, 0), (cluster(1), 0), (cluster(2), 0), (cluster(3), 0), (cluster(1), 1)]
 	);
 	assert_eq!(synced.reader.channels().len(), 4);
 
@@ -245,13 +245,13 @@ fn a_channel_opened_by_a_message_may_open_another() {
 #[test]
 fn after_unfollow_nothing_is_delivered() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT, cluster(1)]);
+	let reader = chain.reader([WORKER, cluster(1)]);
 	chain.push(cluster(1), text("heard"));
-	chain.push(SLOT, unfollow(cluster(1)));
+	chain.push(WORKER, unfollow(cluster(1)));
 	chain.push(cluster(1), text("unheard"));
 	let number = chain.seal();
 	let synced = reader.sync(chain.sync_bundle(&reader, number), told).unwrap();
-	assert_eq!(said(&synced), [(cluster(1), 0), (SLOT, 0)]);
+	assert_eq!(said(&synced), [(cluster(1), 0), (WORKER, 0)]);
 	assert_eq!(synced.reader.channels().head(cluster(1)), None);
 	// What it no longer reads is proven nevertheless: a list cut short could hide "heard".
 	let mut cut = chain.sync_bundle(&reader, number);
@@ -263,38 +263,38 @@ fn after_unfollow_nothing_is_delivered() {
 #[test]
 fn a_channel_left_and_joined_again_lacks_what_was_said_in_between() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT, cluster(1)]);
+	let reader = chain.reader([WORKER, cluster(1)]);
 	chain.push(cluster(1), text("heard"));
-	chain.push(SLOT, unfollow(cluster(1)));
+	chain.push(WORKER, unfollow(cluster(1)));
 	chain.push(cluster(1), text("unheard"));
 	chain.seal();
-	chain.push(SLOT, follow(&chain, cluster(1)));
+	chain.push(WORKER, follow(&chain, cluster(1)));
 	chain.push(cluster(1), text("heard again"));
 	let number = chain.seal();
 	let synced = reader.sync(chain.sync_bundle(&reader, number), told).unwrap();
-	assert_eq!(said(&synced), [(cluster(1), 0), (SLOT, 0), (SLOT, 1), (cluster(1), 2)]);
+	assert_eq!(said(&synced), [(cluster(1), 0), (WORKER, 0), (WORKER, 1), (cluster(1), 2)]);
 	assert_eq!(synced.reader.channels().head(cluster(1)), Some(chain.channel_head(cluster(1))));
 }
 
 #[test]
 fn following_what_is_followed_already_changes_nothing() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT, cluster(1)]);
+	let reader = chain.reader([WORKER, cluster(1)]);
 	chain.push(cluster(1), text("one"));
-	chain.push(SLOT, follow(&chain, cluster(1)));
+	chain.push(WORKER, follow(&chain, cluster(1)));
 	chain.push(cluster(1), text("two"));
 	let number = chain.seal();
 	let synced = reader.sync(chain.sync_bundle(&reader, number), told).unwrap();
-	assert_eq!(said(&synced), [(cluster(1), 0), (SLOT, 0), (cluster(1), 1)]);
+	assert_eq!(said(&synced), [(cluster(1), 0), (WORKER, 0), (cluster(1), 1)]);
 }
 
 #[test]
 fn following_from_elsewhere_is_refused() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT, cluster(1)]);
+	let reader = chain.reader([WORKER, cluster(1)]);
 	let at_0 = follow(&chain, cluster(1));
 	chain.push(cluster(1), text("one"));
-	chain.push(SLOT, at_0);
+	chain.push(WORKER, at_0);
 	let number = chain.seal();
 	assert_eq!(
 		refusal(&reader, chain.sync_bundle(&reader, number)),
@@ -305,10 +305,10 @@ fn following_from_elsewhere_is_refused() {
 #[test]
 fn a_channel_cannot_be_opened_in_its_past() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT]);
+	let reader = chain.reader([WORKER]);
 	let at_0 = follow(&chain, cluster(1));
 	chain.push(cluster(1), text("one"));
-	chain.push(SLOT, at_0);
+	chain.push(WORKER, at_0);
 	let number = chain.seal();
 	let refused = refusal(&reader, chain.sync_bundle_with(&reader, number, &[(cluster(1), 0)]));
 	assert!(matches!(refused, Refused::NotAfter { seq: 0, .. }), "{refused}");
@@ -319,7 +319,7 @@ fn unfollow_by_the_enclave_itself_takes_effect_at_once() {
 	let (chain, reader) = story();
 	let reader = reader.unfollow(SYSTEM).unfollow(cluster(9));
 	let synced = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap();
-	assert_eq!(said(&synced), [(SLOT, 0), (SLOT, 1), (SLOT, 2), (SLOT, 3)]);
+	assert_eq!(said(&synced), [(WORKER, 0), (WORKER, 1), (WORKER, 2), (WORKER, 3)]);
 }
 
 // ── crash and replay ───────────────────────────────────────────────────────────────────────────
@@ -365,12 +365,12 @@ fn the_dropper_is_caught_wherever_it_drops() {
 	let (chain, reader) = story();
 	for at in 0..4 {
 		let mut bundle = chain.sync_bundle(&reader, 6);
-		Dropper::drop(&mut bundle, SLOT, at);
+		Dropper::drop(&mut bundle, WORKER, at);
 		let seq = at as u64;
 		let expected = if at < 3 {
-			Refused::Missing { channel: SLOT, seq, found: seq + 1 }
+			Refused::Missing { channel: WORKER, seq, found: seq + 1 }
 		} else {
-			Refused::HeldBack { channel: SLOT, from: 3, until: 4 }
+			Refused::HeldBack { channel: WORKER, from: 3, until: 4 }
 		};
 		assert_eq!(refusal(&reader, bundle), expected);
 	}
@@ -380,16 +380,16 @@ fn the_dropper_is_caught_wherever_it_drops() {
 fn the_dropper_cannot_close_the_gap_by_renumbering() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	Dropper::drop(&mut bundle, SLOT, 1);
-	for (seq, message) in bodies(&mut bundle, SLOT).messages.iter_mut().enumerate() {
+	Dropper::drop(&mut bundle, WORKER, 1);
+	for (seq, message) in bodies(&mut bundle, WORKER).messages.iter_mut().enumerate() {
 		message.seq = seq as u64;
 	}
 	let refused = refusal(&reader, bundle.clone());
-	assert_eq!(refused, Refused::HeldBack { channel: SLOT, from: 3, until: 4 });
-	let last = bodies(&mut bundle, SLOT).messages.last().unwrap().clone();
-	let filler = phala_primitives::mailbox::OutboundMessage { seq: 3, index: 7, ..last };
-	bodies(&mut bundle, SLOT).messages.push(filler);
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: SLOT });
+	assert_eq!(refused, Refused::HeldBack { channel: WORKER, from: 3, until: 4 });
+	let last = bodies(&mut bundle, WORKER).messages.last().unwrap().clone();
+	let filler = phala_protocol::mailbox::OutboundMessage { seq: 3, index: 7, ..last };
+	bodies(&mut bundle, WORKER).messages.push(filler);
+	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
 }
 
 /// Swaps messages.
@@ -406,8 +406,8 @@ fn the_reorderer_is_caught() {
 	let (chain, reader) = story();
 	for (a, b) in [(0, 1), (1, 2), (0, 3)] {
 		let mut bundle = chain.sync_bundle(&reader, 6);
-		Reorderer::swap(&mut bundle, SLOT, a, b);
-		let expected = Refused::Reordered { channel: SLOT, seq: a as u64, found: b as u64 };
+		Reorderer::swap(&mut bundle, WORKER, a, b);
+		let expected = Refused::Reordered { channel: WORKER, seq: a as u64, found: b as u64 };
 		assert_eq!(refusal(&reader, bundle), expected);
 	}
 }
@@ -416,19 +416,19 @@ fn the_reorderer_is_caught() {
 fn the_reorderer_cannot_exchange_bodies_places_or_channels() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	let messages = &mut bodies(&mut bundle, SLOT).messages;
+	let messages = &mut bodies(&mut bundle, WORKER).messages;
 	let first = std::mem::take(&mut messages[0].body);
 	messages[0].body = std::mem::replace(&mut messages[1].body, first);
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: SLOT });
+	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	bodies(&mut bundle, SLOT).messages[0].index = 1;
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: SLOT });
+	bodies(&mut bundle, WORKER).messages[0].index = 1;
+	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	bodies(&mut bundle, SLOT).messages[1].index = 0;
+	bodies(&mut bundle, WORKER).messages[1].index = 0;
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::NotAfter { channel: SLOT, seq: 1, .. }), "{refused}");
+	assert!(matches!(refused, Refused::NotAfter { channel: WORKER, seq: 1, .. }), "{refused}");
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	let [a, b] = &mut bundle.bodies[..] else { panic!() };
@@ -440,10 +440,10 @@ fn the_reorderer_cannot_exchange_bodies_places_or_channels() {
 fn a_message_is_not_of_a_block_after_the_header() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	bodies(&mut bundle, SLOT).messages[3].block = 7;
+	bodies(&mut bundle, WORKER).messages[3].block = 7;
 	assert_eq!(
 		refusal(&reader, bundle),
-		Refused::AheadOfHeader { channel: SLOT, seq: 3, block: 7, number: 6 }
+		Refused::AheadOfHeader { channel: WORKER, seq: 3, block: 7, number: 6 }
 	);
 }
 
@@ -462,9 +462,9 @@ fn the_repeater_is_caught() {
 	let (chain, reader) = story();
 	for at in 0..4 {
 		let mut bundle = chain.sync_bundle(&reader, 6);
-		Repeater::repeat(&mut bundle, SLOT, at);
+		Repeater::repeat(&mut bundle, WORKER, at);
 		let (seq, found) = (at as u64 + 1, at as u64);
-		assert_eq!(refusal(&reader, bundle), Refused::Repeated { channel: SLOT, seq, found });
+		assert_eq!(refusal(&reader, bundle), Refused::Repeated { channel: WORKER, seq, found });
 	}
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	let list = bundle.bodies[0].clone();
@@ -495,7 +495,7 @@ fn the_withholder_cannot_leave_the_proof_of_a_head_out() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	Withholder::withhold(&mut bundle, SYSTEM);
-	bundle.state_proof = chain.heads_proof(6, [SLOT]);
+	bundle.state_proof = chain.heads_proof(6, [WORKER]);
 	let refused = refusal(&reader, bundle);
 	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
 }
@@ -505,7 +505,7 @@ fn the_withholder_cannot_prove_a_head_at_an_older_header() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	Withholder::withhold(&mut bundle, SYSTEM);
-	bundle.state_proof = chain.heads_proof(6, [SLOT]);
+	bundle.state_proof = chain.heads_proof(6, [WORKER]);
 	bundle.state_proof.extend(chain.heads_proof(1, [SYSTEM]));
 	let refused = refusal(&reader, bundle);
 	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
@@ -526,8 +526,8 @@ fn the_rewriter_is_caught_wherever_it_writes() {
 	let (chain, reader) = story();
 	for at in 0..4 {
 		let mut bundle = chain.sync_bundle(&reader, 6);
-		Rewriter::rewrite(&mut bundle, SLOT, at);
-		assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: SLOT });
+		Rewriter::rewrite(&mut bundle, WORKER, at);
+		assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
 	}
 }
 
@@ -560,16 +560,16 @@ impl Inventor {
 fn the_inventor_is_caught() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
-	Inventor::invent(&mut bundle, SLOT);
-	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: SLOT, seq: 4 });
+	Inventor::invent(&mut bundle, WORKER);
+	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: WORKER, seq: 4 });
 }
 
 #[test]
 fn real_messages_of_later_blocks_wait_for_a_later_header() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 4);
-	bodies(&mut bundle, SLOT).messages = chain.messages(SLOT, 0, 6);
-	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: SLOT, seq: 2 });
+	bodies(&mut bundle, WORKER).messages = chain.messages(WORKER, 0, 6);
+	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: WORKER, seq: 2 });
 }
 
 #[test]
@@ -604,7 +604,7 @@ impl Foreigner {
 	fn chain() -> TestChain {
 		let mut chain = TestChain::new(77, 4);
 		for n in 0..4u8 {
-			chain.push(SLOT, vec![n]);
+			chain.push(WORKER, vec![n]);
 		}
 		chain.push(SYSTEM, text("foreign"));
 		chain.seal_to(6);
@@ -620,7 +620,7 @@ impl BrokenChain {
 	fn with_head(head: ChannelHead) -> (TestChain, MailboxReader) {
 		let (mut chain, reader) = story();
 		let reader = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap().reader;
-		chain.put(storage_keys::mailbox_head(SLOT), head.encode());
+		chain.put(storage_keys::mailbox_head(WORKER), head.encode());
 		chain.seal();
 		(chain, reader)
 	}
@@ -631,7 +631,7 @@ fn a_chain_that_forgets_messages_is_refused() {
 	let (chain, reader) = BrokenChain::with_head(ChannelHead { next_seq: 1, hash: H256::zero() });
 	assert_eq!(
 		refusal(&reader, chain.sync_bundle(&reader, 7)),
-		Refused::WentBack { channel: SLOT, followed: 4, proven: 1 }
+		Refused::WentBack { channel: WORKER, followed: 4, proven: 1 }
 	);
 }
 
@@ -639,13 +639,13 @@ fn a_chain_that_forgets_messages_is_refused() {
 fn a_chain_that_rewrites_its_past_is_refused() {
 	let (chain, reader) = BrokenChain::with_head(ChannelHead { next_seq: 4, hash: H256::zero() });
 	let refused = refusal(&reader, chain.sync_bundle(&reader, 7));
-	assert_eq!(refused, Refused::Altered { channel: SLOT });
+	assert_eq!(refused, Refused::Altered { channel: WORKER });
 }
 
 #[test]
 fn a_head_that_is_no_head_is_refused() {
 	let (mut chain, reader) = story();
-	chain.put(storage_keys::mailbox_head(SLOT), vec![1, 2, 3]);
+	chain.put(storage_keys::mailbox_head(WORKER), vec![1, 2, 3]);
 	let number = chain.seal();
 	let refused = refusal(&reader, chain.sync_bundle(&reader, number));
 	assert!(matches!(refused, Refused::UnexpectedValue { .. }), "{refused}");
@@ -657,13 +657,13 @@ fn messages_of_old_blocks_are_refused_even_from_the_chain() {
 	let reader = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap().reader;
 	// The chain hashes a new message as one of block 6, which was delivered.
 	let body = text("late");
-	let head = chain.channel_head(SLOT).after(6, 9, &body).unwrap();
-	chain.put(storage_keys::mailbox_head(SLOT), head.encode());
+	let head = chain.channel_head(WORKER).after(6, 9, &body).unwrap();
+	chain.put(storage_keys::mailbox_head(WORKER), head.encode());
 	let number = chain.seal();
 	let mut bundle = chain.sync_bundle(&reader, number);
 	bundle.bodies.push(ChannelBodies {
-		channel: SLOT,
-		messages: vec![phala_primitives::mailbox::OutboundMessage {
+		channel: WORKER,
+		messages: vec![phala_protocol::mailbox::OutboundMessage {
 			seq: 4,
 			block: 6,
 			index: 9,
@@ -671,21 +671,21 @@ fn messages_of_old_blocks_are_refused_even_from_the_chain() {
 		}],
 	});
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::NotAfter { channel: SLOT, seq: 4, .. }), "{refused}");
+	assert!(matches!(refused, Refused::NotAfter { channel: WORKER, seq: 4, .. }), "{refused}");
 }
 
 #[test]
 fn two_messages_in_one_place_are_refused_even_from_the_chain() {
 	let mut chain = TestChain::new(3, 4);
-	let reader = chain.reader([SLOT, SYSTEM]);
-	let message = |body: &[u8]| phala_primitives::mailbox::OutboundMessage {
+	let reader = chain.reader([WORKER, SYSTEM]);
+	let message = |body: &[u8]| phala_protocol::mailbox::OutboundMessage {
 		seq: 0,
 		block: 1,
 		index: 0,
 		body: body.to_vec(),
 	};
 	let mut lists = vec![];
-	for (channel, body) in [(SLOT, b"a"), (SYSTEM, b"b")] {
+	for (channel, body) in [(WORKER, b"a"), (SYSTEM, b"b")] {
 		let head = ChannelHead::default().after(1, 0, body).unwrap();
 		chain.put(storage_keys::mailbox_head(channel), head.encode());
 		lists.push(ChannelBodies { channel, messages: vec![message(body)] });

@@ -1,6 +1,6 @@
 //! Bounds, with units.
 
-use phala_primitives::BlockNumber;
+use phala_protocol::BlockNumber;
 
 /// After this long without a fresh mark, a boot refuses whatever needs a recent view, in
 /// milliseconds.
@@ -16,13 +16,13 @@ pub const HEARTBEAT_PATIENCE_MS: u64 = 5 * 60 * 1000;
 pub const RENEWAL_LEAD: BlockNumber = 900;
 
 /// Evidence is offered again when its block is this far behind the newest finalized one, so that
-/// it reaches the chain well within [`phala_primitives::limits::EVIDENCE_BLOCK_AGE_MAX`].
+/// it reaches the chain well within [`phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX`].
 pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
 
 /// Most envelopes that wait for the chain; what a boot would say beyond is refused by name.
 pub const OUTBOX_MAX: usize = 4096;
 
-/// Longest body that the relay door takes, in bytes: a bundle at the light client's own limits.
+/// Longest body that the relay server takes, in bytes: a bundle at the light client's own limits.
 pub const RELAY_BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Most agents of one worker.
@@ -80,8 +80,8 @@ pub const STATE_ENTRY_BYTES: u64 = 128;
 /// instances stays for what writes.
 pub const READS_MAX: usize = phala_sandbox::limits::INSTANCES_MAX_DEFAULT as usize * 3 / 4;
 
-/// Most requests that the doors of a member work on at once.
-pub const DOOR_REQUESTS_MAX: usize = 256;
+/// Most requests that the servers of a member work on at once.
+pub const SERVER_REQUESTS_MAX: usize = 256;
 
 /// How often the other members are asked to keep a body before the chain is asked to do without.
 pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;

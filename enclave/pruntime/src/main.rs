@@ -3,9 +3,9 @@
 use anyhow::{bail, Context};
 use axum::Router;
 use clap::Parser;
-use phala_primitives::{boot::SlotId, H256};
+use phala_protocol::{boot::WorkerId, H256};
 use phala_pruntime::{
-	doors::{agents, cluster, public, relay, sealed, Shell},
+	server::{agents, cluster, public, relay, sealed, Shell},
 	hosting::AgentHost,
 	machine::Config,
 	platform::Platform,
@@ -22,9 +22,9 @@ struct Arguments {
 	#[arg(long, value_parser = hash)]
 	genesis: Option<H256>,
 
-	/// The slot that this boot is for.
+	/// The worker that this boot is for.
 	#[arg(long)]
-	slot: Option<SlotId>,
+	worker: Option<WorkerId>,
 
 	/// Where the relayer comes in. Port 0 takes a free one and says which.
 	#[arg(long, default_value = "127.0.0.1:8100")]
@@ -80,31 +80,31 @@ async fn main() -> anyhow::Result<()> {
 	let platform = phala_pruntime::platform::find()?;
 
 	let (agents, from_folders) = load_agents(&arguments).await?;
-	let shell = match (arguments.genesis, arguments.slot) {
-		(Some(genesis), Some(slot)) => {
+	let shell = match (arguments.genesis, arguments.worker) {
+		(Some(genesis), Some(worker)) => {
 			tracing::info!("evidence: {}", platform.describe());
-			let shell = Shell::boot(Config { genesis, slot }, Box::new(platform))
+			let shell = Shell::boot(Config { genesis, worker }, Box::new(platform))
 				.context("the system gives no randomness")?;
-			Some((shell, slot))
+			Some((shell, worker))
 		}
 		(None, None) if from_folders => {
-			tracing::warn!("no --genesis and no --slot: agents only, there is no chain");
+			tracing::warn!("no --genesis and no --worker: agents only, there is no chain");
 			None
 		}
 		(None, _) => bail!("--genesis is needed: the hash of the chain's block 0"),
-		(_, None) => bail!("--slot is needed: create one with registry.createSlot"),
+		(_, None) => bail!("--worker is needed: create one with registry.registerWorker"),
 	};
 
 	// On stdout, for whoever started this process with port 0.
-	let mut relay_door = None;
-	if let Some((shell, slot)) = &shell {
+	let mut relay_server = None;
+	if let Some((shell, worker)) = &shell {
 		let listener = listen(arguments.relay_listen).await?;
 		println!("relay http://{}", listener.local_addr()?);
-		tracing::info!(slot, "a new boot waits for its relayer on {}", listener.local_addr()?);
-		relay_door = Some((listener, relay::router(shell.clone())));
+		tracing::info!(worker, "a new boot waits for its relayer on {}", listener.local_addr()?);
+		relay_server = Some((listener, relay::router(shell.clone())));
 	}
-	let public_door = listen(arguments.public_listen).await?;
-	println!("public http://{}", public_door.local_addr()?);
+	let public_server = listen(arguments.public_listen).await?;
+	println!("public http://{}", public_server.local_addr()?);
 	let mut public_routes = Router::new();
 	let worker = match shell {
 		Some((shell, _)) => {
@@ -132,11 +132,11 @@ async fn main() -> anyhow::Result<()> {
 		}
 	};
 	tokio::select! {
-		ended = async { match relay_door {
+		ended = async { match relay_server {
 			Some((listener, routes)) => axum::serve(listener, routes).await,
 			None => std::future::pending().await,
 		} } => ended?,
-		ended = async { axum::serve(public_door, public_routes).await } => ended?,
+		ended = async { axum::serve(public_server, public_routes).await } => ended?,
 		() = stop => {},
 	}
 	Ok(())
@@ -154,7 +154,7 @@ async fn load_agents(arguments: &Arguments) -> anyhow::Result<(Arc<AgentHost>, b
 	let agents = arguments.development.clone();
 	let from_folders = !agents.folders.is_empty();
 	if from_folders {
-		tracing::warn!("agents of --dev-agent: a development door, open to anybody who reaches it; their state is in memory and gone when this process ends");
+		tracing::warn!("agents of --dev-agent: a development server, open to anybody who reaches it; their state is in memory and gone when this process ends");
 	}
 	let load = move || phala_pruntime::hosting::development::load(&agents);
 	Ok((Arc::new(tokio::task::spawn_blocking(load).await??), from_folders))

@@ -1,6 +1,6 @@
 //! Where evidence comes from.
 
-use phala_primitives::evidence::Evidence;
+use phala_protocol::evidence::Evidence;
 
 /// A TEE, or what stands in for one in development.
 pub trait Platform: Send + Sync {
@@ -58,7 +58,7 @@ mod software {
 	use super::*;
 	use codec::Encode;
 	use phala_keys::sr25519::sign_with_published_seed;
-	use phala_primitives::{
+	use phala_protocol::{
 		blake2_256,
 		evidence::{
 			Measurement, PlatformId, SoftwareEvidence, SoftwareReport, SoftwareReportContent,

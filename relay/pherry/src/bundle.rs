@@ -1,7 +1,7 @@
 //! Makes what an enclave takes out of what a node has.
 
 use codec::DecodeAll;
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::{Channel, ChannelHead},
 	messages::{Message, Subscription},
 	relay::{
@@ -87,8 +87,8 @@ fn follows_none(status: &EnclaveStatus) -> bool {
 /// The facts that an enclave reads at each header.
 fn proven_keys(status: &EnclaveStatus, channels: impl Iterator<Item = Channel>) -> Vec<Vec<u8>> {
 	let mut keys: Vec<_> = channels.map(storage_keys::mailbox_head).collect();
-	keys.push(storage_keys::mailbox_next_envelope(status.slot));
-	keys.push(storage_keys::registry_boot(status.slot));
+	keys.push(storage_keys::mailbox_next_envelope(status.worker));
+	keys.push(storage_keys::registry_boot(status.worker));
 	keys
 }
 
@@ -192,8 +192,8 @@ fn opened_by(body: &[u8], identity: &[u8; 32]) -> Option<(Channel, ChannelHead)>
 mod tests {
 	use super::*;
 	use codec::Encode;
-	use phala_primitives::{
-		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::SlotMessage,
+	use phala_protocol::{
+		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::WorkerMessage,
 		relay::EnclavePhase, H256,
 	};
 
@@ -202,7 +202,7 @@ mod tests {
 	fn status(channels: &[(Channel, Option<u64>)]) -> EnclaveStatus {
 		EnclaveStatus {
 			genesis: H256::zero(),
-			slot: 3,
+			worker: 3,
 			identity: ME,
 			phase: EnclavePhase::Serving,
 			boot: Some(1),
@@ -223,7 +223,7 @@ mod tests {
 			seq: seq as u64,
 			block: 5,
 			index: seq as u32,
-			body: Message::Slot(SlotMessage::JoinedCluster {
+			body: Message::Worker(WorkerMessage::JoinedCluster {
 				identity,
 				snapshot: ClusterSnapshot {
 					cluster: *cluster,
@@ -236,23 +236,23 @@ mod tests {
 			.encode(),
 		};
 		let messages = clusters.iter().enumerate().map(message).collect();
-		ChannelBodies { channel: Channel::Slot(3), messages }
+		ChannelBodies { channel: Channel::Worker(3), messages }
 	}
 
 	#[test]
 	fn every_channel_of_the_enclave_is_asked_for_once() {
 		let mut plan =
-			BodyPlan::new(&status(&[(Channel::System, Some(4)), (Channel::Slot(3), None)]));
+			BodyPlan::new(&status(&[(Channel::System, Some(4)), (Channel::Worker(3), None)]));
 		let asked = plan.take_unasked();
 		assert_eq!(asked.len(), 2);
-		assert_eq!(asked[1], ChannelPosition { channel: Channel::Slot(3), next_seq: None });
+		assert_eq!(asked[1], ChannelPosition { channel: Channel::Worker(3), next_seq: None });
 		assert!(plan.take_unasked().is_empty());
 	}
 
 	#[test]
 	fn joining_opens_the_cluster_from_its_head_in_the_same_bundle() {
 		let mut plan =
-			BodyPlan::new(&status(&[(Channel::Slot(3), Some(0)), (Channel::Cluster(1), Some(9))]));
+			BodyPlan::new(&status(&[(Channel::Worker(3), Some(0)), (Channel::Cluster(1), Some(9))]));
 		plan.take_unasked();
 		plan.bring(joined(ME, &[(1, 2), (5, 6)]));
 		let opened = ChannelPosition { channel: Channel::Cluster(5), next_seq: Some(6) };
@@ -262,7 +262,7 @@ mod tests {
 
 	#[test]
 	fn the_joining_of_another_boot_opens_nothing() {
-		let mut plan = BodyPlan::new(&status(&[(Channel::Slot(3), Some(0))]));
+		let mut plan = BodyPlan::new(&status(&[(Channel::Worker(3), Some(0))]));
 		plan.take_unasked();
 		plan.bring(joined([8; 32], &[(5, 6)]));
 		assert!(plan.take_unasked().is_empty());
@@ -270,7 +270,7 @@ mod tests {
 
 	#[test]
 	fn a_message_of_a_later_release_opens_nothing_and_is_carried() {
-		let mut plan = BodyPlan::new(&status(&[(Channel::Slot(3), Some(0))]));
+		let mut plan = BodyPlan::new(&status(&[(Channel::Worker(3), Some(0))]));
 		plan.take_unasked();
 		let mut unknown = joined(ME, &[(1, 0)]);
 		unknown.messages[0].body = vec![250, 1, 2];
@@ -279,7 +279,7 @@ mod tests {
 	}
 
 	#[test]
-	fn the_proof_covers_all_heads_and_what_the_chain_holds_of_the_slot() {
+	fn the_proof_covers_all_heads_and_what_the_chain_holds_of_the_worker() {
 		let status = status(&[(Channel::System, Some(4))]);
 		let keys = proven_keys(&status, BodyPlan::new(&status).followed());
 		assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
 
 	#[test]
 	fn only_an_enclave_without_a_position_goes_through_old_finality_without_state() {
-		assert!(follows_none(&status(&[(Channel::System, None), (Channel::Slot(3), None)])));
-		assert!(!follows_none(&status(&[(Channel::System, Some(0)), (Channel::Slot(3), None)])));
+		assert!(follows_none(&status(&[(Channel::System, None), (Channel::Worker(3), None)])));
+		assert!(!follows_none(&status(&[(Channel::System, Some(0)), (Channel::Worker(3), None)])));
 	}
 }

@@ -1,8 +1,8 @@
 //! What the relayer asks a chain node for. Nothing of it is believed by the enclave.
 
 use codec::{Decode, DecodeAll};
-use phala_primitives::{
-	boot::{Boot, SlotId},
+use phala_protocol::{
+	boot::{Boot, WorkerId},
 	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, BlockNumber, H256,
@@ -232,15 +232,15 @@ impl Chain {
 		(from..until).zip(values).map(|(seq, value)| stored_message(channel, seq, value)).collect()
 	}
 
-	/// The next envelope that the chain takes from a slot, at the best block; `None` when the slot
+	/// The next envelope that the chain takes from a worker, at the best block; `None` when the worker
 	/// has no boot.
-	pub async fn next_envelope(&self, slot: SlotId) -> Result<Option<InboundNext>, Error> {
-		self.best_value("Mailbox.NextEnvelope", &storage_keys::mailbox_next_envelope(slot)).await
+	pub async fn next_envelope(&self, worker: WorkerId) -> Result<Option<InboundNext>, Error> {
+		self.best_value("Mailbox.NextEnvelope", &storage_keys::mailbox_next_envelope(worker)).await
 	}
 
-	/// A slot's current boot, at the best block.
-	pub async fn current_boot(&self, slot: SlotId) -> Result<Option<Boot>, Error> {
-		self.best_value("Registry.Boots", &storage_keys::registry_boot(slot)).await
+	/// A worker's current boot, at the best block.
+	pub async fn current_boot(&self, worker: WorkerId) -> Result<Option<Boot>, Error> {
+		self.best_value("Registry.Boots", &storage_keys::registry_boot(worker)).await
 	}
 
 	async fn best_value<T: Decode>(
@@ -328,7 +328,7 @@ mod tests {
 
 	#[test]
 	fn a_pruned_body_names_its_channel_and_number() {
-		let error = stored_message(Channel::Slot(4), 7, None).expect_err("nothing is there");
-		assert!(matches!(error, Error::BodyPruned { channel: Channel::Slot(4), seq: 7 }));
+		let error = stored_message(Channel::Worker(4), 7, None).expect_err("nothing is there");
+		assert!(matches!(error, Error::BodyPruned { channel: Channel::Worker(4), seq: 7 }));
 	}
 }

@@ -1,7 +1,7 @@
-//! An enclave's relay door: HTTP with SCALE bodies, see [`phala_primitives::relay::paths`].
+//! An enclave's relay server: HTTP with SCALE bodies, see [`phala_protocol::relay::paths`].
 
 use codec::{Decode, DecodeAll, Encode};
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::Envelope,
 	relay::{paths, EnclaveStatus, GenesisBundle, Registration, SyncBundle},
 	AccountBytes,
@@ -9,14 +9,14 @@ use phala_primitives::{
 
 use crate::{limits, Error};
 
-/// A client of one enclave's relay door.
+/// A client of one enclave's relay server.
 #[derive(Clone, Debug)]
-pub struct EnclaveDoor {
+pub struct EnclaveClient {
 	url: String,
 	http: reqwest::Client,
 }
 
-impl EnclaveDoor {
+impl EnclaveClient {
 	/// Of the enclave at `url`, say `http://127.0.0.1:8000`. Connects when first used.
 	///
 	/// # Errors
@@ -26,7 +26,7 @@ impl EnclaveDoor {
 		let http = reqwest::Client::builder()
 			.connect_timeout(limits::CONNECT_MAX)
 			.timeout(limits::ENCLAVE_ANSWER_MAX)
-			// The door is on loopback or a private network: never by way of a proxy.
+			// The server is on loopback or a private network: never by way of a proxy.
 			.no_proxy()
 			.redirect(reqwest::redirect::Policy::none())
 			.build()
@@ -168,7 +168,7 @@ mod tests {
 		let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
 		let url = format!("http://{}", listener.local_addr().expect("bound"));
 		drop(listener);
-		let error = EnclaveDoor::new(&url).expect("a client").status().await;
+		let error = EnclaveClient::new(&url).expect("a client").status().await;
 		let error = error.expect_err("nobody is there");
 		assert!(error.is_of_enclave_connection());
 		assert!(error.to_string().contains(&url), "{error}");

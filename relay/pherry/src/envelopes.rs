@@ -1,6 +1,6 @@
 //! Which of an enclave's envelopes to submit now.
 
-use phala_primitives::{
+use phala_protocol::{
 	boot::BootNumber,
 	limits::ENVELOPES_PENDING_MAX,
 	mailbox::{Envelope, InboundNext},
@@ -56,12 +56,12 @@ impl EnvelopeBook {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_primitives::H256;
+	use phala_protocol::H256;
 
 	fn envelopes(numbers: impl IntoIterator<Item = u64>) -> Vec<Envelope> {
 		let envelope = |seq| Envelope {
 			genesis: H256::zero(),
-			slot: 0,
+			worker: 0,
 			boot: 2,
 			seq,
 			payload: vec![],

@@ -1,6 +1,6 @@
 //! The one error of this crate.
 
-use phala_primitives::{mailbox::Channel, BlockNumber, H256};
+use phala_protocol::{mailbox::Channel, BlockNumber, H256};
 
 use crate::submit::PoolRefusal;
 

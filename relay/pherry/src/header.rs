@@ -1,7 +1,7 @@
 //! Block headers: from a node's JSON to the SCALE bytes that hash to the block's hash.
 
 use codec::{Compact, Decode, Encode};
-use phala_primitives::{BlockNumber, H256};
+use phala_protocol::{BlockNumber, H256};
 use serde::Deserialize;
 
 use crate::Error;
@@ -66,7 +66,7 @@ impl HeaderId {
 	pub fn of(header: &[u8]) -> Result<Self, Error> {
 		let (_, Compact(number)) = <(H256, Compact<BlockNumber>)>::decode(&mut &header[..])
 			.map_err(|error| unreadable("header", error))?;
-		Ok(Self { number, hash: phala_primitives::blake2_256(header) })
+		Ok(Self { number, hash: phala_protocol::blake2_256(header) })
 	}
 }
 
@@ -111,7 +111,7 @@ mod tests {
 		assert_eq!(header, expected);
 		let id = HeaderId::of(&header).expect("can be decoded");
 		assert_eq!(id.number, 300);
-		assert_eq!(id.hash, phala_primitives::blake2_256(&expected));
+		assert_eq!(id.hash, phala_protocol::blake2_256(&expected));
 	}
 
 	#[test]

@@ -6,8 +6,8 @@
 //!
 //! ## What it carries
 //!
-//! * To the enclave, over its relay door: block 0 and the first authority set, then
-//!   [`SyncBundle`](phala_primitives::relay::SyncBundle)s: finality, the heads of the enclave's
+//! * To the enclave, over its relay server: block 0 and the first authority set, then
+//!   [`SyncBundle`](phala_protocol::relay::SyncBundle)s: finality, the heads of the enclave's
 //!   channels proven under the newest header, and the bodies up to there.
 //! * To the chain: the enclave's registration and renewals, signed and paid by the operator, and
 //!   its envelopes, free of charge.
@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`chain`] | asks a node for steps of finality, proofs, heads and bodies |
 //! | [`bundle`] | makes of them what an enclave takes |
-//! | [`enclave`] | knocks at an enclave's relay door |
+//! | [`enclave`] | knocks at an enclave's relay server |
 //! | [`submit`] | makes and submits transactions, and reads why one was refused |
 //! | [`relay`] | the loop over all of these |
 //! | [`status`] | says where it stands |

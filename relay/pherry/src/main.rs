@@ -2,9 +2,9 @@
 
 use clap::Parser;
 use phala_pherry::{
-	enclave::EnclaveDoor,
+	enclave::EnclaveClient,
 	relay::Relay,
-	status::{self, Board},
+	status::{self, SharedStatus},
 };
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -23,7 +23,7 @@ struct Options {
 	#[arg(long, default_value = "ws://127.0.0.1:9944", env = "PHERRY_NODE")]
 	node: String,
 
-	/// The enclave's relay door.
+	/// The enclave's relay server.
 	#[arg(long, default_value = "http://127.0.0.1:8100", env = "PHERRY_ENCLAVE")]
 	enclave: String,
 
@@ -56,20 +56,20 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<ExitCode, StartError> {
 	let operator = operator(&options)?;
-	let enclave = EnclaveDoor::new(&options.enclave)?;
-	let board = Board::default();
+	let enclave = EnclaveClient::new(&options.enclave)?;
+	let shared_status = SharedStatus::default();
 	if let Some(address) = &options.status_listen {
 		let cannot_listen =
 			|error: std::io::Error| StartError::Listen { address: address.clone(), error };
 		let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
 		let actual = listener.local_addr().map_err(cannot_listen)?;
 		println!("status: http://{actual}{}", status::STATUS_PATH);
-		tokio::spawn(status::serve(listener, board.clone()));
+		tokio::spawn(status::serve(listener, shared_status.clone()));
 	}
 	let account = operator.public_key().to_account_id();
 	tracing::info!(node = options.node, enclave = options.enclave, operator = %account, "relaying");
 
-	let relay = Relay::new(options.node, enclave, operator, board);
+	let relay = Relay::new(options.node, enclave, operator, shared_status);
 	let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(StartError::Signal)?;
 	tokio::select! {
 		ended = relay.run() => {

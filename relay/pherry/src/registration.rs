@@ -1,6 +1,6 @@
 //! When to submit an enclave's registration, and when to wait.
 
-use phala_primitives::BlockNumber;
+use phala_protocol::BlockNumber;
 use std::time::Instant;
 
 use crate::{backoff::Backoff, limits};

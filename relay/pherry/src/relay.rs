@@ -1,6 +1,6 @@
 //! The loop: finality and messages to the enclave, registrations and envelopes to the chain.
 
-use phala_primitives::{
+use phala_protocol::{
 	relay::{EnclavePhase, EnclaveStatus},
 	AccountBytes, BlockNumber,
 };
@@ -11,20 +11,20 @@ use crate::{
 	backoff::Backoff,
 	bundle,
 	chain::Chain,
-	enclave::EnclaveDoor,
+	enclave::EnclaveClient,
 	envelopes::EnvelopeBook,
 	limits,
 	registration::RegistrationGate,
-	status::{phase_name, Board},
+	status::{phase_name, SharedStatus},
 	submit, Error,
 };
 
 /// Between whom to relay.
 pub struct Relay {
 	node: String,
-	enclave: EnclaveDoor,
+	enclave: EnclaveClient,
 	operator: Keypair,
-	board: Board,
+	shared_status: SharedStatus,
 	boot: BootMemory,
 }
 
@@ -39,11 +39,11 @@ struct BootMemory {
 /// Why there is nothing left to relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-	/// A later boot took the slot.
-	#[error("the enclave is retired: a later boot took its slot; it will never serve again")]
+	/// A later boot took the worker.
+	#[error("the enclave is retired: a later boot took its worker; it will never serve again")]
 	Retired,
-	/// The slot was evicted.
-	#[error("the enclave is evicted: its slot lost its place; see the chain for the reason")]
+	/// The worker was evicted.
+	#[error("the enclave is evicted: its worker lost its place; see the chain for the reason")]
 	Evicted,
 }
 
@@ -59,8 +59,8 @@ enum Turn {
 
 impl Relay {
 	/// Between the node at `node` (a websocket address) and an enclave; `operator` pays.
-	pub fn new(node: String, enclave: EnclaveDoor, operator: Keypair, board: Board) -> Self {
-		Self { node, enclave, operator, board, boot: BootMemory::default() }
+	pub fn new(node: String, enclave: EnclaveClient, operator: Keypair, shared_status: SharedStatus) -> Self {
+		Self { node, enclave, operator, shared_status, boot: BootMemory::default() }
 	}
 
 	/// Relays until the enclave has no use for it any more. Failures are waited out.
@@ -70,8 +70,8 @@ impl Relay {
 			match self.run_connected(&mut backoff).await {
 				Ok(ended) => return ended,
 				Err(error) => {
-					self.board.node_connected(false);
-					self.board.error(&error);
+					self.shared_status.node_connected(false);
+					self.shared_status.error(&error);
 					tokio::time::sleep(backoff.after_failure()).await;
 				}
 			}
@@ -82,7 +82,7 @@ impl Relay {
 	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<Ended, Error> {
 		let chain = Chain::connect(&self.node).await?;
 		let mut heads = chain.finalized_heads().await?;
-		self.board.node_connected(true);
+		self.shared_status.node_connected(true);
 		connecting.after_success();
 		// Of its own: an enclave that is away must not delay the next connection to the node.
 		let mut backoff = Backoff::new(limits::BACKOFF_MIN, limits::BACKOFF_MAX);
@@ -97,14 +97,14 @@ impl Relay {
 				Err(error) if error.is_of_node_connection() => return Err(error),
 				Err(error) => {
 					if error.is_of_enclave_connection() {
-						self.board.enclave_lost();
+						self.shared_status.enclave_lost();
 					}
-					self.board.error(&error);
+					self.shared_status.error(&error);
 					tokio::time::sleep(backoff.after_failure()).await;
 				}
 			}
 			match tokio::time::timeout(limits::POLL, heads.next()).await {
-				Ok(Some(Ok(header))) => self.board.finalized(header.number()?),
+				Ok(Some(Ok(header))) => self.shared_status.finalized(header.number()?),
 				Ok(Some(Err(error))) => return Err(subscription_ended(&error)),
 				Ok(None) => return Err(subscription_ended(&"it ended")),
 				Err(_) => (),
@@ -115,7 +115,7 @@ impl Relay {
 	async fn turn(&mut self, chain: &Chain) -> Result<Turn, Error> {
 		let mut status = self.enclave.status().await?;
 		self.notice(&status);
-		self.board.finalized(chain.finalized().await?);
+		self.shared_status.finalized(chain.finalized().await?);
 
 		if status.phase == EnclavePhase::AwaitsGenesis {
 			self.enclave.genesis(&bundle::genesis(chain, &status).await?).await?;
@@ -161,7 +161,7 @@ impl Relay {
 		if self.boot.identity != status.identity {
 			self.boot = BootMemory { identity: status.identity, ..Default::default() };
 		}
-		self.board.enclave(status);
+		self.shared_status.enclave(status);
 	}
 
 	async fn register(&mut self, chain: &Chain, status: &EnclaveStatus) -> Result<(), Error> {
@@ -179,7 +179,7 @@ impl Relay {
 				if error.is_of_node_connection() || error.is_of_enclave_connection() {
 					return Err(error);
 				}
-				self.board.error(&error);
+				self.shared_status.error(&error);
 				Ok(())
 			}
 		}
@@ -195,7 +195,7 @@ impl Relay {
 		let (best, _) = chain.header(None).await?;
 		if status.phase == EnclavePhase::AwaitsRegistration {
 			// After a restart of pherry an earlier one may be in a block that is not final yet.
-			let on_chain = chain.current_boot(status.slot).await?;
+			let on_chain = chain.current_boot(status.worker).await?;
 			if let Some(boot) = on_chain.filter(|boot| boot.keys.identity == status.identity) {
 				tracing::debug!(boot = boot.number, "registered, not final yet");
 				return Ok(best.number);
@@ -207,16 +207,16 @@ impl Relay {
 			tracing::debug!("a registration waits in the pool");
 			return Ok(best.number.saturating_add(1));
 		}
-		let (slot, renewal) = (registration.slot, registration.renewal);
-		tracing::info!(slot, renewal, recent_block = registration.recent_block, "registering");
+		let (worker, renewal) = (registration.worker, registration.renewal);
+		tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
 		match submit::register(chain, &self.operator, &registration).await {
 			Ok(block) => {
-				tracing::info!(slot, renewal, block, "registered; waiting for finality");
+				tracing::info!(worker, renewal, block, "registered; waiting for finality");
 				Ok(block)
 			}
 			// It may still get into a block as long as its signature counts.
 			Err(Error::NotIncluded { call, reason }) => {
-				self.board.error(&Error::NotIncluded { call, reason });
+				self.shared_status.error(&Error::NotIncluded { call, reason });
 				Ok(best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS))
 			}
 			Err(error) => Err(error),
@@ -232,7 +232,7 @@ impl Relay {
 			return Ok(());
 		}
 		let envelopes = self.enclave.envelopes().await?;
-		let Some(next) = chain.next_envelope(status.slot).await? else { return Ok(()) };
+		let Some(next) = chain.next_envelope(status.worker).await? else { return Ok(()) };
 		let (best, _) = chain.header(None).await?;
 		for envelope in self.boot.envelopes.due(envelopes, next, best.number) {
 			let (boot, seq) = (envelope.boot, envelope.seq);
@@ -245,7 +245,7 @@ impl Relay {
 					}
 					self.boot.envelopes.submitted(&envelope, best.number);
 					// Those after it would be refused alike.
-					self.board.error(&Error::Pool { call, refusal });
+					self.shared_status.error(&Error::Pool { call, refusal });
 					break;
 				}
 				Err(error) => return Err(error),

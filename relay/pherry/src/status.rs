@@ -1,7 +1,7 @@
 //! Where the relayer stands, for people and monitors.
 
 use axum::{extract::State, routing::get, Json, Router};
-use phala_primitives::relay::{EnclavePhase, EnclaveStatus};
+use phala_protocol::relay::{EnclavePhase, EnclaveStatus};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
@@ -18,8 +18,8 @@ pub struct Standing {
 	pub enclave_connected: bool,
 	/// What the enclave waits for.
 	pub phase: Option<&'static str>,
-	/// The enclave's slot.
-	pub slot: Option<u32>,
+	/// The enclave's worker.
+	pub worker: Option<u32>,
 	/// The enclave's boot number, once registered.
 	pub boot: Option<u32>,
 	/// The enclave's newest finalized block.
@@ -36,9 +36,9 @@ pub struct Standing {
 
 /// A [`Standing`] that is shared, and logged when it changes.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<Standing>>);
+pub struct SharedStatus(Arc<Mutex<Standing>>);
 
-impl Board {
+impl SharedStatus {
 	/// Where the relayer stands now.
 	pub fn standing(&self) -> Standing {
 		self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -79,13 +79,13 @@ impl Board {
 		let (before, after) = self.change(|standing| {
 			standing.enclave_connected = true;
 			standing.phase = Some(phase_name(status.phase));
-			standing.slot = Some(status.slot);
+			standing.worker = Some(status.worker);
 			standing.boot = status.boot;
 			standing.height = Some(status.height);
 			standing.queued = Some(status.queued);
 		});
 		if !before.enclave_connected {
-			tracing::info!(slot = status.slot, "connected to the enclave");
+			tracing::info!(worker = status.worker, "connected to the enclave");
 		}
 		if (before.phase, before.boot) != (after.phase, after.boot) {
 			let phase = phase_name(status.phase);
@@ -122,9 +122,9 @@ pub fn phase_name(phase: EnclavePhase) -> &'static str {
 ///
 /// # Errors
 /// Those of the listener.
-pub async fn serve(listener: TcpListener, board: Board) -> std::io::Result<()> {
-	let standing = |State(board): State<Board>| async move { Json(board.standing()) };
-	let router = Router::new().route(STATUS_PATH, get(standing)).with_state(board);
+pub async fn serve(listener: TcpListener, shared_status: SharedStatus) -> std::io::Result<()> {
+	let standing = |State(shared_status): State<SharedStatus>| async move { Json(shared_status.standing()) };
+	let router = Router::new().route(STATUS_PATH, get(standing)).with_state(shared_status);
 	axum::serve(listener, router).await
 }
 
@@ -134,12 +134,12 @@ mod tests {
 
 	#[test]
 	fn lag_is_how_far_the_enclave_is_behind_the_chain() {
-		let board = Board::default();
-		board.finalized(12);
-		assert_eq!(board.standing().lag, None);
-		board.change(|standing| standing.height = Some(9));
-		assert_eq!(board.standing().lag, Some(3));
-		board.finalized(8);
-		assert_eq!(board.standing().finalized, Some(12), "finality does not go back");
+		let shared_status = SharedStatus::default();
+		shared_status.finalized(12);
+		assert_eq!(shared_status.standing().lag, None);
+		shared_status.change(|standing| standing.height = Some(9));
+		assert_eq!(shared_status.standing().lag, Some(3));
+		shared_status.finalized(8);
+		assert_eq!(shared_status.standing().finalized, Some(12), "finality does not go back");
 	}
 }

@@ -8,7 +8,7 @@ use phala_end_to_end::{
 	money::{entry, Submitted},
 	search::Mark,
 };
-use phala_primitives::{
+use phala_protocol::{
 	mailbox::Channel,
 	messages::{ClusterMessage, Message},
 	requests::{RequestInput, RequestOrder, RequestOutcome},
@@ -84,7 +84,7 @@ pub async fn a_repeated_direct_call_is_refused_by_every_worker(
 ) -> anyhow::Result<()> {
 	let path = format!("/v1/agents/{}/call", stage.agent);
 	let head = format!("POST {path} ");
-	let workers: Vec<_> = stage.network.workers.iter().map(|worker| worker.slot).collect();
+	let workers: Vec<_> = stage.network.workers.iter().map(|worker| worker.id).collect();
 	let before = stage.network.in_step(&stage.agent, &workers).await?;
 	let mut captured = Vec::new();
 	for worker in &stage.network.workers {

@@ -19,7 +19,7 @@ mod workers;
 
 use anyhow::{ensure, Context};
 use phala_end_to_end::{chain::unhex, cluster::Network, search::Mark};
-use phala_primitives::H256;
+use phala_protocol::H256;
 use serde_json::Value;
 use std::{future::Future, time::Instant};
 
@@ -52,11 +52,11 @@ impl Stage {
 		self.hidden.push(kept(input));
 	}
 
-	/// The slot that has the agent's lease.
+	/// The worker that has the agent's lease.
 	async fn writer(&self) -> anyhow::Result<u32> {
 		let status = self.network.phala.ok(&["agent", "status", &self.agent]).await?;
-		let slot = status["lease"]["slot"].as_u64();
-		Ok(u32::try_from(slot.with_context(|| format!("somebody has the lease: {status:#}"))?)?)
+		let worker = status["lease"]["worker"].as_u64();
+		Ok(u32::try_from(worker.with_context(|| format!("somebody has the lease: {status:#}"))?)?)
 	}
 }
 

@@ -12,7 +12,7 @@ const PUBLIC_PLACES: [&str; 7] = [
 	"chain: transactions",
 	"chain: events",
 	"chain: storage",
-	"traffic before slot",
+	"traffic before worker",
 	"traffic before the node, for relayers",
 	"traffic before the node, for callers",
 	"files",
@@ -24,7 +24,7 @@ const LEAST_BYTES: usize = 10_000;
 pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
-	// Asked in plain words, which pass a worker's public door as they are.
+	// Asked in plain words, which pass a worker's public server as they are.
 	let plain = Mark::new("the plain question")?;
 	let late = stage.network.workers.last().context("one is left")?;
 	let path = format!("/agents/{}/nothing?{}", stage.agent, plain.text);
@@ -57,6 +57,6 @@ pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 			assert!(search.has(&public.name, place), "{} must be in {place}", public.name);
 		}
 	}
-	assert!(search.has(&plain.name, "traffic before slot"), "{:#?}", search.places(&plain.name));
+	assert!(search.has(&plain.name, "traffic before worker"), "{:#?}", search.places(&plain.name));
 	Ok(())
 }

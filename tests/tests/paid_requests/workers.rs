@@ -8,7 +8,7 @@ use phala_end_to_end::{
 	search::Mark,
 	until,
 };
-use phala_primitives::{Balance, H256};
+use phala_protocol::{Balance, H256};
 use serde_json::Value;
 use std::str::FromStr;
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -34,7 +34,7 @@ pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_work
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let (phala, agent) = (stage.network.phala.clone(), stage.agent.clone());
-	let all: Vec<_> = stage.network.workers.iter().map(|worker| worker.slot).collect();
+	let all: Vec<_> = stage.network.workers.iter().map(|worker| worker.id).collect();
 	stage.network.in_step(&agent, &all).await?;
 	let holder = stage.writer().await?;
 	let operator = account(&stage.network.worker(holder)?.operator)?;
@@ -50,7 +50,7 @@ pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_work
 	let ask = [&ask[..], &["--deadline", &deadline, "--data", &lost.text]].concat();
 	let request = hash(&phala.ok(&ask).await?["request"])?;
 	let (_, submitted) = chain.submitted(from, request).await?;
-	assert_eq!(submitted.slot, holder);
+	assert_eq!(submitted.worker, holder);
 	let status = ["request", "status", &format!("{request:?}")];
 	assert_eq!(phala.ok(&status).await?["state"], "open");
 	stage.network.kill(holder).await?;
@@ -85,12 +85,12 @@ pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_work
 	let ask = ["call", &agent, "/next", "--on-chain", "--data", &next.text];
 	let answer = phala.ok(&ask).await?;
 	stage.check(&answer, &next)?;
-	assert_eq!(answer["proof"]["slot"], writer);
+	assert_eq!(answer["proof"]["worker"], writer);
 	let answered = hash(&answer["request"])?;
 	let chain = &stage.network.chain;
 	let (block, settled) = chain.settled(from, answered).await?;
 	let other = &stage.network.workers[0];
-	assert_eq!((other.slot, settled.worker), (writer, Some(account(&other.operator)?)));
+	assert_eq!((other.id, settled.worker), (writer, Some(account(&other.operator)?)));
 	chain.check_payment(block, &settled).await?;
 
 	// Once each, and the first one never.
@@ -110,16 +110,16 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 	// An operator may have several. What its agents say is in this one's log: see `privacy`.
 	stage.network.join(OPERATORS[0], &["--dev-agent-logs"]).await?;
 	let late = stage.network.workers.last().context("it joined")?;
-	let slot = late.slot;
+	let worker = late.worker;
 	until("the new worker to have the agent ready", || async {
 		let found = stage.network.workers.last().context("it joined")?.agent(&agent).await?;
 		Ok(found.filter(|found| found["ready"] == true).map(drop))
 	})
 	.await
 	.with_context(|| late.enclave.process.log())?;
-	stage.network.in_step(&agent, &[slot, writer]).await?;
+	stage.network.in_step(&agent, &[worker, writer]).await?;
 
-	// What was written before it came, by its own door alone.
+	// What was written before it came, by its own server alone.
 	let mark = |name: &str| {
 		let found = stage.hidden.iter().find(|mark| mark.name == name).cloned();
 		found.with_context(|| format!("{name} was sent"))
@@ -140,7 +140,7 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 	stage.network.kill(writer).await?;
 	let answer = stage.network.phala.ok(&["call", &agent, "/next"]).await?;
 	assert_eq!(answer["verified"], true, "{answer:#}");
-	assert_eq!(answer["worker"]["slot"], slot);
+	assert_eq!(answer["worker"]["id"], worker);
 	assert_eq!(answer["answer"]["body"]["kept"], kept(&mark("the next input")?).text);
 	Ok(())
 }

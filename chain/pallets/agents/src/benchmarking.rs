@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
-use phala_primitives::agents::{AgentKey, Availability};
+use phala_protocol::agents::{AgentKey, Availability};
 use sp_core::{crypto::KeyTypeId, sr25519};
 use sp_runtime::Saturating;
 
@@ -15,7 +15,7 @@ const CODE: AgentCode =
 
 /// Makes clusters for benchmarks.
 pub trait BenchmarkHelper {
-	/// A cluster with room, in which the first boots of slots 0, 1, … with these identity keys
+	/// A cluster with room, in which the first boots of workers 0, 1, … with these identity keys
 	/// count.
 	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId;
 }
@@ -162,20 +162,20 @@ mod benchmarks {
 		let identities: Vec<[u8; 32]> = members.iter().map(|member| member.0).collect();
 		let cluster = T::BenchmarkHelper::cluster_of(&identities);
 		let agent = register_one::<T>(&owner, cluster, UpgradePolicy::Free);
-		let Lease { slot, boot } = T::Clusters::lease(agent).unwrap();
+		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
 		let body_hash = H256::repeat_byte(3);
 		let availability = members
 			.iter()
 			.enumerate()
-			.filter(|(member, _)| *member as SlotId != slot)
+			.filter(|(member, _)| *member as WorkerId != worker)
 			.map(|(member, public)| {
-				let member = member as SlotId;
+				let member = member as WorkerId;
 				let genesis = Pallet::<T>::genesis();
 				let content =
 					AvailabilityContent::new(genesis, member, 1, agent, H256::zero(), body_hash)
 						.encode();
 				let signature = sp_io::crypto::sr25519_sign(KEY_TYPE, public, &content).unwrap().0;
-				Availability { slot: member, signature }
+				Availability { worker: member, signature }
 			})
 			.collect();
 		let key = Some(AgentKey { version: 1, key: [4; 32] });
@@ -190,7 +190,7 @@ mod benchmarks {
 		};
 		#[block]
 		{
-			<Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { slot, boot }, &set).unwrap();
+			<Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { worker, boot }, &set).unwrap();
 		}
 		assert_eq!(Agents::<T>::get(agent).unwrap().version, 1);
 	}

@@ -72,12 +72,12 @@ use frame_support::{
 	traits::fungible::{Inspect, MutateHold},
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{
 		agent_id, availability_quorum, next_state_hash, Access, AgentCode, AgentId, AgentRecord,
 		AgentSnapshot, AvailabilityContent, EffectSet, Lease, StateVersion, UpgradePolicy,
 	},
-	boot::SlotId,
+	boot::WorkerId,
 	limits,
 	mailbox::{Channel, ClusterId},
 	messages::{ClusterMessage, EnvelopeOrigin, Message},
@@ -253,7 +253,7 @@ pub mod pallet {
 		/// An account was taken off the agent's list.
 		CallerDisallowed { agent: AgentId, account: T::AccountId },
 		/// An effect set was accepted.
-		Committed { agent: AgentId, version: StateVersion, body_hash: H256, slot: SlotId },
+		Committed { agent: AgentId, version: StateVersion, body_hash: H256, worker: WorkerId },
 	}
 
 	#[pallet::error]
@@ -294,7 +294,7 @@ pub mod pallet {
 		ResultsAtBirth,
 		/// The effect set carries more signatures than a cluster has members.
 		TooManySignatures,
-		/// Two signatures are said to be by one slot.
+		/// Two signatures are said to be by one worker.
 		DuplicateSignature,
 		/// Fewer than a majority of the members that count keep the body.
 		NotAvailable,
@@ -558,27 +558,27 @@ impl<T: Config> Pallet<T> {
 			Error::<T>::TooManySignatures
 		);
 		for (n, one) in set.availability.iter().enumerate() {
-			let twice = set.availability.iter().take(n).any(|other| other.slot == one.slot);
+			let twice = set.availability.iter().take(n).any(|other| other.worker == one.worker);
 			ensure!(!twice, Error::<T>::DuplicateSignature);
 		}
 
 		let genesis = Self::genesis();
 		let counted = T::Clusters::counted(cluster);
 		let mut keepers = 0u32;
-		for (slot, boot) in &counted {
-			if *slot == origin.slot {
+		for (worker, boot) in &counted {
+			if *worker == origin.worker {
 				// The envelope's own signature is the sender's word.
 				if boot.number == origin.boot {
 					keepers = keepers.saturating_add(1);
 				}
 				continue;
 			}
-			let Some(word) = set.availability.iter().find(|word| word.slot == *slot) else {
+			let Some(word) = set.availability.iter().find(|word| word.worker == *worker) else {
 				continue;
 			};
 			let content = AvailabilityContent::new(
 				genesis,
-				*slot,
+				*worker,
 				boot.number,
 				set.agent,
 				set.base_hash,
@@ -641,7 +641,7 @@ impl<T: Config> AgentDirectory for Pallet<T> {
 			base_version == record.version && set.base_hash == record.state_hash,
 			Error::<T>::StaleBase
 		);
-		let sender = Lease { slot: origin.slot, boot: origin.boot };
+		let sender = Lease { worker: origin.worker, boot: origin.boot };
 		ensure!(T::Clusters::lease(agent) == Some(sender), Error::<T>::NotLeaseHolder);
 		if base_version == 0 {
 			let key = key.ok_or(Error::<T>::BirthNeedsKey)?;
@@ -658,12 +658,12 @@ impl<T: Config> AgentDirectory for Pallet<T> {
 		record.version = version;
 		record.state_hash = state_hash;
 		Agents::<T>::insert(agent, &record);
-		let slot = origin.slot;
+		let worker = origin.worker;
 		Self::push(
 			record.cluster,
-			ClusterMessage::Committed { agent, version, body_hash, state_hash, slot },
+			ClusterMessage::Committed { agent, version, body_hash, state_hash, worker },
 		)?;
-		Self::deposit_event(Event::Committed { agent, version, body_hash, slot });
+		Self::deposit_event(Event::Committed { agent, version, body_hash, worker });
 		Ok(record)
 	}
 }

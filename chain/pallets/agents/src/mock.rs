@@ -4,12 +4,12 @@
 use crate as pallet_agents;
 use codec::Encode;
 use frame_support::{derive_impl, parameter_types, traits::ConstU64};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{
 		AgentCode, AgentId, AgentKey, Availability, AvailabilityContent, EffectSet, Lease,
 		StateVersion,
 	},
-	boot::{Boot, BootKeys, BootNumber, SlotId},
+	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
@@ -46,9 +46,9 @@ impl pallet_balances::Config for Runtime {
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many more messages the mailbox takes.
-	pub static Room: u32 = u32::MAX;
+	pub static PushesLeft: u32 = u32::MAX;
 	/// Members that count.
-	pub static Counted: Vec<(SlotId, Boot)> = Vec::new();
+	pub static Counted: Vec<(WorkerId, Boot)> = Vec::new();
 	/// Who writes every agent of [`CLUSTER`].
 	pub static Holder: Option<Lease> = None;
 }
@@ -57,7 +57,7 @@ pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
 	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		Room::set(Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?);
+		PushesLeft::set(PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?);
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(0)
 	}
@@ -66,9 +66,9 @@ impl MailboxInterface for NotingMailbox {
 		ChannelHead::default()
 	}
 
-	fn open_inbound(_: SlotId, _: BootNumber) {}
+	fn open_inbound(_: WorkerId, _: BootNumber) {}
 
-	fn close_inbound(_: SlotId) {}
+	fn close_inbound(_: WorkerId) {}
 }
 
 /// The only cluster there is.
@@ -95,7 +95,7 @@ impl ClusterDirectory for OneCluster {
 		Holder::get()
 	}
 
-	fn counted(cluster: ClusterId) -> Vec<(SlotId, Boot)> {
+	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)> {
 		if cluster == CLUSTER {
 			Counted::get()
 		} else {
@@ -125,8 +125,8 @@ impl pallet_agents::Config for Runtime {
 impl crate::BenchmarkHelper for OneCluster {
 	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId {
 		let boots = identities.iter().enumerate();
-		Counted::set(boots.map(|(slot, key)| (slot as SlotId, boot_of(1, *key))).collect());
-		Holder::set(Some(Lease { slot: 0, boot: 1 }));
+		Counted::set(boots.map(|(worker, key)| (worker as WorkerId, boot_of(1, *key))).collect());
+		Holder::set(Some(Lease { worker: 0, boot: 1 }));
 		CLUSTER
 	}
 }
@@ -149,26 +149,26 @@ fn boot_of(number: BootNumber, identity: [u8; 32]) -> Boot {
 /// A member of the cluster in one of its lives.
 #[derive(Clone)]
 pub struct Enclave {
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	pub boot: BootNumber,
 	pub pair: sr25519::Pair,
 }
 
 impl Enclave {
-	pub fn new(slot: SlotId, boot: BootNumber) -> Self {
-		let seed = phala_primitives::hash_of(&(slot, boot)).0;
-		Self { slot, boot, pair: sr25519::Pair::from_seed(&seed) }
+	pub fn new(worker: WorkerId, boot: BootNumber) -> Self {
+		let seed = phala_protocol::hash_of(&(worker, boot)).0;
+		Self { worker, boot, pair: sr25519::Pair::from_seed(&seed) }
 	}
 
 	pub fn origin(&self) -> EnvelopeOrigin {
-		EnvelopeOrigin { slot: self.slot, boot: self.boot }
+		EnvelopeOrigin { worker: self.worker, boot: self.boot }
 	}
 
 	/// Its word that it keeps the set's body.
 	pub fn keeps(&self, set: &EffectSet) -> Availability {
 		self.says(&AvailabilityContent::new(
 			GENESIS,
-			self.slot,
+			self.worker,
 			self.boot,
 			set.agent,
 			set.base_hash,
@@ -177,15 +177,15 @@ impl Enclave {
 	}
 
 	pub fn says(&self, content: &AvailabilityContent) -> Availability {
-		Availability { slot: self.slot, signature: self.pair.sign(&content.encode()).0 }
+		Availability { worker: self.worker, signature: self.pair.sign(&content.encode()).0 }
 	}
 }
 
-/// A cluster of `n` members that all count, each in its first boot; slot 0 writes.
+/// A cluster of `n` members that all count, each in its first boot; worker 0 writes.
 pub fn cluster_of(n: u32) -> Vec<Enclave> {
-	let members: Vec<_> = (0..n).map(|slot| Enclave::new(slot, 1)).collect();
+	let members: Vec<_> = (0..n).map(|worker| Enclave::new(worker, 1)).collect();
 	count(&members);
-	Holder::set(Some(Lease { slot: 0, boot: 1 }));
+	Holder::set(Some(Lease { worker: 0, boot: 1 }));
 	members
 }
 
@@ -193,7 +193,7 @@ pub fn count(members: &[Enclave]) {
 	Counted::set(
 		members
 			.iter()
-			.map(|member| (member.slot, boot_of(member.boot, member.pair.public().0)))
+			.map(|member| (member.worker, boot_of(member.boot, member.pair.public().0)))
 			.collect(),
 	);
 }
@@ -248,7 +248,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		frame_system::BlockHash::<Runtime>::insert(0, GENESIS);
 		System::set_block_number(1);
 		Told::set(Vec::new());
-		Room::set(u32::MAX);
+		PushesLeft::set(u32::MAX);
 		cluster_of(1);
 	});
 	ext

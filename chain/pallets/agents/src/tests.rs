@@ -3,7 +3,7 @@ use frame_support::{
 	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
 	traits::UnfilteredDispatchable,
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentKey, Availability},
 	requests::{RequestOutcome, RequestResult},
 };
@@ -89,7 +89,7 @@ fn a_registered_agent_holds_a_deposit_and_its_cluster_is_told_the_whole_of_it() 
 		assert_eq!(Deposits::<Runtime>::get(agent), Some(DEPOSIT));
 		assert_eq!(History::<Runtime>::get(agent, 1), Some(CodeEntry { code: code(1), block: 1 }));
 		told_whole(agent);
-		assert_eq!(Agents::snapshot(agent).unwrap().lease, Some(Lease { slot: 0, boot: 1 }));
+		assert_eq!(Agents::snapshot(agent).unwrap().lease, Some(Lease { worker: 0, boot: 1 }));
 		System::assert_last_event(
 			Event::AgentRegistered { agent, owner: ALICE, cluster: CLUSTER }.into(),
 		);
@@ -114,7 +114,7 @@ fn a_pauper_and_an_agent_without_a_place_leave_nothing_behind() {
 			register_with(CLUSTER + 1, 10, Access::Public, UpgradePolicy::Free),
 			NO_SUCH_CLUSTER
 		);
-		Room::set(0);
+		PushesLeft::set(0);
 		assert_noop!(
 			register_with(CLUSTER, 10, Access::Public, UpgradePolicy::Free),
 			Error::<Runtime>::MailboxFull
@@ -173,9 +173,9 @@ fn every_change_is_told_whole_and_a_full_mailbox_undoes_it() {
 			Call::allow_caller { agent, account: BOB },
 			Call::disallow_caller { agent, account: BOB },
 		] {
-			Room::set(0);
+			PushesLeft::set(0);
 			assert_noop!(dispatch(ALICE, call.clone()), Error::<Runtime>::MailboxFull);
-			Room::set(1);
+			PushesLeft::set(1);
 			assert_ok!(dispatch(ALICE, call));
 			told_whole(agent);
 		}
@@ -343,7 +343,7 @@ fn a_full_mailbox_delays_upgrades_and_loses_none() {
 		}
 		go_to_block(5);
 		// One of the two goes through; then none for many blocks.
-		Room::set(1);
+		PushesLeft::set(1);
 		go_to_block(6);
 		assert_eq!(record(first).code, code(2));
 		assert_eq!((record(second).code, record(second).code_version), (code(1), 1));
@@ -353,9 +353,9 @@ fn a_full_mailbox_delays_upgrades_and_loses_none() {
 		assert!(Planned::<Runtime>::contains_key(second));
 		// The late one may still be replaced, if there is room to say so.
 		assert_noop!(upgrade(third, 3), Error::<Runtime>::MailboxFull);
-		Room::set(1);
+		PushesLeft::set(1);
 		assert_ok!(upgrade(third, 3));
-		Room::set(u32::MAX);
+		PushesLeft::set(u32::MAX);
 		go_to_block(21);
 		assert_eq!((record(second).code, record(second).code_version), (code(2), 2));
 		for block in 22..26 {
@@ -395,12 +395,12 @@ fn a_birth_brings_the_key_and_every_commit_moves_version_and_hash() {
 					version: 2,
 					body_hash,
 					state_hash,
-					slot: 0
+					worker: 0
 				})
 			)
 		);
 		System::assert_last_event(
-			Event::Committed { agent, version: 2, body_hash, slot: 0 }.into(),
+			Event::Committed { agent, version: 2, body_hash, worker: 0 }.into(),
 		);
 	});
 }
@@ -442,11 +442,11 @@ fn a_lease_holder_that_lost_its_lease_commits_nothing() {
 			Error::<Runtime>::NotLeaseHolder
 		);
 		// It moved to another member, to nobody, to the holder's own next boot.
-		for lease in [Some(Lease { slot: 1, boot: 1 }), None, Some(Lease { slot: 0, boot: 2 })] {
+		for lease in [Some(Lease { worker: 1, boot: 1 }), None, Some(Lease { worker: 0, boot: 2 })] {
 			Holder::set(lease);
 			assert_noop!(commit(&members[0], &by_holder), Error::<Runtime>::NotLeaseHolder);
 		}
-		Holder::set(Some(Lease { slot: 0, boot: 1 }));
+		Holder::set(Some(Lease { worker: 0, boot: 1 }));
 		assert_ok!(commit(&members[0], &by_holder));
 	});
 }
@@ -535,16 +535,16 @@ fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 		let good: Vec<_> = members[1..3].iter().map(|member| member.keeps(&set)).collect();
 		let zero = H256::zero();
 		let forger = Enclave::new(66, 1);
-		let content = |genesis, slot, boot, agent, base, body_hash| {
-			AvailabilityContent::new(genesis, slot, boot, agent, base, body_hash)
+		let content = |genesis, worker, boot, agent, base, body_hash| {
+			AvailabilityContent::new(genesis, worker, boot, agent, base, body_hash)
 		};
 		let hash = set.body_hash;
 		let third = &members[3];
 		let forged = vec![
-			Availability { slot: 3, signature: forger.keeps(&set).signature },
-			Availability { slot: 3, signature: [0; 64] },
+			Availability { worker: 3, signature: forger.keeps(&set).signature },
+			Availability { worker: 3, signature: [0; 64] },
 			// Another member's word under this one's name.
-			Availability { slot: 3, signature: good[0].signature },
+			Availability { worker: 3, signature: good[0].signature },
 			// Good words about something else.
 			third.says(&content(zero, 3, 1, agent, zero, hash)),
 			third.says(&content(GENESIS, 2, 1, agent, zero, hash)),
@@ -553,7 +553,7 @@ fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 			third.says(&content(GENESIS, 3, 1, agent, hash, hash)),
 			third.says(&content(GENESIS, 3, 1, agent, zero, zero)),
 			// An earlier life of the member.
-			Availability { slot: 3, signature: Enclave::new(3, 0).keeps(&set).signature },
+			Availability { worker: 3, signature: Enclave::new(3, 0).keeps(&set).signature },
 		];
 		for forged in forged {
 			// One good word and the sender's are 2 of the 3 that 4 members need.
@@ -564,7 +564,7 @@ fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 			);
 		}
 		let mut availability = good;
-		availability.push(Availability { slot: 3, signature: [0; 64] });
+		availability.push(Availability { worker: 3, signature: [0; 64] });
 		assert_ok!(commit(&members[0], &EffectSet { availability, ..set }));
 	});
 }
@@ -582,7 +582,7 @@ fn a_ballot_stuffer_counts_nobody_twice() {
 		let own = EffectSet { availability: vec![members[0].keeps(&set), one], ..set.clone() };
 		assert_noop!(commit(&members[0], &own), Error::<Runtime>::NotAvailable);
 		// Nor do strangers.
-		let strangers: Vec<_> = (20..30).map(|slot| Enclave::new(slot, 1).keeps(&set)).collect();
+		let strangers: Vec<_> = (20..30).map(|worker| Enclave::new(worker, 1).keeps(&set)).collect();
 		let stuffed = EffectSet { availability: strangers, ..set.clone() };
 		assert_noop!(commit(&members[0], &stuffed), Error::<Runtime>::NotAvailable);
 	});
@@ -596,7 +596,7 @@ fn the_word_of_a_member_that_does_not_count_is_ignored() {
 		let set = birth(agent);
 		let mut availability = vec![members[1].keeps(&set)];
 		// A stranger with a bad signature neither helps nor hurts.
-		availability.push(Availability { slot: 50, signature: [1; 64] });
+		availability.push(Availability { worker: 50, signature: [1; 64] });
 		assert_ok!(commit(&members[0], &EffectSet { availability, ..set }));
 
 		// The sender itself does not count any more: the others must be a majority without it.
@@ -623,10 +623,10 @@ fn a_flood_of_signatures_is_refused_before_any_is_verified() {
 		let set = birth(agent);
 		let mut availability: Vec<_> =
 			members[1..].iter().map(|member| member.keeps(&set)).collect();
-		availability.push(Availability { slot: 900, signature: [1; 64] });
+		availability.push(Availability { worker: 900, signature: [1; 64] });
 		assert_eq!(availability.len(), limits::CLUSTER_MEMBERS_MAX as usize);
 		let full = EffectSet { availability: availability.clone(), ..set.clone() };
-		availability.push(Availability { slot: 901, signature: [1; 64] });
+		availability.push(Availability { worker: 901, signature: [1; 64] });
 		let flood = EffectSet { availability, ..set };
 		assert_noop!(commit(&members[0], &flood), Error::<Runtime>::TooManySignatures);
 		assert_ok!(commit(&members[0], &full));
@@ -638,9 +638,9 @@ fn a_full_mailbox_undoes_a_commit() {
 	new_test_ext().execute_with(|| {
 		let writer = &cluster_of(1)[0];
 		let agent = agent();
-		Room::set(0);
+		PushesLeft::set(0);
 		assert_noop!(commit(writer, &birth(agent)), Error::<Runtime>::MailboxFull);
-		Room::set(1);
+		PushesLeft::set(1);
 		assert_ok!(commit(writer, &birth(agent)));
 	});
 }

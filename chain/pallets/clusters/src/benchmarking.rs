@@ -6,10 +6,10 @@ use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
 use sp_runtime::Saturating;
 
-/// Gives benchmarks slots: the registry's storage is the runtime's to fill.
+/// Gives benchmarks workers: the registry's storage is the runtime's to fill.
 pub trait BenchmarkHelper<AccountId> {
-	/// Makes a slot of `operator` with a boot in force.
-	fn boot_slot(slot: SlotId, operator: AccountId);
+	/// Makes a worker of `operator` with a boot in force.
+	fn boot_worker(worker: WorkerId, operator: AccountId);
 }
 
 const ENDPOINT: &[u8] = b"https://worker.example";
@@ -24,16 +24,16 @@ where
 	T::Currency::set_balance(&owner, funds);
 	let origin = || RawOrigin::Signed(owner.clone()).into();
 	Pallet::<T>::create(origin()).unwrap();
-	for slot in 1..limits::CLUSTER_MEMBERS_MAX {
-		T::BenchmarkHelper::boot_slot(slot, owner.clone());
-		Pallet::<T>::request_join(origin(), 0, slot, ENDPOINT.to_vec()).unwrap();
-		Pallet::<T>::approve_join(origin(), 0, slot).unwrap();
+	for worker in 1..limits::CLUSTER_MEMBERS_MAX {
+		T::BenchmarkHelper::boot_worker(worker, owner.clone());
+		Pallet::<T>::request_join(origin(), 0, worker, ENDPOINT.to_vec()).unwrap();
+		Pallet::<T>::approve_join(origin(), 0, worker).unwrap();
 	}
 	for n in 0..limits::CLUSTER_AGENTS_MAX {
 		let agent = AgentId::from_low_u64_be(n.into());
 		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &[9; 32]).unwrap();
 	}
-	T::BenchmarkHelper::boot_slot(0, owner.clone());
+	T::BenchmarkHelper::boot_worker(0, owner.clone());
 	owner
 }
 
@@ -113,9 +113,9 @@ mod benchmarks {
 		assert!(ClosedToOthers::<T>::contains_key(0));
 	}
 
-	fn give_all_leases<T: Config>(slot: SlotId) {
+	fn give_all_leases<T: Config>(worker: WorkerId) {
 		for agent in ClusterAgents::<T>::get(0) {
-			Leases::<T>::insert(agent, Lease { slot, boot: 1 });
+			Leases::<T>::insert(agent, Lease { worker, boot: 1 });
 		}
 	}
 

@@ -4,9 +4,9 @@ use crate::*;
 use alloc::collections::BTreeMap;
 
 impl<T: Config> Pallet<T> {
-	fn is_counted(slot: SlotId, boot: &Boot, record: &MemberRecord) -> bool {
-		let Some(last) = T::Slots::last_sign_of_life(slot) else { return false };
-		T::Slots::is_in_force(boot)
+	fn is_counted(worker: WorkerId, boot: &Boot, record: &MemberRecord) -> bool {
+		let Some(last) = T::Workers::last_sign_of_life(worker) else { return false };
+		T::Workers::is_in_force(boot)
 			&& Self::now().saturating_sub(last) <= limits::LIVENESS_BLOCKS
 			&& record.set_aside.is_none_or(|block| last > block)
 	}
@@ -15,35 +15,35 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn counted_leases(cluster: ClusterId) -> Vec<Lease> {
 		Self::counted(cluster)
 			.into_iter()
-			.map(|(slot, boot)| Lease { slot, boot: boot.number })
+			.map(|(worker, boot)| Lease { worker, boot: boot.number })
 			.collect()
 	}
 
-	/// Agents whose lease this slot has, in whichever life.
-	pub(crate) fn leases_of(cluster: ClusterId, slot: SlotId) -> Vec<AgentId> {
+	/// Agents whose lease this worker has, in whichever life.
+	pub(crate) fn leases_of(cluster: ClusterId, worker: WorkerId) -> Vec<AgentId> {
 		ClusterAgents::<T>::get(cluster)
 			.into_iter()
-			.filter(|agent| Leases::<T>::get(agent).is_some_and(|lease| lease.slot == slot))
+			.filter(|agent| Leases::<T>::get(agent).is_some_and(|lease| lease.worker == worker))
 			.collect()
 	}
 
-	/// How many leases each slot of the cluster has.
-	fn loads(cluster: ClusterId) -> BTreeMap<SlotId, u32> {
-		let mut loads = BTreeMap::<SlotId, u32>::new();
+	/// How many leases each worker of the cluster has.
+	fn loads(cluster: ClusterId) -> BTreeMap<WorkerId, u32> {
+		let mut loads = BTreeMap::<WorkerId, u32>::new();
 		for agent in ClusterAgents::<T>::get(cluster) {
 			if let Some(lease) = Leases::<T>::get(agent) {
-				let load = loads.entry(lease.slot).or_default();
+				let load = loads.entry(lease.worker).or_default();
 				*load = load.saturating_add(1);
 			}
 		}
 		loads
 	}
 
-	/// The heir with fewest leases, the lowest slot on ties; counts the lease as its.
-	fn next_heir(heirs: &[Lease], loads: &mut BTreeMap<SlotId, u32>) -> Option<Lease> {
-		let load_of = |slot| loads.get(&slot).copied().unwrap_or(0);
-		let heir = *heirs.iter().min_by_key(|heir| (load_of(heir.slot), heir.slot))?;
-		let load = loads.entry(heir.slot).or_default();
+	/// The heir with fewest leases, the lowest worker on ties; counts the lease as its.
+	fn next_heir(heirs: &[Lease], loads: &mut BTreeMap<WorkerId, u32>) -> Option<Lease> {
+		let load_of = |worker| loads.get(&worker).copied().unwrap_or(0);
+		let heir = *heirs.iter().min_by_key(|heir| (load_of(heir.worker), heir.worker))?;
+		let load = loads.entry(heir.worker).or_default();
 		*load = load.saturating_add(1);
 		Some(heir)
 	}
@@ -114,14 +114,14 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		Leases::<T>::get(agent)
 	}
 
-	fn counted(cluster: ClusterId) -> Vec<(SlotId, Boot)> {
-		let mut counted: Vec<(SlotId, Boot)> = Members::<T>::iter_prefix(cluster)
-			.filter_map(|(slot, record)| {
-				let boot = T::Slots::current_boot(slot)?;
-				Self::is_counted(slot, &boot, &record).then_some((slot, boot))
+	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)> {
+		let mut counted: Vec<(WorkerId, Boot)> = Members::<T>::iter_prefix(cluster)
+			.filter_map(|(worker, record)| {
+				let boot = T::Workers::current_boot(worker)?;
+				Self::is_counted(worker, &boot, &record).then_some((worker, boot))
 			})
 			.collect();
-		counted.sort_by_key(|(slot, _)| *slot);
+		counted.sort_by_key(|(worker, _)| *worker);
 		counted
 	}
 
@@ -130,20 +130,20 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 			return Ok(());
 		}
 		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(()) };
-		let slot = holder.slot;
+		let worker = holder.worker;
 		let mut heirs = Self::counted_leases(cluster);
-		heirs.retain(|heir| heir.slot != slot);
+		heirs.retain(|heir| heir.worker != worker);
 		if heirs.is_empty() {
 			// Somebody has to try.
 			return Ok(());
 		}
-		Members::<T>::mutate(cluster, slot, |record| {
+		Members::<T>::mutate(cluster, worker, |record| {
 			if let Some(record) = record {
 				record.set_aside = Some(Self::now());
 			}
 		});
-		Self::deposit_event(Event::MemberSetAside { cluster, slot });
-		Self::move_leases(cluster, Self::leases_of(cluster, slot), &heirs)
+		Self::deposit_event(Event::MemberSetAside { cluster, worker });
+		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)
 			.map_err(Error::<T>::from)?;
 		Ok(())
 	}

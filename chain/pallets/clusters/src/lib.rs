@@ -3,7 +3,7 @@
 //! ## Key terms
 //!
 //! * **Cluster**: workers that share keys and state; its owner decides who may join.
-//! * **Member**: a slot in a cluster. A slot is in one cluster at most.
+//! * **Member**: a worker in a cluster. A worker is in one cluster at most.
 //! * **Counted**: a member whose boot is in force, that gave a sign of life within
 //!   [`limits::LIVENESS_BLOCKS`], and that is not *set aside* for a missed deadline.
 //! * **Lease**: the right to write one agent's state. One boot has it; without a member that
@@ -14,7 +14,7 @@
 //!
 //! * Anyone **creates** a cluster ([`Call::create`], which holds [`Config::ClusterDeposit`]) and
 //!   **closes** it when it is empty ([`Call::close`]).
-//! * An operator **asks** to join ([`Call::request_join`]), **moves** its public door
+//! * An operator **asks** to join ([`Call::request_join`]), **moves** its public server
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
@@ -29,7 +29,7 @@
 //! channel at that point, then each agent; all later changes come on the channel, from that head
 //! on. Its own `Member` message is the first of them.
 //!
-//! A lease goes to the counted member with fewest leases, the lowest slot on ties. It moves when
+//! A lease goes to the counted member with fewest leases, the lowest worker on ties. It moves when
 //! its holder departs, restarts (a new boot has no keys yet) or misses a deadline. A member that
 //! misses one is set aside until its next sign of life, unless nobody else counts: somebody has to
 //! try. A lease that nobody could take is handed out at the next join or boot.
@@ -70,17 +70,17 @@ use frame_support::{
 	},
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, Lease},
-	boot::{Boot, BootNumber, SlotId},
+	boot::{Boot, BootNumber, WorkerId},
 	clusters::Generation,
 	keys::Epoch,
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{ClusterMessage, Message, Payload, SlotMessage},
+	messages::{ClusterMessage, Message, Payload, WorkerMessage},
 	traits::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface,
-		PushRefused, SlotDirectory,
+		PushRefused, WorkerDirectory,
 	},
 	AccountBytes, BlockNumber,
 };
@@ -116,8 +116,8 @@ pub mod pallet {
 		/// Carries messages to members.
 		type Mailbox: MailboxInterface;
 
-		/// Knows slots, their operators and boots.
-		type Slots: SlotDirectory;
+		/// Knows workers, their operators and boots.
+		type Workers: WorkerDirectory;
 
 		/// Takes members' requests for their cluster's secret.
 		type Keys: KeyRequests<Error = DispatchError>;
@@ -132,7 +132,7 @@ pub mod pallet {
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
 
-		/// Gives benchmarks slots with boots.
+		/// Gives benchmarks workers with boots.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
@@ -164,18 +164,18 @@ pub mod pallet {
 		Blake2_128Concat,
 		ClusterId,
 		Blake2_128Concat,
-		SlotId,
+		WorkerId,
 		MemberRecord,
 		OptionQuery,
 	>;
 
-	/// The cluster that a slot is a member of.
+	/// The cluster that a worker is a member of.
 	#[pallet::storage]
-	pub type MemberOf<T> = StorageMap<_, Blake2_128Concat, SlotId, ClusterId, OptionQuery>;
+	pub type MemberOf<T> = StorageMap<_, Blake2_128Concat, WorkerId, ClusterId, OptionQuery>;
 
-	/// The cluster that a slot wants to join.
+	/// The cluster that a worker wants to join.
 	#[pallet::storage]
-	pub type JoinRequests<T> = StorageMap<_, Blake2_128Concat, SlotId, JoinRequest, OptionQuery>;
+	pub type JoinRequests<T> = StorageMap<_, Blake2_128Concat, WorkerId, JoinRequest, OptionQuery>;
 
 	/// Agents of each cluster, in the order in which they were placed.
 	#[pallet::storage]
@@ -221,26 +221,26 @@ pub mod pallet {
 		ClusterClosed { cluster: ClusterId },
 		/// Others than the owner may deploy agents here from now on, or may not.
 		OpennessSet { cluster: ClusterId, open: bool },
-		/// A slot wants to join; the cluster's owner decides.
-		JoinRequested { cluster: ClusterId, slot: SlotId, endpoint: Vec<u8> },
-		/// A request to join was taken back, declined, or lost with its slot's boot.
-		JoinRequestDropped { cluster: ClusterId, slot: SlotId },
-		/// A slot is a member from now on.
-		MemberJoined { cluster: ClusterId, slot: SlotId, boot: BootNumber },
+		/// A worker wants to join; the cluster's owner decides.
+		JoinRequested { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
+		/// A request to join was taken back, declined, or lost with its worker's boot.
+		JoinRequestDropped { cluster: ClusterId, worker: WorkerId },
+		/// A worker is a member from now on.
+		MemberJoined { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
 		/// A member has a new boot.
-		MemberBooted { cluster: ClusterId, slot: SlotId, boot: BootNumber },
+		MemberBooted { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
 		/// A member is reached elsewhere from now on.
-		EndpointChanged { cluster: ClusterId, slot: SlotId, endpoint: Vec<u8> },
-		/// A slot is no longer a member: it left, was removed or evicted.
-		MemberLeft { cluster: ClusterId, slot: SlotId },
+		EndpointChanged { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
+		/// A worker is no longer a member: it left, was removed or evicted.
+		MemberLeft { cluster: ClusterId, worker: WorkerId },
 		/// A member missed a deadline and does not count until its next sign of life.
-		MemberSetAside { cluster: ClusterId, slot: SlotId },
+		MemberSetAside { cluster: ClusterId, worker: WorkerId },
 		/// The cluster's secret is a new one.
 		GenerationStarted { cluster: ClusterId, generation: Generation },
 		/// A member asks for the cluster's secret.
-		KeyRequested { cluster: ClusterId, slot: SlotId, generation: Generation },
+		KeyRequested { cluster: ClusterId, worker: WorkerId, generation: Generation },
 		/// A member wrapped the cluster's data keys anew.
-		KeysWrapped { cluster: ClusterId, slot: SlotId, epoch: Epoch, generation: Generation },
+		KeysWrapped { cluster: ClusterId, worker: WorkerId, epoch: Epoch, generation: Generation },
 		/// An agent has its place in a cluster.
 		AgentPlaced { cluster: ClusterId, agent: AgentId, lease: Lease },
 		/// Another boot writes the agent from now on; `None` while no member can.
@@ -251,19 +251,19 @@ pub mod pallet {
 	pub enum Error<T> {
 		/// No cluster has this number.
 		UnknownCluster,
-		/// No slot has this number.
-		UnknownSlot,
-		/// Only the slot's operator may do this.
+		/// No worker has this number.
+		UnknownWorker,
+		/// Only the worker's operator may do this.
 		NotOperator,
 		/// Only the cluster's owner may do this.
 		NotOwner,
-		/// The slot has no boot, or its boot is suspended.
+		/// The worker has no boot, or its boot is suspended.
 		NotInForce,
-		/// The slot is a member of a cluster already: it must leave that one first.
+		/// The worker is a member of a cluster already: it must leave that one first.
 		AlreadyMember,
-		/// The slot is not a member of this cluster.
+		/// The worker is not a member of this cluster.
 		NotMember,
-		/// The slot did not ask to join this cluster.
+		/// The worker did not ask to join this cluster.
 		NoJoinRequest,
 		/// The cluster has [`limits::CLUSTER_MEMBERS_MAX`] members already.
 		ClusterFull,
@@ -277,7 +277,7 @@ pub mod pallet {
 		NumbersExhausted,
 		/// The mailbox took no further message; try again in a later block.
 		MailboxFull,
-		/// The payload is not from the slot's current boot.
+		/// The payload is not from the worker's current boot.
 		RetiredBoot,
 		/// The generation is neither the current one nor that of the newest wrapped keys.
 		OtherGeneration,
@@ -334,72 +334,72 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Asks to join a cluster, in place of an earlier request of the slot.
+		/// Asks to join a cluster, in place of an earlier request of the worker.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::request_join())]
 		pub fn request_join(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
-			slot: SlotId,
+			worker: WorkerId,
 			endpoint: Vec<u8>,
 		) -> DispatchResult {
-			Self::ensure_operator(origin, slot)?;
+			Self::ensure_operator(origin, worker)?;
 			ensure!(Clusters::<T>::contains_key(cluster), Error::<T>::UnknownCluster);
-			ensure!(!MemberOf::<T>::contains_key(slot), Error::<T>::AlreadyMember);
-			Self::boot_in_force(slot)?;
+			ensure!(!MemberOf::<T>::contains_key(worker), Error::<T>::AlreadyMember);
+			Self::boot_in_force(worker)?;
 			let endpoint = Self::endpoint(endpoint)?;
-			JoinRequests::<T>::insert(slot, JoinRequest { cluster, endpoint: endpoint.clone() });
+			JoinRequests::<T>::insert(worker, JoinRequest { cluster, endpoint: endpoint.clone() });
 			let endpoint = endpoint.into_inner();
-			Self::deposit_event(Event::JoinRequested { cluster, slot, endpoint });
+			Self::deposit_event(Event::JoinRequested { cluster, worker, endpoint });
 			Ok(())
 		}
 
-		/// Makes a slot that asked for it a member. By the cluster's owner.
+		/// Makes a worker that asked for it a member. By the cluster's owner.
 		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::approve_join())]
 		pub fn approve_join(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
-			slot: SlotId,
+			worker: WorkerId,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			let request = JoinRequests::<T>::get(slot)
+			let request = JoinRequests::<T>::get(worker)
 				.filter(|request| request.cluster == cluster)
 				.ok_or(Error::<T>::NoJoinRequest)?;
-			let boot = Self::boot_in_force(slot)?;
-			Self::join(cluster, slot, &boot, request.endpoint)
+			let boot = Self::boot_in_force(worker)?;
+			Self::join(cluster, worker, &boot, request.endpoint)
 		}
 
-		/// Says where a member is reached from now on. By the slot's operator.
+		/// Says where a member is reached from now on. By the worker's operator.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::set_endpoint())]
 		pub fn set_endpoint(
 			origin: OriginFor<T>,
-			slot: SlotId,
+			worker: WorkerId,
 			endpoint: Vec<u8>,
 		) -> DispatchResult {
-			Self::ensure_operator(origin, slot)?;
-			let cluster = MemberOf::<T>::get(slot).ok_or(Error::<T>::NotMember)?;
+			Self::ensure_operator(origin, worker)?;
+			let cluster = MemberOf::<T>::get(worker).ok_or(Error::<T>::NotMember)?;
 			let endpoint = Self::endpoint(endpoint)?;
-			Members::<T>::try_mutate(cluster, slot, |record| {
+			Members::<T>::try_mutate(cluster, worker, |record| {
 				record.as_mut().ok_or(Error::<T>::NotMember)?.endpoint = endpoint.clone();
 				Ok::<_, Error<T>>(())
 			})?;
-			let boot = T::Slots::current_boot(slot).ok_or(Error::<T>::NotInForce)?;
+			let boot = T::Workers::current_boot(worker).ok_or(Error::<T>::NotInForce)?;
 			let endpoint = endpoint.into_inner();
-			let member = Self::member(slot, &boot, endpoint.clone());
+			let member = Self::member(worker, &boot, endpoint.clone());
 			Self::tell_members(cluster, ClusterMessage::Member(member))
 				.map_err(Error::<T>::from)?;
-			Self::deposit_event(Event::EndpointChanged { cluster, slot, endpoint });
+			Self::deposit_event(Event::EndpointChanged { cluster, worker, endpoint });
 			Ok(())
 		}
 
-		/// Leaves a cluster, or takes back the request to join it. By the slot's operator.
+		/// Leaves a cluster, or takes back the request to join it. By the worker's operator.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::leave())]
-		pub fn leave(origin: OriginFor<T>, cluster: ClusterId, slot: SlotId) -> DispatchResult {
-			Self::ensure_operator(origin, slot)?;
-			Self::depart_or_drop_request(cluster, slot)
+		pub fn leave(origin: OriginFor<T>, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+			Self::ensure_operator(origin, worker)?;
+			Self::depart_or_drop_request(cluster, worker)
 		}
 
 		/// Removes a member, or declines a request to join. By the cluster's owner.
@@ -408,10 +408,10 @@ pub mod pallet {
 		pub fn remove_member(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
-			slot: SlotId,
+			worker: WorkerId,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			Self::depart_or_drop_request(cluster, slot)
+			Self::depart_or_drop_request(cluster, worker)
 		}
 
 		/// Gives up a cluster without members and agents, and releases its deposit.
@@ -451,9 +451,9 @@ impl<T: Config> Pallet<T> {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}
 
-	fn ensure_operator(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		let operator = T::Slots::operator(slot).ok_or(Error::<T>::UnknownSlot)?;
+		let operator = T::Workers::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
 		ensure!(operator == who, Error::<T>::NotOperator);
 		Ok(())
 	}
@@ -468,8 +468,8 @@ impl<T: Config> Pallet<T> {
 		Ok(record)
 	}
 
-	fn boot_in_force(slot: SlotId) -> Result<Boot, Error<T>> {
-		T::Slots::current_boot(slot).filter(T::Slots::is_in_force).ok_or(Error::<T>::NotInForce)
+	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
+		T::Workers::current_boot(worker).filter(T::Workers::is_in_force).ok_or(Error::<T>::NotInForce)
 	}
 
 	/// A URL is printable ASCII: whoever reads it in a log or a page sees what it says.
@@ -486,8 +486,8 @@ impl<T: Config> Pallet<T> {
 		Ok(endpoint)
 	}
 
-	fn tell(slot: SlotId, message: SlotMessage) -> Result<(), PushRefused> {
-		T::Mailbox::push(Channel::Slot(slot), &Message::Slot(message)).map(|_| ())
+	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushRefused> {
+		T::Mailbox::push(Channel::Worker(worker), &Message::Worker(message)).map(|_| ())
 	}
 
 	fn tell_members(cluster: ClusterId, message: ClusterMessage) -> Result<(), PushRefused> {

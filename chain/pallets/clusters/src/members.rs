@@ -1,25 +1,25 @@
 //! Joining, booting anew, departing.
 
 use crate::*;
-use phala_primitives::{
+use phala_protocol::{
 	clusters::{ClusterSnapshot, Member},
-	traits::SlotHooks,
+	traits::WorkerHooks,
 };
 
 impl<T: Config> Pallet<T> {
-	pub(crate) fn member(slot: SlotId, boot: &Boot, endpoint: Vec<u8>) -> Member {
-		Member { slot, boot: boot.number, identity: boot.keys.identity, endpoint }
+	pub(crate) fn member(worker: WorkerId, boot: &Boot, endpoint: Vec<u8>) -> Member {
+		Member { worker, boot: boot.number, identity: boot.keys.identity, endpoint }
 	}
 
-	/// All members that have a boot, in the order of their slots.
+	/// All members that have a boot, in the order of their workers.
 	fn members(cluster: ClusterId) -> Vec<Member> {
 		let mut members: Vec<Member> = Members::<T>::iter_prefix(cluster)
-			.filter_map(|(slot, record)| {
-				let boot = T::Slots::current_boot(slot)?;
-				Some(Self::member(slot, &boot, record.endpoint.into_inner()))
+			.filter_map(|(worker, record)| {
+				let boot = T::Workers::current_boot(worker)?;
+				Some(Self::member(worker, &boot, record.endpoint.into_inner()))
 			})
 			.collect();
-		members.sort_by_key(|member| member.slot);
+		members.sort_by_key(|member| member.worker);
 		members
 	}
 
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
 	fn welcome(
 		cluster: ClusterId,
 		generation: Generation,
-		slot: SlotId,
+		worker: WorkerId,
 		boot: &Boot,
 		endpoint: Vec<u8>,
 	) -> Result<(), PushRefused> {
@@ -40,18 +40,18 @@ impl<T: Config> Pallet<T> {
 			keys: NewestKeys::<T>::get(cluster).map(Into::into),
 		};
 		let identity = boot.keys.identity;
-		Self::tell(slot, SlotMessage::JoinedCluster { identity, snapshot })?;
+		Self::tell(worker, WorkerMessage::JoinedCluster { identity, snapshot })?;
 		for agent in ClusterAgents::<T>::get(cluster) {
 			if let Some(snapshot) = T::Agents::snapshot(agent) {
-				Self::tell(slot, SlotMessage::Agent(snapshot))?;
+				Self::tell(worker, WorkerMessage::Agent(snapshot))?;
 			}
 		}
-		Self::tell_members(cluster, ClusterMessage::Member(Self::member(slot, boot, endpoint)))
+		Self::tell_members(cluster, ClusterMessage::Member(Self::member(worker, boot, endpoint)))
 	}
 
 	pub(crate) fn join(
 		cluster: ClusterId,
-		slot: SlotId,
+		worker: WorkerId,
 		boot: &Boot,
 		endpoint: Endpoint,
 	) -> DispatchResult {
@@ -61,90 +61,90 @@ impl<T: Config> Pallet<T> {
 			record.members = record.members.saturating_add(1);
 			Ok::<_, Error<T>>(record.generation)
 		})?;
-		JoinRequests::<T>::remove(slot);
-		MemberOf::<T>::insert(slot, cluster);
+		JoinRequests::<T>::remove(worker);
+		MemberOf::<T>::insert(worker, cluster);
 		Members::<T>::insert(
 			cluster,
-			slot,
+			worker,
 			MemberRecord { endpoint: endpoint.clone(), set_aside: None },
 		);
-		Self::deposit_event(Event::MemberJoined { cluster, slot, boot: boot.number });
-		Self::welcome(cluster, generation, slot, boot, endpoint.into_inner())
+		Self::deposit_event(Event::MemberJoined { cluster, worker, boot: boot.number });
+		Self::welcome(cluster, generation, worker, boot, endpoint.into_inner())
 			.and_then(|()| Self::hand_out_free_leases(cluster))
 			.map_err(Error::<T>::from)?;
 		Ok(())
 	}
 
-	pub(crate) fn depart_or_drop_request(cluster: ClusterId, slot: SlotId) -> DispatchResult {
-		if MemberOf::<T>::get(slot) == Some(cluster) {
-			Self::depart(cluster, slot).map_err(Error::<T>::from)?;
+	pub(crate) fn depart_or_drop_request(cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+		if MemberOf::<T>::get(worker) == Some(cluster) {
+			Self::depart(cluster, worker).map_err(Error::<T>::from)?;
 			return Ok(());
 		}
-		let request = JoinRequests::<T>::get(slot).ok_or(Error::<T>::NotMember)?;
+		let request = JoinRequests::<T>::get(worker).ok_or(Error::<T>::NotMember)?;
 		ensure!(request.cluster == cluster, Error::<T>::NotMember);
-		Self::drop_join_request(slot);
+		Self::drop_join_request(worker);
 		Ok(())
 	}
 
-	fn drop_join_request(slot: SlotId) {
-		if let Some(JoinRequest { cluster, .. }) = JoinRequests::<T>::take(slot) {
-			Self::deposit_event(Event::JoinRequestDropped { cluster, slot });
+	fn drop_join_request(worker: WorkerId) {
+		if let Some(JoinRequest { cluster, .. }) = JoinRequests::<T>::take(worker) {
+			Self::deposit_event(Event::JoinRequestDropped { cluster, worker });
 		}
 	}
 
-	fn depart(cluster: ClusterId, slot: SlotId) -> Result<(), PushRefused> {
-		Members::<T>::remove(cluster, slot);
-		MemberOf::<T>::remove(slot);
+	fn depart(cluster: ClusterId, worker: WorkerId) -> Result<(), PushRefused> {
+		Members::<T>::remove(cluster, worker);
+		MemberOf::<T>::remove(worker);
 		Clusters::<T>::mutate(cluster, |record| {
 			if let Some(record) = record {
 				record.members = record.members.saturating_sub(1);
 			}
 		});
-		T::Keys::withdraw(slot, cluster);
-		if let Some(boot) = T::Slots::current_boot(slot) {
+		T::Keys::withdraw(worker, cluster);
+		if let Some(boot) = T::Workers::current_boot(worker) {
 			let identity = boot.keys.identity;
-			Self::tell(slot, SlotMessage::LeftCluster { identity, cluster })?;
+			Self::tell(worker, WorkerMessage::LeftCluster { identity, cluster })?;
 		}
-		Self::tell_members(cluster, ClusterMessage::MemberLeft { slot })?;
-		Self::deposit_event(Event::MemberLeft { cluster, slot });
+		Self::tell_members(cluster, ClusterMessage::MemberLeft { worker })?;
+		Self::deposit_event(Event::MemberLeft { cluster, worker });
 		// It is a member no more, so it is not among them.
 		let heirs = Self::counted_leases(cluster);
-		Self::move_leases(cluster, Self::leases_of(cluster, slot), &heirs)?;
+		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)?;
 		Self::start_generation_after_departure(cluster)
 	}
 }
 
-impl<T: Config> SlotHooks for Pallet<T> {
-	fn on_boot(slot: SlotId, boot: &Boot) -> Result<(), PushRefused> {
-		let Some(cluster) = MemberOf::<T>::get(slot) else { return Ok(()) };
+impl<T: Config> WorkerHooks for Pallet<T> {
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused> {
+		let Some(cluster) = MemberOf::<T>::get(worker) else { return Ok(()) };
 		let (Some(cluster_record), Some(record)) =
-			(Clusters::<T>::get(cluster), Members::<T>::get(cluster, slot))
+			(Clusters::<T>::get(cluster), Members::<T>::get(cluster, worker))
 		else {
 			return Ok(());
 		};
-		Self::deposit_event(Event::MemberBooted { cluster, slot, boot: boot.number });
+		Self::deposit_event(Event::MemberBooted { cluster, worker, boot: boot.number });
 		let endpoint = record.endpoint.into_inner();
-		Self::welcome(cluster, cluster_record.generation, slot, boot, endpoint)?;
+		Self::welcome(cluster, cluster_record.generation, worker, boot, endpoint)?;
 
 		// The new boot has no keys yet: others go on, if there are any.
 		let mut heirs = Self::counted_leases(cluster);
-		heirs.retain(|heir| heir.slot != slot);
+		heirs.retain(|heir| heir.worker != worker);
 		if heirs.is_empty() {
-			heirs.push(Lease { slot, boot: boot.number });
+			heirs.push(Lease { worker, boot: boot.number });
 		}
-		Self::move_leases(cluster, Self::leases_of(cluster, slot), &heirs)?;
+		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)?;
 		Self::hand_out_free_leases(cluster)
 	}
 
-	fn on_evicted(slot: SlotId) -> Result<(), PushRefused> {
-		Self::drop_join_request(slot);
-		match MemberOf::<T>::get(slot) {
-			Some(cluster) => Self::depart(cluster, slot),
+	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+		Self::drop_join_request(worker);
+		match MemberOf::<T>::get(worker) {
+			Some(cluster) => Self::depart(cluster, worker),
 			None => Ok(()),
 		}
 	}
 
-	fn is_in_use(slot: SlotId) -> bool {
-		MemberOf::<T>::contains_key(slot) || JoinRequests::<T>::contains_key(slot)
+	fn is_in_use(worker: WorkerId) -> bool {
+		MemberOf::<T>::contains_key(worker) || JoinRequests::<T>::contains_key(worker)
 	}
 }

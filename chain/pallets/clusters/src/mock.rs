@@ -1,4 +1,4 @@
-//! A runtime with clusters, real balances, a registry of slots that tests bend at will, and a
+//! A runtime with clusters, real balances, a registry of workers that tests bend at will, and a
 //! mailbox that writes down what it was told.
 
 use crate as pallet_clusters;
@@ -6,16 +6,16 @@ use frame_support::{
 	derive_impl, parameter_types,
 	traits::{ConstU64, Hooks},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentRecord, AgentSnapshot, UpgradePolicy},
-	boot::{Boot, BootKeys, BootNumber, SlotId},
+	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::Message,
 	traits::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface,
-		PushRefused, SlotDirectory, SlotHooks,
+		PushRefused, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -46,9 +46,9 @@ impl pallet_balances::Config for Runtime {
 	type RuntimeHoldReason = RuntimeHoldReason;
 }
 
-/// A slot as the registry would know it.
+/// A worker as the registry would know it.
 #[derive(Clone)]
-pub struct MockSlot {
+pub struct MockWorker {
 	pub operator: AccountId32,
 	pub boot: Option<Boot>,
 	pub in_force: bool,
@@ -58,10 +58,10 @@ pub struct MockSlot {
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
-	pub static Room: usize = usize::MAX;
-	pub static Slots: BTreeMap<SlotId, MockSlot> = BTreeMap::new();
+	pub static PushesLeft: usize = usize::MAX;
+	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
 	pub static Admitted: Vec<KeyRequest> = Vec::new();
-	pub static Withdrawn: Vec<(SlotId, ClusterId)> = Vec::new();
+	pub static Withdrawn: Vec<(WorkerId, ClusterId)> = Vec::new();
 	pub static ActiveEpoch: Option<Epoch> = Some(1);
 	static Seen: usize = 0;
 }
@@ -70,8 +70,8 @@ pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
 	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		let room = Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
-		Room::set(room);
+		let left = PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+		PushesLeft::set(left);
 		let seq = Self::head(channel).next_seq;
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(seq)
@@ -82,33 +82,33 @@ impl MailboxInterface for NotingMailbox {
 		ChannelHead { next_seq, hash: H256::from_low_u64_be(next_seq) }
 	}
 
-	fn open_inbound(_: SlotId, _: BootNumber) {}
+	fn open_inbound(_: WorkerId, _: BootNumber) {}
 
-	fn close_inbound(_: SlotId) {}
+	fn close_inbound(_: WorkerId) {}
 }
 
 pub struct MockRegistry;
 
 impl BootDirectory for MockRegistry {
-	fn current_boot(slot: SlotId) -> Option<Boot> {
-		Slots::get().get(&slot)?.boot.clone()
+	fn current_boot(worker: WorkerId) -> Option<Boot> {
+		Workers::get().get(&worker)?.boot.clone()
 	}
 
 	fn is_in_force(boot: &Boot) -> bool {
-		Slots::get().values().any(|slot| slot.boot.as_ref() == Some(boot) && slot.in_force)
+		Workers::get().values().any(|worker| worker.boot.as_ref() == Some(boot) && worker.in_force)
 	}
 }
 
-impl SlotDirectory for MockRegistry {
-	fn operator(slot: SlotId) -> Option<AccountBytes> {
-		Slots::get().get(&slot).map(|slot| slot.operator.clone().into())
+impl WorkerDirectory for MockRegistry {
+	fn operator(worker: WorkerId) -> Option<AccountBytes> {
+		Workers::get().get(&worker).map(|worker| worker.operator.clone().into())
 	}
 
-	fn last_sign_of_life(slot: SlotId) -> Option<BlockNumber> {
-		Slots::get().get(&slot).map(|slot| slot.last_sign)
+	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber> {
+		Workers::get().get(&worker).map(|worker| worker.last_sign)
 	}
 
-	fn penalise(_: SlotId, _: Balance) -> Balance {
+	fn penalise(_: WorkerId, _: Balance) -> Balance {
 		0
 	}
 }
@@ -127,8 +127,8 @@ impl KeyRequests for NotingGatekeepers {
 		Ok(())
 	}
 
-	fn withdraw(slot: SlotId, cluster: ClusterId) {
-		Withdrawn::mutate(|withdrawn| withdrawn.push((slot, cluster)));
+	fn withdraw(worker: WorkerId, cluster: ClusterId) {
+		Withdrawn::mutate(|withdrawn| withdrawn.push((worker, cluster)));
 	}
 }
 
@@ -166,7 +166,7 @@ impl crate::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = NotingMailbox;
-	type Slots = MockRegistry;
+	type Workers = MockRegistry;
 	type Keys = NotingGatekeepers;
 	type Agents = PlacedAgents;
 	type ClusterDeposit = ConstU64<DEPOSIT>;
@@ -177,64 +177,64 @@ impl crate::Config for Runtime {
 
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
-	fn boot_slot(slot: SlotId, operator: AccountId32) {
-		put_slot(slot, operator, 1);
+	fn boot_worker(worker: WorkerId, operator: AccountId32) {
+		put_worker(worker, operator, 1);
 	}
 }
 
 /// Owns the cluster.
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
-/// Runs the slots.
+/// Runs the workers.
 pub const BOB: AccountId32 = AccountId32::new([2; 32]);
 /// Has no business here.
 pub const EVE: AccountId32 = AccountId32::new([3; 32]);
 
-pub fn identity(slot: SlotId, number: BootNumber) -> [u8; 32] {
-	[(slot * 4 + number) as u8; 32]
+pub fn identity(worker: WorkerId, number: BootNumber) -> [u8; 32] {
+	[(worker * 4 + number) as u8; 32]
 }
 
-fn put_slot(slot: SlotId, operator: AccountId32, number: BootNumber) -> Boot {
+fn put_worker(worker: WorkerId, operator: AccountId32, number: BootNumber) -> Boot {
 	let now = System::block_number() as u32;
 	let boot = Boot {
 		number,
-		keys: BootKeys { identity: identity(slot, number), encryption: [9; 32] },
+		keys: BootKeys { identity: identity(worker, number), encryption: [9; 32] },
 		evidence: EvidenceKind::Software,
-		measurement: H256::from_low_u64_be(slot.into()),
+		measurement: H256::from_low_u64_be(worker.into()),
 		registered_at: now,
 		expires_at: u32::MAX,
 	};
-	Slots::mutate(|slots| {
-		slots.insert(
-			slot,
-			MockSlot { operator, boot: Some(boot.clone()), in_force: true, last_sign: now },
+	Workers::mutate(|workers| {
+		workers.insert(
+			worker,
+			MockWorker { operator, boot: Some(boot.clone()), in_force: true, last_sign: now },
 		)
 	});
 	boot
 }
 
 /// As `register_boot` does it.
-pub fn register(slot: SlotId, number: BootNumber) {
-	let boot = put_slot(slot, BOB, number);
-	Clusters::on_boot(slot, &boot).unwrap();
+pub fn register(worker: WorkerId, number: BootNumber) {
+	let boot = put_worker(worker, BOB, number);
+	Clusters::on_boot(worker, &boot).unwrap();
 }
 
-pub fn bend(slot: SlotId, change: impl FnOnce(&mut MockSlot)) {
-	Slots::mutate(|slots| change(slots.get_mut(&slot).unwrap()));
+pub fn bend(worker: WorkerId, change: impl FnOnce(&mut MockWorker)) {
+	Workers::mutate(|workers| change(workers.get_mut(&worker).unwrap()));
 }
 
-pub fn suspend(slot: SlotId) {
-	bend(slot, |slot| slot.in_force = false);
+pub fn suspend(worker: WorkerId) {
+	bend(worker, |worker| worker.in_force = false);
 }
 
-pub fn heartbeat(slot: SlotId) {
+pub fn heartbeat(worker: WorkerId) {
 	let now = System::block_number() as u32;
-	bend(slot, |slot| slot.last_sign = now);
+	bend(worker, |worker| worker.last_sign = now);
 }
 
 /// As `evict` does it.
-pub fn evict(slot: SlotId) {
-	bend(slot, |slot| slot.boot = None);
-	Clusters::on_evicted(slot).unwrap();
+pub fn evict(worker: WorkerId) {
+	bend(worker, |worker| worker.boot = None);
+	Clusters::on_evicted(worker).unwrap();
 }
 
 pub fn go_to_block(n: u64) {
@@ -265,14 +265,14 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	ext.execute_with(|| {
 		Told::set(Vec::new());
 		Seen::set(0);
-		Room::set(usize::MAX);
-		Slots::set(BTreeMap::new());
+		PushesLeft::set(usize::MAX);
+		Workers::set(BTreeMap::new());
 		Admitted::set(Vec::new());
 		Withdrawn::set(Vec::new());
 		ActiveEpoch::set(Some(1));
 		System::set_block_number(10);
-		for slot in 1..=4 {
-			register(slot, 1);
+		for worker in 1..=4 {
+			register(worker, 1);
 		}
 	});
 	ext

@@ -1,7 +1,7 @@
 //! Generations of a cluster's secret, requests for it, and the keys that it wraps.
 
 use crate::*;
-use phala_primitives::{
+use phala_protocol::{
 	clusters::WrappedKeys, keys::KeyRequest, messages::EnvelopeOrigin, traits::ReceivePayload,
 };
 
@@ -64,8 +64,8 @@ impl<T: Config> Pallet<T> {
 
 	/// The sender is the current boot of a member.
 	fn ensure_member(origin: EnvelopeOrigin, cluster: ClusterId) -> Result<(), Error<T>> {
-		ensure!(MemberOf::<T>::get(origin.slot) == Some(cluster), Error::<T>::NotMember);
-		let boot = T::Slots::current_boot(origin.slot).ok_or(Error::<T>::RetiredBoot)?;
+		ensure!(MemberOf::<T>::get(origin.worker) == Some(cluster), Error::<T>::NotMember);
+		let boot = T::Workers::current_boot(origin.worker).ok_or(Error::<T>::RetiredBoot)?;
 		ensure!(boot.number == origin.boot, Error::<T>::RetiredBoot);
 		Ok(())
 	}
@@ -84,9 +84,9 @@ impl<T: Config> Pallet<T> {
 			generation == record.generation || is_newest_wrapped(),
 			Error::<T>::OtherGeneration
 		);
-		let EnvelopeOrigin { slot, boot } = origin;
-		T::Keys::admit(KeyRequest { slot, boot, cluster, generation, ephemeral_key })?;
-		Self::deposit_event(Event::KeyRequested { cluster, slot, generation });
+		let EnvelopeOrigin { worker, boot } = origin;
+		T::Keys::admit(KeyRequest { worker, boot, cluster, generation, ephemeral_key })?;
+		Self::deposit_event(Event::KeyRequested { cluster, worker, generation });
 		Ok(())
 	}
 
@@ -116,8 +116,8 @@ impl<T: Config> Pallet<T> {
 		NewestKeys::<T>::insert(cluster, &stored);
 		Self::tell_members(cluster, ClusterMessage::KeysWrapped(stored.into()))
 			.map_err(Error::<T>::from)?;
-		let slot = origin.slot;
-		Self::deposit_event(Event::KeysWrapped { cluster, slot, epoch, generation });
+		let worker = origin.worker;
+		Self::deposit_event(Event::KeysWrapped { cluster, worker, epoch, generation });
 		Ok(())
 	}
 }

@@ -2,12 +2,12 @@
 use crate::mock::Clusters;
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentSnapshot,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::KeyRequest,
 	messages::EnvelopeOrigin,
-	traits::{ReceivePayload, SlotHooks},
+	traits::{ReceivePayload, WorkerHooks},
 };
 
 const CLUSTER: ClusterId = 0;
@@ -25,18 +25,18 @@ fn cluster() {
 	Clusters::create(signed(ALICE)).unwrap();
 }
 
-fn ask(slot: SlotId) -> DispatchResult {
-	Clusters::request_join(signed(BOB), CLUSTER, slot, URL.to_vec())
+fn ask(worker: WorkerId) -> DispatchResult {
+	Clusters::request_join(signed(BOB), CLUSTER, worker, URL.to_vec())
 }
 
-fn join(slot: SlotId) {
-	ask(slot).unwrap();
-	Clusters::approve_join(signed(ALICE), CLUSTER, slot).unwrap();
+fn join(worker: WorkerId) {
+	ask(worker).unwrap();
+	Clusters::approve_join(signed(ALICE), CLUSTER, worker).unwrap();
 }
 
-fn cluster_of(slots: impl IntoIterator<Item = SlotId>) {
+fn cluster_of(workers: impl IntoIterator<Item = WorkerId>) {
 	cluster();
-	slots.into_iter().for_each(join);
+	workers.into_iter().for_each(join);
 	heard();
 }
 
@@ -48,28 +48,28 @@ fn place(n: u64) -> Result<Lease, DispatchError> {
 	Clusters::place_agent(CLUSTER, agent(n), &STRANGER_BYTES)
 }
 
-fn holder(n: u64) -> Option<(SlotId, BootNumber)> {
-	Clusters::lease(agent(n)).map(|lease| (lease.slot, lease.boot))
+fn holder(n: u64) -> Option<(WorkerId, BootNumber)> {
+	Clusters::lease(agent(n)).map(|lease| (lease.worker, lease.boot))
 }
 
-fn counted() -> Vec<SlotId> {
-	Clusters::counted(CLUSTER).into_iter().map(|(slot, _)| slot).collect()
+fn counted() -> Vec<WorkerId> {
+	Clusters::counted(CLUSTER).into_iter().map(|(worker, _)| worker).collect()
 }
 
-fn member(slot: SlotId, boot: BootNumber) -> Member {
-	Member { slot, boot, identity: identity(slot, boot), endpoint: URL.to_vec() }
+fn member(worker: WorkerId, boot: BootNumber) -> Member {
+	Member { worker, boot, identity: identity(worker, boot), endpoint: URL.to_vec() }
 }
 
 fn to_members(message: ClusterMessage) -> (Channel, Message) {
 	(CHANNEL, Message::Cluster(message))
 }
 
-fn to_slot(slot: SlotId, message: SlotMessage) -> (Channel, Message) {
-	(Channel::Slot(slot), Message::Slot(message))
+fn to_worker(worker: WorkerId, message: WorkerMessage) -> (Channel, Message) {
+	(Channel::Worker(worker), Message::Worker(message))
 }
 
-fn lease_moved(n: u64, to: Option<(SlotId, BootNumber)>) -> (Channel, Message) {
-	let lease = to.map(|(slot, boot)| Lease { slot, boot });
+fn lease_moved(n: u64, to: Option<(WorkerId, BootNumber)>) -> (Channel, Message) {
+	let lease = to.map(|(worker, boot)| Lease { worker, boot });
 	to_members(ClusterMessage::LeaseMoved { agent: agent(n), lease })
 }
 
@@ -77,17 +77,17 @@ fn new_generation(generation: Generation) -> (Channel, Message) {
 	to_members(ClusterMessage::NewGeneration { generation })
 }
 
-fn request_key(slot: SlotId, boot: BootNumber, generation: Generation) -> DispatchResult {
+fn request_key(worker: WorkerId, boot: BootNumber, generation: Generation) -> DispatchResult {
 	Clusters::receive(
-		EnvelopeOrigin { slot, boot },
+		EnvelopeOrigin { worker, boot },
 		Payload::KeyRequest { cluster: CLUSTER, generation, ephemeral_key: [5; 32] },
 	)
 }
 
-fn wrap(slot: SlotId, epoch: Epoch, generation: Generation) -> DispatchResult {
-	let keys = WrappedKeys { epoch, generation, keys: vec![slot as u8] };
+fn wrap(worker: WorkerId, epoch: Epoch, generation: Generation) -> DispatchResult {
+	let keys = WrappedKeys { epoch, generation, keys: vec![worker as u8] };
 	Clusters::receive(
-		EnvelopeOrigin { slot, boot: 1 },
+		EnvelopeOrigin { worker, boot: 1 },
 		Payload::KeysWrapped { cluster: CLUSTER, keys },
 	)
 }
@@ -144,11 +144,11 @@ fn an_account_without_the_deposit_gets_no_cluster() {
 fn a_request_to_join_is_the_operators_with_a_boot_in_force_and_a_url() {
 	new_test_ext().execute_with(|| {
 		cluster();
-		let request = |who, slot, endpoint: &[u8]| {
-			Clusters::request_join(signed(who), CLUSTER, slot, endpoint.to_vec())
+		let request = |who, worker, endpoint: &[u8]| {
+			Clusters::request_join(signed(who), CLUSTER, worker, endpoint.to_vec())
 		};
 		assert_noop!(request(EVE, 1, URL), Error::<Runtime>::NotOperator);
-		assert_noop!(request(BOB, 99, URL), Error::<Runtime>::UnknownSlot);
+		assert_noop!(request(BOB, 99, URL), Error::<Runtime>::UnknownWorker);
 		for bad in
 			[&b""[..], b"https://", b"http://", b"ftp://a", b"https://a b", b"http://\xc3\xa9"]
 		{
@@ -171,7 +171,7 @@ fn a_stranger_cannot_approve() {
 	new_test_ext().execute_with(|| {
 		cluster();
 		ask(1).unwrap();
-		let approve = |who, cluster, slot| Clusters::approve_join(signed(who), cluster, slot);
+		let approve = |who, cluster, worker| Clusters::approve_join(signed(who), cluster, worker);
 		assert_noop!(approve(EVE, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(BOB, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(ALICE, CLUSTER, 2), Error::<Runtime>::NoJoinRequest);
@@ -192,7 +192,7 @@ fn a_join_request_is_taken_back_declined_or_lost() {
 		assert!(Clusters::is_in_use(1));
 		assert_noop!(Clusters::leave(signed(EVE), CLUSTER, 1), Error::<Runtime>::NotOperator);
 		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
-		System::assert_last_event(Event::JoinRequestDropped { cluster: CLUSTER, slot: 1 }.into());
+		System::assert_last_event(Event::JoinRequestDropped { cluster: CLUSTER, worker: 1 }.into());
 		assert!(!Clusters::is_in_use(1));
 		ask(1).unwrap();
 		assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
@@ -228,14 +228,14 @@ fn a_new_member_starts_from_the_head_before_its_own_message() {
 			keys: Some(WrappedKeys { epoch: 1, generation: 1, keys: vec![2] }),
 		};
 		let identity = identity(1, 1);
-		assert_eq!(told[0], to_slot(1, SlotMessage::JoinedCluster { identity, snapshot }));
+		assert_eq!(told[0], to_worker(1, WorkerMessage::JoinedCluster { identity, snapshot }));
 		for n in 1..=2 {
 			let (channel, message) = &told[n as usize];
-			assert_eq!(*channel, Channel::Slot(1));
-			assert!(matches!(message, Message::Slot(SlotMessage::Agent(AgentSnapshot { agent: id, lease: Some(Lease { slot: 2, boot: 1 }), .. })) if *id == agent(n)));
+			assert_eq!(*channel, Channel::Worker(1));
+			assert!(matches!(message, Message::Worker(WorkerMessage::Agent(AgentSnapshot { agent: id, lease: Some(Lease { worker: 2, boot: 1 }), .. })) if *id == agent(n)));
 		}
 		assert_eq!(told[3..], [to_members(ClusterMessage::Member(member(1, 1)))]);
-		System::assert_last_event(Event::MemberJoined { cluster: 0, slot: 1, boot: 1 }.into());
+		System::assert_last_event(Event::MemberJoined { cluster: 0, worker: 1, boot: 1 }.into());
 	});
 }
 
@@ -244,8 +244,8 @@ fn a_cluster_takes_as_many_members_as_its_limit_and_not_one_more() {
 	new_test_ext().execute_with(|| {
 		cluster();
 		let most = limits::CLUSTER_MEMBERS_MAX;
-		for slot in 1..=most + 1 {
-			register(slot, 1);
+		for worker in 1..=most + 1 {
+			register(worker, 1);
 		}
 		(1..=most).for_each(join);
 		ask(most + 1).unwrap();
@@ -259,11 +259,11 @@ fn a_cluster_takes_as_many_members_as_its_limit_and_not_one_more() {
 }
 
 #[test]
-fn a_member_moves_its_door() {
+fn a_member_moves_its_server() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1]);
-		let set = |who, slot, endpoint: &[u8]| {
-			Clusters::set_endpoint(signed(who), slot, endpoint.to_vec())
+		let set = |who, worker, endpoint: &[u8]| {
+			Clusters::set_endpoint(signed(who), worker, endpoint.to_vec())
 		};
 		assert_noop!(set(EVE, 1, b"http://e"), Error::<Runtime>::NotOperator);
 		assert_noop!(set(BOB, 2, b"http://e"), Error::<Runtime>::NotMember);
@@ -281,7 +281,7 @@ fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
 		for n in 0..4 {
 			place(n).unwrap();
 		}
-		// Fewest first, lowest slot on ties.
+		// Fewest first, lowest worker on ties.
 		let holders: Vec<_> = (0..4).map(|n| holder(n).unwrap().0).collect();
 		assert_eq!(holders, [1, 2, 3, 1]);
 
@@ -293,8 +293,8 @@ fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
 		assert_eq!(
 			heard(),
 			vec![
-				to_slot(1, SlotMessage::LeftCluster { identity, cluster: CLUSTER }),
-				to_members(ClusterMessage::MemberLeft { slot: 1 }),
+				to_worker(1, WorkerMessage::LeftCluster { identity, cluster: CLUSTER }),
+				to_members(ClusterMessage::MemberLeft { worker: 1 }),
 				lease_moved(0, Some((2, 1))),
 				lease_moved(3, Some((3, 1))),
 				new_generation(2),
@@ -315,7 +315,7 @@ fn an_evicted_member_leaves_without_a_farewell() {
 		assert_eq!(
 			heard(),
 			vec![
-				to_members(ClusterMessage::MemberLeft { slot: 1 }),
+				to_members(ClusterMessage::MemberLeft { worker: 1 }),
 				lease_moved(0, Some((2, 1))),
 				new_generation(2),
 			]
@@ -361,17 +361,17 @@ fn a_restarted_member_is_told_all_again_and_hands_its_leases_on() {
 		let told = heard();
 		assert!(matches!(
 			&told[0].1,
-			Message::Slot(SlotMessage::JoinedCluster { identity: id, snapshot })
+			Message::Worker(WorkerMessage::JoinedCluster { identity: id, snapshot })
 				if *id == identity(1, 2)
 					&& snapshot.head == head
 					&& snapshot.members == [member(1, 2), member(2, 1)]
 		));
-		assert!(matches!(&told[1].1, Message::Slot(SlotMessage::Agent(_))));
+		assert!(matches!(&told[1].1, Message::Worker(WorkerMessage::Agent(_))));
 		assert_eq!(
 			told[2..],
 			[to_members(ClusterMessage::Member(member(1, 2))), lease_moved(0, Some((2, 1)))]
 		);
-		System::assert_has_event(Event::MemberBooted { cluster: 0, slot: 1, boot: 2 }.into());
+		System::assert_has_event(Event::MemberBooted { cluster: 0, worker: 1, boot: 2 }.into());
 		// A restart is no departure.
 		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().generation, 1);
 
@@ -388,7 +388,7 @@ fn departures_share_a_generation_in_each_gap() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2, 3, 4]);
 		let generation = || crate::Clusters::<Runtime>::get(CLUSTER).unwrap().generation;
-		let leave = |slot| Clusters::leave(signed(BOB), CLUSTER, slot).unwrap();
+		let leave = |worker| Clusters::leave(signed(BOB), CLUSTER, worker).unwrap();
 		let gap = u64::from(limits::GENERATION_GAP);
 		leave(1);
 		assert_eq!(generation(), 2);
@@ -399,10 +399,10 @@ fn departures_share_a_generation_in_each_gap() {
 		go_to_block(10 + gap - 1);
 		assert_eq!((generation(), heard()), (2, vec![]));
 		// A full mailbox puts it off.
-		Room::set(0);
+		PushesLeft::set(0);
 		go_to_block(10 + gap);
 		assert_eq!(generation(), 2);
-		Room::set(usize::MAX);
+		PushesLeft::set(usize::MAX);
 		go_to_block(11 + gap);
 		assert_eq!((generation(), heard()), (3, vec![new_generation(3)]));
 		// The gap after a quiet gap is open again.
@@ -460,7 +460,7 @@ fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
 		cluster();
 		assert_noop!(place(0), Error::<Runtime>::NobodyCounts);
 		join(1);
-		assert_eq!(place(0), Ok(Lease { slot: 1, boot: 1 }));
+		assert_eq!(place(0), Ok(Lease { worker: 1, boot: 1 }));
 		assert_noop!(place(0), Error::<Runtime>::AgentAlreadyPlaced);
 		for n in 1..u64::from(limits::CLUSTER_AGENTS_MAX) {
 			assert_ok!(place(n));
@@ -477,17 +477,17 @@ fn who_misses_a_deadline_is_set_aside_until_it_gives_a_sign_of_life() {
 		for n in 0..3 {
 			place(n).unwrap();
 		}
-		let late = Lease { slot: 1, boot: 1 };
+		let late = Lease { worker: 1, boot: 1 };
 		// Not the holder, or one whose lease has moved: nothing happens.
 		assert_ok!(Clusters::on_missed_deadline(agent(1), late));
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { slot: 1, boot: 2 }));
+		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 2 }));
 		assert_ok!(Clusters::on_missed_deadline(agent(9), late));
 		assert_eq!((counted(), heard()), (vec![1, 2], vec![]));
 
 		System::set_block_number(20);
 		heartbeat(1);
 		assert_ok!(Clusters::on_missed_deadline(agent(0), late));
-		System::assert_has_event(Event::MemberSetAside { cluster: 0, slot: 1 }.into());
+		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
 		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(2, Some((2, 1)))]);
 		// The sign of life in the same block is not a later one.
 		assert_eq!(counted(), [2]);
@@ -503,7 +503,7 @@ fn the_last_one_that_counts_keeps_trying() {
 		cluster_of([1, 2]);
 		place(0).unwrap();
 		suspend(2);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { slot: 1, boot: 1 }));
+		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 1 }));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
 	});
 }
@@ -514,7 +514,7 @@ fn a_member_asks_for_the_key_of_the_current_generation() {
 		cluster_of([1, 2]);
 		assert_ok!(request_key(1, 1, 1));
 		let request = KeyRequest {
-			slot: 1,
+			worker: 1,
 			boot: 1,
 			cluster: CLUSTER,
 			generation: 1,
@@ -522,7 +522,7 @@ fn a_member_asks_for_the_key_of_the_current_generation() {
 		};
 		assert_eq!(Admitted::get(), vec![request]);
 		System::assert_last_event(
-			Event::KeyRequested { cluster: CLUSTER, slot: 1, generation: 1 }.into(),
+			Event::KeyRequested { cluster: CLUSTER, worker: 1, generation: 1 }.into(),
 		);
 		assert_noop!(request_key(1, 1, 2), Error::<Runtime>::OtherGeneration);
 		assert_noop!(request_key(1, 1, 0), Error::<Runtime>::OtherGeneration);
@@ -553,7 +553,7 @@ fn the_newest_wrapped_keys_can_be_read_after_a_departure() {
 		cluster_of([1, 2]);
 		wrap(1, 1, 1).unwrap();
 		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
-		// Nobody has wrapped for generation 2: slot 2 must be able to.
+		// Nobody has wrapped for generation 2: worker 2 must be able to.
 		assert_ok!(request_key(2, 1, 1));
 		assert_ok!(request_key(2, 1, 2));
 		assert_ok!(wrap(2, 1, 2));
@@ -569,7 +569,7 @@ fn the_first_wrapping_of_an_epoch_and_generation_counts() {
 		let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1] };
 		assert_eq!(heard(), vec![to_members(ClusterMessage::KeysWrapped(keys))]);
 		System::assert_last_event(
-			Event::KeysWrapped { cluster: CLUSTER, slot: 1, epoch: 1, generation: 1 }.into(),
+			Event::KeysWrapped { cluster: CLUSTER, worker: 1, epoch: 1, generation: 1 }.into(),
 		);
 		assert_noop!(wrap(2, 1, 1), Error::<Runtime>::KeysAlreadyWrapped);
 		assert_noop!(wrap(1, 1, 1), Error::<Runtime>::KeysAlreadyWrapped);
@@ -603,7 +603,7 @@ fn wrapped_keys_may_be_as_long_as_their_limit_and_not_one_byte_longer() {
 		let send = |bytes: u32| {
 			let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1; bytes as usize] };
 			Clusters::receive(
-				EnvelopeOrigin { slot: 1, boot: 1 },
+				EnvelopeOrigin { worker: 1, boot: 1 },
 				Payload::KeysWrapped { cluster: CLUSTER, keys },
 			)
 		};
@@ -618,7 +618,7 @@ fn a_full_mailbox_refuses_a_join_by_name() {
 	new_test_ext().execute_with(|| {
 		cluster();
 		ask(1).unwrap();
-		Room::set(1);
+		PushesLeft::set(1);
 		assert_noop!(
 			Clusters::approve_join(signed(ALICE), CLUSTER, 1),
 			Error::<Runtime>::MailboxFull
@@ -643,7 +643,7 @@ fn the_fullest_snapshot_fits_into_a_message() {
 			keys: vec![1; limits::WRAPPED_KEYS_BYTES_MAX as usize],
 		}),
 	};
-	let message = Message::Slot(SlotMessage::JoinedCluster { identity: [0; 32], snapshot });
+	let message = Message::Worker(WorkerMessage::JoinedCluster { identity: [0; 32], snapshot });
 	assert!(message.encoded_size() <= limits::MESSAGE_BYTES_MAX as usize);
 }
 
@@ -652,7 +652,7 @@ fn payloads_for_others_are_refused() {
 	new_test_ext().execute_with(|| {
 		assert_noop!(
 			Clusters::receive(
-				EnvelopeOrigin { slot: 1, boot: 1 },
+				EnvelopeOrigin { worker: 1, boot: 1 },
 				Payload::Heartbeat { nonce: [0; 32] }
 			),
 			Error::<Runtime>::PayloadNotHere

@@ -2,7 +2,7 @@
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
-use phala_primitives::{
+use phala_protocol::{
 	clusters::{Generation, WrappedKeys},
 	keys::Epoch,
 	limits,
@@ -11,7 +11,7 @@ use phala_primitives::{
 };
 use scale_info::TypeInfo;
 
-/// Base URL of a member's public door.
+/// Base URL of a member's public server.
 pub type Endpoint = BoundedVec<u8, ConstU32<{ limits::ENDPOINT_BYTES_MAX }>>;
 
 /// Whether a departure starts a generation at once.
@@ -65,14 +65,14 @@ pub struct MemberRecord {
 	pub set_aside: Option<BlockNumber>,
 }
 
-/// A slot's request to join a cluster.
+/// A worker's request to join a cluster.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct JoinRequest {
 	/// Which one.
 	pub cluster: ClusterId,
-	/// Where the slot will be reached.
+	/// Where the worker will be reached.
 	pub endpoint: Endpoint,
 }
 

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
-use phala_primitives::limits;
+use phala_protocol::limits;
 
 /// What each call costs.
 pub trait WeightInfo {

@@ -4,15 +4,15 @@ use super::*;
 use frame_benchmarking::v2::*;
 use frame_system::RawOrigin;
 
-/// Gives benchmarks slots: the registry's storage is the runtime's to fill.
+/// Gives benchmarks workers: the registry's storage is the runtime's to fill.
 pub trait BenchmarkHelper<AccountId> {
-	/// Makes a slot of `operator` with a boot in force.
-	fn boot_slot(slot: SlotId, operator: AccountId);
+	/// Makes a worker of `operator` with a boot in force.
+	fn boot_worker(worker: WorkerId, operator: AccountId);
 }
 
-fn operator_of<T: Config>(slot: SlotId) -> T::AccountId {
+fn operator_of<T: Config>(worker: WorkerId) -> T::AccountId {
 	let operator: T::AccountId = whitelisted_caller();
-	T::BenchmarkHelper::boot_slot(slot, operator.clone());
+	T::BenchmarkHelper::boot_worker(worker, operator.clone());
 	operator
 }
 
@@ -39,13 +39,13 @@ mod benchmarks {
 
 	#[benchmark]
 	fn seat(s: Linear<1, { limits::GATEKEEPERS_MAX }>) {
-		let slots: Vec<SlotId> = (0..s).collect();
-		for slot in &slots {
-			operator_of::<T>(*slot);
-			Candidates::<T>::insert(slot, ());
+		let workers: Vec<WorkerId> = (0..s).collect();
+		for worker in &workers {
+			operator_of::<T>(*worker);
+			Candidates::<T>::insert(worker, ());
 		}
 		#[extrinsic_call]
-		seat(RawOrigin::Root, slots);
+		seat(RawOrigin::Root, workers);
 		assert!(Ceremony::<T>::exists());
 	}
 

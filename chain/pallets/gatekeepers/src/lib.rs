@@ -2,7 +2,7 @@
 //!
 //! ## Key terms
 //!
-//! * **Candidate**: a slot whose operator is willing to serve as a gatekeeper.
+//! * **Candidate**: a worker whose operator is willing to serve as a gatekeeper.
 //! * **Seat**: a candidate's boot that takes part in the making of one master key. A restart is
 //!   another boot and has no share.
 //! * **Epoch**: the life of one master key, from 1. **Attempt**: which ceremony of that epoch.
@@ -10,7 +10,7 @@
 //!
 //! ## Usage
 //!
-//! * An operator **applies** for a slot ([`Call::apply`]) and **withdraws** it while it is not
+//! * An operator **applies** for a worker ([`Call::apply`]) and **withdraws** it while it is not
 //!   seated ([`Call::withdraw`]).
 //! * Governance **seats** candidates ([`Call::seat`]), which starts a ceremony for the next epoch.
 //! * Seats **confirm** what they came to ([`Payload::MasterKeyConfirmed`]) and **release** cluster
@@ -24,7 +24,7 @@
 //! serves until then. A new ceremony replaces one under way, with another attempt number, so that
 //! no confirmation is ever taken for another ceremony's.
 //!
-//! The network mends itself: when a seat's slot boots anew, or is evicted, the seats that are left
+//! The network mends itself: when a seat's worker boots anew, or is evicted, the seats that are left
 //! start a ceremony at once.
 //!
 //! A boot is told once from where to follow [`Channel::Gatekeepers`]. The head it is told is the
@@ -54,16 +54,16 @@ pub mod weights;
 use alloc::vec::Vec;
 use frame_support::pallet_prelude::*;
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
-use phala_primitives::{
+use phala_protocol::{
 	blake2_256,
-	boot::{Boot, BootNumber, SlotId},
+	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest, Seat},
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, SlotMessage, SystemMessage},
+	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, WorkerMessage, SystemMessage},
 	traits::{
-		BootDirectory, KeyRequests, MailboxInterface, PushRefused, ReceivePayload, SlotDirectory,
-		SlotHooks,
+		BootDirectory, KeyRequests, MailboxInterface, PushRefused, ReceivePayload, WorkerDirectory,
+		WorkerHooks,
 	},
 	AccountBytes, BlockNumber, H256,
 };
@@ -90,11 +90,11 @@ pub mod pallet {
 	pub trait Config:
 		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId: Into<AccountBytes>>
 	{
-		/// Carries messages to gatekeepers and slots.
+		/// Carries messages to gatekeepers and workers.
 		type Mailbox: MailboxInterface;
 
-		/// Knows slots, their operators and boots.
-		type Boots: SlotDirectory;
+		/// Knows workers, their operators and boots.
+		type Boots: WorkerDirectory;
 
 		/// Who seats gatekeepers.
 		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
@@ -102,14 +102,14 @@ pub mod pallet {
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
 
-		/// Gives benchmarks slots with boots.
+		/// Gives benchmarks workers with boots.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
 
-	/// Slots that are willing to serve.
+	/// Workers that are willing to serve.
 	#[pallet::storage]
-	pub type Candidates<T> = StorageMap<_, Blake2_128Concat, SlotId, (), OptionQuery>;
+	pub type Candidates<T> = StorageMap<_, Blake2_128Concat, WorkerId, (), OptionQuery>;
 
 	/// The ceremony under way.
 	#[pallet::storage]
@@ -123,19 +123,19 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Active<T> = StorageValue<_, ActiveKey, OptionQuery>;
 
-	/// Identity key of each slot's boot that follows [`Channel::Gatekeepers`].
+	/// Identity key of each worker's boot that follows [`Channel::Gatekeepers`].
 	#[pallet::storage]
-	pub type Followers<T> = StorageMap<_, Blake2_128Concat, SlotId, [u8; 32], OptionQuery>;
+	pub type Followers<T> = StorageMap<_, Blake2_128Concat, WorkerId, [u8; 32], OptionQuery>;
 
 	/// Requests that wait for answers, by who asks and for which cluster.
 	#[pallet::storage]
 	pub type OpenRequests<T> =
-		CountedStorageMap<_, Blake2_128Concat, (SlotId, ClusterId), KeyRequest, OptionQuery>;
+		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), KeyRequest, OptionQuery>;
 
 	/// Who answered an open request.
 	#[pallet::storage]
 	pub type Answers<T> =
-		StorageMap<_, Blake2_128Concat, (SlotId, ClusterId), RequestAnswers, ValueQuery>;
+		StorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), RequestAnswers, ValueQuery>;
 
 	/// `Some` while open requests are being told to the gatekeepers of a new epoch.
 	#[pallet::storage]
@@ -144,49 +144,49 @@ pub mod pallet {
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
-		/// A slot is willing to serve as a gatekeeper.
-		CandidateApplied { slot: SlotId },
-		/// A slot is no longer a candidate: its operator withdrew it, or it was evicted.
-		CandidateLeft { slot: SlotId },
+		/// A worker is willing to serve as a gatekeeper.
+		CandidateApplied { worker: WorkerId },
+		/// A worker is no longer a candidate: its operator withdrew it, or it was evicted.
+		CandidateLeft { worker: WorkerId },
 		/// These make the master key of an epoch now.
-		CeremonyStarted { epoch: Epoch, attempt: u32, slots: Vec<SlotId> },
+		CeremonyStarted { epoch: Epoch, attempt: u32, workers: Vec<WorkerId> },
 		/// Nobody is left of a ceremony.
 		CeremonyAbandoned { epoch: Epoch, attempt: u32 },
 		/// A seat says what the ceremony came to.
-		MasterKeyConfirmed { slot: SlotId, epoch: Epoch, attempt: u32, outcome_hash: H256 },
+		MasterKeyConfirmed { worker: WorkerId, epoch: Epoch, attempt: u32, outcome_hash: H256 },
 		/// A quorum said the same: the key serves from this block on.
 		MasterKeyPending { epoch: Epoch, attempt: u32, active_at: BlockNumber },
 		/// Cluster secrets come from this key from now on.
 		MasterKeyActivated { epoch: Epoch, attempt: u32 },
-		/// An evicted slot lost its seat.
-		SeatGivenUp { slot: SlotId },
+		/// An evicted worker lost its seat.
+		SeatGivenUp { worker: WorkerId },
 		/// A member asks for its cluster's secret.
 		KeyRequestOpened { request: KeyRequest },
-		/// A request is answered no more: its boot is gone, or its slot left the cluster.
-		KeyRequestDropped { slot: SlotId, cluster: ClusterId },
+		/// A request is answered no more: its boot is gone, or its worker left the cluster.
+		KeyRequestDropped { worker: WorkerId, cluster: ClusterId },
 		/// A gatekeeper released its part of a cluster's secret.
-		KeyReleased { slot: SlotId, request: KeyRequest },
+		KeyReleased { worker: WorkerId, request: KeyRequest },
 	}
 
 	#[pallet::error]
 	pub enum Error<T> {
-		/// No slot has this number.
-		UnknownSlot,
-		/// Only the slot's operator may do this.
+		/// No worker has this number.
+		UnknownWorker,
+		/// Only the worker's operator may do this.
 		NotOperator,
-		/// The slot has no boot, or its boot is suspended.
+		/// The worker has no boot, or its boot is suspended.
 		NotInForce,
-		/// The slot is a candidate already.
+		/// The worker is a candidate already.
 		AlreadyCandidate,
-		/// The slot is not a candidate.
+		/// The worker is not a candidate.
 		NotCandidate,
-		/// The slot is seated: it can withdraw when others have taken over.
+		/// The worker is seated: it can withdraw when others have taken over.
 		Seated,
 		/// At least one gatekeeper must be seated.
 		NoSeats,
 		/// More than [`limits::GATEKEEPERS_MAX`] gatekeepers cannot be seated.
 		TooManySeats,
-		/// A slot can take one seat only.
+		/// A worker can take one seat only.
 		SeatTwice,
 		/// All epoch numbers, or all attempts of this epoch, are used up.
 		NumbersExhausted,
@@ -196,7 +196,7 @@ pub mod pallet {
 		NoCeremony,
 		/// The ceremony under way has another epoch or attempt.
 		OtherCeremony,
-		/// The sender has no seat, or the seat is that of another boot of its slot.
+		/// The sender has no seat, or the seat is that of another boot of its worker.
 		NotASeat,
 		/// The ceremony's outcome is longer than [`limits::CEREMONY_OUTCOME_BYTES_MAX`].
 		OutcomeTooLong,
@@ -230,47 +230,47 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Makes a slot with a boot in force a candidate.
+		/// Makes a worker with a boot in force a candidate.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::apply())]
-		pub fn apply(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
-			Self::ensure_operator(origin, slot)?;
-			ensure!(!Candidates::<T>::contains_key(slot), Error::<T>::AlreadyCandidate);
-			Self::boot_in_force(slot)?;
-			Candidates::<T>::insert(slot, ());
-			Self::deposit_event(Event::CandidateApplied { slot });
+		pub fn apply(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
+			Self::ensure_operator(origin, worker)?;
+			ensure!(!Candidates::<T>::contains_key(worker), Error::<T>::AlreadyCandidate);
+			Self::boot_in_force(worker)?;
+			Candidates::<T>::insert(worker, ());
+			Self::deposit_event(Event::CandidateApplied { worker });
 			Ok(())
 		}
 
-		/// Takes back a candidacy. Refused while the slot is seated.
+		/// Takes back a candidacy. Refused while the worker is seated.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::withdraw())]
-		pub fn withdraw(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
-			Self::ensure_operator(origin, slot)?;
-			ensure!(Candidates::<T>::contains_key(slot), Error::<T>::NotCandidate);
-			ensure!(!Self::is_seated(slot), Error::<T>::Seated);
-			Candidates::<T>::remove(slot);
-			Self::deposit_event(Event::CandidateLeft { slot });
+		pub fn withdraw(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
+			Self::ensure_operator(origin, worker)?;
+			ensure!(Candidates::<T>::contains_key(worker), Error::<T>::NotCandidate);
+			ensure!(!Self::is_seated(worker), Error::<T>::Seated);
+			Candidates::<T>::remove(worker);
+			Self::deposit_event(Event::CandidateLeft { worker });
 			Ok(())
 		}
 
 		/// Seats candidates and lets them make the master key of the next epoch. A ceremony under
 		/// way is replaced.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::seat(slots.len() as u32))]
-		pub fn seat(origin: OriginFor<T>, slots: Vec<SlotId>) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::seat(workers.len() as u32))]
+		pub fn seat(origin: OriginFor<T>, workers: Vec<WorkerId>) -> DispatchResult {
 			T::AdminOrigin::ensure_origin(origin)?;
-			ensure!(!slots.is_empty(), Error::<T>::NoSeats);
+			ensure!(!workers.is_empty(), Error::<T>::NoSeats);
 			ensure!(
-				slots.len() as u64 <= u64::from(limits::GATEKEEPERS_MAX),
+				workers.len() as u64 <= u64::from(limits::GATEKEEPERS_MAX),
 				Error::<T>::TooManySeats
 			);
 			let mut seats = Seats::default();
-			for slot in slots {
-				ensure!(seats.iter().all(|seat| seat.slot != slot), Error::<T>::SeatTwice);
-				ensure!(Candidates::<T>::contains_key(slot), Error::<T>::NotCandidate);
-				let boot = Self::boot_in_force(slot)?;
-				seats.try_push(Self::seat_of(slot, &boot)).map_err(|_| Error::<T>::TooManySeats)?;
+			for worker in workers {
+				ensure!(seats.iter().all(|seat| seat.worker != worker), Error::<T>::SeatTwice);
+				ensure!(Candidates::<T>::contains_key(worker), Error::<T>::NotCandidate);
+				let boot = Self::boot_in_force(worker)?;
+				seats.try_push(Self::seat_of(worker, &boot)).map_err(|_| Error::<T>::TooManySeats)?;
 			}
 			let (epoch, attempt) = Self::next_ceremony().ok_or(Error::<T>::NumbersExhausted)?;
 			Self::start_ceremony(epoch, attempt, seats).map_err(Error::<T>::from)?;
@@ -284,32 +284,32 @@ impl<T: Config> Pallet<T> {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}
 
-	fn ensure_operator(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		let operator = T::Boots::operator(slot).ok_or(Error::<T>::UnknownSlot)?;
+		let operator = T::Boots::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
 		ensure!(operator == who, Error::<T>::NotOperator);
 		Ok(())
 	}
 
-	fn boot_in_force(slot: SlotId) -> Result<Boot, Error<T>> {
-		T::Boots::current_boot(slot).filter(T::Boots::is_in_force).ok_or(Error::<T>::NotInForce)
+	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
+		T::Boots::current_boot(worker).filter(T::Boots::is_in_force).ok_or(Error::<T>::NotInForce)
 	}
 
-	fn is_current(slot: SlotId, boot: BootNumber) -> bool {
-		T::Boots::current_boot(slot).is_some_and(|current| current.number == boot)
+	fn is_current(worker: WorkerId, boot: BootNumber) -> bool {
+		T::Boots::current_boot(worker).is_some_and(|current| current.number == boot)
 	}
 
-	fn seat_of(slot: SlotId, boot: &Boot) -> Seat {
-		Seat { slot, boot: boot.number, keys: boot.keys }
+	fn seat_of(worker: WorkerId, boot: &Boot) -> Seat {
+		Seat { worker, boot: boot.number, keys: boot.keys }
 	}
 
-	fn has_seat(seats: &Seats, slot: SlotId) -> bool {
-		seats.iter().any(|seat| seat.slot == slot)
+	fn has_seat(seats: &Seats, worker: WorkerId) -> bool {
+		seats.iter().any(|seat| seat.worker == worker)
 	}
 
-	fn is_seated(slot: SlotId) -> bool {
-		Ceremony::<T>::get().is_some_and(|ceremony| Self::has_seat(&ceremony.seats, slot))
-			|| Active::<T>::get().is_some_and(|active| Self::has_seat(&active.seats, slot))
+	fn is_seated(worker: WorkerId) -> bool {
+		Ceremony::<T>::get().is_some_and(|ceremony| Self::has_seat(&ceremony.seats, worker))
+			|| Active::<T>::get().is_some_and(|active| Self::has_seat(&active.seats, worker))
 	}
 
 	/// Epoch and attempt of a ceremony that starts now; `None` when the numbers are used up.
@@ -327,9 +327,9 @@ impl<T: Config> Pallet<T> {
 		let head = T::Mailbox::head(Channel::Gatekeepers);
 		for seat in &seats {
 			let identity = seat.keys.identity;
-			if Followers::<T>::get(seat.slot) != Some(identity) {
-				Self::tell(seat.slot, SlotMessage::SeatedAsGatekeeper { identity, head })?;
-				Followers::<T>::insert(seat.slot, identity);
+			if Followers::<T>::get(seat.worker) != Some(identity) {
+				Self::tell(seat.worker, WorkerMessage::SeatedAsGatekeeper { identity, head })?;
+				Followers::<T>::insert(seat.worker, identity);
 			}
 		}
 		Self::tell_gatekeepers(GatekeeperMessage::Seated {
@@ -341,7 +341,7 @@ impl<T: Config> Pallet<T> {
 		Self::deposit_event(Event::CeremonyStarted {
 			epoch,
 			attempt,
-			slots: seats.iter().map(|seat| seat.slot).collect(),
+			workers: seats.iter().map(|seat| seat.worker).collect(),
 		});
 		Ceremony::<T>::put(CeremonyUnderWay {
 			epoch,
@@ -353,15 +353,15 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// A ceremony among the same slots, as far as they have a boot in force, with these boots.
+	/// A ceremony among the same workers, as far as they have a boot in force, with these boots.
 	/// Without any of them no ceremony is left.
 	fn start_ceremony_again(seats: &Seats) -> Result<(), PushRefused> {
 		let seats = BoundedVec::truncate_from(
 			seats
 				.iter()
 				.filter_map(|seat| {
-					let boot = Self::boot_in_force(seat.slot).ok()?;
-					Some(Self::seat_of(seat.slot, &boot))
+					let boot = Self::boot_in_force(seat.worker).ok()?;
+					Some(Self::seat_of(seat.worker, &boot))
 				})
 				.collect(),
 		);
@@ -418,8 +418,8 @@ impl<T: Config> Pallet<T> {
 		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
 		let mut handled = 0u64;
 		for (key, request) in batch {
-			if !Self::is_current(request.slot, request.boot) {
-				Self::drop_request(request.slot, request.cluster);
+			if !Self::is_current(request.worker, request.boot) {
+				Self::drop_request(request.worker, request.cluster);
 			} else if Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request)).is_err() {
 				done = false;
 				break;
@@ -437,10 +437,10 @@ impl<T: Config> Pallet<T> {
 		db.reads_writes(each.saturating_mul(5).saturating_add(2), each.saturating_mul(5))
 	}
 
-	fn drop_request(slot: SlotId, cluster: ClusterId) {
-		if OpenRequests::<T>::take((slot, cluster)).is_some() {
-			Answers::<T>::remove((slot, cluster));
-			Self::deposit_event(Event::KeyRequestDropped { slot, cluster });
+	fn drop_request(worker: WorkerId, cluster: ClusterId) {
+		if OpenRequests::<T>::take((worker, cluster)).is_some() {
+			Answers::<T>::remove((worker, cluster));
+			Self::deposit_event(Event::KeyRequestDropped { worker, cluster });
 		}
 	}
 
@@ -456,16 +456,16 @@ impl<T: Config> Pallet<T> {
 		Self::ensure_seat(&ceremony.seats, origin)?;
 
 		let outcome_hash = blake2_256(&outcome);
-		let slot = origin.slot;
-		if let Some(earlier) = ceremony.confirmations.iter().find(|earlier| earlier.slot == slot) {
+		let worker = origin.worker;
+		if let Some(earlier) = ceremony.confirmations.iter().find(|earlier| earlier.worker == worker) {
 			ensure!(earlier.outcome_hash == outcome_hash, Error::<T>::ConfirmedDifferently);
 			return Err(Error::<T>::AlreadyConfirmed.into());
 		}
 		ceremony
 			.confirmations
-			.try_push(Confirmation { slot, outcome_hash })
+			.try_push(Confirmation { worker, outcome_hash })
 			.map_err(|_| Error::<T>::AlreadyConfirmed)?;
-		Self::deposit_event(Event::MasterKeyConfirmed { slot, epoch, attempt, outcome_hash });
+		Self::deposit_event(Event::MasterKeyConfirmed { worker, epoch, attempt, outcome_hash });
 
 		let same = ceremony
 			.confirmations
@@ -488,11 +488,11 @@ impl<T: Config> Pallet<T> {
 		);
 		let active = Active::<T>::get().ok_or(Error::<T>::NoMasterKey)?;
 		Self::ensure_seat(&active.seats, origin)?;
-		let KeyRequest { slot, boot, cluster, generation, .. } = request;
-		let key = (slot, cluster);
+		let KeyRequest { worker, boot, cluster, generation, .. } = request;
+		let key = (worker, cluster);
 		ensure!(OpenRequests::<T>::get(key) == Some(request), Error::<T>::RequestNotOpen);
 		ensure!(
-			Self::boot_in_force(slot).is_ok_and(|current| current.number == boot),
+			Self::boot_in_force(worker).is_ok_and(|current| current.number == boot),
 			Error::<T>::RequesterNotInForce
 		);
 
@@ -500,14 +500,14 @@ impl<T: Config> Pallet<T> {
 		if answers.epoch != active.epoch {
 			answers = RequestAnswers { epoch: active.epoch, ..Default::default() };
 		}
-		ensure!(!answers.gatekeepers.contains(&origin.slot), Error::<T>::AlreadyAnswered);
-		answers.gatekeepers.try_push(origin.slot).map_err(|_| Error::<T>::AlreadyAnswered)?;
-		Self::tell(slot, SlotMessage::KeyRelease { boot, cluster, generation, release })
+		ensure!(!answers.gatekeepers.contains(&origin.worker), Error::<T>::AlreadyAnswered);
+		answers.gatekeepers.try_push(origin.worker).map_err(|_| Error::<T>::AlreadyAnswered)?;
+		Self::tell(worker, WorkerMessage::KeyRelease { boot, cluster, generation, release })
 			.map_err(Error::<T>::from)?;
 
 		// A seat whose boot is gone can answer no more: nobody waits for it.
 		let all_answered = active.seats.iter().all(|seat| {
-			answers.gatekeepers.contains(&seat.slot) || !Self::is_current(seat.slot, seat.boot)
+			answers.gatekeepers.contains(&seat.worker) || !Self::is_current(seat.worker, seat.boot)
 		});
 		if all_answered {
 			OpenRequests::<T>::remove(key);
@@ -515,18 +515,18 @@ impl<T: Config> Pallet<T> {
 		} else {
 			Answers::<T>::insert(key, answers);
 		}
-		Self::deposit_event(Event::KeyReleased { slot: origin.slot, request });
+		Self::deposit_event(Event::KeyReleased { worker: origin.worker, request });
 		Ok(())
 	}
 
 	fn ensure_seat(seats: &Seats, origin: EnvelopeOrigin) -> Result<(), Error<T>> {
-		let seated = seats.iter().any(|seat| (seat.slot, seat.boot) == (origin.slot, origin.boot));
+		let seated = seats.iter().any(|seat| (seat.worker, seat.boot) == (origin.worker, origin.boot));
 		ensure!(seated, Error::<T>::NotASeat);
 		Ok(())
 	}
 
-	fn tell(slot: SlotId, message: SlotMessage) -> Result<(), PushRefused> {
-		Self::push(Channel::Slot(slot), Message::Slot(message))
+	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushRefused> {
+		Self::push(Channel::Worker(worker), Message::Worker(message))
 	}
 
 	fn tell_gatekeepers(message: GatekeeperMessage) -> Result<(), PushRefused> {
@@ -556,7 +556,7 @@ impl<T: Config> KeyRequests for Pallet<T> {
 	}
 
 	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
-		let key = (request.slot, request.cluster);
+		let key = (request.worker, request.cluster);
 		if Active::<T>::exists() {
 			Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request))
 				.map_err(Error::<T>::from)?;
@@ -573,43 +573,43 @@ impl<T: Config> KeyRequests for Pallet<T> {
 		Ok(())
 	}
 
-	fn withdraw(slot: SlotId, cluster: ClusterId) {
-		Self::drop_request(slot, cluster);
+	fn withdraw(worker: WorkerId, cluster: ClusterId) {
+		Self::drop_request(worker, cluster);
 	}
 }
 
-impl<T: Config> SlotHooks for Pallet<T> {
-	fn on_boot(slot: SlotId, _: &Boot) -> Result<(), PushRefused> {
+impl<T: Config> WorkerHooks for Pallet<T> {
+	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushRefused> {
 		let active = Active::<T>::get();
 		if let Some(active) = &active {
-			Self::tell(slot, SlotMessage::MasterKey(active.master_key()))?;
+			Self::tell(worker, WorkerMessage::MasterKey(active.master_key()))?;
 		}
 		// A share lives in memory: this boot has none. A ceremony under way replaces the active
 		// seats anyway, so they matter only while there is none.
 		match (Ceremony::<T>::get(), active) {
-			(Some(ceremony), _) if Self::has_seat(&ceremony.seats, slot) => {
+			(Some(ceremony), _) if Self::has_seat(&ceremony.seats, worker) => {
 				Self::start_ceremony_again(&ceremony.seats)
 			}
-			(None, Some(active)) if Self::has_seat(&active.seats, slot) => {
+			(None, Some(active)) if Self::has_seat(&active.seats, worker) => {
 				Self::start_ceremony_again(&active.seats)
 			}
 			_ => Ok(()),
 		}
 	}
 
-	fn on_evicted(slot: SlotId) -> Result<(), PushRefused> {
-		Followers::<T>::remove(slot);
-		if Candidates::<T>::take(slot).is_some() {
-			Self::deposit_event(Event::CandidateLeft { slot });
+	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+		Followers::<T>::remove(worker);
+		if Candidates::<T>::take(worker).is_some() {
+			Self::deposit_event(Event::CandidateLeft { worker });
 		}
-		if !Self::is_seated(slot) {
+		if !Self::is_seated(worker) {
 			return Ok(());
 		}
-		Self::deposit_event(Event::SeatGivenUp { slot });
+		Self::deposit_event(Event::SeatGivenUp { worker });
 		let under_way = Ceremony::<T>::get();
 		if let Some(mut active) = Active::<T>::get() {
-			if Self::has_seat(&active.seats, slot) {
-				active.seats.retain(|seat| seat.slot != slot);
+			if Self::has_seat(&active.seats, worker) {
+				active.seats.retain(|seat| seat.worker != worker);
 				Active::<T>::put(&active);
 				if under_way.is_none() {
 					Self::start_ceremony_again(&active.seats)?;
@@ -617,16 +617,16 @@ impl<T: Config> SlotHooks for Pallet<T> {
 			}
 		}
 		match under_way {
-			Some(mut ceremony) if Self::has_seat(&ceremony.seats, slot) => {
-				ceremony.seats.retain(|seat| seat.slot != slot);
+			Some(mut ceremony) if Self::has_seat(&ceremony.seats, worker) => {
+				ceremony.seats.retain(|seat| seat.worker != worker);
 				Self::start_ceremony_again(&ceremony.seats)
 			}
 			_ => Ok(()),
 		}
 	}
 
-	fn is_in_use(slot: SlotId) -> bool {
-		Candidates::<T>::contains_key(slot) || Self::is_seated(slot)
+	fn is_in_use(worker: WorkerId) -> bool {
+		Candidates::<T>::contains_key(worker) || Self::is_seated(worker)
 	}
 }
 

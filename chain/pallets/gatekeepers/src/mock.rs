@@ -1,14 +1,14 @@
-//! A runtime with the gatekeepers, a registry of slots that tests bend at will, and a mailbox that
+//! A runtime with the gatekeepers, a registry of workers that tests bend at will, and a mailbox that
 //! writes down what it was told.
 
 use crate as pallet_gatekeepers;
 use frame_support::{derive_impl, parameter_types, traits::Hooks};
-use phala_primitives::{
-	boot::{Boot, BootKeys, BootNumber, SlotId},
+use phala_protocol::{
+	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{BootDirectory, MailboxInterface, PushRefused, SlotDirectory, SlotHooks},
+	traits::{BootDirectory, MailboxInterface, PushRefused, WorkerDirectory, WorkerHooks},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
@@ -30,9 +30,9 @@ impl frame_system::Config for Runtime {
 	type Lookup = IdentityLookup<AccountId32>;
 }
 
-/// A slot as the registry would know it.
+/// A worker as the registry would know it.
 #[derive(Clone)]
-pub struct MockSlot {
+pub struct MockWorker {
 	pub operator: AccountId32,
 	pub boot: Option<Boot>,
 	pub in_force: bool,
@@ -41,16 +41,16 @@ pub struct MockSlot {
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
-	pub static Room: usize = usize::MAX;
-	pub static Slots: BTreeMap<SlotId, MockSlot> = BTreeMap::new();
+	pub static PushesLeft: usize = usize::MAX;
+	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
 }
 
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
 	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		let room = Room::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
-		Room::set(room);
+		let left = PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+		PushesLeft::set(left);
 		let seq = Self::head(channel).next_seq;
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(seq)
@@ -61,33 +61,33 @@ impl MailboxInterface for NotingMailbox {
 		ChannelHead { next_seq, hash: H256::from_low_u64_be(next_seq) }
 	}
 
-	fn open_inbound(_: SlotId, _: BootNumber) {}
+	fn open_inbound(_: WorkerId, _: BootNumber) {}
 
-	fn close_inbound(_: SlotId) {}
+	fn close_inbound(_: WorkerId) {}
 }
 
 pub struct MockRegistry;
 
 impl BootDirectory for MockRegistry {
-	fn current_boot(slot: SlotId) -> Option<Boot> {
-		Slots::get().get(&slot)?.boot.clone()
+	fn current_boot(worker: WorkerId) -> Option<Boot> {
+		Workers::get().get(&worker)?.boot.clone()
 	}
 
 	fn is_in_force(boot: &Boot) -> bool {
-		Slots::get().values().any(|slot| slot.boot.as_ref() == Some(boot) && slot.in_force)
+		Workers::get().values().any(|worker| worker.boot.as_ref() == Some(boot) && worker.in_force)
 	}
 }
 
-impl SlotDirectory for MockRegistry {
-	fn operator(slot: SlotId) -> Option<AccountBytes> {
-		Slots::get().get(&slot).map(|slot| slot.operator.clone().into())
+impl WorkerDirectory for MockRegistry {
+	fn operator(worker: WorkerId) -> Option<AccountBytes> {
+		Workers::get().get(&worker).map(|worker| worker.operator.clone().into())
 	}
 
-	fn last_sign_of_life(_: SlotId) -> Option<BlockNumber> {
+	fn last_sign_of_life(_: WorkerId) -> Option<BlockNumber> {
 		None
 	}
 
-	fn penalise(_: SlotId, _: Balance) -> Balance {
+	fn penalise(_: WorkerId, _: Balance) -> Balance {
 		0
 	}
 }
@@ -103,9 +103,9 @@ impl crate::Config for Runtime {
 
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
-	fn boot_slot(slot: SlotId, operator: AccountId32) {
-		Slots::mutate(|slots| {
-			slots.insert(slot, MockSlot { operator, boot: Some(boot(slot, 1)), in_force: true })
+	fn boot_worker(worker: WorkerId, operator: AccountId32) {
+		Workers::mutate(|workers| {
+			workers.insert(worker, MockWorker { operator, boot: Some(boot(worker, 1)), in_force: true })
 		});
 	}
 }
@@ -113,8 +113,8 @@ impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
 pub const BOB: AccountId32 = AccountId32::new([2; 32]);
 
-pub fn boot(slot: SlotId, number: BootNumber) -> Boot {
-	let n = (slot * 16 + number) as u8;
+pub fn boot(worker: WorkerId, number: BootNumber) -> Boot {
+	let n = (worker * 16 + number) as u8;
 	Boot {
 		number,
 		keys: BootKeys { identity: [n; 32], encryption: [n.wrapping_add(100); 32] },
@@ -126,22 +126,22 @@ pub fn boot(slot: SlotId, number: BootNumber) -> Boot {
 }
 
 /// As `register_boot` does it.
-pub fn register(slot: SlotId, number: BootNumber) {
-	let boot = boot(slot, number);
-	Slots::mutate(|slots| {
-		slots.insert(slot, MockSlot { operator: ALICE, boot: Some(boot.clone()), in_force: true })
+pub fn register(worker: WorkerId, number: BootNumber) {
+	let boot = boot(worker, number);
+	Workers::mutate(|workers| {
+		workers.insert(worker, MockWorker { operator: ALICE, boot: Some(boot.clone()), in_force: true })
 	});
-	Gatekeepers::on_boot(slot, &boot).unwrap();
+	Gatekeepers::on_boot(worker, &boot).unwrap();
 }
 
-pub fn suspend(slot: SlotId) {
-	Slots::mutate(|slots| slots.get_mut(&slot).unwrap().in_force = false);
+pub fn suspend(worker: WorkerId) {
+	Workers::mutate(|workers| workers.get_mut(&worker).unwrap().in_force = false);
 }
 
 /// As `evict` does it.
-pub fn evict(slot: SlotId) {
-	Slots::mutate(|slots| slots.get_mut(&slot).unwrap().boot = None);
-	Gatekeepers::on_evicted(slot).unwrap();
+pub fn evict(worker: WorkerId) {
+	Workers::mutate(|workers| workers.get_mut(&worker).unwrap().boot = None);
+	Gatekeepers::on_evicted(worker).unwrap();
 }
 
 pub fn go_to_block(n: u64) {
@@ -168,11 +168,11 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	ext.execute_with(|| {
 		Told::set(Vec::new());
 		Seen::set(0);
-		Room::set(usize::MAX);
-		Slots::set(BTreeMap::new());
+		PushesLeft::set(usize::MAX);
+		Workers::set(BTreeMap::new());
 		System::set_block_number(10);
-		for slot in 0..3 {
-			register(slot, 1);
+		for worker in 0..3 {
+			register(worker, 1);
 		}
 	});
 	ext

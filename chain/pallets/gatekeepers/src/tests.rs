@@ -1,45 +1,45 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
 
-const GK: SlotId = 1;
-const WORKER: SlotId = 2;
+const GK: WorkerId = 1;
+const WORKER: WorkerId = 2;
 const CLUSTER: ClusterId = 7;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
-fn seat(slots: &[SlotId]) -> DispatchResult {
-	Gatekeepers::seat(RuntimeOrigin::root(), slots.to_vec())
+fn seat(workers: &[WorkerId]) -> DispatchResult {
+	Gatekeepers::seat(RuntimeOrigin::root(), workers.to_vec())
 }
 
 fn confirm(
-	slot: SlotId,
+	worker: WorkerId,
 	boot: BootNumber,
 	epoch: Epoch,
 	attempt: u32,
 	outcome: &[u8],
 ) -> DispatchResult {
 	Gatekeepers::receive(
-		EnvelopeOrigin { slot, boot },
+		EnvelopeOrigin { worker, boot },
 		Payload::MasterKeyConfirmed { epoch, attempt, outcome: outcome.to_vec() },
 	)
 }
 
-fn release(slot: SlotId, boot: BootNumber, request: KeyRequest) -> DispatchResult {
+fn release(worker: WorkerId, boot: BootNumber, request: KeyRequest) -> DispatchResult {
 	Gatekeepers::receive(
-		EnvelopeOrigin { slot, boot },
+		EnvelopeOrigin { worker, boot },
 		Payload::KeyReleased { request, release: b"sealed".to_vec() },
 	)
 }
 
-fn request_of(slot: SlotId, n: u8) -> KeyRequest {
-	KeyRequest { slot, boot: 1, cluster: CLUSTER, generation: 1, ephemeral_key: [n; 32] }
+fn request_of(worker: WorkerId, n: u8) -> KeyRequest {
+	KeyRequest { worker, boot: 1, cluster: CLUSTER, generation: 1, ephemeral_key: [n; 32] }
 }
 
 fn seated(attempt: u32, boot: BootNumber, epoch: Epoch) -> (Channel, Message) {
 	let keys = mock::boot(GK, boot).keys;
-	let seats = vec![Seat { slot: GK, boot, keys }];
+	let seats = vec![Seat { worker: GK, boot, keys }];
 	(
 		Channel::Gatekeepers,
 		Message::Gatekeepers(GatekeeperMessage::Seated { epoch, attempt, seats }),
@@ -65,14 +65,14 @@ fn key_active() {
 }
 
 #[test]
-fn only_the_operator_of_a_slot_in_force_applies_and_only_once() {
+fn only_the_operator_of_a_worker_in_force_applies_and_only_once() {
 	new_test_ext().execute_with(|| {
 		assert_noop!(Gatekeepers::apply(signed(BOB), GK), Error::<Runtime>::NotOperator);
-		assert_noop!(Gatekeepers::apply(signed(ALICE), 99), Error::<Runtime>::UnknownSlot);
+		assert_noop!(Gatekeepers::apply(signed(ALICE), 99), Error::<Runtime>::UnknownWorker);
 		suspend(0);
 		assert_noop!(Gatekeepers::apply(signed(ALICE), 0), Error::<Runtime>::NotInForce);
 		assert_ok!(Gatekeepers::apply(signed(ALICE), GK));
-		System::assert_last_event(Event::CandidateApplied { slot: GK }.into());
+		System::assert_last_event(Event::CandidateApplied { worker: GK }.into());
 		assert_noop!(Gatekeepers::apply(signed(ALICE), GK), Error::<Runtime>::AlreadyCandidate);
 		assert!(Gatekeepers::is_in_use(GK));
 		assert_noop!(Gatekeepers::withdraw(signed(BOB), GK), Error::<Runtime>::NotOperator);
@@ -106,8 +106,8 @@ fn a_seat_follows_from_the_head_before_seated_and_is_told_once() {
 		let head = NotingMailbox::head(Channel::Gatekeepers);
 		assert_ok!(seat(&[GK]));
 		let identity = mock::boot(GK, 1).keys.identity;
-		let follow = Message::Slot(SlotMessage::SeatedAsGatekeeper { identity, head });
-		assert_eq!(heard(), vec![(Channel::Slot(GK), follow), seated(0, 1, 1)]);
+		let follow = Message::Worker(WorkerMessage::SeatedAsGatekeeper { identity, head });
+		assert_eq!(heard(), vec![(Channel::Worker(GK), follow), seated(0, 1, 1)]);
 
 		// Another ceremony replaces the first: another attempt, no second invitation.
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
@@ -138,7 +138,7 @@ fn a_confirmed_key_serves_two_blocks_later() {
 		);
 		System::assert_last_event(Event::MasterKeyActivated { epoch: 1, attempt: 0 }.into());
 		let active = Active::<Runtime>::get().unwrap();
-		assert_eq!((active.master_key(), active.seats[0].slot), (key, GK));
+		assert_eq!((active.master_key(), active.seats[0].worker), (key, GK));
 		assert_eq!(Ceremony::<Runtime>::get(), None);
 		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::NoCeremony);
 
@@ -155,8 +155,8 @@ fn a_confirmed_key_serves_two_blocks_later() {
 struct MasterKeyOf(Epoch, u32, &'static [u8]);
 
 impl MasterKeyOf {
-	fn key(&self) -> phala_primitives::keys::MasterKey {
-		phala_primitives::keys::MasterKey {
+	fn key(&self) -> phala_protocol::keys::MasterKey {
+		phala_protocol::keys::MasterKey {
 			epoch: self.0,
 			attempt: self.1,
 			outcome: self.2.to_vec(),
@@ -169,10 +169,10 @@ fn a_full_mailbox_puts_off_activation() {
 	new_test_ext().execute_with(|| {
 		candidate_seated();
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
-		Room::set(0);
+		PushesLeft::set(0);
 		go_to_block(14);
 		assert_eq!(Active::<Runtime>::get(), None);
-		Room::set(1);
+		PushesLeft::set(1);
 		go_to_block(15);
 		assert_eq!(Gatekeepers::active_epoch(), Some(1));
 	});
@@ -233,14 +233,14 @@ fn a_request_is_told_answered_once_and_recorded() {
 		assert_noop!(release(GK, 1, other), Error::<Runtime>::RequestNotOpen);
 
 		assert_ok!(release(GK, 1, request));
-		let told = SlotMessage::KeyRelease {
+		let told = WorkerMessage::KeyRelease {
 			boot: 1,
 			cluster: CLUSTER,
 			generation: 1,
 			release: b"sealed".to_vec(),
 		};
-		assert_eq!(heard(), vec![(Channel::Slot(WORKER), Message::Slot(told))]);
-		System::assert_last_event(Event::KeyReleased { slot: GK, request }.into());
+		assert_eq!(heard(), vec![(Channel::Worker(WORKER), Message::Worker(told))]);
+		System::assert_last_event(Event::KeyReleased { worker: GK, request }.into());
 		assert_eq!(OpenRequests::<Runtime>::count(), 0);
 		assert!(!Answers::<Runtime>::contains_key((WORKER, CLUSTER)));
 		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequestNotOpen);
@@ -271,7 +271,7 @@ fn a_release_may_be_as_long_as_its_limit_and_not_one_byte_longer() {
 		Gatekeepers::admit(request).unwrap();
 		let send = |bytes: u32| {
 			Gatekeepers::receive(
-				EnvelopeOrigin { slot: GK, boot: 1 },
+				EnvelopeOrigin { worker: GK, boot: 1 },
 				Payload::KeyReleased { request, release: vec![1; bytes as usize] },
 			)
 		};
@@ -309,9 +309,9 @@ fn nothing_is_released_to_a_retired_suspended_or_departed_requester() {
 	});
 }
 
-fn withdraw_request(slot: SlotId) {
-	<Gatekeepers as KeyRequests>::withdraw(slot, CLUSTER);
-	System::assert_last_event(Event::KeyRequestDropped { slot, cluster: CLUSTER }.into());
+fn withdraw_request(worker: WorkerId) {
+	<Gatekeepers as KeyRequests>::withdraw(worker, CLUSTER);
+	System::assert_last_event(Event::KeyRequestDropped { worker, cluster: CLUSTER }.into());
 }
 
 #[test]
@@ -319,10 +319,10 @@ fn requests_wait_for_the_first_key_up_to_the_limit() {
 	new_test_ext().execute_with(|| {
 		candidate_seated();
 		heard();
-		// Slot 2 exists, the others have no boot by now.
+		// Worker 2 exists, the others have no boot by now.
 		let first = 2;
-		for slot in first..first + REQUESTS_WAITING_MAX {
-			assert_ok!(Gatekeepers::admit(request_of(slot, 1)));
+		for worker in first..first + REQUESTS_WAITING_MAX {
+			assert_ok!(Gatekeepers::admit(request_of(worker, 1)));
 		}
 		let beyond = first + REQUESTS_WAITING_MAX;
 		assert_noop!(Gatekeepers::admit(request_of(beyond, 1)), Error::<Runtime>::TooManyWaiting);
@@ -342,10 +342,10 @@ fn requests_wait_for_the_first_key_up_to_the_limit() {
 fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
 	new_test_ext().execute_with(|| {
 		key_active();
-		let all: Vec<SlotId> = (2..2 + RESENDS_PER_BLOCK_MAX + 3).collect();
-		for slot in &all {
-			register(*slot, 1);
-			Gatekeepers::admit(request_of(*slot, 1)).unwrap();
+		let all: Vec<WorkerId> = (2..2 + RESENDS_PER_BLOCK_MAX + 3).collect();
+		for worker in &all {
+			register(*worker, 1);
+			Gatekeepers::admit(request_of(*worker, 1)).unwrap();
 		}
 		seat(&[GK]).unwrap();
 		confirm(GK, 1, 2, 0, b"second").unwrap();
@@ -354,22 +354,22 @@ fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
 		let first = heard();
 		assert_eq!(first.len() as u32, 1 + RESENDS_PER_BLOCK_MAX);
 		// The mailbox takes one more, then none for a block.
-		Room::set(1);
+		PushesLeft::set(1);
 		go_to_block(15);
 		let second = heard();
 		assert_eq!(second.len(), 1);
-		Room::set(usize::MAX);
+		PushesLeft::set(usize::MAX);
 		go_to_block(16);
 		let third = heard();
 		go_to_block(18);
 		assert_eq!(heard(), vec![]);
 
-		let mut told: Vec<SlotId> = first[1..]
+		let mut told: Vec<WorkerId> = first[1..]
 			.iter()
 			.chain(&second)
 			.chain(&third)
 			.map(|(_, message)| match message {
-				Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)) => request.slot,
+				Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)) => request.worker,
 				other => panic!("{other:?}"),
 			})
 			.collect();
@@ -390,10 +390,10 @@ fn the_network_mends_itself_when_a_gatekeeper_restarts() {
 		let told = heard();
 		assert_eq!(told.len(), 3);
 		let key = MasterKeyOf(1, 0, b"outcome").key();
-		assert_eq!(told[0], (Channel::Slot(GK), Message::Slot(SlotMessage::MasterKey(key))));
+		assert_eq!(told[0], (Channel::Worker(GK), Message::Worker(WorkerMessage::MasterKey(key))));
 		assert!(matches!(
 			&told[1].1,
-			Message::Slot(SlotMessage::SeatedAsGatekeeper { identity: other, head })
+			Message::Worker(WorkerMessage::SeatedAsGatekeeper { identity: other, head })
 				if *other == identity && head.next_seq == 2
 		));
 		assert_eq!(told[2], seated(0, 2, 2));
@@ -429,7 +429,7 @@ fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(
 			heard(),
-			vec![(Channel::Slot(WORKER), Message::Slot(SlotMessage::MasterKey(key)))]
+			vec![(Channel::Worker(WORKER), Message::Worker(WorkerMessage::MasterKey(key)))]
 		);
 		// The active gatekeeper restarts while others are about to take over: they go on.
 		register(0, 1);
@@ -437,12 +437,12 @@ fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
 		seat(&[0]).unwrap();
 		register(GK, 2);
 		let ceremony = Ceremony::<Runtime>::get().unwrap();
-		assert_eq!((ceremony.epoch, ceremony.attempt, ceremony.seats[0].slot), (2, 0, 0));
+		assert_eq!((ceremony.epoch, ceremony.attempt, ceremony.seats[0].worker), (2, 0, 0));
 	});
 }
 
 #[test]
-fn an_evicted_slot_loses_candidacy_and_seats() {
+fn an_evicted_worker_loses_candidacy_and_seats() {
 	new_test_ext().execute_with(|| {
 		key_active();
 		seat(&[GK]).unwrap();
@@ -450,8 +450,8 @@ fn an_evicted_slot_loses_candidacy_and_seats() {
 		assert_eq!(Ceremony::<Runtime>::get(), None);
 		assert!(Active::<Runtime>::get().unwrap().seats.is_empty());
 		assert!(!Gatekeepers::is_in_use(GK));
-		System::assert_has_event(Event::SeatGivenUp { slot: GK }.into());
-		System::assert_has_event(Event::CandidateLeft { slot: GK }.into());
+		System::assert_has_event(Event::SeatGivenUp { worker: GK }.into());
+		System::assert_has_event(Event::CandidateLeft { worker: GK }.into());
 		System::assert_has_event(Event::CeremonyAbandoned { epoch: 2, attempt: 0 }.into());
 
 		// Back again, it is nobody; seated again, its ceremony has a number of its own.
@@ -469,7 +469,7 @@ fn payloads_for_others_are_refused() {
 	new_test_ext().execute_with(|| {
 		assert_noop!(
 			Gatekeepers::receive(
-				EnvelopeOrigin { slot: GK, boot: 1 },
+				EnvelopeOrigin { worker: GK, boot: 1 },
 				Payload::Heartbeat { nonce: [0; 32] }
 			),
 			Error::<Runtime>::PayloadNotHere

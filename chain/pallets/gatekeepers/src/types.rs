@@ -2,8 +2,8 @@
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
-use phala_primitives::{
-	boot::SlotId,
+use phala_protocol::{
+	boot::WorkerId,
 	keys::{Epoch, MasterKey, Seat},
 	limits,
 	mailbox::ClusterId,
@@ -28,7 +28,7 @@ pub fn quorum(n: u32) -> u32 {
 )]
 pub struct Confirmation {
 	/// Who says so.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// BLAKE2-256 of the outcome's bytes.
 	pub outcome_hash: H256,
 }
@@ -103,8 +103,8 @@ impl ActiveKey {
 pub struct RequestAnswers {
 	/// Answers under an earlier key do not count.
 	pub epoch: Epoch,
-	/// Slots of the gatekeepers.
-	pub gatekeepers: BoundedVec<SlotId, ConstU32<{ limits::GATEKEEPERS_MAX }>>,
+	/// Workers of the gatekeepers.
+	pub gatekeepers: BoundedVec<WorkerId, ConstU32<{ limits::GATEKEEPERS_MAX }>>,
 }
 
 /// How far open requests were told to the gatekeepers of a new epoch.
@@ -122,7 +122,7 @@ pub struct RequestAnswers {
 )]
 pub struct Resending {
 	/// The last one told; `None` before the first.
-	pub after: Option<(SlotId, ClusterId)>,
+	pub after: Option<(WorkerId, ClusterId)>,
 }
 
 #[cfg(test)]

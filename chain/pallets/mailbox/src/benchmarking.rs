@@ -2,16 +2,16 @@
 
 use super::*;
 use frame_benchmarking::v2::*;
-use phala_primitives::boot::SlotId;
+use phala_protocol::boot::WorkerId;
 
-const SLOT: SlotId = 0;
+const WORKER: WorkerId = 0;
 
-/// The first number from boot 1 of [`SLOT`], with a payload of `p` bytes that does not decode: an
+/// The first number from boot 1 of [`WORKER`], with a payload of `p` bytes that does not decode: an
 /// envelope costs its storage, signature and hashing; each receiver measures its own effect.
 fn envelope(p: u32) -> Envelope {
 	Envelope {
 		genesis: H256::zero(),
-		slot: SLOT,
+		worker: WORKER,
 		boot: 1,
 		seq: 0,
 		payload: alloc::vec![0xff; p as usize],
@@ -25,10 +25,10 @@ mod benchmarks {
 
 	#[benchmark]
 	fn submit_envelope(p: Linear<0, { limits::ENVELOPE_PAYLOAD_BYTES_MAX }>) {
-		<Pallet<T> as MailboxInterface>::open_inbound(SLOT, 1);
+		<Pallet<T> as MailboxInterface>::open_inbound(WORKER, 1);
 		#[extrinsic_call]
 		submit_envelope(frame_system::RawOrigin::Authorized, envelope(p));
-		assert_eq!(NextEnvelope::<T>::get(SLOT).map(|next| next.seq), Some(1));
+		assert_eq!(NextEnvelope::<T>::get(WORKER).map(|next| next.seq), Some(1));
 	}
 
 	/// The whole of authorization is the signature over `p` bytes and a few reads before it.
@@ -36,7 +36,7 @@ mod benchmarks {
 	fn authorize_envelope(p: Linear<0, { limits::ENVELOPE_PAYLOAD_BYTES_MAX }>) {
 		use sp_core::crypto::KeyTypeId;
 		const KEY_TYPE: KeyTypeId = KeyTypeId(*b"phbm");
-		<Pallet<T> as MailboxInterface>::open_inbound(SLOT, 1);
+		<Pallet<T> as MailboxInterface>::open_inbound(WORKER, 1);
 		let public = sp_io::crypto::sr25519_generate(KEY_TYPE, None);
 		let mut envelope = envelope(p);
 		let signature =

@@ -9,7 +9,7 @@
 //!
 //! ## Usage
 //!
-//! * Other pallets **push** through [`phala_primitives::traits::Mailbox`]. The body is kept in
+//! * Other pallets **push** through [`phala_protocol::traits::Mailbox`]. The body is kept in
 //!   [`Bodies`] for [`Config::Retention`] blocks and is part of [`Event::MessagePushed`], so that
 //!   an archive can serve it for ever.
 //! * A relayer **submits** envelopes with [`Call::submit_envelope`], free of charge, as a general
@@ -23,8 +23,8 @@
 //!
 //! An envelope with a good signature and the expected number consumes that number whatever its
 //! payload does: a payload that fails is [`Event::PayloadFailed`], and the next one goes through.
-//! Since no fee guards the door, the cheap checks come first, a slot may land only
-//! [`limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX`] envelopes a block, and the pool holds only
+//! Since no fee guards the entrance, the cheap checks come first, a worker may land only
+//! [`limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX`] envelopes a block, and the pool holds only
 //! [`limits::ENVELOPES_PENDING_MAX`] ahead of the expected number.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -45,8 +45,8 @@ pub mod weights;
 use alloc::vec::Vec;
 use codec::{Decode, DecodeAll, Encode, MaxEncodedLen};
 use frame_support::{pallet_prelude::*, storage::with_storage_layer};
-use phala_primitives::{
-	boot::{BootNumber, SlotId},
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
 	limits,
 	mailbox::{Channel, ChannelHead, Envelope, EnvelopeRefused, InboundNext},
 	messages::{EnvelopeOrigin, Message, Payload},
@@ -82,7 +82,7 @@ pub mod pallet {
 		RuntimeCall: From<Call<Self>>,
 	>
 	{
-		/// Knows who speaks for a slot.
+		/// Knows who speaks for a worker.
 		type Boots: BootDirectory;
 
 		/// Acts on payloads.
@@ -122,13 +122,13 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
-	/// The next envelope that counts from each slot. Read by enclaves through storage proofs.
+	/// The next envelope that counts from each worker. Read by enclaves through storage proofs.
 	#[pallet::storage]
-	pub type NextEnvelope<T> = StorageMap<_, Blake2_128Concat, SlotId, InboundNext, OptionQuery>;
+	pub type NextEnvelope<T> = StorageMap<_, Blake2_128Concat, WorkerId, InboundNext, OptionQuery>;
 
-	/// Envelopes that each slot landed in the current block.
+	/// Envelopes that each worker landed in the current block.
 	#[pallet::storage]
-	pub type LandedInBlock<T> = StorageMap<_, Twox64Concat, SlotId, u32, ValueQuery>;
+	pub type LandedInBlock<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
 
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -136,20 +136,20 @@ pub mod pallet {
 		/// The chain spoke to the readers of a channel.
 		MessagePushed { channel: Channel, seq: u64, index: u32, body: Vec<u8> },
 		/// An envelope was consumed and its payload took effect.
-		EnvelopeAccepted { slot: SlotId, boot: BootNumber, seq: u64 },
+		EnvelopeAccepted { worker: WorkerId, boot: BootNumber, seq: u64 },
 		/// An envelope was consumed; its payload changed nothing, for this reason.
-		PayloadFailed { slot: SlotId, boot: BootNumber, seq: u64, error: DispatchError },
+		PayloadFailed { worker: WorkerId, boot: BootNumber, seq: u64, error: DispatchError },
 	}
 
 	#[pallet::error]
 	pub enum Error<T> {
-		/// The envelope's number is not the one expected next from its slot.
+		/// The envelope's number is not the one expected next from its worker.
 		OutOfOrder,
-		/// The envelope's boot is not the slot's current one.
+		/// The envelope's boot is not the worker's current one.
 		RetiredBoot,
 		/// The payload is not one that this runtime knows.
 		UnknownPayload,
-		/// The slot used up its envelopes for this block.
+		/// The worker used up its envelopes for this block.
 		QuotaUsedUp,
 	}
 
@@ -187,26 +187,26 @@ pub mod pallet {
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_envelope(envelope.payload.len() as u32))]
 		pub fn submit_envelope(origin: OriginFor<T>, envelope: Envelope) -> DispatchResult {
 			ensure_authorized(origin)?;
-			let Envelope { slot, boot, seq, payload, .. } = envelope;
+			let Envelope { worker, boot, seq, payload, .. } = envelope;
 
 			// Validation ran against a state that may be older than this one.
-			let next = NextEnvelope::<T>::get(slot).ok_or(Error::<T>::RetiredBoot)?;
+			let next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
 			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
 			ensure!(next.seq == seq, Error::<T>::OutOfOrder);
-			let landed = LandedInBlock::<T>::get(slot);
-			ensure!(landed < limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX, Error::<T>::QuotaUsedUp);
+			let landed = LandedInBlock::<T>::get(worker);
+			ensure!(landed < limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX, Error::<T>::QuotaUsedUp);
 
-			LandedInBlock::<T>::insert(slot, landed.saturating_add(1));
-			NextEnvelope::<T>::insert(slot, InboundNext { boot, seq: seq.saturating_add(1) });
+			LandedInBlock::<T>::insert(worker, landed.saturating_add(1));
+			NextEnvelope::<T>::insert(worker, InboundNext { boot, seq: seq.saturating_add(1) });
 
 			let effect = with_storage_layer(|| {
 				let payload = Payload::decode_all(&mut &payload[..])
 					.map_err(|_| Error::<T>::UnknownPayload)?;
-				T::Receiver::receive(EnvelopeOrigin { slot, boot }, payload)
+				T::Receiver::receive(EnvelopeOrigin { worker, boot }, payload)
 			});
 			Self::deposit_event(match effect {
-				Ok(()) => Event::EnvelopeAccepted { slot, boot, seq },
-				Err(error) => Event::PayloadFailed { slot, boot, seq, error },
+				Ok(()) => Event::EnvelopeAccepted { worker, boot, seq },
+				Err(error) => Event::PayloadFailed { worker, boot, seq, error },
 			});
 			Ok(())
 		}
@@ -228,8 +228,8 @@ pub mod pallet {
 			{
 				return Err(refuse(EnvelopeRefused::ForeignChain).into());
 			}
-			let next = NextEnvelope::<T>::get(envelope.slot)
-				.ok_or(refuse(EnvelopeRefused::UnknownSlot))?;
+			let next = NextEnvelope::<T>::get(envelope.worker)
+				.ok_or(refuse(EnvelopeRefused::UnknownWorker))?;
 			if envelope.boot != next.boot {
 				return Err(refuse(EnvelopeRefused::RetiredBoot).into());
 			}
@@ -245,12 +245,12 @@ pub mod pallet {
 			if ahead > ahead_max {
 				return Err(InvalidTransaction::Future.into());
 			}
-			if LandedInBlock::<T>::get(envelope.slot) >= limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX {
+			if LandedInBlock::<T>::get(envelope.worker) >= limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX {
 				// Not a fault of the envelope: it may come again in the next block.
 				return Err(InvalidTransaction::ExhaustsResources.into());
 			}
-			let boot = T::Boots::current_boot(envelope.slot)
-				.ok_or(refuse(EnvelopeRefused::UnknownSlot))?;
+			let boot = T::Boots::current_boot(envelope.worker)
+				.ok_or(refuse(EnvelopeRefused::UnknownWorker))?;
 			if !T::Boots::is_in_force(&boot) {
 				return Err(refuse(EnvelopeRefused::Suspended).into());
 			}
@@ -263,7 +263,7 @@ pub mod pallet {
 				return Err(refuse(EnvelopeRefused::BadSignature).into());
 			}
 
-			let tag = |seq: u64| (envelope.slot, envelope.boot, seq);
+			let tag = |seq: u64| (envelope.worker, envelope.boot, seq);
 			let mut validity = ValidTransaction::with_tag_prefix("PhalaEnvelope")
 				.priority(TransactionPriority::MAX / 2)
 				.longevity(64)
@@ -303,12 +303,12 @@ pub mod pallet {
 			Heads::<T>::get(channel)
 		}
 
-		fn open_inbound(slot: SlotId, boot: BootNumber) {
-			NextEnvelope::<T>::insert(slot, InboundNext { boot, seq: 0 });
+		fn open_inbound(worker: WorkerId, boot: BootNumber) {
+			NextEnvelope::<T>::insert(worker, InboundNext { boot, seq: 0 });
 		}
 
-		fn close_inbound(slot: SlotId) {
-			NextEnvelope::<T>::remove(slot);
+		fn close_inbound(worker: WorkerId) {
+			NextEnvelope::<T>::remove(worker);
 		}
 	}
 }

@@ -1,10 +1,10 @@
-//! A runtime with the mailbox alone. Slot 1 is honest; its receiver records what it was told.
+//! A runtime with the mailbox alone. Worker 1 is honest; its receiver records what it was told.
 
 use crate as pallet_mailbox;
 use codec::Encode;
 use frame_support::{derive_impl, parameter_types, traits::ConstU64};
-use phala_primitives::{
-	boot::{Boot, BootKeys, BootNumber, SlotId},
+use phala_protocol::{
+	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::Envelope,
 	messages::{EnvelopeOrigin, Payload},
@@ -29,7 +29,7 @@ impl frame_system::Config for Runtime {
 }
 
 pub const RETENTION: u64 = 10;
-pub const SLOT: SlotId = 1;
+pub const WORKER: WorkerId = 1;
 
 parameter_types! {
 	pub static CurrentBoot: Option<Boot> = None;
@@ -40,8 +40,8 @@ parameter_types! {
 pub struct Boots;
 
 impl BootDirectory for Boots {
-	fn current_boot(slot: SlotId) -> Option<Boot> {
-		(slot == SLOT).then(CurrentBoot::get).flatten()
+	fn current_boot(worker: WorkerId) -> Option<Boot> {
+		(worker == WORKER).then(CurrentBoot::get).flatten()
 	}
 
 	fn is_in_force(_: &Boot) -> bool {
@@ -81,7 +81,7 @@ pub struct Enclave {
 }
 
 impl Enclave {
-	/// Takes over [`SLOT`] as its newest boot.
+	/// Takes over [`WORKER`] as its newest boot.
 	pub fn boots(number: BootNumber) -> Self {
 		let pair = sr25519::Pair::from_seed(&[number as u8; 32]);
 		CurrentBoot::set(Some(Boot {
@@ -92,7 +92,7 @@ impl Enclave {
 			registered_at: 0,
 			expires_at: u32::MAX,
 		}));
-		Mailbox::open_inbound(SLOT, number);
+		Mailbox::open_inbound(WORKER, number);
 		Self { pair, boot: number }
 	}
 
@@ -102,7 +102,7 @@ impl Enclave {
 
 	pub fn says_bytes(&self, genesis: H256, seq: u64, payload: Vec<u8>) -> Envelope {
 		let mut envelope =
-			Envelope { genesis, slot: SLOT, boot: self.boot, seq, payload, signature: [0; 64] };
+			Envelope { genesis, worker: WORKER, boot: self.boot, seq, payload, signature: [0; 64] };
 		envelope.signature = self.pair.sign(&envelope.signed_bytes()).0;
 		envelope
 	}

@@ -4,13 +4,13 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::Authorize};
-use phala_primitives::messages::{SlotMessage, SystemMessage};
+use phala_protocol::messages::{WorkerMessage, SystemMessage};
 use sp_runtime::transaction_validity::{
 	InvalidTransaction, TransactionSource, TransactionValidityError,
 };
 
 fn probe(n: u8) -> Message {
-	Message::Slot(SlotMessage::Probe { nonce: [n; 32] })
+	Message::Worker(WorkerMessage::Probe { nonce: [n; 32] })
 }
 
 fn heartbeat(n: u8) -> Payload {
@@ -50,18 +50,18 @@ fn pushed_messages_chain_by_hash_and_count_over_all_channels_of_a_block() {
 	new_test_ext().execute_with(|| {
 		let system =
 			Message::System(SystemMessage::MeasurementAllowed { measurement: H256::zero() });
-		assert_eq!(Mailbox::push(Channel::Slot(1), &probe(1)), Ok(0));
+		assert_eq!(Mailbox::push(Channel::Worker(1), &probe(1)), Ok(0));
 		assert_eq!(Mailbox::push(Channel::System, &system), Ok(0));
-		assert_eq!(Mailbox::push(Channel::Slot(1), &probe(2)), Ok(1));
+		assert_eq!(Mailbox::push(Channel::Worker(1), &probe(2)), Ok(1));
 		go_to_block(2);
-		assert_eq!(Mailbox::push(Channel::Slot(1), &probe(3)), Ok(2));
+		assert_eq!(Mailbox::push(Channel::Worker(1), &probe(3)), Ok(2));
 
 		let expected = [(1, 0, probe(1)), (1, 2, probe(2)), (2, 0, probe(3))]
 			.iter()
 			.fold(ChannelHead::default(), |head, (block, index, message)| {
 				head.after(*block, *index, &message.encode()).unwrap()
 			});
-		assert_eq!(Heads::<Runtime>::get(Channel::Slot(1)), expected);
+		assert_eq!(Heads::<Runtime>::get(Channel::Worker(1)), expected);
 		assert_eq!(Heads::<Runtime>::get(Channel::System).next_seq, 1);
 		let stored = Bodies::<Runtime>::get(Channel::System, 0).unwrap();
 		assert_eq!((stored.block, stored.index, stored.body.to_vec()), (1, 1, system.encode()));
@@ -104,7 +104,7 @@ fn an_envelope_in_order_takes_effect_once() {
 		let envelope = enclave.says(0, &heartbeat(7));
 		assert_eq!(include(envelope.clone()), Ok(Ok(())));
 		assert_eq!(Received::get().len(), 1);
-		System::assert_last_event(Event::EnvelopeAccepted { slot: SLOT, boot: 1, seq: 0 }.into());
+		System::assert_last_event(Event::EnvelopeAccepted { worker: WORKER, boot: 1, seq: 0 }.into());
 
 		// The repeater sends it again.
 		assert_eq!(include(envelope.clone()), Err(InvalidTransaction::Stale.into()));
@@ -145,7 +145,7 @@ fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 		let failing = enclave.says(0, &Payload::ProbeAnswered { nonce: [0; 32] });
 		assert_eq!(include(failing), Ok(Ok(())));
 		System::assert_last_event(
-			Event::PayloadFailed { slot: SLOT, boot: 1, seq: 0, error: DispatchError::Unavailable }
+			Event::PayloadFailed { worker: WORKER, boot: 1, seq: 0, error: DispatchError::Unavailable }
 				.into(),
 		);
 		assert_eq!(sp_io::storage::get(b"written by a failing receiver"), None);
@@ -154,7 +154,7 @@ fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 		assert_eq!(include(gibberish), Ok(Ok(())));
 		System::assert_last_event(
 			Event::PayloadFailed {
-				slot: SLOT,
+				worker: WORKER,
 				boot: 1,
 				seq: 1,
 				error: Error::<Runtime>::UnknownPayload.into(),
@@ -183,8 +183,8 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 		assert_eq!(authorize(pool, &foreign), Err(refused(EnvelopeRefused::ForeignChain)));
 
 		let mut stranger = enclave.says(0, &heartbeat(1));
-		stranger.slot = SLOT + 1;
-		assert_eq!(authorize(pool, &stranger), Err(refused(EnvelopeRefused::UnknownSlot)));
+		stranger.worker = WORKER + 1;
+		assert_eq!(authorize(pool, &stranger), Err(refused(EnvelopeRefused::UnknownWorker)));
 
 		InForce::set(false);
 		let suspended = enclave.says(0, &heartbeat(1));
@@ -223,10 +223,10 @@ fn a_payload_at_its_limit_passes_and_one_past_it_does_not() {
 }
 
 #[test]
-fn a_flooding_slot_is_held_to_its_quota_until_the_next_block() {
+fn a_flooding_worker_is_held_to_its_quota_until_the_next_block() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let quota = u64::from(limits::ENVELOPES_PER_SLOT_PER_BLOCK_MAX);
+		let quota = u64::from(limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX);
 		for seq in 0..quota {
 			assert_eq!(include(enclave.says(seq, &heartbeat(0))), Ok(Ok(())));
 		}

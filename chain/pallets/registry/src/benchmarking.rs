@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
-use phala_primitives::evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent};
+use phala_protocol::evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent};
 use sp_core::crypto::KeyTypeId;
 use sp_runtime::Saturating;
 
@@ -15,7 +15,7 @@ const KEYS: BootKeys = BootKeys { identity: [1; 32], encryption: [2; 32] };
 /// The chain stands here, so that block 0 is recent and has a hash.
 const NOW: u32 = 5;
 
-fn operator_with_slot<T: Config>() -> T::AccountId
+fn operator_with_worker<T: Config>() -> T::AccountId
 where
 	T::Currency: Mutate<T::AccountId>,
 {
@@ -26,9 +26,9 @@ where
 	);
 	Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
 	let operator: T::AccountId = whitelisted_caller();
-	let funds = T::SlotStake::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
+	let funds = T::WorkerStake::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
 	T::Currency::set_balance(&operator, funds);
-	Pallet::<T>::create_slot(RawOrigin::Signed(operator.clone()).into()).unwrap();
+	Pallet::<T>::register_worker(RawOrigin::Signed(operator.clone()).into()).unwrap();
 	operator
 }
 
@@ -52,7 +52,7 @@ fn registered<T: Config>() -> T::AccountId
 where
 	T::Currency: Mutate<T::AccountId>,
 {
-	let operator = operator_with_slot::<T>();
+	let operator = operator_with_worker::<T>();
 	let origin = RawOrigin::Signed(operator.clone()).into();
 	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(&operator), 0).unwrap();
 	operator
@@ -64,16 +64,16 @@ mod benchmarks {
 	use super::*;
 
 	#[benchmark]
-	fn create_slot() {
-		let operator = operator_with_slot::<T>();
+	fn register_worker() {
+		let operator = operator_with_worker::<T>();
 		#[extrinsic_call]
-		create_slot(RawOrigin::Signed(operator));
-		assert_eq!(NextSlot::<T>::get(), 2);
+		register_worker(RawOrigin::Signed(operator));
+		assert_eq!(NextWorker::<T>::get(), 2);
 	}
 
 	#[benchmark]
 	fn register_boot(e: Linear<0, 1>) {
-		let operator = operator_with_slot::<T>();
+		let operator = operator_with_worker::<T>();
 		let evidence = evidence::<T>(&operator);
 		#[extrinsic_call]
 		register_boot(RawOrigin::Signed(operator), 0, KEYS, evidence, 0);
@@ -98,11 +98,11 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn close_slot() {
+	fn close_worker() {
 		let operator = registered::<T>();
 		#[extrinsic_call]
-		close_slot(RawOrigin::Signed(operator), 0);
-		assert!(!Slots::<T>::contains_key(0));
+		close_worker(RawOrigin::Signed(operator), 0);
+		assert!(!Workers::<T>::contains_key(0));
 	}
 
 	#[benchmark]

@@ -2,26 +2,26 @@
 //!
 //! ## Key terms
 //!
-//! * **Slot**: a place in the network, with an operator, a stake and one machine.
-//! * **Boot**: one life of the process in a slot, with keys of its own. The latest one counts.
+//! * **Worker**: a place in the network, with an operator, a stake and one machine.
+//! * **Boot**: one life of the process in a worker, with keys of its own. The latest one counts.
 //! * **Evidence**: what vouches that a boot's keys live in an enclave that runs allowed code.
 //! * **In force**: a boot whose evidence has not expired and whose measurement is allowed.
 //!
 //! ## Usage
 //!
-//! * An operator **creates** a slot ([`Call::create_slot`], which holds [`Config::SlotStake`]),
+//! * An operator **creates** a worker ([`Call::register_worker`], which holds [`Config::WorkerStake`]),
 //!   **registers** each boot ([`Call::register_boot`]), **renews** its evidence
-//!   ([`Call::renew_boot`]) and **closes** the slot ([`Call::close_slot`]).
+//!   ([`Call::renew_boot`]) and **closes** the worker ([`Call::close_worker`]).
 //! * Governance **allows** and **delists** measurements ([`Call::allow_measurement`],
-//!   [`Call::delist_measurement`]) and **evicts** slots; anyone may evict a slot whose measurement
+//!   [`Call::delist_measurement`]) and **evicts** workers; anyone may evict a worker whose measurement
 //!   is no longer allowed ([`Call::evict`]).
-//! * Anyone may **probe** a slot ([`Call::probe`]): its enclave answers through the mailbox, which
+//! * Anyone may **probe** a worker ([`Call::probe`]): its enclave answers through the mailbox, which
 //!   shows that the whole way there and back works.
 //!
 //! ## Design
 //!
-//! Registering retires the slot's previous boot in the same step: two boots of one slot never both
-//! count. What the evidence must be bound to is [`BootStatement`]: genesis, slot, operator, keys
+//! Registering retires the worker's previous boot in the same step: two boots of one worker never both
+//! count. What the evidence must be bound to is [`BootStatement`]: genesis, worker, operator, keys
 //! and the hash of a block at most 256 blocks old, so neither a copied nor an old report is of use.
 //!
 //! Suspension is not stored but derived ([`BootDirectory::is_in_force`]): a boot that expired or
@@ -55,14 +55,14 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::BlockNumberFor;
 use phala_attestation::{AcceptedReport, EvidenceRefused, Roots};
-use phala_primitives::{
-	boot::{Boot, BootKeys, BootNumber, BootStatement, SlotId},
+use phala_protocol::{
+	boot::{Boot, BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, Measurement, PlatformId},
 	limits,
 	mailbox::Channel,
-	messages::{EnvelopeOrigin, Message, Payload, SlotMessage, SystemMessage},
+	messages::{EnvelopeOrigin, Message, Payload, WorkerMessage, SystemMessage},
 	traits::{
-		BootDirectory, MailboxInterface, PushRefused, ReceivePayload, SlotDirectory, SlotHooks,
+		BootDirectory, MailboxInterface, PushRefused, ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -72,10 +72,10 @@ use sp_runtime::traits::{SaturatedConversion, Saturating, Zero};
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-pub struct Slot<AccountId, Balance> {
+pub struct Worker<AccountId, Balance> {
 	/// Who runs the machine, pays for registration and put the stake.
 	pub operator: AccountId,
-	/// Held from the operator while the slot exists.
+	/// Held from the operator while the worker exists.
 	pub stake: Balance,
 	/// The machine, known from the first evidence on.
 	pub platform: Option<PlatformId>,
@@ -125,29 +125,29 @@ pub mod pallet {
 		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
 			+ BalancedHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
 
-		/// Gets what slots lose for their faults.
+		/// Gets what workers lose for their faults.
 		type Penalties: OnUnbalanced<Credit<Self::AccountId, Self::Currency>>;
 
 		/// The runtime's hold reasons.
 		type RuntimeHoldReason: From<HoldReason>;
 
-		/// Carries messages to slots.
+		/// Carries messages to workers.
 		type Mailbox: MailboxInterface;
 
-		/// Told when a slot loses its boot for good.
-		type SlotHooks: SlotHooks;
+		/// Told when a worker loses its boot for good.
+		type WorkerHooks: WorkerHooks;
 
 		/// Who sets policy and may evict.
 		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-		/// What a slot's operator has at stake.
+		/// What a worker's operator has at stake.
 		#[pallet::constant]
-		type SlotStake: Get<BalanceOf<Self>>;
+		type WorkerStake: Get<BalanceOf<Self>>;
 
 		/// For how many blocks evidence counts.
 		type EvidenceLifetime: Get<BlockNumber>;
 
-		/// Fewest blocks between two heartbeats of one slot.
+		/// Fewest blocks between two heartbeats of one worker.
 		#[pallet::constant]
 		type HeartbeatGap: Get<BlockNumber>;
 
@@ -158,26 +158,26 @@ pub mod pallet {
 	/// Why funds are on hold.
 	#[pallet::composite_enum]
 	pub enum HoldReason {
-		/// The operator's stake for a slot.
-		SlotStake,
+		/// The operator's stake for a worker.
+		WorkerStake,
 	}
 
-	/// The number of the next slot.
+	/// The number of the next worker.
 	#[pallet::storage]
-	pub type NextSlot<T> = StorageValue<_, SlotId, ValueQuery>;
+	pub type NextWorker<T> = StorageValue<_, WorkerId, ValueQuery>;
 
 	/// All places in the network.
 	#[pallet::storage]
-	pub type Slots<T: Config> =
-		StorageMap<_, Blake2_128Concat, SlotId, Slot<T::AccountId, BalanceOf<T>>, OptionQuery>;
+	pub type Workers<T: Config> =
+		StorageMap<_, Blake2_128Concat, WorkerId, Worker<T::AccountId, BalanceOf<T>>, OptionQuery>;
 
-	/// The current boot of each slot. Read by enclaves and clients through storage proofs.
+	/// The current boot of each worker. Read by enclaves and clients through storage proofs.
 	#[pallet::storage]
-	pub type Boots<T> = StorageMap<_, Blake2_128Concat, SlotId, Boot, OptionQuery>;
+	pub type Boots<T> = StorageMap<_, Blake2_128Concat, WorkerId, Boot, OptionQuery>;
 
-	/// Which slot a machine is in: one machine, one slot.
+	/// Which worker a machine is in: one machine, one worker.
 	#[pallet::storage]
-	pub type PlatformSlot<T> = StorageMap<_, Blake2_128Concat, PlatformId, SlotId, OptionQuery>;
+	pub type PlatformWorker<T> = StorageMap<_, Blake2_128Concat, PlatformId, WorkerId, OptionQuery>;
 
 	/// Code that may run.
 	#[pallet::storage]
@@ -188,16 +188,16 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type SoftwareRoot<T> = StorageValue<_, [u8; 32], OptionQuery>;
 
-	/// Block of the last heartbeat of each slot's boot.
+	/// Block of the last heartbeat of each worker's boot.
 	#[pallet::storage]
-	pub type LastHeartbeat<T> = StorageMap<_, Twox64Concat, SlotId, BlockNumber, OptionQuery>;
+	pub type LastHeartbeat<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
 
 	/// Probes that wait for an answer; the oldest gives way when there are too many.
 	#[pallet::storage]
 	pub type OpenProbes<T> = StorageMap<
 		_,
 		Twox64Concat,
-		SlotId,
+		WorkerId,
 		BoundedVec<[u8; 32], ConstU32<{ limits::OPEN_PROBES_MAX }>>,
 		ValueQuery,
 	>;
@@ -227,42 +227,42 @@ pub mod pallet {
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
 		/// A new place in the network, with its operator's stake on hold.
-		SlotCreated { slot: SlotId, operator: T::AccountId },
-		/// A slot was given up and its stake released.
-		SlotClosed { slot: SlotId },
-		/// A boot was accepted; every earlier boot of its slot is retired.
-		BootRegistered { slot: SlotId, boot: Boot },
+		WorkerRegistered { worker: WorkerId, operator: T::AccountId },
+		/// A worker was given up and its stake released.
+		WorkerClosed { worker: WorkerId },
+		/// A boot was accepted; every earlier boot of its worker is retired.
+		BootRegistered { worker: WorkerId, boot: Boot },
 		/// A boot's evidence counts for longer.
-		BootRenewed { slot: SlotId, boot: BootNumber, expires_at: BlockNumber },
-		/// A slot's boot was thrown out.
-		SlotEvicted { slot: SlotId, boot: BootNumber },
-		/// A slot lost part of its stake for a fault.
-		SlotPenalised { slot: SlotId, amount: BalanceOf<T> },
+		BootRenewed { worker: WorkerId, boot: BootNumber, expires_at: BlockNumber },
+		/// A worker's boot was thrown out.
+		WorkerEvicted { worker: WorkerId, boot: BootNumber },
+		/// A worker lost part of its stake for a fault.
+		WorkerPenalised { worker: WorkerId, amount: BalanceOf<T> },
 		/// Code may run from now on.
 		MeasurementAllowed { measurement: Measurement },
 		/// Code may run no longer than until this block.
 		MeasurementDelisted { measurement: Measurement, until: BlockNumber },
 		/// A boot gave a sign of life.
-		Heartbeat { slot: SlotId, boot: BootNumber },
-		/// Somebody asked a slot for a sign of life.
-		Probed { slot: SlotId, nonce: [u8; 32] },
-		/// The slot's enclave saw the probe and answered.
-		ProbeAnswered { slot: SlotId, boot: BootNumber, nonce: [u8; 32] },
+		Heartbeat { worker: WorkerId, boot: BootNumber },
+		/// Somebody asked a worker for a sign of life.
+		Probed { worker: WorkerId, nonce: [u8; 32] },
+		/// The worker's enclave saw the probe and answered.
+		ProbeAnswered { worker: WorkerId, boot: BootNumber, nonce: [u8; 32] },
 	}
 
 	#[pallet::error]
 	pub enum Error<T> {
-		/// No slot has this number.
-		UnknownSlot,
-		/// Only the slot's operator may do this.
+		/// No worker has this number.
+		UnknownWorker,
+		/// Only the worker's operator may do this.
 		NotOperator,
-		/// The slot has no boot.
+		/// The worker has no boot.
 		NoBoot,
-		/// The slot's boot is still in force: evicting it takes governance.
+		/// The worker's boot is still in force: evicting it takes governance.
 		StillInForce,
-		/// The slot still serves; it must leave first.
-		SlotInUse,
-		/// All slot numbers, or all boot numbers of this slot, are used up.
+		/// The worker still serves; it must leave first.
+		WorkerInUse,
+		/// All worker numbers, or all boot numbers of this worker, are used up.
 		NumbersExhausted,
 		/// The evidence is longer than the chain accepts.
 		EvidenceTooLong,
@@ -272,7 +272,7 @@ pub mod pallet {
 		EvidenceKindNotAccepted,
 		/// No trusted root signed the evidence.
 		EvidenceBadSignature,
-		/// The evidence is about other keys, another slot, operator, chain or block.
+		/// The evidence is about other keys, another worker, operator, chain or block.
 		EvidenceNotBound,
 		/// The enclave runs in debug mode.
 		EvidenceDebuggable,
@@ -280,13 +280,13 @@ pub mod pallet {
 		MeasurementNotAllowed,
 		/// The evidence is bound to a block that is not among the last 256.
 		EvidenceBlockTooOld,
-		/// The machine is in another slot: one machine, one slot.
-		PlatformInOtherSlot,
-		/// The slot is bound to another machine.
+		/// The machine is in another worker: one machine, one worker.
+		PlatformInOtherWorker,
+		/// The worker is bound to another machine.
 		OtherPlatform,
 		/// A measurement cannot be delisted from a block that has passed.
 		UntilInThePast,
-		/// The slot's current boot has these keys already: renew it instead.
+		/// The worker's current boot has these keys already: renew it instead.
 		AlreadyRegistered,
 		/// The mailbox took no further message; try again in a later block.
 		MailboxFull,
@@ -300,25 +300,25 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Creates a slot for the caller and holds its stake.
+		/// Creates a worker for the caller and holds its stake.
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::create_slot())]
-		pub fn create_slot(origin: OriginFor<T>) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::register_worker())]
+		pub fn register_worker(origin: OriginFor<T>) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
-			let slot = NextSlot::<T>::get();
-			let next = slot.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-			let stake = T::SlotStake::get();
-			T::Currency::hold(&HoldReason::SlotStake.into(), &operator, stake)?;
-			NextSlot::<T>::put(next);
-			Slots::<T>::insert(
-				slot,
-				Slot { operator: operator.clone(), stake, platform: None, boots: 0 },
+			let worker = NextWorker::<T>::get();
+			let next = worker.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+			let stake = T::WorkerStake::get();
+			T::Currency::hold(&HoldReason::WorkerStake.into(), &operator, stake)?;
+			NextWorker::<T>::put(next);
+			Workers::<T>::insert(
+				worker,
+				Worker { operator: operator.clone(), stake, platform: None, boots: 0 },
 			);
-			Self::deposit_event(Event::SlotCreated { slot, operator });
+			Self::deposit_event(Event::WorkerRegistered { worker, operator });
 			Ok(())
 		}
 
-		/// Makes `keys` the slot's current boot, on the word of `evidence`.
+		/// Makes `keys` the worker's current boot, on the word of `evidence`.
 		///
 		/// `evidence` is SCALE of [`Evidence`]; its report data must be that of the
 		/// [`BootStatement`] with the hash of `recent_block`.
@@ -326,18 +326,18 @@ pub mod pallet {
 		#[pallet::weight(T::WeightInfo::register_boot(evidence.len() as u32))]
 		pub fn register_boot(
 			origin: OriginFor<T>,
-			slot: SlotId,
+			worker: WorkerId,
 			keys: BootKeys,
 			evidence: alloc::vec::Vec<u8>,
 			recent_block: BlockNumber,
 		) -> DispatchResult {
-			let mut record = Self::slot_of(origin, slot)?;
+			let mut record = Self::worker_of(origin, worker)?;
 			// Two relayers of one boot: the second registration would restart its numbering.
 			ensure!(
-				Boots::<T>::get(slot).is_none_or(|boot| boot.keys != keys),
+				Boots::<T>::get(worker).is_none_or(|boot| boot.keys != keys),
 				Error::<T>::AlreadyRegistered
 			);
-			let report = Self::verify_evidence(&record, slot, &keys, &evidence, recent_block)?;
+			let report = Self::verify_evidence(&record, worker, &keys, &evidence, recent_block)?;
 			let number = record.boots.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
 			let now = Self::now();
 			let boot = Boot {
@@ -351,18 +351,18 @@ pub mod pallet {
 
 			record.boots = number;
 			record.platform = Some(report.platform);
-			PlatformSlot::<T>::insert(report.platform, slot);
-			Slots::<T>::insert(slot, record);
-			Boots::<T>::insert(slot, &boot);
-			LastHeartbeat::<T>::remove(slot);
-			OpenProbes::<T>::remove(slot);
-			T::Mailbox::open_inbound(slot, number);
+			PlatformWorker::<T>::insert(report.platform, worker);
+			Workers::<T>::insert(worker, record);
+			Boots::<T>::insert(worker, &boot);
+			LastHeartbeat::<T>::remove(worker);
+			OpenProbes::<T>::remove(worker);
+			T::Mailbox::open_inbound(worker, number);
 			Self::tell(
-				slot,
-				SlotMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
+				worker,
+				WorkerMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
 			)?;
-			T::SlotHooks::on_boot(slot, &boot).map_err(Error::<T>::from)?;
-			Self::deposit_event(Event::BootRegistered { slot, boot });
+			T::WorkerHooks::on_boot(worker, &boot).map_err(Error::<T>::from)?;
+			Self::deposit_event(Event::BootRegistered { worker, boot });
 			Ok(())
 		}
 
@@ -371,62 +371,62 @@ pub mod pallet {
 		#[pallet::weight(T::WeightInfo::renew_boot(evidence.len() as u32))]
 		pub fn renew_boot(
 			origin: OriginFor<T>,
-			slot: SlotId,
+			worker: WorkerId,
 			evidence: alloc::vec::Vec<u8>,
 			recent_block: BlockNumber,
 		) -> DispatchResult {
-			let record = Self::slot_of(origin, slot)?;
-			let mut boot = Boots::<T>::get(slot).ok_or(Error::<T>::NoBoot)?;
-			let report = Self::verify_evidence(&record, slot, &boot.keys, &evidence, recent_block)?;
+			let record = Self::worker_of(origin, worker)?;
+			let mut boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
+			let report = Self::verify_evidence(&record, worker, &boot.keys, &evidence, recent_block)?;
 			boot.evidence = report.kind;
 			boot.measurement = report.measurement;
 			boot.expires_at = Self::now().saturating_add(T::EvidenceLifetime::get());
-			Boots::<T>::insert(slot, &boot);
+			Boots::<T>::insert(worker, &boot);
 			let (boot, expires_at) = (boot.number, boot.expires_at);
-			Self::tell(slot, SlotMessage::Renewed { boot, expires_at })?;
-			Self::deposit_event(Event::BootRenewed { slot, boot, expires_at });
+			Self::tell(worker, WorkerMessage::Renewed { boot, expires_at })?;
+			Self::deposit_event(Event::BootRenewed { worker, boot, expires_at });
 			Ok(())
 		}
 
-		/// Throws out a slot's boot: governance any, anyone one whose measurement ran out.
+		/// Throws out a worker's boot: governance any, anyone one whose measurement ran out.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::evict())]
-		pub fn evict(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
+		pub fn evict(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 			let by_governance = T::AdminOrigin::ensure_origin(origin.clone()).is_ok();
 			if !by_governance {
 				ensure_signed(origin)?;
 			}
-			let boot = Boots::<T>::get(slot).ok_or(Error::<T>::NoBoot)?;
+			let boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
 			ensure!(
 				by_governance || !Self::is_allowed(&boot.measurement),
 				Error::<T>::StillInForce
 			);
-			Self::remove_boot(slot, &boot)?;
-			T::SlotHooks::on_evicted(slot).map_err(Error::<T>::from)?;
-			Self::deposit_event(Event::SlotEvicted { slot, boot: boot.number });
+			Self::remove_boot(worker, &boot)?;
+			T::WorkerHooks::on_evicted(worker).map_err(Error::<T>::from)?;
+			Self::deposit_event(Event::WorkerEvicted { worker, boot: boot.number });
 			Ok(())
 		}
 
-		/// Gives up a slot that serves nowhere, and releases its stake.
+		/// Gives up a worker that serves nowhere, and releases its stake.
 		#[pallet::call_index(4)]
-		#[pallet::weight(T::WeightInfo::close_slot())]
-		pub fn close_slot(origin: OriginFor<T>, slot: SlotId) -> DispatchResult {
-			let record = Self::slot_of(origin, slot)?;
-			ensure!(!T::SlotHooks::is_in_use(slot), Error::<T>::SlotInUse);
-			if let Some(boot) = Boots::<T>::get(slot) {
-				Self::remove_boot(slot, &boot)?;
+		#[pallet::weight(T::WeightInfo::close_worker())]
+		pub fn close_worker(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
+			let record = Self::worker_of(origin, worker)?;
+			ensure!(!T::WorkerHooks::is_in_use(worker), Error::<T>::WorkerInUse);
+			if let Some(boot) = Boots::<T>::get(worker) {
+				Self::remove_boot(worker, &boot)?;
 			}
 			if let Some(platform) = record.platform {
-				PlatformSlot::<T>::remove(platform);
+				PlatformWorker::<T>::remove(platform);
 			}
-			Slots::<T>::remove(slot);
+			Workers::<T>::remove(worker);
 			T::Currency::release(
-				&HoldReason::SlotStake.into(),
+				&HoldReason::WorkerStake.into(),
 				&record.operator,
 				record.stake,
 				Precision::BestEffort,
 			)?;
-			Self::deposit_event(Event::SlotClosed { slot });
+			Self::deposit_event(Event::WorkerClosed { worker });
 			Ok(())
 		}
 
@@ -460,21 +460,21 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Asks a slot's enclave for a sign of life through the mailbox.
+		/// Asks a worker's enclave for a sign of life through the mailbox.
 		#[pallet::call_index(7)]
 		#[pallet::weight(T::WeightInfo::probe())]
-		pub fn probe(origin: OriginFor<T>, slot: SlotId, nonce: [u8; 32]) -> DispatchResult {
+		pub fn probe(origin: OriginFor<T>, worker: WorkerId, nonce: [u8; 32]) -> DispatchResult {
 			ensure_signed(origin)?;
-			ensure!(Boots::<T>::contains_key(slot), Error::<T>::NoBoot);
-			OpenProbes::<T>::mutate(slot, |open| {
+			ensure!(Boots::<T>::contains_key(worker), Error::<T>::NoBoot);
+			OpenProbes::<T>::mutate(worker, |open| {
 				if open.is_full() {
 					open.remove(0);
 				}
 				// There is room: the line above made it.
 				let _ = open.try_push(nonce);
 			});
-			Self::tell(slot, SlotMessage::Probe { nonce })?;
-			Self::deposit_event(Event::Probed { slot, nonce });
+			Self::tell(worker, WorkerMessage::Probe { nonce })?;
+			Self::deposit_event(Event::Probed { worker, nonce });
 			Ok(())
 		}
 	}
@@ -490,19 +490,19 @@ impl<T: Config> Pallet<T> {
 			.is_some_and(|rule| rule.until.is_none_or(|until| Self::now() < until))
 	}
 
-	fn slot_of(
+	fn worker_of(
 		origin: frame_system::pallet_prelude::OriginFor<T>,
-		slot: SlotId,
-	) -> Result<Slot<T::AccountId, BalanceOf<T>>, DispatchError> {
+		worker: WorkerId,
+	) -> Result<Worker<T::AccountId, BalanceOf<T>>, DispatchError> {
 		let who = frame_system::ensure_signed(origin)?;
-		let record = Slots::<T>::get(slot).ok_or(Error::<T>::UnknownSlot)?;
+		let record = Workers::<T>::get(worker).ok_or(Error::<T>::UnknownWorker)?;
 		ensure!(record.operator == who, Error::<T>::NotOperator);
 		Ok(record)
 	}
 
 	fn verify_evidence(
-		record: &Slot<T::AccountId, BalanceOf<T>>,
-		slot: SlotId,
+		record: &Worker<T::AccountId, BalanceOf<T>>,
+		worker: WorkerId,
 		keys: &BootKeys,
 		evidence: &[u8],
 		recent_block: BlockNumber,
@@ -526,7 +526,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(!recent_hash.is_zero(), Error::<T>::EvidenceBlockTooOld);
 		let statement = BootStatement::new(
 			hash_of_block(BlockNumber::zero()),
-			slot,
+			worker,
 			record.operator.clone().into(),
 			*keys,
 			recent_hash,
@@ -549,8 +549,8 @@ impl<T: Config> Pallet<T> {
 		)
 		.map_err(Error::<T>::from)?;
 
-		match PlatformSlot::<T>::get(report.platform) {
-			Some(other) if other != slot => return Err(Error::<T>::PlatformInOtherSlot.into()),
+		match PlatformWorker::<T>::get(report.platform) {
+			Some(other) if other != worker => return Err(Error::<T>::PlatformInOtherWorker.into()),
 			_ => {}
 		}
 		ensure!(
@@ -560,16 +560,16 @@ impl<T: Config> Pallet<T> {
 		Ok(report)
 	}
 
-	fn remove_boot(slot: SlotId, boot: &Boot) -> DispatchResult {
-		Boots::<T>::remove(slot);
-		LastHeartbeat::<T>::remove(slot);
-		OpenProbes::<T>::remove(slot);
-		T::Mailbox::close_inbound(slot);
-		Self::tell(slot, SlotMessage::Evicted { boot: boot.number })
+	fn remove_boot(worker: WorkerId, boot: &Boot) -> DispatchResult {
+		Boots::<T>::remove(worker);
+		LastHeartbeat::<T>::remove(worker);
+		OpenProbes::<T>::remove(worker);
+		T::Mailbox::close_inbound(worker);
+		Self::tell(worker, WorkerMessage::Evicted { boot: boot.number })
 	}
 
-	fn tell(slot: SlotId, message: SlotMessage) -> DispatchResult {
-		Self::push(Channel::Slot(slot), Message::Slot(message))
+	fn tell(worker: WorkerId, message: WorkerMessage) -> DispatchResult {
+		Self::push(Channel::Worker(worker), Message::Worker(message))
 	}
 
 	fn announce(message: SystemMessage) -> DispatchResult {
@@ -605,8 +605,8 @@ impl<T> From<EvidenceRefused> for Error<T> {
 }
 
 impl<T: Config> BootDirectory for Pallet<T> {
-	fn current_boot(slot: SlotId) -> Option<Boot> {
-		Boots::<T>::get(slot)
+	fn current_boot(worker: WorkerId) -> Option<Boot> {
+		Boots::<T>::get(worker)
 	}
 
 	fn is_in_force(boot: &Boot) -> bool {
@@ -614,26 +614,26 @@ impl<T: Config> BootDirectory for Pallet<T> {
 	}
 }
 
-impl<T: Config> SlotDirectory for Pallet<T> {
-	fn operator(slot: SlotId) -> Option<AccountBytes> {
-		Slots::<T>::get(slot).map(|record| record.operator.into())
+impl<T: Config> WorkerDirectory for Pallet<T> {
+	fn operator(worker: WorkerId) -> Option<AccountBytes> {
+		Workers::<T>::get(worker).map(|record| record.operator.into())
 	}
 
-	fn last_sign_of_life(slot: SlotId) -> Option<BlockNumber> {
-		let registered_at = Boots::<T>::get(slot)?.registered_at;
-		Some(LastHeartbeat::<T>::get(slot).unwrap_or_default().max(registered_at))
+	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber> {
+		let registered_at = Boots::<T>::get(worker)?.registered_at;
+		Some(LastHeartbeat::<T>::get(worker).unwrap_or_default().max(registered_at))
 	}
 
-	fn penalise(slot: SlotId, amount: Balance) -> Balance {
-		Slots::<T>::mutate(slot, |record| {
+	fn penalise(worker: WorkerId, amount: Balance) -> Balance {
+		Workers::<T>::mutate(worker, |record| {
 			let Some(record) = record else { return 0 };
 			let wanted = amount.saturated_into::<BalanceOf<T>>().min(record.stake);
 			let (imbalance, missing) =
-				T::Currency::slash(&HoldReason::SlotStake.into(), &record.operator, wanted);
+				T::Currency::slash(&HoldReason::WorkerStake.into(), &record.operator, wanted);
 			let taken = wanted.saturating_sub(missing);
 			T::Penalties::on_unbalanced(imbalance);
 			record.stake = record.stake.saturating_sub(taken);
-			Self::deposit_event(Event::SlotPenalised { slot, amount: taken });
+			Self::deposit_event(Event::WorkerPenalised { worker, amount: taken });
 			taken.saturated_into()
 		})
 	}
@@ -643,19 +643,19 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 	type Error = DispatchError;
 
 	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
-		let EnvelopeOrigin { slot, boot } = origin;
+		let EnvelopeOrigin { worker, boot } = origin;
 		match payload {
 			Payload::Heartbeat { nonce } => {
 				let now = Self::now();
-				let too_soon = LastHeartbeat::<T>::get(slot)
+				let too_soon = LastHeartbeat::<T>::get(worker)
 					.is_some_and(|last| now.saturating_sub(last) < T::HeartbeatGap::get());
 				ensure!(!too_soon, Error::<T>::HeartbeatTooSoon);
-				LastHeartbeat::<T>::insert(slot, now);
-				Self::tell(slot, SlotMessage::HeartbeatSeen { boot, nonce })?;
-				Self::deposit_event(Event::Heartbeat { slot, boot });
+				LastHeartbeat::<T>::insert(worker, now);
+				Self::tell(worker, WorkerMessage::HeartbeatSeen { boot, nonce })?;
+				Self::deposit_event(Event::Heartbeat { worker, boot });
 			}
 			Payload::ProbeAnswered { nonce } => {
-				OpenProbes::<T>::try_mutate(slot, |open| {
+				OpenProbes::<T>::try_mutate(worker, |open| {
 					let place = open
 						.iter()
 						.position(|asked| *asked == nonce)
@@ -663,7 +663,7 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 					open.remove(place);
 					Ok::<_, DispatchError>(())
 				})?;
-				Self::deposit_event(Event::ProbeAnswered { slot, boot, nonce });
+				Self::deposit_event(Event::ProbeAnswered { worker, boot, nonce });
 			}
 			_ => return Err(Error::<T>::PayloadNotHere.into()),
 		}

@@ -6,8 +6,8 @@ use frame_support::{
 	derive_impl, parameter_types,
 	traits::{ConstU32, ConstU64},
 };
-use phala_primitives::{
-	boot::{BootKeys, BootNumber, BootStatement, SlotId},
+use phala_protocol::{
+	boot::{BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent},
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
@@ -44,7 +44,7 @@ impl pallet_balances::Config for Runtime {
 
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
-	pub static Inbound: Vec<(SlotId, BootNumber)> = Vec::new();
+	pub static Inbound: Vec<(WorkerId, BootNumber)> = Vec::new();
 }
 
 pub struct NotingMailbox;
@@ -59,15 +59,15 @@ impl MailboxInterface for NotingMailbox {
 		ChannelHead::default()
 	}
 
-	fn open_inbound(slot: SlotId, boot: BootNumber) {
+	fn open_inbound(worker: WorkerId, boot: BootNumber) {
 		Inbound::mutate(|inbound| {
-			inbound.retain(|(other, _)| *other != slot);
-			inbound.push((slot, boot));
+			inbound.retain(|(other, _)| *other != worker);
+			inbound.push((worker, boot));
 		});
 	}
 
-	fn close_inbound(slot: SlotId) {
-		Inbound::mutate(|inbound| inbound.retain(|(other, _)| *other != slot));
+	fn close_inbound(worker: WorkerId) {
+		Inbound::mutate(|inbound| inbound.retain(|(other, _)| *other != worker));
 	}
 }
 
@@ -80,9 +80,9 @@ impl pallet_registry::Config for Runtime {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Penalties = ();
 	type Mailbox = NotingMailbox;
-	type SlotHooks = ();
+	type WorkerHooks = ();
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
-	type SlotStake = ConstU64<STAKE>;
+	type WorkerStake = ConstU64<STAKE>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
@@ -100,7 +100,7 @@ pub fn software_root() -> sr25519::Pair {
 /// What an enclave reports; each test bends one part of it.
 #[derive(Clone)]
 pub struct Report {
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	pub operator: AccountId32,
 	pub keys: BootKeys,
 	pub platform: H256,
@@ -115,12 +115,12 @@ pub fn keys(n: u8) -> BootKeys {
 }
 
 impl Report {
-	pub fn honest(slot: SlotId, n: u8) -> Self {
+	pub fn honest(worker: WorkerId, n: u8) -> Self {
 		Self {
-			slot,
+			worker,
 			operator: ALICE,
 			keys: keys(n),
-			platform: H256::repeat_byte(slot as u8 + 1),
+			platform: H256::repeat_byte(worker as u8 + 1),
 			measurement: GOOD_CODE,
 			block: System::block_number() as u32 - 1,
 			debug: false,
@@ -134,7 +134,7 @@ impl Report {
 			platform: self.platform,
 			report_data: BootStatement::new(
 				System::block_hash(0),
-				self.slot,
+				self.worker,
 				self.operator.clone().into(),
 				self.keys,
 				System::block_hash(u64::from(self.block)),

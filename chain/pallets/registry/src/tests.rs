@@ -8,63 +8,63 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 fn register(report: &Report) -> DispatchResult {
 	Registry::register_boot(
 		signed(report.operator.clone()),
-		report.slot,
+		report.worker,
 		report.keys,
 		report.evidence(),
 		report.block,
 	)
 }
 
-fn create_slot() -> SlotId {
-	Registry::create_slot(signed(ALICE)).unwrap();
-	NextSlot::<Runtime>::get() - 1
+fn register_worker() -> WorkerId {
+	Registry::register_worker(signed(ALICE)).unwrap();
+	NextWorker::<Runtime>::get() - 1
 }
 
 #[test]
-fn a_slot_holds_its_operators_stake_until_it_is_closed() {
+fn a_worker_holds_its_operators_stake_until_it_is_closed() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
+		let worker = register_worker();
 		assert_eq!(Balances::total_balance_on_hold(&ALICE), STAKE);
-		register(&Report::honest(slot, 1)).unwrap();
-		assert_noop!(Registry::close_slot(signed(BOB), slot), Error::<Runtime>::NotOperator);
-		assert_ok!(Registry::close_slot(signed(ALICE), slot));
+		register(&Report::honest(worker, 1)).unwrap();
+		assert_noop!(Registry::close_worker(signed(BOB), worker), Error::<Runtime>::NotOperator);
+		assert_ok!(Registry::close_worker(signed(ALICE), worker));
 		assert_eq!(Balances::total_balance_on_hold(&ALICE), 0);
 		assert_eq!(Balances::free_balance(ALICE), 1000);
 		assert!(Inbound::get().is_empty());
-		assert_noop!(register(&Report::honest(slot, 2)), Error::<Runtime>::UnknownSlot);
+		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::UnknownWorker);
 
-		// The machine is free for another slot, whose number is a new one.
-		let next = create_slot();
-		assert_ne!(next, slot);
+		// The machine is free for another worker, whose number is a new one.
+		let next = register_worker();
+		assert_ne!(next, worker);
 		let report =
-			Report { platform: Report::honest(slot, 1).platform, ..Report::honest(next, 3) };
+			Report { platform: Report::honest(worker, 1).platform, ..Report::honest(next, 3) };
 		assert_ok!(register(&report));
 	});
 }
 
 #[test]
-fn an_account_without_the_stake_gets_no_slot() {
+fn an_account_without_the_stake_gets_no_worker() {
 	new_test_ext().execute_with(|| {
 		let pauper = sp_runtime::AccountId32::new([7; 32]);
-		assert!(Registry::create_slot(signed(pauper)).is_err());
-		assert_eq!(NextSlot::<Runtime>::get(), 0);
+		assert!(Registry::register_worker(signed(pauper)).is_err());
+		assert_eq!(NextWorker::<Runtime>::get(), 0);
 	});
 }
 
 #[test]
 fn a_registered_boot_may_speak_and_is_told_so() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		assert_ok!(register(&Report::honest(slot, 1)));
-		let boot = Registry::current_boot(slot).unwrap();
+		let worker = register_worker();
+		assert_ok!(register(&Report::honest(worker, 1)));
+		let boot = Registry::current_boot(worker).unwrap();
 		assert_eq!((boot.number, boot.keys, boot.expires_at), (1, keys(1), 10 + LIFETIME));
 		assert!(Registry::is_in_force(&boot));
-		assert_eq!(Inbound::get(), vec![(slot, 1)]);
+		assert_eq!(Inbound::get(), vec![(worker, 1)]);
 		assert_eq!(
 			Told::get(),
 			vec![(
-				Channel::Slot(slot),
-				Message::Slot(SlotMessage::Registered {
+				Channel::Worker(worker),
+				Message::Worker(WorkerMessage::Registered {
 					boot: 1,
 					keys: keys(1),
 					expires_at: 10 + LIFETIME,
@@ -77,42 +77,42 @@ fn a_registered_boot_may_speak_and_is_told_so() {
 #[test]
 fn a_twin_retires_the_boot_before_it_in_the_same_step() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
-		register(&Report::honest(slot, 2)).unwrap();
-		let boot = Registry::current_boot(slot).unwrap();
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		register(&Report::honest(worker, 2)).unwrap();
+		let boot = Registry::current_boot(worker).unwrap();
 		assert_eq!((boot.number, boot.keys), (2, keys(2)));
-		assert_eq!(Inbound::get(), vec![(slot, 2)]);
+		assert_eq!(Inbound::get(), vec![(worker, 2)]);
 	});
 }
 
 #[test]
 fn one_boot_registers_once_however_many_relayers_carry_it() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
-		assert_noop!(register(&Report::honest(slot, 1)), Error::<Runtime>::AlreadyRegistered);
-		assert_eq!(Registry::current_boot(slot).unwrap().number, 1);
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		assert_noop!(register(&Report::honest(worker, 1)), Error::<Runtime>::AlreadyRegistered);
+		assert_eq!(Registry::current_boot(worker).unwrap().number, 1);
 	});
 }
 
 #[test]
 fn evidence_is_refused_by_name_and_changes_nothing() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		let other_slot = create_slot();
-		let honest = Report::honest(slot, 1);
+		let worker = register_worker();
+		let other_worker = register_worker();
+		let honest = Report::honest(worker, 1);
 		let forger = sp_core::Pair::from_seed(&[6; 32]);
 		let submit = |report: &Report, evidence: Vec<u8>| {
-			Registry::register_boot(signed(ALICE), slot, report.keys, evidence, report.block)
+			Registry::register_boot(signed(ALICE), worker, report.keys, evidence, report.block)
 		};
 
 		let cases: Vec<(Report, Error<Runtime>)> = vec![
 			(Report { signer: forger, ..honest.clone() }, Error::EvidenceBadSignature),
 			(Report { debug: true, ..honest.clone() }, Error::EvidenceDebuggable),
 			(Report { measurement: BAD_CODE, ..honest.clone() }, Error::MeasurementNotAllowed),
-			// The copyist: evidence made for another slot, or another operator.
-			(Report { slot: other_slot, ..honest.clone() }, Error::EvidenceNotBound),
+			// The copyist: evidence made for another worker, or another operator.
+			(Report { worker: other_worker, ..honest.clone() }, Error::EvidenceNotBound),
 			(Report { operator: BOB, ..honest.clone() }, Error::EvidenceNotBound),
 		];
 		for (report, error) in cases {
@@ -136,7 +136,7 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 		assert_noop!(
 			Registry::register_boot(
 				signed(BOB),
-				slot,
+				worker,
 				honest.keys,
 				honest.evidence(),
 				honest.block
@@ -150,34 +150,34 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 #[test]
 fn evidence_may_be_as_old_as_its_limit_and_not_one_block_older() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
+		let worker = register_worker();
 		go_to_block(1000);
 		let oldest = 1000 - limits::EVIDENCE_BLOCK_AGE_MAX;
-		let stale = Report { block: oldest - 1, ..Report::honest(slot, 1) };
+		let stale = Report { block: oldest - 1, ..Report::honest(worker, 1) };
 		assert_noop!(register(&stale), Error::<Runtime>::EvidenceBlockTooOld);
-		let from_the_future = Report { block: 1000, ..Report::honest(slot, 1) };
+		let from_the_future = Report { block: 1000, ..Report::honest(worker, 1) };
 		assert_noop!(register(&from_the_future), Error::<Runtime>::EvidenceBlockTooOld);
-		assert_ok!(register(&Report { block: oldest, ..Report::honest(slot, 1) }));
+		assert_ok!(register(&Report { block: oldest, ..Report::honest(worker, 1) }));
 	});
 }
 
 #[test]
 fn software_evidence_is_refused_where_genesis_named_no_root() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
+		let worker = register_worker();
 		SoftwareRoot::<Runtime>::kill();
-		assert_noop!(register(&Report::honest(slot, 1)), Error::<Runtime>::EvidenceKindNotAccepted);
+		assert_noop!(register(&Report::honest(worker, 1)), Error::<Runtime>::EvidenceKindNotAccepted);
 	});
 }
 
 #[test]
-fn one_machine_has_one_slot_and_one_slot_one_machine() {
+fn one_machine_has_one_worker_and_one_worker_one_machine() {
 	new_test_ext().execute_with(|| {
-		let (first, second) = (create_slot(), create_slot());
+		let (first, second) = (register_worker(), register_worker());
 		register(&Report::honest(first, 1)).unwrap();
 		let cloner =
 			Report { platform: Report::honest(first, 1).platform, ..Report::honest(second, 2) };
-		assert_noop!(register(&cloner), Error::<Runtime>::PlatformInOtherSlot);
+		assert_noop!(register(&cloner), Error::<Runtime>::PlatformInOtherWorker);
 		let mover = Report { platform: H256::repeat_byte(99), ..Report::honest(first, 3) };
 		assert_noop!(register(&mover), Error::<Runtime>::OtherPlatform);
 	});
@@ -186,21 +186,21 @@ fn one_machine_has_one_slot_and_one_slot_one_machine() {
 #[test]
 fn expired_evidence_suspends_until_it_is_renewed() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
 		let expires_at = u64::from(10 + LIFETIME);
 		go_to_block(expires_at - 1);
-		assert!(Registry::is_in_force(&Registry::current_boot(slot).unwrap()));
+		assert!(Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
 		go_to_block(expires_at);
-		assert!(!Registry::is_in_force(&Registry::current_boot(slot).unwrap()));
+		assert!(!Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
 
 		// Renewing vouches for the same keys; evidence for others does not renew.
 		let renew = |report: Report| {
-			Registry::renew_boot(signed(ALICE), slot, report.evidence(), report.block)
+			Registry::renew_boot(signed(ALICE), worker, report.evidence(), report.block)
 		};
-		assert_noop!(renew(Report::honest(slot, 2)), Error::<Runtime>::EvidenceNotBound);
-		assert_ok!(renew(Report::honest(slot, 1)));
-		let boot = Registry::current_boot(slot).unwrap();
+		assert_noop!(renew(Report::honest(worker, 2)), Error::<Runtime>::EvidenceNotBound);
+		assert_ok!(renew(Report::honest(worker, 1)));
+		let boot = Registry::current_boot(worker).unwrap();
 		assert!(Registry::is_in_force(&boot));
 		assert_eq!((boot.number, boot.expires_at), (1, expires_at as u32 + LIFETIME));
 	});
@@ -209,8 +209,8 @@ fn expired_evidence_suspends_until_it_is_renewed() {
 #[test]
 fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
 		let delist = |until| Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, until);
 		assert_noop!(
 			Registry::delist_measurement(signed(ALICE), GOOD_CODE, 20),
@@ -219,37 +219,37 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert_noop!(delist(9), Error::<Runtime>::UntilInThePast);
 		assert_ok!(delist(20));
 		go_to_block(19);
-		assert!(Registry::is_in_force(&Registry::current_boot(slot).unwrap()));
-		assert_noop!(Registry::evict(signed(BOB), slot), Error::<Runtime>::StillInForce);
+		assert!(Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert_noop!(Registry::evict(signed(BOB), worker), Error::<Runtime>::StillInForce);
 		go_to_block(20);
-		assert!(!Registry::is_in_force(&Registry::current_boot(slot).unwrap()));
-		assert_noop!(register(&Report::honest(slot, 2)), Error::<Runtime>::MeasurementNotAllowed);
-		assert_ok!(Registry::evict(signed(BOB), slot));
-		assert_eq!(Registry::current_boot(slot), None);
+		assert!(!Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::MeasurementNotAllowed);
+		assert_ok!(Registry::evict(signed(BOB), worker));
+		assert_eq!(Registry::current_boot(worker), None);
 		assert!(Inbound::get().is_empty());
 		assert_eq!(
 			Told::get().last(),
-			Some(&(Channel::Slot(slot), Message::Slot(SlotMessage::Evicted { boot: 1 })))
+			Some(&(Channel::Worker(worker), Message::Worker(WorkerMessage::Evicted { boot: 1 })))
 		);
 
 		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), GOOD_CODE));
-		assert_ok!(register(&Report::honest(slot, 2)));
-		assert_eq!(Registry::current_boot(slot).unwrap().number, 2);
-		assert_ok!(Registry::evict(RuntimeOrigin::root(), slot));
+		assert_ok!(register(&Report::honest(worker, 2)));
+		assert_eq!(Registry::current_boot(worker).unwrap().number, 2);
+		assert_ok!(Registry::evict(RuntimeOrigin::root(), worker));
 	});
 }
 
 #[test]
 fn a_heartbeat_comes_back_as_a_mark_but_not_too_often() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
-		let origin = EnvelopeOrigin { slot, boot: 1 };
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		let origin = EnvelopeOrigin { worker, boot: 1 };
 		let beat = |n| Registry::receive(origin, Payload::Heartbeat { nonce: [n; 32] });
 		assert_ok!(beat(1));
 		assert_eq!(
 			Told::get().last().unwrap().1,
-			Message::Slot(SlotMessage::HeartbeatSeen { boot: 1, nonce: [1; 32] })
+			Message::Worker(WorkerMessage::HeartbeatSeen { boot: 1, nonce: [1; 32] })
 		);
 		go_to_block(10 + u64::from(HEARTBEAT_GAP) - 1);
 		assert_noop!(beat(2), Error::<Runtime>::HeartbeatTooSoon);
@@ -261,19 +261,19 @@ fn a_heartbeat_comes_back_as_a_mark_but_not_too_often() {
 #[test]
 fn a_probe_is_answered_once_and_only_if_somebody_asked() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		assert_noop!(Registry::probe(signed(BOB), slot, [1; 32]), Error::<Runtime>::NoBoot);
-		register(&Report::honest(slot, 1)).unwrap();
+		let worker = register_worker();
+		assert_noop!(Registry::probe(signed(BOB), worker, [1; 32]), Error::<Runtime>::NoBoot);
+		register(&Report::honest(worker, 1)).unwrap();
 		let answer = |n| {
 			Registry::receive(
-				EnvelopeOrigin { slot, boot: 1 },
+				EnvelopeOrigin { worker, boot: 1 },
 				Payload::ProbeAnswered { nonce: [n; 32] },
 			)
 		};
 		assert_noop!(answer(1), Error::<Runtime>::UnknownProbe);
-		assert_ok!(Registry::probe(signed(BOB), slot, [1; 32]));
+		assert_ok!(Registry::probe(signed(BOB), worker, [1; 32]));
 		assert_ok!(answer(1));
-		System::assert_last_event(Event::ProbeAnswered { slot, boot: 1, nonce: [1; 32] }.into());
+		System::assert_last_event(Event::ProbeAnswered { worker, boot: 1, nonce: [1; 32] }.into());
 		assert_noop!(answer(1), Error::<Runtime>::UnknownProbe);
 	});
 }
@@ -281,13 +281,13 @@ fn a_probe_is_answered_once_and_only_if_somebody_asked() {
 #[test]
 fn a_flood_of_probes_drops_the_oldest() {
 	new_test_ext().execute_with(|| {
-		let slot = create_slot();
-		register(&Report::honest(slot, 1)).unwrap();
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
 		let most = limits::OPEN_PROBES_MAX as u8;
 		for n in 0..=most {
-			assert_ok!(Registry::probe(signed(BOB), slot, [n; 32]));
+			assert_ok!(Registry::probe(signed(BOB), worker, [n; 32]));
 		}
-		assert_eq!(OpenProbes::<Runtime>::get(slot).len(), usize::from(most));
-		assert_eq!(OpenProbes::<Runtime>::get(slot)[0], [1; 32]);
+		assert_eq!(OpenProbes::<Runtime>::get(worker).len(), usize::from(most));
+		assert_eq!(OpenProbes::<Runtime>::get(worker)[0], [1; 32]);
 	});
 }

@@ -5,13 +5,13 @@ use frame_support::{traits::Get, weights::Weight};
 
 /// What each call costs.
 pub trait WeightInfo {
-	fn create_slot() -> Weight;
+	fn register_worker() -> Weight;
 	/// `e`: bytes of evidence.
 	fn register_boot(e: u32) -> Weight;
 	/// `e`: bytes of evidence.
 	fn renew_boot(e: u32) -> Weight;
 	fn evict() -> Weight;
-	fn close_slot() -> Weight;
+	fn close_worker() -> Weight;
 	fn allow_measurement() -> Weight;
 	fn delist_measurement() -> Weight;
 	fn probe() -> Weight;
@@ -26,12 +26,12 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
 	}
 
-	/// What the slot's other pallets do about a new boot or an eviction: at most a message and a
+	/// What the worker's other pallets do about a new boot or an eviction: at most a message and a
 	/// lease for each agent of a cluster, a look at each of its members, and a ceremony.
 	fn hooks() -> Weight {
 		let (agents, members) = (
-			u64::from(phala_primitives::limits::CLUSTER_AGENTS_MAX),
-			u64::from(phala_primitives::limits::CLUSTER_MEMBERS_MAX),
+			u64::from(phala_protocol::limits::CLUSTER_AGENTS_MAX),
+			u64::from(phala_protocol::limits::CLUSTER_MEMBERS_MAX),
 		);
 		Weight::from_parts(2_000_000_000, 1_500_000).saturating_add(
 			T::DbWeight::get().reads_writes(
@@ -49,7 +49,7 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 }
 
 impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
-	fn create_slot() -> Weight {
+	fn register_worker() -> Weight {
 		Self::of(4, 4)
 	}
 	fn register_boot(e: u32) -> Weight {
@@ -61,7 +61,7 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn evict() -> Weight {
 		Self::of(16, 16).saturating_add(Self::hooks())
 	}
-	fn close_slot() -> Weight {
+	fn close_worker() -> Weight {
 		Self::of(16, 16)
 	}
 	fn allow_measurement() -> Weight {

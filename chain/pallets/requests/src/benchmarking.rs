@@ -4,7 +4,7 @@ use super::*;
 use alloc::{vec, vec::Vec};
 use frame_benchmarking::v2::*;
 use frame_system::RawOrigin;
-use phala_primitives::agents::EffectSet;
+use phala_protocol::agents::EffectSet;
 
 /// Enough for any test's prices.
 const FUNDS: Balance = Balance::MAX / 1_000_000;
@@ -81,7 +81,7 @@ mod benchmarks {
 		}
 	}
 
-	/// What one slot's cluster does about it; `s` slots cost that many times as much.
+	/// What one worker's cluster does about it; `s` workers cost that many times as much.
 	#[benchmark]
 	fn move_leases(s: Linear<0, 8>) {
 		let (_, agent) = setup::<T>();
@@ -114,7 +114,7 @@ mod benchmarks {
 	fn settle(b: Linear<0, { limits::RESPONSE_BYTES_MAX }>) {
 		let (caller, agent) = setup::<T>();
 		let request = submit_one::<T>(&caller, agent);
-		let Lease { slot, boot } = T::Clusters::lease(agent).unwrap();
+		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
 		let set = EffectSet {
 			agent,
 			base_version: T::Agents::record(agent).unwrap().version,
@@ -130,7 +130,7 @@ mod benchmarks {
 		};
 		#[block]
 		{
-			let origin = EnvelopeOrigin { slot, boot };
+			let origin = EnvelopeOrigin { worker, boot };
 			<Pallet<T> as ReceivePayload>::receive(origin, Payload::EffectSet(set)).unwrap();
 		}
 		assert!(Responses::<T>::contains_key(request));

@@ -5,7 +5,7 @@
 //! * **Request**: one call of an agent, or one delivery of secrets, that a caller pays for.
 //! * **Escrow**: what is held from the caller until the request is closed.
 //! * **Assignment**: the boot that had the agent's lease when the request was made. It alone may
-//!   answer; a later boot of its slot never runs the request again.
+//!   answer; a later boot of its worker never runs the request again.
 //! * **Deadline**: the last block at which an answer counts.
 //!
 //! ## Usage
@@ -27,11 +27,11 @@
 //! at submit      base fee -> treasury, not refunded
 //!                held = max_fee - base fee,  units_max = held / unit price
 //! at settlement  fee       = min(units, units_max) * unit price  <=  held
-//!                worker    = WorkerShare    * fee, rounded down  -> the slot's operator
+//!                worker    = WorkerShare    * fee, rounded down  -> the worker's operator
 //!                developer = DeveloperShare * fee, rounded down  -> the agent's owner
 //!                treasury  = fee - worker - developer
 //!                caller    = held - fee
-//! at expiry      caller    = held; the slot loses MissedDeadlinePenalty if it still had the
+//! at expiry      caller    = held; the worker loses MissedDeadlinePenalty if it still had the
 //!                            lease, and its leases move on
 //! ```
 //!
@@ -72,9 +72,9 @@ use frame_support::{
 	},
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, Lease},
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	limits,
 	mailbox::Channel,
 	messages::{ClusterMessage, EnvelopeOrigin, Message, Payload},
@@ -84,7 +84,7 @@ use phala_primitives::{
 	},
 	traits::{
 		AgentDirectory, ClusterDirectory, MailboxInterface, PushRefused, ReceivePayload,
-		SlotDirectory,
+		WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -148,7 +148,7 @@ pub struct Request<AccountId> {
 	/// Last block at which an answer counts.
 	pub deadline: BlockNumber,
 	/// Who must answer.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// In which life.
 	pub boot: BootNumber,
 	/// What became of it.
@@ -188,7 +188,7 @@ pub mod pallet {
 		type Clusters: ClusterDirectory<Error = DispatchError>;
 
 		/// Who is paid for answers and loses stake for missed ones.
-		type Slots: SlotDirectory;
+		type Workers: WorkerDirectory;
 
 		/// Gets base fees, its share and what others cannot take.
 		type Treasury: Get<Self::AccountId>;
@@ -205,7 +205,7 @@ pub mod pallet {
 		#[pallet::constant]
 		type DeveloperShare: Get<Permill>;
 
-		/// What a slot loses for each deadline that it missed.
+		/// What a worker loses for each deadline that it missed.
 		#[pallet::constant]
 		type MissedDeadlinePenalty: Get<Balance>;
 
@@ -278,12 +278,12 @@ pub mod pallet {
 			agent: AgentId,
 			caller: T::AccountId,
 			deadline: BlockNumber,
-			slot: SlotId,
+			worker: WorkerId,
 			boot: BootNumber,
 		},
 		/// A request was answered and paid. `fee` is the sum of the three payments unless nobody
 		/// could take one; with `refunded` it is all that was held. `worker` is `None` when the
-		/// slot is gone.
+		/// worker is gone.
 		RequestSettled {
 			request: RequestId,
 			agent: AgentId,
@@ -366,13 +366,13 @@ pub mod pallet {
 			let mut weight = T::WeightInfo::prune(Self::prune(now));
 			if let Some(deadline) = now.checked_sub(1) {
 				let due = Due::<T>::take(deadline);
-				let mut slots = BTreeSet::new();
+				let mut workers = BTreeSet::new();
 				for request in &due {
-					slots.extend(Self::expire(*request, now));
+					workers.extend(Self::expire(*request, now));
 				}
 				weight = weight
 					.saturating_add(T::WeightInfo::expire(due.len() as u32))
-					.saturating_add(T::WeightInfo::move_leases(slots.len() as u32));
+					.saturating_add(T::WeightInfo::move_leases(workers.len() as u32));
 			}
 			weight
 		}
@@ -440,7 +440,7 @@ pub mod pallet {
 				.checked_sub(base_fee)
 				.filter(|held| *held >= record.unit_price)
 				.ok_or(Error::<T>::FeeTooSmall)?;
-			let Lease { slot, boot } =
+			let Lease { worker, boot } =
 				T::Clusters::lease(agent).ok_or(Error::<T>::NoLeaseHolder)?;
 			let number = NextRequest::<T>::get();
 			let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
@@ -463,7 +463,7 @@ pub mod pallet {
 					unit_price: record.unit_price,
 					units_max,
 					deadline,
-					slot,
+					worker,
 					boot,
 					state: RequestState::Open,
 				},
@@ -477,7 +477,7 @@ pub mod pallet {
 				units_max,
 				min_block,
 				deadline,
-				slot,
+				worker,
 				boot,
 			};
 			T::Mailbox::push(
@@ -490,7 +490,7 @@ pub mod pallet {
 				agent,
 				caller,
 				deadline,
-				slot,
+				worker,
 				boot,
 			});
 			Ok(())
@@ -519,7 +519,7 @@ impl<T: Config> Pallet<T> {
 			RequestState::Expired => return Err(Error::<T>::DeadlinePassed.into()),
 		}
 		ensure!(
-			request.slot == origin.slot && request.boot == origin.boot,
+			request.worker == origin.worker && request.boot == origin.boot,
 			Error::<T>::NotAssigned
 		);
 		let now = Self::now();
@@ -541,7 +541,7 @@ impl<T: Config> Pallet<T> {
 		let Request { caller, held, .. } = &request;
 		let units = units.min(request.units_max);
 		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
-		let worker = T::Slots::operator(request.slot).map(T::AccountId::from);
+		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
 		let worker_share = T::WorkerShare::get().mul_floor(fee);
 		let worker_paid =
 			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, worker_share));
@@ -584,26 +584,26 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Refunds a request that nobody answered, and has the slot punished that should have.
-	/// Returns that slot; `None` when the request was closed before.
-	fn expire(id: RequestId, now: BlockNumber) -> Option<SlotId> {
+	/// Refunds a request that nobody answered, and has the worker punished that should have.
+	/// Returns that worker; `None` when the request was closed before.
+	fn expire(id: RequestId, now: BlockNumber) -> Option<WorkerId> {
 		let request = Requests::<T>::get(id)?;
 		if request.state != RequestState::Open {
 			return None;
 		}
-		let Request { agent, slot, boot, .. } = request;
+		let Request { agent, worker, boot, .. } = request;
 		let (refunded, _) = Self::refund(&request.caller, request.held);
 		Self::close(id, request, RequestState::Expired, now);
-		let holder = Lease { slot, boot };
+		let holder = Lease { worker, boot };
 		// Who lost the lease before could not have answered: that is nobody's fault twice.
 		let penalty = if T::Clusters::lease(agent) == Some(holder) {
-			T::Slots::penalise(slot, T::MissedDeadlinePenalty::get())
+			T::Workers::penalise(worker, T::MissedDeadlinePenalty::get())
 		} else {
 			0
 		};
 		let lease = with_storage_layer(|| T::Clusters::on_missed_deadline(agent, holder));
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, lease });
-		Some(slot)
+		Some(worker)
 	}
 
 	/// Writes down what became of a request, and that it is to be forgotten.

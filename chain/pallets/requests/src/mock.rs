@@ -1,4 +1,4 @@
-//! A runtime with the requests pallet and real balances. Agents, leases and slots are small
+//! A runtime with the requests pallet and real balances. Agents, leases and workers are small
 //! stand-ins that keep what they know in chain storage, so that a refused set undoes it.
 
 use crate as pallet_requests;
@@ -8,14 +8,14 @@ use frame_support::{
 	storage::unhashed,
 	traits::{ConstU128, ConstU32, Hooks},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, EffectSet, Lease, UpgradePolicy},
-	boot::{Boot, BootNumber, SlotId},
+	boot::{Boot, BootNumber, WorkerId},
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{
 		AgentDirectory, BootDirectory, ClusterDirectory, MailboxInterface, PushRefused,
-		SlotDirectory,
+		WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -76,9 +76,9 @@ impl MailboxInterface for NotingMailbox {
 		ChannelHead::default()
 	}
 
-	fn open_inbound(_: SlotId, _: BootNumber) {}
+	fn open_inbound(_: WorkerId, _: BootNumber) {}
 
-	fn close_inbound(_: SlotId) {}
+	fn close_inbound(_: WorkerId) {}
 }
 
 pub const STALE_BASE: DispatchError = DispatchError::Other("stale base");
@@ -92,7 +92,7 @@ fn put(what: &str, key: impl Encode, value: impl Encode) {
 	unhashed::put(&(what, key).encode(), &value);
 }
 
-/// Agents, their leases, the slots: all that the pallet asks others about.
+/// Agents, their leases, the workers: all that the pallet asks others about.
 pub struct Network;
 
 impl Network {
@@ -100,10 +100,10 @@ impl Network {
 	pub fn set_up() {
 		for agent in [AGENT, OTHER_AGENT] {
 			Self::set_record(agent, born_agent());
-			Self::set_lease(agent, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
+			Self::set_lease(agent, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
 		}
-		Self::set_operator(HOLDER.slot, Some(OPERATOR));
-		Self::set_stake(HOLDER.slot, STAKE);
+		Self::set_operator(HOLDER.worker, Some(OPERATOR));
+		Self::set_stake(HOLDER.worker, STAKE);
 	}
 
 	pub fn set_record(agent: AgentId, record: AgentRecord) {
@@ -118,16 +118,16 @@ impl Network {
 		put("lease", agent, lease);
 	}
 
-	pub fn set_operator(slot: SlotId, operator: Option<AccountId32>) {
-		put("operator", slot, operator.map(AccountBytes::from));
+	pub fn set_operator(worker: WorkerId, operator: Option<AccountId32>) {
+		put("operator", worker, operator.map(AccountBytes::from));
 	}
 
-	pub fn set_stake(slot: SlotId, stake: Balance) {
-		put("stake", slot, stake);
+	pub fn set_stake(worker: WorkerId, stake: Balance) {
+		put("stake", worker, stake);
 	}
 
-	pub fn stake(slot: SlotId) -> Balance {
-		get("stake", slot).unwrap_or(0)
+	pub fn stake(worker: WorkerId) -> Balance {
+		get("stake", worker).unwrap_or(0)
 	}
 }
 
@@ -168,7 +168,7 @@ impl ClusterDirectory for Network {
 		get::<Option<Lease>>("lease", agent).flatten()
 	}
 
-	fn counted(_: ClusterId) -> Vec<(SlotId, Boot)> {
+	fn counted(_: ClusterId) -> Vec<(WorkerId, Boot)> {
 		Vec::new()
 	}
 
@@ -183,7 +183,7 @@ impl ClusterDirectory for Network {
 }
 
 impl BootDirectory for Network {
-	fn current_boot(_: SlotId) -> Option<Boot> {
+	fn current_boot(_: WorkerId) -> Option<Boot> {
 		None
 	}
 
@@ -192,18 +192,18 @@ impl BootDirectory for Network {
 	}
 }
 
-impl SlotDirectory for Network {
-	fn operator(slot: SlotId) -> Option<AccountBytes> {
-		get::<Option<AccountBytes>>("operator", slot).flatten()
+impl WorkerDirectory for Network {
+	fn operator(worker: WorkerId) -> Option<AccountBytes> {
+		get::<Option<AccountBytes>>("operator", worker).flatten()
 	}
 
-	fn last_sign_of_life(_: SlotId) -> Option<BlockNumber> {
+	fn last_sign_of_life(_: WorkerId) -> Option<BlockNumber> {
 		None
 	}
 
-	fn penalise(slot: SlotId, amount: Balance) -> Balance {
-		let taken = Self::stake(slot).min(amount);
-		Self::set_stake(slot, Self::stake(slot) - taken);
+	fn penalise(worker: WorkerId, amount: Balance) -> Balance {
+		let taken = Self::stake(worker).min(amount);
+		Self::set_stake(worker, Self::stake(worker) - taken);
 		taken
 	}
 }
@@ -219,7 +219,7 @@ impl pallet_requests::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type Agents = Network;
 	type Clusters = Network;
-	type Slots = Network;
+	type Workers = Network;
 	type Treasury = Treasury;
 	type BaseFee = ConstU128<BASE_FEE>;
 	type WorkerShare = WorkerShare;
@@ -247,7 +247,7 @@ pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
 pub const BOB: AccountId32 = AccountId32::new([2; 32]);
 /// Wrote the agents.
 pub const DEVELOPER: AccountId32 = AccountId32::new([3; 32]);
-/// Runs [`HOLDER`]'s slot.
+/// Runs [`HOLDER`]'s worker.
 pub const OPERATOR: AccountId32 = AccountId32::new([4; 32]);
 pub const TREASURY: AccountId32 = AccountId32::new([5; 32]);
 
@@ -255,7 +255,7 @@ pub const AGENT: AgentId = H256::repeat_byte(0xa1);
 pub const OTHER_AGENT: AgentId = H256::repeat_byte(0xa2);
 pub const CLUSTER: ClusterId = 7;
 /// Has the leases of both agents.
-pub const HOLDER: EnvelopeOrigin = EnvelopeOrigin { slot: 3, boot: 2 };
+pub const HOLDER: EnvelopeOrigin = EnvelopeOrigin { worker: 3, boot: 2 };
 pub const UNIT_PRICE: Balance = 100;
 pub const TIMEOUT: BlockNumber = 5;
 pub const GENESIS: H256 = H256::repeat_byte(0x9e);

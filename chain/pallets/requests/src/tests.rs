@@ -3,7 +3,7 @@ use frame_support::{
 	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
 	traits::UnfilteredDispatchable,
 };
-use phala_primitives::agents::{Access, AgentRecord, EffectSet};
+use phala_protocol::agents::{Access, AgentRecord, EffectSet};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
@@ -130,7 +130,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 		let request = submit(&ask()).unwrap();
 		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE);
 		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE - 1000, 1000));
-		let EnvelopeOrigin { slot, boot } = HOLDER;
+		let EnvelopeOrigin { worker, boot } = HOLDER;
 		let deadline = 1 + NEEDED;
 		let order = RequestOrder {
 			request,
@@ -141,7 +141,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 			units_max: 10,
 			min_block: 0,
 			deadline,
-			slot,
+			worker,
 			boot,
 		};
 		assert_eq!(
@@ -149,7 +149,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 			vec![(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Request(order)))]
 		);
 		System::assert_last_event(
-			Event::RequestSubmitted { request, agent: AGENT, caller: ALICE, deadline, slot, boot }
+			Event::RequestSubmitted { request, agent: AGENT, caller: ALICE, deadline, worker, boot }
 				.into(),
 		);
 
@@ -325,7 +325,7 @@ fn limits_of_a_request_hold_at_the_edge_and_one_past_it() {
 
 		Network::set_lease(AGENT, None);
 		assert_noop!(submit(&ask()), Error::<Runtime>::NoLeaseHolder);
-		Network::set_lease(AGENT, Some(Lease { slot: HOLDER.slot, boot: HOLDER.boot }));
+		Network::set_lease(AGENT, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
 		MailboxIsFull::set(true);
 		assert_noop!(submit(&ask()), Error::<Runtime>::MailboxFull);
 	});
@@ -379,17 +379,17 @@ fn a_thief_settles_a_request_of_another_boot_and_gets_nothing() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
 		Network::set_operator(9, Some(BOB));
-		// Another slot, an earlier life, a later life of the same slot.
-		for (slot, boot) in [(9, HOLDER.boot), (HOLDER.slot, 1), (HOLDER.slot, 3)] {
+		// Another worker, an earlier life, a later life of the same worker.
+		for (worker, boot) in [(9, HOLDER.boot), (HOLDER.worker, 1), (HOLDER.worker, 3)] {
 			assert_noop!(
-				receive_from(EnvelopeOrigin { slot, boot }, AGENT, vec![answered(request, 1)]),
+				receive_from(EnvelopeOrigin { worker, boot }, AGENT, vec![answered(request, 1)]),
 				Error::<Runtime>::NotAssigned
 			);
 		}
 		// Even with the lease: the request was not given to it.
-		Network::set_lease(AGENT, Some(Lease { slot: 9, boot: 1 }));
+		Network::set_lease(AGENT, Some(Lease { worker: 9, boot: 1 }));
 		assert_noop!(
-			receive_from(EnvelopeOrigin { slot: 9, boot: 1 }, AGENT, vec![answered(request, 1)]),
+			receive_from(EnvelopeOrigin { worker: 9, boot: 1 }, AGENT, vec![answered(request, 1)]),
 			Error::<Runtime>::NotAssigned
 		);
 		assert_ok!(receive(vec![answered(request, 1)]));
@@ -473,8 +473,8 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 		assert_eq!(held(ALICE), 1000);
 		pass_to(deadline + 1);
 		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
-		assert_eq!(Network::stake(HOLDER.slot), STAKE - PENALTY);
-		let lease = Lease { slot: HOLDER.slot, boot: HOLDER.boot };
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
 		assert_eq!(Missed::get(), vec![(AGENT, lease)]);
 		System::assert_last_event(
 			Event::RequestExpired { request, refunded: 1000, penalty: PENALTY, lease: Ok(()) }
@@ -484,7 +484,7 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 		crate::Pallet::<Runtime>::expire(request, deadline + 1);
 		assert_conserved();
 		pass_to(deadline + 5);
-		assert_eq!(Network::stake(HOLDER.slot), STAKE - PENALTY);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
 		assert_eq!(Missed::get().len(), 1);
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
 	});
@@ -494,11 +494,11 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 fn a_worker_that_lost_the_lease_before_is_not_punished_for_what_it_could_not_answer() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
-		Network::set_lease(AGENT, Some(Lease { slot: HOLDER.slot + 1, boot: 1 }));
+		Network::set_lease(AGENT, Some(Lease { worker: HOLDER.worker + 1, boot: 1 }));
 		pass_to(ask().deadline + 1);
 		assert_eq!(state(request), RequestState::Expired);
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
-		assert_eq!(Network::stake(HOLDER.slot), STAKE);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
 	});
 }
 
@@ -513,7 +513,7 @@ fn expiry_after_settlement_changes_nothing() {
 		assert_conserved();
 		assert_eq!(state(request), settled);
 		assert!(Missed::get().is_empty());
-		assert_eq!(Network::stake(HOLDER.slot), STAKE);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
 	});
 }
 
@@ -521,7 +521,7 @@ fn expiry_after_settlement_changes_nothing() {
 fn a_cluster_that_cannot_move_the_lease_does_not_undo_the_refund() {
 	new_test_ext().execute_with(|| {
 		ClusterRefuses::set(true);
-		Network::set_stake(HOLDER.slot, 1);
+		Network::set_stake(HOLDER.worker, 1);
 		let request = submit(&ask()).unwrap();
 		pass_to(ask().deadline + 1);
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
@@ -590,10 +590,10 @@ fn a_long_winded_answer_is_refused_one_past_the_limit() {
 }
 
 #[test]
-fn a_slot_that_vanished_leaves_its_share_to_the_treasury() {
+fn a_worker_that_vanished_leaves_its_share_to_the_treasury() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
-		Network::set_operator(HOLDER.slot, None);
+		Network::set_operator(HOLDER.worker, None);
 		assert_ok!(receive(vec![answered(request, 1)]));
 		assert_eq!(balance(DEVELOPER), ENDOWMENT + 30);
 		assert_eq!(balance(TREASURY), ENDOWMENT + BASE_FEE + 70);
@@ -659,7 +659,7 @@ fn a_refund_that_the_callers_emptied_account_cannot_take_goes_to_the_treasury() 
 #[test]
 fn a_caller_that_is_worker_and_developer_pays_only_the_treasury() {
 	new_test_ext().execute_with(|| {
-		Network::set_operator(HOLDER.slot, Some(ALICE));
+		Network::set_operator(HOLDER.worker, Some(ALICE));
 		set_agent(|record| record.owner = ALICE.into());
 		let request = submit(&ask()).unwrap();
 		assert_ok!(receive(vec![answered(request, 10)]));
@@ -764,8 +764,8 @@ fn whatever_happens_in_whatever_order_no_money_is_made_or_lost() {
 								Some(answered(request, random.below(30) as u32))
 							})
 							.collect();
-						let slot = HOLDER.slot + u32::from(random.below(8) == 0);
-						let origin = EnvelopeOrigin { slot, ..HOLDER };
+						let worker = HOLDER.worker + u32::from(random.below(8) == 0);
+						let origin = EnvelopeOrigin { worker, ..HOLDER };
 						let agent = if random.below(2) == 0 { AGENT } else { OTHER_AGENT };
 						let answers = results.len();
 						match receive_from(origin, agent, results) {
@@ -777,7 +777,7 @@ fn whatever_happens_in_whatever_order_no_money_is_made_or_lost() {
 					8 => {
 						let somebody = [None, Some(OPERATOR), Some(ALICE), Some(BOB)];
 						let operator = somebody[random.below(4) as usize].clone();
-						Network::set_operator(HOLDER.slot, operator);
+						Network::set_operator(HOLDER.worker, operator);
 					}
 					_ => pass_to(now() + random.below(6) as u32),
 				}

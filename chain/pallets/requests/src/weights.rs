@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
-use phala_primitives::limits;
+use phala_protocol::limits;
 
 /// What each call costs.
 pub trait WeightInfo {
@@ -10,7 +10,7 @@ pub trait WeightInfo {
 	fn submit(i: u32) -> Weight;
 	/// `n`: requests whose deadline passed.
 	fn expire(n: u32) -> Weight;
-	/// `s`: different slots that missed deadlines, whose leases move.
+	/// `s`: different workers that missed deadlines, whose leases move.
 	fn move_leases(s: u32) -> Weight;
 	/// `n`: closed requests that are forgotten.
 	fn prune(n: u32) -> Weight;
@@ -33,18 +33,18 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn move_leases(s: u32) -> Weight {
-		// A slot is in one cluster: a look at each of its members, and a message and a lease for
+		// A worker is in one cluster: a look at each of its members, and a message and a lease for
 		// each agent. What one block can push bounds how many leases can move.
-		let slots = u64::from(s);
-		let leases = slots
+		let workers = u64::from(s);
+		let leases = workers
 			.saturating_mul(limits::CLUSTER_AGENTS_MAX.into())
 			.min(limits::MESSAGES_PER_BLOCK_MAX.into());
-		let looks = slots.saturating_mul(10 * u64::from(limits::CLUSTER_MEMBERS_MAX));
+		let looks = workers.saturating_mul(10 * u64::from(limits::CLUSTER_MEMBERS_MAX));
 		Weight::from_parts(20_000_000, 1_000)
-			.saturating_mul(leases.saturating_add(slots))
+			.saturating_mul(leases.saturating_add(workers))
 			.saturating_add(T::DbWeight::get().reads_writes(
 				leases.saturating_mul(6).saturating_add(looks),
-				leases.saturating_mul(5).saturating_add(slots),
+				leases.saturating_mul(5).saturating_add(workers),
 			))
 	}
 	fn prune(n: u32) -> Weight {

@@ -22,7 +22,7 @@ use sp_runtime::{
 	FixedPointNumber, Perquintill,
 };
 
-/// Accounts below this are removed: a millionth of what a slot stakes, enough against dust.
+/// Accounts below this are removed: a millionth of what a worker stakes, enough against dust.
 pub const EXISTENTIAL_DEPOSIT: Balance = MILLIS;
 
 impl pallet_balances::Config for Runtime {

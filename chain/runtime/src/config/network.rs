@@ -12,7 +12,7 @@ use frame_support::{
 	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
 };
 use frame_system::EnsureRoot;
-use phala_primitives::{
+use phala_protocol::{
 	messages::{EnvelopeOrigin, Payload},
 	traits::ReceivePayload,
 };
@@ -52,9 +52,9 @@ impl pallet_registry::Config for Runtime {
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Penalties = ResolveTo<TreasuryAccount, Balances>;
 	type Mailbox = Mailbox;
-	type SlotHooks = (Gatekeepers, Clusters);
+	type WorkerHooks = (Gatekeepers, Clusters);
 	type AdminOrigin = EnsureRoot<AccountId>;
-	type SlotStake = ConstU128<{ 1_000 * PHA }>;
+	type WorkerStake = ConstU128<{ 1_000 * PHA }>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
 	type WeightInfo = pallet_registry::ConservativeWeights<Runtime>;
@@ -66,20 +66,20 @@ impl pallet_gatekeepers::Config for Runtime {
 	type AdminOrigin = EnsureRoot<AccountId>;
 	type WeightInfo = pallet_gatekeepers::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
 impl pallet_clusters::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = Mailbox;
-	type Slots = Registry;
+	type Workers = Registry;
 	type Keys = Gatekeepers;
 	type Agents = Agents;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
 	type WeightInfo = pallet_clusters::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
 impl pallet_agents::Config for Runtime {
@@ -90,7 +90,7 @@ impl pallet_agents::Config for Runtime {
 	type AgentDeposit = ConstU128<{ 10 * PHA }>;
 	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
 parameter_types! {
@@ -106,7 +106,7 @@ impl pallet_requests::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Agents = Agents;
 	type Clusters = Clusters;
-	type Slots = Registry;
+	type Workers = Registry;
 	type Treasury = TreasuryAccountId;
 	type BaseFee = ConstU128<CENTS>;
 	type WorkerShare = WorkerShare;
@@ -116,5 +116,5 @@ impl pallet_requests::Config for Runtime {
 	type DuePerBlockMax = ConstU32<64>;
 	type WeightInfo = pallet_requests::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::BootedSlots;
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }

@@ -28,7 +28,7 @@ pub const MAXIMUM_BLOCK_WEIGHT: Weight = Weight::from_parts(
 );
 
 parameter_types! {
-	/// At least [`phala_primitives::limits::EVIDENCE_BLOCK_AGE_MAX`] hashes must be known.
+	/// At least [`phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX`] hashes must be known.
 	pub const BlockHashCount: u32 = 4096;
 	pub const Version: sp_version::RuntimeVersion = VERSION;
 	pub RuntimeBlockWeights: BlockWeights =

@@ -7,15 +7,15 @@ use crate::{
 	conversation::Conversation,
 	limits,
 	proof::AnswerFile,
-	worker_door::{self, WorkerDoor},
+	worker_client::{self, WorkerClient},
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_keys::input::InputKind;
 use phala_pherry::chain::Chain;
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentId,
-	boot::SlotId,
+	boot::WorkerId,
 	requests::{CallInput, DirectCall, DirectCallContent, ProvenAnswer},
 };
 
@@ -42,7 +42,7 @@ pub async fn call(
 	agents::check_caller(chain, at, agent, &record, account.bytes()).await?;
 	let mut members = clusters::members(chain, record.cluster).await?;
 	let lease = clusters::lease(chain, at, agent).await?;
-	go_first(&mut members, lease.map(|lease| lease.slot));
+	go_first(&mut members, lease.map(|lease| lease.worker));
 
 	let conversation = Conversation::new(genesis, agent, account.bytes())?;
 	let expiry = at.number.saturating_add(limits::DIRECT_INPUT_BLOCKS);
@@ -57,14 +57,14 @@ pub async fn call(
 	let answer = ProvenAnswer::decode_all(&mut opened.expose())
 		.context("what the worker sealed is no answer: is this `phala` as new as the worker?")?;
 	let file = AnswerFile::new(genesis, input, &answer);
-	let door = WorkerDoor::new(&worker.endpoint)?;
-	let answered = super::prove(chain, file, answer, Some(&door), at.number).await?;
+	let client = WorkerClient::new(&worker.endpoint)?;
+	let answered = super::prove(chain, file, answer, Some(&client), at.number).await?;
 	Ok(Direct { answered, worker })
 }
 
 /// Puts a member before the others, if it is there.
-fn go_first(members: &mut Vec<clusters::Member>, slot: Option<SlotId>) {
-	if let Some(index) = members.iter().position(|member| Some(member.slot) == slot) {
+fn go_first(members: &mut Vec<clusters::Member>, worker: Option<WorkerId>) {
+	if let Some(index) = members.iter().position(|member| Some(member.worker) == worker) {
 		let member = members.remove(index);
 		members.insert(0, member);
 	}
@@ -79,25 +79,25 @@ async fn ask(
 	let mut refusals = Vec::new();
 	while !members.is_empty() {
 		let member = members.remove(0);
-		let door = WorkerDoor::new(&member.endpoint)?;
-		let error = match door.call(agent, body.clone()).await {
+		let client = WorkerClient::new(&member.endpoint)?;
+		let error = match client.call(agent, body.clone()).await {
 			Ok(answer) => return Ok((member, answer)),
 			Err(error) => error,
 		};
-		match worker_door::refusal(&error) {
+		match worker_client::refusal(&error) {
 			// The only one that can answer says who else can.
 			Some(refusal) if refusal.error == "NotLeaseHolder" => {
-				go_first(&mut members, refusal.slot)
+				go_first(&mut members, refusal.worker)
 			}
 			// Another member would say the same of the same input.
 			Some(refusal) if refusal.status < 500 && !passes(&refusal.error) => {
 				return Err(error).with_context(|| {
-					format!("the call of agent {agent:?} was refused by slot {}", member.slot)
+					format!("the call of agent {agent:?} was refused by worker {}", member.worker)
 				})
 			}
 			_ => {}
 		}
-		refusals.push(format!("\n  slot {}: {error:#}", member.slot));
+		refusals.push(format!("\n  worker {}: {error:#}", member.worker));
 	}
 	bail!("no worker of the cluster answered for agent {agent:?}:{}", refusals.concat())
 }
@@ -113,11 +113,11 @@ mod tests {
 
 	#[test]
 	fn the_lease_holder_is_asked_first() {
-		let member = |slot| clusters::Member { slot, endpoint: format!("http://{slot}") };
+		let member = |worker| clusters::Member { worker, endpoint: format!("http://{worker}") };
 		let mut members = vec![member(1), member(2), member(3)];
 		go_first(&mut members, Some(3));
 		go_first(&mut members, Some(9));
 		go_first(&mut members, None);
-		assert_eq!(members.iter().map(|member| member.slot).collect::<Vec<_>>(), [3, 1, 2]);
+		assert_eq!(members.iter().map(|member| member.worker).collect::<Vec<_>>(), [3, 1, 2]);
 	}
 }

@@ -1,4 +1,4 @@
-//! Calls of agents, sealed: direct ones over a worker's public door, and paid ones through the
+//! Calls of agents, sealed: direct ones over a worker's public server, and paid ones through the
 //! chain.
 //!
 //! | module | does |
@@ -11,10 +11,10 @@ pub mod on_chain;
 
 use crate::{
 	proof::{check, collect, AnswerFile, Verification},
-	worker_door::WorkerDoor,
+	worker_client::WorkerClient,
 };
 use phala_pherry::chain::Chain;
-use phala_primitives::{
+use phala_protocol::{
 	requests::{CallInput, CallOutput, ProvenAnswer},
 	BlockNumber,
 };
@@ -35,11 +35,11 @@ pub async fn prove(
 	chain: &Chain,
 	mut file: AnswerFile,
 	answer: ProvenAnswer,
-	door: Option<&WorkerDoor>,
+	client: Option<&WorkerClient>,
 	from: BlockNumber,
 ) -> anyhow::Result<Answered> {
-	if let Some(door) = door {
-		if let Err(error) = collect::report(&mut file, door).await {
+	if let Some(client) = client {
+		if let Err(error) = collect::report(&mut file, client).await {
 			eprintln!("warning: no evidence of the worker's own: {error:#}");
 		}
 	}

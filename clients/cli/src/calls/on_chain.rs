@@ -15,13 +15,13 @@ use crate::{
 		file::{HexBytes, ReplyEvidence},
 		AnswerFile,
 	},
-	worker_door::WorkerDoor,
+	worker_client::WorkerClient,
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_keys::input::InputKind;
 use phala_pherry::chain::Chain;
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentId,
 	requests::{CallInput, ProvenAnswer, RequestId, RequestInput, RequestKind, RequestOutcome},
 	Balance, BlockNumber, H256,
@@ -227,8 +227,8 @@ pub async fn answer(
 		CallInput::decode_all(&mut &kept.input.0[..]).context("the kept input is broken")?;
 	let file = AnswerFile::new(chain.genesis_hash(), &input, &answer);
 	let file = file.of_request(request, kept.reply);
-	let door = door_of(chain, &answer).await;
-	let answered = super::prove(chain, file, answer, door.as_ref(), block).await?;
+	let client = client_of(chain, &answer).await;
+	let answered = super::prove(chain, file, answer, client.as_ref(), block).await?;
 	Ok(Ended { block, settlement, answered })
 }
 
@@ -249,13 +249,13 @@ fn open(kept: &Kept, bytes: &[u8]) -> anyhow::Result<ProvenAnswer> {
 	ProvenAnswer::decode_all(&mut opened.expose()).context(unreadable)
 }
 
-/// The public door of the worker that answered, if the chain says where it is.
-async fn door_of(chain: &Chain, answer: &ProvenAnswer) -> Option<WorkerDoor> {
+/// The public server of the worker that answered, if the chain says where it is.
+async fn client_of(chain: &Chain, answer: &ProvenAnswer) -> Option<WorkerClient> {
 	let content = &answer.proof.content;
 	let (_, record) = agents::known(chain, content.agent).await.ok()?;
 	let members = clusters::members(chain, record.cluster).await.ok()?;
-	let member = members.into_iter().find(|member| member.slot == content.slot)?;
-	WorkerDoor::new(&member.endpoint).ok()
+	let member = members.into_iter().find(|member| member.worker == content.worker)?;
+	WorkerClient::new(&member.endpoint).ok()
 }
 
 fn kept(chain: &Chain, accounts: &Accounts, request: RequestId) -> anyhow::Result<Kept> {

@@ -8,7 +8,7 @@ use phala_pherry::{
 	header::HeaderId,
 	submit::{Call, Included},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, UpgradePolicy},
 	mailbox::ClusterId,
 	storage_keys, AccountBytes, Balance, BlockNumber,

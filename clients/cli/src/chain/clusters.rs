@@ -8,9 +8,9 @@ use phala_pherry::{
 	header::HeaderId,
 	submit::{Call, Included},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, Lease},
-	boot::SlotId,
+	boot::WorkerId,
 	limits::ENDPOINT_BYTES_MAX,
 	mailbox::ClusterId,
 	BlockNumber,
@@ -38,14 +38,14 @@ pub async fn create(owner: &Sender) -> anyhow::Result<(ClusterId, BlockNumber)> 
 	Ok((cluster, included.block.number))
 }
 
-/// Asks for a slot to become a member.
+/// Asks for a worker to become a member.
 ///
 /// # Errors
 /// What was refused, and what to do.
 pub async fn request_join(
 	operator: &Sender,
 	cluster: ClusterId,
-	slot: SlotId,
+	worker: WorkerId,
 	endpoint: &str,
 ) -> anyhow::Result<Included> {
 	let url: url::Url = endpoint
@@ -61,35 +61,35 @@ pub async fn request_join(
 		"the URL has {} bytes; at most {ENDPOINT_BYTES_MAX} are taken",
 		endpoint.len()
 	);
-	let arguments = (cluster, slot, endpoint).encode();
+	let arguments = (cluster, worker, endpoint).encode();
 	let call =
 		Call { name: "clusters.request_join", pallet: CLUSTERS, call: "request_join", arguments };
 	operator.send(call).await
 }
 
-/// Lets a slot in that asked for it.
-pub fn approve_join(cluster: ClusterId, slot: SlotId) -> Call {
-	let arguments = (cluster, slot).encode();
+/// Lets a worker in that asked for it.
+pub fn approve_join(cluster: ClusterId, worker: WorkerId) -> Call {
+	let arguments = (cluster, worker).encode();
 	Call { name: "clusters.approve_join", pallet: CLUSTERS, call: "approve_join", arguments }
 }
 
-/// A slot's operator offers it as a gatekeeper.
-pub fn apply(slot: SlotId) -> Call {
-	let arguments = slot.encode();
+/// A worker's operator offers it as a gatekeeper.
+pub fn apply(worker: WorkerId) -> Call {
+	let arguments = worker.encode();
 	Call { name: "gatekeepers.apply", pallet: GATEKEEPERS, call: "apply", arguments }
 }
 
 /// Root seats candidates.
-pub fn seat(slots: &[SlotId]) -> Call {
-	let arguments = slots.encode();
+pub fn seat(workers: &[WorkerId]) -> Call {
+	let arguments = workers.encode();
 	Call { name: "gatekeepers.seat", pallet: GATEKEEPERS, call: "seat", arguments }
 }
 
 /// A member as the chain has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-	pub slot: SlotId,
-	/// Base URL of its public door, as its operator says.
+	pub worker: WorkerId,
+	/// Base URL of its public server, as its operator says.
 	pub endpoint: String,
 }
 
@@ -107,24 +107,24 @@ pub async fn lease(chain: &Chain, at: HeaderId, agent: AgentId) -> anyhow::Resul
 	storage::read(chain, at, storage::map(CLUSTERS, "Leases", &agent)).await
 }
 
-/// The members of a cluster at the newest finalized block, by slot.
+/// The members of a cluster at the newest finalized block, by worker.
 ///
 /// # Errors
 /// Those of the node; when it has no members.
 pub async fn members(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Vec<Member>> {
 	let at = chain.online().at_current_block().await?;
-	let address = subxt::dynamic::storage::<(ClusterId, SlotId), StoredMember>(CLUSTERS, "Members");
+	let address = subxt::dynamic::storage::<(ClusterId, WorkerId), StoredMember>(CLUSTERS, "Members");
 	let mut entries = at.storage().iter(address, (cluster,)).await?;
 	let mut members = Vec::new();
 	while let Some(entry) = entries.next().await {
 		let entry = entry?;
-		let (_, slot) = entry.key()?.decode()?;
+		let (_, worker) = entry.key()?.decode()?;
 		let endpoint = String::from_utf8_lossy(&entry.value().decode()?.endpoint).into_owned();
-		members.push(Member { slot, endpoint });
+		members.push(Member { worker, endpoint });
 	}
-	members.sort_by_key(|member| member.slot);
+	members.sort_by_key(|member| member.worker);
 	if members.is_empty() {
-		bail!("cluster {cluster} has no members: its owner lets one in with `phala cluster approve {cluster} <slot>`");
+		bail!("cluster {cluster} has no members: its owner lets one in with `phala cluster approve {cluster} <worker>`");
 	}
 	Ok(members)
 }

@@ -22,7 +22,7 @@ use crate::limits;
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_pherry::{chain::Chain, submit::Call};
-use phala_primitives::{boot::SlotId, BlockNumber, H256};
+use phala_protocol::{boot::WorkerId, BlockNumber, H256};
 use std::str::FromStr;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -64,20 +64,20 @@ pub async fn connect(url: &str) -> anyhow::Result<Chain> {
 
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct SlotCreated {
-	slot: SlotId,
+struct WorkerRegistered {
+	worker: WorkerId,
 }
 
-/// Creates a slot for `operator`.
-pub async fn create_slot(operator: &Sender) -> anyhow::Result<SlotId> {
+/// Creates a worker for `operator`.
+pub async fn register_worker(operator: &Sender) -> anyhow::Result<WorkerId> {
 	let call = Call {
-		name: "registry.create_slot",
+		name: "registry.register_worker",
 		pallet: "Registry",
-		call: "create_slot",
+		call: "register_worker",
 		arguments: Vec::new(),
 	};
-	let included = operator.send(call).await.context("no slot was created")?;
-	Ok(sender::event::<SlotCreated>(&included, "Registry", "SlotCreated")?.slot)
+	let included = operator.send(call).await.context("no worker was created")?;
+	Ok(sender::event::<WorkerRegistered>(&included, "Registry", "WorkerRegistered")?.worker)
 }
 
 /// Allows a measurement, as root by way of a development chain's sudo account.

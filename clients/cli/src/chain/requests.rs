@@ -5,9 +5,9 @@ use crate::amount::pha;
 use anyhow::{ensure, Context};
 use codec::{Decode, Encode};
 use phala_pherry::{chain::Chain, header::HeaderId, submit::Call};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, AgentRecord},
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	limits,
 	requests::{RequestId, RequestInput, RequestKind, RequestOutcome},
 	AccountBytes, Balance, BlockNumber,
@@ -133,7 +133,7 @@ pub struct Settlement {
 	pub failed: bool,
 	pub units: u32,
 	pub fee: Balance,
-	/// `None` when its slot is gone.
+	/// `None` when its worker is gone.
 	pub worker: Option<AccountBytes>,
 	pub worker_paid: Balance,
 	pub developer: AccountBytes,
@@ -222,7 +222,7 @@ pub struct StoredRequest {
 	pub unit_price: Balance,
 	pub units_max: u32,
 	pub deadline: BlockNumber,
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	pub boot: BootNumber,
 	pub state: RequestState,
 }
@@ -263,7 +263,7 @@ pub async fn response(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_primitives::{
+	use phala_protocol::{
 		agents::{Access, AgentCode, UpgradePolicy},
 		H256,
 	};

@@ -1,9 +1,9 @@
 //! Keys and values of the chain's state beyond those that enclaves read
-//! ([`phala_primitives::storage_keys`]).
+//! ([`phala_protocol::storage_keys`]).
 
 use codec::{DecodeAll, Encode};
 use phala_pherry::{chain::Chain, header::HeaderId};
-use phala_primitives::{evidence::Measurement, requests::RequestId};
+use phala_protocol::{evidence::Measurement, requests::RequestId};
 use sp_crypto_hashing::{blake2_128, twox_128};
 
 /// `pallet_registry::SoftwareRoot`: SCALE `[u8; 32]`; absent where software evidence is refused.
@@ -17,7 +17,7 @@ pub fn registry_measurement(measurement: Measurement) -> Vec<u8> {
 }
 
 /// `pallet_agents::Callers`: SCALE `Vec<AccountBytes>`.
-pub fn agents_callers(agent: phala_primitives::agents::AgentId) -> Vec<u8> {
+pub fn agents_callers(agent: phala_protocol::agents::AgentId) -> Vec<u8> {
 	map("Agents", "Callers", &agent)
 }
 
@@ -58,7 +58,7 @@ pub async fn read<T: DecodeAll>(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_primitives::{storage_keys, H256};
+	use phala_protocol::{storage_keys, H256};
 
 	#[test]
 	fn keys_are_made_as_those_of_the_contract() {

@@ -11,7 +11,7 @@ use crate::{
 use anyhow::Context;
 use codec::{Compact, Encode};
 use phala_pherry::{chain::Chain, submit::Call};
-use phala_primitives::Balance;
+use phala_protocol::Balance;
 use serde_json::json;
 use std::{io::Read, process::ExitCode};
 use subxt::ext::scale_decode::DecodeAsType;

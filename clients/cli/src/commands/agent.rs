@@ -8,7 +8,7 @@ use crate::{
 	steps::step,
 };
 use phala_pherry::submit::Call;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{Access, AgentRecord, UpgradePolicy},
 	Balance, H256,
 };
@@ -147,7 +147,7 @@ async fn status(agent: H256, node: &NodeOption, json: bool) -> anyhow::Result<()
 	if json {
 		let callers: Vec<_> =
 			callers.into_iter().map(|caller| Address(caller).to_string()).collect();
-		let lease = lease.map(|lease| json!({ "slot": lease.slot, "boot": lease.boot }));
+		let lease = lease.map(|lease| json!({ "worker": lease.worker, "boot": lease.boot }));
 		let mut status = record_json(agent, &record);
 		status["callers"] = callers.into();
 		status["lease"] = lease.into();
@@ -180,7 +180,7 @@ async fn status(agent: H256, node: &NodeOption, json: bool) -> anyhow::Result<()
 		"writes",
 		lease.map_or_else(
 			|| "nobody can".into(),
-			|lease| format!("slot {}, boot {}", lease.slot, lease.boot),
+			|lease| format!("worker {}, boot {}", lease.worker, lease.boot),
 		),
 	);
 	line("as of block", at.number.to_string());

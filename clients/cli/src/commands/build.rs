@@ -3,7 +3,7 @@
 use crate::steps::step;
 use anyhow::Context;
 use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
-use phala_primitives::{agents::AgentCode, blake2_256};
+use phala_protocol::{agents::AgentCode, blake2_256};
 use serde_json::json;
 use std::{
 	fs,

@@ -1,5 +1,5 @@
 //! `phala call`: asks an agent, sealed, and checks the answer's proof: directly over a worker's
-//! public door, or with `--on-chain` through the chain, paid.
+//! public server, or with `--on-chain` through the chain, paid.
 
 use super::request::{ending_json, ending_text};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 	steps::{seconds, step},
 };
 use anyhow::{ensure, Context};
-use phala_primitives::{requests::CallInput, Balance, BlockNumber, H256};
+use phala_protocol::{requests::CallInput, Balance, BlockNumber, H256};
 use serde_json::{json, Value};
 use std::{
 	fs,
@@ -95,7 +95,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		let calling = direct::call(&chain, &account, agent, &input);
 		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
 		let extra = json!({
-			"worker": { "slot": direct.worker.slot, "url": direct.worker.endpoint },
+			"worker": { "id": direct.worker.worker, "url": direct.worker.endpoint },
 			"seconds": seconds(took),
 		});
 		return shown(&direct.answered, extra, None, arguments.save.as_deref(), json);
@@ -216,7 +216,7 @@ pub fn proof_json(answered: &Answered) -> Value {
 	let content = &proof.content;
 	json!({
 		"id": format!("{:?}", proof.id()),
-		"slot": content.slot,
+		"worker": content.worker,
 		"boot": content.boot,
 		"agent": format!("{:?}", content.agent),
 		"code": format!("{:?}", content.code),

@@ -6,7 +6,7 @@ use crate::{
 	commands::status,
 	steps::step,
 };
-use phala_primitives::{boot::SlotId, mailbox::ClusterId};
+use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
 use serde_json::{json, Value};
 use std::process::ExitCode;
 
@@ -19,21 +19,21 @@ pub enum Command {
 		#[command(flatten)]
 		node: NodeOption,
 	},
-	/// Asks for a slot to become a member. By the slot's operator.
+	/// Asks for a worker to become a member. By the worker's operator.
 	Join {
 		cluster: ClusterId,
-		slot: SlotId,
-		/// Base URL of the worker's public door, as others reach it.
+		worker: WorkerId,
+		/// Base URL of the worker's public server, as others reach it.
 		url: String,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
 		node: NodeOption,
 	},
-	/// Lets a slot in that asked for it. By the cluster's owner.
+	/// Lets a worker in that asked for it. By the cluster's owner.
 	Approve {
 		cluster: ClusterId,
-		slot: SlotId,
+		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -55,19 +55,19 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				step("creating a cluster", clusters::create(&sender)).await?;
 			say(json, json!({ "cluster": cluster, "block": block }), &format!("cluster {cluster}"));
 		}
-		Command::Join { cluster, slot, url, account, node } => {
+		Command::Join { cluster, worker, url, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let asking = clusters::request_join(&sender, cluster, slot, &url);
+			let asking = clusters::request_join(&sender, cluster, worker, &url);
 			let block = step("asking to join", asking).await?.0.block.number;
-			let text = format!("slot {slot} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {slot}`");
-			say(json, json!({ "cluster": cluster, "slot": slot, "block": block }), &text);
+			let text = format!("worker {worker} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {worker}`");
+			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
 		}
-		Command::Approve { cluster, slot, account, node } => {
+		Command::Approve { cluster, worker, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let approving = sender.send(clusters::approve_join(cluster, slot));
+			let approving = sender.send(clusters::approve_join(cluster, worker));
 			let block = step("letting it in", approving).await?.0.block.number;
-			let text = format!("slot {slot} is a member of cluster {cluster}");
-			say(json, json!({ "cluster": cluster, "slot": slot, "block": block }), &text);
+			let text = format!("worker {worker} is a member of cluster {cluster}");
+			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
 		}
 		Command::Status { cluster, node } => show(cluster, &node, json).await?,
 	}
@@ -102,10 +102,10 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 		};
 		if !json {
 			let phase = error.clone().unwrap_or_else(|| super::readable(&phase));
-			println!("slot {:<4} {:<32} {phase}", member.slot, member.endpoint);
+			println!("worker {:<4} {:<32} {phase}", member.worker, member.endpoint);
 		}
 		shown.push(
-			json!({ "slot": member.slot, "url": member.endpoint, "phase": phase, "error": error }),
+			json!({ "worker": member.worker, "url": member.endpoint, "phase": phase, "error": error }),
 		);
 	}
 	if json {

@@ -17,7 +17,7 @@ use crate::{
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
-use phala_primitives::{
+use phala_protocol::{
 	agents::UpgradePolicy, limits::AGENT_TIMEOUT_MAX, mailbox::ClusterId, Balance, BlockNumber,
 	H256,
 };
@@ -186,7 +186,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		result["name"] = built.name.into();
 		result["workers"] = members
 			.iter()
-			.map(|member| json!({ "slot": member.slot, "url": member.endpoint }))
+			.map(|member| json!({ "worker": member.worker, "url": member.endpoint }))
 			.collect();
 		println!("{result}");
 		return Ok(ExitCode::SUCCESS);
@@ -196,7 +196,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	println!("manifest    {:?}", record.code.manifest);
 	println!("unit price  {}", pha(record.unit_price));
 	for member in &members {
-		println!("worker      slot {}  {}", member.slot, member.endpoint);
+		println!("worker      {}  {}", member.worker, member.endpoint);
 	}
 	println!("call it     phala call {agent:?} /");
 	Ok(ExitCode::SUCCESS)

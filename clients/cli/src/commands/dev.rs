@@ -8,7 +8,7 @@
 //!
 //! 1. starts a chain with one validator, a new one at every start, and beside it builds
 //!    agents/price-oracle and agents/chat if they are not, or are older than their sources;
-//! 2. lets this build of pruntime register, creates slots for a gatekeeper and the workers, and a
+//! 2. lets this build of pruntime register, creates workers for a gatekeeper and the workers, and a
 //!    cluster;
 //! 3. starts an enclave (`pruntime`) and a relayer (`pherry`) for each;
 //! 4. seats the gatekeeper, lets the workers join the cluster, and deploys both agents: registers
@@ -19,8 +19,8 @@
 //! Without a network of its own, local servers play the price sources and the language model:
 //! `PHALA_PRICE_URLS`, `OPENAI_BASE_URL` and `OPENAI_API_KEY` name real ones.
 //!
-//! With `--port-base N` the chain listens on N; the gatekeeper's public door is on N + 10, worker
-//! k's on N + 10 (k + 1), its relay door on the next port and its relayer's status on the one after.
+//! With `--port-base N` the chain listens on N; the gatekeeper's public server is on N + 10, worker
+//! k's on N + 10 (k + 1), its relay server on the next port and its relayer's status on the one after.
 //! Everything is on loopback, nothing is kept, and no process outlives this one. Killed with -9 it
 //! leaves its temporary folder, which the next start removes.
 //!
@@ -69,7 +69,7 @@ pub struct Arguments {
 	#[arg(long)]
 	pub once: bool,
 
-	/// How many workers, each with a slot and a relayer of its own.
+	/// How many workers, each with a worker and a relayer of its own.
 	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
 	pub workers: u8,
 

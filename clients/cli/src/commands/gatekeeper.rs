@@ -6,15 +6,15 @@ use crate::{
 	chain::{clusters, NodeOption},
 	steps::step,
 };
-use phala_primitives::boot::SlotId;
+use phala_protocol::boot::WorkerId;
 use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-	/// Offers a slot as a gatekeeper. By the slot's operator.
+	/// Offers a worker as a gatekeeper. By the worker's operator.
 	Apply {
-		slot: SlotId,
+		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -23,7 +23,7 @@ pub enum Command {
 	/// Seats candidates. By root: on a development chain its sudo account.
 	Seat {
 		#[arg(required = true)]
-		slots: Vec<SlotId>,
+		workers: Vec<WorkerId>,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -32,23 +32,23 @@ pub enum Command {
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let (block, slots, text) = match command {
-		Command::Apply { slot, account, node } => {
+	let (block, workers, text) = match command {
+		Command::Apply { worker, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let applying = sender.send(clusters::apply(slot));
+			let applying = sender.send(clusters::apply(worker));
 			let block = step("applying", applying).await?.0.block.number;
-			(block, vec![slot], format!("slot {slot} is a candidate"))
+			(block, vec![worker], format!("worker {worker} is a candidate"))
 		}
-		Command::Seat { slots, account, node } => {
+		Command::Seat { workers, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let seating = sender.send_as_root(clusters::seat(&slots));
+			let seating = sender.send_as_root(clusters::seat(&workers));
 			let block = step("seating", seating).await?.0.block.number;
-			let text = format!("slots {slots:?} make the master key");
-			(block, slots, text)
+			let text = format!("workers {workers:?} make the master key");
+			(block, workers, text)
 		}
 	};
 	if json {
-		println!("{}", json!({ "slots": slots, "block": block }));
+		println!("{}", json!({ "workers": workers, "block": block }));
 	} else {
 		println!("{text}");
 	}

@@ -5,12 +5,12 @@ use crate::{
 	accounts::{Account, AccountOptions},
 	chain::{agents, clusters, hash, NodeOption},
 	conversation::Conversation,
-	worker_door::WorkerDoor,
+	worker_client::WorkerClient,
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_pherry::chain::Chain;
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentId,
 	requests::{LogEntry, LogsContent, LogsQuery},
 	BlockNumber, H256,
@@ -47,8 +47,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let mut failed = Vec::new();
 	for member in members {
 		match of_worker(&chain, &account, agent, at.number, &member.endpoint).await {
-			Ok(entries) => lines.extend(entries.into_iter().map(|entry| (member.slot, entry))),
-			Err(error) => failed.push(format!("slot {}: {error:#}", member.slot)),
+			Ok(entries) => lines.extend(entries.into_iter().map(|entry| (member.worker, entry))),
+			Err(error) => failed.push(format!("worker {}: {error:#}", member.worker)),
 		}
 	}
 	if failed.len() == count {
@@ -62,14 +62,14 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if json {
 		let entries: Vec<_> = lines
 			.iter()
-			.map(|(slot, entry)| json!({ "slot": slot, "block": entry.block, "request": format!("{:?}", entry.request), "level": text(&entry.level), "message": text(&entry.message) }))
+			.map(|(worker, entry)| json!({ "worker": worker, "block": entry.block, "request": format!("{:?}", entry.request), "level": text(&entry.level), "message": text(&entry.message) }))
 			.collect();
 		println!("{}", json!({ "entries": entries }));
 		return Ok(ExitCode::SUCCESS);
 	}
-	for (slot, entry) in &lines {
+	for (worker, entry) in &lines {
 		println!(
-			"block {:<6} slot {slot}  {:<5}  {}",
+			"block {:<6} worker {worker}  {:<5}  {}",
 			entry.block,
 			text(&entry.level),
 			text(&entry.message)
@@ -94,7 +94,7 @@ async fn of_worker(
 	let content = LogsContent::new(genesis, agent, nonce, reply_key, block).encode();
 	let signature = account.keypair.sign(&content).0;
 	let query = LogsQuery { nonce, reply_key, block, signature };
-	let answer = WorkerDoor::new(url)?.logs(agent, query.encode()).await?;
+	let answer = WorkerClient::new(url)?.logs(agent, query.encode()).await?;
 	let opened = conversation.open(&answer)?;
 	Vec::decode_all(&mut opened.expose()).context("what the worker sealed is no log")
 }

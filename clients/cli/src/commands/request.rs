@@ -9,7 +9,7 @@ use crate::{
 	chain::{hash, NodeOption},
 	steps::step,
 };
-use phala_primitives::{requests::RequestId, H256};
+use phala_protocol::{requests::RequestId, H256};
 use serde_json::{json, Value};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -37,15 +37,15 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	if !wait {
 		let state = on_chain::state(&chain, request).await?;
 		if on_chain::is_open(&state) {
-			let (slot, deadline) = (state.slot, state.deadline);
+			let (worker, deadline) = (state.worker, state.deadline);
 			if json {
 				println!(
 					"{}",
-					json!({ "request": format!("{request:?}"), "state": "open", "slot": slot, "deadline": deadline })
+					json!({ "request": format!("{request:?}"), "state": "open", "worker": worker, "deadline": deadline })
 				);
 			} else {
 				println!(
-					"open: slot {slot} must answer until block {deadline}; --wait waits for it"
+					"open: worker {worker} must answer until block {deadline}; --wait waits for it"
 				);
 			}
 			return Ok(ExitCode::SUCCESS);

@@ -9,7 +9,7 @@ use crate::{
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
-use phala_primitives::{Balance, H256};
+use phala_protocol::{Balance, H256};
 use serde_json::json;
 use std::{
 	io::{IsTerminal, Read},

@@ -1,4 +1,4 @@
-//! `phala status --worker <url>`: what a worker's public door says of it (`GET /v1/info`). Nothing
+//! `phala status --worker <url>`: what a worker's public server says of it (`GET /v1/info`). Nothing
 //! of it is proven: it is what the worker, or whoever answers in its place, claims.
 
 use super::readable;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-	/// The worker's public door.
+	/// The worker's public server.
 	#[arg(long, value_name = "URL")]
 	pub worker: String,
 }
@@ -32,18 +32,18 @@ pub async fn info(url: &str) -> anyhow::Result<Value> {
 	let at = format!("{}/v1/info", url.trim_end_matches('/'));
 	let client = reqwest::Client::builder().timeout(limits::INFO_MAX).no_proxy().build()?;
 	let answer = client.get(&at).send().await.with_context(|| {
-		format!("no worker answers at {url}; give its public door, as in http://127.0.0.1:8000")
+		format!("no worker answers at {url}; give its public server, as in http://127.0.0.1:8000")
 	})?;
 	if !answer.status().is_success() {
-		bail!("{at} answered with {}: is this a worker's public door?", answer.status());
+		bail!("{at} answered with {}: is this a worker's public server?", answer.status());
 	}
 	let info = answer.json().await;
-	info.with_context(|| format!("{at} answered with no JSON: is this a worker's public door?"))
+	info.with_context(|| format!("{at} answered with no JSON: is this a worker's public server?"))
 }
 
 fn text(info: &Value) -> String {
 	const LINES: [(&str, &str); 13] = [
-		("slot", "slot"),
+		("worker", "worker"),
 		("boot", "boot"),
 		("phase", "phase"),
 		("height", "finalized block"),
@@ -73,8 +73,8 @@ mod tests {
 
 	#[test]
 	fn what_a_worker_says_is_a_line_each_and_what_it_does_not_know_a_dash() {
-		let text = text(&json!({ "slot": 3, "boot": null, "phase": "Serving", "freshness": null }));
-		assert!(text.contains("slot                   3\n"), "{text}");
+		let text = text(&json!({ "worker": 3, "boot": null, "phase": "Serving", "freshness": null }));
+		assert!(text.contains("worker                   3\n"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");
 		assert!(!text.contains("why it is not"), "{text}");
 	}

@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{bail, Context};
 use codec::DecodeAll;
-use phala_primitives::{requests::CallOutput, H256};
+use phala_protocol::{requests::CallOutput, H256};
 use serde_json::json;
 use std::{fs, path::PathBuf, process::ExitCode};
 

@@ -1,6 +1,6 @@
 //! `phala worker`: what it takes until a worker can register.
 //!
-//! * `create-slot`: a place for a worker; the operator's account holds its stake.
+//! * `register`: a place for a worker; the operator's account holds its stake.
 //! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 	chain::{self, Sender},
 };
 use anyhow::{bail, Context};
-use phala_primitives::H256;
+use phala_protocol::H256;
 use serde_json::json;
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
@@ -16,8 +16,8 @@ const NODE_DEFAULT: &str = "ws://127.0.0.1:9944";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-	/// Creates a slot and prints its number.
-	CreateSlot {
+	/// Creates a worker and prints its number.
+	RegisterWorker {
 		/// The chain node's websocket address.
 		#[arg(long, default_value = NODE_DEFAULT)]
 		node: String,
@@ -45,15 +45,15 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
-		Command::CreateSlot { node, operator } => {
+		Command::RegisterWorker { node, operator } => {
 			let operator = chain::account(&operator)?;
 			let account = Address(operator.public_key().0).to_string();
 			let sender = Sender::new(&chain::connect(&node).await?, operator);
-			let slot = chain::create_slot(&sender).await?;
+			let worker = chain::register_worker(&sender).await?;
 			if json {
-				println!("{}", json!({ "slot": slot, "operator": account }));
+				println!("{}", json!({ "worker": worker, "operator": account }));
 			} else {
-				println!("slot {slot} of operator {account}");
+				println!("worker {worker} of operator {account}");
 			}
 		}
 		Command::AllowMeasurement { node, sudo, measurement, pruntime } => {

@@ -14,7 +14,7 @@ use codec::{DecodeAll, Encode};
 use phala_attestation::Roots;
 use phala_keys::sr25519;
 use phala_light_client::{limits::STEPS_PER_BUNDLE_MAX, LightClient, ProvenState};
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentRecord,
 	boot::Boot,
 	domains,
@@ -212,26 +212,26 @@ fn finality(
 }
 
 fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
-	let AnswerContent { slot, boot: number, .. } = content;
+	let AnswerContent { worker, boot: number, .. } = content;
 	let height = state.header().number();
 	let boot = state
-		.read_as::<Boot>(&storage_keys::registry_boot(*slot))
+		.read_as::<Boot>(&storage_keys::registry_boot(*worker))
 		.map_err(|error| error.to_string())?
-		.ok_or_else(|| format!("slot {slot} has no boot at block {height}"))?;
+		.ok_or_else(|| format!("worker {worker} has no boot at block {height}"))?;
 	if boot.number != *number {
 		return Err(format!(
-			"boot {number} of slot {slot} answered; at block {height} boot {} has taken its place",
+			"boot {number} of worker {worker} answered; at block {height} boot {} has taken its place",
 			boot.number
 		));
 	}
 	if boot.expires_at <= height {
 		return Err(format!(
-			"boot {number} of slot {slot} is suspended: its evidence expired at block {}",
+			"boot {number} of worker {worker} is suspended: its evidence expired at block {}",
 			boot.expires_at
 		));
 	}
 	let detail = format!(
-		"slot {slot}, boot {number}, registered at block {}, key 0x{}",
+		"worker {worker}, boot {number}, registered at block {}, key 0x{}",
 		boot.registered_at,
 		hex::encode(boot.keys.identity)
 	);
@@ -269,8 +269,8 @@ fn evidence(
 		software,
 		verify_sr25519: |signature, message, public| sr25519::verify(public, message, signature),
 	};
-	let AnswerContent { genesis, slot, .. } = proof.content;
-	let statement = ReportStatement::new(genesis, slot, boot.keys, proof.id().0);
+	let AnswerContent { genesis, worker, .. } = proof.content;
+	let statement = ReportStatement::new(genesis, worker, boot.keys, proof.id().0);
 	let allowed = |found: &H256| *found == boot.measurement;
 	let accepted = phala_attestation::verify(&evidence, &roots, &statement.report_data(), allowed)
 		.map_err(|error| error.to_string())?;
@@ -318,8 +318,8 @@ fn settled(
 		.read_as::<StoredRequest>(&storage::requests_request(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
-	let asked = (stored.agent, Some(stored.caller), stored.slot, stored.boot, stored.kind);
-	let answered = (content.agent, content.caller, content.slot, content.boot, RequestKind::Call);
+	let asked = (stored.agent, Some(stored.caller), stored.worker, stored.boot, stored.kind);
+	let answered = (content.agent, content.caller, content.worker, content.boot, RequestKind::Call);
 	if asked != answered {
 		return Err(format!("request {id:?} is about another agent, caller or boot"));
 	}

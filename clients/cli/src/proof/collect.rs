@@ -2,11 +2,11 @@
 //! all of it against the pinned block 0.
 
 use super::file::{AnswerFile, ChainEvidence, HexBytes, ReportEvidence};
-use crate::{chain::storage, limits, worker_door::WorkerDoor};
+use crate::{chain::storage, limits, worker_client::WorkerClient};
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_pherry::{chain::Chain, header::HeaderId};
-use phala_primitives::{
+use phala_protocol::{
 	boot::Boot,
 	relay::FinalityStep,
 	requests::{RequestId, SignedAnswer},
@@ -24,13 +24,13 @@ pub async fn chain(file: &mut AnswerFile, chain: &Chain, from: BlockNumber) -> a
 	let bundle = chain.genesis_bundle().await?;
 	let (at, steps) = finality(chain, from).await?;
 
-	let slot = storage_keys::registry_boot(answer.content.slot);
+	let worker = storage_keys::registry_boot(answer.content.worker);
 	let mut keys = vec![
-		slot.clone(),
+		worker.clone(),
 		storage_keys::agents_agent(answer.content.agent),
 		storage::registry_software_root(),
 	];
-	if let Some(boot) = storage::read::<Boot>(chain, at, slot).await? {
+	if let Some(boot) = storage::read::<Boot>(chain, at, worker).await? {
 		keys.push(storage::registry_measurement(boot.measurement));
 	}
 	if let Some(id) = file.request.as_ref().and_then(|request| request.id.exactly()) {
@@ -82,8 +82,8 @@ async fn finality(
 ///
 /// # Errors
 /// When its worker does not give any.
-pub async fn report(file: &mut AnswerFile, door: &WorkerDoor) -> anyhow::Result<()> {
-	let report = door.report(signed_answer(file)?.id().0).await?;
+pub async fn report(file: &mut AnswerFile, client: &WorkerClient) -> anyhow::Result<()> {
+	let report = client.report(signed_answer(file)?.id().0).await?;
 	let evidence = report.evidence.trim_start_matches("0x");
 	let evidence = hex::decode(evidence).context("the report's evidence is not hexadecimal")?;
 	file.report = Some(ReportEvidence { evidence: HexBytes(evidence) });

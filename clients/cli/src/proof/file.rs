@@ -2,7 +2,7 @@
 //! and nothing stands in it that is not checked.
 
 use codec::Encode;
-use phala_primitives::{
+use phala_protocol::{
 	requests::{CallInput, ProvenAnswer, RequestId},
 	H256,
 };

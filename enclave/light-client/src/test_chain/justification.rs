@@ -3,7 +3,7 @@
 use super::TestHeader;
 use codec::{Compact, Encode};
 use ed25519_zebra::{SigningKey, VerificationKey};
-use phala_primitives::{BlockNumber, H256};
+use phala_protocol::{BlockNumber, H256};
 
 /// A block that is voted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use phala_light_client::test_chain::TestChain;
-//! use phala_primitives::mailbox::Channel;
+//! use phala_protocol::mailbox::Channel;
 //!
 //! let mut chain = TestChain::new(1, 4);
 //! let reader = chain.reader([Channel::System]);
@@ -25,7 +25,7 @@ pub use justification::{Justification, Target, Vote};
 use crate::{LightClient, MailboxReader};
 use codec::{Compact, Encode};
 use ed25519_zebra::{SigningKey, VerificationKey};
-use phala_primitives::{
+use phala_protocol::{
 	blake2_256,
 	mailbox::{Channel, ChannelHead, OutboundMessage},
 	relay::{ChannelBodies, FinalityStep, GenesisBundle, StateProof, SyncBundle},

@@ -1,7 +1,7 @@
 //! The state trie of every block, by `sp-trie`.
 
 use hash_db::{AsHashDB, HashDB, HashDBRef, Hasher, Prefix};
-use phala_primitives::{relay::StateProof, H256};
+use phala_protocol::{relay::StateProof, H256};
 use sp_core::Blake2Hasher;
 use sp_trie::{delta_trie_root, empty_trie_root, LayoutV1, Recorder, Trie, TrieDBBuilder};
 use std::collections::{BTreeMap, BTreeSet};

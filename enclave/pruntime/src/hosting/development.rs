@@ -21,7 +21,7 @@ type SecretsFile = BTreeMap<String, BTreeMap<String, String>>;
 pub struct DevelopmentAgents {
 	/// Development only: runs the built agent in this folder (`dist/agent.wasm` and
 	/// `dist/manifest.json`), with its state in memory. May be given more than once. Without
-	/// `--genesis` and `--slot` there is then no chain: only agents.
+	/// `--genesis` and `--worker` there is then no chain: only agents.
 	#[arg(long = "dev-agent", value_name = "FOLDER")]
 	pub folders: Vec<PathBuf>,
 

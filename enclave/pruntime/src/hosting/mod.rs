@@ -26,7 +26,7 @@ pub use state::Snapshot;
 
 use crate::limits;
 use codec::Encode;
-use phala_primitives::requests::LogEntry;
+use phala_protocol::requests::LogEntry;
 use phala_sandbox::{
 	egress::{EgressClient, EgressConfig},
 	BlockRef, HttpRequest, LoadedAgent, Manifest, Outcome, Sandbox, SandboxConfig, SecretValue,
@@ -38,7 +38,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// How an agent is called on every door.
+/// How an agent is called on every server.
 pub type AgentId = [u8; 32];
 
 const DEVELOPMENT_ID_DOMAIN: &[u8] = b"phala/agent/development-id/1";
@@ -371,9 +371,9 @@ fn development_id(code_hash: &[u8; 32], manifest: &Manifest) -> Result<AgentId, 
 	let id = DevelopmentId {
 		domain: DEVELOPMENT_ID_DOMAIN,
 		code_hash: *code_hash,
-		manifest_hash: phala_primitives::blake2_256(&manifest).0,
+		manifest_hash: phala_protocol::blake2_256(&manifest).0,
 	};
-	Ok(phala_primitives::blake2_256(&id.encode()).0)
+	Ok(phala_protocol::blake2_256(&id.encode()).0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{AgentHost, AgentId, Call, CalleeAccess, HostedAgent, RunRefused};
 use crate::{hosting::state::Snapshot, limits};
 use async_trait::async_trait;
-use phala_primitives::{requests::LogEntry, H256};
+use phala_protocol::{requests::LogEntry, H256};
 use phala_sandbox::{
 	AgentCall, AgentReply, BlockRef, Context, Failure, FetchCall, FetchReply, Host, HostRefusal,
 	HttpRequest, Invocation, LogLevel, LogLine, Outcome, Refusal, RunError, SecretValue,

@@ -1,6 +1,6 @@
 //! Why the machine refused.
 
-use phala_primitives::{boot::BootNumber, relay::EnclavePhase, BlockNumber};
+use phala_protocol::{boot::BootNumber, relay::EnclavePhase, BlockNumber};
 
 /// What was refused, why, and what would be accepted. A refusal changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum Refused {
 	#[error("the platform gave no evidence: {0}")]
 	NoEvidence(String),
 	/// A boot that is over.
-	#[error("boot {boot:?} of this slot is over; start the enclave again for a new one")]
+	#[error("boot {boot:?} of this worker is over; start the enclave again for a new one")]
 	Over {
 		/// Its number, if it ever had one.
 		boot: Option<BootNumber>,

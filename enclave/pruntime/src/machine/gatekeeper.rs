@@ -14,7 +14,7 @@ use phala_keys::{
 	release::{self, release_partial},
 	Error,
 };
-use phala_primitives::{
+use phala_protocol::{
 	keys::{Epoch, KeyRequest, Seat},
 	messages::{GatekeeperMessage, Payload},
 };
@@ -85,7 +85,7 @@ impl Gatekeeper {
 		}
 		while let Some(request) = self.waiting.pop_front() {
 			let asked = release::KeyRequest {
-				slot: request.slot,
+				worker: request.worker,
 				boot: request.boot,
 				cluster: request.cluster,
 				generation: request.generation,
@@ -99,14 +99,14 @@ impl Gatekeeper {
 						return;
 					}
 				}
-				Err(error) => tracing::warn!(slot = request.slot, "nothing released: {error}"),
+				Err(error) => tracing::warn!(worker = request.worker, "nothing released: {error}"),
 			}
 		}
 	}
 }
 
 /// Runs the ceremony with itself: the chain seats one gatekeeper for now
-/// ([`phala_primitives::limits::GATEKEEPERS_MAX`]). With more, dealings would travel in between.
+/// ([`phala_protocol::limits::GATEKEEPERS_MAX`]). With more, dealings would travel in between.
 fn make_key<R: CryptoRng>(
 	turn: &mut Turn<'_, R>,
 	epoch: Epoch,

@@ -27,11 +27,11 @@ use phala_keys::{boot::BootKeys, dkg::Outcome, master::SharingId};
 use phala_light_client::{
 	ChannelChange, FinalizedHeader, LightClient, MailboxReader, ProvenMessage, ProvenState,
 };
-use phala_primitives::{
-	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, SlotId},
+use phala_protocol::{
+	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, WorkerId},
 	keys::{Epoch, MasterKey},
 	mailbox::{Channel, ClusterId, Envelope, InboundNext},
-	messages::{Message, Payload, SlotMessage, Subscription, SystemMessage},
+	messages::{Message, Payload, WorkerMessage, Subscription, SystemMessage},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
 	},
@@ -46,7 +46,7 @@ pub struct Config {
 	/// Hash of block 0 of the one chain that this enclave follows.
 	pub genesis: H256,
 	/// Its place in the network.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 }
 
 /// How far a boot has come.
@@ -59,9 +59,9 @@ enum Phase {
 		reader: MailboxReader,
 		bound_to: FinalizedHeader,
 	},
-	/// Is the slot's boot.
+	/// Is the worker's boot.
 	Registered(Box<Registered>),
-	/// A later boot has the slot, or nobody.
+	/// A later boot has the worker, or nobody.
 	Over {
 		boot: Option<BootNumber>,
 		evicted: bool,
@@ -100,13 +100,13 @@ pub struct SyncReport {
 	pub messages: usize,
 	/// Messages whose body this version does not know: they are passed over, by number.
 	pub unknown: Vec<(Channel, u64)>,
-	/// The boot became the slot's.
+	/// The boot became the worker's.
 	pub registered: Option<BootNumber>,
 	/// The boot ended.
 	pub over: bool,
 }
 
-/// One boot of one slot.
+/// One boot of one worker.
 pub struct Machine {
 	config: Config,
 	keys: BootKeys,
@@ -226,14 +226,14 @@ impl Machine {
 			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
 			_ => return Err(self.wrong_phase("it takes headers up to the present first")),
 		};
-		let Config { genesis, slot } = self.config;
+		let Config { genesis, worker } = self.config;
 		let keys = self.public_keys();
-		let statement = BootStatement::new(genesis, slot, operator, keys, header.hash());
+		let statement = BootStatement::new(genesis, worker, operator, keys, header.hash());
 		let evidence = platform
 			.evidence(&statement.report_data())
 			.map_err(|error| Refused::NoEvidence(error.to_string()))?;
 		Ok(Registration {
-			slot,
+			worker,
 			keys,
 			evidence: evidence.encode(),
 			recent_block: header.number(),
@@ -293,7 +293,7 @@ impl Machine {
 		};
 		EnclaveStatus {
 			genesis: self.config.genesis,
-			slot: self.config.slot,
+			worker: self.config.worker,
 			identity: self.public_keys().identity,
 			phase: self.phase(),
 			boot: match &self.phase {
@@ -356,18 +356,18 @@ impl Machine {
 	}
 
 	fn own_channels(&self) -> [Channel; 2] {
-		[Channel::System, Channel::Slot(self.config.slot)]
+		[Channel::System, Channel::Worker(self.config.worker)]
 	}
 
 	fn wrong_phase(&self, accepted: &'static str) -> Refused {
 		Refused::WrongPhase { phase: self.phase(), accepted }
 	}
 
-	/// What the chain expects next from this slot; only asked once there is an outbox.
+	/// What the chain expects next from this worker; only asked once there is an outbox.
 	fn consumed(&self, state: &ProvenState) -> Result<Option<InboundNext>, Refused> {
 		match &self.phase {
 			Phase::Registered(_) => {
-				Ok(state.read_as(&storage_keys::mailbox_next_envelope(self.config.slot))?)
+				Ok(state.read_as(&storage_keys::mailbox_next_envelope(self.config.worker))?)
 			}
 			_ => Ok(None),
 		}
@@ -398,19 +398,19 @@ impl Machine {
 			Message::Cluster(told) => {
 				let _ = self.as_member(now_ms, rng, |member, turn| member.hear(told, turn));
 			}
-			Message::Slot(told) => self.apply_slot(told, now_ms, rng, report),
+			Message::Worker(told) => self.apply_worker(told, now_ms, rng, report),
 		}
 	}
 
-	fn apply_slot(
+	fn apply_worker(
 		&mut self,
-		told: SlotMessage,
+		told: WorkerMessage,
 		now_ms: u64,
 		rng: &mut impl CryptoRng,
 		report: &mut SyncReport,
 	) {
 		match told {
-			SlotMessage::Registered { boot, keys, expires_at } => {
+			WorkerMessage::Registered { boot, keys, expires_at } => {
 				if keys != self.public_keys() {
 					// A boot that was registered before this one is over; one that waits for its
 					// own registration just saw somebody before it.
@@ -426,7 +426,7 @@ impl Machine {
 						reader: reader.clone(),
 						boot,
 						expires_at,
-						outbox: Outbox::new(self.config.genesis, self.config.slot, boot),
+						outbox: Outbox::new(self.config.genesis, self.config.worker, boot),
 						freshness: Freshness::first_mark(self.keys_made_ms),
 						consumed: None,
 						master: None,
@@ -437,43 +437,43 @@ impl Machine {
 					report.registered = Some(boot);
 				}
 			}
-			SlotMessage::Renewed { boot, expires_at } => {
+			WorkerMessage::Renewed { boot, expires_at } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.expires_at = expires_at;
 				}
 			}
-			SlotMessage::HeartbeatSeen { boot, nonce } => {
+			WorkerMessage::HeartbeatSeen { boot, nonce } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.freshness.seen(&nonce);
 				}
 			}
-			SlotMessage::Probe { nonce } => self.say(&Payload::ProbeAnswered { nonce }, rng),
-			SlotMessage::Evicted { boot } => {
+			WorkerMessage::Probe { nonce } => self.say(&Payload::ProbeAnswered { nonce }, rng),
+			WorkerMessage::Evicted { boot } => {
 				if let Some(registered) = self.registered_as(boot) {
 					let height = registered.reader.client().height();
 					self.phase = Phase::Over { boot: Some(boot), evicted: true, height };
 					report.over = true;
 				}
 			}
-			SlotMessage::MasterKey(key) => self.master_key(key),
+			WorkerMessage::MasterKey(key) => self.master_key(key),
 			// Only a channel to follow: what to do is said there.
-			SlotMessage::SeatedAsGatekeeper { .. } => {}
-			SlotMessage::JoinedCluster { identity, snapshot } => {
+			WorkerMessage::SeatedAsGatekeeper { .. } => {}
+			WorkerMessage::JoinedCluster { identity, snapshot } => {
 				if let Some(registered) = self.registered_with(&identity) {
 					let height = registered.reader.client().height();
 					registered.membership = Some(Membership::join(snapshot, height));
 				}
 			}
-			SlotMessage::Agent(snapshot) => {
+			WorkerMessage::Agent(snapshot) => {
 				let _ = self.as_member(now_ms, rng, |member, _| member.tell_agent(snapshot));
 			}
-			SlotMessage::LeftCluster { identity, cluster } => {
+			WorkerMessage::LeftCluster { identity, cluster } => {
 				if let Some(registered) = self.registered_with(&identity) {
 					// With it go its keys and all that it had open.
 					registered.membership.take_if(|member| member.cluster == cluster);
 				}
 			}
-			SlotMessage::KeyRelease { boot, cluster, generation, release } => {
+			WorkerMessage::KeyRelease { boot, cluster, generation, release } => {
 				let of_boot = self.registered_as(boot).is_some();
 				let _ = self.as_member(now_ms, rng, |member, _| {
 					if of_boot && member.cluster == cluster {
@@ -598,7 +598,7 @@ impl Machine {
 		}
 	}
 
-	/// The chain and the slot that it is for.
+	/// The chain and the worker that it is for.
 	pub fn config(&self) -> Config {
 		self.config
 	}

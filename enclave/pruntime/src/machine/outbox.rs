@@ -4,8 +4,8 @@ use super::error::Refused;
 use crate::limits;
 use codec::Encode;
 use phala_keys::boot::BootKeys;
-use phala_primitives::{
-	boot::{BootNumber, SlotId},
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
 	mailbox::{Envelope, EnvelopeContent, InboundNext},
 	messages::Payload,
 	H256,
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 /// The envelopes of one boot.
 pub struct Outbox {
 	genesis: H256,
-	slot: SlotId,
+	worker: WorkerId,
 	boot: BootNumber,
 	next_seq: u64,
 	waiting: VecDeque<Envelope>,
@@ -24,8 +24,8 @@ pub struct Outbox {
 
 impl Outbox {
 	/// Empty; numbers from 0.
-	pub fn new(genesis: H256, slot: SlotId, boot: BootNumber) -> Self {
-		Self { genesis, slot, boot, next_seq: 0, waiting: VecDeque::new() }
+	pub fn new(genesis: H256, worker: WorkerId, boot: BootNumber) -> Self {
+		Self { genesis, worker, boot, next_seq: 0, waiting: VecDeque::new() }
 	}
 
 	/// Signs `payload` under the next number, which is returned, and keeps it.
@@ -41,10 +41,10 @@ impl Outbox {
 		if self.waiting.len() >= limits::OUTBOX_MAX {
 			return Err(Refused::OutboxFull { waiting: self.waiting.len() });
 		}
-		let Self { genesis, slot, boot, next_seq: seq, .. } = *self;
+		let Self { genesis, worker, boot, next_seq: seq, .. } = *self;
 		let payload = payload.encode();
-		let signature = keys.sign(rng, &EnvelopeContent::new(genesis, slot, boot, seq, &payload));
-		self.waiting.push_back(Envelope { genesis, slot, boot, seq, payload, signature });
+		let signature = keys.sign(rng, &EnvelopeContent::new(genesis, worker, boot, seq, &payload));
+		self.waiting.push_back(Envelope { genesis, worker, boot, seq, payload, signature });
 		self.next_seq = seq.saturating_add(1);
 		Ok(seq)
 	}

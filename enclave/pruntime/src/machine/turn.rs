@@ -3,7 +3,7 @@
 use super::{outbox::Outbox, Config, Refused};
 use crate::limits::SIGNATURES_MAX;
 use phala_keys::boot::BootKeys;
-use phala_primitives::{
+use phala_protocol::{
 	boot::BootNumber, messages::Payload, requests::SignedAnswer, BlockNumber, H256,
 };
 use rand_core::CryptoRng;

@@ -1,7 +1,7 @@
 //! Components and manifests, by hash. Anybody may bring one, if the chain names it.
 
 use crate::limits::BLOB_BYTES_MAX;
-use phala_primitives::{blake2_256, H256};
+use phala_protocol::{blake2_256, H256};
 use std::{
 	collections::{BTreeSet, HashMap},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},

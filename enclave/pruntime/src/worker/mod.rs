@@ -11,7 +11,7 @@ mod units;
 pub use blobs::{BlobRefused, Blobs};
 
 use crate::{
-	doors::Shell,
+	server::Shell,
 	hosting::{AgentHost, CalleeAccess, HostedAgent, Installation, OnChainCall, Program, Snapshot},
 	limits,
 	machine::cluster::{
@@ -21,7 +21,7 @@ use crate::{
 	},
 };
 use peers::Peers;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{availability_quorum, Access, AgentCode, AgentId, StateVersion},
 	clusters::Member,
 	requests::CallOutput,
@@ -48,7 +48,7 @@ struct Inner {
 	blobs: Blobs,
 	peers: Peers,
 	compiler: Semaphore,
-	doors: Semaphore,
+	request_permits: Semaphore,
 	desk: Mutex<Desk>,
 }
 
@@ -80,7 +80,7 @@ impl Worker {
 			blobs: Blobs::default(),
 			peers: Peers::new()?,
 			compiler: Semaphore::new(1),
-			doors: Semaphore::new(limits::DOOR_REQUESTS_MAX),
+			request_permits: Semaphore::new(limits::SERVER_REQUESTS_MAX),
 			desk: Mutex::default(),
 		})))
 	}
@@ -95,9 +95,9 @@ impl Worker {
 		&self.0.host
 	}
 
-	/// Places of requests at the doors.
-	pub fn doors(&self) -> &Semaphore {
-		&self.0.doors
+	/// Permits of requests at the servers.
+	pub fn servers(&self) -> &Semaphore {
+		&self.0.request_permits
 	}
 
 	/// Components and manifests.
@@ -150,7 +150,7 @@ impl Worker {
 					(agent.id, newest, agent.state.clone())
 				})
 				.collect();
-			let own = turn.config.slot;
+			let own = turn.config.worker;
 			Found {
 				ended: member.take_ended(),
 				replications: member.take_replications(turn),
@@ -159,7 +159,7 @@ impl Worker {
 				others: member
 					.members
 					.values()
-					.filter(|member| member.slot != own)
+					.filter(|member| member.worker != own)
 					.cloned()
 					.collect(),
 				agents,
@@ -343,7 +343,7 @@ impl Worker {
 							None
 						}
 						Err(error) => {
-							tracing::debug!(slot = member.slot, "does not keep a body: {error:#}");
+							tracing::debug!(worker = member.worker, "does not keep a body: {error:#}");
 							Some(member)
 						}
 					}
@@ -360,7 +360,7 @@ impl Worker {
 			tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
 		}
 		for member in &silent {
-			tracing::warn!(slot = member.slot, "does not keep what an agent wrote");
+			tracing::warn!(worker = member.worker, "does not keep what an agent wrote");
 		}
 		let hash = H256(body.body.hash());
 		let _ = self.0.shell.as_member(|own, turn| own.replicated(body.agent, hash, turn));
@@ -384,13 +384,13 @@ impl Worker {
 						tracing::info!(
 							?agent,
 							last,
-							slot = member.slot,
+							worker = member.worker,
 							"caught up with an agent's state"
 						);
 						break;
 					}
 				}
-				Err(error) => tracing::debug!(slot = member.slot, "gives no bodies: {error:#}"),
+				Err(error) => tracing::debug!(worker = member.worker, "gives no bodies: {error:#}"),
 			}
 		}
 		// Not at once again: what nobody has now may be there in a moment.
@@ -404,11 +404,11 @@ impl Worker {
 			match self.0.peers.blob(&member, hash).await {
 				Ok(blob) => {
 					if self.0.blobs.put(hash, blob).is_ok() {
-						tracing::info!(?hash, slot = member.slot, "fetched code");
+						tracing::info!(?hash, worker = member.worker, "fetched code");
 						break;
 					}
 				}
-				Err(error) => tracing::debug!(slot = member.slot, "has no code: {error:#}"),
+				Err(error) => tracing::debug!(worker = member.worker, "has no code: {error:#}"),
 			}
 		}
 		tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
@@ -451,7 +451,7 @@ struct Found {
 }
 
 /// A call as the sandbox takes it; `None` if its method, path or a header's name is no text.
-pub fn http_request(input: &phala_primitives::requests::CallInput) -> Option<HttpRequest> {
+pub fn http_request(input: &phala_protocol::requests::CallInput) -> Option<HttpRequest> {
 	let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
 	let headers = input
 		.headers

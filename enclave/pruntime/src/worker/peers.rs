@@ -8,14 +8,14 @@ use crate::{
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_keys::state::SealedBody;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, Availability, StateVersion},
 	clusters::Member,
 	H256,
 };
 use std::time::Duration;
 
-/// A client of the other members' public doors.
+/// A client of the other members' public servers.
 pub struct Peers(reqwest::Client);
 
 impl Peers {

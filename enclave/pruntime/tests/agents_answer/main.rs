@@ -1,4 +1,4 @@
-//! Agents answer over the public door of the real binary.
+//! Agents answer over the public server of the real binary.
 
 mod worker;
 

@@ -34,7 +34,7 @@ pub fn built(folder: &str) -> Agent {
 		.clone()
 }
 
-/// A process with a public door.
+/// A process with a public server.
 pub struct Worker {
 	child: Child,
 	public: SocketAddr,
@@ -64,7 +64,7 @@ impl Worker {
 				return worker;
 			}
 		}
-		panic!("the worker ended before its public door was open");
+		panic!("the worker ended before its public server was open");
 	}
 
 	/// What a worker says that does not start.
@@ -90,7 +90,7 @@ impl Worker {
 			"{method} {path} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
 		);
 		stream.write_all(head.as_bytes()).unwrap();
-		// A door that refuses early may close before it has read everything.
+		// A server that refuses early may close before it has read everything.
 		let _ = stream.write_all(body);
 		let mut bytes = Vec::new();
 		stream.read_to_end(&mut bytes).unwrap();

@@ -12,7 +12,7 @@ pub use general::{explicit_extension_bytes, general_transaction, Extension};
 pub use refusal::PoolRefusal;
 
 use codec::Encode;
-use phala_primitives::{boot::SlotId, mailbox::Envelope, relay::Registration, BlockNumber, H256};
+use phala_protocol::{boot::WorkerId, mailbox::Envelope, relay::Registration, BlockNumber, H256};
 use subxt::{
 	config::DefaultExtrinsicParamsBuilder, extrinsics::ExtrinsicEvents, metadata::Metadata,
 	tx::TransactionStatus, SubstrateConfig,
@@ -81,9 +81,9 @@ pub async fn is_registration_pending(
 	registration: &Registration,
 ) -> Result<bool, Error> {
 	const METHOD: &str = "author_pendingExtrinsics";
-	let Registration { slot, keys, .. } = registration;
+	let Registration { worker, keys, .. } = registration;
 	let metadata = transactions(chain, REGISTER_BOOT).await?.metadata();
-	let call = call_data(&metadata, "Registry", "register_boot", &(slot, keys).encode())?;
+	let call = call_data(&metadata, "Registry", "register_boot", &(worker, keys).encode())?;
 	let pending: Vec<subxt::rpcs::methods::legacy::Bytes> =
 		chain.request(METHOD, subxt::rpcs::rpc_params![]).await?;
 	Ok(pending.iter().any(|bytes| bytes.windows(call.len()).any(|window| window == call)))
@@ -98,35 +98,35 @@ pub async fn register(
 	operator: &Keypair,
 	registration: &Registration,
 ) -> Result<BlockNumber, Error> {
-	let Registration { slot, keys, evidence, recent_block, renewal } = registration;
+	let Registration { worker, keys, evidence, recent_block, renewal } = registration;
 	if *renewal {
-		let arguments = (slot, evidence, recent_block).encode();
+		let arguments = (worker, evidence, recent_block).encode();
 		signed(chain, operator, RENEW_BOOT, "Registry", "renew_boot", &arguments).await
 	} else {
-		let arguments = (slot, keys, evidence, recent_block).encode();
+		let arguments = (worker, keys, evidence, recent_block).encode();
 		signed(chain, operator, REGISTER_BOOT, "Registry", "register_boot", &arguments).await
 	}
 }
 
-/// Creates a slot for the operator, which holds its stake. Returns the block it got into.
+/// Creates a worker for the operator, which holds its stake. Returns the block it got into.
 ///
 /// # Errors
 /// As [`register`].
-pub async fn create_slot(chain: &Chain, operator: &Keypair) -> Result<BlockNumber, Error> {
-	signed(chain, operator, "registry.create_slot", "Registry", "create_slot", &[]).await
+pub async fn register_worker(chain: &Chain, operator: &Keypair) -> Result<BlockNumber, Error> {
+	signed(chain, operator, "registry.register_worker", "Registry", "register_worker", &[]).await
 }
 
-/// Asks a slot's enclave for a sign of life. Returns the block it got into.
+/// Asks a worker's enclave for a sign of life. Returns the block it got into.
 ///
 /// # Errors
 /// As [`register`].
 pub async fn probe(
 	chain: &Chain,
 	operator: &Keypair,
-	slot: SlotId,
+	worker: WorkerId,
 	nonce: [u8; 32],
 ) -> Result<BlockNumber, Error> {
-	let arguments = (slot, nonce).encode();
+	let arguments = (worker, nonce).encode();
 	signed(chain, operator, "registry.probe", "Registry", "probe", &arguments).await
 }
 

@@ -1,6 +1,6 @@
 //! Why a transaction was refused: by the node's pool, or by the chain.
 
-use phala_primitives::mailbox::EnvelopeRefused;
+use phala_protocol::mailbox::EnvelopeRefused;
 use subxt::error::{BackendError, ExtrinsicError, TransactionEventsError};
 
 use crate::Error;
@@ -128,9 +128,9 @@ pub(super) fn effect(call: &'static str, error: TransactionEventsError) -> Error
 /// What an operator does about a dispatch error.
 fn advice(error: &str) -> &'static str {
 	match error.rsplit("::").next().unwrap_or(error) {
-		"UnknownSlot" => "create the slot first (registry.create_slot), and start the enclave for it",
-		"NotOperator" => "start pherry with the key of the slot's operator",
-		"NoBoot" => "the slot lost its boot: restart the enclave",
+		"UnknownWorker" => "create the worker first (registry.register_worker), and start the enclave for it",
+		"NotOperator" => "start pherry with the key of the worker's operator",
+		"NoBoot" => "the worker lost its boot: restart the enclave",
 		"EvidenceTooLong" | "EvidenceMalformed" => {
 			"the chain's runtime and the enclave's release do not fit: bring both up to date"
 		},
@@ -139,15 +139,15 @@ fn advice(error: &str) -> &'static str {
 		},
 		"EvidenceBadSignature" => "the evidence is not signed by a root that this network trusts",
 		"EvidenceNotBound" => {
-			"the evidence is about another slot, operator, chain or block: is it the enclave's slot?"
+			"the evidence is about another worker, operator, chain or block: is it the enclave's worker?"
 		},
 		"EvidenceDebuggable" => "the enclave runs in debug mode: start a production build",
 		"MeasurementNotAllowed" => {
 			"the network does not allow this enclave's code: use a release that governance allowed"
 		},
 		"EvidenceBlockTooOld" => "the evidence took too long; it is made anew",
-		"PlatformInOtherSlot" => "this machine is in another slot: close that one first",
-		"OtherPlatform" => "the slot belongs to another machine: create a slot for this one",
+		"PlatformInOtherWorker" => "this machine is in another worker: close that one first",
+		"OtherPlatform" => "the worker belongs to another machine: create a worker for this one",
 		"MailboxFull" => "the block was full of messages; it is tried again",
 		_ => "it is tried again",
 	}
@@ -163,8 +163,8 @@ mod tests {
 		assert_eq!(read(1010, "Transaction is outdated"), PoolRefusal::Stale);
 		assert_eq!(read(1010, "Transaction will be valid in the future"), PoolRefusal::Future);
 		assert_eq!(read(1013, ""), PoolRefusal::AlreadyImported);
-		let unknown_slot = PoolRefusal::Envelope { refused: EnvelopeRefused::UnknownSlot };
-		assert_eq!(read(1010, "Custom error: 2"), unknown_slot);
+		let unknown_worker = PoolRefusal::Envelope { refused: EnvelopeRefused::UnknownWorker };
+		assert_eq!(read(1010, "Custom error: 2"), unknown_worker);
 		assert!(read(1010, "Custom error: 3").is_retired());
 		assert!(matches!(read(1010, "Custom error: 99"), PoolRefusal::Other { .. }));
 	}

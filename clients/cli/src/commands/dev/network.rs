@@ -18,7 +18,7 @@ use crate::{
 };
 use anyhow::{bail, Context};
 use phala_pherry::chain::Chain;
-use phala_primitives::{agents::AgentId, boot::SlotId, mailbox::ClusterId, H256};
+use phala_protocol::{agents::AgentId, boot::WorkerId, mailbox::ClusterId, H256};
 use std::{future::Future, path::Path, sync::Arc, time::Instant};
 
 /// Development accounts with funds. //Alice is root, owns the cluster and both agents; //Bob asks.
@@ -42,7 +42,7 @@ pub struct Network<'a> {
 #[derive(Clone)]
 struct Started {
 	name: String,
-	slot: SlotId,
+	id: WorkerId,
 	operator: Arc<Sender>,
 	relay: String,
 	public: String,
@@ -85,7 +85,7 @@ impl Network<'_> {
 
 		let root = Arc::new(Sender::new(&chain, on_chain::account(ROOT)?));
 		let preparing = prepare(&chain, &root, measurement, self.arguments.workers);
-		let what = "allowing pruntime's measurement, creating slots and a cluster";
+		let what = "allowing pruntime's measurement, creating workers and a cluster";
 		let ((operators, cluster), _) = step(what, watched(self.children, preparing)).await?;
 		self.summary.cluster = Some(cluster);
 
@@ -115,7 +115,7 @@ impl Network<'_> {
 		let members: Vec<_> = enclaves
 			.iter()
 			.skip(1)
-			.map(|worker| clusters::Member { slot: worker.slot, endpoint: worker.public.clone() })
+			.map(|worker| clusters::Member { worker: worker.id, endpoint: worker.public.clone() })
 			.collect();
 		let bearing = async {
 			let (oracle, chat) = (&built[0], &built[1]);
@@ -145,7 +145,7 @@ impl Network<'_> {
 
 	async fn start_enclaves(
 		&mut self,
-		operators: &[(SlotId, Arc<Sender>)],
+		operators: &[(WorkerId, Arc<Sender>)],
 		genesis: H256,
 		node: &str,
 		pruntime: &Path,
@@ -156,10 +156,10 @@ impl Network<'_> {
 			0 => (GATEKEEPER.to_owned(), "relay-gk".to_owned()),
 			worker => (format!("worker-{worker}"), format!("relay-{worker}")),
 		};
-		for (index, (slot, _)) in operators.iter().enumerate() {
+		for (index, (worker, _)) in operators.iter().enumerate() {
 			let mut arguments = vec![
 				format!("--genesis={genesis:?}"),
-				format!("--slot={slot}"),
+				format!("--worker={worker}"),
 				format!("--software-platform=phala dev, machine {index}"),
 				format!("--public-listen=127.0.0.1:{}", self.port(index, 0).unwrap_or(0)),
 				format!("--relay-listen=127.0.0.1:{}", self.port(index, 1).unwrap_or(0)),
@@ -169,7 +169,7 @@ impl Network<'_> {
 			self.children.start(&named(index).0, pruntime, &arguments)?;
 		}
 		let mut started = Vec::new();
-		for (index, (slot, operator)) in operators.iter().enumerate() {
+		for (index, (worker, operator)) in operators.iter().enumerate() {
 			let (name, relayer_name) = named(index);
 			let relay = self.children.line_after(&name, "relay http://").await?;
 			let public = self.children.line_after(&name, "public http://").await?;
@@ -185,7 +185,7 @@ impl Network<'_> {
 			let relayer = self.children.line_after(&relayer_name, "status: ").await?;
 			let public = format!("http://{public}");
 			let operator = operator.clone();
-			started.push(Started { name, slot: *slot, operator, relay, public, relayer });
+			started.push(Started { name, id: *worker, operator, relay, public, relayer });
 		}
 		Ok(started)
 	}
@@ -198,10 +198,10 @@ impl Network<'_> {
 
 	async fn note_enclaves(&mut self, chain: &Chain, enclaves: &[Started]) -> anyhow::Result<()> {
 		for enclave in enclaves {
-			let boot = chain.current_boot(enclave.slot).await?;
+			let boot = chain.current_boot(enclave.worker).await?;
 			let summary = EnclaveSummary {
 				name: enclave.name.clone(),
-				slot: enclave.slot,
+				worker: enclave.id,
 				boot: boot.map(|boot| boot.number),
 				public: enclave.public.clone(),
 				relay: enclave.relay.clone(),
@@ -236,13 +236,13 @@ async fn watched<T>(
 	}
 }
 
-/// Allows the measurement, creates a slot for the gatekeeper and for each worker, and a cluster.
+/// Allows the measurement, creates a worker for the gatekeeper and for each worker, and a cluster.
 async fn prepare(
 	chain: &Chain,
 	root: &Arc<Sender>,
 	measurement: H256,
 	workers: u8,
-) -> anyhow::Result<(Vec<(SlotId, Arc<Sender>)>, ClusterId)> {
+) -> anyhow::Result<(Vec<(WorkerId, Arc<Sender>)>, ClusterId)> {
 	let mut creating = Vec::new();
 	for operator in OPERATORS.iter().take(usize::from(workers) + 1) {
 		// One sender for each account: it keeps its transactions in order.
@@ -251,8 +251,8 @@ async fn prepare(
 			other => Arc::new(Sender::new(chain, on_chain::account(other)?)),
 		};
 		creating.push(tokio::spawn(async move {
-			let slot = on_chain::create_slot(&sender).await?;
-			anyhow::Ok((slot, sender))
+			let worker = on_chain::register_worker(&sender).await?;
+			anyhow::Ok((worker, sender))
 		}));
 	}
 	let (_, (cluster, _)) =
@@ -278,8 +278,8 @@ async fn place(
 		let (chain, root, gatekeeper) = (chain.clone(), root.clone(), gatekeeper.clone());
 		async move {
 			registered(&chain, &gatekeeper).await?;
-			let applying = root.submit(clusters::apply(gatekeeper.slot)).await?;
-			let seated = root.send_as_root(clusters::seat(&[gatekeeper.slot])).await;
+			let applying = root.submit(clusters::apply(gatekeeper.worker)).await?;
+			let seated = root.send_as_root(clusters::seat(&[gatekeeper.worker])).await;
 			refusals::included(applying).await?;
 			seated.map(drop)
 		}
@@ -290,8 +290,8 @@ async fn place(
 			let (chain, worker) = (chain.clone(), worker.clone());
 			tokio::spawn(async move {
 				registered(&chain, &worker).await?;
-				let Started { operator, slot, public, .. } = &worker;
-				clusters::request_join(operator, cluster, *slot, public).await
+				let Started { operator, id, public, .. } = &worker;
+				clusters::request_join(operator, cluster, *id, public).await
 			})
 		})
 		.collect();
@@ -301,7 +301,7 @@ async fn place(
 	// One account's transactions take effect in their order: all go at once, into one block.
 	let mut joining = Vec::new();
 	for worker in workers {
-		joining.push(root.submit(clusters::approve_join(cluster, worker.slot)).await?);
+		joining.push(root.submit(clusters::approve_join(cluster, worker.id)).await?);
 	}
 	let mut registering = Vec::new();
 	for built in built {
@@ -321,7 +321,7 @@ async fn place(
 
 async fn registered(chain: &Chain, enclave: &Started) -> anyhow::Result<()> {
 	let waiting = async {
-		while chain.current_boot(enclave.slot).await?.is_none() {
+		while chain.current_boot(enclave.worker).await?.is_none() {
 			tokio::time::sleep(limits::POLL).await;
 		}
 		Ok(())

@@ -23,7 +23,7 @@ use crate::{
 };
 use anyhow::{bail, Context};
 use phala_pherry::chain::Chain;
-use phala_primitives::agents::AgentId;
+use phala_protocol::agents::AgentId;
 use serde_json::{json, Value};
 
 const QUESTION: &str = "Why should I believe your answer?";

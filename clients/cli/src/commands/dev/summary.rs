@@ -25,11 +25,11 @@ pub struct Summary {
 	pub workers: Vec<EnclaveSummary>,
 	pub cluster: Option<u32>,
 	pub agents: Vec<AgentSummary>,
-	/// A question to price-oracle over a worker's public door.
+	/// A question to price-oracle over a worker's public server.
 	pub direct: CallSummary,
 	/// A paid request to price-oracle through the chain.
 	pub on_chain: CallSummary,
-	/// A question to chat over a worker's public door.
+	/// A question to chat over a worker's public server.
 	pub chat: CallSummary,
 }
 
@@ -43,7 +43,7 @@ pub struct ChainSummary {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnclaveSummary {
 	pub name: String,
-	pub slot: u32,
+	pub worker: u32,
 	/// The boot that is registered.
 	pub boot: Option<u32>,
 	pub public: String,

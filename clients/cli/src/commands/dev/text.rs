@@ -11,8 +11,8 @@ use serde_json::Value;
 pub fn shown(summary: &Summary) -> String {
 	let mut text = String::from("\n");
 	for enclave in summary.gatekeeper.iter().chain(&summary.workers) {
-		let (slot, boot) = (enclave.slot, number_or_dash(enclave.boot));
-		text += &format!("{:<13} slot {slot}, boot {boot}\n", enclave.name);
+		let (worker, boot) = (enclave.worker, number_or_dash(enclave.boot));
+		text += &format!("{:<13} worker {worker}, boot {boot}\n", enclave.name);
 	}
 	for agent in &summary.agents {
 		text += &format!("{:<13} {}\n              code {}\n", agent.name, agent.id, agent.code);

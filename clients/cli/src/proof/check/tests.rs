@@ -10,7 +10,7 @@ use phala_keys::{
 	reply::{seal_reply, ReplyContext},
 };
 use phala_light_client::test_chain::TestChain;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{Access, AgentCode, UpgradePolicy},
 	boot::BootKeys,
 	evidence::{
@@ -25,7 +25,7 @@ const CODE: H256 = H256([3; 32]);
 const MEASUREMENT: H256 = H256([4; 32]);
 const REQUEST: H256 = H256([5; 32]);
 const CALLER: [u8; 32] = [6; 32];
-const SLOT: u32 = 1;
+const WORKER: u32 = 1;
 
 /// An honest boot answers an honest request on a chain of tests.
 struct Scene {
@@ -65,7 +65,7 @@ impl Scene {
 		let salt = [8; 32];
 		let mut content = AnswerContent::blank();
 		content.genesis = chain.genesis();
-		content.slot = SLOT;
+		content.worker = WORKER;
 		content.boot = 7;
 		content.agent = AGENT;
 		content.code = CODE;
@@ -77,7 +77,7 @@ impl Scene {
 		let signature = dev::eve().sign(&content.encode()).0;
 		let proof = SignedAnswer { content, signature };
 		let report_data =
-			ReportStatement::new(chain.genesis(), SLOT, keys, proof.id().0).report_data();
+			ReportStatement::new(chain.genesis(), WORKER, keys, proof.id().0).report_data();
 		let answer = ProvenAnswer { output, salt, proof };
 
 		let conversation = Conversation::new(chain.genesis(), AGENT, CALLER).unwrap();
@@ -98,7 +98,7 @@ impl Scene {
 			unit_price: 1,
 			units_max: 10,
 			deadline: 50,
-			slot: SLOT,
+			worker: WORKER,
 			boot: 7,
 			state: RequestState::Settled { fee: 3, failed: false, block: 1 },
 		};
@@ -113,7 +113,7 @@ impl Scene {
 		let signature = sr25519::sign_with_published_seed(DEVELOPMENT_ROOT_SEED, &signed);
 		let evidence = Evidence::Software(SoftwareEvidence { report, signature });
 
-		chain.put(storage_keys::registry_boot(SLOT), boot.encode());
+		chain.put(storage_keys::registry_boot(WORKER), boot.encode());
 		chain.put(storage_keys::agents_agent(AGENT), record.encode());
 		chain.put(storage::registry_software_root(), DEVELOPMENT_ROOT_PUBLIC.encode());
 		chain.put(storage::registry_measurement(MEASUREMENT), vec![0]);
@@ -132,7 +132,7 @@ impl Scene {
 	fn prove(&mut self) {
 		let height = self.chain.height();
 		let keys = [
-			storage_keys::registry_boot(SLOT),
+			storage_keys::registry_boot(WORKER),
 			storage_keys::agents_agent(AGENT),
 			storage::registry_software_root(),
 			storage::registry_measurement(MEASUREMENT),
@@ -261,7 +261,7 @@ fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 			.unwrap()
 			.0
 	};
-	let key = storage_keys::registry_boot(SLOT);
+	let key = storage_keys::registry_boot(WORKER);
 	let boot = state(&scene).read_as::<Boot>(&key).unwrap().unwrap();
 	for other in [
 		Some(Boot { number: 8, ..boot.clone() }),

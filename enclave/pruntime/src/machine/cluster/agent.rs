@@ -12,11 +12,11 @@ use super::{
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::{secret::SecretBytes, state::SealedBody};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{
 		next_state_hash, AgentId, AgentKey, AgentSnapshot, Availability, EffectSet, StateVersion,
 	},
-	boot::SlotId,
+	boot::WorkerId,
 	clusters::Generation,
 	messages::Payload,
 	requests::RequestResult,
@@ -37,7 +37,7 @@ pub struct Proposal {
 	pub body_hash: H256,
 	key: Option<AgentKey>,
 	results: Vec<RequestResult>,
-	availability: BTreeMap<SlotId, Availability>,
+	availability: BTreeMap<WorkerId, Availability>,
 	/// Every member was asked to keep the body, and answered or had its time.
 	replicated: bool,
 	/// Number of the envelope that carries it.
@@ -118,8 +118,8 @@ impl Agent {
 	}
 
 	/// Whether this boot may write it.
-	pub fn is_mine(&self, slot: SlotId, boot: u32) -> bool {
-		self.snapshot.lease.is_some_and(|lease| (lease.slot, lease.boot) == (slot, boot))
+	pub fn is_mine(&self, worker: WorkerId, boot: u32) -> bool {
+		self.snapshot.lease.is_some_and(|lease| (lease.worker, lease.boot) == (worker, boot))
 	}
 
 	/// Whether all that the chain committed is applied here.
@@ -190,9 +190,9 @@ impl Agent {
 	}
 
 	/// Another boot writes now: nothing that waits here can be committed.
-	pub fn lose_lease(&mut self, to: Option<SlotId>) -> Vec<JobEnd> {
+	pub fn lose_lease(&mut self, to: Option<WorkerId>) -> Vec<JobEnd> {
 		let mut ended = self.drop_proposals();
-		let refused = || super::CallRefused::NotLeaseHolder { slot: to };
+		let refused = || super::CallRefused::NotLeaseHolder { worker: to };
 		let running = self.running.take().map(|running| running.job);
 		for job in self.jobs.drain(..).chain(running) {
 			ended.push(JobEnd { job: job.id, result: Err(refused()) });
@@ -385,7 +385,7 @@ impl Agent {
 	/// A member keeps a body.
 	pub fn available(&mut self, body_hash: H256, word: Availability) {
 		if let Some(proposal) = self.proposal(body_hash) {
-			proposal.availability.insert(word.slot, word);
+			proposal.availability.insert(word.worker, word);
 		}
 	}
 

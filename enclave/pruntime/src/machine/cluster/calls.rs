@@ -17,7 +17,7 @@ use phala_keys::{
 	reply::{seal_reply, ReplyContext},
 	sr25519,
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentId, AgentSnapshot},
 	limits::{LOGS_QUERY_BLOCKS_MAX, RESPONSE_BYTES_MAX},
 	requests::{
@@ -265,7 +265,7 @@ pub fn prove<R: CryptoRng>(
 	turn.rng.fill_bytes(&mut salt);
 	let mut content = AnswerContent::blank();
 	content.genesis = turn.config.genesis;
-	content.slot = turn.config.slot;
+	content.worker = turn.config.worker;
 	content.boot = turn.boot;
 	content.agent = agent;
 	content.code = code;

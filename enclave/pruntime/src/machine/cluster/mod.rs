@@ -26,12 +26,12 @@ use agent::{Agent, Replication, Running};
 use calls::Opened;
 use codec::Encode;
 use phala_keys::{agent::AgentKeys, boot::verify_statement, state::SealedBody};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{
 		AgentCode, AgentId, AgentKey, AgentSnapshot, Availability, AvailabilityContent,
 		StateVersion,
 	},
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	clusters::{ClusterSnapshot, Generation, Member},
 	domains,
 	mailbox::ClusterId,
@@ -56,7 +56,7 @@ pub struct JobEnd {
 struct ReplicationContent {
 	domain: domains::Domain,
 	genesis: H256,
-	slot: SlotId,
+	worker: WorkerId,
 	boot: BootNumber,
 	agent: AgentId,
 	base_hash: H256,
@@ -66,7 +66,7 @@ struct ReplicationContent {
 /// A body on its way to another member: the body of `POST /v1/cluster/bodies`, as SCALE.
 #[derive(Clone, Debug, codec::Encode, codec::Decode)]
 pub struct ReplicatedBody {
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	pub boot: BootNumber,
 	pub agent: AgentId,
 	/// Hash of the state that it is made on.
@@ -80,7 +80,7 @@ pub struct ReplicatedBody {
 pub struct Membership {
 	pub cluster: ClusterId,
 	generation: Generation,
-	pub members: BTreeMap<SlotId, Member>,
+	pub members: BTreeMap<WorkerId, Member>,
 	pub ring: KeyRing,
 	pub agents: BTreeMap<AgentId, Agent>,
 	next_job: u64,
@@ -95,7 +95,7 @@ impl Membership {
 		Self {
 			cluster,
 			generation,
-			members: members.into_iter().map(|member| (member.slot, member)).collect(),
+			members: members.into_iter().map(|member| (member.worker, member)).collect(),
 			ring: KeyRing::new(cluster, keys),
 			agents: BTreeMap::new(),
 			next_job: u64::from(height) << 32,
@@ -114,7 +114,7 @@ impl Membership {
 				agent.snapshot = snapshot;
 				agent.note_state_hash();
 				if old != new {
-					self.ended.extend(agent.lose_lease(new.map(|lease| lease.slot)));
+					self.ended.extend(agent.lose_lease(new.map(|lease| lease.worker)));
 				}
 			}
 			None => {
@@ -127,10 +127,10 @@ impl Membership {
 	pub fn hear<R: CryptoRng>(&mut self, told: ClusterMessage, turn: &mut Turn<'_, R>) {
 		match told {
 			ClusterMessage::Member(member) => {
-				self.members.insert(member.slot, member);
+				self.members.insert(member.worker, member);
 			}
-			ClusterMessage::MemberLeft { slot } => {
-				self.members.remove(&slot);
+			ClusterMessage::MemberLeft { worker } => {
+				self.members.remove(&worker);
 			}
 			ClusterMessage::NewGeneration { generation } => self.generation = generation,
 			ClusterMessage::KeysWrapped(keys) => self.ring.wrapped(keys),
@@ -138,11 +138,11 @@ impl Membership {
 			ClusterMessage::LeaseMoved { agent, lease } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					agent.snapshot.lease = lease;
-					self.ended.extend(agent.lose_lease(lease.map(|lease| lease.slot)));
+					self.ended.extend(agent.lose_lease(lease.map(|lease| lease.worker)));
 				}
 			}
 			ClusterMessage::Request(order) => {
-				if (order.slot, order.boot) == (turn.config.slot, turn.boot) {
+				if (order.worker, order.boot) == (turn.config.worker, turn.boot) {
 					self.queue(order.agent, JobKind::Order(order));
 				}
 			}
@@ -183,7 +183,7 @@ impl Membership {
 				self.ended.extend(agent.find_refused(next));
 			}
 			self.ended.extend(agent.expire(turn.height));
-			let is_mine = agent.is_mine(turn.config.slot, turn.boot);
+			let is_mine = agent.is_mine(turn.config.worker, turn.boot);
 			if is_mine && agent.can_propose(&self.ring, self.generation) && turn.is_fresh() {
 				if agent.snapshot.record.version == 0 && agent.proposals.is_empty() {
 					give_birth(agent, &self.ring, turn);
@@ -209,7 +209,7 @@ impl Membership {
 		}
 		let Self { agents, ring, ended, generation, .. } = self;
 		for agent in agents.values_mut() {
-			if !agent.is_mine(turn.config.slot, turn.boot) {
+			if !agent.is_mine(turn.config.worker, turn.boot) {
 				continue;
 			}
 			while agent.can_run(ring, *generation) {
@@ -299,24 +299,24 @@ impl Membership {
 		&mut self,
 		turn: &mut Turn<'_, R>,
 	) -> Vec<(ReplicatedBody, Vec<Member>)> {
-		let own = turn.config.slot;
+		let own = turn.config.worker;
 		let others: Vec<_> =
-			self.members.values().filter(|member| member.slot != own).cloned().collect();
+			self.members.values().filter(|member| member.worker != own).cloned().collect();
 		let mut taken = Vec::new();
 		for agent in self.agents.values_mut() {
 			for Replication { agent, base_hash, body, body_hash } in agent.unreplicated.drain(..) {
-				let (slot, boot, genesis) = (own, turn.boot, turn.config.genesis);
+				let (worker, boot, genesis) = (own, turn.boot, turn.config.genesis);
 				let content = ReplicationContent {
 					domain: domains::REPLICATION,
 					genesis,
-					slot,
+					worker,
 					boot,
 					agent,
 					base_hash,
 					body_hash,
 				};
 				let signature = turn.keys.sign(turn.rng, &content);
-				let body = ReplicatedBody { slot, boot, agent, base_hash, body, signature };
+				let body = ReplicatedBody { worker, boot, agent, base_hash, body, signature };
 				taken.push((body, others.clone()));
 			}
 		}
@@ -333,19 +333,19 @@ impl Membership {
 		brought: ReplicatedBody,
 		turn: &mut Turn<'_, R>,
 	) -> Result<Availability, CallRefused> {
-		let ReplicatedBody { slot, boot, agent, base_hash, body, signature } = brought;
+		let ReplicatedBody { worker, boot, agent, base_hash, body, signature } = brought;
 		let held = self.agents.get_mut(&agent).ok_or(CallRefused::NoSuchAgent)?;
 		let sender = self
 			.members
-			.get(&slot)
-			.filter(|member| member.boot == boot && held.is_mine(slot, boot))
+			.get(&worker)
+			.filter(|member| member.boot == boot && held.is_mine(worker, boot))
 			.ok_or(CallRefused::NotFromLeaseHolder)?;
 		let body_hash = H256(body.hash());
 		let genesis = turn.config.genesis;
 		let content = ReplicationContent {
 			domain: domains::REPLICATION,
 			genesis,
-			slot,
+			worker,
 			boot,
 			agent,
 			base_hash,
@@ -355,9 +355,9 @@ impl Membership {
 			return Err(CallRefused::BadSignature { whose: "lease holder", what: "body" });
 		}
 		held.keep(body_hash, body);
-		let slot = turn.config.slot;
-		let word = AvailabilityContent::new(genesis, slot, turn.boot, agent, base_hash, body_hash);
-		Ok(Availability { slot, signature: turn.keys.sign(turn.rng, &word) })
+		let worker = turn.config.worker;
+		let word = AvailabilityContent::new(genesis, worker, turn.boot, agent, base_hash, body_hash);
+		Ok(Availability { worker, signature: turn.keys.sign(turn.rng, &word) })
 	}
 
 	/// A member's word that it keeps a body. A wrong one is not used: the chain would refuse all.
@@ -368,18 +368,18 @@ impl Membership {
 		turn: &mut Turn<'_, R>,
 	) {
 		let body_hash = H256(brought.body.hash());
-		let Some(member) = self.members.get(&word.slot) else { return };
+		let Some(member) = self.members.get(&word.worker) else { return };
 		let ReplicatedBody { agent, base_hash, .. } = *brought;
 		let content = AvailabilityContent::new(
 			turn.config.genesis,
-			member.slot,
+			member.worker,
 			member.boot,
 			agent,
 			base_hash,
 			body_hash,
 		);
 		if !verify_statement(&member.identity, &content, &word.signature) {
-			tracing::warn!(slot = word.slot, "a member's word on a body is not its own");
+			tracing::warn!(worker = word.worker, "a member's word on a body is not its own");
 			return;
 		}
 		if let Some(agent) = self.agents.get_mut(&agent) {
@@ -526,7 +526,7 @@ fn answered(order: &RequestOrder, answer: Vec<u8>, units: u32) -> RequestResult 
 }
 
 fn failed(order: &RequestOrder, name: &str, units: u32) -> RequestResult {
-	let max = phala_primitives::limits::FAILURE_NAME_BYTES_MAX as usize;
+	let max = phala_protocol::limits::FAILURE_NAME_BYTES_MAX as usize;
 	let name = name.bytes().take(max).collect();
 	RequestResult { request: order.request, outcome: RequestOutcome::Failed(name), units }
 }

@@ -1,7 +1,7 @@
 //! Why a call to an agent, or what another member brought, was refused.
 
 use super::super::Refused;
-use phala_primitives::boot::SlotId;
+use phala_protocol::boot::WorkerId;
 
 /// What was refused, why, and what would be accepted. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,13 +24,13 @@ pub enum CallRefused {
 	Input(#[from] phala_keys::Error),
 	#[error("this input was taken before; seal a new one")]
 	Repeated,
-	#[error("{}", match slot {
-		Some(slot) => format!("the agent is written by slot {slot}; send what writes there"),
+	#[error("{}", match worker {
+		Some(worker) => format!("the agent is written by worker {worker}; send what writes there"),
 		None => "no worker writes the agent now; try again when one of its cluster has rejoined".into(),
 	})]
 	NotLeaseHolder {
 		/// Who has the lease, if anybody.
-		slot: Option<SlotId>,
+		worker: Option<WorkerId>,
 	},
 	#[error("too many calls wait for this agent; try again later")]
 	TooManyCalls,

@@ -14,7 +14,7 @@ use phala_keys::{
 	state::StateCipher,
 	Error,
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::AgentId,
 	clusters::{Generation, WrappedKeys},
 	keys::Epoch,
@@ -147,7 +147,7 @@ impl KeyRing {
 	) {
 		let (cluster, genesis) = (self.cluster, turn.config.genesis.0);
 		let pending =
-			PendingRequest::new(turn.rng, turn.config.slot, turn.boot, cluster, generation);
+			PendingRequest::new(turn.rng, turn.config.worker, turn.boot, cluster, generation);
 		let ephemeral_key = pending.request().ephemeral_key.0;
 		let outcome = &master.outcome;
 		let collector = ReleaseCollector::new(

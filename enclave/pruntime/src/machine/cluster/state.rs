@@ -3,7 +3,7 @@
 use crate::limits::STATE_ENTRY_BYTES;
 use codec::{Decode, Encode};
 use phala_keys::{agent::AgentKeys, secret::SecretBytes, Error};
-use phala_primitives::{
+use phala_protocol::{
 	agents::{next_state_hash, StateVersion},
 	BlockNumber, H256,
 };

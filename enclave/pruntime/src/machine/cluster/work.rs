@@ -3,7 +3,7 @@
 use super::state::AgentState;
 use crate::limits::RUN_ATTEMPTS_MAX;
 use phala_keys::hpke::EncryptionKey;
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentCode, AgentId},
 	requests::{CallInput, CallOutput, RequestKind, RequestOrder},
 	AccountBytes, BlockNumber, H256,

@@ -14,7 +14,7 @@ use phala_keys::{
 	secret::{Secret32, SecretBytes},
 	sr25519::{public_of_published_seed, sign_with_published_seed, verify},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{
 		agent_id, next_state_hash, Access, AgentCode, AgentId, AgentKey, AgentRecord,
 		AgentSnapshot, EffectSet, Lease, UpgradePolicy,
@@ -29,9 +29,9 @@ use phala_primitives::{
 };
 use std::collections::BTreeMap;
 
-const GATEKEEPER: SlotId = 0;
-const FIRST: SlotId = 1;
-const SECOND: SlotId = 2;
+const GATEKEEPER: WorkerId = 0;
+const FIRST: WorkerId = 1;
+const SECOND: WorkerId = 2;
 const CLUSTER: ClusterId = 5;
 const USER_SEED: [u8; 32] = [0x55; 32];
 const THIEF_SEED: [u8; 32] = [0x66; 32];
@@ -44,8 +44,8 @@ fn account(seed: [u8; 32]) -> AccountBytes {
 /// The pallets, in as few lines as they can be, and the relayers.
 struct World {
 	chain: TestChain,
-	machines: BTreeMap<SlotId, Machine>,
-	consumed: BTreeMap<SlotId, u64>,
+	machines: BTreeMap<WorkerId, Machine>,
+	consumed: BTreeMap<WorkerId, u64>,
 	rng: ChaCha20Rng,
 	now_ms: u64,
 	seats: Vec<Seat>,
@@ -79,35 +79,35 @@ impl World {
 			refuses_next: false,
 		};
 		world.chain.seal();
-		for slot in [GATEKEEPER, FIRST, SECOND] {
-			world.boot(slot);
+		for worker in [GATEKEEPER, FIRST, SECOND] {
+			world.boot(worker);
 		}
 		world
 	}
 
-	fn boot(&mut self, slot: SlotId) {
-		let config = Config { genesis: self.chain.genesis(), slot };
+	fn boot(&mut self, worker: WorkerId) {
+		let config = Config { genesis: self.chain.genesis(), worker };
 		let mut machine = Machine::boot(config, self.now_ms, &mut self.rng);
 		machine.accept_genesis(&self.chain.genesis_bundle()).unwrap();
-		self.machines.insert(slot, machine);
+		self.machines.insert(worker, machine);
 		self.seal();
-		let keys = self.machines[&slot].public_keys();
-		self.tell(slot, SlotMessage::Registered { boot: 1, keys, expires_at: 100_000 });
+		let keys = self.machines[&worker].public_keys();
+		self.tell(worker, WorkerMessage::Registered { boot: 1, keys, expires_at: 100_000 });
 		if let Some(master) = self.master.clone() {
-			self.tell(slot, SlotMessage::MasterKey(master));
+			self.tell(worker, WorkerMessage::MasterKey(master));
 		}
-		self.consumed.insert(slot, 0);
-		self.consume(slot);
+		self.consumed.insert(worker, 0);
+		self.consume(worker);
 		self.seal();
 	}
 
-	fn consume(&mut self, slot: SlotId) {
-		let next = InboundNext { boot: 1, seq: self.consumed[&slot] };
-		self.chain.put(storage_keys::mailbox_next_envelope(slot), next.encode());
+	fn consume(&mut self, worker: WorkerId) {
+		let next = InboundNext { boot: 1, seq: self.consumed[&worker] };
+		self.chain.put(storage_keys::mailbox_next_envelope(worker), next.encode());
 	}
 
-	fn tell(&mut self, slot: SlotId, message: SlotMessage) {
-		self.chain.push(Channel::Slot(slot), Message::Slot(message).encode());
+	fn tell(&mut self, worker: WorkerId, message: WorkerMessage) {
+		self.chain.push(Channel::Worker(worker), Message::Worker(message).encode());
 	}
 
 	fn tell_cluster(&mut self, message: ClusterMessage) {
@@ -117,19 +117,19 @@ impl World {
 	/// Seals a block and brings it to every machine.
 	fn seal(&mut self) {
 		self.chain.seal();
-		for slot in self.machines.keys().copied().collect::<Vec<_>>() {
-			self.relay(slot);
+		for worker in self.machines.keys().copied().collect::<Vec<_>>() {
+			self.relay(worker);
 		}
 	}
 
-	fn relay(&mut self, slot: SlotId) {
-		let bundle = self.bundle(slot);
-		let machine = self.machines.get_mut(&slot).unwrap();
+	fn relay(&mut self, worker: WorkerId) {
+		let bundle = self.bundle(worker);
+		let machine = self.machines.get_mut(&worker).unwrap();
 		machine.sync(bundle, self.now_ms, &mut self.rng).unwrap();
 	}
 
-	fn bundle(&self, slot: SlotId) -> SyncBundle {
-		let machine = &self.machines[&slot];
+	fn bundle(&self, worker: WorkerId) -> SyncBundle {
+		let machine = &self.machines[&worker];
 		let (status, to) = (machine.status(), self.chain.height());
 		let identity = machine.public_keys().identity;
 		let mut from: BTreeMap<Channel, u64> = status
@@ -139,8 +139,8 @@ impl World {
 			.collect();
 		let mut channels: Vec<_> =
 			status.channels.iter().map(|position| position.channel).collect();
-		if let Some(seq) = from.get(&Channel::Slot(slot)).copied() {
-			for message in self.chain.messages(Channel::Slot(slot), seq, to) {
+		if let Some(seq) = from.get(&Channel::Worker(worker)).copied() {
+			for message in self.chain.messages(Channel::Worker(worker), seq, to) {
 				let body = Message::decode_all(&mut &message.body[..]).unwrap();
 				if let Some(Subscription::Follow(channel, head)) = body.subscription(&identity) {
 					from.insert(channel, head.next_seq);
@@ -149,13 +149,13 @@ impl World {
 			}
 		}
 		let mut keys: Vec<_> = channels.into_iter().map(storage_keys::mailbox_head).collect();
-		keys.push(storage_keys::mailbox_next_envelope(slot));
+		keys.push(storage_keys::mailbox_next_envelope(worker));
 		SyncBundle {
 			steps: self.chain.steps(status.height, to),
 			state_proof: self.chain.read_proof(to, keys),
 			bodies: from
 				.into_iter()
-				.map(|(channel, seq)| phala_primitives::relay::ChannelBodies {
+				.map(|(channel, seq)| phala_protocol::relay::ChannelBodies {
 					channel,
 					messages: self.chain.messages(channel, seq, to),
 				})
@@ -170,18 +170,18 @@ impl World {
 		for _ in 0..20 {
 			self.replicate();
 			let mut anything = false;
-			for slot in self.machines.keys().copied().collect::<Vec<_>>() {
-				for envelope in self.machines[&slot].envelopes() {
-					if envelope.seq == self.consumed[&slot] {
-						self.consumed.insert(slot, envelope.seq + 1);
+			for worker in self.machines.keys().copied().collect::<Vec<_>>() {
+				for envelope in self.machines[&worker].envelopes() {
+					if envelope.seq == self.consumed[&worker] {
+						self.consumed.insert(worker, envelope.seq + 1);
 						self.receive(
-							slot,
+							worker,
 							Payload::decode_all(&mut &envelope.payload[..]).unwrap(),
 						);
 						anything = true;
 					}
 				}
-				self.consume(slot);
+				self.consume(worker);
 			}
 			self.seal();
 			if !anything {
@@ -192,28 +192,28 @@ impl World {
 	}
 
 	fn replicate(&mut self) {
-		for slot in self.machines.keys().copied().collect::<Vec<_>>() {
-			let Ok(taken) = self.member(slot, |member, turn| member.take_replications(turn)) else {
+		for worker in self.machines.keys().copied().collect::<Vec<_>>() {
+			let Ok(taken) = self.member(worker, |member, turn| member.take_replications(turn)) else {
 				continue;
 			};
 			for (body, others) in taken {
 				for other in others {
-					if !self.machines.contains_key(&other.slot) {
+					if !self.machines.contains_key(&other.worker) {
 						continue;
 					}
 					let word =
-						self.member(other.slot, |member, turn| member.keep(body.clone(), turn));
+						self.member(other.worker, |member, turn| member.keep(body.clone(), turn));
 					let word = word.unwrap().unwrap();
-					self.member(slot, |member, turn| member.available(&body, word, turn)).unwrap();
+					self.member(worker, |member, turn| member.available(&body, word, turn)).unwrap();
 				}
 				let hash = H256(body.body.hash());
-				self.member(slot, |member, turn| member.replicated(body.agent, hash, turn))
+				self.member(worker, |member, turn| member.replicated(body.agent, hash, turn))
 					.unwrap();
 			}
 		}
 	}
 
-	fn receive(&mut self, slot: SlotId, payload: Payload) {
+	fn receive(&mut self, worker: WorkerId, payload: Payload) {
 		match payload {
 			Payload::MasterKeyConfirmed { epoch, attempt, outcome } => {
 				let key = MasterKey { epoch, attempt, outcome };
@@ -222,8 +222,8 @@ impl World {
 				self.chain.push(Channel::System, message.encode());
 			}
 			Payload::KeyRequest { cluster, generation, ephemeral_key } => {
-				let request = phala_primitives::keys::KeyRequest {
-					slot,
+				let request = phala_protocol::keys::KeyRequest {
+					worker,
 					boot: 1,
 					cluster,
 					generation,
@@ -234,8 +234,8 @@ impl World {
 			}
 			Payload::KeyReleased { request, release } => {
 				let (cluster, generation) = (request.cluster, request.generation);
-				let told = SlotMessage::KeyRelease { boot: 1, cluster, generation, release };
-				self.tell(request.slot, told);
+				let told = WorkerMessage::KeyRelease { boot: 1, cluster, generation, release };
+				self.tell(request.worker, told);
 			}
 			Payload::KeysWrapped { keys, .. } => {
 				let known = self.wrapped.as_ref().map(|keys| (keys.epoch, keys.generation));
@@ -244,15 +244,15 @@ impl World {
 					self.tell_cluster(ClusterMessage::KeysWrapped(keys));
 				}
 			}
-			Payload::EffectSet(set) => self.commit(slot, set),
+			Payload::EffectSet(set) => self.commit(worker, set),
 			_ => {}
 		}
 	}
 
-	fn commit(&mut self, slot: SlotId, set: EffectSet) {
+	fn commit(&mut self, worker: WorkerId, set: EffectSet) {
 		let snapshot = self.agents.get_mut(&set.agent).unwrap();
 		let record = &mut snapshot.record;
-		let lease = Some(Lease { slot, boot: 1 });
+		let lease = Some(Lease { worker, boot: 1 });
 		let refused = std::mem::take(&mut self.refuses_next);
 		let stale = (record.version, record.state_hash) != (set.base_version, set.base_hash);
 		if refused || stale || snapshot.lease != lease {
@@ -269,7 +269,7 @@ impl World {
 			version,
 			body_hash,
 			state_hash,
-			slot,
+			worker,
 		});
 		self.results.extend(results.into_iter().map(|result| (result.request, result.outcome)));
 	}
@@ -277,8 +277,8 @@ impl World {
 	fn seat_gatekeeper(&mut self) {
 		let keys = self.machines[&GATEKEEPER].public_keys();
 		let head = self.chain.channel_head(Channel::Gatekeepers);
-		self.tell(GATEKEEPER, SlotMessage::SeatedAsGatekeeper { identity: keys.identity, head });
-		self.seats = vec![Seat { slot: GATEKEEPER, boot: 1, keys }];
+		self.tell(GATEKEEPER, WorkerMessage::SeatedAsGatekeeper { identity: keys.identity, head });
+		self.seats = vec![Seat { worker: GATEKEEPER, boot: 1, keys }];
 		let (seats, epoch) = (self.seats.clone(), 1);
 		let message = GatekeeperMessage::Seated { epoch, attempt: 0, seats };
 		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
@@ -290,10 +290,10 @@ impl World {
 		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
 	}
 
-	fn join(&mut self, slot: SlotId) {
-		let identity = self.machines[&slot].public_keys().identity;
-		let member = Member { slot, boot: 1, identity, endpoint: b"http://nowhere".to_vec() };
-		self.members.retain(|member| member.slot != slot);
+	fn join(&mut self, worker: WorkerId) {
+		let identity = self.machines[&worker].public_keys().identity;
+		let member = Member { worker, boot: 1, identity, endpoint: b"http://nowhere".to_vec() };
+		self.members.retain(|member| member.worker != worker);
 		self.members.push(member.clone());
 		let snapshot = ClusterSnapshot {
 			cluster: CLUSTER,
@@ -302,14 +302,14 @@ impl World {
 			members: self.members.clone(),
 			keys: self.wrapped.clone(),
 		};
-		self.tell(slot, SlotMessage::JoinedCluster { identity, snapshot });
+		self.tell(worker, WorkerMessage::JoinedCluster { identity, snapshot });
 		for agent in self.agents.values().cloned().collect::<Vec<_>>() {
-			self.tell(slot, SlotMessage::Agent(agent));
+			self.tell(worker, WorkerMessage::Agent(agent));
 		}
 		self.tell_cluster(ClusterMessage::Member(member));
 	}
 
-	fn register_agent(&mut self, holder: SlotId, access: Access) -> AgentId {
+	fn register_agent(&mut self, holder: WorkerId, access: Access) -> AgentId {
 		let agent = agent_id(self.chain.genesis(), self.agents.len() as u64);
 		let code = AgentCode { component: H256([0xc0; 32]), manifest: H256([0xaf; 32]) };
 		let snapshot = AgentSnapshot {
@@ -328,7 +328,7 @@ impl World {
 				state_hash: H256::zero(),
 			},
 			callers: Vec::new(),
-			lease: Some(Lease { slot: holder, boot: 1 }),
+			lease: Some(Lease { worker: holder, boot: 1 }),
 			planned: None,
 		};
 		self.agents.insert(agent, snapshot.clone());
@@ -354,28 +354,28 @@ impl World {
 
 	fn member<T>(
 		&mut self,
-		slot: SlotId,
+		worker: WorkerId,
 		step: impl FnOnce(&mut Membership, &mut Turn<'_, ChaCha20Rng>) -> T,
 	) -> Result<T, CallRefused> {
-		let machine = self.machines.get_mut(&slot).unwrap();
+		let machine = self.machines.get_mut(&worker).unwrap();
 		machine.as_member(self.now_ms, &mut self.rng, step)
 	}
 
-	fn entries(&mut self, slot: SlotId, agent: AgentId) -> Vec<(String, Vec<u8>)> {
-		self.member(slot, |member, _| {
+	fn entries(&mut self, worker: WorkerId, agent: AgentId) -> Vec<(String, Vec<u8>)> {
+		self.member(worker, |member, _| {
 			let entries = &member.agents[&agent].state.entries;
 			entries.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect()
 		})
 		.unwrap()
 	}
 
-	fn next_run(&mut self, slot: SlotId) -> Option<Run> {
-		self.member(slot, |member, turn| member.next_run(H256::zero(), |_| true, turn)).unwrap()
+	fn next_run(&mut self, worker: WorkerId) -> Option<Run> {
+		self.member(worker, |member, turn| member.next_run(H256::zero(), |_| true, turn)).unwrap()
 	}
 
 	/// The sandbox: writes the input's body under `last`.
-	fn run(&mut self, slot: SlotId) -> Option<Run> {
-		let run = self.next_run(slot)?;
+	fn run(&mut self, worker: WorkerId) -> Option<Run> {
+		let run = self.next_run(worker)?;
 		let done = RunDone {
 			output: CallOutput { status: 200, headers: vec![], body: run.input.body.clone() },
 			writes: vec![("last".into(), Some(run.input.body.clone()))],
@@ -383,7 +383,7 @@ impl World {
 			unproven_inputs: 0,
 		};
 		let (agent, job) = (run.agent, run.job);
-		self.member(slot, |member, turn| member.finish_run(agent, job, Ok(done), turn)).unwrap();
+		self.member(worker, |member, turn| member.finish_run(agent, job, Ok(done), turn)).unwrap();
 		Some(run)
 	}
 
@@ -422,7 +422,7 @@ impl World {
 			units_max: 100,
 			min_block: 0,
 			deadline: self.chain.height() + 60,
-			slot: lease.slot,
+			worker: lease.worker,
 			boot: lease.boot,
 		}
 	}
@@ -454,8 +454,8 @@ fn last(body: &[u8]) -> Vec<(String, Vec<u8>)> {
 fn an_agent_is_born_and_every_member_has_its_keys() {
 	let (mut world, agent) = World::with_agent(1);
 	let on_chain = world.key(agent);
-	for slot in [FIRST, SECOND] {
-		let held = world.member(slot, |member, _| {
+	for worker in [FIRST, SECOND] {
+		let held = world.member(worker, |member, _| {
 			let keys = member.agents[&agent].state.keys.clone().unwrap();
 			keys.encryption_key().1 .0
 		});
@@ -491,11 +491,11 @@ fn a_sealed_request_is_answered_proven_and_kept_by_both() {
 	let content = &proven.proof.content;
 	assert_eq!(content.request_hash, salted_hash(proven.salt, &call_input(PLAINTEXT).encode()));
 	assert_eq!(content.response_hash, salted_hash(proven.salt, &proven.output.encode()));
-	assert_eq!((content.slot, content.state_version), (FIRST, 2));
+	assert_eq!((content.worker, content.state_version), (FIRST, 2));
 	let identity = world.machines[&FIRST].public_keys().identity;
 	assert!(verify(&identity, &content.encode(), &proven.proof.signature));
-	for slot in [FIRST, SECOND] {
-		assert_eq!(world.entries(slot, agent), last(PLAINTEXT));
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(PLAINTEXT));
 	}
 }
 
@@ -606,8 +606,8 @@ fn work_of_a_refused_effect_set_is_done_again_and_counts_once() {
 	assert_eq!(world.run(FIRST).unwrap().attempt, 1, "only the first was refused");
 	world.settle();
 	assert_eq!(world.results.len(), 2);
-	for slot in [FIRST, SECOND] {
-		assert_eq!(world.entries(slot, agent), last(b"two"));
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"two"));
 	}
 }
 
@@ -619,7 +619,7 @@ fn a_holder_that_lost_its_lease_gives_its_work_up_and_the_next_starts_from_what_
 	world.tell_cluster(ClusterMessage::Request(order));
 	world.seal();
 	world.run(FIRST).unwrap();
-	let lease = Some(Lease { slot: SECOND, boot: 1 });
+	let lease = Some(Lease { worker: SECOND, boot: 1 });
 	world.agents.get_mut(&agent).unwrap().lease = lease;
 	world.tell_cluster(ClusterMessage::LeaseMoved { agent, lease });
 	world.settle();
@@ -632,8 +632,8 @@ fn a_holder_that_lost_its_lease_gives_its_work_up_and_the_next_starts_from_what_
 	assert!(world.next_run(FIRST).is_none());
 	world.run(SECOND).unwrap();
 	world.settle();
-	for slot in [FIRST, SECOND] {
-		assert_eq!(world.entries(slot, agent), last(b"kept"));
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"kept"));
 	}
 }
 
@@ -649,7 +649,7 @@ fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 		world.run(FIRST).unwrap();
 		world.settle();
 	}
-	const LATER: SlotId = 3;
+	const LATER: WorkerId = 3;
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
@@ -682,11 +682,11 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	world.run(FIRST).unwrap();
 	let mut taken = world.member(FIRST, |member, turn| member.take_replications(turn)).unwrap();
 	let (body, _) = taken.remove(0);
-	let impostor = ReplicatedBody { slot: SECOND, ..body.clone() };
+	let impostor = ReplicatedBody { worker: SECOND, ..body.clone() };
 	let forged = ReplicatedBody { base_hash: H256([7; 32]), ..body.clone() };
 	let mut keep = |body| {
 		let kept = world.member(SECOND, |member, turn| member.keep(body, turn)).unwrap();
-		kept.map(|word| word.slot).map_err(|refused| refused.name())
+		kept.map(|word| word.worker).map_err(|refused| refused.name())
 	};
 	assert_eq!(keep(impostor), Err("NotFromLeaseHolder".into()));
 	assert_eq!(keep(forged), Err("BadSignature".into()));
@@ -704,8 +704,8 @@ fn secrets_come_from_the_owner_and_reach_every_member() {
 	assert!(world.next_run(FIRST).is_none(), "no sandbox is needed");
 	world.settle();
 	assert_eq!(world.results[0].1, RequestOutcome::Answered(vec![]));
-	for slot in [FIRST, SECOND] {
-		let secret = world.member(slot, |member, _| {
+	for worker in [FIRST, SECOND] {
+		let secret = world.member(worker, |member, _| {
 			member.agents[&agent].state.secrets["OPENAI_API_KEY"].expose().to_vec()
 		});
 		assert_eq!(secret.unwrap(), b"sk-real");
@@ -716,8 +716,8 @@ fn secrets_come_from_the_owner_and_reach_every_member() {
 fn a_member_that_left_holds_nothing_of_the_cluster() {
 	let (mut world, agent) = World::with_agent(12);
 	let identity = world.machines[&SECOND].public_keys().identity;
-	world.tell(SECOND, SlotMessage::LeftCluster { identity, cluster: CLUSTER });
-	world.tell_cluster(ClusterMessage::MemberLeft { slot: SECOND });
+	world.tell(SECOND, WorkerMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.tell_cluster(ClusterMessage::MemberLeft { worker: SECOND });
 	world.seal();
 	let refused = world.member(SECOND, |member, _| member.agents.len());
 	assert_eq!(refused.err(), Some(CallRefused::NoCluster));
@@ -776,7 +776,7 @@ fn a_new_master_key_wraps_the_same_data_keys_and_a_later_member_comes_to_them() 
 	world.run(FIRST).unwrap();
 	world.settle();
 
-	const LATER: SlotId = 3;
+	const LATER: WorkerId = 3;
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
@@ -795,7 +795,7 @@ fn an_order_that_does_not_name_this_boot_is_never_run() {
 	let input = RequestInput::Public(call_input(b"x").encode());
 	let order = world.order(agent, RequestKind::Call, input);
 	for order in
-		[RequestOrder { boot: 2, ..order.clone() }, RequestOrder { slot: SECOND, ..order.clone() }]
+		[RequestOrder { boot: 2, ..order.clone() }, RequestOrder { worker: SECOND, ..order.clone() }]
 	{
 		world.tell_cluster(ClusterMessage::Request(order));
 	}

@@ -4,12 +4,12 @@ use super::*;
 use crate::platform::SoftwarePlatform;
 use phala_keys::boot::verify_statement;
 use phala_light_client::test_chain::TestChain;
-use phala_primitives::{evidence::Evidence, mailbox::EnvelopeContent};
+use phala_protocol::{evidence::Evidence, mailbox::EnvelopeContent};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
 mod members;
 
-const SLOT: SlotId = 7;
+const WORKER: WorkerId = 7;
 const OPERATOR: AccountBytes = [3; 32];
 
 /// A chain, a machine on it and the relayer between them.
@@ -25,7 +25,7 @@ impl Network {
 		let mut chain = TestChain::new(seed, 4);
 		chain.seal();
 		let mut rng = ChaCha20Rng::seed_from_u64(seed);
-		let config = Config { genesis: chain.genesis(), slot: SLOT };
+		let config = Config { genesis: chain.genesis(), worker: WORKER };
 		let machine = Machine::boot(config, 0, &mut rng);
 		Self { chain, machine, rng, now_ms: 0 }
 	}
@@ -41,27 +41,27 @@ impl Network {
 	}
 
 	/// What the chain says when it accepts this machine's keys.
-	fn registration_of(&self, boot: BootNumber) -> SlotMessage {
-		SlotMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
+	fn registration_of(&self, boot: BootNumber) -> WorkerMessage {
+		WorkerMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
 	}
 
-	/// The registration of somebody else in the same slot.
-	fn twin(&mut self, boot: BootNumber) -> SlotMessage {
+	/// The registration of somebody else in the same worker.
+	fn twin(&mut self, boot: BootNumber) -> WorkerMessage {
 		let keys = BootKeys::generate(&mut self.rng).public();
-		SlotMessage::Registered {
+		WorkerMessage::Registered {
 			boot,
 			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption.0 },
 			expires_at: 100_000,
 		}
 	}
 
-	fn tell(&mut self, message: SlotMessage) {
-		self.chain.push(Channel::Slot(SLOT), Message::Slot(message).encode());
+	fn tell(&mut self, message: WorkerMessage) {
+		self.chain.push(Channel::Worker(WORKER), Message::Worker(message).encode());
 	}
 
 	fn consume(&mut self, boot: BootNumber, seq: u64) {
 		let next = InboundNext { boot, seq };
-		self.chain.put(storage_keys::mailbox_next_envelope(SLOT), next.encode());
+		self.chain.put(storage_keys::mailbox_next_envelope(WORKER), next.encode());
 	}
 
 	/// Seals what was said and brings an honest bundle.
@@ -84,13 +84,13 @@ impl Network {
 			.iter()
 			.map(|position| storage_keys::mailbox_head(position.channel))
 			.collect();
-		keys.push(storage_keys::mailbox_next_envelope(SLOT));
+		keys.push(storage_keys::mailbox_next_envelope(WORKER));
 		SyncBundle {
 			steps: self.chain.steps(status.height, to),
 			state_proof: self.chain.read_proof(to, keys),
 			bodies: from
 				.into_iter()
-				.map(|(channel, seq)| phala_primitives::relay::ChannelBodies {
+				.map(|(channel, seq)| phala_protocol::relay::ChannelBodies {
 					channel,
 					messages: self.chain.messages(channel, seq, to),
 				})
@@ -100,8 +100,8 @@ impl Network {
 	}
 }
 
-fn probe(n: u8) -> SlotMessage {
-	SlotMessage::Probe { nonce: [n; 32] }
+fn probe(n: u8) -> WorkerMessage {
+	WorkerMessage::Probe { nonce: [n; 32] }
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_boot_is_led_from_genesis_to_its_registration() {
 		Evidence::decode_all(&mut &registration.evidence[..]).unwrap();
 	let bound_to = BootStatement::new(
 		network.chain.genesis(),
-		SLOT,
+		WORKER,
 		OPERATOR,
 		network.machine.public_keys(),
 		network.chain.hash(registration.recent_block),
@@ -140,12 +140,12 @@ fn a_probe_is_answered_by_one_signed_envelope_kept_until_the_chain_has_it() {
 	let envelopes = network.machine.envelopes();
 	assert_eq!(envelopes.len(), 1);
 	let envelope = &envelopes[0];
-	assert_eq!((envelope.slot, envelope.boot, envelope.seq), (SLOT, 1, 0));
+	assert_eq!((envelope.worker, envelope.boot, envelope.seq), (WORKER, 1, 0));
 	assert_eq!(
 		Payload::decode_all(&mut &envelope.payload[..]),
 		Ok(Payload::ProbeAnswered { nonce: [9; 32] })
 	);
-	let content = EnvelopeContent::new(network.chain.genesis(), SLOT, 1, 0, &envelope.payload);
+	let content = EnvelopeContent::new(network.chain.genesis(), WORKER, 1, 0, &envelope.payload);
 	assert!(verify_statement(
 		&network.machine.public_keys().identity,
 		&content,
@@ -199,7 +199,7 @@ fn a_twin_that_came_before_does_not_end_the_boot_that_came_after() {
 #[test]
 fn an_evicted_boot_stops() {
 	let mut network = Network::registered(6);
-	network.tell(SlotMessage::Evicted { boot: 1 });
+	network.tell(WorkerMessage::Evicted { boot: 1 });
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::Evicted);
 }
@@ -218,7 +218,7 @@ fn the_view_is_as_old_as_the_newest_mark_counted_from_when_it_was_made() {
 	assert!(matches!(network.machine.require_fresh(network.now_ms), Err(Refused::NotFresh { .. })));
 
 	// A mark of somebody else's making is none.
-	network.tell(SlotMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
+	network.tell(WorkerMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
 	network.relay().unwrap();
 	assert!(network.machine.require_fresh(network.now_ms).is_err());
 	assert_eq!(network.machine.view_age_ms(network.now_ms), Some(network.now_ms));
@@ -234,7 +234,7 @@ fn a_heartbeat_seen_makes_the_view_as_young_as_the_heartbeat() {
 		panic!("a heartbeat is due")
 	};
 	network.now_ms += 60_000;
-	network.tell(SlotMessage::HeartbeatSeen { boot: 1, nonce });
+	network.tell(WorkerMessage::HeartbeatSeen { boot: 1, nonce });
 	network.relay().unwrap();
 	assert_eq!(network.machine.view_age_ms(network.now_ms), Some(60_000));
 }
@@ -254,7 +254,7 @@ fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 		("Reordered", |bundle| bundle.bodies.iter_mut().for_each(|b| b.messages.reverse())),
 		("Altered", |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
-			messages[0].body = Message::Slot(probe(3)).encode();
+			messages[0].body = Message::Worker(probe(3)).encode();
 		}),
 		("Repeated", |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
@@ -290,7 +290,7 @@ fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 #[test]
 fn a_full_outbox_takes_no_more_and_loses_nothing_that_it_has() {
 	let mut network = Network::new(11);
-	let mut outbox = Outbox::new(H256::zero(), SLOT, 1);
+	let mut outbox = Outbox::new(H256::zero(), WORKER, 1);
 	let payload = Payload::ProbeAnswered { nonce: [0; 32] };
 	for _ in 0..limits::OUTBOX_MAX {
 		outbox.push(&network.machine.keys, &payload, &mut network.rng).unwrap();
@@ -321,7 +321,7 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 	assert_eq!(bound_to(&network), network.chain.height());
 
 	let expires_at = network.chain.height() + limits::RENEWAL_LEAD + 3;
-	network.tell(SlotMessage::Registered {
+	network.tell(WorkerMessage::Registered {
 		boot: 1,
 		keys: network.machine.public_keys(),
 		expires_at,
@@ -332,7 +332,7 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::AwaitsRenewal);
 	assert!(network.machine.registration(OPERATOR, &platform).unwrap().renewal);
-	network.tell(SlotMessage::Renewed { boot: 1, expires_at: expires_at + 100_000 });
+	network.tell(WorkerMessage::Renewed { boot: 1, expires_at: expires_at + 100_000 });
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::Serving);
 }

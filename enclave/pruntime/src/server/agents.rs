@@ -1,7 +1,7 @@
-//! Agents on the public door: `ANY /agents/{id or development name}/{path}`, `GET /v1/agents`.
+//! Agents on the public server: `ANY /agents/{id or development name}/{path}`, `GET /v1/agents`.
 //!
 //! GET, HEAD, OPTIONS and TRACE only read state; every other method may write. Callers are anonymous
-//! and whoever carries the call can read it: sealed calls are for the rest (`doors::sealed`).
+//! and whoever carries the call can read it: sealed calls are for the rest (`server::sealed`).
 //!
 //! An agent of the chain answers here if its access is public. It gets the headers `content-type`,
 //! `accept` and `authorization` alone, in this order: they are what the proof covers, with method,
@@ -21,7 +21,7 @@
 
 use super::{
 	sealed::{hex, read_only, wait_for_write},
-	ChainView, DoorError, Shell,
+	ChainView, ServerError, Shell,
 };
 use crate::{
 	hosting::{parse_id, writes, AgentHost, Call, RunRefused},
@@ -41,7 +41,7 @@ use axum::{
 	Json, Router,
 };
 use codec::DecodeAll;
-use phala_primitives::{
+use phala_protocol::{
 	agents::Access,
 	requests::{CallInput, ProvenAnswer},
 	H256,
@@ -57,7 +57,7 @@ const UNPROVEN_INPUTS: HeaderName = HeaderName::from_static("x-phala-unproven-in
 const BLOCK: HeaderName = HeaderName::from_static("x-phala-block");
 /// `fresh`, or the name of why nobody can say that `x-phala-block` is recent.
 const FRESHNESS: HeaderName = HeaderName::from_static("x-phala-freshness");
-/// These are the door's own: an agent cannot set them.
+/// These are the server's own: an agent cannot set them.
 const OWN_PREFIX: &str = "x-phala-";
 
 /// Headers of one connection (RFC 9110 §7.6.1), which go no further.
@@ -87,14 +87,14 @@ const PROVEN_HEADERS: [HeaderName; 3] =
 const PLAIN_CALL_BLOCKS_MAX: u32 = 60;
 
 #[derive(Clone)]
-struct Door {
+struct Server {
 	agents: Arc<AgentHost>,
 	/// None where there is no chain.
 	shell: Option<Shell>,
 	worker: Option<Worker>,
 }
 
-/// The door's routes.
+/// The server's routes.
 pub fn router(agents: Arc<AgentHost>, worker: Option<Worker>) -> Router {
 	let shell = worker.as_ref().map(|worker| worker.shell().clone());
 	Router::new()
@@ -102,15 +102,15 @@ pub fn router(agents: Arc<AgentHost>, worker: Option<Worker>) -> Router {
 		.route("/agents/{agent}", any(call))
 		.route("/agents/{agent}/", any(call))
 		.route("/agents/{agent}/{*path}", any(call))
-		.with_state(Door { agents, shell, worker })
+		.with_state(Server { agents, shell, worker })
 }
 
 /// `GET /v1/agents`: which agents answer here.
-async fn list(State(door): State<Door>) -> Json<Value> {
-	let from_folders = door.agents.agents();
+async fn list(State(server): State<Server>) -> Json<Value> {
+	let from_folders = server.agents.agents();
 	let mut agents: Vec<_> = from_folders
 		.iter()
-		.filter(|agent| door.agents.find(&hex(&agent.id())).is_some())
+		.filter(|agent| server.agents.find(&hex(&agent.id())).is_some())
 		.map(|agent| {
 			json!({
 				"id": hex(&agent.id()),
@@ -121,7 +121,7 @@ async fn list(State(door): State<Door>) -> Json<Value> {
 			})
 		})
 		.collect();
-	if let Some(worker) = &door.worker {
+	if let Some(worker) = &server.worker {
 		let known = worker.shell().as_member(|member, _| {
 			let agents = member.agents.values();
 			agents
@@ -139,7 +139,7 @@ async fn list(State(door): State<Door>) -> Json<Value> {
 				"hosting": "chain",
 				"version": version,
 				"committedVersion": record.version,
-				"writer": snapshot.lease.map(|lease| lease.slot),
+				"writer": snapshot.lease.map(|lease| lease.worker),
 				"ready": program.is_some() && current && version > 0,
 			}));
 		}
@@ -147,24 +147,24 @@ async fn list(State(door): State<Door>) -> Json<Value> {
 	Json(json!({ "agents": agents }))
 }
 
-async fn call(State(door): State<Door>, request: Request) -> Result<Response, DoorError> {
+async fn call(State(server): State<Server>, request: Request) -> Result<Response, ServerError> {
 	let (id_or_name, path_and_query) = split(&request);
-	let from_folder = door.agents.find(&id_or_name);
-	if let (None, Some(worker), Some(id)) = (&from_folder, &door.worker, parse_id(&id_or_name)) {
+	let from_folder = server.agents.find(&id_or_name);
+	if let (None, Some(worker), Some(id)) = (&from_folder, &server.worker, parse_id(&id_or_name)) {
 		return call_on_chain(worker, H256(id), request, path_and_query).await;
 	}
 	let agent = &from_folder.ok_or_else(|| {
-		DoorError::new(
+		ServerError::new(
 			StatusCode::NOT_FOUND,
 			"NoSuchAgent",
 			"this worker has no such agent; GET /v1/agents lists those that it has",
 		)
 	})?;
-	let view = door.shell.as_ref().map(|shell| (shell.view(), shell.now_ms()));
+	let view = server.shell.as_ref().map(|shell| (shell.view(), shell.now_ms()));
 	let freshness = freshness(view.as_ref())?;
 	let block = view.and_then(|(view, _)| view.finalized);
 
-	let admitted = door.agents.admit(agent)?;
+	let admitted = server.agents.admit(agent)?;
 	let writable = writes(request.method().as_str());
 	let request = read(request, path_and_query, agent.request_bytes_max()).await?;
 	let call = Call {
@@ -175,7 +175,7 @@ async fn call(State(door): State<Door>, request: Request) -> Result<Response, Do
 			.unwrap_or_default(),
 		writable,
 	};
-	let outcome = door.agents.run(admitted, call).await?;
+	let outcome = server.agents.run(admitted, call).await?;
 
 	let Outcome { response, unproven_inputs, .. } = outcome;
 	let mut response = answer(response)?;
@@ -201,7 +201,7 @@ async fn call_on_chain(
 	agent: H256,
 	request: Request,
 	path_and_query: String,
-) -> Result<Response, DoorError> {
+) -> Result<Response, ServerError> {
 	let (access, code, height) = worker.shell().as_member(|member, turn| {
 		let found = member.ready(agent, turn)?;
 		let record = &found.snapshot.record;
@@ -275,8 +275,8 @@ fn split(request: &Request) -> (String, String) {
 }
 
 /// In development a boot that is not registered, or whose view is old, answers, and says so. One
-/// that is over does not: the slot has another.
-fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, DoorError> {
+/// that is over does not: the worker has another.
+fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, ServerError> {
 	match view.map(|(view, now_ms)| view.require_fresh(*now_ms)) {
 		None => Ok("NoChain".to_owned()),
 		Some(Ok(())) => Ok("fresh".to_owned()),
@@ -289,7 +289,7 @@ async fn read(
 	request: Request,
 	path_and_query: String,
 	bytes_max: u64,
-) -> Result<HttpRequest, DoorError> {
+) -> Result<HttpRequest, ServerError> {
 	let (parts, body) = request.into_parts();
 	let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
 	let body = tokio::time::timeout(
@@ -299,13 +299,13 @@ async fn read(
 	.await
 	.map_err(|_| {
 		let message = format!("the body took longer than {} ms", limits::BODY_WAIT_MS_MAX);
-		DoorError::new(StatusCode::REQUEST_TIMEOUT, "BodyTime", message)
+		ServerError::new(StatusCode::REQUEST_TIMEOUT, "BodyTime", message)
 	})?
 	.map_err(|_| {
 		let message = format!(
 			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
 		);
-		DoorError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{:?}", Limit::RequestBytes), message)
+		ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{:?}", Limit::RequestBytes), message)
 	})?;
 	let dropped = connection_options(&parts.headers);
 	let headers = parts
@@ -322,9 +322,9 @@ async fn read(
 	})
 }
 
-fn answer(response: HttpResponse) -> Result<Response, DoorError> {
+fn answer(response: HttpResponse) -> Result<Response, ServerError> {
 	let refused =
-		|what: &'static str| DoorError::from(RunRefused::Run(RunError::BadResponse(what)));
+		|what: &'static str| ServerError::from(RunRefused::Run(RunError::BadResponse(what)));
 	let status = StatusCode::from_u16(response.status)
 		.ok()
 		.filter(|status| !status.is_informational())
@@ -364,7 +364,7 @@ fn is_hop_by_hop(name: &HeaderName, options: &[String]) -> bool {
 	HOP_BY_HOP.contains(name) || options.iter().any(|option| option == name.as_str())
 }
 
-impl From<RunRefused> for DoorError {
+impl From<RunRefused> for ServerError {
 	fn from(refused: RunRefused) -> Self {
 		let status = match &refused {
 			RunRefused::AgentRequests { .. } | RunRefused::WaitTime { .. } => {

@@ -16,7 +16,7 @@
 //! | [`requests`] | paid requests, direct calls, signed answers |
 //! | [`mailbox`] | channels, their heads, the hash chain; envelopes |
 //! | [`messages`] | what the chain tells enclaves, and what they answer |
-//! | [`boot`] | slots, boots and the statement that evidence is bound to |
+//! | [`boot`] | workers, boots and the statement that evidence is bound to |
 //! | [`evidence`] | the kinds of attestation evidence as they travel |
 //! | [`relay`] | what an untrusted relayer brings |
 //! | [`limits`] | bounds, with units |

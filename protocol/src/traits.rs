@@ -2,7 +2,7 @@
 
 use crate::{
 	agents::{AgentId, AgentRecord, AgentSnapshot, EffectSet, Lease},
-	boot::{Boot, BootNumber, SlotId},
+	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message, Payload},
@@ -29,17 +29,17 @@ pub trait MailboxInterface {
 	/// Where `channel` stands now.
 	fn head(channel: Channel) -> ChannelHead;
 
-	/// From now on only envelopes of this boot count for `slot`, from number 0.
-	fn open_inbound(slot: SlotId, boot: BootNumber);
+	/// From now on only envelopes of this boot count for `worker`, from number 0.
+	fn open_inbound(worker: WorkerId, boot: BootNumber);
 
-	/// From now on no envelope counts for `slot`.
-	fn close_inbound(slot: SlotId);
+	/// From now on no envelope counts for `worker`.
+	fn close_inbound(worker: WorkerId);
 }
 
-/// Who may speak for a slot.
+/// Who may speak for a worker.
 pub trait BootDirectory {
-	/// The slot's current boot, suspended or not.
-	fn current_boot(slot: SlotId) -> Option<Boot>;
+	/// The worker's current boot, suspended or not.
+	fn current_boot(worker: WorkerId) -> Option<Boot>;
 
 	/// Whether that boot counts now: evidence not expired, measurement allowed.
 	fn is_in_force(boot: &Boot) -> bool;
@@ -55,60 +55,60 @@ pub trait ReceivePayload {
 	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), Self::Error>;
 }
 
-/// What slots are used for, and who must know when one is lost.
-pub trait SlotHooks {
-	/// A new boot took over the slot and was told so. It knows nothing yet: what it has to know
-	/// is pushed to its slot's channel now.
-	fn on_boot(slot: SlotId, boot: &Boot) -> Result<(), PushRefused>;
+/// What workers are used for, and who must know when one is lost.
+pub trait WorkerHooks {
+	/// A new boot took over the worker and was told so. It knows nothing yet: what it has to know
+	/// is pushed to its worker's channel now.
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused>;
 
-	/// The slot lost its boot for good.
-	fn on_evicted(slot: SlotId) -> Result<(), PushRefused>;
+	/// The worker lost its boot for good.
+	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused>;
 
-	/// Whether the slot serves somewhere and so cannot be closed.
-	fn is_in_use(slot: SlotId) -> bool;
+	/// Whether the worker serves somewhere and so cannot be closed.
+	fn is_in_use(worker: WorkerId) -> bool;
 }
 
-impl SlotHooks for () {
-	fn on_boot(_: SlotId, _: &Boot) -> Result<(), PushRefused> {
+impl WorkerHooks for () {
+	fn on_boot(_: WorkerId, _: &Boot) -> Result<(), PushRefused> {
 		Ok(())
 	}
 
-	fn on_evicted(_: SlotId) -> Result<(), PushRefused> {
+	fn on_evicted(_: WorkerId) -> Result<(), PushRefused> {
 		Ok(())
 	}
 
-	fn is_in_use(_: SlotId) -> bool {
+	fn is_in_use(_: WorkerId) -> bool {
 		false
 	}
 }
 
-impl<A: SlotHooks, B: SlotHooks> SlotHooks for (A, B) {
-	fn on_boot(slot: SlotId, boot: &Boot) -> Result<(), PushRefused> {
-		A::on_boot(slot, boot)?;
-		B::on_boot(slot, boot)
+impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused> {
+		A::on_boot(worker, boot)?;
+		B::on_boot(worker, boot)
 	}
 
-	fn on_evicted(slot: SlotId) -> Result<(), PushRefused> {
-		A::on_evicted(slot)?;
-		B::on_evicted(slot)
+	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+		A::on_evicted(worker)?;
+		B::on_evicted(worker)
 	}
 
-	fn is_in_use(slot: SlotId) -> bool {
-		A::is_in_use(slot) || B::is_in_use(slot)
+	fn is_in_use(worker: WorkerId) -> bool {
+		A::is_in_use(worker) || B::is_in_use(worker)
 	}
 }
 
-/// Slots, as clusters and requests need them.
-pub trait SlotDirectory: BootDirectory {
+/// Workers, as clusters and requests need them.
+pub trait WorkerDirectory: BootDirectory {
 	/// Who runs it, is paid for its work and answers for its faults.
-	fn operator(slot: SlotId) -> Option<AccountBytes>;
+	fn operator(worker: WorkerId) -> Option<AccountBytes>;
 
 	/// Block of its boot's registration or last heartbeat, whichever is later.
-	fn last_sign_of_life(slot: SlotId) -> Option<BlockNumber>;
+	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber>;
 
-	/// Takes up to `amount` of the slot's stake for a fault, to the treasury. Returns how much it
+	/// Takes up to `amount` of the worker's stake for a fault, to the treasury. Returns how much it
 	/// took: all that is left, if that is less.
-	fn penalise(slot: SlotId, amount: Balance) -> Balance;
+	fn penalise(worker: WorkerId, amount: Balance) -> Balance;
 }
 
 /// What clusters have to know of agents.
@@ -133,11 +133,11 @@ pub trait KeyRequests {
 	fn active_epoch() -> Option<Epoch>;
 
 	/// Opens a request whose membership and generation were checked, in place of an earlier one of
-	/// the same slot for the same cluster. Gatekeepers are told as soon as a master key serves.
+	/// the same worker for the same cluster. Gatekeepers are told as soon as a master key serves.
 	fn admit(request: KeyRequest) -> Result<(), Self::Error>;
 
-	/// The slot left the cluster: its open request is answered no more.
-	fn withdraw(slot: SlotId, cluster: ClusterId);
+	/// The worker left the cluster: its open request is answered no more.
+	fn withdraw(worker: WorkerId, cluster: ClusterId);
 }
 
 /// Clusters, as agents and requests need them.
@@ -160,7 +160,7 @@ pub trait ClusterDirectory {
 
 	/// The cluster's members that count now: in force, alive, not set aside for a missed deadline.
 	/// Each with its current boot.
-	fn counted(cluster: ClusterId) -> Vec<(SlotId, Boot)>;
+	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
 	/// The holder of `agent`'s lease missed a deadline: if it is still `holder`, it is set aside
 	/// until its next sign of life, and all its leases in the cluster move on.

@@ -1,4 +1,4 @@
-//! Between members, and code for all: on the public door.
+//! Between members, and code for all: on the public server.
 //!
 //! | route | does |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
-use super::{bounded, DoorError};
+use super::{bounded, ServerError};
 use crate::{
 	limits,
 	machine::cluster::{CallRefused, ReplicatedBody},
@@ -22,10 +22,10 @@ use axum::{
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::state::SealedBody;
-use phala_primitives::H256;
+use phala_protocol::H256;
 use serde::Deserialize;
 
-/// The door's routes.
+/// The server's routes.
 pub fn router(worker: Worker) -> Router {
 	let bodies = Router::new()
 		.route("/v1/cluster/bodies", post(keep))
@@ -42,7 +42,7 @@ pub fn router(worker: Worker) -> Router {
 		.with_state(worker)
 }
 
-async fn keep(State(worker): State<Worker>, body: Bytes) -> Result<Vec<u8>, DoorError> {
+async fn keep(State(worker): State<Worker>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let brought = ReplicatedBody::decode_all(&mut &body[..])
 		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a replicated body" })?;
 	let word = worker.shell().as_member(|member, turn| member.keep(brought, turn))??;
@@ -58,7 +58,7 @@ async fn give(
 	State(worker): State<Worker>,
 	Path(id): Path<String>,
 	Query(From { from }): Query<From>,
-) -> Result<Vec<u8>, DoorError> {
+) -> Result<Vec<u8>, ServerError> {
 	let id = parse_hash(&id)?;
 	let bodies: Vec<SealedBody> = worker.shell().as_member(|member, _| {
 		let agent = member.agents.get(&id).ok_or(CallRefused::NoSuchAgent)?;
@@ -80,10 +80,10 @@ async fn give(
 	Ok(bodies.encode())
 }
 
-async fn code(State(worker): State<Worker>, Path(hash): Path<String>) -> Result<Bytes, DoorError> {
+async fn code(State(worker): State<Worker>, Path(hash): Path<String>) -> Result<Bytes, ServerError> {
 	let hash = parse_hash(&hash)?;
 	let blob = worker.blobs().get(&hash).ok_or_else(|| {
-		DoorError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
+		ServerError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
 	})?;
 	// Not copied: a slow reader holds no memory of its own.
 	Ok(Bytes::from_owner(blob))
@@ -93,7 +93,7 @@ async fn take_code(
 	State(worker): State<Worker>,
 	Path(hash): Path<String>,
 	body: Bytes,
-) -> Result<StatusCode, DoorError> {
+) -> Result<StatusCode, ServerError> {
 	let hash = parse_hash(&hash)?;
 	worker.blobs().put(hash, body.to_vec()).map_err(|refused| {
 		let status = match refused {
@@ -101,15 +101,15 @@ async fn take_code(
 			BlobRefused::WrongHash => StatusCode::BAD_REQUEST,
 			BlobRefused::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
 		};
-		DoorError::new(status, format!("{refused:?}"), refused)
+		ServerError::new(status, format!("{refused:?}"), refused)
 	})?;
 	worker.shell().nudge();
 	Ok(StatusCode::NO_CONTENT)
 }
 
 /// 32 bytes in hexadecimal in a path.
-pub(super) fn parse_hash(text: &str) -> Result<H256, DoorError> {
+pub(super) fn parse_hash(text: &str) -> Result<H256, ServerError> {
 	crate::hosting::parse_id(text).map(H256).ok_or_else(|| {
-		DoorError::bad_request("Malformed", "32 bytes in hexadecimal are expected in the path")
+		ServerError::bad_request("Malformed", "32 bytes in hexadecimal are expected in the path")
 	})
 }

@@ -1,16 +1,16 @@
-//! Slots, boots, and the statement that attestation evidence is bound to.
+//! Workers, boots, and the statement that attestation evidence is bound to.
 //!
-//! A **slot** is a worker's or gatekeeper's place in the network. A **boot** is one life of the
-//! process in that slot: its keys are made in memory at start and never stored.
+//! A **worker** is a registered place in the network, with an operator, stake and history, whatever
+//! role it has. A **boot** is one life of the process in it: its keys are made in memory at start and never stored.
 
 use crate::{domains, hash_of, AccountBytes, BlockNumber, H256};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// A slot's number, from 0 in the order of creation.
-pub type SlotId = u32;
+/// A worker's number, from 0 in the order of registration.
+pub type WorkerId = u32;
 
-/// The number of a boot within its slot, from 1. 0 means that the slot never booted.
+/// The number of a boot within its worker, from 1. 0 means that the worker never booted.
 pub type BootNumber = u32;
 
 /// The public keys of one boot.
@@ -38,7 +38,7 @@ pub struct BootKeys {
 pub struct BootStatement {
 	domain: domains::Domain,
 	genesis: H256,
-	slot: SlotId,
+	worker: WorkerId,
 	operator: AccountBytes,
 	keys: BootKeys,
 	recent_block: H256,
@@ -49,12 +49,12 @@ impl BootStatement {
 	/// [`crate::limits::EVIDENCE_BLOCK_AGE_MAX`] blocks old when the chain sees it.
 	pub fn new(
 		genesis: H256,
-		slot: SlotId,
+		worker: WorkerId,
 		operator: AccountBytes,
 		keys: BootKeys,
 		recent_block: H256,
 	) -> Self {
-		Self { domain: domains::BOOT_STATEMENT, genesis, slot, operator, keys, recent_block }
+		Self { domain: domains::BOOT_STATEMENT, genesis, worker, operator, keys, recent_block }
 	}
 
 	/// 64 bytes for a TEE's report: the statement's hash, then 32 zero bytes.
@@ -65,12 +65,12 @@ impl BootStatement {
 	}
 }
 
-/// A slot's current boot, as chain storage holds it.
+/// A worker's current boot, as chain storage holds it.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Boot {
-	/// Its number within the slot.
+	/// Its number within the worker.
 	pub number: BootNumber,
 	/// Its public keys.
 	pub keys: BootKeys,

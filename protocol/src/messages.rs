@@ -4,7 +4,7 @@
 
 use crate::{
 	agents::{AgentId, AgentSnapshot, EffectSet, Lease, StateVersion},
-	boot::{BootKeys, BootNumber, SlotId},
+	boot::{BootKeys, BootNumber, WorkerId},
 	clusters::{ClusterSnapshot, Generation, Member, WrappedKeys},
 	evidence::Measurement,
 	keys::{Epoch, KeyRequest, MasterKey, Seat},
@@ -28,9 +28,9 @@ pub enum Message {
 	/// On [`crate::mailbox::Channel::Cluster`].
 	#[codec(index = 2)]
 	Cluster(ClusterMessage),
-	/// On [`crate::mailbox::Channel::Slot`].
+	/// On [`crate::mailbox::Channel::Worker`].
 	#[codec(index = 3)]
-	Slot(SlotMessage),
+	Worker(WorkerMessage),
 }
 
 /// What a message makes its reader follow or leave. A pure reading of its body: enclave and
@@ -47,17 +47,17 @@ impl Message {
 	/// What this message changes for the boot with this identity key.
 	pub fn subscription(&self, identity: &[u8; 32]) -> Option<Subscription> {
 		match self {
-			Self::Slot(SlotMessage::JoinedCluster { identity: boot, snapshot })
+			Self::Worker(WorkerMessage::JoinedCluster { identity: boot, snapshot })
 				if boot == identity =>
 			{
 				Some(Subscription::Follow(Channel::Cluster(snapshot.cluster), snapshot.head))
 			}
-			Self::Slot(SlotMessage::LeftCluster { identity: boot, cluster })
+			Self::Worker(WorkerMessage::LeftCluster { identity: boot, cluster })
 				if boot == identity =>
 			{
 				Some(Subscription::Leave(Channel::Cluster(*cluster)))
 			}
-			Self::Slot(SlotMessage::SeatedAsGatekeeper { identity: boot, head })
+			Self::Worker(WorkerMessage::SeatedAsGatekeeper { identity: boot, head })
 				if boot == identity =>
 			{
 				Some(Subscription::Follow(Channel::Gatekeepers, *head))
@@ -102,7 +102,7 @@ pub enum ClusterMessage {
 	Member(Member),
 	/// No longer a member.
 	#[codec(index = 1)]
-	MemberLeft { slot: SlotId },
+	MemberLeft { worker: WorkerId },
 	/// The cluster's secret is a new one from now on.
 	#[codec(index = 2)]
 	NewGeneration { generation: Generation },
@@ -128,16 +128,16 @@ pub enum ClusterMessage {
 		/// See [`crate::agents::next_state_hash`].
 		state_hash: H256,
 		/// Who proposed it.
-		slot: SlotId,
+		worker: WorkerId,
 	},
 }
 
-/// To one slot.
+/// To one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 // Decoded one at a time and taken apart at once: a box would only cost.
 #[allow(clippy::large_enum_variant)]
-pub enum SlotMessage {
-	/// The chain accepted evidence for a new boot; every earlier boot of the slot is retired.
+pub enum WorkerMessage {
+	/// The chain accepted evidence for a new boot; every earlier boot of the worker is retired.
 	/// Seeing its own keys here is an enclave's first mark of freshness.
 	#[codec(index = 0)]
 	Registered {
@@ -152,10 +152,10 @@ pub enum SlotMessage {
 	/// The chain recorded this boot's heartbeat: a later mark of freshness.
 	#[codec(index = 2)]
 	HeartbeatSeen { boot: BootNumber, nonce: [u8; 32] },
-	/// Somebody asks whether this slot's enclave is alive, end to end.
+	/// Somebody asks whether this worker's enclave is alive, end to end.
 	#[codec(index = 3)]
 	Probe { nonce: [u8; 32] },
-	/// The slot lost its place. The boot must forget its keys and stop.
+	/// The worker lost its place. The boot must forget its keys and stop.
 	#[codec(index = 5)]
 	Evicted { boot: BootNumber },
 	/// To a new boot: the master key that serves already.
@@ -182,10 +182,10 @@ pub enum SlotMessage {
 /// What an enclave tells the chain, inside an envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub enum Payload {
-	/// A fresh random mark, to be seen again in [`SlotMessage::HeartbeatSeen`].
+	/// A fresh random mark, to be seen again in [`WorkerMessage::HeartbeatSeen`].
 	#[codec(index = 0)]
 	Heartbeat { nonce: [u8; 32] },
-	/// The answer to [`SlotMessage::Probe`].
+	/// The answer to [`WorkerMessage::Probe`].
 	#[codec(index = 1)]
 	ProbeAnswered { nonce: [u8; 32] },
 	/// A gatekeeper has made its share; `outcome` is what all must have come to.
@@ -194,7 +194,7 @@ pub enum Payload {
 	/// A member asks for its cluster's secret.
 	#[codec(index = 3)]
 	KeyRequest { cluster: ClusterId, generation: Generation, ephemeral_key: [u8; 32] },
-	/// A gatekeeper answers an admitted request; see [`SlotMessage::KeyRelease`].
+	/// A gatekeeper answers an admitted request; see [`WorkerMessage::KeyRelease`].
 	#[codec(index = 4)]
 	KeyReleased { request: KeyRequest, release: Vec<u8> },
 	/// A member wrapped the cluster's data keys. The first for an epoch and generation counts.
@@ -208,8 +208,8 @@ pub enum Payload {
 /// Who an accepted envelope came from. Only the mailbox pallet makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnvelopeOrigin {
-	/// The sending slot.
-	pub slot: SlotId,
+	/// The sending worker.
+	pub worker: WorkerId,
 	/// Its current boot.
 	pub boot: BootNumber,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
 	agents::AgentId,
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	domains, hash_of, AccountBytes, BlockNumber, H256,
 };
 use alloc::vec::Vec;
@@ -111,9 +111,9 @@ pub struct RequestOrder {
 	pub min_block: BlockNumber,
 	/// Last block at which the answer counts.
 	pub deadline: BlockNumber,
-	/// Who must answer: this boot of this slot, and no later one.
-	pub slot: SlotId,
-	/// See `slot`.
+	/// Who must answer: this boot of this worker, and no later one.
+	pub worker: WorkerId,
+	/// See `worker`.
 	pub boot: BootNumber,
 }
 
@@ -147,7 +147,7 @@ pub struct AnswerContent {
 	/// Hash of the chain's block 0.
 	pub genesis: H256,
 	/// Who answered.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// In which life.
 	pub boot: BootNumber,
 	/// Which agent.
@@ -174,7 +174,7 @@ impl AnswerContent {
 		Self {
 			domain: domains::ANSWER,
 			genesis: H256::zero(),
-			slot: 0,
+			worker: 0,
 			boot: 0,
 			agent: H256::zero(),
 			code: H256::zero(),
@@ -318,7 +318,7 @@ impl SignedAnswer {
 pub struct ReportStatement {
 	domain: domains::Domain,
 	genesis: H256,
-	slot: SlotId,
+	worker: WorkerId,
 	identity: [u8; 32],
 	encryption: [u8; 32],
 	nonce: [u8; 32],
@@ -326,9 +326,9 @@ pub struct ReportStatement {
 
 impl ReportStatement {
 	/// Of the boot with these keys, for whoever chose `nonce`.
-	pub fn new(genesis: H256, slot: SlotId, keys: crate::boot::BootKeys, nonce: [u8; 32]) -> Self {
+	pub fn new(genesis: H256, worker: WorkerId, keys: crate::boot::BootKeys, nonce: [u8; 32]) -> Self {
 		let crate::boot::BootKeys { identity, encryption } = keys;
-		Self { domain: domains::REPORT, genesis, slot, identity, encryption, nonce }
+		Self { domain: domains::REPORT, genesis, worker, identity, encryption, nonce }
 	}
 
 	/// 64 bytes for a TEE's report: the statement's hash, then 32 zero bytes.

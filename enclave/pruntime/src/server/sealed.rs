@@ -1,4 +1,4 @@
-//! Sealed calls of agents on the chain, and proofs: on the public door.
+//! Sealed calls of agents on the chain, and proofs: on the public server.
 //!
 //! | route | does |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! `GET`, `HEAD`, `OPTIONS` and `TRACE` inside the seal only read and are answered by any member;
 //! what writes is answered by the lease holder once it is committed.
 
-use super::{bounded, cluster::parse_hash, DoorError};
+use super::{bounded, cluster::parse_hash, ServerError};
 use crate::{
 	hosting::{writes, OnChainCall, Snapshot},
 	limits,
@@ -36,7 +36,7 @@ use phala_keys::{
 	input::Caller,
 	reply::{seal_reply, ReplyContext},
 };
-use phala_primitives::{
+use phala_protocol::{
 	agents::{AgentCode, AgentId},
 	requests::{CallInput, DirectCall, LogsQuery, ProvenAnswer, ReportStatement},
 	AccountBytes, BlockNumber, H256,
@@ -49,7 +49,7 @@ use std::time::Duration;
 /// Longest sealed call, in bytes.
 const SEALED_CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The door's routes.
+/// The server's routes.
 pub fn router(worker: Worker) -> Router {
 	Router::new()
 		.route("/v1/agents/{id}/call", post(call))
@@ -65,7 +65,7 @@ async fn call(
 	State(worker): State<Worker>,
 	Path(id): Path<String>,
 	body: Bytes,
-) -> Result<Vec<u8>, DoorError> {
+) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
 	let call = DirectCall::decode_all(&mut &body[..])
 		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a DirectCall" })?;
@@ -96,7 +96,7 @@ pub(super) async fn read_only(
 	caller: Option<AccountBytes>,
 	accepted: Option<H256>,
 	input: CallInput,
-) -> Result<ProvenAnswer, DoorError> {
+) -> Result<ProvenAnswer, ServerError> {
 	let block_hash = worker.shell().view().finalized.map(|(_, hash)| hash).unwrap_or_default();
 	let (state, code, height, request): (AgentState, AgentCode, BlockNumber, H256) =
 		worker.shell().as_member(|member, turn| {
@@ -144,13 +144,13 @@ pub(super) async fn wait_for_write(
 	worker: &Worker,
 	agent: AgentId,
 	job: DirectJob,
-) -> Result<Vec<u8>, DoorError> {
+) -> Result<Vec<u8>, ServerError> {
 	// The machine stays locked in between: the job cannot end before somebody waits for it.
 	let waiting = worker.shell().as_member(|member, turn| {
 		let found = member.ready(agent, turn)?;
-		if !found.is_mine(turn.config.slot, turn.boot) {
-			let slot = found.snapshot.lease.map(|lease| lease.slot);
-			return Err(CallRefused::NotLeaseHolder { slot });
+		if !found.is_mine(turn.config.worker, turn.boot) {
+			let worker = found.snapshot.lease.map(|lease| lease.worker);
+			return Err(CallRefused::NotLeaseHolder { worker });
 		}
 		let id = member.queue_direct(agent, job)?;
 		Ok(worker.wait_for(id))
@@ -167,7 +167,7 @@ async fn logs(
 	State(worker): State<Worker>,
 	Path(id): Path<String>,
 	body: Bytes,
-) -> Result<Vec<u8>, DoorError> {
+) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
 	let query = LogsQuery::decode_all(&mut &body[..])
 		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a LogsQuery" })?;
@@ -185,7 +185,7 @@ async fn logs(
 async fn signature(
 	State(worker): State<Worker>,
 	Path(id): Path<String>,
-) -> Result<Json<Value>, DoorError> {
+) -> Result<Json<Value>, ServerError> {
 	let id = parse_hash(&id)?;
 	let guard = worker.shell().machine();
 	let proof = guard.0.proof(&id).ok_or_else(|| {
@@ -193,7 +193,7 @@ async fn signature(
 			"this boot signed no such answer, or more than {} since",
 			limits::SIGNATURES_MAX
 		);
-		DoorError::new(StatusCode::NOT_FOUND, "NoSuchSignature", message)
+		ServerError::new(StatusCode::NOT_FOUND, "NoSuchSignature", message)
 	})?;
 	Ok(Json(json!({
 		"content": hex(&proof.content.encode()),
@@ -209,24 +209,24 @@ struct Nonce {
 async fn report(
 	State(worker): State<Worker>,
 	Query(Nonce { nonce }): Query<Nonce>,
-) -> Result<Json<Value>, DoorError> {
+) -> Result<Json<Value>, ServerError> {
 	let nonce = parse_hash(&nonce)?;
 	let (config, keys, boot) = {
 		let guard = worker.shell().machine();
 		(guard.0.config(), guard.0.public_keys(), guard.0.registered())
 	};
 	let report_data =
-		ReportStatement::new(config.genesis, config.slot, keys, nonce.0).report_data();
+		ReportStatement::new(config.genesis, config.worker, keys, nonce.0).report_data();
 	// A real TEE takes a while over a quote.
 	let shell = worker.shell().clone();
 	let evidence = tokio::task::spawn_blocking(move || shell.platform().evidence(&report_data));
 	let evidence = evidence
 		.await
-		.map_err(|error| DoorError::bad_request("Interrupted", error))?
-		.map_err(|error| DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "NoEvidence", error))?;
+		.map_err(|error| ServerError::bad_request("Interrupted", error))?
+		.map_err(|error| ServerError::new(StatusCode::SERVICE_UNAVAILABLE, "NoEvidence", error))?;
 	Ok(Json(json!({
 		"genesis": hex(config.genesis.as_bytes()),
-		"slot": config.slot,
+		"worker": config.worker,
 		"boot": boot,
 		"identity": hex(&keys.identity),
 		"encryption": hex(&keys.encryption),

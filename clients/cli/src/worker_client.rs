@@ -1,16 +1,16 @@
-//! Knocks at a worker's public door. What comes back is believed only as far as it is sealed to
+//! A client of a worker's public server. What comes back is believed only as far as it is sealed to
 //! this user, hashed or signed.
 
 use crate::limits;
 use anyhow::{bail, Context};
-use phala_primitives::{agents::AgentId, boot::SlotId, H256};
+use phala_protocol::{agents::AgentId, boot::WorkerId, H256};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 
 /// A worker at a URL.
 #[derive(Clone)]
-pub struct WorkerDoor {
+pub struct WorkerClient {
 	url: String,
 	client: Client,
 }
@@ -28,13 +28,13 @@ pub struct Refusal {
 	pub message: String,
 	/// With `NotLeaseHolder`: who has the lease.
 	#[serde(default)]
-	pub slot: Option<SlotId>,
+	pub worker: Option<WorkerId>,
 }
 
 /// What a boot's evidence vouches for when somebody asks.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
-	/// SCALE of [`phala_primitives::evidence::Evidence`], in hexadecimal.
+	/// SCALE of [`phala_protocol::evidence::Evidence`], in hexadecimal.
 	pub evidence: String,
 }
 
@@ -49,7 +49,7 @@ struct ListedAgent {
 	ready: bool,
 }
 
-impl WorkerDoor {
+impl WorkerClient {
 	/// # Errors
 	/// When the system's HTTP client cannot be made.
 	pub fn new(url: &str) -> anyhow::Result<Self> {
@@ -130,7 +130,7 @@ impl WorkerDoor {
 			Ok(refusal) => Err(Refusal { status: status.as_u16(), ..refusal })
 				.with_context(|| format!("{} refused", self.url)),
 			Err(_) if status == StatusCode::NOT_FOUND => {
-				bail!("{at} is not there: is this the public door of a worker as new as this `phala`?")
+				bail!("{at} is not there: is this the public server of a worker as new as this `phala`?")
 			}
 			Err(_) => bail!(
 				"{at} answered with {status} and no reason: {}",
@@ -154,19 +154,19 @@ mod tests {
 	#[tokio::test]
 	async fn a_refusal_is_read_with_who_has_the_lease() {
 		let refusing = || async {
-			let body = json!({ "error": "NotLeaseHolder", "message": "slot 2 has it", "slot": 2 });
+			let body = json!({ "error": "NotLeaseHolder", "message": "worker 2 has it", "worker": 2 });
 			(axum::http::StatusCode::CONFLICT, Json(body))
 		};
 		let agent = H256([7; 32]);
 		let router = Router::new().route(&format!("/v1/agents/{agent:?}/call"), post(refusing));
 		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-		let door = WorkerDoor::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+		let client = WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
 		tokio::spawn(async move { axum::serve(listener, router).await });
-		let error = door.call(agent, vec![]).await.unwrap_err();
+		let error = client.call(agent, vec![]).await.unwrap_err();
 		let refusal = refusal(&error).expect("it is a refusal");
-		assert_eq!((refusal.status, refusal.slot), (409, Some(2)));
-		assert!(format!("{error:#}").contains("slot 2 has it"), "{error:#}");
-		let error = door.report([0; 32]).await.unwrap_err().to_string();
+		assert_eq!((refusal.status, refusal.worker), (409, Some(2)));
+		assert!(format!("{error:#}").contains("worker 2 has it"), "{error:#}");
+		let error = client.report([0; 32]).await.unwrap_err().to_string();
 		assert!(error.contains("not there"), "{error}");
 	}
 }

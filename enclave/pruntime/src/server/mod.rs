@@ -1,4 +1,4 @@
-//! HTTP: the relay door for the relayer, the public door for everybody else. Both only parse,
+//! HTTP: the relay server for the relayer, the public server for everybody else. Both only parse,
 //! ask the machine, and answer.
 
 pub mod agents;
@@ -22,7 +22,7 @@ use axum::{
 	response::{IntoResponse, Response},
 	Json,
 };
-use phala_primitives::{boot::SlotId, BlockNumber, H256};
+use phala_protocol::{boot::WorkerId, BlockNumber, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,7 +30,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What the doors share: the one machine, its platform, its clock and its randomness.
+/// What the servers share: the one machine, its platform, its clock and its randomness.
 #[derive(Clone)]
 pub struct Shell(Arc<Inner>);
 
@@ -158,29 +158,29 @@ async fn bounded(
 	State(worker): State<Worker>,
 	request: axum::extract::Request,
 	next: axum::middleware::Next,
-) -> Result<Response, DoorError> {
-	let _place = worker.doors().try_acquire().map_err(|_| {
+) -> Result<Response, ServerError> {
+	let _place = worker.request_permits().try_acquire().map_err(|_| {
 		let message = format!(
 			"this worker works on {} requests at once, the most; try again in a moment",
-			limits::DOOR_REQUESTS_MAX
+			limits::SERVER_REQUESTS_MAX
 		);
-		DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "TooManyRequests", message)
+		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, "TooManyRequests", message)
 	})?;
 	Ok(next.run(request).await)
 }
 
-/// A refusal as both doors answer it.
-pub struct DoorError {
+/// A refusal as both servers answer it.
+pub struct ServerError {
 	status: StatusCode,
 	name: String,
 	message: String,
-	/// Where to go instead: the slot that writes the agent.
-	slot: Option<SlotId>,
+	/// Where to go instead: the worker that writes the agent.
+	worker: Option<WorkerId>,
 }
 
-impl DoorError {
+impl ServerError {
 	fn new(status: StatusCode, name: impl Into<String>, message: impl std::fmt::Display) -> Self {
-		Self { status, name: name.into(), message: message.to_string(), slot: None }
+		Self { status, name: name.into(), message: message.to_string(), worker: None }
 	}
 
 	fn bad_request(name: &str, message: impl std::fmt::Display) -> Self {
@@ -188,7 +188,7 @@ impl DoorError {
 	}
 }
 
-impl From<Refused> for DoorError {
+impl From<Refused> for ServerError {
 	fn from(refused: Refused) -> Self {
 		let status = match refused {
 			Refused::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -198,7 +198,7 @@ impl From<Refused> for DoorError {
 	}
 }
 
-impl From<CallRefused> for DoorError {
+impl From<CallRefused> for ServerError {
 	fn from(refused: CallRefused) -> Self {
 		use CallRefused::*;
 		let status = match &refused {
@@ -213,19 +213,19 @@ impl From<CallRefused> for DoorError {
 			TooLate | MayStillCommit => StatusCode::GATEWAY_TIMEOUT,
 			Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
 		};
-		let slot = match &refused {
-			NotLeaseHolder { slot } => *slot,
+		let worker = match &refused {
+			NotLeaseHolder { worker } => *worker,
 			_ => None,
 		};
-		Self { slot, ..Self::new(status, refused.name(), refused) }
+		Self { worker, ..Self::new(status, refused.name(), refused) }
 	}
 }
 
-impl IntoResponse for DoorError {
+impl IntoResponse for ServerError {
 	fn into_response(self) -> Response {
 		let mut body = serde_json::json!({ "error": self.name, "message": self.message });
-		if let Some(slot) = self.slot {
-			body["slot"] = slot.into();
+		if let Some(worker) = self.worker {
+			body["worker"] = worker.into();
 		}
 		(self.status, Json(body)).into_response()
 	}

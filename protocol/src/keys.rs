@@ -1,7 +1,7 @@
 //! The master key's ceremony and the release of cluster secrets, as they travel through the chain.
 
 use crate::{
-	boot::{BootKeys, BootNumber, SlotId},
+	boot::{BootKeys, BootNumber, WorkerId},
 	clusters::Generation,
 	mailbox::ClusterId,
 };
@@ -27,7 +27,7 @@ pub type Epoch = u32;
 )]
 pub struct Seat {
 	/// Its place in the network.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// The boot that takes part: a restart loses the share.
 	pub boot: BootNumber,
 	/// That boot's keys.
@@ -62,7 +62,7 @@ pub struct MasterKey {
 )]
 pub struct KeyRequest {
 	/// Who asks.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// In which life.
 	pub boot: BootNumber,
 	/// Whose secret.

@@ -1,7 +1,7 @@
 //! Clusters: groups of workers that keep the same agents.
 
 use crate::{
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	mailbox::{ChannelHead, ClusterId},
 };
 use alloc::vec::Vec;
@@ -15,12 +15,12 @@ pub type Generation = u32;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Member {
 	/// Its place in the network.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// Its current boot.
 	pub boot: BootNumber,
 	/// sr25519 key of that boot.
 	pub identity: [u8; 32],
-	/// Base URL of its public door, as its operator says: where, not who. At most
+	/// Base URL of its public server, as its operator says: where, not who. At most
 	/// [`crate::limits::ENDPOINT_BYTES_MAX`].
 	pub endpoint: Vec<u8>,
 }
@@ -38,7 +38,7 @@ pub struct WrappedKeys {
 }
 
 /// With what a new member, or a new boot of one, starts. Its agents follow as
-/// [`crate::messages::SlotMessage::Agent`].
+/// [`crate::messages::WorkerMessage::Agent`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ClusterSnapshot {
 	/// Which cluster.

@@ -3,7 +3,7 @@
 //! They are a contract: version 1. The runtime test `storage_keys_match_the_runtime` fails when a
 //! pallet or an item is renamed.
 
-use crate::{boot::SlotId, mailbox::Channel};
+use crate::{boot::WorkerId, mailbox::Channel};
 use alloc::vec::Vec;
 use codec::Encode;
 use sp_crypto_hashing::{blake2_128, twox_128};
@@ -27,13 +27,13 @@ pub fn mailbox_head(channel: Channel) -> Vec<u8> {
 }
 
 /// `pallet_mailbox::NextEnvelope`: SCALE [`crate::mailbox::InboundNext`]; absent means the default.
-pub fn mailbox_next_envelope(slot: SlotId) -> Vec<u8> {
-	blake2_128_concat_entry("Mailbox", "NextEnvelope", &slot)
+pub fn mailbox_next_envelope(worker: WorkerId) -> Vec<u8> {
+	blake2_128_concat_entry("Mailbox", "NextEnvelope", &worker)
 }
 
-/// `pallet_registry::Boots`: SCALE [`crate::boot::Boot`]; absent when the slot has no boot.
-pub fn registry_boot(slot: SlotId) -> Vec<u8> {
-	blake2_128_concat_entry("Registry", "Boots", &slot)
+/// `pallet_registry::Boots`: SCALE [`crate::boot::Boot`]; absent when the worker has no boot.
+pub fn registry_boot(worker: WorkerId) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "Boots", &worker)
 }
 
 /// `pallet_agents::Agents`: SCALE [`crate::agents::AgentRecord`]; absent when there is no such

@@ -1,10 +1,10 @@
-//! The public door: what anybody may know of this enclave.
+//! The public server: what anybody may know of this enclave.
 
 use super::Shell;
 use axum::{extract::State, routing::get, Json, Router};
 use serde_json::{json, Value};
 
-/// The door's routes.
+/// The server's routes.
 pub fn router(shell: Shell) -> Router {
 	Router::new().route("/v1/info", get(info)).with_state(shell)
 }
@@ -25,7 +25,7 @@ async fn info(State(shell): State<Shell>) -> Json<Value> {
 	};
 	Json(json!({
 		"genesis": hex(status.genesis.as_bytes()),
-		"slot": status.slot,
+		"worker": status.worker,
 		"boot": status.boot,
 		"phase": format!("{:?}", status.phase),
 		"height": status.height,

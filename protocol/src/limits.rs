@@ -11,8 +11,8 @@ pub const MESSAGES_PER_BLOCK_MAX: u32 = 1024;
 /// Longest payload of one envelope, in bytes of SCALE.
 pub const ENVELOPE_PAYLOAD_BYTES_MAX: u32 = 32 * 1024;
 
-/// Most envelopes that one slot may land in one block.
-pub const ENVELOPES_PER_SLOT_PER_BLOCK_MAX: u32 = 32;
+/// Most envelopes that one worker may land in one block.
+pub const ENVELOPES_PER_WORKER_PER_BLOCK_MAX: u32 = 32;
 
 /// How far ahead of the chain's `next` an envelope may wait in the transaction pool.
 pub const ENVELOPES_PENDING_MAX: u64 = 128;
@@ -24,7 +24,7 @@ pub const EVIDENCE_BLOCK_AGE_MAX: BlockNumber = 256;
 /// about 20 KiB.
 pub const EVIDENCE_BYTES_MAX: u32 = 64 * 1024;
 
-/// Most unanswered probes that the chain remembers for one slot.
+/// Most unanswered probes that the chain remembers for one worker.
 pub const OPEN_PROBES_MAX: u32 = 16;
 
 /// Longest input of a request, in bytes, sealed or public.
@@ -58,7 +58,7 @@ pub const CLUSTER_AGENTS_MAX: u32 = 64;
 /// Most members of one cluster.
 pub const CLUSTER_MEMBERS_MAX: u32 = 32;
 
-/// Longest base URL of a worker's public door, in bytes.
+/// Longest base URL of a worker's public server, in bytes.
 pub const ENDPOINT_BYTES_MAX: u32 = 256;
 
 /// Longest SCALE of a cluster's wrapped keys, in bytes.

@@ -8,7 +8,7 @@
 //! **Inbound.** An [`Envelope`] is signed by a boot's identity key over [`EnvelopeContent`].
 //! `seq` counts from 0 for each boot.
 
-use crate::{boot::BootNumber, boot::SlotId, domains, hash_of, BlockNumber, H256};
+use crate::{boot::BootNumber, boot::WorkerId, domains, hash_of, BlockNumber, H256};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -41,9 +41,9 @@ pub enum Channel {
 	/// Read by the members of a cluster.
 	#[codec(index = 2)]
 	Cluster(ClusterId),
-	/// Read by the current boot of a slot.
+	/// Read by the current boot of a worker.
 	#[codec(index = 3)]
-	Slot(SlotId),
+	Worker(WorkerId),
 }
 
 /// Where a channel stands: the number its next message gets, and the hash over all before it.
@@ -100,7 +100,7 @@ pub struct OutboundMessage {
 	pub body: Vec<u8>,
 }
 
-/// The next envelope that the chain accepts from a slot.
+/// The next envelope that the chain accepts from a worker.
 #[derive(
 	Clone,
 	Copy,
@@ -128,8 +128,8 @@ pub struct EnvelopeContent<'a> {
 	/// Hash of the chain's block 0: an envelope for one chain is void on another.
 	pub genesis: H256,
 	/// Who speaks.
-	pub slot: SlotId,
-	/// Which life of that slot speaks.
+	pub worker: WorkerId,
+	/// Which life of that worker speaks.
 	pub boot: BootNumber,
 	/// From 0 for each boot.
 	pub seq: u64,
@@ -139,8 +139,8 @@ pub struct EnvelopeContent<'a> {
 
 impl<'a> EnvelopeContent<'a> {
 	/// The content that is signed, under its domain.
-	pub fn new(genesis: H256, slot: SlotId, boot: BootNumber, seq: u64, payload: &'a [u8]) -> Self {
-		Self { domain: domains::ENVELOPE, genesis, slot, boot, seq, payload }
+	pub fn new(genesis: H256, worker: WorkerId, boot: BootNumber, seq: u64, payload: &'a [u8]) -> Self {
+		Self { domain: domains::ENVELOPE, genesis, worker, boot, seq, payload }
 	}
 }
 
@@ -150,8 +150,8 @@ pub struct Envelope {
 	/// Hash of the chain's block 0.
 	pub genesis: H256,
 	/// Who speaks.
-	pub slot: SlotId,
-	/// Which life of that slot speaks.
+	pub worker: WorkerId,
+	/// Which life of that worker speaks.
 	pub boot: BootNumber,
 	/// From 0 for each boot.
 	pub seq: u64,
@@ -164,7 +164,7 @@ pub struct Envelope {
 impl Envelope {
 	/// The bytes that [`Envelope::signature`] signs.
 	pub fn signed_bytes(&self) -> Vec<u8> {
-		EnvelopeContent::new(self.genesis, self.slot, self.boot, self.seq, &self.payload).encode()
+		EnvelopeContent::new(self.genesis, self.worker, self.boot, self.seq, &self.payload).encode()
 	}
 }
 
@@ -177,9 +177,9 @@ impl Envelope {
 pub enum EnvelopeRefused {
 	/// It names another chain's genesis hash.
 	ForeignChain = 1,
-	/// Its slot has no boot.
-	UnknownSlot = 2,
-	/// Its boot is not the slot's current one.
+	/// Its worker has no boot.
+	UnknownWorker = 2,
+	/// Its boot is not the worker's current one.
 	RetiredBoot = 3,
 	/// The boot's evidence expired, or its measurement is no longer allowed.
 	Suspended = 4,
@@ -193,7 +193,7 @@ impl EnvelopeRefused {
 	/// The refusal behind a custom validity code.
 	pub fn from_code(code: u8) -> Option<Self> {
 		use EnvelopeRefused::*;
-		[ForeignChain, UnknownSlot, RetiredBoot, Suspended, BadSignature, PayloadTooLong]
+		[ForeignChain, UnknownWorker, RetiredBoot, Suspended, BadSignature, PayloadTooLong]
 			.into_iter()
 			.find(|refused| *refused as u8 == code)
 	}
@@ -203,8 +203,8 @@ impl core::fmt::Display for EnvelopeRefused {
 	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
 		f.write_str(match self {
 			Self::ForeignChain => "the envelope is for another chain (its genesis hash differs)",
-			Self::UnknownSlot => "the slot has no registered boot",
-			Self::RetiredBoot => "the boot was replaced by a later one of its slot",
+			Self::UnknownWorker => "the worker has no registered boot",
+			Self::RetiredBoot => "the boot was replaced by a later one of its worker",
 			Self::Suspended => {
 				"the boot is suspended: renew its evidence with an allowed measurement"
 			}
@@ -249,7 +249,7 @@ mod tests {
 	fn an_envelope_signs_its_domain_and_every_field() {
 		let envelope = Envelope {
 			genesis: H256::repeat_byte(2),
-			slot: 3,
+			worker: 3,
 			boot: 4,
 			seq: 5,
 			payload: alloc::vec![6],

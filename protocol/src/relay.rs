@@ -2,7 +2,7 @@
 //! checked; the checks are in `enclave/light-client`.
 
 use crate::{
-	boot::{BootKeys, BootNumber, SlotId},
+	boot::{BootKeys, BootNumber, WorkerId},
 	mailbox::{Channel, OutboundMessage},
 	BlockNumber, H256,
 };
@@ -52,7 +52,7 @@ pub struct SyncBundle {
 	pub bodies: Vec<ChannelBodies>,
 }
 
-/// Paths of an enclave's relay door. Bodies are SCALE; a refusal is an HTTP status of 4xx with a
+/// Paths of an enclave's relay server. Bodies are SCALE; a refusal is an HTTP status of 4xx with a
 /// JSON body `{ "error": name, "message": text }`.
 pub mod paths {
 	/// `GET` → [`super::EnclaveStatus`].
@@ -76,13 +76,13 @@ pub enum EnclavePhase {
 	AwaitsFirstSync,
 	/// That its [`Registration`] is submitted, and proof that the chain accepted it.
 	AwaitsRegistration,
-	/// Messages: it is the slot's current boot.
+	/// Messages: it is the worker's current boot.
 	Serving,
 	/// As `Serving`, but its evidence has expired or is about to: a new [`Registration`] renews it.
 	AwaitsRenewal,
-	/// Nothing any more: a later boot took the slot.
+	/// Nothing any more: a later boot took the worker.
 	Retired,
-	/// Nothing any more: the slot was evicted.
+	/// Nothing any more: the worker was evicted.
 	Evicted,
 }
 
@@ -100,8 +100,8 @@ pub struct ChannelPosition {
 pub struct EnclaveStatus {
 	/// The chain that it is pinned to.
 	pub genesis: H256,
-	/// Its slot.
-	pub slot: SlotId,
+	/// Its worker.
+	pub worker: WorkerId,
 	/// Its identity key.
 	pub identity: [u8; 32],
 	/// What it waits for.
@@ -119,8 +119,8 @@ pub struct EnclaveStatus {
 /// What a relayer submits to `registry.register_boot` or `registry.renew_boot`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Registration {
-	/// The slot.
-	pub slot: SlotId,
+	/// The worker.
+	pub worker: WorkerId,
 	/// The boot's keys.
 	pub keys: BootKeys,
 	/// SCALE of [`crate::evidence::Evidence`].

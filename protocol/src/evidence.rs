@@ -10,7 +10,7 @@ use scale_info::TypeInfo;
 /// software evidence BLAKE2-256 of the running binary.
 pub type Measurement = H256;
 
-/// Identity of one machine: one machine, one slot.
+/// Identity of one machine: one machine, one worker.
 pub type PlatformId = H256;
 
 /// Which verifier an [`Evidence`] is for.

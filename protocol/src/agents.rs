@@ -1,7 +1,7 @@
 //! Agents: programs with keys and state of their own, and the effect sets that change them.
 
 use crate::{
-	boot::{BootNumber, SlotId},
+	boot::{BootNumber, WorkerId},
 	domains, hash_of,
 	mailbox::ClusterId,
 	requests::RequestResult,
@@ -162,7 +162,7 @@ pub struct AgentRecord {
 )]
 pub struct Lease {
 	/// Who writes.
-	pub slot: SlotId,
+	pub worker: WorkerId,
 	/// In which life.
 	pub boot: BootNumber,
 }
@@ -221,8 +221,8 @@ pub struct EffectSet {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Availability {
 	/// Who keeps it.
-	pub slot: SlotId,
-	/// sr25519 by that slot's current boot over [`AvailabilityContent`].
+	pub worker: WorkerId,
+	/// sr25519 by that worker's current boot over [`AvailabilityContent`].
 	pub signature: [u8; 64],
 }
 
@@ -231,7 +231,7 @@ pub struct Availability {
 pub struct AvailabilityContent {
 	domain: domains::Domain,
 	genesis: H256,
-	slot: SlotId,
+	worker: WorkerId,
 	boot: BootNumber,
 	agent: AgentId,
 	base_hash: H256,
@@ -239,18 +239,18 @@ pub struct AvailabilityContent {
 }
 
 impl AvailabilityContent {
-	/// Boot `boot` of `slot` keeps the body with `body_hash` that `agent` gets on the state with
+	/// Boot `boot` of `worker` keeps the body with `body_hash` that `agent` gets on the state with
 	/// `base_hash`.
 	pub fn new(
 		genesis: H256,
-		slot: SlotId,
+		worker: WorkerId,
 		boot: BootNumber,
 		agent: AgentId,
 		base_hash: H256,
 		body_hash: H256,
 	) -> Self {
 		let domain = domains::AVAILABILITY;
-		Self { domain, genesis, slot, boot, agent, base_hash, body_hash }
+		Self { domain, genesis, worker, boot, agent, base_hash, body_hash }
 	}
 }
 

@@ -1,7 +1,7 @@
-//! The relay door: SCALE in, SCALE out. Whoever speaks here is trusted with nothing; it should
+//! The relay server: SCALE in, SCALE out. Whoever speaks here is trusted with nothing; it should
 //! still listen where only the operator's relayer reaches it, since it does work for whoever asks.
 
-use super::{DoorError, Shell};
+use super::{ServerError, Shell};
 use crate::limits;
 use axum::{
 	body::Bytes,
@@ -11,9 +11,9 @@ use axum::{
 };
 use codec::{DecodeAll, Encode};
 use phala_light_client::{decode_genesis_bundle, decode_sync_bundle};
-use phala_primitives::relay::{paths, EnclaveStatus};
+use phala_protocol::relay::{paths, EnclaveStatus};
 
-/// The door's routes.
+/// The server's routes.
 pub fn router(shell: Shell) -> Router {
 	Router::new()
 		.route(paths::STATUS, get(status))
@@ -29,7 +29,7 @@ async fn status(State(shell): State<Shell>) -> Vec<u8> {
 	shell.machine().0.status().encode()
 }
 
-async fn genesis(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, DoorError> {
+async fn genesis(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let bundle = decode_genesis_bundle(&body).map_err(crate::machine::Refused::from)?;
 	let mut guard = shell.machine();
 	guard.0.accept_genesis(&bundle)?;
@@ -38,15 +38,15 @@ async fn genesis(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, Doo
 	Ok(guard.0.status().encode())
 }
 
-async fn sync(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, DoorError> {
+async fn sync(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	// Hundreds of signatures: not on the threads that answer others.
 	let status = tokio::task::spawn_blocking(move || sync_blocking(&shell, &body))
 		.await
-		.map_err(|error| DoorError::bad_request("Interrupted", error))??;
+		.map_err(|error| ServerError::bad_request("Interrupted", error))??;
 	Ok(status.encode())
 }
 
-fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, DoorError> {
+fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, ServerError> {
 	let bundle = decode_sync_bundle(body).map_err(crate::machine::Refused::from)?;
 	let now_ms = shell.now_ms();
 	let mut guard = shell.machine();
@@ -72,9 +72,9 @@ fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, DoorError>
 	Ok(machine.status())
 }
 
-async fn registration(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, DoorError> {
+async fn registration(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let operator = <[u8; 32]>::decode_all(&mut &body[..]).map_err(|_| {
-		DoorError::bad_request("Malformed", "the operator's account id, 32 bytes, is expected")
+		ServerError::bad_request("Malformed", "the operator's account id, 32 bytes, is expected")
 	})?;
 	let registration = shell.machine().0.registration(operator, shell.platform())?;
 	Ok(registration.encode())
