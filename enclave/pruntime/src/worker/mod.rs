@@ -96,7 +96,7 @@ impl Worker {
 	}
 
 	/// Permits of requests at the servers.
-	pub fn servers(&self) -> &Semaphore {
+	pub fn request_permits(&self) -> &Semaphore {
 		&self.0.request_permits
 	}
 
