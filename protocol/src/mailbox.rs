@@ -139,7 +139,13 @@ pub struct EnvelopeContent<'a> {
 
 impl<'a> EnvelopeContent<'a> {
 	/// The content that is signed, under its domain.
-	pub fn new(genesis: H256, worker: WorkerId, boot: BootNumber, seq: u64, payload: &'a [u8]) -> Self {
+	pub fn new(
+		genesis: H256,
+		worker: WorkerId,
+		boot: BootNumber,
+		seq: u64,
+		payload: &'a [u8],
+	) -> Self {
 		Self { domain: domains::ENVELOPE, genesis, worker, boot, seq, payload }
 	}
 }
@@ -174,7 +180,7 @@ impl Envelope {
 /// one too many for this block as `ExhaustsResources`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum EnvelopeRefused {
+pub enum EnvelopeError {
 	/// It names another chain's genesis hash.
 	ForeignChain = 1,
 	/// Its worker has no boot.
@@ -189,17 +195,17 @@ pub enum EnvelopeRefused {
 	PayloadTooLong = 6,
 }
 
-impl EnvelopeRefused {
+impl EnvelopeError {
 	/// The refusal behind a custom validity code.
 	pub fn from_code(code: u8) -> Option<Self> {
-		use EnvelopeRefused::*;
+		use EnvelopeError::*;
 		[ForeignChain, UnknownWorker, RetiredBoot, Suspended, BadSignature, PayloadTooLong]
 			.into_iter()
 			.find(|refused| *refused as u8 == code)
 	}
 }
 
-impl core::fmt::Display for EnvelopeRefused {
+impl core::fmt::Display for EnvelopeError {
 	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
 		f.write_str(match self {
 			Self::ForeignChain => "the envelope is for another chain (its genesis hash differs)",

@@ -326,7 +326,12 @@ pub struct ReportStatement {
 
 impl ReportStatement {
 	/// Of the boot with these keys, for whoever chose `nonce`.
-	pub fn new(genesis: H256, worker: WorkerId, keys: crate::boot::BootKeys, nonce: [u8; 32]) -> Self {
+	pub fn new(
+		genesis: H256,
+		worker: WorkerId,
+		keys: crate::boot::BootKeys,
+		nonce: [u8; 32],
+	) -> Self {
 		let crate::boot::BootKeys { identity, encryption } = keys;
 		Self { domain: domains::REPORT, genesis, worker, identity, encryption, nonce }
 	}

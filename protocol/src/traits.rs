@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 /// Why a message was not pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PushRefused {
+pub enum PushError {
 	/// Longer than [`crate::limits::MESSAGE_BYTES_MAX`].
 	TooLong,
 	/// The block already carries [`crate::limits::MESSAGES_PER_BLOCK_MAX`] messages.
@@ -24,7 +24,7 @@ pub enum PushRefused {
 /// The chain's side of the mailbox.
 pub trait MailboxInterface {
 	/// Appends `message` to `channel`; returns its number there.
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused>;
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError>;
 
 	/// Where `channel` stands now.
 	fn head(channel: Channel) -> ChannelHead;
@@ -59,21 +59,21 @@ pub trait ReceivePayload {
 pub trait WorkerHooks {
 	/// A new boot took over the worker and was told so. It knows nothing yet: what it has to know
 	/// is pushed to its worker's channel now.
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused>;
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError>;
 
 	/// The worker lost its boot for good.
-	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused>;
+	fn on_evicted(worker: WorkerId) -> Result<(), PushError>;
 
 	/// Whether the worker serves somewhere and so cannot be closed.
 	fn is_in_use(worker: WorkerId) -> bool;
 }
 
 impl WorkerHooks for () {
-	fn on_boot(_: WorkerId, _: &Boot) -> Result<(), PushRefused> {
+	fn on_boot(_: WorkerId, _: &Boot) -> Result<(), PushError> {
 		Ok(())
 	}
 
-	fn on_evicted(_: WorkerId) -> Result<(), PushRefused> {
+	fn on_evicted(_: WorkerId) -> Result<(), PushError> {
 		Ok(())
 	}
 
@@ -83,12 +83,12 @@ impl WorkerHooks for () {
 }
 
 impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused> {
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError> {
 		A::on_boot(worker, boot)?;
 		B::on_boot(worker, boot)
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		A::on_evicted(worker)?;
 		B::on_evicted(worker)
 	}

@@ -145,7 +145,12 @@ impl Chain {
 	}
 
 	/// Asks a worker's enclave for a sign of life.
-	pub async fn probe(&self, by: &Keypair, worker: WorkerId, nonce: [u8; 32]) -> anyhow::Result<()> {
+	pub async fn probe(
+		&self,
+		by: &Keypair,
+		worker: WorkerId,
+		nonce: [u8; 32],
+	) -> anyhow::Result<()> {
 		let fields = vec![Value::u128(worker.into()), Value::from_bytes(nonce)];
 		self.submit(by, "Registry", "probe", fields).await?;
 		Ok(())

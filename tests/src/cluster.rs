@@ -351,7 +351,8 @@ async fn boot(
 	let variables = [("TMPDIR", &folder[..]), ("RUST_LOG", PRUNTIME_LOG)];
 	let enclave = Enclave::boot_with(genesis, worker, further, &variables).await?;
 	let relay = Tap::before(&format!("worker {worker}'s relay server"), &enclave.relay_url).await?;
-	let public = Tap::before(&format!("worker {worker}'s public server"), &enclave.public_url).await?;
+	let public =
+		Tap::before(&format!("worker {worker}'s public server"), &enclave.public_url).await?;
 	let relayer = Relayer::between(node, &relay.url("http"), operator, &[("TMPDIR", &folder[..])])?;
 	enclave.reaches(EnclavePhase::Serving).await.with_context(|| relayer.process.log())?;
 	let (operator, relayer) = (operator.to_owned(), Some(relayer));

@@ -139,8 +139,7 @@ fn an_enclave_can_bind_evidence_to_any_block_that_the_limit_allows() {
 #[test]
 fn the_development_root_is_the_published_seed() {
 	use sp_core::Pair;
-	let pair =
-		sp_core::sr25519::Pair::from_seed(&phala_protocol::evidence::DEVELOPMENT_ROOT_SEED);
+	let pair = sp_core::sr25519::Pair::from_seed(&phala_protocol::evidence::DEVELOPMENT_ROOT_SEED);
 	assert_eq!(pair.public().0, phala_protocol::evidence::DEVELOPMENT_ROOT_PUBLIC);
 }
 

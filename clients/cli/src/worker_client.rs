@@ -18,7 +18,7 @@ pub struct WorkerClient {
 /// A worker said no.
 #[derive(Clone, Debug, Default, Deserialize, thiserror::Error)]
 #[error("{error}: {message}")]
-pub struct Refusal {
+pub struct WorkerError {
 	/// HTTP's.
 	#[serde(skip)]
 	pub status: u16,
@@ -60,7 +60,7 @@ impl WorkerClient {
 	/// Uploads code or a manifest.
 	///
 	/// # Errors
-	/// [`Refusal`], or why nobody answers.
+	/// [`WorkerError`], or why nobody answers.
 	pub async fn put_code(&self, hash: H256, bytes: Vec<u8>) -> anyhow::Result<()> {
 		let path = format!("/v1/code/{hash:?}");
 		self.send(Method::PUT, &path, bytes, limits::UPLOAD_MAX).await.map(drop)
@@ -69,7 +69,7 @@ impl WorkerClient {
 	/// A sealed call of an agent.
 	///
 	/// # Errors
-	/// [`Refusal`], or why nobody answers.
+	/// [`WorkerError`], or why nobody answers.
 	pub async fn call(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 		let path = format!("/v1/agents/{agent:?}/call");
 		self.send(Method::POST, &path, body, limits::CALL_MAX).await
@@ -78,7 +78,7 @@ impl WorkerClient {
 	/// Whether an agent answers here: its code is compiled, its state is what the chain committed.
 	///
 	/// # Errors
-	/// [`Refusal`], or why nobody answers.
+	/// [`WorkerError`], or why nobody answers.
 	pub async fn is_ready(&self, agent: AgentId) -> anyhow::Result<bool> {
 		let answer = self.get("/v1/agents").await?;
 		let listed: AgentList = serde_json::from_slice(&answer)
@@ -90,7 +90,7 @@ impl WorkerClient {
 	/// An agent's log, for its owner.
 	///
 	/// # Errors
-	/// [`Refusal`], or why nobody answers.
+	/// [`WorkerError`], or why nobody answers.
 	pub async fn logs(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 		let path = format!("/v1/agents/{agent:?}/logs");
 		self.send(Method::POST, &path, body, limits::DIRECT_MAX).await
@@ -99,7 +99,7 @@ impl WorkerClient {
 	/// Fresh evidence for whoever chose `nonce`.
 	///
 	/// # Errors
-	/// [`Refusal`], or why nobody answers.
+	/// [`WorkerError`], or why nobody answers.
 	pub async fn report(&self, nonce: [u8; 32]) -> anyhow::Result<Report> {
 		let path = format!("/v1/attestation/report?nonce=0x{}", hex::encode(nonce));
 		let answer = self.get(&path).await?;
@@ -126,8 +126,8 @@ impl WorkerClient {
 		if status.is_success() {
 			return Ok(bytes.to_vec());
 		}
-		match serde_json::from_slice::<Refusal>(&bytes) {
-			Ok(refusal) => Err(Refusal { status: status.as_u16(), ..refusal })
+		match serde_json::from_slice::<WorkerError>(&bytes) {
+			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal })
 				.with_context(|| format!("{} refused", self.url)),
 			Err(_) if status == StatusCode::NOT_FOUND => {
 				bail!("{at} is not there: is this the public server of a worker as new as this `phala`?")
@@ -141,7 +141,7 @@ impl WorkerClient {
 }
 
 /// The refusal in an error, if a worker said no.
-pub fn refusal(error: &anyhow::Error) -> Option<&Refusal> {
+pub fn refusal(error: &anyhow::Error) -> Option<&WorkerError> {
 	error.downcast_ref()
 }
 
@@ -154,13 +154,15 @@ mod tests {
 	#[tokio::test]
 	async fn a_refusal_is_read_with_who_has_the_lease() {
 		let refusing = || async {
-			let body = json!({ "error": "NotLeaseHolder", "message": "worker 2 has it", "worker": 2 });
+			let body =
+				json!({ "error": "NotLeaseHolder", "message": "worker 2 has it", "worker": 2 });
 			(axum::http::StatusCode::CONFLICT, Json(body))
 		};
 		let agent = H256([7; 32]);
 		let router = Router::new().route(&format!("/v1/agents/{agent:?}/call"), post(refusing));
 		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-		let client = WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+		let client =
+			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
 		tokio::spawn(async move { axum::serve(listener, router).await });
 		let error = client.call(agent, vec![]).await.unwrap_err();
 		let refusal = refusal(&error).expect("it is a refusal");

@@ -29,7 +29,7 @@ use {
 
 /// Why evidence was refused, and by which of the four verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EvidenceRefused {
+pub enum EvidenceError {
 	/// Not signed.
 	#[error("evidence kind {0:?} is not accepted here: this network names no root for it")]
 	KindNotAccepted(EvidenceKind),
@@ -94,24 +94,23 @@ impl SignedReport {
 	/// Second verdict: `evidence` is vouched for by one of `roots`.
 	///
 	/// # Errors
-	/// [`EvidenceRefused::KindNotAccepted`], [`EvidenceRefused::BadSignature`].
-	pub fn verify(evidence: &Evidence, roots: &Roots) -> Result<Self, EvidenceRefused> {
+	/// [`EvidenceError::KindNotAccepted`], [`EvidenceError::BadSignature`].
+	pub fn verify(evidence: &Evidence, roots: &Roots) -> Result<Self, EvidenceError> {
 		match evidence {
 			#[cfg(feature = "software-evidence")]
 			Evidence::Software(SoftwareEvidence { report, signature }) => {
-				let root = roots
-					.software
-					.ok_or(EvidenceRefused::KindNotAccepted(EvidenceKind::Software))?;
+				let root =
+					roots.software.ok_or(EvidenceError::KindNotAccepted(EvidenceKind::Software))?;
 				let content = SoftwareReportContent::new(report).encode();
 				if !(roots.verify_sr25519)(signature, &content, &root) {
-					return Err(EvidenceRefused::BadSignature);
+					return Err(EvidenceError::BadSignature);
 				}
 				Ok(Self { kind: EvidenceKind::Software, report: report.clone() })
 			}
 			#[cfg(not(feature = "software-evidence"))]
 			Evidence::Software(_) => {
 				let _ = roots;
-				Err(EvidenceRefused::KindNotAccepted(EvidenceKind::Software))
+				Err(EvidenceError::KindNotAccepted(EvidenceKind::Software))
 			}
 		}
 	}
@@ -119,10 +118,10 @@ impl SignedReport {
 	/// Third verdict: the report carries `report_data`.
 	///
 	/// # Errors
-	/// [`EvidenceRefused::NotBound`].
-	pub fn bind(self, report_data: &[u8; 64]) -> Result<BoundReport, EvidenceRefused> {
+	/// [`EvidenceError::NotBound`].
+	pub fn bind(self, report_data: &[u8; 64]) -> Result<BoundReport, EvidenceError> {
 		if self.report.report_data != *report_data {
-			return Err(EvidenceRefused::NotBound {
+			return Err(EvidenceError::NotBound {
 				expected: H256::from_slice(&report_data[..32]),
 				found: H256::from_slice(&self.report.report_data[..32]),
 			});
@@ -135,17 +134,17 @@ impl BoundReport {
 	/// Fourth verdict: not debuggable, and `is_allowed` its measurement.
 	///
 	/// # Errors
-	/// [`EvidenceRefused::Debuggable`], [`EvidenceRefused::MeasurementNotAllowed`].
+	/// [`EvidenceError::Debuggable`], [`EvidenceError::MeasurementNotAllowed`].
 	pub fn meet_policy(
 		self,
 		is_allowed: impl FnOnce(&Measurement) -> bool,
-	) -> Result<AcceptedReport, EvidenceRefused> {
+	) -> Result<AcceptedReport, EvidenceError> {
 		let SignedReport { kind, report } = self.0;
 		if report.debug {
-			return Err(EvidenceRefused::Debuggable);
+			return Err(EvidenceError::Debuggable);
 		}
 		if !is_allowed(&report.measurement) {
-			return Err(EvidenceRefused::MeasurementNotAllowed(report.measurement));
+			return Err(EvidenceError::MeasurementNotAllowed(report.measurement));
 		}
 		Ok(AcceptedReport { kind, measurement: report.measurement, platform: report.platform })
 	}
@@ -160,7 +159,7 @@ pub fn verify(
 	roots: &Roots,
 	report_data: &[u8; 64],
 	is_allowed: impl FnOnce(&Measurement) -> bool,
-) -> Result<AcceptedReport, EvidenceRefused> {
+) -> Result<AcceptedReport, EvidenceError> {
 	SignedReport::verify(evidence, roots)?.bind(report_data)?.meet_policy(is_allowed)
 }
 

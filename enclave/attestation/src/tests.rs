@@ -47,33 +47,33 @@ fn each_verdict_refuses_its_own_liar() {
 	let forger = sr25519::Pair::from_seed(&[9; 32]);
 	assert_eq!(
 		verify(&evidence(&forger, false), &roots(), &REPORT_DATA, |_| true),
-		Err(EvidenceRefused::BadSignature)
+		Err(EvidenceError::BadSignature)
 	);
 	let Evidence::Software(mut altered) = evidence(&root(), false);
 	altered.report.measurement = H256::repeat_byte(7);
 	assert_eq!(
 		verify(&Evidence::Software(altered), &roots(), &REPORT_DATA, |_| true),
-		Err(EvidenceRefused::BadSignature)
+		Err(EvidenceError::BadSignature)
 	);
 	let mut copied = REPORT_DATA;
 	copied[0] = 0;
 	assert!(matches!(
 		verify(&evidence(&root(), false), &roots(), &copied, |_| true),
-		Err(EvidenceRefused::NotBound { .. })
+		Err(EvidenceError::NotBound { .. })
 	));
 	let mut padding = REPORT_DATA;
 	padding[63] = 0;
 	assert!(matches!(
 		verify(&evidence(&root(), false), &roots(), &padding, |_| true),
-		Err(EvidenceRefused::NotBound { .. })
+		Err(EvidenceError::NotBound { .. })
 	));
 	assert_eq!(
 		verify(&evidence(&root(), true), &roots(), &REPORT_DATA, |_| true),
-		Err(EvidenceRefused::Debuggable)
+		Err(EvidenceError::Debuggable)
 	);
 	assert_eq!(
 		verify(&evidence(&root(), false), &roots(), &REPORT_DATA, |_| false),
-		Err(EvidenceRefused::MeasurementNotAllowed(MEASUREMENT))
+		Err(EvidenceError::MeasurementNotAllowed(MEASUREMENT))
 	);
 }
 
@@ -82,7 +82,7 @@ fn software_evidence_is_refused_where_no_root_is_named() {
 	let roots = Roots { software: None, ..roots() };
 	assert_eq!(
 		verify(&evidence(&root(), false), &roots, &REPORT_DATA, |_| true),
-		Err(EvidenceRefused::KindNotAccepted(EvidenceKind::Software))
+		Err(EvidenceError::KindNotAccepted(EvidenceKind::Software))
 	);
 }
 
@@ -91,6 +91,6 @@ fn software_evidence_is_refused_where_no_root_is_named() {
 fn a_production_build_refuses_software_evidence_even_with_a_root() {
 	assert_eq!(
 		verify(&evidence(&root(), false), &roots(), &REPORT_DATA, |_| true),
-		Err(EvidenceRefused::KindNotAccepted(EvidenceKind::Software))
+		Err(EvidenceError::KindNotAccepted(EvidenceKind::Software))
 	);
 }

@@ -1,6 +1,6 @@
 //! Who may finalize.
 
-use crate::{error::Refused, header::limit, limits};
+use crate::{error::LightClientError, header::limit, limits};
 use ed25519_zebra::{Signature, VerificationKey};
 use std::collections::BTreeMap;
 
@@ -26,9 +26,9 @@ struct Voter {
 }
 
 impl AuthoritySet {
-	pub fn new(id: u64, authorities: AuthorityWeights) -> Result<Self, Refused> {
+	pub fn new(id: u64, authorities: AuthorityWeights) -> Result<Self, LightClientError> {
 		limit("authorities in a set", authorities.len(), limits::AUTHORITIES_MAX)?;
-		let refused = Refused::BadAuthoritySet { set_id: id };
+		let refused = LightClientError::BadAuthoritySet { set_id: id };
 		let mut total: u64 = 0;
 		let mut voters = BTreeMap::<AuthorityId, Voter>::new();
 		for (authority, weight) in authorities {
@@ -54,8 +54,9 @@ impl AuthoritySet {
 	}
 
 	/// The set that takes over after this one.
-	pub fn next(&self, authorities: AuthorityWeights) -> Result<Self, Refused> {
-		let id = self.id.checked_add(1).ok_or(Refused::SetIdsExhausted { set_id: self.id })?;
+	pub fn next(&self, authorities: AuthorityWeights) -> Result<Self, LightClientError> {
+		let id =
+			self.id.checked_add(1).ok_or(LightClientError::SetIdsExhausted { set_id: self.id })?;
 		Self::new(id, authorities)
 	}
 

@@ -1,7 +1,7 @@
 //! Decodes what arrives from outside, never making more of it than [`crate::limits`] allows: each
 //! length is held against its limit before anything is set aside for it.
 
-use crate::{error::Refused, header::limit, limits};
+use crate::{error::LightClientError, header::limit, limits};
 use codec::{Compact, Decode};
 use phala_protocol::{
 	mailbox::{Channel, OutboundMessage},
@@ -11,8 +11,8 @@ use phala_protocol::{
 /// Decodes a [`GenesisBundle`].
 ///
 /// # Errors
-/// [`Refused::Malformed`], [`Refused::OverLimit`].
-pub fn decode_genesis_bundle(bytes: &[u8]) -> Result<GenesisBundle, Refused> {
+/// [`LightClientError::Malformed`], [`LightClientError::OverLimit`].
+pub fn decode_genesis_bundle(bytes: &[u8]) -> Result<GenesisBundle, LightClientError> {
 	let mut reader = Reader::new("a genesis bundle", bytes)?;
 	let header = reader.bytes("bytes in a header", limits::HEADER_BYTES_MAX)?;
 	let state_proof = reader.state_proof()?;
@@ -23,8 +23,8 @@ pub fn decode_genesis_bundle(bytes: &[u8]) -> Result<GenesisBundle, Refused> {
 /// Decodes a [`SyncBundle`].
 ///
 /// # Errors
-/// [`Refused::Malformed`], [`Refused::OverLimit`].
-pub fn decode_sync_bundle(bytes: &[u8]) -> Result<SyncBundle, Refused> {
+/// [`LightClientError::Malformed`], [`LightClientError::OverLimit`].
+pub fn decode_sync_bundle(bytes: &[u8]) -> Result<SyncBundle, LightClientError> {
 	let mut reader = Reader::new("a sync bundle", bytes)?;
 	let steps = reader.list("steps in a bundle", limits::STEPS_PER_BUNDLE_MAX, |reader| {
 		Ok(FinalityStep {
@@ -58,26 +58,26 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-	fn new(what: &'static str, bytes: &'a [u8]) -> Result<Self, Refused> {
+	fn new(what: &'static str, bytes: &'a [u8]) -> Result<Self, LightClientError> {
 		limit("bytes in a bundle", bytes.len(), limits::BUNDLE_BYTES_MAX)?;
 		Ok(Self { what, rest: bytes })
 	}
 
-	fn malformed(&self) -> Refused {
-		Refused::Malformed { what: self.what }
+	fn malformed(&self) -> LightClientError {
+		LightClientError::Malformed { what: self.what }
 	}
 
-	fn value<T: Decode>(&mut self) -> Result<T, Refused> {
+	fn value<T: Decode>(&mut self) -> Result<T, LightClientError> {
 		T::decode(&mut self.rest).map_err(|_| self.malformed())
 	}
 
-	fn length(&mut self, what: &'static str, max: usize) -> Result<usize, Refused> {
+	fn length(&mut self, what: &'static str, max: usize) -> Result<usize, LightClientError> {
 		let length = self.value::<Compact<u32>>()?.0 as usize;
 		limit(what, length, max)?;
 		Ok(length)
 	}
 
-	fn bytes(&mut self, what: &'static str, max: usize) -> Result<Vec<u8>, Refused> {
+	fn bytes(&mut self, what: &'static str, max: usize) -> Result<Vec<u8>, LightClientError> {
 		let length = self.length(what, max)?;
 		let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.malformed())?;
 		self.rest = rest;
@@ -88,13 +88,13 @@ impl<'a> Reader<'a> {
 		&mut self,
 		what: &'static str,
 		max: usize,
-		mut item: impl FnMut(&mut Self) -> Result<T, Refused>,
-	) -> Result<Vec<T>, Refused> {
+		mut item: impl FnMut(&mut Self) -> Result<T, LightClientError>,
+	) -> Result<Vec<T>, LightClientError> {
 		let length = self.length(what, max)?;
 		(0..length).map(|_| item(self)).collect()
 	}
 
-	fn state_proof(&mut self) -> Result<StateProof, Refused> {
+	fn state_proof(&mut self) -> Result<StateProof, LightClientError> {
 		let mut bytes_left = limits::PROOF_BYTES_MAX;
 		self.list("nodes in a storage proof", limits::PROOF_NODES_MAX, |reader| {
 			let node = reader.bytes("bytes in a storage proof", bytes_left)?;
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
 		})
 	}
 
-	fn finish(self) -> Result<(), Refused> {
+	fn finish(self) -> Result<(), LightClientError> {
 		if self.rest.is_empty() {
 			Ok(())
 		} else {

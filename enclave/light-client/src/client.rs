@@ -2,7 +2,7 @@
 
 use crate::{
 	authorities::{AuthoritySet, AuthorityWeights},
-	error::Refused,
+	error::LightClientError,
 	header::{limit, FinalizedHeader, Header},
 	justification, limits,
 	state::ProvenState,
@@ -37,13 +37,13 @@ impl LightClient {
 	/// Starts at block 0, whose hash the release or the operator's genesis file pins.
 	///
 	/// # Errors
-	/// [`Refused::ForeignChain`], [`Refused::NotGenesis`], and those of [`ProvenState::read_as`]
+	/// [`LightClientError::ForeignChain`], [`LightClientError::NotGenesis`], and those of [`ProvenState::read_as`]
 	/// for the authority set.
-	pub fn from_genesis(pinned: H256, bundle: &GenesisBundle) -> Result<Self, Refused> {
+	pub fn from_genesis(pinned: H256, bundle: &GenesisBundle) -> Result<Self, LightClientError> {
 		let client = Self::from_checkpoint(Checkpoint { genesis: pinned, block: pinned }, bundle)?;
 		match client.height() {
 			0 => Ok(client),
-			number => Err(Refused::NotGenesis { number }),
+			number => Err(LightClientError::NotGenesis { number }),
 		}
 	}
 
@@ -55,16 +55,22 @@ impl LightClient {
 	///
 	/// # Errors
 	/// As [`LightClient::from_genesis`].
-	pub fn from_checkpoint(pinned: Checkpoint, bundle: &GenesisBundle) -> Result<Self, Refused> {
+	pub fn from_checkpoint(
+		pinned: Checkpoint,
+		bundle: &GenesisBundle,
+	) -> Result<Self, LightClientError> {
 		let header = Header::decode(&bundle.header)?;
 		if header.hash != pinned.block {
-			return Err(Refused::ForeignChain { pinned: pinned.block, found: header.hash });
+			return Err(LightClientError::ForeignChain {
+				pinned: pinned.block,
+				found: header.hash,
+			});
 		}
 		let finalized = FinalizedHeader::trusted(&header);
 		let state = ProvenState::new(finalized, bundle.state_proof.clone())?;
 		let authorities = state
 			.read_as::<AuthorityWeights>(&storage_keys::grandpa_authorities())?
-			.ok_or(Refused::NoAuthorities { number: finalized.number() })?;
+			.ok_or(LightClientError::NoAuthorities { number: finalized.number() })?;
 		let set_id = state.read_as::<u64>(&storage_keys::grandpa_current_set_id())?.unwrap_or(0);
 		let authorities = Arc::new(AuthoritySet::new(set_id, authorities)?);
 		Ok(Self { genesis: pinned.genesis, finalized, authorities })
@@ -100,7 +106,7 @@ impl LightClient {
 	///
 	/// # Errors
 	/// Names the first step that does not hold; then none of them counts.
-	pub fn advance(&self, steps: &[FinalityStep]) -> Result<Self, Refused> {
+	pub fn advance(&self, steps: &[FinalityStep]) -> Result<Self, LightClientError> {
 		limit("steps in a bundle", steps.len(), limits::STEPS_PER_BUNDLE_MAX)?;
 		let bytes = steps
 			.iter()
@@ -113,16 +119,16 @@ impl LightClient {
 	/// What `proof` shows of the state at the newest header.
 	///
 	/// # Errors
-	/// [`Refused::OverLimit`].
-	pub fn prove(&self, proof: StateProof) -> Result<ProvenState, Refused> {
+	/// [`LightClientError::OverLimit`].
+	pub fn prove(&self, proof: StateProof) -> Result<ProvenState, LightClientError> {
 		ProvenState::new(self.finalized, proof)
 	}
 
-	fn step(self, step: &FinalityStep) -> Result<Self, Refused> {
+	fn step(self, step: &FinalityStep) -> Result<Self, LightClientError> {
 		let header = Header::decode(&step.header)?;
 		let number = header.fields.number;
 		if number <= self.height() {
-			return Err(Refused::NotNewer { number, finalized: self.height() });
+			return Err(LightClientError::NotNewer { number, finalized: self.height() });
 		}
 		justification::check(&header, &step.justification, &self.authorities)?;
 		let authorities = match header.authority_change()? {

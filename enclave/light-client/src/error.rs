@@ -6,7 +6,7 @@ use std::string::String;
 
 /// What was refused, why, and what would be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum LightClientError {
 	// ── anything that arrives ──────────────────────────────────────────────────────────────────
 	/// More than [`crate::limits`] allows.
 	#[error(

@@ -1,6 +1,6 @@
 //! Headers as the chain encodes them, and the type that says one is final.
 
-use crate::{authorities::AuthorityWeights, error::Refused, limits};
+use crate::{authorities::AuthorityWeights, error::LightClientError, limits};
 use codec::{Decode, DecodeAll};
 use phala_protocol::{blake2_256, BlockNumber, H256};
 
@@ -57,10 +57,10 @@ pub(crate) struct Header {
 }
 
 impl Header {
-	pub fn decode(bytes: &[u8]) -> Result<Self, Refused> {
+	pub fn decode(bytes: &[u8]) -> Result<Self, LightClientError> {
 		limit("bytes in a header", bytes.len(), limits::HEADER_BYTES_MAX)?;
 		let fields = HeaderFields::decode_all(&mut &bytes[..])
-			.map_err(|_| Refused::Malformed { what: "a header" })?;
+			.map_err(|_| LightClientError::Malformed { what: "a header" })?;
 		Ok(Self { hash: blake2_256(bytes), fields })
 	}
 
@@ -68,7 +68,7 @@ impl Header {
 	///
 	/// `OnDisabled`, `Pause` and `Resume` are passed over, as the validators' own GRANDPA does:
 	/// none of them changes whose votes count.
-	pub fn authority_change(&self) -> Result<Option<AuthorityWeights>, Refused> {
+	pub fn authority_change(&self) -> Result<Option<AuthorityWeights>, LightClientError> {
 		let number = self.fields.number;
 		let mut change = None;
 		for item in &self.fields.digest {
@@ -76,17 +76,17 @@ impl Header {
 			match GrandpaLog::decode_all(&mut &log[..]) {
 				Ok(GrandpaLog::ScheduledChange { next, delay: 0 }) => {
 					if change.replace(next).is_some() {
-						return Err(Refused::AmbiguousChange { number });
+						return Err(LightClientError::AmbiguousChange { number });
 					}
 				}
 				Ok(GrandpaLog::ScheduledChange { delay, .. }) => {
-					return Err(Refused::DelayedChange { number, delay })
+					return Err(LightClientError::DelayedChange { number, delay })
 				}
 				Ok(GrandpaLog::ForcedChange { .. }) => {
-					return Err(Refused::ForcedChange { number })
+					return Err(LightClientError::ForcedChange { number })
 				}
 				Ok(GrandpaLog::OnDisabled(_) | GrandpaLog::Pause(_) | GrandpaLog::Resume(_)) => (),
-				Err(_) => return Err(Refused::UnknownGrandpaLog { number }),
+				Err(_) => return Err(LightClientError::UnknownGrandpaLog { number }),
 			}
 		}
 		Ok(change)
@@ -138,9 +138,9 @@ enum GrandpaLog {
 }
 
 /// Refuses what is over a limit.
-pub(crate) fn limit(what: &'static str, found: usize, max: usize) -> Result<(), Refused> {
+pub(crate) fn limit(what: &'static str, found: usize, max: usize) -> Result<(), LightClientError> {
 	if found > max {
-		return Err(Refused::OverLimit { what, found, max });
+		return Err(LightClientError::OverLimit { what, found, max });
 	}
 	Ok(())
 }

@@ -12,7 +12,7 @@
 
 use crate::{
 	authorities::{AuthorityId, AuthoritySet},
-	error::Refused,
+	error::LightClientError,
 	header::{limit, Header, HeaderFields},
 	limits,
 };
@@ -64,12 +64,12 @@ pub(crate) fn check(
 	header: &Header,
 	justification: &[u8],
 	set: &AuthoritySet,
-) -> Result<(), Refused> {
+) -> Result<(), LightClientError> {
 	let number = header.fields.number;
 	let justification = Justification::decode(justification)?;
 	let target = justification.target;
 	if target != (Precommit { target_hash: header.hash, target_number: number }) {
-		return Err(Refused::OtherBlockJustified {
+		return Err(LightClientError::OtherBlockJustified {
 			number,
 			hash: header.hash,
 			justified: target.target_number,
@@ -81,7 +81,7 @@ pub(crate) fn check(
 	for vote in &justification.votes {
 		let SignedPrecommit { precommit, signature, voter } = vote;
 		if set.weight(voter).is_none() {
-			return Err(Refused::UnknownVoter { number, set_id: set.id(), voter: *voter });
+			return Err(LightClientError::UnknownVoter { number, set_id: set.id(), voter: *voter });
 		}
 		match votes_of.get_mut(voter) {
 			None => {
@@ -92,7 +92,9 @@ pub(crate) fn check(
 				continue
 			}
 			Some((_, second @ None)) => *second = Some(*precommit),
-			Some((_, Some(_))) => return Err(Refused::TooManyVotes { number, voter: *voter }),
+			Some((_, Some(_))) => {
+				return Err(LightClientError::TooManyVotes { number, voter: *voter })
+			}
 		}
 		let content = SignedContent {
 			message: Message::Precommit(*precommit),
@@ -100,7 +102,7 @@ pub(crate) fn check(
 			set_id: set.id(),
 		};
 		if !set.verify(voter, &content.encode(), signature) {
-			return Err(Refused::BadSignature { number, set_id: set.id(), voter: *voter });
+			return Err(LightClientError::BadSignature { number, set_id: set.id(), voter: *voter });
 		}
 	}
 
@@ -118,7 +120,7 @@ pub(crate) fn check(
 		// Distinct voters of one set: at most its total, which fits.
 		.fold(0u64, u64::saturating_add);
 	if weight < set.threshold() {
-		return Err(Refused::NotEnoughVotes {
+		return Err(LightClientError::NotEnoughVotes {
 			number,
 			set_id: set.id(),
 			weight,
@@ -129,8 +131,8 @@ pub(crate) fn check(
 }
 
 impl Justification {
-	fn decode(bytes: &[u8]) -> Result<Self, Refused> {
-		const MALFORMED: Refused = Refused::Malformed { what: "a justification" };
+	fn decode(bytes: &[u8]) -> Result<Self, LightClientError> {
+		const MALFORMED: LightClientError = LightClientError::Malformed { what: "a justification" };
 		limit("bytes in a justification", bytes.len(), limits::JUSTIFICATION_BYTES_MAX)?;
 		let input = &mut &bytes[..];
 		let round = u64::decode(input).map_err(|_| MALFORMED)?;

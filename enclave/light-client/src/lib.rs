@@ -3,7 +3,7 @@
 //! Follows the chain from inside an enclave, by what an untrusted relayer brings. Bytes go in,
 //! types come out that can only exist if they were checked: [`FinalizedHeader`], [`ProvenState`],
 //! [`ProvenMessages`]. No clock, no I/O, no global: the caller holds the values, and a value never
-//! changes, so a refusal ([`Refused`]) changes nothing and the same bundle can be tried again.
+//! changes, so a refusal ([`LightClientError`]) changes nothing and the same bundle can be tried again.
 //!
 //! ## Key terms
 //!
@@ -46,9 +46,9 @@
 //! |---|---|
 //! | forges, alters, reorders, repeats, drops or invents anything | a named refusal |
 //! | brings another chain's things | a refusal: genesis is pinned, signatures are over set and block |
-//! | brings older things | [`Refused::NotNewer`], [`Refused::Repeated`] |
+//! | brings older things | [`LightClientError::NotNewer`], [`LightClientError::Repeated`] |
 //! | brings nothing, or stops | the enclave stands still: see *freshness* |
-//! | brings too much | [`Refused::OverLimit`], before it costs memory |
+//! | brings too much | [`LightClientError::OverLimit`], before it costs memory |
 //!
 //! A third of the validators or more can stop finality. Two thirds can make the enclave believe
 //! anything: that is the trust in the chain itself. One validator that signs nonsense (two votes,
@@ -95,7 +95,7 @@ mod trie;
 
 pub use bundle::{decode_genesis_bundle, decode_sync_bundle};
 pub use client::{Checkpoint, LightClient};
-pub use error::Refused;
+pub use error::LightClientError;
 pub use header::FinalizedHeader;
 pub use mailbox::{ChannelChange, Channels, MailboxReader, ProvenMessage, ProvenMessages, Synced};
 pub use position::Position;

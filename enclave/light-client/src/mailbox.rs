@@ -1,7 +1,7 @@
 //! The enclave's side of the mailbox: which channels it follows, and what was said in them.
 
 use crate::{
-	client::LightClient, error::Refused, header::limit, limits, position::Position,
+	client::LightClient, error::LightClientError, header::limit, limits, position::Position,
 	state::ProvenState,
 };
 use phala_protocol::{
@@ -173,15 +173,15 @@ impl MailboxReader {
 	/// concerned others. One that is followed already stays as it is.
 	///
 	/// # Errors
-	/// [`Refused::OtherHeader`] when `state` is of another header than the present one,
-	/// [`Refused::ProofIncomplete`] when it does not show a head.
+	/// [`LightClientError::OtherHeader`] when `state` is of another header than the present one,
+	/// [`LightClientError::ProofIncomplete`] when it does not show a head.
 	pub fn adopt(
 		&self,
 		state: &ProvenState,
 		channels: impl IntoIterator<Item = Channel>,
-	) -> Result<Self, Refused> {
+	) -> Result<Self, LightClientError> {
 		if state.header() != self.client.finalized() {
-			return Err(Refused::OtherHeader {
+			return Err(LightClientError::OtherHeader {
 				expected: self.client.height(),
 				found: state.header().number(),
 			});
@@ -216,7 +216,7 @@ impl MailboxReader {
 		&self,
 		bundle: SyncBundle,
 		mut changes: impl FnMut(&ProvenMessage) -> Vec<ChannelChange>,
-	) -> Result<Synced, Refused> {
+	) -> Result<Synced, LightClientError> {
 		let client = self.client.advance(&bundle.steps)?;
 		let state = client.prove(bundle.state_proof)?;
 		let bodies = bodies_by_channel(bundle.bodies)?;
@@ -244,13 +244,13 @@ impl MailboxReader {
 	}
 }
 
-fn read_head(state: &ProvenState, channel: Channel) -> Result<ChannelHead, Refused> {
+fn read_head(state: &ProvenState, channel: Channel) -> Result<ChannelHead, LightClientError> {
 	Ok(state.read_as(&storage_keys::mailbox_head(channel))?.unwrap_or_default())
 }
 
 fn bodies_by_channel(
 	bodies: Vec<phala_protocol::relay::ChannelBodies>,
-) -> Result<BTreeMap<Channel, Vec<OutboundMessage>>, Refused> {
+) -> Result<BTreeMap<Channel, Vec<OutboundMessage>>, LightClientError> {
 	limit("lists of bodies", bodies.len(), limits::CHANNELS_MAX)?;
 	let mut by_channel = BTreeMap::new();
 	let (mut count, mut bytes) = (0usize, 0usize);
@@ -259,7 +259,7 @@ fn bodies_by_channel(
 		let lengths = list.messages.iter().map(|message| message.body.len());
 		bytes = lengths.fold(bytes, usize::saturating_add);
 		if by_channel.insert(list.channel, list.messages).is_some() {
-			return Err(Refused::ChannelTwice { channel: list.channel });
+			return Err(LightClientError::ChannelTwice { channel: list.channel });
 		}
 	}
 	limit("messages in a bundle", count, limits::MESSAGES_PER_BUNDLE_MAX)?;
@@ -294,7 +294,7 @@ impl Merge<'_> {
 		channel: Channel,
 		head: ChannelHead,
 		after: Position,
-	) -> Result<(), Refused> {
+	) -> Result<(), LightClientError> {
 		let open = match self.opened.entry(channel) {
 			Entry::Occupied(occupied) => occupied.into_mut(),
 			Entry::Vacant(vacant) => {
@@ -309,7 +309,7 @@ impl Merge<'_> {
 			open.head = passed;
 		}
 		if open.head != head {
-			return Err(Refused::FollowedElsewhere {
+			return Err(LightClientError::FollowedElsewhere {
 				channel,
 				followed: open.head.next_seq,
 				told: head.next_seq,
@@ -321,7 +321,7 @@ impl Merge<'_> {
 		open.followed = true;
 		if let Some((first, _)) = open.rest.front() {
 			if first.position <= after {
-				return Err(Refused::NotAfter {
+				return Err(LightClientError::NotAfter {
 					channel,
 					seq: first.seq,
 					found: first.position,
@@ -344,7 +344,7 @@ impl Merge<'_> {
 	}
 
 	/// The next message over all channels.
-	fn pop(&mut self) -> Result<Option<ProvenMessage>, Refused> {
+	fn pop(&mut self) -> Result<Option<ProvenMessage>, LightClientError> {
 		let Some((_, channel)) = self.next.pop_first() else { return Ok(None) };
 		let Some(open) = self.opened.get_mut(&channel) else { return Ok(None) };
 		let Some((message, head)) = open.rest.pop_front() else { return Ok(None) };
@@ -354,7 +354,7 @@ impl Merge<'_> {
 	}
 
 	/// Puts a channel's next message in line.
-	fn queue(&mut self, channel: Channel) -> Result<(), Refused> {
+	fn queue(&mut self, channel: Channel) -> Result<(), LightClientError> {
 		let first = self.opened.get(&channel).and_then(|open| open.rest.front());
 		let Some((first, _)) = first else { return Ok(()) };
 		match self.next.entry(first.position) {
@@ -362,7 +362,7 @@ impl Merge<'_> {
 				vacant.insert(channel);
 				Ok(())
 			}
-			Entry::Occupied(other) => Err(Refused::PlaceTwice {
+			Entry::Occupied(other) => Err(LightClientError::PlaceTwice {
 				first: *other.get(),
 				second: channel,
 				position: first.position,
@@ -371,9 +371,9 @@ impl Merge<'_> {
 	}
 
 	/// Where all followed channels stand at the header.
-	fn finish(self) -> Result<Channels, Refused> {
+	fn finish(self) -> Result<Channels, LightClientError> {
 		if let Some((channel, _)) = self.bodies.into_iter().next() {
-			return Err(Refused::NotFollowed { channel });
+			return Err(LightClientError::NotFollowed { channel });
 		}
 		let followed = self.opened.into_iter().filter(|(_, open)| open.followed);
 		Ok(Channels(followed.map(|(channel, open)| (channel, open.head)).collect()))
@@ -386,10 +386,10 @@ fn check_links(
 	channel: Channel,
 	mut head: ChannelHead,
 	brought: Vec<OutboundMessage>,
-) -> Result<VecDeque<(ProvenMessage, ChannelHead)>, Refused> {
+) -> Result<VecDeque<(ProvenMessage, ChannelHead)>, LightClientError> {
 	let proven = read_head(state, channel)?;
 	if proven.next_seq < head.next_seq {
-		return Err(Refused::WentBack {
+		return Err(LightClientError::WentBack {
 			channel,
 			followed: head.next_seq,
 			proven: proven.next_seq,
@@ -404,38 +404,43 @@ fn check_links(
 		let OutboundMessage { seq, block, index, body } = message;
 		let expected = head.next_seq;
 		if seq < expected {
-			return Err(Refused::Repeated { channel, seq: expected, found: seq });
+			return Err(LightClientError::Repeated { channel, seq: expected, found: seq });
 		}
 		if seq > expected {
 			return Err(if brought.any(|later| later.seq == expected) {
-				Refused::Reordered { channel, seq: expected, found: seq }
+				LightClientError::Reordered { channel, seq: expected, found: seq }
 			} else {
-				Refused::Missing { channel, seq: expected, found: seq }
+				LightClientError::Missing { channel, seq: expected, found: seq }
 			});
 		}
 		if seq >= proven.next_seq {
-			return Err(Refused::NotOnChain { channel, seq });
+			return Err(LightClientError::NotOnChain { channel, seq });
 		}
 		if body.len() > limits::MESSAGE_BYTES_MAX as usize {
-			return Err(Refused::BodyTooLong { channel, seq, bytes: body.len() });
+			return Err(LightClientError::BodyTooLong { channel, seq, bytes: body.len() });
 		}
 		if block > number {
-			return Err(Refused::AheadOfHeader { channel, seq, block, number });
+			return Err(LightClientError::AheadOfHeader { channel, seq, block, number });
 		}
 		let position = Position { block, index };
 		if let Some(after) = last.filter(|last| position <= *last) {
-			return Err(Refused::NotAfter { channel, seq, found: position, after });
+			return Err(LightClientError::NotAfter { channel, seq, found: position, after });
 		}
 		last = Some(position);
-		head = head.after(block, index, &body).ok_or(Refused::NotOnChain { channel, seq })?;
+		head =
+			head.after(block, index, &body).ok_or(LightClientError::NotOnChain { channel, seq })?;
 		checked.push_back((ProvenMessage { channel, seq, position, body }, head));
 	}
 
 	if head.next_seq < proven.next_seq {
-		return Err(Refused::HeldBack { channel, from: head.next_seq, until: proven.next_seq });
+		return Err(LightClientError::HeldBack {
+			channel,
+			from: head.next_seq,
+			until: proven.next_seq,
+		});
 	}
 	if head != proven {
-		return Err(Refused::Altered { channel });
+		return Err(LightClientError::Altered { channel });
 	}
 	Ok(checked)
 }

@@ -1,7 +1,7 @@
 //! Chain facts, read by proof.
 
 use crate::{
-	error::Refused,
+	error::LightClientError,
 	header::{limit, FinalizedHeader},
 	limits,
 	trie::{Nodes, Unreadable},
@@ -20,7 +20,10 @@ pub struct ProvenState {
 }
 
 impl ProvenState {
-	pub(crate) fn new(header: FinalizedHeader, proof: StateProof) -> Result<Self, Refused> {
+	pub(crate) fn new(
+		header: FinalizedHeader,
+		proof: StateProof,
+	) -> Result<Self, LightClientError> {
 		limit("nodes in a storage proof", proof.len(), limits::PROOF_NODES_MAX)?;
 		let bytes = proof.iter().map(Vec::len).fold(0, usize::saturating_add);
 		limit("bytes in a storage proof", bytes, limits::PROOF_BYTES_MAX)?;
@@ -35,16 +38,16 @@ impl ProvenState {
 	/// The value under `key`; `None` when it is proven that there is none.
 	///
 	/// # Errors
-	/// [`Refused::ProofIncomplete`] when the proof does not reach the key.
-	pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
+	/// [`LightClientError::ProofIncomplete`] when the proof does not reach the key.
+	pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LightClientError> {
 		let number = self.header.number();
 		match self.nodes.read(self.header.state_root(), key) {
 			Ok(value) => Ok(value.map(<[u8]>::to_vec)),
 			Err(Unreadable::Missing(node)) => {
-				Err(Refused::ProofIncomplete { number, key: key.to_vec(), node })
+				Err(LightClientError::ProofIncomplete { number, key: key.to_vec(), node })
 			}
 			Err(Unreadable::Unknown(node)) => {
-				Err(Refused::UnknownTrieNode { number, key: key.to_vec(), node })
+				Err(LightClientError::UnknownTrieNode { number, key: key.to_vec(), node })
 			}
 		}
 	}
@@ -52,10 +55,10 @@ impl ProvenState {
 	/// The value under `key` as a `T`, whose whole encoding it must be.
 	///
 	/// # Errors
-	/// As [`ProvenState::read`]; [`Refused::UnexpectedValue`] when the value is not a `T`.
-	pub fn read_as<T: Decode>(&self, key: &[u8]) -> Result<Option<T>, Refused> {
+	/// As [`ProvenState::read`]; [`LightClientError::UnexpectedValue`] when the value is not a `T`.
+	pub fn read_as<T: Decode>(&self, key: &[u8]) -> Result<Option<T>, LightClientError> {
 		let Some(value) = self.read(key)? else { return Ok(None) };
-		T::decode_all(&mut &value[..]).map(Some).map_err(|_| Refused::UnexpectedValue {
+		T::decode_all(&mut &value[..]).map(Some).map_err(|_| LightClientError::UnexpectedValue {
 			number: self.header.number(),
 			key: key.to_vec(),
 			expected: core::any::type_name::<T>(),

@@ -8,7 +8,7 @@ use phala_light_client::{
 		authorities, forced_change, scheduled_change, Justification, Target, TestChain, TestHeader,
 		Vote,
 	},
-	Checkpoint, LightClient, Refused,
+	Checkpoint, LightClient, LightClientError,
 };
 use phala_protocol::{
 	relay::{FinalityStep, GenesisBundle},
@@ -118,11 +118,11 @@ fn grandpa_logs_are_those_of_sp_consensus_grandpa() {
 	assert_eq!(advance(ConsensusLog::Resume(2)), Ok(0));
 	assert_eq!(
 		advance(ConsensusLog::ForcedChange(7, change(9))),
-		Err(Refused::ForcedChange { number: 1 })
+		Err(LightClientError::ForcedChange { number: 1 })
 	);
 	assert_eq!(
 		advance(ConsensusLog::ScheduledChange(change(9))),
-		Err(Refused::DelayedChange { number: 1, delay: 9 })
+		Err(LightClientError::DelayedChange { number: 1, delay: 9 })
 	);
 }
 
@@ -233,10 +233,10 @@ proptest! {
 			};
 			match chain.client().advance(&[step]) {
 				Ok(_) => Some(true),
-				Err(Refused::NotEnoughVotes { .. }) => Some(false),
+				Err(LightClientError::NotEnoughVotes { .. }) => Some(false),
 				// Three different votes of one voter: `finality-grandpa` lets the third pass in
 				// silence or refuses, depending on order. Honest nodes keep at most two.
-				Err(Refused::TooManyVotes { .. }) => None,
+				Err(LightClientError::TooManyVotes { .. }) => None,
 				Err(refused) => panic!("{refused}"),
 			}
 		};
@@ -348,7 +348,7 @@ proptest! {
 			);
 			match (state.read(&key), theirs) {
 				(Ok(ours), Ok(theirs)) => prop_assert_eq!(Some(&ours), theirs.get(&key)),
-				(Err(Refused::ProofIncomplete { .. }), Err(_)) => (),
+				(Err(LightClientError::ProofIncomplete { .. }), Err(_)) => (),
 				(ours, theirs) => prop_assert!(false, "{:?}, sp-state-machine: {:?}", ours, theirs),
 			}
 			if left_out.is_none() {

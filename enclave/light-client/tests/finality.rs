@@ -6,7 +6,7 @@ use phala_light_client::{
 		authorities, forced_change, grandpa_log, scheduled_change, Justification, Target,
 		TestChain, TestHeader, Vote,
 	},
-	Checkpoint, LightClient, Refused,
+	Checkpoint, LightClient, LightClientError,
 };
 use phala_protocol::{relay::FinalityStep, storage_keys, H256};
 
@@ -20,9 +20,9 @@ fn step(header: &TestHeader, justification: &Justification) -> FinalityStep {
 	FinalityStep { header: header.encode(), justification: justification.encode() }
 }
 
-/// Refused, and the client stands where it stood.
+/// LightClientError, and the client stands where it stood.
 #[track_caller]
-fn refusal(client: &LightClient, steps: &[FinalityStep]) -> Refused {
+fn refusal(client: &LightClient, steps: &[FinalityStep]) -> LightClientError {
 	let before = (*client.finalized(), client.authority_set_id());
 	let refused = client.advance(steps).expect_err("a villain is refused");
 	assert_eq!((*client.finalized(), client.authority_set_id()), before);
@@ -143,7 +143,7 @@ fn the_forger_finds_no_justification_for_its_header() {
 	let refused = refusal(&chain.client(), &[step(&forged, &chain.justify(5))]);
 	assert_eq!(
 		refused,
-		Refused::OtherBlockJustified {
+		LightClientError::OtherBlockJustified {
 			number: 5,
 			hash: forged.hash(),
 			justified: 5,
@@ -162,7 +162,7 @@ fn the_forger_cannot_change_what_was_signed() {
 	let claimed = FinalityStep { header: forged.encode(), justification };
 	assert_eq!(
 		refusal(&chain.client(), &[claimed]),
-		Refused::NotEnoughVotes { number: 5, set_id: 0, weight: 0, threshold: 3 }
+		LightClientError::NotEnoughVotes { number: 5, set_id: 0, weight: 0, threshold: 3 }
 	);
 
 	// The hash replaced in every vote as well.
@@ -175,7 +175,10 @@ fn the_forger_cannot_change_what_was_signed() {
 	}
 	let claimed = FinalityStep { header: forged.encode(), justification };
 	let refused = refusal(&chain.client(), &[claimed]);
-	assert!(matches!(refused, Refused::BadSignature { number: 5, set_id: 0, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::BadSignature { number: 5, set_id: 0, .. }),
+		"{refused}"
+	);
 }
 
 #[test]
@@ -184,7 +187,10 @@ fn the_forger_cannot_claim_another_number() {
 	let mut justification = chain.justify(5);
 	justification.target.number = 6;
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::OtherBlockJustified { justified: 6, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::OtherBlockJustified { justified: 6, .. }),
+		"{refused}"
+	);
 }
 
 /// A set that is not the one in charge: former validators, or ones of its own making.
@@ -201,7 +207,10 @@ fn the_wrong_set_of_strangers_is_unknown() {
 		.map(|signer| Vote { signer: *signer, target: justification.target })
 		.collect();
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::UnknownVoter { number: 5, set_id: 0, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::UnknownVoter { number: 5, set_id: 0, .. }),
+		"{refused}"
+	);
 }
 
 impl WrongSet {
@@ -220,7 +229,10 @@ fn the_wrong_set_of_former_validators_is_unknown() {
 	chain.seal_to(8);
 	let client = chain.client().advance(&[chain.step(last)]).unwrap();
 	let refused = refusal(&client, &[step(chain.test_header(8), &WrongSet::justify(&chain, 8, 0))]);
-	assert!(matches!(refused, Refused::UnknownVoter { number: 8, set_id: 1, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::UnknownVoter { number: 8, set_id: 1, .. }),
+		"{refused}"
+	);
 }
 
 #[test]
@@ -229,7 +241,7 @@ fn the_wrong_set_id_is_not_what_was_signed() {
 	let mut justification = chain.justify(4);
 	justification.set_id = 1;
 	let refused = refusal(&chain.client(), &[step(chain.test_header(4), &justification)]);
-	assert!(matches!(refused, Refused::BadSignature { set_id: 0, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::BadSignature { set_id: 0, .. }), "{refused}");
 }
 
 #[test]
@@ -239,7 +251,10 @@ fn a_skipped_change_of_authorities_is_noticed() {
 	chain.seal();
 	chain.seal_to(8);
 	let refused = refusal(&chain.client(), &[chain.step(8)]);
-	assert!(matches!(refused, Refused::UnknownVoter { number: 8, set_id: 0, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::UnknownVoter { number: 8, set_id: 0, .. }),
+		"{refused}"
+	);
 }
 
 /// Fewer than two thirds.
@@ -257,7 +272,7 @@ impl Minority {
 fn a_minority_finalizes_nothing() {
 	let chain = chain_of(5);
 	let justification = Minority::justify(&chain, 5);
-	let enough = Refused::NotEnoughVotes { number: 5, set_id: 0, weight: 2, threshold: 3 };
+	let enough = LightClientError::NotEnoughVotes { number: 5, set_id: 0, weight: 2, threshold: 3 };
 	assert_eq!(refusal(&chain.client(), &[step(chain.test_header(5), &justification)]), enough);
 }
 
@@ -275,7 +290,7 @@ fn the_majority_is_more_than_two_thirds_of_sets_of_any_size() {
 		let (weight, threshold) = (needed as u64 - 1, needed as u64);
 		assert_eq!(
 			refusal(&chain.client(), &[step(chain.test_header(1), &justification)]),
-			Refused::NotEnoughVotes { number: 1, set_id: 0, weight, threshold }
+			LightClientError::NotEnoughVotes { number: 1, set_id: 0, weight, threshold }
 		);
 	}
 }
@@ -286,7 +301,7 @@ fn a_minority_gains_nothing_by_repeating_itself() {
 	let mut justification = Minority::justify(&chain, 5);
 	justification.votes.extend(justification.votes.clone());
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, .. }), "{refused}");
 }
 
 #[test]
@@ -299,7 +314,7 @@ fn a_minority_gains_nothing_from_votes_for_another_fork() {
 	}
 	justification.ancestry = vec![fork];
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, .. }), "{refused}");
 }
 
 #[test]
@@ -311,7 +326,7 @@ fn a_minority_gains_nothing_from_votes_for_the_parent() {
 	}
 	justification.ancestry = vec![chain.test_header(5).clone()];
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, .. }), "{refused}");
 }
 
 /// A validator that signs two votes in one round.
@@ -331,7 +346,7 @@ fn a_double_voter_counts_once() {
 	let mut justification = Minority::justify(&chain, 5);
 	DoubleVoter::also(&mut justification, 0, Target::from(&fork));
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, .. }), "{refused}");
 
 	// With one honest vote more there is a majority, as for the validators.
 	justification.votes.push(chain.justify(5).votes[2].clone());
@@ -345,7 +360,7 @@ fn a_triple_voter_is_refused() {
 	DoubleVoter::also(&mut justification, 0, Target::from(chain.test_header(4)));
 	DoubleVoter::also(&mut justification, 0, Target::from(chain.test_header(3)));
 	let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-	assert!(matches!(refused, Refused::TooManyVotes { number: 5, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::TooManyVotes { number: 5, .. }), "{refused}");
 }
 
 /// A validator that signs a block number that is not the block's.
@@ -366,7 +381,7 @@ fn a_misnumbered_vote_counts_for_nothing_and_stops_nothing() {
 
 		justification.votes[1].target.number = number;
 		let refused = refusal(&chain.client(), &[step(chain.test_header(5), &justification)]);
-		assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, .. }), "{refused}");
+		assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, .. }), "{refused}");
 	}
 }
 
@@ -379,10 +394,13 @@ fn the_time_traveller_is_told_what_is_finalized() {
 	let client = chain.client().advance(&[chain.step(6)]).unwrap();
 	for number in [1, 5, 6] {
 		let refused = refusal(&client, &[TimeTraveller::step(&chain, number)]);
-		assert_eq!(refused, Refused::NotNewer { number, finalized: 6 });
+		assert_eq!(refused, LightClientError::NotNewer { number, finalized: 6 });
 	}
 	let backwards = [chain.step(9), chain.step(8)];
-	assert_eq!(refusal(&client, &backwards), Refused::NotNewer { number: 8, finalized: 9 });
+	assert_eq!(
+		refusal(&client, &backwards),
+		LightClientError::NotNewer { number: 8, finalized: 9 }
+	);
 }
 
 impl TimeTraveller {
@@ -407,7 +425,7 @@ fn a_foreigners_genesis_is_not_the_pinned_one() {
 	let (chain, foreign) = (chain_of(5), Foreigner::chain());
 	let refused = LightClient::from_genesis(chain.genesis(), &foreign.genesis_bundle());
 	let (pinned, found) = (chain.genesis(), foreign.genesis());
-	assert_eq!(refused.unwrap_err(), Refused::ForeignChain { pinned, found });
+	assert_eq!(refused.unwrap_err(), LightClientError::ForeignChain { pinned, found });
 }
 
 #[test]
@@ -416,21 +434,21 @@ fn a_foreigners_authorities_are_not_proven_under_the_pinned_genesis() {
 	let mut bundle = chain.genesis_bundle();
 	bundle.state_proof = foreign.genesis_bundle().state_proof;
 	let refused = LightClient::from_genesis(chain.genesis(), &bundle).unwrap_err();
-	assert!(matches!(refused, Refused::ProofIncomplete { number: 0, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::ProofIncomplete { number: 0, .. }), "{refused}");
 }
 
 #[test]
 fn a_foreigners_headers_are_not_followed() {
 	let (chain, foreign) = (chain_of(5), Foreigner::chain());
 	let refused = refusal(&chain.client(), &[foreign.step(5)]);
-	assert!(matches!(refused, Refused::UnknownVoter { .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::UnknownVoter { .. }), "{refused}");
 }
 
 #[test]
 fn a_later_block_is_no_genesis() {
 	let chain = chain_of(5);
 	let refused = LightClient::from_genesis(chain.hash(5), &chain.checkpoint_bundle(5));
-	assert_eq!(refused.unwrap_err(), Refused::NotGenesis { number: 5 });
+	assert_eq!(refused.unwrap_err(), LightClientError::NotGenesis { number: 5 });
 }
 
 /// Governance that names new authorities over the heads of the old ones.
@@ -441,7 +459,10 @@ fn a_forced_change_is_refused_by_name() {
 	let mut chain = chain_of(3);
 	ForcedChange::announce(&mut chain);
 	let number = chain.seal();
-	assert_eq!(refusal(&chain.client(), &[chain.step(number)]), Refused::ForcedChange { number });
+	assert_eq!(
+		refusal(&chain.client(), &[chain.step(number)]),
+		LightClientError::ForcedChange { number }
+	);
 }
 
 impl ForcedChange {
@@ -457,7 +478,10 @@ fn a_forced_change_is_refused_also_beside_a_scheduled_one() {
 	chain.change_authorities(4);
 	ForcedChange::announce(&mut chain);
 	let number = chain.seal();
-	assert_eq!(refusal(&chain.client(), &[chain.step(number)]), Refused::ForcedChange { number });
+	assert_eq!(
+		refusal(&chain.client(), &[chain.step(number)]),
+		LightClientError::ForcedChange { number }
+	);
 }
 
 #[test]
@@ -468,7 +492,7 @@ fn a_delayed_change_is_refused_by_name() {
 	let number = chain.seal();
 	assert_eq!(
 		refusal(&chain.client(), &[chain.step(number)]),
-		Refused::DelayedChange { number, delay: 1 }
+		LightClientError::DelayedChange { number, delay: 1 }
 	);
 }
 
@@ -481,7 +505,7 @@ fn two_changes_in_one_header_are_refused() {
 	let number = chain.seal();
 	assert_eq!(
 		refusal(&chain.client(), &[chain.step(number)]),
-		Refused::AmbiguousChange { number }
+		LightClientError::AmbiguousChange { number }
 	);
 }
 
@@ -493,7 +517,7 @@ fn an_unknown_grandpa_log_is_refused() {
 		let number = chain.seal();
 		assert_eq!(
 			refusal(&chain.client(), &[chain.step(number)]),
-			Refused::UnknownGrandpaLog { number }
+			LightClientError::UnknownGrandpaLog { number }
 		);
 	}
 }
@@ -512,7 +536,7 @@ fn a_set_without_weight_or_with_too_much_is_refused() {
 		chain.add_digest_item(scheduled_change(&next, 0));
 		let number = chain.seal();
 		let refused = refusal(&chain.client(), &[chain.step(number)]);
-		assert_eq!(refused, Refused::BadAuthoritySet { set_id: 1 });
+		assert_eq!(refused, LightClientError::BadAuthoritySet { set_id: 1 });
 	}
 }
 
@@ -533,7 +557,7 @@ fn an_authority_listed_twice_has_both_weights() {
 	justification.votes.remove(0);
 	let steps = [chain.step(last), step(chain.test_header(number), &justification)];
 	let refused = refusal(&chain.client(), &steps);
-	assert!(matches!(refused, Refused::NotEnoughVotes { weight: 2, threshold: 4, .. }));
+	assert!(matches!(refused, LightClientError::NotEnoughVotes { weight: 2, threshold: 4, .. }));
 }
 
 #[test]
@@ -560,7 +584,7 @@ fn a_key_that_is_no_point_cannot_vote_and_does_not_stop_the_set() {
 	forged[at..at + 32].copy_from_slice(&no_point);
 	let step = FinalityStep { header: chain.header(number), justification: forged };
 	let refused = refusal(&chain.client(), &[chain.step(last), step]);
-	assert_eq!(refused, Refused::BadSignature { number, set_id: 1, voter: no_point });
+	assert_eq!(refused, LightClientError::BadSignature { number, set_id: 1, voter: no_point });
 }
 
 /// A trie of a future format: its root is a node that this release cannot read.
@@ -589,7 +613,10 @@ fn unknown_trie_nodes_are_refused_by_name() {
 			state_proof: vec![root],
 		};
 		let refused = LightClient::from_genesis(header.hash(), &bundle).unwrap_err();
-		assert_eq!(refused, Refused::UnknownTrieNode { number: 0, key: key.clone(), node });
+		assert_eq!(
+			refused,
+			LightClientError::UnknownTrieNode { number: 0, key: key.clone(), node }
+		);
 	}
 	// An empty trie is one that can be read: it has no authorities.
 	let mut header = chain_of(0).test_header(0).clone();
@@ -599,7 +626,7 @@ fn unknown_trie_nodes_are_refused_by_name() {
 		state_proof: vec![vec![0]],
 	};
 	let refused = LightClient::from_genesis(header.hash(), &bundle).unwrap_err();
-	assert_eq!(refused, Refused::NoAuthorities { number: 0 });
+	assert_eq!(refused, LightClientError::NoAuthorities { number: 0 });
 }
 
 #[test]
@@ -609,7 +636,7 @@ fn a_chain_without_authorities_is_refused() {
 	let number = chain.seal();
 	let pinned = Checkpoint { genesis: chain.genesis(), block: chain.hash(number) };
 	let refused = LightClient::from_checkpoint(pinned, &chain.checkpoint_bundle(number));
-	assert_eq!(refused.unwrap_err(), Refused::NoAuthorities { number });
+	assert_eq!(refused.unwrap_err(), LightClientError::NoAuthorities { number });
 }
 
 #[test]
@@ -628,7 +655,10 @@ fn an_absent_set_id_means_0_but_an_unproven_one_nothing() {
 		let mut bundle = chain.genesis_bundle();
 		bundle.state_proof.remove(left_out);
 		let refused = LightClient::from_genesis(chain.genesis(), &bundle).unwrap_err();
-		assert!(matches!(refused, Refused::ProofIncomplete { number: 0, .. }), "{refused}");
+		assert!(
+			matches!(refused, LightClientError::ProofIncomplete { number: 0, .. }),
+			"{refused}"
+		);
 	}
 }
 
@@ -645,7 +675,7 @@ fn set_ids_end() {
 	justification.set_id = u64::MAX;
 	assert_eq!(
 		refusal(&client, &[step(chain.test_header(last), &justification)]),
-		Refused::SetIdsExhausted { set_id: u64::MAX }
+		LightClientError::SetIdsExhausted { set_id: u64::MAX }
 	);
 }
 

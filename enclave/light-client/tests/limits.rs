@@ -5,7 +5,7 @@ use phala_light_client::{
 	decode_sync_bundle,
 	limits::*,
 	test_chain::{authorities, scheduled_change, TestChain},
-	ChannelChange, Refused,
+	ChannelChange, LightClientError,
 };
 use phala_protocol::{
 	mailbox::{Channel, ChannelHead, OutboundMessage},
@@ -14,9 +14,11 @@ use phala_protocol::{
 };
 
 /// What is over the limit, if that is the reason.
-fn over<T: std::fmt::Debug>(result: Result<T, Refused>) -> Option<(&'static str, usize, usize)> {
+fn over<T: std::fmt::Debug>(
+	result: Result<T, LightClientError>,
+) -> Option<(&'static str, usize, usize)> {
 	match result {
-		Err(Refused::OverLimit { what, found, max }) => Some((what, found, max)),
+		Err(LightClientError::OverLimit { what, found, max }) => Some((what, found, max)),
 		_ => None,
 	}
 }
@@ -263,7 +265,7 @@ fn body_bytes() {
 	assert_eq!(of(max).unwrap().messages.len(), 1);
 	let refused = of(max + 1).unwrap_err();
 	let channel = Channel::System;
-	assert_eq!(refused, Refused::BodyTooLong { channel, seq: 0, bytes: max + 1 });
+	assert_eq!(refused, LightClientError::BodyTooLong { channel, seq: 0, bytes: max + 1 });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use codec::{Decode, Encode};
 use phala_light_client::{
-	test_chain::TestChain, ChannelChange, MailboxReader, ProvenMessage, Refused, Synced,
+	test_chain::TestChain, ChannelChange, LightClientError, MailboxReader, ProvenMessage, Synced,
 };
 use phala_protocol::{
 	mailbox::{Channel, ChannelHead},
@@ -74,7 +74,7 @@ fn bodies(bundle: &mut SyncBundle, channel: Channel) -> &mut ChannelBodies {
 }
 
 #[track_caller]
-fn refusal(reader: &MailboxReader, bundle: SyncBundle) -> Refused {
+fn refusal(reader: &MailboxReader, bundle: SyncBundle) -> LightClientError {
 	let before = (*reader.client().finalized(), reader.channels().clone());
 	let refused = reader.sync(bundle, told).expect_err("a villain is refused");
 	assert_eq!((*reader.client().finalized(), reader.channels().clone()), before);
@@ -149,11 +149,11 @@ fn an_adopted_channel_is_proven_at_the_present_header() {
 	let old = reader.client().prove(chain.heads_proof(0, [cluster(1)])).unwrap();
 	let reader = reader.sync(chain.sync_bundle(&reader, 6), plain).unwrap().reader;
 	let refused = reader.adopt(&old, [cluster(1)]).unwrap_err();
-	assert_eq!(refused, Refused::OtherHeader { expected: 6, found: 0 });
+	assert_eq!(refused, LightClientError::OtherHeader { expected: 6, found: 0 });
 
 	let unproven = reader.client().prove(chain.heads_proof(6, [WORKER])).unwrap();
 	let refused = reader.unfollow(SYSTEM).adopt(&unproven, [SYSTEM]).unwrap_err();
-	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::ProofIncomplete { number: 6, .. }), "{refused}");
 
 	let proven = reader.client().prove(chain.heads_proof(6, [cluster(1)])).unwrap();
 	let reader = reader.adopt(&proven, [cluster(1), WORKER]).unwrap();
@@ -182,7 +182,7 @@ fn other_facts_are_read_from_the_same_bundle() {
 	assert_eq!(synced.state.read_as::<u32>(b"fact").unwrap(), Some(7));
 	assert_eq!(synced.state.read(b"no fact").unwrap(), None);
 	let refused = synced.state.read_as::<u64>(b"fact").unwrap_err();
-	assert!(matches!(refused, Refused::UnexpectedValue { number: 7, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::UnexpectedValue { number: 7, .. }), "{refused}");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_message_opens_a_channel_and_what_is_said_there_since_is_in_the_same_bundle(
 	let lacking = chain.sync_bundle(&reader, last);
 	let refused = refusal(&reader, lacking);
 	assert!(
-		matches!(&refused, Refused::ProofIncomplete { key, .. }
+		matches!(&refused, LightClientError::ProofIncomplete { key, .. }
 		if *key == storage_keys::mailbox_head(cluster(1))),
 		"{refused}"
 	);
@@ -238,7 +238,9 @@ fn a_channel_opened_by_a_message_may_open_another() {
 		let mut bundle = bundle.clone();
 		let channel = bundle.bodies.remove(held_back).channel;
 		let refused = refusal(&reader, bundle);
-		assert!(matches!(refused, Refused::HeldBack { channel: c, from: 0, .. } if c == channel));
+		assert!(
+			matches!(refused, LightClientError::HeldBack { channel: c, from: 0, .. } if c == channel)
+		);
 	}
 }
 
@@ -257,7 +259,7 @@ fn after_unfollow_nothing_is_delivered() {
 	let mut cut = chain.sync_bundle(&reader, number);
 	bodies(&mut cut, cluster(1)).messages.pop();
 	let refused = refusal(&reader, cut);
-	assert_eq!(refused, Refused::HeldBack { channel: cluster(1), from: 1, until: 2 });
+	assert_eq!(refused, LightClientError::HeldBack { channel: cluster(1), from: 1, until: 2 });
 }
 
 #[test]
@@ -298,7 +300,7 @@ fn following_from_elsewhere_is_refused() {
 	let number = chain.seal();
 	assert_eq!(
 		refusal(&reader, chain.sync_bundle(&reader, number)),
-		Refused::FollowedElsewhere { channel: cluster(1), followed: 1, told: 0 }
+		LightClientError::FollowedElsewhere { channel: cluster(1), followed: 1, told: 0 }
 	);
 }
 
@@ -311,7 +313,7 @@ fn a_channel_cannot_be_opened_in_its_past() {
 	chain.push(WORKER, at_0);
 	let number = chain.seal();
 	let refused = refusal(&reader, chain.sync_bundle_with(&reader, number, &[(cluster(1), 0)]));
-	assert!(matches!(refused, Refused::NotAfter { seq: 0, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::NotAfter { seq: 0, .. }), "{refused}");
 }
 
 #[test]
@@ -330,7 +332,7 @@ fn the_same_bundle_twice_takes_effect_once() {
 	let bundle = chain.sync_bundle(&reader, 6);
 	let synced = reader.sync(bundle.clone(), plain).unwrap();
 	let refused = refusal(&synced.reader, bundle.clone());
-	assert_eq!(refused, Refused::NotNewer { number: 6, finalized: 6 });
+	assert_eq!(refused, LightClientError::NotNewer { number: 6, finalized: 6 });
 
 	// An enclave that died before it used the result has lost nothing: the same comes out again.
 	let again = reader.sync(bundle, plain).unwrap();
@@ -346,7 +348,7 @@ fn bodies_replayed_under_a_newer_header_are_refused() {
 	let number = chain.seal();
 	let replayed = SyncBundle { bodies: old.bodies, ..chain.sync_bundle(&reader, number) };
 	let refused = refusal(&reader, replayed);
-	assert!(matches!(refused, Refused::Repeated { seq: 2, found: 0, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::Repeated { seq: 2, found: 0, .. }), "{refused}");
 }
 
 // ── villains ───────────────────────────────────────────────────────────────────────────────────
@@ -368,9 +370,9 @@ fn the_dropper_is_caught_wherever_it_drops() {
 		Dropper::drop(&mut bundle, WORKER, at);
 		let seq = at as u64;
 		let expected = if at < 3 {
-			Refused::Missing { channel: WORKER, seq, found: seq + 1 }
+			LightClientError::Missing { channel: WORKER, seq, found: seq + 1 }
 		} else {
-			Refused::HeldBack { channel: WORKER, from: 3, until: 4 }
+			LightClientError::HeldBack { channel: WORKER, from: 3, until: 4 }
 		};
 		assert_eq!(refusal(&reader, bundle), expected);
 	}
@@ -385,11 +387,11 @@ fn the_dropper_cannot_close_the_gap_by_renumbering() {
 		message.seq = seq as u64;
 	}
 	let refused = refusal(&reader, bundle.clone());
-	assert_eq!(refused, Refused::HeldBack { channel: WORKER, from: 3, until: 4 });
+	assert_eq!(refused, LightClientError::HeldBack { channel: WORKER, from: 3, until: 4 });
 	let last = bodies(&mut bundle, WORKER).messages.last().unwrap().clone();
 	let filler = phala_protocol::mailbox::OutboundMessage { seq: 3, index: 7, ..last };
 	bodies(&mut bundle, WORKER).messages.push(filler);
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
+	assert_eq!(refusal(&reader, bundle), LightClientError::Altered { channel: WORKER });
 }
 
 /// Swaps messages.
@@ -407,7 +409,8 @@ fn the_reorderer_is_caught() {
 	for (a, b) in [(0, 1), (1, 2), (0, 3)] {
 		let mut bundle = chain.sync_bundle(&reader, 6);
 		Reorderer::swap(&mut bundle, WORKER, a, b);
-		let expected = Refused::Reordered { channel: WORKER, seq: a as u64, found: b as u64 };
+		let expected =
+			LightClientError::Reordered { channel: WORKER, seq: a as u64, found: b as u64 };
 		assert_eq!(refusal(&reader, bundle), expected);
 	}
 }
@@ -419,16 +422,19 @@ fn the_reorderer_cannot_exchange_bodies_places_or_channels() {
 	let messages = &mut bodies(&mut bundle, WORKER).messages;
 	let first = std::mem::take(&mut messages[0].body);
 	messages[0].body = std::mem::replace(&mut messages[1].body, first);
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
+	assert_eq!(refusal(&reader, bundle), LightClientError::Altered { channel: WORKER });
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	bodies(&mut bundle, WORKER).messages[0].index = 1;
-	assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
+	assert_eq!(refusal(&reader, bundle), LightClientError::Altered { channel: WORKER });
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	bodies(&mut bundle, WORKER).messages[1].index = 0;
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::NotAfter { channel: WORKER, seq: 1, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::NotAfter { channel: WORKER, seq: 1, .. }),
+		"{refused}"
+	);
 
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	let [a, b] = &mut bundle.bodies[..] else { panic!() };
@@ -443,7 +449,7 @@ fn a_message_is_not_of_a_block_after_the_header() {
 	bodies(&mut bundle, WORKER).messages[3].block = 7;
 	assert_eq!(
 		refusal(&reader, bundle),
-		Refused::AheadOfHeader { channel: WORKER, seq: 3, block: 7, number: 6 }
+		LightClientError::AheadOfHeader { channel: WORKER, seq: 3, block: 7, number: 6 }
 	);
 }
 
@@ -464,12 +470,15 @@ fn the_repeater_is_caught() {
 		let mut bundle = chain.sync_bundle(&reader, 6);
 		Repeater::repeat(&mut bundle, WORKER, at);
 		let (seq, found) = (at as u64 + 1, at as u64);
-		assert_eq!(refusal(&reader, bundle), Refused::Repeated { channel: WORKER, seq, found });
+		assert_eq!(
+			refusal(&reader, bundle),
+			LightClientError::Repeated { channel: WORKER, seq, found }
+		);
 	}
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	let list = bundle.bodies[0].clone();
 	bundle.bodies.push(list.clone());
-	assert_eq!(refusal(&reader, bundle), Refused::ChannelTwice { channel: list.channel });
+	assert_eq!(refusal(&reader, bundle), LightClientError::ChannelTwice { channel: list.channel });
 }
 
 /// Holds one channel back and brings the others.
@@ -487,7 +496,7 @@ fn the_withholder_stops_all_channels_not_one() {
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	Withholder::withhold(&mut bundle, SYSTEM);
 	let refused = refusal(&reader, bundle);
-	assert_eq!(refused, Refused::HeldBack { channel: SYSTEM, from: 0, until: 2 });
+	assert_eq!(refused, LightClientError::HeldBack { channel: SYSTEM, from: 0, until: 2 });
 }
 
 #[test]
@@ -497,7 +506,7 @@ fn the_withholder_cannot_leave_the_proof_of_a_head_out() {
 	Withholder::withhold(&mut bundle, SYSTEM);
 	bundle.state_proof = chain.heads_proof(6, [WORKER]);
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::ProofIncomplete { number: 6, .. }), "{refused}");
 }
 
 #[test]
@@ -508,7 +517,7 @@ fn the_withholder_cannot_prove_a_head_at_an_older_header() {
 	bundle.state_proof = chain.heads_proof(6, [WORKER]);
 	bundle.state_proof.extend(chain.heads_proof(1, [SYSTEM]));
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::ProofIncomplete { number: 6, .. }), "{refused}");
 }
 
 /// Changes what was said.
@@ -527,7 +536,7 @@ fn the_rewriter_is_caught_wherever_it_writes() {
 	for at in 0..4 {
 		let mut bundle = chain.sync_bundle(&reader, 6);
 		Rewriter::rewrite(&mut bundle, WORKER, at);
-		assert_eq!(refusal(&reader, bundle), Refused::Altered { channel: WORKER });
+		assert_eq!(refusal(&reader, bundle), LightClientError::Altered { channel: WORKER });
 	}
 }
 
@@ -539,7 +548,10 @@ fn the_rewriter_cannot_change_the_proof() {
 		let mut bundle = honest.clone();
 		bundle.state_proof[node][0] ^= 1;
 		let refused = refusal(&reader, bundle);
-		assert!(matches!(refused, Refused::ProofIncomplete { number: 6, .. }), "{refused}");
+		assert!(
+			matches!(refused, LightClientError::ProofIncomplete { number: 6, .. }),
+			"{refused}"
+		);
 	}
 }
 
@@ -561,7 +573,7 @@ fn the_inventor_is_caught() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 6);
 	Inventor::invent(&mut bundle, WORKER);
-	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: WORKER, seq: 4 });
+	assert_eq!(refusal(&reader, bundle), LightClientError::NotOnChain { channel: WORKER, seq: 4 });
 }
 
 #[test]
@@ -569,7 +581,7 @@ fn real_messages_of_later_blocks_wait_for_a_later_header() {
 	let (chain, reader) = story();
 	let mut bundle = chain.sync_bundle(&reader, 4);
 	bodies(&mut bundle, WORKER).messages = chain.messages(WORKER, 0, 6);
-	assert_eq!(refusal(&reader, bundle), Refused::NotOnChain { channel: WORKER, seq: 2 });
+	assert_eq!(refusal(&reader, bundle), LightClientError::NotOnChain { channel: WORKER, seq: 2 });
 }
 
 #[test]
@@ -578,7 +590,7 @@ fn bodies_of_a_channel_that_is_not_followed_are_refused() {
 	chain.push(cluster(1), text("not yours"));
 	let number = chain.seal();
 	let bundle = chain.sync_bundle_with(&reader, number, &[(cluster(1), 0)]);
-	assert_eq!(refusal(&reader, bundle), Refused::NotFollowed { channel: cluster(1) });
+	assert_eq!(refusal(&reader, bundle), LightClientError::NotFollowed { channel: cluster(1) });
 }
 
 /// Another chain's messages, under another chain's header.
@@ -589,7 +601,7 @@ fn the_foreigner_brings_nothing_that_fits() {
 	let (chain, reader) = story();
 	let foreign = Foreigner::chain();
 	let refused = refusal(&reader, foreign.sync_bundle(&reader, 6));
-	assert!(matches!(refused, Refused::UnknownVoter { .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::UnknownVoter { .. }), "{refused}");
 
 	let honest = chain.sync_bundle(&reader, 6);
 	let foreign = foreign.sync_bundle(&reader, 6);
@@ -597,7 +609,7 @@ fn the_foreigner_brings_nothing_that_fits() {
 	refusal(&reader, bodies);
 	let proof = SyncBundle { state_proof: foreign.state_proof, ..honest };
 	let refused = refusal(&reader, proof);
-	assert!(matches!(refused, Refused::ProofIncomplete { .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::ProofIncomplete { .. }), "{refused}");
 }
 
 impl Foreigner {
@@ -631,7 +643,7 @@ fn a_chain_that_forgets_messages_is_refused() {
 	let (chain, reader) = BrokenChain::with_head(ChannelHead { next_seq: 1, hash: H256::zero() });
 	assert_eq!(
 		refusal(&reader, chain.sync_bundle(&reader, 7)),
-		Refused::WentBack { channel: WORKER, followed: 4, proven: 1 }
+		LightClientError::WentBack { channel: WORKER, followed: 4, proven: 1 }
 	);
 }
 
@@ -639,7 +651,7 @@ fn a_chain_that_forgets_messages_is_refused() {
 fn a_chain_that_rewrites_its_past_is_refused() {
 	let (chain, reader) = BrokenChain::with_head(ChannelHead { next_seq: 4, hash: H256::zero() });
 	let refused = refusal(&reader, chain.sync_bundle(&reader, 7));
-	assert_eq!(refused, Refused::Altered { channel: WORKER });
+	assert_eq!(refused, LightClientError::Altered { channel: WORKER });
 }
 
 #[test]
@@ -648,7 +660,7 @@ fn a_head_that_is_no_head_is_refused() {
 	chain.put(storage_keys::mailbox_head(WORKER), vec![1, 2, 3]);
 	let number = chain.seal();
 	let refused = refusal(&reader, chain.sync_bundle(&reader, number));
-	assert!(matches!(refused, Refused::UnexpectedValue { .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::UnexpectedValue { .. }), "{refused}");
 }
 
 #[test]
@@ -671,7 +683,10 @@ fn messages_of_old_blocks_are_refused_even_from_the_chain() {
 		}],
 	});
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::NotAfter { channel: WORKER, seq: 4, .. }), "{refused}");
+	assert!(
+		matches!(refused, LightClientError::NotAfter { channel: WORKER, seq: 4, .. }),
+		"{refused}"
+	);
 }
 
 #[test]
@@ -693,5 +708,5 @@ fn two_messages_in_one_place_are_refused_even_from_the_chain() {
 	let number = chain.seal();
 	let bundle = SyncBundle { bodies: lists, ..chain.sync_bundle(&reader, number) };
 	let refused = refusal(&reader, bundle);
-	assert!(matches!(refused, Refused::PlaceTwice { .. }), "{refused}");
+	assert!(matches!(refused, LightClientError::PlaceTwice { .. }), "{refused}");
 }

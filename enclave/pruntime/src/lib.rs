@@ -23,9 +23,9 @@
 //!    is proven to have consumed it.
 //! 5. Seeing other keys registered in its worker, or its eviction, ends it.
 
-pub mod server;
 pub mod hosting;
 pub mod limits;
 pub mod machine;
 pub mod platform;
+pub mod server;
 pub mod worker;

@@ -5,10 +5,10 @@ use axum::Router;
 use clap::Parser;
 use phala_protocol::{boot::WorkerId, H256};
 use phala_pruntime::{
-	server::{agents, cluster, public, relay, sealed, Shell},
 	hosting::AgentHost,
 	machine::Config,
 	platform::Platform,
+	server::{agents, cluster, public, relay, sealed, Shell},
 	worker::Worker,
 };
 use std::{net::SocketAddr, sync::Arc};

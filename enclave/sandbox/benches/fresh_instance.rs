@@ -18,22 +18,22 @@ struct NoHost;
 
 #[async_trait]
 impl Host for NoHost {
-	async fn state_get(&self, _: String) -> Result<Option<Vec<u8>>, HostRefusal> {
+	async fn state_get(&self, _: String) -> Result<Option<Vec<u8>>, HostError> {
 		Ok(None)
 	}
-	async fn state_scan(&self, _: StateScan) -> Result<Vec<StateEntry>, HostRefusal> {
+	async fn state_scan(&self, _: StateScan) -> Result<Vec<StateEntry>, HostError> {
 		Ok(Vec::new())
 	}
-	async fn secret(&self, _: String) -> Result<Option<SecretValue>, HostRefusal> {
+	async fn secret(&self, _: String) -> Result<Option<SecretValue>, HostError> {
 		Ok(None)
 	}
-	async fn fetch(&self, _: FetchCall) -> Result<FetchReply, HostRefusal> {
-		Err(HostRefusal::new(Refusal::Unavailable, "not in a benchmark"))
+	async fn fetch(&self, _: FetchCall) -> Result<FetchReply, HostError> {
+		Err(HostError::new(RefusalKind::Unavailable, "not in a benchmark"))
 	}
 	async fn call_agent(&self, _: AgentCall) -> AgentReply {
-		AgentReply::refused(HostRefusal::new(Refusal::Unavailable, "not in a benchmark"))
+		AgentReply::refused(HostError::new(RefusalKind::Unavailable, "not in a benchmark"))
 	}
-	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal> {
+	async fn entropy_seed(&self) -> Result<[u8; 32], HostError> {
 		Ok([1; 32])
 	}
 }
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 					cpu_us += outcome.usage.cpu_us;
 				}
 			}
-			Ok::<_, Box<Failure>>(())
+			Ok::<_, Box<FailedRun>>(())
 		})?;
 		print(what, times);
 		println!(
@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 						.await?;
 					times.push(started.elapsed());
 				}
-				Ok::<_, Box<Failure>>(times)
+				Ok::<_, Box<FailedRun>>(times)
 			});
 		}
 		let mut times = Vec::new();

@@ -1,4 +1,4 @@
-use crate::host::{HostRefusal, LogLine};
+use crate::host::{HostError, LogLine};
 use crate::invocation::Usage;
 use crate::limits::CODE_BYTES_MAX;
 use phala_agent_manifest::limits::{Limit, LimitExceeded};
@@ -35,7 +35,7 @@ pub enum RunError {
 	#[error("the agent's answer was refused: {0}")]
 	BadResponse(&'static str),
 	#[error("the host did not give what the run needs to start: {0}")]
-	Host(#[source] HostRefusal),
+	Host(#[source] HostError),
 	/// Only calls between agents: a request from outside waits for its turn.
 	#[error("all instances are in use; the call was refused rather than made to wait for its own caller")]
 	Busy,
@@ -54,7 +54,7 @@ impl RunError {
 /// A run that ended badly: nothing of it takes effect, but what it used is known.
 #[derive(Debug, Error)]
 #[error("{error}")]
-pub struct Failure {
+pub struct FailedRun {
 	#[source]
 	pub error: RunError,
 	pub usage: Usage,

@@ -4,7 +4,7 @@
 //! request to one agent, and knows by itself which: it takes the agent's state, secrets and egress
 //! rules from its own records, never from what a sandbox says of itself.
 
-use crate::error::{Failure, RunError};
+use crate::error::{FailedRun, RunError};
 use crate::invocation::Outcome;
 use crate::redact::Bytes;
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use thiserror::Error;
 /// The kinds of refusal that an agent can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Refusal {
+pub enum RefusalKind {
 	ReadOnly,
 	NotDeclared,
 	AddressRefused,
@@ -31,11 +31,11 @@ pub enum Refusal {
 
 /// Why a host did not do as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
-pub enum HostRefusal {
+pub enum HostError {
 	/// The agent sees this as an error and may go on.
 	#[error("{message}")]
 	Refused {
-		refusal: Refusal,
+		refusal: RefusalKind,
 		/// For the agent's developer: no secrets, no other agent's data.
 		message: String,
 	},
@@ -44,8 +44,8 @@ pub enum HostRefusal {
 	Limit(LimitExceeded),
 }
 
-impl HostRefusal {
-	pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
+impl HostError {
+	pub fn new(refusal: RefusalKind, message: impl Into<String>) -> Self {
 		Self::Refused { refusal, message: message.into() }
 	}
 }
@@ -134,8 +134,8 @@ pub struct AgentCall {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentReply {
 	/// If the called agent's run, or one that it caused, passed the call depth, this must be
-	/// [`HostRefusal::Limit`] with that limit: it ends the whole chain of calls.
-	pub result: Result<AgentResponse, HostRefusal>,
+	/// [`HostError::Limit`] with that limit: it ends the whole chain of calls.
+	pub result: Result<AgentResponse, HostError>,
 	/// Of what the caller lent, used by the called agent's run whether it ended well or not.
 	pub outbound_calls: u64,
 }
@@ -152,12 +152,12 @@ pub struct AgentResponse {
 
 impl AgentReply {
 	/// The called agent did not run.
-	pub fn refused(refusal: HostRefusal) -> Self {
+	pub fn refused(refusal: HostError) -> Self {
 		Self { result: Err(refusal), outbound_calls: 0 }
 	}
 
 	/// How a run of the called agent on this machine ended.
-	pub fn of_run(result: Result<Outcome, Box<Failure>>) -> Self {
+	pub fn of_run(result: Result<Outcome, Box<FailedRun>>) -> Self {
 		match result {
 			Ok(outcome) => Self {
 				outbound_calls: outcome.usage.outbound_calls,
@@ -177,9 +177,9 @@ impl AgentReply {
 				outbound_calls: failure.usage.outbound_calls,
 				result: Err(match failure.error {
 					RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::CallDepth => {
-						HostRefusal::Limit(exceeded)
+						HostError::Limit(exceeded)
 					}
-					error => HostRefusal::new(Refusal::Failed, error.to_string()),
+					error => HostError::new(RefusalKind::Failed, error.to_string()),
 				}),
 			},
 		}
@@ -220,22 +220,22 @@ impl fmt::Debug for LogLine {
 #[async_trait]
 pub trait Host: Send + Sync {
 	/// From the snapshot that the request runs on.
-	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal>;
+	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostError>;
 
 	/// From the snapshot that the request runs on.
-	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostRefusal>;
+	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostError>;
 
 	/// `name` is one that the manifest declares.
-	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal>;
+	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostError>;
 
 	/// Under the agent's egress rules: see [`crate::egress::EgressClient`].
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal>;
+	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError>;
 
 	/// Runs another agent, here or elsewhere: see [`crate::Invocation::of_call`] and [`AgentReply::of_run`].
 	async fn call_agent(&self, call: AgentCall) -> AgentReply;
 
 	/// A seed for the run's randomness, from the enclave's own random source.
-	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal>;
+	async fn entropy_seed(&self) -> Result<[u8; 32], HostError>;
 
 	/// A line as it is logged. The lines are in the run's result as well.
 	fn log(&self, line: &LogLine) {

@@ -28,10 +28,10 @@ mod run;
 mod stdio;
 
 pub use engine::{LoadedAgent, Sandbox, SandboxConfig};
-pub use error::{Failure, RunError, SandboxError};
+pub use error::{FailedRun, RunError, SandboxError};
 pub use host::{
-	AgentCall, AgentReply, AgentResponse, FetchCall, FetchReply, Host, HostRefusal, LogLevel,
-	LogLine, RedirectMode, Refusal, SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, AgentResponse, FetchCall, FetchReply, Host, HostError, LogLevel,
+	LogLine, RedirectMode, RefusalKind, SecretValue, StateEntry, StateScan,
 };
 pub use invocation::{
 	BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,

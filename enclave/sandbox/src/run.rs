@@ -3,7 +3,7 @@
 use crate::budget::Budget;
 use crate::cpu::CpuMeter;
 use crate::engine::{LoadedAgent, Sandbox};
-use crate::error::{Failure, RunError};
+use crate::error::{FailedRun, RunError};
 use crate::guest::Guest;
 use crate::host::Host;
 use crate::invocation::{HttpRequest, HttpResponse, Invocation, Outcome};
@@ -36,7 +36,7 @@ impl Sandbox {
 		agent: &LoadedAgent,
 		invocation: Invocation,
 		host: Arc<dyn Host>,
-	) -> Result<Outcome, Box<Failure>> {
+	) -> Result<Outcome, Box<FailedRun>> {
 		let Invocation { request, context, manifest, limits } = invocation;
 		let budget = Budget::new(limits);
 		let refused =
@@ -94,7 +94,7 @@ async fn run_to_end(
 	guest: Guest,
 	request: Request,
 	budget: Arc<Budget>,
-) -> Result<Outcome, Box<Failure>> {
+) -> Result<Outcome, Box<FailedRun>> {
 	let started = Instant::now();
 	let cpu = CpuMeter::default();
 	let mut store = Store::new(&engine, guest);
@@ -143,8 +143,8 @@ fn failure(
 	logs: Vec<crate::LogLine>,
 	cpu: &CpuMeter,
 	started: Instant,
-) -> Box<Failure> {
-	Box::new(Failure { error, usage: usage(budget, cpu, started), logs })
+) -> Box<FailedRun> {
+	Box::new(FailedRun { error, usage: usage(budget, cpu, started), logs })
 }
 
 fn size(headers: &[(String, Vec<u8>)], body: &[u8]) -> u64 {

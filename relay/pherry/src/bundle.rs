@@ -251,8 +251,10 @@ mod tests {
 
 	#[test]
 	fn joining_opens_the_cluster_from_its_head_in_the_same_bundle() {
-		let mut plan =
-			BodyPlan::new(&status(&[(Channel::Worker(3), Some(0)), (Channel::Cluster(1), Some(9))]));
+		let mut plan = BodyPlan::new(&status(&[
+			(Channel::Worker(3), Some(0)),
+			(Channel::Cluster(1), Some(9)),
+		]));
 		plan.take_unasked();
 		plan.bring(joined(ME, &[(1, 2), (5, 6)]));
 		let opened = ChannelPosition { channel: Channel::Cluster(5), next_seq: Some(6) };

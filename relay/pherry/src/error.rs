@@ -2,7 +2,7 @@
 
 use phala_protocol::{mailbox::Channel, BlockNumber, H256};
 
-use crate::submit::PoolRefusal;
+use crate::submit::PoolError;
 
 /// What failed or was refused, why, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub enum Error {
 	Unmade { call: &'static str, reason: String },
 	/// The transaction pool refused it.
 	#[error("the node's transaction pool refused {call}: {refusal}")]
-	Pool { call: &'static str, refusal: PoolRefusal },
+	Pool { call: &'static str, refusal: PoolError },
 	/// It is in a block and had no effect.
 	#[error("{call} failed on the chain with {error}: {advice}")]
 	Dispatch { call: &'static str, error: String, advice: &'static str },

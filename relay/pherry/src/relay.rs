@@ -59,7 +59,12 @@ enum Turn {
 
 impl Relay {
 	/// Between the node at `node` (a websocket address) and an enclave; `operator` pays.
-	pub fn new(node: String, enclave: EnclaveClient, operator: Keypair, shared_status: SharedStatus) -> Self {
+	pub fn new(
+		node: String,
+		enclave: EnclaveClient,
+		operator: Keypair,
+		shared_status: SharedStatus,
+	) -> Self {
 		Self { node, enclave, operator, shared_status, boot: BootMemory::default() }
 	}
 

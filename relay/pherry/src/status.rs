@@ -123,7 +123,8 @@ pub fn phase_name(phase: EnclavePhase) -> &'static str {
 /// # Errors
 /// Those of the listener.
 pub async fn serve(listener: TcpListener, shared_status: SharedStatus) -> std::io::Result<()> {
-	let standing = |State(shared_status): State<SharedStatus>| async move { Json(shared_status.standing()) };
+	let standing =
+		|State(shared_status): State<SharedStatus>| async move { Json(shared_status.standing()) };
 	let router = Router::new().route(STATUS_PATH, get(standing)).with_state(shared_status);
 	axum::serve(listener, router).await
 }

@@ -81,7 +81,7 @@ use phala_protocol::{
 	limits,
 	mailbox::{Channel, ClusterId},
 	messages::{ClusterMessage, EnvelopeOrigin, Message},
-	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface, PushRefused},
+	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface, PushError},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::traits::{SaturatedConversion, Zero};
@@ -599,10 +599,10 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushRefused> for Error<T> {
-	fn from(refused: PushRefused) -> Self {
+impl<T> From<PushError> for Error<T> {
+	fn from(refused: PushError) -> Self {
 		match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
 				Self::MailboxFull
 			}
 		}

@@ -13,7 +13,7 @@ use phala_protocol::{
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
-	traits::{ClusterDirectory, MailboxInterface, PushRefused},
+	traits::{ClusterDirectory, MailboxInterface, PushError},
 	AccountBytes, H256,
 };
 use sp_core::{sr25519, Pair};
@@ -56,8 +56,8 @@ parameter_types! {
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		PushesLeft::set(PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?);
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
+		PushesLeft::set(PushesLeft::get().checked_sub(1).ok_or(PushError::BlockFull)?);
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(0)
 	}

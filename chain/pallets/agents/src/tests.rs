@@ -442,7 +442,8 @@ fn a_lease_holder_that_lost_its_lease_commits_nothing() {
 			Error::<Runtime>::NotLeaseHolder
 		);
 		// It moved to another member, to nobody, to the holder's own next boot.
-		for lease in [Some(Lease { worker: 1, boot: 1 }), None, Some(Lease { worker: 0, boot: 2 })] {
+		for lease in [Some(Lease { worker: 1, boot: 1 }), None, Some(Lease { worker: 0, boot: 2 })]
+		{
 			Holder::set(lease);
 			assert_noop!(commit(&members[0], &by_holder), Error::<Runtime>::NotLeaseHolder);
 		}
@@ -582,7 +583,8 @@ fn a_ballot_stuffer_counts_nobody_twice() {
 		let own = EffectSet { availability: vec![members[0].keeps(&set), one], ..set.clone() };
 		assert_noop!(commit(&members[0], &own), Error::<Runtime>::NotAvailable);
 		// Nor do strangers.
-		let strangers: Vec<_> = (20..30).map(|worker| Enclave::new(worker, 1).keeps(&set)).collect();
+		let strangers: Vec<_> =
+			(20..30).map(|worker| Enclave::new(worker, 1).keeps(&set)).collect();
 		let stuffed = EffectSet { availability: strangers, ..set.clone() };
 		assert_noop!(commit(&members[0], &stuffed), Error::<Runtime>::NotAvailable);
 	});

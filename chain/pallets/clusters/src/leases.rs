@@ -53,7 +53,7 @@ impl<T: Config> Pallet<T> {
 		cluster: ClusterId,
 		agents: Vec<AgentId>,
 		heirs: &[Lease],
-	) -> Result<(), PushRefused> {
+	) -> Result<(), PushError> {
 		if agents.is_empty() {
 			return Ok(());
 		}
@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Gives leases that nobody has to members that count, if there are any.
-	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<(), PushRefused> {
+	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<(), PushError> {
 		let free: Vec<AgentId> = ClusterAgents::<T>::get(cluster)
 			.into_iter()
 			.filter(|agent| !Leases::<T>::contains_key(agent))

@@ -79,8 +79,8 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{ClusterMessage, Message, Payload, WorkerMessage},
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface,
-		PushRefused, WorkerDirectory,
+		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
+		WorkerDirectory,
 	},
 	AccountBytes, BlockNumber,
 };
@@ -469,7 +469,9 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
-		T::Workers::current_boot(worker).filter(T::Workers::is_in_force).ok_or(Error::<T>::NotInForce)
+		T::Workers::current_boot(worker)
+			.filter(T::Workers::is_in_force)
+			.ok_or(Error::<T>::NotInForce)
 	}
 
 	/// A URL is printable ASCII: whoever reads it in a log or a page sees what it says.
@@ -486,19 +488,19 @@ impl<T: Config> Pallet<T> {
 		Ok(endpoint)
 	}
 
-	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushRefused> {
+	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushError> {
 		T::Mailbox::push(Channel::Worker(worker), &Message::Worker(message)).map(|_| ())
 	}
 
-	fn tell_members(cluster: ClusterId, message: ClusterMessage) -> Result<(), PushRefused> {
+	fn tell_members(cluster: ClusterId, message: ClusterMessage) -> Result<(), PushError> {
 		T::Mailbox::push(Channel::Cluster(cluster), &Message::Cluster(message)).map(|_| ())
 	}
 }
 
-impl<T> From<PushRefused> for Error<T> {
-	fn from(refused: PushRefused) -> Self {
+impl<T> From<PushError> for Error<T> {
+	fn from(refused: PushError) -> Self {
 		match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
 				Self::MailboxFull
 			}
 		}

@@ -30,7 +30,7 @@ impl<T: Config> Pallet<T> {
 		worker: WorkerId,
 		boot: &Boot,
 		endpoint: Vec<u8>,
-	) -> Result<(), PushRefused> {
+	) -> Result<(), PushError> {
 		let snapshot = ClusterSnapshot {
 			cluster,
 			// Before `Member`, which the new boot reads as the first message of the channel.
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	fn depart(cluster: ClusterId, worker: WorkerId) -> Result<(), PushRefused> {
+	fn depart(cluster: ClusterId, worker: WorkerId) -> Result<(), PushError> {
 		Members::<T>::remove(cluster, worker);
 		MemberOf::<T>::remove(worker);
 		Clusters::<T>::mutate(cluster, |record| {
@@ -115,7 +115,7 @@ impl<T: Config> Pallet<T> {
 }
 
 impl<T: Config> WorkerHooks for Pallet<T> {
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushRefused> {
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError> {
 		let Some(cluster) = MemberOf::<T>::get(worker) else { return Ok(()) };
 		let (Some(cluster_record), Some(record)) =
 			(Clusters::<T>::get(cluster), Members::<T>::get(cluster, worker))
@@ -136,7 +136,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		Self::hand_out_free_leases(cluster)
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		Self::drop_join_request(worker);
 		match MemberOf::<T>::get(worker) {
 			Some(cluster) => Self::depart(cluster, worker),

@@ -14,8 +14,8 @@ use phala_protocol::{
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::Message,
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface,
-		PushRefused, WorkerDirectory, WorkerHooks,
+		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
+		WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -69,8 +69,8 @@ parameter_types! {
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		let left = PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
+		let left = PushesLeft::get().checked_sub(1).ok_or(PushError::BlockFull)?;
 		PushesLeft::set(left);
 		let seq = Self::head(channel).next_seq;
 		Told::mutate(|told| told.push((channel, message.clone())));

@@ -7,7 +7,7 @@ use phala_protocol::{
 
 impl<T: Config> Pallet<T> {
 	/// Starts a generation, or notes that one is due when the gap since the last has passed.
-	pub(crate) fn start_generation_after_departure(cluster: ClusterId) -> Result<(), PushRefused> {
+	pub(crate) fn start_generation_after_departure(cluster: ClusterId) -> Result<(), PushError> {
 		let Some(mut record) = Clusters::<T>::get(cluster) else { return Ok(()) };
 		match record.gap {
 			GenerationGap::Open => Self::start_generation(cluster, record),
@@ -20,7 +20,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Changes nothing if the mailbox is full.
-	fn start_generation(cluster: ClusterId, mut record: ClusterOf<T>) -> Result<(), PushRefused> {
+	fn start_generation(cluster: ClusterId, mut record: ClusterOf<T>) -> Result<(), PushError> {
 		let generation = record.generation.saturating_add(1);
 		Self::tell_members(cluster, ClusterMessage::NewGeneration { generation })?;
 		record.generation = generation;

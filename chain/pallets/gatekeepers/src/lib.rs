@@ -60,9 +60,9 @@ use phala_protocol::{
 	keys::{Epoch, KeyRequest, Seat},
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, WorkerMessage, SystemMessage},
+	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, SystemMessage, WorkerMessage},
 	traits::{
-		BootDirectory, KeyRequests, MailboxInterface, PushRefused, ReceivePayload, WorkerDirectory,
+		BootDirectory, KeyRequests, MailboxInterface, PushError, ReceivePayload, WorkerDirectory,
 		WorkerHooks,
 	},
 	AccountBytes, BlockNumber, H256,
@@ -270,7 +270,9 @@ pub mod pallet {
 				ensure!(seats.iter().all(|seat| seat.worker != worker), Error::<T>::SeatTwice);
 				ensure!(Candidates::<T>::contains_key(worker), Error::<T>::NotCandidate);
 				let boot = Self::boot_in_force(worker)?;
-				seats.try_push(Self::seat_of(worker, &boot)).map_err(|_| Error::<T>::TooManySeats)?;
+				seats
+					.try_push(Self::seat_of(worker, &boot))
+					.map_err(|_| Error::<T>::TooManySeats)?;
 			}
 			let (epoch, attempt) = Self::next_ceremony().ok_or(Error::<T>::NumbersExhausted)?;
 			Self::start_ceremony(epoch, attempt, seats).map_err(Error::<T>::from)?;
@@ -322,7 +324,7 @@ impl<T: Config> Pallet<T> {
 		Some((epoch, attempt))
 	}
 
-	fn start_ceremony(epoch: Epoch, attempt: u32, seats: Seats) -> Result<(), PushRefused> {
+	fn start_ceremony(epoch: Epoch, attempt: u32, seats: Seats) -> Result<(), PushError> {
 		// The head before `Seated`: whoever follows from here reads it.
 		let head = T::Mailbox::head(Channel::Gatekeepers);
 		for seat in &seats {
@@ -355,7 +357,7 @@ impl<T: Config> Pallet<T> {
 
 	/// A ceremony among the same workers, as far as they have a boot in force, with these boots.
 	/// Without any of them no ceremony is left.
-	fn start_ceremony_again(seats: &Seats) -> Result<(), PushRefused> {
+	fn start_ceremony_again(seats: &Seats) -> Result<(), PushError> {
 		let seats = BoundedVec::truncate_from(
 			seats
 				.iter()
@@ -457,7 +459,9 @@ impl<T: Config> Pallet<T> {
 
 		let outcome_hash = blake2_256(&outcome);
 		let worker = origin.worker;
-		if let Some(earlier) = ceremony.confirmations.iter().find(|earlier| earlier.worker == worker) {
+		if let Some(earlier) =
+			ceremony.confirmations.iter().find(|earlier| earlier.worker == worker)
+		{
 			ensure!(earlier.outcome_hash == outcome_hash, Error::<T>::ConfirmedDifferently);
 			return Err(Error::<T>::AlreadyConfirmed.into());
 		}
@@ -520,28 +524,29 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn ensure_seat(seats: &Seats, origin: EnvelopeOrigin) -> Result<(), Error<T>> {
-		let seated = seats.iter().any(|seat| (seat.worker, seat.boot) == (origin.worker, origin.boot));
+		let seated =
+			seats.iter().any(|seat| (seat.worker, seat.boot) == (origin.worker, origin.boot));
 		ensure!(seated, Error::<T>::NotASeat);
 		Ok(())
 	}
 
-	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushRefused> {
+	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushError> {
 		Self::push(Channel::Worker(worker), Message::Worker(message))
 	}
 
-	fn tell_gatekeepers(message: GatekeeperMessage) -> Result<(), PushRefused> {
+	fn tell_gatekeepers(message: GatekeeperMessage) -> Result<(), PushError> {
 		Self::push(Channel::Gatekeepers, Message::Gatekeepers(message))
 	}
 
-	fn push(channel: Channel, message: Message) -> Result<(), PushRefused> {
+	fn push(channel: Channel, message: Message) -> Result<(), PushError> {
 		T::Mailbox::push(channel, &message).map(|_| ())
 	}
 }
 
-impl<T> From<PushRefused> for Error<T> {
-	fn from(refused: PushRefused) -> Self {
+impl<T> From<PushError> for Error<T> {
+	fn from(refused: PushError) -> Self {
 		match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
 				Self::MailboxFull
 			}
 		}
@@ -579,7 +584,7 @@ impl<T: Config> KeyRequests for Pallet<T> {
 }
 
 impl<T: Config> WorkerHooks for Pallet<T> {
-	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushRefused> {
+	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushError> {
 		let active = Active::<T>::get();
 		if let Some(active) = &active {
 			Self::tell(worker, WorkerMessage::MasterKey(active.master_key()))?;
@@ -597,7 +602,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		}
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushRefused> {
+	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		Followers::<T>::remove(worker);
 		if Candidates::<T>::take(worker).is_some() {
 			Self::deposit_event(Event::CandidateLeft { worker });

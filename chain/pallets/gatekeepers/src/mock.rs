@@ -8,7 +8,7 @@ use phala_protocol::{
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{BootDirectory, MailboxInterface, PushRefused, WorkerDirectory, WorkerHooks},
+	traits::{BootDirectory, MailboxInterface, PushError, WorkerDirectory, WorkerHooks},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
@@ -48,8 +48,8 @@ parameter_types! {
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
-		let left = PushesLeft::get().checked_sub(1).ok_or(PushRefused::BlockFull)?;
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
+		let left = PushesLeft::get().checked_sub(1).ok_or(PushError::BlockFull)?;
 		PushesLeft::set(left);
 		let seq = Self::head(channel).next_seq;
 		Told::mutate(|told| told.push((channel, message.clone())));
@@ -105,7 +105,10 @@ impl crate::Config for Runtime {
 impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
 	fn boot_worker(worker: WorkerId, operator: AccountId32) {
 		Workers::mutate(|workers| {
-			workers.insert(worker, MockWorker { operator, boot: Some(boot(worker, 1)), in_force: true })
+			workers.insert(
+				worker,
+				MockWorker { operator, boot: Some(boot(worker, 1)), in_force: true },
+			)
 		});
 	}
 }
@@ -129,7 +132,10 @@ pub fn boot(worker: WorkerId, number: BootNumber) -> Boot {
 pub fn register(worker: WorkerId, number: BootNumber) {
 	let boot = boot(worker, number);
 	Workers::mutate(|workers| {
-		workers.insert(worker, MockWorker { operator: ALICE, boot: Some(boot.clone()), in_force: true })
+		workers.insert(
+			worker,
+			MockWorker { operator: ALICE, boot: Some(boot.clone()), in_force: true },
+		)
 	});
 	Gatekeepers::on_boot(worker, &boot).unwrap();
 }

@@ -156,11 +156,7 @@ struct MasterKeyOf(Epoch, u32, &'static [u8]);
 
 impl MasterKeyOf {
 	fn key(&self) -> phala_protocol::keys::MasterKey {
-		phala_protocol::keys::MasterKey {
-			epoch: self.0,
-			attempt: self.1,
-			outcome: self.2.to_vec(),
-		}
+		phala_protocol::keys::MasterKey { epoch: self.0, attempt: self.1, outcome: self.2.to_vec() }
 	}
 }
 

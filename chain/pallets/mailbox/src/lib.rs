@@ -48,9 +48,9 @@ use frame_support::{pallet_prelude::*, storage::with_storage_layer};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
-	mailbox::{Channel, ChannelHead, Envelope, EnvelopeRefused, InboundNext},
+	mailbox::{Channel, ChannelHead, Envelope, EnvelopeError, InboundNext},
 	messages::{EnvelopeOrigin, Message, Payload},
-	traits::{BootDirectory, MailboxInterface, PushRefused, ReceivePayload},
+	traits::{BootDirectory, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
 };
 use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
@@ -218,20 +218,20 @@ pub mod pallet {
 			source: TransactionSource,
 			envelope: &Envelope,
 		) -> TransactionValidityWithRefund {
-			let refuse = |refused: EnvelopeRefused| InvalidTransaction::Custom(refused as u8);
+			let refuse = |refused: EnvelopeError| InvalidTransaction::Custom(refused as u8);
 
 			if envelope.payload.len() as u64 > u64::from(limits::ENVELOPE_PAYLOAD_BYTES_MAX) {
-				return Err(refuse(EnvelopeRefused::PayloadTooLong).into());
+				return Err(refuse(EnvelopeError::PayloadTooLong).into());
 			}
 			if envelope.genesis
 				!= frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero())
 			{
-				return Err(refuse(EnvelopeRefused::ForeignChain).into());
+				return Err(refuse(EnvelopeError::ForeignChain).into());
 			}
 			let next = NextEnvelope::<T>::get(envelope.worker)
-				.ok_or(refuse(EnvelopeRefused::UnknownWorker))?;
+				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
 			if envelope.boot != next.boot {
-				return Err(refuse(EnvelopeRefused::RetiredBoot).into());
+				return Err(refuse(EnvelopeError::RetiredBoot).into());
 			}
 			if envelope.seq < next.seq {
 				return Err(InvalidTransaction::Stale.into());
@@ -245,14 +245,16 @@ pub mod pallet {
 			if ahead > ahead_max {
 				return Err(InvalidTransaction::Future.into());
 			}
-			if LandedInBlock::<T>::get(envelope.worker) >= limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX {
+			if LandedInBlock::<T>::get(envelope.worker)
+				>= limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX
+			{
 				// Not a fault of the envelope: it may come again in the next block.
 				return Err(InvalidTransaction::ExhaustsResources.into());
 			}
 			let boot = T::Boots::current_boot(envelope.worker)
-				.ok_or(refuse(EnvelopeRefused::UnknownWorker))?;
+				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
 			if !T::Boots::is_in_force(&boot) {
-				return Err(refuse(EnvelopeRefused::Suspended).into());
+				return Err(refuse(EnvelopeError::Suspended).into());
 			}
 			let signed = sp_io::crypto::sr25519_verify(
 				&sp_core::sr25519::Signature::from_raw(envelope.signature),
@@ -260,7 +262,7 @@ pub mod pallet {
 				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
 			);
 			if !signed {
-				return Err(refuse(EnvelopeRefused::BadSignature).into());
+				return Err(refuse(EnvelopeError::BadSignature).into());
 			}
 
 			let tag = |seq: u64| (envelope.worker, envelope.boot, seq);
@@ -277,17 +279,17 @@ pub mod pallet {
 	}
 
 	impl<T: Config> MailboxInterface for Pallet<T> {
-		fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+		fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
 			let now = frame_system::Pallet::<T>::block_number();
 			let body: BoundedVec<u8, _> =
-				message.encode().try_into().map_err(|_| PushRefused::TooLong)?;
+				message.encode().try_into().map_err(|_| PushError::TooLong)?;
 			let head = Heads::<T>::get(channel);
 			let block = now.saturated_into::<BlockNumber>();
 			let index = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
-			let after = head.after(block, index, &body).ok_or(PushRefused::ChannelExhausted)?;
+			let after = head.after(block, index, &body).ok_or(PushError::ChannelExhausted)?;
 
 			PushedIn::<T>::try_append(now, (channel, head.next_seq))
-				.map_err(|_| PushRefused::BlockFull)?;
+				.map_err(|_| PushError::BlockFull)?;
 			Heads::<T>::insert(channel, after);
 			Self::deposit_event(Event::MessagePushed {
 				channel,

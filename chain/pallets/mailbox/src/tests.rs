@@ -4,7 +4,7 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::Authorize};
-use phala_protocol::messages::{WorkerMessage, SystemMessage};
+use phala_protocol::messages::{SystemMessage, WorkerMessage};
 use sp_runtime::transaction_validity::{
 	InvalidTransaction, TransactionSource, TransactionValidityError,
 };
@@ -17,7 +17,7 @@ fn heartbeat(n: u8) -> Payload {
 	Payload::Heartbeat { nonce: [n; 32] }
 }
 
-fn refused(refused: EnvelopeRefused) -> TransactionValidityError {
+fn refused(refused: EnvelopeError) -> TransactionValidityError {
 	InvalidTransaction::Custom(refused as u8).into()
 }
 
@@ -90,7 +90,7 @@ fn a_block_takes_its_limit_of_messages_and_not_one_more() {
 			Mailbox::push(Channel::System, &probe(0)).unwrap();
 		}
 		let head = Heads::<Runtime>::get(Channel::System);
-		assert_eq!(Mailbox::push(Channel::System, &probe(0)), Err(PushRefused::BlockFull));
+		assert_eq!(Mailbox::push(Channel::System, &probe(0)), Err(PushError::BlockFull));
 		assert_eq!(Heads::<Runtime>::get(Channel::System), head);
 		go_to_block(2);
 		assert_ok!(Mailbox::push(Channel::System, &probe(0)));
@@ -104,7 +104,9 @@ fn an_envelope_in_order_takes_effect_once() {
 		let envelope = enclave.says(0, &heartbeat(7));
 		assert_eq!(include(envelope.clone()), Ok(Ok(())));
 		assert_eq!(Received::get().len(), 1);
-		System::assert_last_event(Event::EnvelopeAccepted { worker: WORKER, boot: 1, seq: 0 }.into());
+		System::assert_last_event(
+			Event::EnvelopeAccepted { worker: WORKER, boot: 1, seq: 0 }.into(),
+		);
 
 		// The repeater sends it again.
 		assert_eq!(include(envelope.clone()), Err(InvalidTransaction::Stale.into()));
@@ -145,8 +147,13 @@ fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 		let failing = enclave.says(0, &Payload::ProbeAnswered { nonce: [0; 32] });
 		assert_eq!(include(failing), Ok(Ok(())));
 		System::assert_last_event(
-			Event::PayloadFailed { worker: WORKER, boot: 1, seq: 0, error: DispatchError::Unavailable }
-				.into(),
+			Event::PayloadFailed {
+				worker: WORKER,
+				boot: 1,
+				seq: 0,
+				error: DispatchError::Unavailable,
+			}
+			.into(),
 		);
 		assert_eq!(sp_io::storage::get(b"written by a failing receiver"), None);
 
@@ -173,22 +180,22 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 
 		let mut impostor = enclave.says(0, &heartbeat(1));
 		impostor.signature[5] ^= 1;
-		assert_eq!(authorize(pool, &impostor), Err(refused(EnvelopeRefused::BadSignature)));
+		assert_eq!(authorize(pool, &impostor), Err(refused(EnvelopeError::BadSignature)));
 
 		let mut altered = enclave.says(0, &heartbeat(1));
 		altered.payload = heartbeat(2).encode();
-		assert_eq!(authorize(pool, &altered), Err(refused(EnvelopeRefused::BadSignature)));
+		assert_eq!(authorize(pool, &altered), Err(refused(EnvelopeError::BadSignature)));
 
 		let foreign = enclave.says_bytes(H256::repeat_byte(1), 0, heartbeat(1).encode());
-		assert_eq!(authorize(pool, &foreign), Err(refused(EnvelopeRefused::ForeignChain)));
+		assert_eq!(authorize(pool, &foreign), Err(refused(EnvelopeError::ForeignChain)));
 
 		let mut stranger = enclave.says(0, &heartbeat(1));
 		stranger.worker = WORKER + 1;
-		assert_eq!(authorize(pool, &stranger), Err(refused(EnvelopeRefused::UnknownWorker)));
+		assert_eq!(authorize(pool, &stranger), Err(refused(EnvelopeError::UnknownWorker)));
 
 		InForce::set(false);
 		let suspended = enclave.says(0, &heartbeat(1));
-		assert_eq!(authorize(pool, &suspended), Err(refused(EnvelopeRefused::Suspended)));
+		assert_eq!(authorize(pool, &suspended), Err(refused(EnvelopeError::Suspended)));
 	});
 }
 
@@ -199,7 +206,7 @@ fn a_twin_boot_silences_the_first() {
 		assert_eq!(include(first.says(0, &heartbeat(1))), Ok(Ok(())));
 		let twin = Enclave::boots(2);
 		let late = first.says(1, &heartbeat(2));
-		assert_eq!(include(late.clone()), Err(refused(EnvelopeRefused::RetiredBoot)));
+		assert_eq!(include(late.clone()), Err(refused(EnvelopeError::RetiredBoot)));
 		assert_noop!(
 			Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), late),
 			Error::<Runtime>::RetiredBoot
@@ -217,7 +224,7 @@ fn a_payload_at_its_limit_passes_and_one_past_it_does_not() {
 		assert_ok!(authorize(pool, &enclave.says_bytes(GENESIS, 0, vec![0; longest])));
 		assert_eq!(
 			authorize(pool, &enclave.says_bytes(GENESIS, 0, vec![0; longest + 1])),
-			Err(refused(EnvelopeRefused::PayloadTooLong))
+			Err(refused(EnvelopeError::PayloadTooLong))
 		);
 	});
 }

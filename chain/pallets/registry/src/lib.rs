@@ -54,15 +54,15 @@ use frame_support::{
 	},
 };
 use frame_system::pallet_prelude::BlockNumberFor;
-use phala_attestation::{AcceptedReport, EvidenceRefused, Roots};
+use phala_attestation::{AcceptedReport, EvidenceError, Roots};
 use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, Measurement, PlatformId},
 	limits,
 	mailbox::Channel,
-	messages::{EnvelopeOrigin, Message, Payload, WorkerMessage, SystemMessage},
+	messages::{EnvelopeOrigin, Message, Payload, SystemMessage, WorkerMessage},
 	traits::{
-		BootDirectory, MailboxInterface, PushRefused, ReceivePayload, WorkerDirectory, WorkerHooks,
+		BootDirectory, MailboxInterface, PushError, ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -377,7 +377,8 @@ pub mod pallet {
 		) -> DispatchResult {
 			let record = Self::worker_of(origin, worker)?;
 			let mut boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
-			let report = Self::verify_evidence(&record, worker, &boot.keys, &evidence, recent_block)?;
+			let report =
+				Self::verify_evidence(&record, worker, &boot.keys, &evidence, recent_block)?;
 			boot.evidence = report.kind;
 			boot.measurement = report.measurement;
 			boot.expires_at = Self::now().saturating_add(T::EvidenceLifetime::get());
@@ -582,24 +583,24 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushRefused> for Error<T> {
-	fn from(refused: PushRefused) -> Self {
+impl<T> From<PushError> for Error<T> {
+	fn from(refused: PushError) -> Self {
 		match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
 				Self::MailboxFull
 			}
 		}
 	}
 }
 
-impl<T> From<EvidenceRefused> for Error<T> {
-	fn from(refused: EvidenceRefused) -> Self {
+impl<T> From<EvidenceError> for Error<T> {
+	fn from(refused: EvidenceError) -> Self {
 		match refused {
-			EvidenceRefused::KindNotAccepted(_) => Self::EvidenceKindNotAccepted,
-			EvidenceRefused::BadSignature => Self::EvidenceBadSignature,
-			EvidenceRefused::NotBound { .. } => Self::EvidenceNotBound,
-			EvidenceRefused::Debuggable => Self::EvidenceDebuggable,
-			EvidenceRefused::MeasurementNotAllowed(_) => Self::MeasurementNotAllowed,
+			EvidenceError::KindNotAccepted(_) => Self::EvidenceKindNotAccepted,
+			EvidenceError::BadSignature => Self::EvidenceBadSignature,
+			EvidenceError::NotBound { .. } => Self::EvidenceNotBound,
+			EvidenceError::Debuggable => Self::EvidenceDebuggable,
+			EvidenceError::MeasurementNotAllowed(_) => Self::MeasurementNotAllowed,
 		}
 	}
 }

@@ -11,7 +11,7 @@ use phala_protocol::{
 	evidence::{Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent},
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{MailboxInterface, PushRefused},
+	traits::{MailboxInterface, PushError},
 	H256,
 };
 use sp_core::{sr25519, Pair};
@@ -50,7 +50,7 @@ parameter_types! {
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(0)
 	}

@@ -166,7 +166,10 @@ fn software_evidence_is_refused_where_genesis_named_no_root() {
 	new_test_ext().execute_with(|| {
 		let worker = register_worker();
 		SoftwareRoot::<Runtime>::kill();
-		assert_noop!(register(&Report::honest(worker, 1)), Error::<Runtime>::EvidenceKindNotAccepted);
+		assert_noop!(
+			register(&Report::honest(worker, 1)),
+			Error::<Runtime>::EvidenceKindNotAccepted
+		);
 	});
 }
 

@@ -83,7 +83,7 @@ use phala_protocol::{
 		RequestResult,
 	},
 	traits::{
-		AgentDirectory, ClusterDirectory, MailboxInterface, PushRefused, ReceivePayload,
+		AgentDirectory, ClusterDirectory, MailboxInterface, PushError, ReceivePayload,
 		WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -673,10 +673,10 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushRefused> for Error<T> {
-	fn from(refused: PushRefused) -> Self {
+impl<T> From<PushError> for Error<T> {
+	fn from(refused: PushError) -> Self {
 		match refused {
-			PushRefused::BlockFull | PushRefused::TooLong | PushRefused::ChannelExhausted => {
+			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
 				Self::MailboxFull
 			}
 		}

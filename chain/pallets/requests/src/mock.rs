@@ -14,7 +14,7 @@ use phala_protocol::{
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{
-		AgentDirectory, BootDirectory, ClusterDirectory, MailboxInterface, PushRefused,
+		AgentDirectory, BootDirectory, ClusterDirectory, MailboxInterface, PushError,
 		WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -64,9 +64,9 @@ parameter_types! {
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
-	fn push(channel: Channel, message: &Message) -> Result<u64, PushRefused> {
+	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
 		if MailboxIsFull::get() {
-			return Err(PushRefused::BlockFull);
+			return Err(PushError::BlockFull);
 		}
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(0)

@@ -149,8 +149,15 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 			vec![(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Request(order)))]
 		);
 		System::assert_last_event(
-			Event::RequestSubmitted { request, agent: AGENT, caller: ALICE, deadline, worker, boot }
-				.into(),
+			Event::RequestSubmitted {
+				request,
+				agent: AGENT,
+				caller: ALICE,
+				deadline,
+				worker,
+				boot,
+			}
+			.into(),
 		);
 
 		assert_ok!(receive(vec![answered(request, 3)]));

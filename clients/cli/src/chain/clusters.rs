@@ -113,7 +113,8 @@ pub async fn lease(chain: &Chain, at: HeaderId, agent: AgentId) -> anyhow::Resul
 /// Those of the node; when it has no members.
 pub async fn members(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Vec<Member>> {
 	let at = chain.online().at_current_block().await?;
-	let address = subxt::dynamic::storage::<(ClusterId, WorkerId), StoredMember>(CLUSTERS, "Members");
+	let address =
+		subxt::dynamic::storage::<(ClusterId, WorkerId), StoredMember>(CLUSTERS, "Members");
 	let mut entries = at.storage().iter(address, (cluster,)).await?;
 	let mut members = Vec::new();
 	while let Some(entry) = entries.next().await {

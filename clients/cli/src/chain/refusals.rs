@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 use phala_pherry::{
 	chain::Chain,
-	submit::{Included, Pending, PoolRefusal},
+	submit::{Included, Pending, PoolError},
 	Error,
 };
 use subxt::error::DispatchError;
@@ -18,7 +18,7 @@ pub fn explain(error: Error) -> anyhow::Error {
 				None => anyhow!("{call} was refused by the chain as {error}"),
 			}
 		}
-		Error::Pool { call, refusal: PoolRefusal::CannotPay } => anyhow!(
+		Error::Pool { call, refusal: PoolError::CannotPay } => anyhow!(
 			"{call} was refused: the account cannot pay the transaction's fee; `phala account balance` shows what it has, `phala account transfer` sends it PHA"
 		),
 		Error::NodeUnreachable { url, reason } => anyhow!(

@@ -190,7 +190,7 @@ fn finality(
 	let bundle: GenesisBundle = read("block 0", &evidence.genesis_bundle.0)?;
 	let steps: Vec<FinalityStep> = read("finality", &evidence.finality.0)?;
 	let proof: StateProof = read("the state proof", &evidence.state_proof.0)?;
-	let refused = |error: phala_light_client::Refused| error.to_string();
+	let refused = |error: phala_light_client::LightClientError| error.to_string();
 	let mut client = LightClient::from_genesis(pinned, &bundle).map_err(refused)?;
 	for steps in steps.chunks(STEPS_PER_BUNDLE_MAX) {
 		client = client.advance(steps).map_err(refused)?;

@@ -62,7 +62,7 @@ pub enum HostingError {
 
 /// Why a request to an agent was not answered by it. Nothing of it has taken effect.
 #[derive(Debug, thiserror::Error)]
-pub enum RunRefused {
+pub enum AgentRunError {
 	/// The agent has as many requests as it may have.
 	#[error("{running} requests of this agent run and {waiting} wait, which is the most; try again later")]
 	AgentRequests {
@@ -92,7 +92,7 @@ pub enum RunRefused {
 	Run(#[from] RunError),
 }
 
-impl RunRefused {
+impl AgentRunError {
 	/// The refusal's name, as callers and tests know it; for a limit, the limit's.
 	pub fn name(&self) -> String {
 		match self {

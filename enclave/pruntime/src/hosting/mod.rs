@@ -20,7 +20,7 @@ mod error;
 mod run;
 mod state;
 
-pub use error::{HostingError, RunRefused};
+pub use error::{AgentRunError, HostingError};
 pub(crate) use run::{writes, OnChainCall};
 pub use state::Snapshot;
 
@@ -282,13 +282,14 @@ impl AgentHost {
 	/// Takes a place among the requests that run or wait, before anything of it is read.
 	///
 	/// # Errors
-	/// [`RunRefused::AgentRequests`].
-	pub fn admit(&self, agent: &Arc<HostedAgent>) -> Result<Admitted, RunRefused> {
-		let place =
-			agent.admitted.clone().try_acquire_owned().map_err(|_| RunRefused::AgentRequests {
+	/// [`AgentRunError::AgentRequests`].
+	pub fn admit(&self, agent: &Arc<HostedAgent>) -> Result<Admitted, AgentRunError> {
+		let place = agent.admitted.clone().try_acquire_owned().map_err(|_| {
+			AgentRunError::AgentRequests {
 				running: limits::AGENT_RUNS_MAX,
 				waiting: limits::AGENT_REQUESTS_WAITING_MAX,
-			})?;
+			}
+		})?;
 		Ok(Admitted { agent: agent.clone(), _place: place })
 	}
 
@@ -296,12 +297,12 @@ impl AgentHost {
 	/// takes effect then.
 	///
 	/// # Errors
-	/// [`RunRefused`]; nothing has taken effect then.
+	/// [`AgentRunError`]; nothing has taken effect then.
 	pub async fn run(
 		self: &Arc<Self>,
 		admitted: Admitted,
 		call: Call,
-	) -> Result<Outcome, RunRefused> {
+	) -> Result<Outcome, AgentRunError> {
 		run::from_outside(self, &admitted.agent, call).await
 	}
 
@@ -313,7 +314,7 @@ impl AgentHost {
 		self: &Arc<Self>,
 		agent: &Arc<HostedAgent>,
 		call: OnChainCall,
-	) -> Result<Outcome, Box<phala_sandbox::Failure>> {
+	) -> Result<Outcome, Box<phala_sandbox::FailedRun>> {
 		run::on_chain(self, agent, call).await
 	}
 }

@@ -1,12 +1,12 @@
 //! One run: its turn, what the sandbox asks of it, and its writes.
 
-use super::{AgentHost, AgentId, Call, CalleeAccess, HostedAgent, RunRefused};
+use super::{AgentHost, AgentId, AgentRunError, Call, CalleeAccess, HostedAgent};
 use crate::{hosting::state::Snapshot, limits};
 use async_trait::async_trait;
 use phala_protocol::{requests::LogEntry, H256};
 use phala_sandbox::{
-	AgentCall, AgentReply, BlockRef, Context, Failure, FetchCall, FetchReply, Host, HostRefusal,
-	HttpRequest, Invocation, LogLevel, LogLine, Outcome, Refusal, RunError, SecretValue,
+	AgentCall, AgentReply, BlockRef, Context, FailedRun, FetchCall, FetchReply, Host, HostError,
+	HttpRequest, Invocation, LogLevel, LogLine, Outcome, RefusalKind, RunError, SecretValue,
 	StateEntry, StateScan,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -47,7 +47,7 @@ pub(super) async fn on_chain(
 	host: &Arc<AgentHost>,
 	agent: &Arc<HostedAgent>,
 	call: OnChainCall,
-) -> Result<Outcome, Box<Failure>> {
+) -> Result<Outcome, Box<FailedRun>> {
 	let OnChainCall {
 		request,
 		caller,
@@ -59,7 +59,8 @@ pub(super) async fn on_chain(
 		entropy,
 		secrets,
 	} = call;
-	let refused = |error| Box::new(Failure { error, usage: Default::default(), logs: Vec::new() });
+	let refused =
+		|error| Box::new(FailedRun { error, usage: Default::default(), logs: Vec::new() });
 	let context = Context {
 		agent: agent.id,
 		caller,
@@ -102,7 +103,7 @@ pub(super) async fn from_outside(
 	host: &Arc<AgentHost>,
 	agent: &Arc<HostedAgent>,
 	call: Call,
-) -> Result<Outcome, RunRefused> {
+) -> Result<Outcome, AgentRunError> {
 	let Call { request, caller, block, writable } = call;
 	let wait_ms = limits::REQUEST_WAIT_MS_MAX;
 	let turn = async {
@@ -111,7 +112,7 @@ pub(super) async fn from_outside(
 	};
 	let (writer, _running) = tokio::time::timeout(Duration::from_millis(wait_ms), turn)
 		.await
-		.map_err(|_| RunRefused::WaitTime { waited_ms: wait_ms })?;
+		.map_err(|_| AgentRunError::WaitTime { waited_ms: wait_ms })?;
 
 	let context = context(agent, caller, block, writable).map_err(RunError::Host)?;
 	let request_id = context.request_id;
@@ -144,7 +145,7 @@ fn context(
 	caller: Option<[u8; 32]>,
 	block: BlockRef,
 	writable: bool,
-) -> Result<Context, HostRefusal> {
+) -> Result<Context, HostError> {
 	let request_id = random()?;
 	Ok(Context {
 		agent: agent.id,
@@ -160,10 +161,10 @@ fn context(
 	})
 }
 
-fn random() -> Result<[u8; 32], HostRefusal> {
+fn random() -> Result<[u8; 32], HostError> {
 	let mut bytes = [0; 32];
 	getrandom::fill(&mut bytes)
-		.map_err(|_| HostRefusal::new(Refusal::Unavailable, "the system gives no randomness"))?;
+		.map_err(|_| HostError::new(RefusalKind::Unavailable, "the system gives no randomness"))?;
 	Ok(bytes)
 }
 
@@ -174,20 +175,20 @@ pub(crate) fn writes(method: &str) -> bool {
 
 impl RunHost {
 	/// Runs `call` on an agent of this worker. `Err` if it never ran.
-	async fn run_callee(&self, call: AgentCall) -> Result<AgentReply, HostRefusal> {
+	async fn run_callee(&self, call: AgentCall) -> Result<AgentReply, HostError> {
 		let callee = self.host.get(&call.agent).ok_or_else(|| {
-			HostRefusal::new(Refusal::NotFound, "this worker has no agent of that id")
+			HostError::new(RefusalKind::NotFound, "this worker has no agent of that id")
 		})?;
 		let callee = &callee;
 		if let CalleeAccess::Listed(listed) = &callee.access {
 			if !listed.contains(&self.agent.id) {
-				return Err(HostRefusal::new(
-					Refusal::Denied,
+				return Err(HostError::new(
+					RefusalKind::Denied,
 					"the called agent answers only to those on its list",
 				));
 			}
 		}
-		let unavailable = |message| HostRefusal::new(Refusal::Unavailable, message);
+		let unavailable = |message| HostError::new(RefusalKind::Unavailable, message);
 		// What a request that only reads causes only reads too.
 		let writable = self.writable && writes(&call.method) && !callee.on_chain;
 		if callee.on_chain && writes(&call.method) {
@@ -220,7 +221,7 @@ impl RunHost {
 		let context = context(callee, Some(self.agent.id), self.block, writable)?;
 		let invocation =
 			Invocation::of_call(call, context, callee.manifest.clone()).map_err(|_| {
-				HostRefusal::new(Refusal::Failed, "the called agent asks for too high a limit")
+				HostError::new(RefusalKind::Failed, "the called agent asks for too high a limit")
 			})?;
 		let run_host = RunHost {
 			host: self.host.clone(),
@@ -237,8 +238,8 @@ impl RunHost {
 		if let (Ok(outcome), Some(writer)) = (&mut result, &writer) {
 			let writes = std::mem::take(&mut outcome.writes);
 			if let Err(refused) = callee.state.apply(writer, writes) {
-				let refusal = HostRefusal::new(Refusal::Failed, refused.to_string());
-				result = Err(Box::new(Failure {
+				let refusal = HostError::new(RefusalKind::Failed, refused.to_string());
+				result = Err(Box::new(FailedRun {
 					error: RunError::Host(refusal),
 					usage: outcome.usage,
 					logs: Vec::new(),
@@ -251,20 +252,20 @@ impl RunHost {
 
 #[async_trait]
 impl Host for RunHost {
-	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal> {
+	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostError> {
 		Ok(self.snapshot.get(&key))
 	}
 
-	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostRefusal> {
+	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostError> {
 		self.snapshot.scan(&scan)
 	}
 
-	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal> {
+	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostError> {
 		// The sandbox asks only for names that the manifest declares.
 		Ok(self.secrets.as_ref().unwrap_or(&self.agent.secrets).get(&name).cloned())
 	}
 
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal> {
+	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError> {
 		self.host.egress.fetch(&self.agent.manifest.egress, call).await
 	}
 
@@ -272,7 +273,7 @@ impl Host for RunHost {
 		self.run_callee(call).await.unwrap_or_else(AgentReply::refused)
 	}
 
-	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal> {
+	async fn entropy_seed(&self) -> Result<[u8; 32], HostError> {
 		random()
 	}
 

@@ -1,9 +1,9 @@
 //! An agent's state, in memory.
 
-use super::RunRefused;
+use super::AgentRunError;
 use crate::limits;
 use phala_agent_manifest::limits::{Limit, LimitExceeded};
-use phala_sandbox::{HostRefusal, StateEntry, StateScan, Write};
+use phala_sandbox::{HostError, StateEntry, StateScan, Write};
 use std::{
 	collections::BTreeMap,
 	ops::Bound,
@@ -46,8 +46,8 @@ impl AgentState {
 	/// All of `writes`, or none.
 	///
 	/// # Errors
-	/// [`RunRefused::AgentStateBytes`].
-	pub fn apply(&self, _: &Writer, writes: Vec<Write>) -> Result<(), RunRefused> {
+	/// [`AgentRunError::AgentStateBytes`].
+	pub fn apply(&self, _: &Writer, writes: Vec<Write>) -> Result<(), AgentRunError> {
 		if writes.is_empty() {
 			return Ok(());
 		}
@@ -55,7 +55,10 @@ impl AgentState {
 		let bytes = newest.bytes_after(&writes);
 		// What only shrinks the state is always allowed.
 		if bytes > limits::AGENT_STATE_BYTES_MAX && bytes > newest.bytes {
-			return Err(RunRefused::AgentStateBytes { bytes, max: limits::AGENT_STATE_BYTES_MAX });
+			return Err(AgentRunError::AgentStateBytes {
+				bytes,
+				max: limits::AGENT_STATE_BYTES_MAX,
+			});
 		}
 		// Copies the map, not the values, while an older snapshot is in use.
 		let entries = Arc::make_mut(&mut newest.entries);
@@ -87,7 +90,7 @@ impl Snapshot {
 
 	/// # Errors
 	/// The `StateReadBytes` limit, if the answer would be longer than asked for.
-	pub fn scan(&self, scan: &StateScan) -> Result<Vec<StateEntry>, HostRefusal> {
+	pub fn scan(&self, scan: &StateScan) -> Result<Vec<StateEntry>, HostError> {
 		let after = scan.after.as_deref().filter(|after| *after >= scan.prefix.as_str());
 		let start = after.map_or(Bound::Included(scan.prefix.as_str()), Bound::Excluded);
 		let mut bytes = 0;
@@ -99,7 +102,7 @@ impl Snapshot {
 				bytes += entry_bytes(key, value);
 				if bytes > scan.bytes_max {
 					let limit = Limit::StateReadBytes;
-					return Err(HostRefusal::Limit(LimitExceeded {
+					return Err(HostError::Limit(LimitExceeded {
 						limit,
 						allowed: phala_agent_manifest::limits::STATE_READ_BYTES,
 					}));
@@ -178,6 +181,6 @@ mod tests {
 		assert_eq!(keys(scan("p/", Some("a"), 9, 99)), ["p/1", "p/2", "p/3"]);
 		assert!(keys(scan("p/", Some("z"), 9, 99)).is_empty());
 		assert!(snapshot.scan(&scan("p/", None, 9, 12)).is_ok());
-		assert!(matches!(snapshot.scan(&scan("p/", None, 9, 11)), Err(HostRefusal::Limit(_))));
+		assert!(matches!(snapshot.scan(&scan("p/", None, 9, 11)), Err(HostError::Limit(_))));
 	}
 }

@@ -4,10 +4,10 @@ use phala_protocol::{boot::BootNumber, relay::EnclavePhase, BlockNumber};
 
 /// What was refused, why, and what would be accepted. A refusal changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum MachineError {
 	/// From the light client.
 	#[error(transparent)]
-	Proof(#[from] phala_light_client::Refused),
+	Proof(#[from] phala_light_client::LightClientError),
 	/// Out of turn.
 	#[error("not now: this enclave is in phase {phase:?}; {accepted}")]
 	WrongPhase {
@@ -57,7 +57,7 @@ pub enum Refused {
 	},
 }
 
-impl Refused {
+impl MachineError {
 	/// The refusal's name, as relayers and tests know it: that of the innermost error.
 	pub fn name(&self) -> String {
 		match self {

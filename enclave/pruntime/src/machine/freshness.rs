@@ -5,7 +5,7 @@
 //! as old as the newest mark seen, counted from when that mark was **made**, not from when it was
 //! seen: a relayer that holds headers back for an hour shows marks that are an hour old.
 
-use super::error::Refused;
+use super::error::MachineError;
 use crate::limits;
 use rand_core::CryptoRng;
 
@@ -57,11 +57,11 @@ impl Freshness {
 	/// Whether what needs a recent view may be done.
 	///
 	/// # Errors
-	/// [`Refused::NotFresh`].
-	pub fn require(&self, now_ms: u64) -> Result<(), Refused> {
+	/// [`MachineError::NotFresh`].
+	pub fn require(&self, now_ms: u64) -> Result<(), MachineError> {
 		let age_ms = self.age_ms(now_ms);
 		if age_ms > limits::MARK_AGE_MAX_MS {
-			return Err(Refused::NotFresh { age_ms, max_ms: limits::MARK_AGE_MAX_MS });
+			return Err(MachineError::NotFresh { age_ms, max_ms: limits::MARK_AGE_MAX_MS });
 		}
 		Ok(())
 	}

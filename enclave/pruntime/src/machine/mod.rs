@@ -13,12 +13,12 @@ mod outbox;
 mod tests;
 mod turn;
 
-pub use error::Refused;
+pub use error::MachineError;
 use turn::Proofs;
 pub use turn::Turn;
 
 use crate::{limits, platform::Platform};
-use cluster::{CallRefused, Membership};
+use cluster::{CallError, Membership};
 use codec::{DecodeAll, Encode};
 use freshness::Freshness;
 use gatekeeper::Gatekeeper;
@@ -31,7 +31,7 @@ use phala_protocol::{
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, WorkerId},
 	keys::{Epoch, MasterKey},
 	mailbox::{Channel, ClusterId, Envelope, InboundNext},
-	messages::{Message, Payload, WorkerMessage, Subscription, SystemMessage},
+	messages::{Message, Payload, Subscription, SystemMessage, WorkerMessage},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
 	},
@@ -134,8 +134,8 @@ impl Machine {
 	/// Starts the light client at block 0.
 	///
 	/// # Errors
-	/// [`Refused::WrongPhase`] when it has started; [`Refused::Proof`].
-	pub fn accept_genesis(&mut self, bundle: &GenesisBundle) -> Result<(), Refused> {
+	/// [`MachineError::WrongPhase`] when it has started; [`MachineError::Proof`].
+	pub fn accept_genesis(&mut self, bundle: &GenesisBundle) -> Result<(), MachineError> {
 		if !matches!(self.phase, Phase::AwaitsGenesis) {
 			return Err(self.wrong_phase("it has its genesis already, and takes sync bundles"));
 		}
@@ -153,16 +153,16 @@ impl Machine {
 		bundle: SyncBundle,
 		now_ms: u64,
 		rng: &mut impl CryptoRng,
-	) -> Result<SyncReport, Refused> {
+	) -> Result<SyncReport, MachineError> {
 		let height = self.height();
 		if bundle.steps.is_empty() {
-			return Err(Refused::NothingNew { height });
+			return Err(MachineError::NothingNew { height });
 		}
 		let reader = match &self.phase {
 			Phase::AwaitsGenesis => {
 				return Err(self.wrong_phase("it takes a genesis bundle first"));
 			}
-			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
+			Phase::Over { boot, .. } => return Err(MachineError::Over { boot: *boot }),
 			Phase::FollowsHeaders(reader) | Phase::AwaitsRegistration { reader, .. } => reader,
 			Phase::Registered(registered) => &registered.reader,
 		};
@@ -175,7 +175,7 @@ impl Machine {
 			// the heads once it has reached the present.
 			let reader = match synced.reader.adopt(&synced.state, self.own_channels()) {
 				Ok(reader) => reader,
-				Err(phala_light_client::Refused::ProofIncomplete { .. }) => {
+				Err(phala_light_client::LightClientError::ProofIncomplete { .. }) => {
 					self.phase = Phase::FollowsHeaders(synced.reader);
 					return Ok(SyncReport { height: header.number(), ..Default::default() });
 				}
@@ -214,16 +214,16 @@ impl Machine {
 	/// What `registry.register_boot` or `registry.renew_boot` is to be called with.
 	///
 	/// # Errors
-	/// [`Refused::WrongPhase`], [`Refused::NoEvidence`].
+	/// [`MachineError::WrongPhase`], [`MachineError::NoEvidence`].
 	pub fn registration(
 		&self,
 		operator: AccountBytes,
 		platform: &dyn Platform,
-	) -> Result<Registration, Refused> {
+	) -> Result<Registration, MachineError> {
 		let (header, renewal) = match &self.phase {
 			Phase::AwaitsRegistration { bound_to, .. } => (*bound_to, false),
 			Phase::Registered(registered) => (*registered.reader.client().finalized(), true),
-			Phase::Over { boot, .. } => return Err(Refused::Over { boot: *boot }),
+			Phase::Over { boot, .. } => return Err(MachineError::Over { boot: *boot }),
 			_ => return Err(self.wrong_phase("it takes headers up to the present first")),
 		};
 		let Config { genesis, worker } = self.config;
@@ -231,7 +231,7 @@ impl Machine {
 		let statement = BootStatement::new(genesis, worker, operator, keys, header.hash());
 		let evidence = platform
 			.evidence(&statement.report_data())
-			.map_err(|error| Refused::NoEvidence(error.to_string()))?;
+			.map_err(|error| MachineError::NoEvidence(error.to_string()))?;
 		Ok(Registration {
 			worker,
 			keys,
@@ -252,11 +252,11 @@ impl Machine {
 	/// Whether what needs a recent view of the chain may be done now.
 	///
 	/// # Errors
-	/// [`Refused::NotFresh`], [`Refused::WrongPhase`] before registration, [`Refused::Over`].
-	pub fn require_fresh(&self, now_ms: u64) -> Result<(), Refused> {
+	/// [`MachineError::NotFresh`], [`MachineError::WrongPhase`] before registration, [`MachineError::Over`].
+	pub fn require_fresh(&self, now_ms: u64) -> Result<(), MachineError> {
 		match &self.phase {
 			Phase::Registered(registered) => registered.freshness.require(now_ms),
-			Phase::Over { boot, .. } => Err(Refused::Over { boot: *boot }),
+			Phase::Over { boot, .. } => Err(MachineError::Over { boot: *boot }),
 			_ => Err(self.wrong_phase("the chain has not registered it yet")),
 		}
 	}
@@ -359,12 +359,12 @@ impl Machine {
 		[Channel::System, Channel::Worker(self.config.worker)]
 	}
 
-	fn wrong_phase(&self, accepted: &'static str) -> Refused {
-		Refused::WrongPhase { phase: self.phase(), accepted }
+	fn wrong_phase(&self, accepted: &'static str) -> MachineError {
+		MachineError::WrongPhase { phase: self.phase(), accepted }
 	}
 
 	/// What the chain expects next from this worker; only asked once there is an outbox.
-	fn consumed(&self, state: &ProvenState) -> Result<Option<InboundNext>, Refused> {
+	fn consumed(&self, state: &ProvenState) -> Result<Option<InboundNext>, MachineError> {
 		match &self.phase {
 			Phase::Registered(_) => {
 				Ok(state.read_as(&storage_keys::mailbox_next_envelope(self.config.worker))?)
@@ -553,23 +553,23 @@ impl Machine {
 	/// A step of a member of a cluster.
 	///
 	/// # Errors
-	/// [`CallRefused::NotFresh`] before registration and after the end, [`CallRefused::NoCluster`].
+	/// [`CallError::NotFresh`] before registration and after the end, [`CallError::NoCluster`].
 	pub fn as_member<R: CryptoRng, T>(
 		&mut self,
 		now_ms: u64,
 		rng: &mut R,
 		step: impl FnOnce(&mut Membership, &mut Turn<'_, R>) -> T,
-	) -> Result<T, CallRefused> {
-		if let Err(refused @ (Refused::WrongPhase { .. } | Refused::Over { .. })) =
+	) -> Result<T, CallError> {
+		if let Err(refused @ (MachineError::WrongPhase { .. } | MachineError::Over { .. })) =
 			self.require_fresh(now_ms)
 		{
-			return Err(CallRefused::NotFresh(refused));
+			return Err(CallError::NotFresh(refused));
 		}
 		self.in_turn(now_ms, rng, |roles, turn| {
 			roles.membership.as_mut().map(|member| step(member, turn))
 		})
 		.flatten()
-		.ok_or(CallRefused::NoCluster)
+		.ok_or(CallError::NoCluster)
 	}
 
 	/// Does what its roles can do now.

@@ -1,6 +1,6 @@
 //! Envelopes on their way to the chain: made once, kept until the chain is proven to have them.
 
-use super::error::Refused;
+use super::error::MachineError;
 use crate::limits;
 use codec::Encode;
 use phala_keys::boot::BootKeys;
@@ -31,15 +31,15 @@ impl Outbox {
 	/// Signs `payload` under the next number, which is returned, and keeps it.
 	///
 	/// # Errors
-	/// [`Refused::OutboxFull`].
+	/// [`MachineError::OutboxFull`].
 	pub fn push(
 		&mut self,
 		keys: &BootKeys,
 		payload: &Payload,
 		rng: &mut impl CryptoRng,
-	) -> Result<u64, Refused> {
+	) -> Result<u64, MachineError> {
 		if self.waiting.len() >= limits::OUTBOX_MAX {
-			return Err(Refused::OutboxFull { waiting: self.waiting.len() });
+			return Err(MachineError::OutboxFull { waiting: self.waiting.len() });
 		}
 		let Self { genesis, worker, boot, next_seq: seq, .. } = *self;
 		let payload = payload.encode();

@@ -1,6 +1,6 @@
 //! What the parts of a machine act with.
 
-use super::{outbox::Outbox, Config, Refused};
+use super::{outbox::Outbox, Config, MachineError};
 use crate::limits::SIGNATURES_MAX;
 use phala_keys::boot::BootKeys;
 use phala_protocol::{
@@ -17,7 +17,7 @@ pub struct Turn<'a, R> {
 	/// The newest finalized block.
 	pub height: BlockNumber,
 	/// Whether the view of the chain is proven to be recent.
-	pub fresh: Result<(), Refused>,
+	pub fresh: Result<(), MachineError>,
 	pub outbox: &'a mut Outbox,
 	/// What this boot signed lately, for whoever asks for the proof again.
 	pub proofs: &'a mut Proofs,

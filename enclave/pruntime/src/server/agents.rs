@@ -24,11 +24,11 @@ use super::{
 	ChainView, ServerError, Shell,
 };
 use crate::{
-	hosting::{parse_id, writes, AgentHost, Call, RunRefused},
+	hosting::{parse_id, writes, AgentHost, AgentRunError, Call},
 	limits,
 	machine::{
-		cluster::{calls::direct_request_id, work::DirectJob, CallRefused},
-		Refused,
+		cluster::{calls::direct_request_id, work::DirectJob, CallError},
+		MachineError,
 	},
 	worker::Worker,
 };
@@ -205,14 +205,14 @@ async fn call_on_chain(
 	let (access, code, height) = worker.shell().as_member(|member, turn| {
 		let found = member.ready(agent, turn)?;
 		let record = &found.snapshot.record;
-		Ok::<_, CallRefused>((record.access, record.code, turn.height))
+		Ok::<_, CallError>((record.access, record.code, turn.height))
 	})??;
 	if access != Access::Public {
-		return Err(CallRefused::CallerNotAllowed.into());
+		return Err(CallError::CallerNotAllowed.into());
 	}
 	let hosted = worker
 		.installed_with(agent, &code)
-		.ok_or(CallRefused::NotReady { why: "its code has not come here yet" })?;
+		.ok_or(CallError::NotReady { why: "its code has not come here yet" })?;
 	let admitted = writes(request.method().as_str()).then(|| worker.host().admit(&hosted));
 	let _admitted = admitted.transpose()?;
 	let request = read(request, path_and_query, hosted.request_bytes_max()).await?;
@@ -233,7 +233,7 @@ async fn call_on_chain(
 		let job = DirectJob { caller: None, input, reply: None, expiry, request, code };
 		let bytes = wait_for_write(worker, agent, job).await?;
 		ProvenAnswer::decode_all(&mut &bytes[..])
-			.map_err(|_| CallRefused::Malformed { expected: "an answer" })?
+			.map_err(|_| CallError::Malformed { expected: "an answer" })?
 	} else {
 		read_only(worker, agent, None, None, input).await?
 	};
@@ -280,7 +280,7 @@ fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, ServerError> {
 	match view.map(|(view, now_ms)| view.require_fresh(*now_ms)) {
 		None => Ok("NoChain".to_owned()),
 		Some(Ok(())) => Ok("fresh".to_owned()),
-		Some(Err(over @ Refused::Over { .. })) => Err(over.into()),
+		Some(Err(over @ MachineError::Over { .. })) => Err(over.into()),
 		Some(Err(refused)) => Ok(refused.name()),
 	}
 }
@@ -305,7 +305,11 @@ async fn read(
 		let message = format!(
 			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
 		);
-		ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{:?}", Limit::RequestBytes), message)
+		ServerError::new(
+			StatusCode::PAYLOAD_TOO_LARGE,
+			format!("{:?}", Limit::RequestBytes),
+			message,
+		)
 	})?;
 	let dropped = connection_options(&parts.headers);
 	let headers = parts
@@ -324,7 +328,7 @@ async fn read(
 
 fn answer(response: HttpResponse) -> Result<Response, ServerError> {
 	let refused =
-		|what: &'static str| ServerError::from(RunRefused::Run(RunError::BadResponse(what)));
+		|what: &'static str| ServerError::from(AgentRunError::Run(RunError::BadResponse(what)));
 	let status = StatusCode::from_u16(response.status)
 		.ok()
 		.filter(|status| !status.is_informational())
@@ -364,14 +368,14 @@ fn is_hop_by_hop(name: &HeaderName, options: &[String]) -> bool {
 	HOP_BY_HOP.contains(name) || options.iter().any(|option| option == name.as_str())
 }
 
-impl From<RunRefused> for ServerError {
-	fn from(refused: RunRefused) -> Self {
+impl From<AgentRunError> for ServerError {
+	fn from(refused: AgentRunError) -> Self {
 		let status = match &refused {
-			RunRefused::AgentRequests { .. } | RunRefused::WaitTime { .. } => {
+			AgentRunError::AgentRequests { .. } | AgentRunError::WaitTime { .. } => {
 				StatusCode::SERVICE_UNAVAILABLE
 			}
-			RunRefused::AgentStateBytes { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-			RunRefused::Run(error) => match error {
+			AgentRunError::AgentStateBytes { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+			AgentRunError::Run(error) => match error {
 				RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::RequestBytes => {
 					StatusCode::PAYLOAD_TOO_LARGE
 				}

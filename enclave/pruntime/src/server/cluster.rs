@@ -9,8 +9,8 @@
 use super::{bounded, ServerError};
 use crate::{
 	limits,
-	machine::cluster::{CallRefused, ReplicatedBody},
-	worker::{BlobRefused, Worker},
+	machine::cluster::{CallError, ReplicatedBody},
+	worker::{BlobError, Worker},
 };
 use axum::{
 	body::Bytes,
@@ -44,7 +44,7 @@ pub fn router(worker: Worker) -> Router {
 
 async fn keep(State(worker): State<Worker>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let brought = ReplicatedBody::decode_all(&mut &body[..])
-		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a replicated body" })?;
+		.map_err(|_| CallError::Malformed { expected: "the SCALE of a replicated body" })?;
 	let word = worker.shell().as_member(|member, turn| member.keep(brought, turn))??;
 	Ok(word.encode())
 }
@@ -61,9 +61,9 @@ async fn give(
 ) -> Result<Vec<u8>, ServerError> {
 	let id = parse_hash(&id)?;
 	let bodies: Vec<SealedBody> = worker.shell().as_member(|member, _| {
-		let agent = member.agents.get(&id).ok_or(CallRefused::NoSuchAgent)?;
+		let agent = member.agents.get(&id).ok_or(CallError::NoSuchAgent)?;
 		let mut bytes = 0;
-		Ok::<_, CallRefused>(
+		Ok::<_, CallError>(
 			agent
 				.bodies
 				.range(from..)
@@ -80,7 +80,10 @@ async fn give(
 	Ok(bodies.encode())
 }
 
-async fn code(State(worker): State<Worker>, Path(hash): Path<String>) -> Result<Bytes, ServerError> {
+async fn code(
+	State(worker): State<Worker>,
+	Path(hash): Path<String>,
+) -> Result<Bytes, ServerError> {
 	let hash = parse_hash(&hash)?;
 	let blob = worker.blobs().get(&hash).ok_or_else(|| {
 		ServerError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
@@ -97,9 +100,9 @@ async fn take_code(
 	let hash = parse_hash(&hash)?;
 	worker.blobs().put(hash, body.to_vec()).map_err(|refused| {
 		let status = match refused {
-			BlobRefused::CodeNotWanted => StatusCode::CONFLICT,
-			BlobRefused::WrongHash => StatusCode::BAD_REQUEST,
-			BlobRefused::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+			BlobError::CodeNotWanted => StatusCode::CONFLICT,
+			BlobError::WrongHash => StatusCode::BAD_REQUEST,
+			BlobError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
 		};
 		ServerError::new(status, format!("{refused:?}"), refused)
 	})?;

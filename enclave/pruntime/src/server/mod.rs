@@ -10,8 +10,8 @@ pub mod sealed;
 use crate::{
 	limits,
 	machine::{
-		cluster::{CallRefused, Membership},
-		Machine, Refused, Turn,
+		cluster::{CallError, Membership},
+		Machine, MachineError, Turn,
 	},
 	platform::Platform,
 	worker::Worker,
@@ -50,7 +50,7 @@ pub struct ChainView {
 	/// The newest finalized block.
 	pub finalized: Option<(BlockNumber, H256)>,
 	/// Why the machine was not fresh at that time; what became stale since is not in it.
-	standing: Result<(), Refused>,
+	standing: Result<(), MachineError>,
 	/// When it was proven fresh, on the shell's clock.
 	fresh_at_ms: u64,
 }
@@ -68,11 +68,11 @@ impl ChainView {
 	///
 	/// # Errors
 	/// As [`Machine::require_fresh`].
-	pub fn require_fresh(&self, now_ms: u64) -> Result<(), Refused> {
+	pub fn require_fresh(&self, now_ms: u64) -> Result<(), MachineError> {
 		self.standing.clone()?;
 		let (age_ms, max_ms) = (now_ms.saturating_sub(self.fresh_at_ms), limits::MARK_AGE_MAX_MS);
 		if age_ms > max_ms {
-			return Err(Refused::NotFresh { age_ms, max_ms });
+			return Err(MachineError::NotFresh { age_ms, max_ms });
 		}
 		Ok(())
 	}
@@ -139,7 +139,7 @@ impl Shell {
 	pub fn as_member<T>(
 		&self,
 		step: impl FnOnce(&mut Membership, &mut Turn<'_, ChaCha20Rng>) -> T,
-	) -> Result<T, CallRefused> {
+	) -> Result<T, CallError> {
 		let now_ms = self.now_ms();
 		let mut guard = self.machine();
 		let (machine, rng) = &mut *guard;
@@ -188,19 +188,19 @@ impl ServerError {
 	}
 }
 
-impl From<Refused> for ServerError {
-	fn from(refused: Refused) -> Self {
+impl From<MachineError> for ServerError {
+	fn from(refused: MachineError) -> Self {
 		let status = match refused {
-			Refused::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
+			MachineError::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
 			_ => StatusCode::CONFLICT,
 		};
 		Self::new(status, refused.name(), refused)
 	}
 }
 
-impl From<CallRefused> for ServerError {
-	fn from(refused: CallRefused) -> Self {
-		use CallRefused::*;
+impl From<CallError> for ServerError {
+	fn from(refused: CallError) -> Self {
+		use CallError::*;
 		let status = match &refused {
 			NoCluster | NoSuchAgent => StatusCode::NOT_FOUND,
 			NotReady { .. } | NotFresh(_) | TooManyCalls | NotCommitted => {

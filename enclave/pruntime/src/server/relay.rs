@@ -30,7 +30,7 @@ async fn status(State(shell): State<Shell>) -> Vec<u8> {
 }
 
 async fn genesis(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, ServerError> {
-	let bundle = decode_genesis_bundle(&body).map_err(crate::machine::Refused::from)?;
+	let bundle = decode_genesis_bundle(&body).map_err(crate::machine::MachineError::from)?;
 	let mut guard = shell.machine();
 	guard.0.accept_genesis(&bundle)?;
 	shell.publish(&guard.0);
@@ -47,7 +47,7 @@ async fn sync(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, Server
 }
 
 fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, ServerError> {
-	let bundle = decode_sync_bundle(body).map_err(crate::machine::Refused::from)?;
+	let bundle = decode_sync_bundle(body).map_err(crate::machine::MachineError::from)?;
 	let now_ms = shell.now_ms();
 	let mut guard = shell.machine();
 	let (machine, rng) = &mut *guard;

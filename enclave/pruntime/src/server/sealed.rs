@@ -18,7 +18,7 @@ use crate::{
 		calls::{direct_request_id, prove, seal_answer, AdmittedCall},
 		state::AgentState,
 		work::DirectJob,
-		CallRefused,
+		CallError,
 	},
 	worker::{call_output, http_request, Worker, COMMIT_WAIT_MS_MAX},
 };
@@ -68,7 +68,7 @@ async fn call(
 ) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
 	let call = DirectCall::decode_all(&mut &body[..])
-		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a DirectCall" })?;
+		.map_err(|_| CallError::Malformed { expected: "the SCALE of a DirectCall" })?;
 	let AdmittedCall { caller, input, reply, expiry, code } =
 		worker.shell().as_member(|member, turn| member.open_direct(agent, &call, turn))??;
 	if writes(&String::from_utf8_lossy(&input.method)) {
@@ -85,7 +85,7 @@ async fn call(
 	Ok(sealed)
 }
 
-fn direct_request_id_of(worker: &Worker) -> Result<H256, CallRefused> {
+fn direct_request_id_of(worker: &Worker) -> Result<H256, CallError> {
 	worker.shell().as_member(|_, turn| direct_request_id(turn.rng))
 }
 
@@ -102,17 +102,17 @@ pub(super) async fn read_only(
 		worker.shell().as_member(|member, turn| {
 			let found = member.ready(agent, turn)?;
 			let (state, code) = (found.state.clone(), found.snapshot.record.code);
-			Ok::<_, CallRefused>((state, code, turn.height, direct_request_id(turn.rng)))
+			Ok::<_, CallError>((state, code, turn.height, direct_request_id(turn.rng)))
 		})??;
 	if accepted.is_some_and(|accepted| accepted != code.component) {
-		return Err(CallRefused::OtherCode.into());
+		return Err(CallError::OtherCode.into());
 	}
 	let hosted = worker
 		.installed_with(agent, &code)
-		.ok_or(CallRefused::NotReady { why: "its code has not come here yet" })?;
+		.ok_or(CallError::NotReady { why: "its code has not come here yet" })?;
 	let admitted = worker.host().admit(&hosted)?;
 	let call = OnChainCall {
-		request: http_request(&input).ok_or(CallRefused::Malformed {
+		request: http_request(&input).ok_or(CallError::Malformed {
 			expected: "a call whose method, path and header names are text",
 		})?,
 		caller,
@@ -128,7 +128,7 @@ pub(super) async fn read_only(
 		.host()
 		.run_on_chain(&hosted, call)
 		.await
-		.map_err(|failure| crate::hosting::RunRefused::Run(failure.error))?;
+		.map_err(|failure| crate::hosting::AgentRunError::Run(failure.error))?;
 	drop(admitted);
 	let unproven = u32::try_from(outcome.unproven_inputs.len()).unwrap_or(u32::MAX);
 	let output = call_output(outcome.response);
@@ -150,7 +150,7 @@ pub(super) async fn wait_for_write(
 		let found = member.ready(agent, turn)?;
 		if !found.is_mine(turn.config.worker, turn.boot) {
 			let worker = found.snapshot.lease.map(|lease| lease.worker);
-			return Err(CallRefused::NotLeaseHolder { worker });
+			return Err(CallError::NotLeaseHolder { worker });
 		}
 		let id = member.queue_direct(agent, job)?;
 		Ok(worker.wait_for(id))
@@ -159,7 +159,7 @@ pub(super) async fn wait_for_write(
 	let wait = Duration::from_millis(COMMIT_WAIT_MS_MAX);
 	match tokio::time::timeout(wait, waiting).await {
 		Ok(Ok(result)) => Ok(result?),
-		Ok(Err(_)) | Err(_) => Err(CallRefused::MayStillCommit.into()),
+		Ok(Err(_)) | Err(_) => Err(CallError::MayStillCommit.into()),
 	}
 }
 
@@ -170,14 +170,14 @@ async fn logs(
 ) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
 	let query = LogsQuery::decode_all(&mut &body[..])
-		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a LogsQuery" })?;
+		.map_err(|_| CallError::Malformed { expected: "the SCALE of a LogsQuery" })?;
 	let lines = worker.host().logs(&agent.0);
 	let sealed = worker.shell().as_member(|member, turn| {
 		let owner = member.admit_logs_query(agent, &query, turn)?;
 		let genesis = turn.config.genesis.0;
 		let context = ReplyContext::new(genesis, agent.0, Caller::Account(owner), query.nonce);
 		let key = EncryptionKey(query.reply_key);
-		seal_reply(turn.rng, &key, &context, &lines.encode()).map_err(CallRefused::Input)
+		seal_reply(turn.rng, &key, &context, &lines.encode()).map_err(CallError::Input)
 	})??;
 	Ok(sealed.encode())
 }

@@ -9,7 +9,7 @@ use std::{
 
 /// Why a blob was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BlobRefused {
+pub enum BlobError {
 	#[error("no agent of this worker's cluster has this code on the chain, as far as this worker knows yet; register the agent first, or try again in a moment")]
 	CodeNotWanted,
 	#[error("the bytes have another hash than the one in the path (BLAKE2-256)")]
@@ -41,16 +41,16 @@ impl Blobs {
 	/// Takes one in.
 	///
 	/// # Errors
-	/// [`BlobRefused`].
-	pub fn put(&self, hash: H256, bytes: Vec<u8>) -> Result<(), BlobRefused> {
+	/// [`BlobError`].
+	pub fn put(&self, hash: H256, bytes: Vec<u8>) -> Result<(), BlobError> {
 		if bytes.len() > BLOB_BYTES_MAX {
-			return Err(BlobRefused::TooLong);
+			return Err(BlobError::TooLong);
 		}
 		if !self.shelf().wanted.contains(&hash) {
-			return Err(BlobRefused::CodeNotWanted);
+			return Err(BlobError::CodeNotWanted);
 		}
 		if blake2_256(&bytes) != hash {
-			return Err(BlobRefused::WrongHash);
+			return Err(BlobError::WrongHash);
 		}
 		self.shelf().held.insert(hash, bytes.into());
 		Ok(())
@@ -79,12 +79,12 @@ mod tests {
 	fn only_what_the_chain_names_is_taken_and_only_under_its_own_hash() {
 		let blobs = Blobs::default();
 		let (code, hash) = (b"code".to_vec(), blake2_256(b"code"));
-		assert_eq!(blobs.put(hash, code.clone()), Err(BlobRefused::CodeNotWanted));
+		assert_eq!(blobs.put(hash, code.clone()), Err(BlobError::CodeNotWanted));
 		blobs.want(&[hash, H256::zero()].into());
-		assert_eq!(blobs.put(H256::zero(), code.clone()), Err(BlobRefused::WrongHash));
+		assert_eq!(blobs.put(H256::zero(), code.clone()), Err(BlobError::WrongHash));
 		assert_eq!(blobs.put(hash, code), Ok(()));
 		assert!(blobs.has(&hash));
-		assert_eq!(blobs.put(H256::zero(), vec![0; BLOB_BYTES_MAX + 1]), Err(BlobRefused::TooLong));
+		assert_eq!(blobs.put(H256::zero(), vec![0; BLOB_BYTES_MAX + 1]), Err(BlobError::TooLong));
 		blobs.want(&[H256::zero()].into());
 		assert!(!blobs.has(&hash), "what the chain no longer names is forgotten");
 	}

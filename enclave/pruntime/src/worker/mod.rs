@@ -8,17 +8,17 @@ mod blobs;
 mod peers;
 mod units;
 
-pub use blobs::{BlobRefused, Blobs};
+pub use blobs::{BlobError, Blobs};
 
 use crate::{
-	server::Shell,
 	hosting::{AgentHost, CalleeAccess, HostedAgent, Installation, OnChainCall, Program, Snapshot},
 	limits,
 	machine::cluster::{
 		state::AgentState,
 		work::{Run, RunDone, RunEnd, RunFailed},
-		CallRefused, ReplicatedBody,
+		CallError, ReplicatedBody,
 	},
+	server::Shell,
 };
 use peers::Peers;
 use phala_protocol::{
@@ -56,7 +56,7 @@ struct Inner {
 #[derive(Default)]
 struct Desk {
 	/// Callers that wait for their job.
-	waiting: HashMap<u64, oneshot::Sender<Result<Vec<u8>, CallRefused>>>,
+	waiting: HashMap<u64, oneshot::Sender<Result<Vec<u8>, CallError>>>,
 	programs: HashMap<AgentCode, Program>,
 	/// Compiled now, or refused by the sandbox.
 	compiling: HashSet<AgentCode>,
@@ -115,7 +115,7 @@ impl Worker {
 	}
 
 	/// Whose end the caller waits for. Registered before the job can end.
-	pub fn wait_for(&self, job: u64) -> oneshot::Receiver<Result<Vec<u8>, CallRefused>> {
+	pub fn wait_for(&self, job: u64) -> oneshot::Receiver<Result<Vec<u8>, CallError>> {
 		let (sender, receiver) = oneshot::channel();
 		self.desk().waiting.insert(job, sender);
 		receiver
@@ -257,7 +257,7 @@ impl Worker {
 			Err(failure) if matches!(failure.error, RunError::Busy) => Err(RunEnd::NotRun),
 			Err(failure) => {
 				let units = units::units(&failure.usage);
-				let refused = crate::hosting::RunRefused::Run(failure.error);
+				let refused = crate::hosting::AgentRunError::Run(failure.error);
 				let (name, message) = (refused.name(), refused.to_string());
 				Err(RunEnd::Failed(RunFailed { name, message, units }))
 			}
@@ -343,7 +343,10 @@ impl Worker {
 							None
 						}
 						Err(error) => {
-							tracing::debug!(worker = member.worker, "does not keep a body: {error:#}");
+							tracing::debug!(
+								worker = member.worker,
+								"does not keep a body: {error:#}"
+							);
 							Some(member)
 						}
 					}

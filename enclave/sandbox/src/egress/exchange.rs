@@ -4,7 +4,7 @@
 //! checked for one request is not one that was checked for the next.
 
 use super::Hop;
-use crate::host::{HostRefusal, Refusal};
+use crate::host::{HostError, RefusalKind};
 use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -27,8 +27,8 @@ pub(super) struct Answer {
 	pub body: Vec<u8>,
 }
 
-fn network(message: impl Into<String>) -> HostRefusal {
-	HostRefusal::new(Refusal::Network, message)
+fn network(message: impl Into<String>) -> HostError {
+	HostError::new(RefusalKind::Network, message)
 }
 
 /// Sends `request` to one of `addresses` and reads the answer, of at most `bytes_max`.
@@ -38,7 +38,7 @@ pub(super) async fn exchange(
 	tls: &Arc<rustls::ClientConfig>,
 	request: Request<Full<Bytes>>,
 	bytes_max: u64,
-) -> Result<Answer, HostRefusal> {
+) -> Result<Answer, HostError> {
 	let tcp = connect(hop, addresses).await?;
 	match hop.scheme {
 		Scheme::Http => send(tcp, hop, request, bytes_max).await,
@@ -54,7 +54,7 @@ pub(super) async fn exchange(
 	}
 }
 
-async fn connect(hop: &Hop, addresses: &[IpAddr]) -> Result<TcpStream, HostRefusal> {
+async fn connect(hop: &Hop, addresses: &[IpAddr]) -> Result<TcpStream, HostError> {
 	let mut last = None;
 	for address in addresses.iter().take(ADDRESSES_MAX) {
 		match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((*address, hop.port))).await
@@ -88,7 +88,7 @@ async fn send<S>(
 	hop: &Hop,
 	request: Request<Full<Bytes>>,
 	bytes_max: u64,
-) -> Result<Answer, HostRefusal>
+) -> Result<Answer, HostError>
 where
 	S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -105,7 +105,7 @@ where
 	while let Some(frame) = incoming.frame().await {
 		if let Ok(data) = frame.map_err(failed)?.into_data() {
 			if (body.len() + data.len()) as u64 > bytes_max {
-				return Err(HostRefusal::Limit(LimitExceeded {
+				return Err(HostError::Limit(LimitExceeded {
 					limit: Limit::FetchedBytes,
 					allowed: bytes_max,
 				}));

@@ -12,7 +12,7 @@ mod resolve;
 pub use address::refusal;
 pub use resolve::{Resolve, SystemResolver};
 
-use crate::host::{text_of, FetchCall, FetchReply, HostRefusal, RedirectMode, Refusal};
+use crate::host::{text_of, FetchCall, FetchReply, HostError, RedirectMode, RefusalKind};
 use crate::limits::{FETCH_TIMEOUT, REDIRECTS_MAX, RESOLVE_TIMEOUT, URL_BYTES_MAX};
 use bytes::Bytes;
 use exchange::exchange;
@@ -107,24 +107,20 @@ impl EgressClient {
 		&self,
 		rules: &[EgressRule],
 		call: FetchCall,
-	) -> Result<FetchReply, HostRefusal> {
+	) -> Result<FetchReply, HostError> {
 		let timeout = call
 			.timeout_ms
 			.map_or(FETCH_TIMEOUT, |ms| Duration::from_millis(ms.into()).min(FETCH_TIMEOUT));
 		tokio::time::timeout(timeout, self.follow(rules, call)).await.unwrap_or_else(|_elapsed| {
-			Err(HostRefusal::new(
-				Refusal::Timeout,
+			Err(HostError::new(
+				RefusalKind::Timeout,
 				format!("the fetch took longer than {} ms", timeout.as_millis()),
 			))
 		})
 	}
 
-	async fn follow(
-		&self,
-		rules: &[EgressRule],
-		call: FetchCall,
-	) -> Result<FetchReply, HostRefusal> {
-		let invalid = |message: &str| HostRefusal::new(Refusal::Invalid, message);
+	async fn follow(&self, rules: &[EgressRule], call: FetchCall) -> Result<FetchReply, HostError> {
+		let invalid = |message: &str| HostError::new(RefusalKind::Invalid, message);
 		if call.url.len() > URL_BYTES_MAX {
 			return Err(invalid("the URL is longer than 8 KiB"));
 		}
@@ -150,8 +146,8 @@ impl EgressClient {
 				exchange(&hop, &addresses, &self.tls, request, call.response_bytes_max).await?;
 			let target = match (redirect_target(&url, &answer.head), call.redirect) {
 				(Some(_), RedirectMode::Error) => {
-					return Err(HostRefusal::new(
-						Refusal::Network,
+					return Err(HostError::new(
+						RefusalKind::Network,
 						format!("{hop} redirects, which the agent refuses"),
 					))
 				}
@@ -181,25 +177,25 @@ impl EgressClient {
 			}
 			url = target;
 		}
-		Err(HostRefusal::new(Refusal::Network, format!("more than {REDIRECTS_MAX} redirects")))
+		Err(HostError::new(RefusalKind::Network, format!("more than {REDIRECTS_MAX} redirects")))
 	}
 
 	/// The addresses of `hop`, none of which an agent may not connect to.
-	async fn checked_addresses(&self, hop: &Hop, url: &Url) -> Result<Vec<IpAddr>, HostRefusal> {
+	async fn checked_addresses(&self, hop: &Hop, url: &Url) -> Result<Vec<IpAddr>, HostError> {
 		let addresses = match url.host() {
 			Some(url::Host::Ipv4(address)) => vec![address.into()],
 			Some(url::Host::Ipv6(address)) => vec![address.into()],
 			_ => tokio::time::timeout(RESOLVE_TIMEOUT, self.resolver.resolve(&hop.host))
 				.await
 				.map_err(|_| {
-					HostRefusal::new(
-						Refusal::Timeout,
+					HostError::new(
+						RefusalKind::Timeout,
 						format!("{hop}: resolving the name took too long"),
 					)
 				})?
 				.map_err(|_| {
-					HostRefusal::new(
-						Refusal::Network,
+					HostError::new(
+						RefusalKind::Network,
 						format!("{hop}: the name cannot be resolved"),
 					)
 				})?,
@@ -213,7 +209,7 @@ impl EgressClient {
 				// network is not the agent's to know.
 				Some(reason) => {
 					let message = format!("{hop}: its address is not public: {reason}");
-					return Err(HostRefusal::new(Refusal::AddressRefused, message));
+					return Err(HostError::new(RefusalKind::AddressRefused, message));
 				}
 				None => {}
 			}
@@ -223,8 +219,8 @@ impl EgressClient {
 }
 
 /// The hop that `url` names, if `rules` allow it.
-fn allowed_hop(rules: &[EgressRule], url: &Url) -> Result<Hop, HostRefusal> {
-	let invalid = |message: &str| HostRefusal::new(Refusal::Invalid, message);
+fn allowed_hop(rules: &[EgressRule], url: &Url) -> Result<Hop, HostError> {
+	let invalid = |message: &str| HostError::new(RefusalKind::Invalid, message);
 	let scheme = match url.scheme() {
 		"http" => Scheme::Http,
 		"https" => Scheme::Https,
@@ -240,12 +236,12 @@ fn allowed_hop(rules: &[EgressRule], url: &Url) -> Result<Hop, HostRefusal> {
 	} else {
 		let message =
 			format!("the manifest does not allow {hop}; add it to `egress` in agent.toml");
-		Err(HostRefusal::new(Refusal::NotDeclared, message))
+		Err(HostError::new(RefusalKind::NotDeclared, message))
 	}
 }
 
-fn outgoing_headers(headers: &[(String, String)]) -> Result<HeaderMap, HostRefusal> {
-	let invalid = |message: &str| HostRefusal::new(Refusal::Invalid, message);
+fn outgoing_headers(headers: &[(String, String)]) -> Result<HeaderMap, HostError> {
+	let invalid = |message: &str| HostError::new(RefusalKind::Invalid, message);
 	let mut map = HeaderMap::new();
 	for (name, value) in headers {
 		let name = HeaderName::from_bytes(name.as_bytes())
@@ -266,7 +262,7 @@ fn to_request(
 	method: &Method,
 	headers: &HeaderMap,
 	body: Bytes,
-) -> Result<Request<Full<Bytes>>, HostRefusal> {
+) -> Result<Request<Full<Bytes>>, HostError> {
 	let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
 	let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
 	let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
@@ -275,7 +271,7 @@ fn to_request(
 	}
 	request
 		.body(Full::new(body))
-		.map_err(|_| HostRefusal::new(Refusal::Invalid, "the URL cannot be sent over HTTP"))
+		.map_err(|_| HostError::new(RefusalKind::Invalid, "the URL cannot be sent over HTTP"))
 }
 
 fn incoming_headers(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -284,14 +280,14 @@ fn incoming_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// Where an answer redirects to, if it does.
-fn redirect_target(from: &Url, head: &http::response::Parts) -> Option<Result<Url, HostRefusal>> {
+fn redirect_target(from: &Url, head: &http::response::Parts) -> Option<Result<Url, HostError>> {
 	if !matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
 		return None;
 	}
 	let location = head.headers.get(header::LOCATION)?;
 	let target = location.to_str().ok().and_then(|location| from.join(location).ok());
 	Some(target.ok_or_else(|| {
-		HostRefusal::new(Refusal::Network, "the answer redirects to something that is no URL")
+		HostError::new(RefusalKind::Network, "the answer redirects to something that is no URL")
 	}))
 }
 

@@ -2,7 +2,7 @@ use super::{answer_later, GuestAccess};
 use crate::bindings::agents::{self, Request, Response};
 use crate::bindings::types::HostError;
 use crate::guest::Guest;
-use crate::host::{AgentCall, HostRefusal, Refusal};
+use crate::host::{AgentCall, HostError, RefusalKind};
 use phala_agent_manifest::limits::Limit;
 use std::sync::PoisonError;
 use wasmtime::component::{FutureReader, HasSelf};
@@ -30,7 +30,7 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 		answer_later(access, async move {
 			let agent = agent
 				.try_into()
-				.map_err(|_| HostRefusal::new(Refusal::Invalid, "an agent id has 32 bytes"))?;
+				.map_err(|_| HostError::new(RefusalKind::Invalid, "an agent id has 32 bytes"))?;
 			let lent = budget.lend_calls();
 			let reply = host
 				.call_agent(AgentCall {
@@ -49,7 +49,7 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 			let reply = reply.result?;
 			budget
 				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
-				.map_err(HostRefusal::Limit)?;
+				.map_err(HostError::Limit)?;
 			unproven.lock().unwrap_or_else(PoisonError::into_inner).extend(reply.unproven_inputs);
 			Ok(Response { status: reply.status, headers: reply.headers, body: reply.body })
 		})

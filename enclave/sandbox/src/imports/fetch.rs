@@ -2,7 +2,7 @@ use super::{answer_later, GuestAccess};
 use crate::bindings::fetch::{self, RedirectMode, Request, Response};
 use crate::bindings::types::HostError;
 use crate::guest::Guest;
-use crate::host::{self, FetchCall, HostRefusal};
+use crate::host::{self, FetchCall, HostError};
 use crate::invocation::UnprovenInput;
 use phala_agent_manifest::limits::Limit;
 use std::sync::PoisonError;
@@ -38,7 +38,7 @@ impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
 			let reply = host.fetch(call).await?;
 			budget
 				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
-				.map_err(HostRefusal::Limit)?;
+				.map_err(HostError::Limit)?;
 			let authenticated = reply.plain_http.is_empty();
 			unproven.lock().unwrap_or_else(PoisonError::into_inner).extend(
 				reply

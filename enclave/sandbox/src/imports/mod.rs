@@ -10,7 +10,7 @@ mod state;
 use crate::bindings::types::{ErrorCode, HostError};
 use crate::bindings::Imports;
 use crate::guest::Guest;
-use crate::host::{HostRefusal, Refusal};
+use crate::host::{HostError, RefusalKind};
 use phala_agent_manifest::limits::LimitExceeded;
 use std::future::Future;
 use wasmtime::component::{Access, FutureReader, HasSelf, Linker};
@@ -29,7 +29,7 @@ type GuestAccess<'a, T> = Access<'a, T, HasSelf<Guest>>;
 /// A refusal is the guest's to handle. A passed limit is an error of the whole run.
 fn answer_later<T, V>(
 	mut access: GuestAccess<'_, T>,
-	work: impl Future<Output = Result<V, HostRefusal>> + Send + 'static,
+	work: impl Future<Output = Result<V, HostError>> + Send + 'static,
 ) -> wasmtime::Result<FutureReader<Result<V, HostError>>>
 where
 	T: 'static,
@@ -42,30 +42,30 @@ where
 		match work.await {
 			Ok(value) => wasmtime::error::Ok(Ok(value)),
 			// The host may have been given what was left of the limit; the error says the whole of it.
-			Err(HostRefusal::Limit(LimitExceeded { limit, .. })) => {
+			Err(HostError::Limit(LimitExceeded { limit, .. })) => {
 				let allowed = budget.limits().allowed(limit);
 				Err(budget.breached(LimitExceeded { limit, allowed }).into())
 			}
-			Err(HostRefusal::Refused { refusal, message }) => {
+			Err(HostError::Refused { refusal, message }) => {
 				Ok(Err(HostError { code: refusal.into(), message }))
 			}
 		}
 	})
 }
 
-impl From<Refusal> for ErrorCode {
-	fn from(refusal: Refusal) -> Self {
+impl From<RefusalKind> for ErrorCode {
+	fn from(refusal: RefusalKind) -> Self {
 		match refusal {
-			Refusal::ReadOnly => Self::ReadOnly,
-			Refusal::NotDeclared => Self::NotDeclared,
-			Refusal::AddressRefused => Self::AddressRefused,
-			Refusal::Invalid => Self::Invalid,
-			Refusal::NotFound => Self::NotFound,
-			Refusal::Denied => Self::Denied,
-			Refusal::Failed => Self::Failed,
-			Refusal::Timeout => Self::Timeout,
-			Refusal::Network => Self::Network,
-			Refusal::Unavailable => Self::Unavailable,
+			RefusalKind::ReadOnly => Self::ReadOnly,
+			RefusalKind::NotDeclared => Self::NotDeclared,
+			RefusalKind::AddressRefused => Self::AddressRefused,
+			RefusalKind::Invalid => Self::Invalid,
+			RefusalKind::NotFound => Self::NotFound,
+			RefusalKind::Denied => Self::Denied,
+			RefusalKind::Failed => Self::Failed,
+			RefusalKind::Timeout => Self::Timeout,
+			RefusalKind::Network => Self::Network,
+			RefusalKind::Unavailable => Self::Unavailable,
 		}
 	}
 }

@@ -2,7 +2,7 @@ use super::{answer_later, GuestAccess};
 use crate::bindings::secrets;
 use crate::bindings::types::HostError;
 use crate::guest::Guest;
-use crate::host::{HostRefusal, Refusal};
+use crate::host::{HostError, RefusalKind};
 use wasmtime::component::{FutureReader, HasSelf};
 
 impl secrets::Host for Guest {}
@@ -17,8 +17,8 @@ impl<T: 'static> secrets::HostWithStore<T> for HasSelf<Guest> {
 		let declared = guest.manifest.secrets.contains(&name);
 		answer_later(access, async move {
 			if !declared {
-				return Err(HostRefusal::new(
-					Refusal::NotDeclared,
+				return Err(HostError::new(
+					RefusalKind::NotDeclared,
 					"the manifest does not name this secret; add it to `secrets` in agent.toml",
 				));
 			}

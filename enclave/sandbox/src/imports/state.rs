@@ -5,7 +5,7 @@ use crate::bindings::state::{self, Entry};
 use crate::bindings::types::{ErrorCode, HostError};
 use crate::budget::Budget;
 use crate::guest::Guest;
-use crate::host::{HostRefusal, Refusal, StateEntry, StateScan};
+use crate::host::{HostError, RefusalKind, StateEntry, StateScan};
 use crate::limits::SCAN_ENTRIES_MAX;
 use phala_agent_manifest::limits::{Limit, LimitExceeded};
 use std::collections::BTreeMap;
@@ -81,8 +81,8 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 		let own = in_range(&guest.overlay, &prefix, after.as_deref());
 		answer_later(access, async move {
 			if limit == 0 || limit > SCAN_ENTRIES_MAX {
-				return Err(HostRefusal::new(
-					Refusal::Invalid,
+				return Err(HostError::new(
+					RefusalKind::Invalid,
 					format!("a scan takes 1 to {SCAN_ENTRIES_MAX} entries at once"),
 				));
 			}
@@ -105,10 +105,10 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 	}
 }
 
-fn count_read(budget: &Arc<Budget>, bytes: usize) -> Result<(), HostRefusal> {
+fn count_read(budget: &Arc<Budget>, bytes: usize) -> Result<(), HostError> {
 	budget
 		.add(Limit::StateReadBytes, bytes as u64, |usage| &mut usage.state_read_bytes)
-		.map_err(|exceeded: LimitExceeded| HostRefusal::Limit(exceeded))
+		.map_err(|exceeded: LimitExceeded| HostError::Limit(exceeded))
 }
 
 /// The request's own writes that a scan would meet.

@@ -32,10 +32,10 @@ fn client(servers: &[&Server]) -> EgressClient {
 	EgressClient::new(EgressConfig { dev_loopback_allowed, ..Default::default() }).unwrap()
 }
 
-fn refusal(result: Result<FetchReply, HostRefusal>) -> (Refusal, String) {
+fn refusal(result: Result<FetchReply, HostError>) -> (RefusalKind, String) {
 	match result {
-		Err(HostRefusal::Refused { refusal, message }) => (refusal, message),
-		Err(HostRefusal::Limit(exceeded)) => panic!("{exceeded}"),
+		Err(HostError::Refused { refusal, message }) => (refusal, message),
+		Err(HostError::Limit(exceeded)) => panic!("{exceeded}"),
 		Ok(reply) => panic!("answered with {}", reply.status),
 	}
 }
@@ -97,10 +97,14 @@ async fn https_is_checked_against_the_name_and_is_no_unproven_input() {
 
 	assert_eq!(
 		refusal(fetch("localhost", vec![]).await).0,
-		Refusal::Network,
+		RefusalKind::Network,
 		"nobody vouches for it"
 	);
-	assert_eq!(refusal(fetch("127.0.0.1", vec![root]).await).0, Refusal::Network, "another name");
+	assert_eq!(
+		refusal(fetch("127.0.0.1", vec![root]).await).0,
+		RefusalKind::Network,
+		"another name"
+	);
 }
 
 #[tokio::test]
@@ -125,7 +129,7 @@ async fn every_spelling_of_a_private_address_is_refused() {
 		let url = url::Url::parse(&format!("http://{host}/")).unwrap();
 		let rules = rules(&[&format!("http://{}", url.host_str().unwrap())]);
 		let (refused, message) = refusal(client.fetch(&rules, call(url.as_str())).await);
-		assert_eq!(refused, Refusal::AddressRefused, "{host}: {message}");
+		assert_eq!(refused, RefusalKind::AddressRefused, "{host}: {message}");
 	}
 }
 
@@ -165,7 +169,7 @@ async fn a_public_name_with_a_private_address_is_refused() {
 		let (refused, message) = refusal(
 			client.fetch(&rules(&["http://evil.example"]), call("http://evil.example/")).await,
 		);
-		assert_eq!(refused, Refusal::AddressRefused, "{answer:?}");
+		assert_eq!(refused, RefusalKind::AddressRefused, "{answer:?}");
 		assert!(!message.contains(answer[0]), "the address is not the agent's to know: {message}");
 	}
 }
@@ -186,7 +190,7 @@ async fn a_name_is_resolved_once_for_the_check_and_the_connection() {
 async fn the_dev_preset_opens_loopback_and_no_other_private_network() {
 	let (client, _) = rebound(&[&["10.0.0.1"]], vec!["name.test:80".to_owned()]);
 	let result = client.fetch(&rules(&["http://name.test"]), call("http://name.test/")).await;
-	assert_eq!(refusal(result).0, Refusal::AddressRefused);
+	assert_eq!(refusal(result).0, RefusalKind::AddressRefused);
 }
 
 #[tokio::test]
@@ -239,7 +243,7 @@ async fn redirects_end() {
 	assert!(client.fetch(&rules, call(&server.url(&format!("/{REDIRECTS_MAX}")))).await.is_ok());
 	let (refused, message) =
 		refusal(client.fetch(&rules, call(&server.url(&format!("/{}", REDIRECTS_MAX + 1)))).await);
-	assert_eq!(refused, Refusal::Network);
+	assert_eq!(refused, RefusalKind::Network);
 	assert!(message.contains("redirects"), "{message}");
 
 	let mut manual = call(&server.url("/3"));
@@ -247,7 +251,7 @@ async fn redirects_end() {
 	assert_eq!(client.fetch(&rules, manual).await.unwrap().status, 302);
 	let mut none = call(&server.url("/3"));
 	none.redirect = RedirectMode::Error;
-	assert_eq!(refusal(client.fetch(&rules, none).await).0, Refusal::Network);
+	assert_eq!(refusal(client.fetch(&rules, none).await).0, RefusalKind::Network);
 }
 
 #[tokio::test]
@@ -258,7 +262,7 @@ async fn an_answer_holds_at_its_limit_and_not_one_past_it() {
 	let result = client.fetch(&rules, call(&server.url("/1001"))).await;
 	assert_eq!(
 		result.err(),
-		Some(HostRefusal::Limit(LimitExceeded { limit: Limit::FetchedBytes, allowed: 1_000 }))
+		Some(HostError::Limit(LimitExceeded { limit: Limit::FetchedBytes, allowed: 1_000 }))
 	);
 }
 
@@ -272,7 +276,7 @@ async fn a_server_that_never_answers_ends_with_the_timeout() {
 	let mut waiting = call(&url);
 	waiting.timeout_ms = Some(50);
 	let result = EgressClient::new(config).unwrap().fetch(&rules(&[&url]), waiting).await;
-	assert_eq!(refusal(result).0, Refusal::Timeout);
+	assert_eq!(refusal(result).0, RefusalKind::Timeout);
 }
 
 #[tokio::test]
@@ -281,21 +285,21 @@ async fn what_is_no_fetch_is_refused_with_its_reason() {
 	let rules = rules(&["example.com"]);
 	let long = format!("https://example.com/{}", "x".repeat(URL_BYTES_MAX));
 	for (url, refused) in [
-		("not a url", Refusal::Invalid),
-		("ftp://example.com/", Refusal::Invalid),
-		("file:///etc/passwd", Refusal::Invalid),
-		("https://user:password@example.com/", Refusal::Invalid),
-		(&long, Refusal::Invalid),
-		("http://example.com/", Refusal::NotDeclared),
-		("https://example.com:444/", Refusal::NotDeclared),
-		("https://example.com.evil.org/", Refusal::NotDeclared),
+		("not a url", RefusalKind::Invalid),
+		("ftp://example.com/", RefusalKind::Invalid),
+		("file:///etc/passwd", RefusalKind::Invalid),
+		("https://user:password@example.com/", RefusalKind::Invalid),
+		(&long, RefusalKind::Invalid),
+		("http://example.com/", RefusalKind::NotDeclared),
+		("https://example.com:444/", RefusalKind::NotDeclared),
+		("https://example.com.evil.org/", RefusalKind::NotDeclared),
 	] {
 		assert_eq!(refusal(client.fetch(&rules, call(url)).await).0, refused, "{url}");
 	}
 	let mut connect = call("https://example.com/");
 	connect.method = "CONNECT".to_owned();
-	assert_eq!(refusal(client.fetch(&rules, connect).await).0, Refusal::Invalid);
+	assert_eq!(refusal(client.fetch(&rules, connect).await).0, RefusalKind::Invalid);
 	let mut smuggler = call("https://example.com/");
 	smuggler.headers = vec![("x".into(), "1\r\nhost: evil".into())];
-	assert_eq!(refusal(client.fetch(&rules, smuggler).await).0, Refusal::Invalid);
+	assert_eq!(refusal(client.fetch(&rules, smuggler).await).0, RefusalKind::Invalid);
 }

@@ -9,7 +9,7 @@ mod general;
 mod refusal;
 
 pub use general::{explicit_extension_bytes, general_transaction, Extension};
-pub use refusal::PoolRefusal;
+pub use refusal::PoolError;
 
 use codec::Encode;
 use phala_protocol::{boot::WorkerId, mailbox::Envelope, relay::Registration, BlockNumber, H256};
@@ -64,7 +64,7 @@ pub async fn submit_bytes(
 	match chain.legacy().author_submit_extrinsic(transaction).await {
 		Ok(hash) => Ok(hash),
 		Err(subxt::rpcs::Error::User(refused)) => {
-			Err(Error::Pool { call, refusal: PoolRefusal::read(&refused) })
+			Err(Error::Pool { call, refusal: PoolError::read(&refused) })
 		}
 		Err(error) => {
 			Err(Error::Node { method: "author_submitExtrinsic", reason: error.to_string() })

@@ -1,6 +1,6 @@
 //! Why a transaction was refused: by the node's pool, or by the chain.
 
-use phala_protocol::mailbox::EnvelopeRefused;
+use phala_protocol::mailbox::EnvelopeError;
 use subxt::error::{BackendError, ExtrinsicError, TransactionEventsError};
 
 use crate::Error;
@@ -15,7 +15,7 @@ const FUTURE: i32 = 1021;
 
 /// Why a transaction pool does not take a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PoolRefusal {
+pub enum PoolError {
 	/// Its number was consumed already.
 	#[error("its number was consumed already")]
 	Stale,
@@ -44,7 +44,7 @@ pub enum PoolRefusal {
 	#[error("{refused:?}: {refused}")]
 	Envelope {
 		/// Why.
-		refused: EnvelopeRefused,
+		refused: EnvelopeError,
 	},
 	/// Something else.
 	#[error("{message} ({code}) {data}")]
@@ -58,7 +58,7 @@ pub enum PoolRefusal {
 	},
 }
 
-impl PoolRefusal {
+impl PoolError {
 	/// Reads a node's refusal of `author_submitExtrinsic`.
 	pub fn read(refused: &subxt::rpcs::UserError) -> Self {
 		let data = refused.data.as_ref().map(|data| data.get()).unwrap_or_default();
@@ -68,7 +68,7 @@ impl PoolRefusal {
 
 	fn from_parts(code: i32, message: &str, data: &str) -> Self {
 		let custom =
-			|| EnvelopeRefused::from_code(data.strip_prefix("Custom error: ")?.parse().ok()?);
+			|| EnvelopeError::from_code(data.strip_prefix("Custom error: ")?.parse().ok()?);
 		match code {
 			INVALID if data.contains("outdated") => Self::Stale,
 			INVALID if data.contains("in the future") => Self::Future,
@@ -94,7 +94,7 @@ impl PoolRefusal {
 
 	/// Whether no boot with this number will ever be taken again.
 	pub fn is_retired(&self) -> bool {
-		matches!(self, Self::Envelope { refused: EnvelopeRefused::RetiredBoot })
+		matches!(self, Self::Envelope { refused: EnvelopeError::RetiredBoot })
 	}
 }
 
@@ -103,7 +103,7 @@ pub(super) fn submission(call: &'static str, error: &ExtrinsicError) -> Error {
 	match error {
 		ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(
 			subxt::error::RpcError::ClientError(subxt::rpcs::Error::User(refused)),
-		)) => Error::Pool { call, refusal: PoolRefusal::read(refused) },
+		)) => Error::Pool { call, refusal: PoolError::read(refused) },
 		error => Error::NotIncluded { call, reason: error.to_string() },
 	}
 }
@@ -159,14 +159,14 @@ mod tests {
 
 	#[test]
 	fn refusals_of_a_node_are_read_by_name() {
-		let read = |code, data| PoolRefusal::from_parts(code, "Invalid Transaction", data);
-		assert_eq!(read(1010, "Transaction is outdated"), PoolRefusal::Stale);
-		assert_eq!(read(1010, "Transaction will be valid in the future"), PoolRefusal::Future);
-		assert_eq!(read(1013, ""), PoolRefusal::AlreadyImported);
-		let unknown_worker = PoolRefusal::Envelope { refused: EnvelopeRefused::UnknownWorker };
+		let read = |code, data| PoolError::from_parts(code, "Invalid Transaction", data);
+		assert_eq!(read(1010, "Transaction is outdated"), PoolError::Stale);
+		assert_eq!(read(1010, "Transaction will be valid in the future"), PoolError::Future);
+		assert_eq!(read(1013, ""), PoolError::AlreadyImported);
+		let unknown_worker = PoolError::Envelope { refused: EnvelopeError::UnknownWorker };
 		assert_eq!(read(1010, "Custom error: 2"), unknown_worker);
 		assert!(read(1010, "Custom error: 3").is_retired());
-		assert!(matches!(read(1010, "Custom error: 99"), PoolRefusal::Other { .. }));
+		assert!(matches!(read(1010, "Custom error: 99"), PoolError::Other { .. }));
 	}
 
 	#[test]

@@ -181,7 +181,7 @@ impl Agent {
 				job.attempt += 1;
 			}
 			if job.is_spent() {
-				ended.push(JobEnd { job: job.id, result: Err(super::CallRefused::NotCommitted) });
+				ended.push(JobEnd { job: job.id, result: Err(super::CallError::NotCommitted) });
 			} else {
 				self.requeue(job);
 			}
@@ -192,7 +192,7 @@ impl Agent {
 	/// Another boot writes now: nothing that waits here can be committed.
 	pub fn lose_lease(&mut self, to: Option<WorkerId>) -> Vec<JobEnd> {
 		let mut ended = self.drop_proposals();
-		let refused = || super::CallRefused::NotLeaseHolder { worker: to };
+		let refused = || super::CallError::NotLeaseHolder { worker: to };
 		let running = self.running.take().map(|running| running.job);
 		for job in self.jobs.drain(..).chain(running) {
 			ended.push(JobEnd { job: job.id, result: Err(refused()) });
@@ -435,7 +435,7 @@ impl Agent {
 			});
 		self.jobs = rest;
 		late.into_iter()
-			.map(|job| JobEnd { job: job.id, result: Err(super::CallRefused::TooLate) })
+			.map(|job| JobEnd { job: job.id, result: Err(super::CallError::TooLate) })
 			.collect()
 	}
 }

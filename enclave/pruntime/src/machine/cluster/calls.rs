@@ -7,7 +7,7 @@ use super::{
 	ring::KeyRing,
 	state::{AgentState, Effects},
 	work::{DirectJob, Job, RunDone, RunFailed},
-	CallRefused, Membership,
+	CallError, Membership,
 };
 use crate::limits;
 use codec::{DecodeAll, Encode};
@@ -45,15 +45,15 @@ pub enum Opened {
 /// Opens the input of a paid request on the state that it will run on.
 ///
 /// # Errors
-/// [`CallRefused::Input`], [`CallRefused::Malformed`], [`CallRefused::Repeated`]: a caller pays
+/// [`CallError::Input`], [`CallError::Malformed`], [`CallError::Repeated`]: a caller pays
 /// for a try with those.
 pub fn open_order<R: CryptoRng>(
 	state: &AgentState,
 	snapshot: &AgentSnapshot,
 	order: &RequestOrder,
 	turn: &Turn<'_, R>,
-) -> Result<Opened, CallRefused> {
-	let not_a_call = || CallRefused::Malformed { expected: "the SCALE of a CallInput" };
+) -> Result<Opened, CallError> {
+	let not_a_call = || CallError::Malformed { expected: "the SCALE of a CallInput" };
 	let sealed = match &order.input {
 		RequestInput::Public(bytes) => {
 			let input = CallInput::decode_all(&mut &bytes[..]).map_err(|_| not_a_call())?;
@@ -73,7 +73,7 @@ pub fn open_order<R: CryptoRng>(
 			sealed: Some((opened.reply_key, opened.nonce, opened.expiry_block)),
 		},
 		RequestKind::Secrets => {
-			let malformed = || CallRefused::Malformed { expected: "secrets by name" };
+			let malformed = || CallError::Malformed { expected: "secrets by name" };
 			let pairs =
 				Vec::<(Vec<u8>, Vec<u8>)>::decode_all(&mut &body[..]).map_err(|_| malformed())?;
 			let mut secrets = Vec::with_capacity(pairs.len());
@@ -94,11 +94,10 @@ fn open<R: CryptoRng>(
 	caller: AccountBytes,
 	sealed: &[u8],
 	turn: &Turn<'_, R>,
-) -> Result<SealedInput, CallRefused> {
+) -> Result<SealedInput, CallError> {
 	let sealed = Sealed::decode_all(&mut &sealed[..])
-		.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a sealed input" })?;
-	let keys =
-		state.keys.as_ref().ok_or(CallRefused::NotReady { why: "it has no keys here yet" })?;
+		.map_err(|_| CallError::Malformed { expected: "the SCALE of a sealed input" })?;
+	let keys = state.keys.as_ref().ok_or(CallError::NotReady { why: "it has no keys here yet" })?;
 	let (version, _) = keys.encryption_key();
 	let context = InputContext::new(turn.config.genesis.0, agent.0, version, kind);
 	let reception = Reception {
@@ -108,7 +107,7 @@ fn open<R: CryptoRng>(
 	};
 	let opened = open_input(keys.decryption_key(), &context, &sealed, &reception)?;
 	if state.used_inputs.contains_key(&opened.nonce) {
-		return Err(CallRefused::Repeated);
+		return Err(CallError::Repeated);
 	}
 	Ok(opened)
 }
@@ -134,7 +133,7 @@ pub fn settle_order<R: CryptoRng>(
 	job: Job,
 	result: Result<RunDone, RunFailed>,
 	turn: &mut Turn<'_, R>,
-) -> Result<(), CallRefused> {
+) -> Result<(), CallError> {
 	// Opened again rather than kept: plaintext lies in memory no longer than it must.
 	let (input, sealed) = match open_order(agent.head(), &agent.snapshot, order, turn) {
 		Ok(Opened::Call { input, sealed }) => (input, sealed),
@@ -188,7 +187,7 @@ pub fn settle_order<R: CryptoRng>(
 	};
 	if let Err(error) = agent.propose(ring, &effects, vec![result], None, cause.clone(), turn) {
 		// Too much to be sealed: that is the answer, then.
-		let result = failed(order, &CallRefused::Input(error).name(), 1);
+		let result = failed(order, &CallError::Input(error).name(), 1);
 		agent.propose(ring, &late, vec![result], None, cause, turn)?;
 	}
 	Ok(())
@@ -204,9 +203,9 @@ pub fn settle_direct<R: CryptoRng>(
 	job: Job,
 	done: RunDone,
 	turn: &mut Turn<'_, R>,
-) -> Result<Option<Vec<u8>>, CallRefused> {
+) -> Result<Option<Vec<u8>>, CallError> {
 	if let Err(message) = check_state_bytes(agent, &done) {
-		return Err(CallRefused::Failed { name: STATE_BYTES.into(), message });
+		return Err(CallError::Failed { name: STATE_BYTES.into(), message });
 	}
 	let wrote = !done.writes.is_empty();
 	let commits = wrote || !agent.proposals.is_empty() || direct.reply.is_some();
@@ -313,19 +312,19 @@ impl Membership {
 	/// An agent that answers here.
 	///
 	/// # Errors
-	/// [`CallRefused::NoSuchAgent`], [`CallRefused::NotReady`], [`CallRefused::NotFresh`].
+	/// [`CallError::NoSuchAgent`], [`CallError::NotReady`], [`CallError::NotFresh`].
 	pub fn ready<R: CryptoRng>(
 		&self,
 		agent: AgentId,
 		turn: &Turn<'_, R>,
-	) -> Result<&Agent, CallRefused> {
-		let agent = self.agents.get(&agent).ok_or(CallRefused::NoSuchAgent)?;
-		turn.fresh.clone().map_err(CallRefused::NotFresh)?;
+	) -> Result<&Agent, CallError> {
+		let agent = self.agents.get(&agent).ok_or(CallError::NoSuchAgent)?;
+		turn.fresh.clone().map_err(CallError::NotFresh)?;
 		if agent.state.version == 0 {
-			return Err(CallRefused::NotReady { why: "its birth is not committed here yet" });
+			return Err(CallError::NotReady { why: "its birth is not committed here yet" });
 		}
 		if !agent.is_current() {
-			return Err(CallRefused::NotReady { why: "this member is catching up with its state" });
+			return Err(CallError::NotReady { why: "this member is catching up with its state" });
 		}
 		Ok(agent)
 	}
@@ -333,21 +332,21 @@ impl Membership {
 	/// Opens a sealed direct call. It is answered once: the same bytes again are refused.
 	///
 	/// # Errors
-	/// [`CallRefused`], by the first rule that the call breaks.
+	/// [`CallError`], by the first rule that the call breaks.
 	pub fn open_direct<R: CryptoRng>(
 		&mut self,
 		agent: AgentId,
 		call: &DirectCall,
 		turn: &Turn<'_, R>,
-	) -> Result<AdmittedCall, CallRefused> {
+	) -> Result<AdmittedCall, CallError> {
 		let found = self.ready(agent, turn)?;
 		let content =
 			DirectCallContent::new(turn.config.genesis, agent, call.caller, &call.sealed).encode();
 		if !sr25519::verify(&call.caller, &content, &call.signature) {
-			return Err(CallRefused::BadSignature { whose: "caller", what: "call" });
+			return Err(CallError::BadSignature { whose: "caller", what: "call" });
 		}
 		if !found.snapshot.may_call(&call.caller) {
-			return Err(CallRefused::CallerNotAllowed);
+			return Err(CallError::CallerNotAllowed);
 		}
 		let opened = open(
 			&found.state,
@@ -359,20 +358,20 @@ impl Membership {
 			turn,
 		)?;
 		let input = CallInput::decode_all(&mut opened.body.expose())
-			.map_err(|_| CallRefused::Malformed { expected: "the SCALE of a CallInput" })?;
+			.map_err(|_| CallError::Malformed { expected: "the SCALE of a CallInput" })?;
 		if opened.expiry_block.saturating_sub(turn.height) > limits::DIRECT_CALL_BLOCKS_MAX {
-			return Err(CallRefused::Malformed {
+			return Err(CallError::Malformed {
 				expected: "sealed for at most 300 blocks: set a nearer expiry",
 			});
 		}
 		let Some(found) = self.agents.get_mut(&agent) else {
-			return Err(CallRefused::NoSuchAgent);
+			return Err(CallError::NoSuchAgent);
 		};
 		if found.answered.contains_key(&opened.nonce) {
-			return Err(CallRefused::Repeated);
+			return Err(CallError::Repeated);
 		}
 		if found.answered.len() >= limits::NONCES_MAX {
-			return Err(CallRefused::TooManyCalls);
+			return Err(CallError::TooManyCalls);
 		}
 		found.answered.insert(opened.nonce, opened.expiry_block);
 		Ok(AdmittedCall {
@@ -387,23 +386,23 @@ impl Membership {
 	/// Whether this is the agent's owner asking for its log now.
 	///
 	/// # Errors
-	/// [`CallRefused`].
+	/// [`CallError`].
 	pub fn admit_logs_query<R: CryptoRng>(
 		&self,
 		agent: AgentId,
 		query: &LogsQuery,
 		turn: &Turn<'_, R>,
-	) -> Result<AccountBytes, CallRefused> {
-		let found = self.agents.get(&agent).ok_or(CallRefused::NoSuchAgent)?;
+	) -> Result<AccountBytes, CallError> {
+		let found = self.agents.get(&agent).ok_or(CallError::NoSuchAgent)?;
 		let owner = found.snapshot.record.owner;
 		let LogsQuery { nonce, reply_key, block, signature } = *query;
 		let content = LogsContent::new(turn.config.genesis, agent, nonce, reply_key, block);
 		if !sr25519::verify(&owner, &content.encode(), &signature) {
-			return Err(CallRefused::NotOwner);
+			return Err(CallError::NotOwner);
 		}
 		let now = turn.height;
 		if now.abs_diff(block) > LOGS_QUERY_BLOCKS_MAX {
-			return Err(CallRefused::QueryTooOld { block, now });
+			return Err(CallError::QueryTooOld { block, now });
 		}
 		Ok(owner)
 	}

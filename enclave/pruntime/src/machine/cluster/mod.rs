@@ -19,7 +19,7 @@ pub mod ring;
 pub mod state;
 pub mod work;
 
-pub use refused::CallRefused;
+pub use refused::CallError;
 
 use super::{turn::Turn, MasterInForce};
 use agent::{Agent, Replication, Running};
@@ -48,7 +48,7 @@ use work::{DirectJob, Job, JobKind, Run, RunDone, RunEnd, RunFailed};
 /// How a job of a direct caller ended: its answer, as it is to be sent, or why there is none.
 pub struct JobEnd {
 	pub job: u64,
-	pub result: Result<Vec<u8>, CallRefused>,
+	pub result: Result<Vec<u8>, CallError>,
 }
 
 /// What a lease holder signs when it gives a body to another member.
@@ -274,7 +274,7 @@ impl Membership {
 					Ok(done) => calls::settle_direct(agent, ring, code, &direct, job, done, turn),
 					Err(RunFailed { name, message, .. }) => {
 						calls::use_input_up(agent, ring, &direct, turn);
-						Err(CallRefused::Failed { name, message })
+						Err(CallError::Failed { name, message })
 					}
 				}
 			}
@@ -285,8 +285,8 @@ impl Membership {
 	}
 
 	/// Takes a direct call that writes into the queue. Its end comes from [`Self::take_ended`].
-	pub fn queue_direct(&mut self, agent: AgentId, job: DirectJob) -> Result<u64, CallRefused> {
-		self.queue(agent, JobKind::Direct(job)).ok_or(CallRefused::TooManyCalls)
+	pub fn queue_direct(&mut self, agent: AgentId, job: DirectJob) -> Result<u64, CallError> {
+		self.queue(agent, JobKind::Direct(job)).ok_or(CallError::TooManyCalls)
 	}
 
 	/// Ends of direct calls that waited.
@@ -326,20 +326,20 @@ impl Membership {
 	/// Keeps a body for the boot that writes the agent, and says so.
 	///
 	/// # Errors
-	/// [`CallRefused::NoSuchAgent`], [`CallRefused::NotFromLeaseHolder`],
-	/// [`CallRefused::BadSignature`].
+	/// [`CallError::NoSuchAgent`], [`CallError::NotFromLeaseHolder`],
+	/// [`CallError::BadSignature`].
 	pub fn keep<R: CryptoRng>(
 		&mut self,
 		brought: ReplicatedBody,
 		turn: &mut Turn<'_, R>,
-	) -> Result<Availability, CallRefused> {
+	) -> Result<Availability, CallError> {
 		let ReplicatedBody { worker, boot, agent, base_hash, body, signature } = brought;
-		let held = self.agents.get_mut(&agent).ok_or(CallRefused::NoSuchAgent)?;
+		let held = self.agents.get_mut(&agent).ok_or(CallError::NoSuchAgent)?;
 		let sender = self
 			.members
 			.get(&worker)
 			.filter(|member| member.boot == boot && held.is_mine(worker, boot))
-			.ok_or(CallRefused::NotFromLeaseHolder)?;
+			.ok_or(CallError::NotFromLeaseHolder)?;
 		let body_hash = H256(body.hash());
 		let genesis = turn.config.genesis;
 		let content = ReplicationContent {
@@ -352,11 +352,12 @@ impl Membership {
 			body_hash,
 		};
 		if !verify_statement(&sender.identity, &content, &signature) {
-			return Err(CallRefused::BadSignature { whose: "lease holder", what: "body" });
+			return Err(CallError::BadSignature { whose: "lease holder", what: "body" });
 		}
 		held.keep(body_hash, body);
 		let worker = turn.config.worker;
-		let word = AvailabilityContent::new(genesis, worker, turn.boot, agent, base_hash, body_hash);
+		let word =
+			AvailabilityContent::new(genesis, worker, turn.boot, agent, base_hash, body_hash);
 		Ok(Availability { worker, signature: turn.keys.sign(turn.rng, &word) })
 	}
 
@@ -460,7 +461,7 @@ fn give_up<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, job: Job, turn: &mut
 
 enum Start {
 	Run(Box<Run>),
-	Done(Result<(), CallRefused>),
+	Done(Result<(), CallError>),
 }
 
 fn start<R: CryptoRng>(
@@ -485,7 +486,7 @@ fn start<R: CryptoRng>(
 	};
 	match &job.kind {
 		JobKind::Direct(direct) if direct.code != agent.snapshot.record.code.component => {
-			Start::Done(Err(CallRefused::OtherCode))
+			Start::Done(Err(CallError::OtherCode))
 		}
 		JobKind::Direct(direct) => {
 			run(direct.caller, direct.input.clone(), direct.request, None, agent.head().clone())
@@ -506,14 +507,14 @@ fn start<R: CryptoRng>(
 					let result = answered(order, Vec::new(), 1);
 					let cause = Some((job.clone(), Vec::new()));
 					let proposed = agent.propose(ring, &effects, vec![result], None, cause, turn);
-					Start::Done(proposed.map_err(CallRefused::Input))
+					Start::Done(proposed.map_err(CallError::Input))
 				}
 				Err(refused) => {
 					let result = failed(order, &refused.name(), 1);
 					let effects = Effects::default();
 					let cause = Some((job.clone(), Vec::new()));
 					let proposed = agent.propose(ring, &effects, vec![result], None, cause, turn);
-					Start::Done(proposed.map_err(CallRefused::Input))
+					Start::Done(proposed.map_err(CallError::Input))
 				}
 			}
 		}

@@ -1,11 +1,11 @@
 //! Why a call to an agent, or what another member brought, was refused.
 
-use super::super::Refused;
+use super::super::MachineError;
 use phala_protocol::boot::WorkerId;
 
 /// What was refused, why, and what would be accepted. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallRefused {
+pub enum CallError {
 	#[error("this worker is in no cluster; ask a member of the agent's cluster")]
 	NoCluster,
 	#[error("this worker has no such agent; GET /v1/agents lists those that it has")]
@@ -13,7 +13,7 @@ pub enum CallRefused {
 	#[error("the agent is not ready here: {why}")]
 	NotReady { why: &'static str },
 	#[error("this worker's view of the chain is not proven to be recent: {0}")]
-	NotFresh(Refused),
+	NotFresh(MachineError),
 	#[error("the body is not {expected}")]
 	Malformed { expected: &'static str },
 	#[error("the signature is not the {whose}'s over this {what}")]
@@ -62,7 +62,7 @@ pub enum CallRefused {
 	NotFromLeaseHolder,
 }
 
-impl CallRefused {
+impl CallError {
 	/// The refusal's name, as callers and tests know it.
 	pub fn name(&self) -> String {
 		match self {

@@ -5,7 +5,7 @@ use super::*;
 use crate::machine::cluster::{
 	calls::AdmittedCall,
 	work::{DirectJob, Run, RunDone},
-	CallRefused, Membership, ReplicatedBody,
+	CallError, Membership, ReplicatedBody,
 };
 use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
@@ -193,7 +193,8 @@ impl World {
 
 	fn replicate(&mut self) {
 		for worker in self.machines.keys().copied().collect::<Vec<_>>() {
-			let Ok(taken) = self.member(worker, |member, turn| member.take_replications(turn)) else {
+			let Ok(taken) = self.member(worker, |member, turn| member.take_replications(turn))
+			else {
 				continue;
 			};
 			for (body, others) in taken {
@@ -204,7 +205,8 @@ impl World {
 					let word =
 						self.member(other.worker, |member, turn| member.keep(body.clone(), turn));
 					let word = word.unwrap().unwrap();
-					self.member(worker, |member, turn| member.available(&body, word, turn)).unwrap();
+					self.member(worker, |member, turn| member.available(&body, word, turn))
+						.unwrap();
 				}
 				let hash = H256(body.body.hash());
 				self.member(worker, |member, turn| member.replicated(body.agent, hash, turn))
@@ -356,7 +358,7 @@ impl World {
 		&mut self,
 		worker: WorkerId,
 		step: impl FnOnce(&mut Membership, &mut Turn<'_, ChaCha20Rng>) -> T,
-	) -> Result<T, CallRefused> {
+	) -> Result<T, CallError> {
 		let machine = self.machines.get_mut(&worker).unwrap();
 		machine.as_member(self.now_ms, &mut self.rng, step)
 	}
@@ -560,7 +562,7 @@ fn a_stranger_is_not_let_in_to_an_agent_with_a_list() {
 	let stranger = world.direct(agent, THIEF_SEED);
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &stranger, turn)).unwrap();
-	assert_eq!(refused.err(), Some(CallRefused::CallerNotAllowed));
+	assert_eq!(refused.err(), Some(CallError::CallerNotAllowed));
 	let owner = world.direct(agent, USER_SEED);
 	assert!(world
 		.member(FIRST, |member, turn| member.open_direct(agent, &owner, turn))
@@ -720,7 +722,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 	world.tell_cluster(ClusterMessage::MemberLeft { worker: SECOND });
 	world.seal();
 	let refused = world.member(SECOND, |member, _| member.agents.len());
-	assert_eq!(refused.err(), Some(CallRefused::NoCluster));
+	assert_eq!(refused.err(), Some(CallError::NoCluster));
 	world.tell_cluster(ClusterMessage::NewGeneration { generation: 2 });
 	world.settle();
 	let wrapped = world.wrapped.clone().unwrap();
@@ -794,9 +796,10 @@ fn an_order_that_does_not_name_this_boot_is_never_run() {
 	let (mut world, agent) = World::with_agent(15);
 	let input = RequestInput::Public(call_input(b"x").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	for order in
-		[RequestOrder { boot: 2, ..order.clone() }, RequestOrder { worker: SECOND, ..order.clone() }]
-	{
+	for order in [
+		RequestOrder { boot: 2, ..order.clone() },
+		RequestOrder { worker: SECOND, ..order.clone() },
+	] {
 		world.tell_cluster(ClusterMessage::Request(order));
 	}
 	let late = RequestOrder { deadline: world.chain.height(), ..order };

@@ -65,7 +65,7 @@ impl Network {
 	}
 
 	/// Seals what was said and brings an honest bundle.
-	fn relay(&mut self) -> Result<SyncReport, Refused> {
+	fn relay(&mut self) -> Result<SyncReport, MachineError> {
 		self.chain.seal();
 		let bundle = self.bundle();
 		self.machine.sync(bundle, self.now_ms, &mut self.rng)
@@ -181,8 +181,8 @@ fn a_twin_ends_this_boot_and_its_envelopes() {
 	assert!(network.relay().unwrap().over);
 	assert_eq!(network.machine.status().phase, EnclavePhase::Retired);
 	assert!(network.machine.envelopes().is_empty());
-	assert_eq!(network.machine.require_fresh(0), Err(Refused::Over { boot: Some(1) }));
-	assert_eq!(network.relay(), Err(Refused::Over { boot: Some(1) }));
+	assert_eq!(network.machine.require_fresh(0), Err(MachineError::Over { boot: Some(1) }));
+	assert_eq!(network.relay(), Err(MachineError::Over { boot: Some(1) }));
 }
 
 #[test]
@@ -215,7 +215,10 @@ fn the_view_is_as_old_as_the_newest_mark_counted_from_when_it_was_made() {
 	network.now_ms = limits::MARK_AGE_MAX_MS;
 	assert_eq!(network.machine.require_fresh(network.now_ms), Ok(()));
 	network.now_ms += 1;
-	assert!(matches!(network.machine.require_fresh(network.now_ms), Err(Refused::NotFresh { .. })));
+	assert!(matches!(
+		network.machine.require_fresh(network.now_ms),
+		Err(MachineError::NotFresh { .. })
+	));
 
 	// A mark of somebody else's making is none.
 	network.tell(WorkerMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
@@ -297,7 +300,7 @@ fn a_full_outbox_takes_no_more_and_loses_nothing_that_it_has() {
 	}
 	assert_eq!(
 		outbox.push(&network.machine.keys, &payload, &mut network.rng),
-		Err(Refused::OutboxFull { waiting: limits::OUTBOX_MAX })
+		Err(MachineError::OutboxFull { waiting: limits::OUTBOX_MAX })
 	);
 	outbox.confirm(InboundNext { boot: 1, seq: 1 });
 	outbox.push(&network.machine.keys, &payload, &mut network.rng).unwrap();

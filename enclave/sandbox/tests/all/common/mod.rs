@@ -93,7 +93,7 @@ impl TestAgent {
 		Self { loaded, manifest, host }
 	}
 
-	pub async fn run(&self, request: HttpRequest) -> Result<Outcome, Box<Failure>> {
+	pub async fn run(&self, request: HttpRequest) -> Result<Outcome, Box<FailedRun>> {
 		self.run_in(request, context()).await
 	}
 
@@ -101,7 +101,7 @@ impl TestAgent {
 		&self,
 		request: HttpRequest,
 		context: Context,
-	) -> Result<Outcome, Box<Failure>> {
+	) -> Result<Outcome, Box<FailedRun>> {
 		let invocation = Invocation::new(request, context, self.manifest.clone()).unwrap();
 		let outcome = sandbox().run(&self.loaded, invocation, self.host.clone()).await?;
 		let mut state = self.host.state.lock().unwrap();
@@ -126,7 +126,7 @@ impl TestAgent {
 	}
 }
 
-pub fn told(failure: &Failure) -> String {
+pub fn told(failure: &FailedRun) -> String {
 	let logs: Vec<_> = failure.logs.iter().map(|line| line.message.as_str()).collect();
 	format!("{} {logs:?}", failure.error)
 }
@@ -175,11 +175,11 @@ impl TestHost {
 
 #[async_trait]
 impl Host for TestHost {
-	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostRefusal> {
+	async fn state_get(&self, key: String) -> Result<Option<Vec<u8>>, HostError> {
 		Ok(self.state.lock().unwrap().get(&key).cloned())
 	}
 
-	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostRefusal> {
+	async fn state_scan(&self, scan: StateScan) -> Result<Vec<StateEntry>, HostError> {
 		let state = self.state.lock().unwrap();
 		let entries = state
 			.range(scan.prefix.clone()..)
@@ -191,25 +191,25 @@ impl Host for TestHost {
 			.collect())
 	}
 
-	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostRefusal> {
+	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostError> {
 		Ok(self.secrets.get(&name).cloned().map(SecretValue))
 	}
 
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostRefusal> {
+	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError> {
 		self.egress.fetch(&self.manifest.egress, call).await
 	}
 
 	async fn call_agent(&self, call: AgentCall) -> AgentReply {
 		let callee = self.callee.lock().unwrap().clone();
 		let Some(callee) = callee else {
-			return AgentReply::refused(HostRefusal::new(Refusal::NotFound, "no such agent"));
+			return AgentReply::refused(HostError::new(RefusalKind::NotFound, "no such agent"));
 		};
 		let context = Context { caller: Some(AGENT), ..context() };
 		let invocation = Invocation::of_call(call, context, callee.manifest).unwrap();
 		AgentReply::of_run(sandbox().run(&callee.loaded, invocation, callee.host).await)
 	}
 
-	async fn entropy_seed(&self) -> Result<[u8; 32], HostRefusal> {
+	async fn entropy_seed(&self) -> Result<[u8; 32], HostError> {
 		// Seeded, so that a failure repeats; a new one for each request.
 		let seed = self.seeds.fetch_add(1, Ordering::Relaxed);
 		Ok(std::array::from_fn(|i| seed.to_le_bytes()[i % 8]))
