@@ -9,7 +9,7 @@ use crate::machine::cluster::{
 };
 use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
-	input::{seal_input, Caller, InputContext, InputKind, SealedInput},
+	input::{seal_input, InputContext, InputKind, SealedInput},
 	reply::{open_reply, ReplyContext},
 	secret::{Secret32, SecretBytes},
 	sr25519::{public_of_published_seed, sign_with_published_seed, verify},
@@ -19,6 +19,7 @@ use phala_protocol::{
 		agent_id, next_state_hash, Access, AgentCode, AgentId, AgentKey, AgentRecord,
 		AgentSnapshot, EffectSet, Lease, UpgradePolicy,
 	},
+	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::Seat,
 	messages::{
@@ -26,7 +27,7 @@ use phala_protocol::{
 		RegistryMessage, RequestsMessage,
 	},
 	requests::{
-		request_id, salted_hash, CallInput, CallOutput, DirectCall, DirectCallContent,
+		request_id, salted_hash, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
 		ProvenAnswer, RequestInput, RequestKind, RequestOrder, RequestOutcome,
 	},
 };
@@ -42,6 +43,10 @@ const PLAINTEXT: &[u8] = b"what the user keeps to itself";
 
 fn account(seed: [u8; 32]) -> AccountBytes {
 	public_of_published_seed(seed)
+}
+
+fn caller_of(seed: [u8; 32]) -> Caller {
+	Caller::Account(account(seed))
 }
 
 /// The pallets, in as few lines as they can be, and the relayers.
@@ -109,12 +114,12 @@ impl World {
 		self.chain.put(storage_keys::mailbox_next_envelope(worker), next.encode());
 	}
 
-	fn tell(&mut self, worker: WorkerId, message: WorkerMessage) {
-		self.chain.push(Channel::Worker(worker), Message::Worker(message).encode());
+	fn tell(&mut self, worker: WorkerId, message: impl Into<Message>) {
+		self.chain.push(Channel::Worker(worker), message.into().encode());
 	}
 
-	fn tell_cluster(&mut self, message: ClusterMessage) {
-		self.chain.push(Channel::Cluster(CLUSTER), Message::Cluster(message).encode());
+	fn tell_cluster(&mut self, message: impl Into<Message>) {
+		self.chain.push(Channel::Cluster(CLUSTER), message.into().encode());
 	}
 
 	/// Seals a block and brings it to every machine.
@@ -290,13 +295,13 @@ impl World {
 		self.seats = vec![Seat { worker: GATEKEEPER, boot: 1, keys }];
 		let (seats, epoch) = (self.seats.clone(), 1);
 		let message = KeysMessage::Seated { epoch, attempt: 0, seats };
-		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
+		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 
 	/// The chain seats the same gatekeeper again.
 	fn start_epoch(&mut self, epoch: Epoch) {
 		let message = KeysMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
-		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
+		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 
 	fn join(&mut self, worker: WorkerId) {
@@ -407,14 +412,14 @@ impl World {
 		let reply = DecryptionKey::generate(&mut self.rng);
 		let nonce = *Secret32::random(&mut self.rng).expose();
 		let input = SealedInput {
-			caller: Caller::Account(account(seed)),
+			caller: caller_of(seed),
 			nonce,
 			reply_key: reply.public(),
 			accepted_code_hashes: vec![],
 			expiry_block: self.chain.height() + 100,
 			body: SecretBytes::new(body),
 		};
-		let context = InputContext::new(self.chain.genesis().0, agent.0, key.version, kind);
+		let context = InputContext::new(self.chain.genesis(), agent, key.version, kind);
 		let sealed = seal_input(&mut self.rng, &EncryptionKey(key.key), &context, &input).unwrap();
 		(sealed.encode(), reply, nonce)
 	}
@@ -425,7 +430,7 @@ impl World {
 		RequestOrder {
 			request: request_id(self.chain.genesis(), number),
 			agent,
-			caller: account(USER_SEED),
+			caller: caller_of(USER_SEED),
 			kind,
 			input,
 			units_max: 100,
@@ -439,9 +444,10 @@ impl World {
 	fn direct(&mut self, agent: AgentId, seed: [u8; 32]) -> DirectCall {
 		let body = call_input(PLAINTEXT).encode();
 		let (sealed, ..) = self.seal_for(agent, InputKind::Direct, USER_SEED, body);
-		let caller = account(seed);
+		let caller = caller_of(seed);
 		let content = DirectCallContent::new(self.chain.genesis(), agent, caller, &sealed);
-		let signature = sign_with_published_seed(seed, &content.encode());
+		let signature =
+			CallerSignature::Sr25519(sign_with_published_seed(seed, &content.encode()));
 		DirectCall { caller, sealed, signature }
 	}
 }
@@ -488,8 +494,8 @@ fn a_sealed_request_is_answered_proven_and_kept_by_both() {
 	assert_eq!(world.results.len(), 1);
 	let RequestOutcome::Answered(answer) = &world.results[0].1 else { panic!("it failed") };
 	let context = ReplyContext::new(
-		world.chain.genesis().0,
-		agent.0,
+		world.chain.genesis(),
+		agent,
 		Caller::Account(account(USER_SEED)),
 		nonce,
 	);
@@ -514,12 +520,12 @@ fn a_thief_s_copy_of_a_sealed_input_fails_and_says_nothing() {
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
 	let mut order = world.order(agent, RequestKind::Call, RequestInput::Sealed(sealed));
-	order.caller = account(THIEF_SEED);
+	order.caller = caller_of(THIEF_SEED);
 	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	assert!(world.next_run(FIRST).is_none(), "the sandbox never sees it");
 	world.settle();
-	let failed = RequestOutcome::Failed(b"OriginIsNotCaller".to_vec());
+	let failed = RequestOutcome::Failed(Refusal::OriginIsNotCaller.code());
 	assert_eq!(world.results[0].1, failed);
 }
 
@@ -528,9 +534,9 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 	let (mut world, agent) = World::with_agent(4);
 	let call = world.direct(agent, USER_SEED);
 	let stolen = DirectCall {
-		caller: account(THIEF_SEED),
+		caller: caller_of(THIEF_SEED),
 		signature: {
-			let caller = account(THIEF_SEED);
+			let caller = caller_of(THIEF_SEED);
 			let content =
 				DirectCallContent::new(world.chain.genesis(), agent, caller, &call.sealed);
 			sign_with_published_seed(THIEF_SEED, &content.encode())
@@ -542,23 +548,24 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 			.member(FIRST, |member, turn| member.open_direct(agent, call, turn))
 			.unwrap()
 			.map(|AdmittedCall { input, .. }| input)
-			.map_err(|refused| refused.name())
+			.map_err(|refused| refused.refusal())
 	};
-	assert_eq!(open(&stolen).unwrap_err(), "OriginIsNotCaller");
-	let forged = DirectCall { caller: account(THIEF_SEED), ..call.clone() };
-	assert_eq!(open(&forged).unwrap_err(), "BadSignature");
+	assert_eq!(open(&stolen).unwrap_err(), Refusal::OriginIsNotCaller);
+	let forged = DirectCall { caller: caller_of(THIEF_SEED), ..call.clone() };
+	assert_eq!(open(&forged).unwrap_err(), Refusal::BadSignature);
 	assert_eq!(open(&call).unwrap(), call_input(PLAINTEXT));
 	assert_eq!(open(&call).unwrap_err(), "Repeated");
 
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
-	let caller = account(USER_SEED);
+	let caller = caller_of(USER_SEED);
 	let content = DirectCallContent::new(world.chain.genesis(), agent, caller, &sealed);
-	let signature = sign_with_published_seed(USER_SEED, &content.encode());
+	let signature =
+			CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
 	let other_kind = DirectCall { caller, sealed, signature };
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &other_kind, turn)).unwrap();
-	assert_eq!(refused.err().unwrap().name(), "DoesNotOpen");
+	assert_eq!(refused.err().unwrap().refusal(), Refusal::DoesNotOpen);
 }
 
 #[test]
@@ -589,7 +596,7 @@ fn an_enclave_whose_view_is_old_neither_answers_nor_runs_paid_work() {
 	let call = world.direct(agent, USER_SEED);
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &call, turn)).unwrap();
-	assert_eq!(refused.err().unwrap().name(), "NotFresh");
+	assert_eq!(refused.err().unwrap().refusal(), Refusal::NotFresh);
 }
 
 #[test]
@@ -695,10 +702,10 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	let forged = ReplicatedBody { base_hash: H256([7; 32]), ..body.clone() };
 	let mut keep = |body| {
 		let kept = world.member(SECOND, |member, turn| member.keep(body, turn)).unwrap();
-		kept.map(|word| word.worker).map_err(|refused| refused.name())
+		kept.map(|word| word.worker).map_err(|refused| refused.refusal())
 	};
-	assert_eq!(keep(impostor), Err("NotFromLeaseHolder".into()));
-	assert_eq!(keep(forged), Err("BadSignature".into()));
+	assert_eq!(keep(impostor), Err(Refusal::NotFromLeaseHolder));
+	assert_eq!(keep(forged), Err(Refusal::BadSignature));
 	assert_eq!(keep(body), Ok(SECOND));
 }
 
@@ -751,7 +758,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 fn a_direct_call_that_writes_is_answered_when_it_is_committed() {
 	let (mut world, agent) = World::with_agent(13);
 	let job = DirectJob {
-		caller: Some(account(USER_SEED)),
+		caller: Some(caller_of(USER_SEED)),
 		input: call_input(b"direct"),
 		reply: None,
 		expiry: 1_000,
@@ -863,7 +870,7 @@ fn a_request_that_nobody_can_run_is_answered_with_a_failure_before_its_deadline(
 		world.seal();
 	}
 	world.settle();
-	assert_eq!(world.results[0].1, RequestOutcome::Failed(b"TooLate".to_vec()));
+	assert_eq!(world.results[0].1, RequestOutcome::Failed(Refusal::TooLate.code()));
 }
 
 #[test]

@@ -4,7 +4,12 @@ use super::*;
 use crate::platform::SoftwarePlatform;
 use phala_keys::boot::verify_statement;
 use phala_light_client::test_chain::TestChain;
-use phala_protocol::{evidence::Evidence, mailbox::EnvelopeContent};
+use phala_protocol::{
+	evidence::Evidence,
+	mailbox::EnvelopeContent,
+	messages::{RegistryMessage, RegistryPayload},
+	refusals::Refusal,
+};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
 mod members;
@@ -41,22 +46,22 @@ impl Network {
 	}
 
 	/// What the chain says when it accepts this machine's keys.
-	fn registration_of(&self, boot: BootNumber) -> WorkerMessage {
+	fn registration_of(&self, boot: BootNumber) -> RegistryMessage {
 		RegistryMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
 	}
 
 	/// The registration of somebody else in the same worker.
-	fn twin(&mut self, boot: BootNumber) -> WorkerMessage {
+	fn twin(&mut self, boot: BootNumber) -> RegistryMessage {
 		let keys = BootKeys::generate(&mut self.rng).public();
 		RegistryMessage::Registered {
 			boot,
-			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption.0 },
+			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption },
 			expires_at: 100_000,
 		}
 	}
 
-	fn tell(&mut self, message: WorkerMessage) {
-		self.chain.push(Channel::Worker(WORKER), Message::Worker(message).encode());
+	fn tell(&mut self, message: RegistryMessage) {
+		self.chain.push(Channel::Worker(WORKER), Message::Registry(message).encode());
 	}
 
 	fn consume(&mut self, boot: BootNumber, seq: u64) {
@@ -100,7 +105,7 @@ impl Network {
 	}
 }
 
-fn probe(n: u8) -> WorkerMessage {
+fn probe(n: u8) -> RegistryMessage {
 	RegistryMessage::Probe { nonce: [n; 32] }
 }
 
@@ -254,28 +259,28 @@ fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 	let before = network.machine.status();
 
 	type Lie = fn(&mut SyncBundle);
-	let lies: [(&str, Lie); 7] = [
-		("HeldBack", |bundle| bundle.bodies.truncate(1)),
-		("Reordered", |bundle| bundle.bodies.iter_mut().for_each(|b| b.messages.reverse())),
-		("Altered", |bundle| {
+	let lies: [(Refusal, Lie); 7] = [
+		(Refusal::HeldBack, |bundle| bundle.bodies.truncate(1)),
+		(Refusal::Reordered, |bundle| bundle.bodies.iter_mut().for_each(|b| b.messages.reverse())),
+		(Refusal::Altered, |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
-			messages[0].body = Message::Worker(probe(3)).encode();
+			messages[0].body = Message::Registry(probe(3)).encode();
 		}),
-		("Repeated", |bundle| {
+		(Refusal::Repeated, |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
 			let first = messages[0].clone();
 			messages.insert(1, first);
 		}),
-		("ProofIncomplete", |bundle| bundle.state_proof.clear()),
-		("OtherBlockJustified", |bundle| bundle.steps[0].header[40] ^= 1),
-		("NothingNew", |bundle| bundle.steps.clear()),
+		(Refusal::ProofIncomplete, |bundle| bundle.state_proof.clear()),
+		(Refusal::OtherBlockJustified, |bundle| bundle.steps[0].header[40] ^= 1),
+		(Refusal::NothingNew, |bundle| bundle.steps.clear()),
 	];
 	for (name, lie) in lies {
 		let mut bundle = network.bundle();
 		lie(&mut bundle);
 		let refused =
-			network.machine.sync(bundle, network.now_ms, &mut network.rng).expect_err(name);
-		assert_eq!(refused.name(), name, "{refused}");
+			network.machine.sync(bundle, network.now_ms, &mut network.rng).expect_err(name.name());
+		assert_eq!(refused.refusal(), name, "{refused}");
 		assert_eq!(network.machine.status(), before);
 	}
 
