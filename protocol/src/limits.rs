@@ -33,6 +33,12 @@ pub const REQUEST_INPUT_BYTES_MAX: u32 = 16 * 1024;
 /// Longest answer to a request that goes through the chain, in bytes, sealed or public.
 pub const RESPONSE_BYTES_MAX: u32 = 16 * 1024;
 
+/// Processor time of one unit of work, the unit that agents are priced in, in milliseconds.
+pub const UNIT_CPU_MS: u64 = 100;
+
+/// Bytes fetched, received, answered or written of one unit of work.
+pub const UNIT_BYTES: u64 = 64 * 1024;
+
 /// Most answers in one effect set.
 pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
 

@@ -27,8 +27,8 @@ use phala_protocol::{
 		RegistryMessage, RequestsMessage,
 	},
 	requests::{
-		request_id, salted_hash, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
-		ProvenAnswer, RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		request_id, salted_hash, CallInput, CallOutput, CallerSignature, DirectCall,
+		DirectCallContent, ProvenAnswer, RequestInput, RequestKind, RequestOrder, RequestOutcome,
 	},
 };
 use std::collections::BTreeMap;
@@ -446,8 +446,7 @@ impl World {
 		let (sealed, ..) = self.seal_for(agent, InputKind::Direct, USER_SEED, body);
 		let caller = caller_of(seed);
 		let content = DirectCallContent::new(self.chain.genesis(), agent, caller, &sealed);
-		let signature =
-			CallerSignature::Sr25519(sign_with_published_seed(seed, &content.encode()));
+		let signature = CallerSignature::Sr25519(sign_with_published_seed(seed, &content.encode()));
 		DirectCall { caller, sealed, signature }
 	}
 }
@@ -493,12 +492,8 @@ fn a_sealed_request_is_answered_proven_and_kept_by_both() {
 
 	assert_eq!(world.results.len(), 1);
 	let RequestOutcome::Answered(answer) = &world.results[0].1 else { panic!("it failed") };
-	let context = ReplyContext::new(
-		world.chain.genesis(),
-		agent,
-		Caller::Account(account(USER_SEED)),
-		nonce,
-	);
+	let context =
+		ReplyContext::new(world.chain.genesis(), agent, Caller::Account(account(USER_SEED)), nonce);
 	let sealed = Sealed::decode_all(&mut &answer[..]).unwrap();
 	let opened = open_reply(&reply, &context, &sealed).unwrap();
 	let proven = ProvenAnswer::decode_all(&mut opened.expose()).unwrap();
@@ -539,7 +534,7 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 			let caller = caller_of(THIEF_SEED);
 			let content =
 				DirectCallContent::new(world.chain.genesis(), agent, caller, &call.sealed);
-			sign_with_published_seed(THIEF_SEED, &content.encode())
+			CallerSignature::Sr25519(sign_with_published_seed(THIEF_SEED, &content.encode()))
 		},
 		..call.clone()
 	};
@@ -554,14 +549,14 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 	let forged = DirectCall { caller: caller_of(THIEF_SEED), ..call.clone() };
 	assert_eq!(open(&forged).unwrap_err(), Refusal::BadSignature);
 	assert_eq!(open(&call).unwrap(), call_input(PLAINTEXT));
-	assert_eq!(open(&call).unwrap_err(), "Repeated");
+	assert_eq!(open(&call).unwrap_err(), Refusal::Repeated);
 
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
 	let caller = caller_of(USER_SEED);
 	let content = DirectCallContent::new(world.chain.genesis(), agent, caller, &sealed);
 	let signature =
-			CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
+		CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
 	let other_kind = DirectCall { caller, sealed, signature };
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &other_kind, turn)).unwrap();
