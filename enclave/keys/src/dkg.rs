@@ -26,7 +26,7 @@ mod tests;
 use crate::{
 	boot::{verify_statement, BootKeys},
 	error::Error,
-	hpke::{self, Sealed},
+	hpke::{self, EncryptionKey, Sealed},
 	limits::GATEKEEPERS_MAX,
 	master::{
 		counted_points, quorum, trailing_points, MasterPublicKey, MasterShare, PublicPolynomial,

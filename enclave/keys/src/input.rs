@@ -16,7 +16,7 @@ use phala_protocol::{
 	agents::{AgentId, KeyVersion},
 	caller::Caller,
 	domains::{Domain, SEALED_INPUT},
-	AccountBytes, BlockNumber, H256,
+	BlockNumber, H256,
 };
 use rand_core::CryptoRng;
 

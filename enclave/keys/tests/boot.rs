@@ -6,7 +6,6 @@ use codec::Encode;
 use common::Dice;
 use phala_keys::{
 	boot::{verify_statement, BootKeys},
-	domains,
 	secret::Secret32,
 	sr25519,
 };

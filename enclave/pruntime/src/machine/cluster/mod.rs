@@ -510,7 +510,7 @@ fn start<R: CryptoRng>(
 					let entropy = state
 						.keys
 						.as_ref()
-						.map(|keys| *keys.root().request_randomness(&order.request.0).expose());
+						.map(|keys| *keys.root().request_randomness(&order.request).expose());
 					run(Some(order.caller), input, order.request, entropy, state)
 				}
 				Ok(Opened::Secrets { secrets, used }) => {
