@@ -1,9 +1,12 @@
 //! Bundling: the SDK's prelude and the agent's modules become one ECMAScript module.
 
+use crate::node::{self, Answer, Request};
 use crate::{AgentFolder, BuildError};
-use std::io::Write;
+use serde_json::json;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const DOING: &str = "bundling the agent's modules";
 
 pub(crate) struct Bundle {
 	pub code: String,
@@ -17,10 +20,12 @@ const SDK_MODULES: [(&str, &str); 3] = [
 	("@phala/agent", "src/index.ts"),
 ];
 
-/// What QuickJS takes in.
-const TARGET: &str = "--target=es2022";
-
-pub(crate) fn bundle(sdk: &Path, folder: &AgentFolder) -> Result<Bundle, BuildError> {
+pub(crate) fn bundle(
+	sdk: &Path,
+	esbuild: &Path,
+	folder: &AgentFolder,
+	limit: Duration,
+) -> Result<Bundle, BuildError> {
 	// Evaluated in this order: the web APIs exist before the agent's modules run.
 	let main = serde_json::Value::from(folder.main.to_string_lossy());
 	let entry = [
@@ -30,44 +35,38 @@ pub(crate) fn bundle(sdk: &Path, folder: &AgentFolder) -> Result<Bundle, BuildEr
 		"export const handler = serve(agent);",
 	]
 	.join("\n");
-	let start_failed = |source| BuildError::EsbuildStart { sdk: sdk.to_owned(), source };
-	let mut esbuild = Command::new(sdk.join("node_modules/.bin/esbuild"))
-		.args(["--bundle", "--format=esm", "--platform=neutral", TARGET, "--charset=utf8"])
-		.args([
-			"--main-fields=module,main",
-			"--conditions=worker,module",
-			"--log-level=warning",
-			"--color=false",
-		])
-		.args(["--external:phala:*", "--external:wasi:*", "--sourcefile=<entry>", "--loader=js"])
-		.args(
-			SDK_MODULES.map(|(name, file)| format!("--alias:{name}={}", sdk.join(file).display())),
-		)
-		.current_dir(&folder.path)
-		.stdin(Stdio::piped())
-		.stdout(Stdio::piped())
-		.stderr(Stdio::piped())
-		.spawn()
-		.map_err(start_failed)?;
-	if let Some(mut stdin) = esbuild.stdin.take() {
-		stdin.write_all(entry.as_bytes()).map_err(start_failed)?;
+	let alias: serde_json::Map<_, _> = SDK_MODULES
+		.map(|(name, file)| (name.to_owned(), json!(sdk.join(file))))
+		.into_iter()
+		.collect();
+	let options = json!({
+		"stdin": { "contents": entry, "resolveDir": folder.path, "sourcefile": "<entry>", "loader": "js" },
+		"absWorkingDir": folder.path,
+		"bundle": true,
+		"format": "esm",
+		"charset": "utf8",
+		// What QuickJS takes in.
+		"target": "es2022",
+		// An agent is most like a web worker: web APIs, no Node.js and no document. Packages that have
+		// an entry or replacements for browsers are taken with those.
+		"platform": "browser",
+		"mainFields": ["browser", "module", "main"],
+		"conditions": ["worker", "browser", "module"],
+		// Common packages ask for these two at their top level, whatever they run in.
+		"define": { "process.env.NODE_ENV": "\"production\"", "global": "globalThis" },
+		"external": ["phala:*", "wasi:*"],
+		"alias": alias,
+	});
+	match node::run(&Request::Bundle { esbuild, options }, DOING, limit)? {
+		// esbuild names each module by its path from here. Where the SDK lies on the developer's machine
+		// is no part of the agent.
+		Answer::Bundle { code, warnings } => {
+			let sdk_path = format!("{}/", relative(&folder.path, sdk).display());
+			Ok(Bundle { code: code.replace(&sdk_path, "@phala/agent/"), warnings })
+		}
+		Answer::Refused(text) => Err(BuildError::Code(text)),
+		other => Err(other.unexpected(DOING)),
 	}
-	let output = esbuild.wait_with_output().map_err(start_failed)?;
-	let messages = own_messages(&String::from_utf8_lossy(&output.stderr)).to_owned();
-	if !output.status.success() {
-		return Err(BuildError::Code(messages));
-	}
-	let code =
-		String::from_utf8(output.stdout).map_err(|error| BuildError::Code(error.to_string()))?;
-	// esbuild names each module by its path from here. Where the SDK lies on the developer's machine
-	// is no part of the agent.
-	let sdk_path = format!("{}/", relative(&folder.path, sdk).display());
-	Ok(Bundle { code: code.replace(&sdk_path, "@phala/agent/"), warnings: messages })
-}
-
-/// What esbuild says, without the stack of the Node.js script that npm puts around it.
-fn own_messages(stderr: &str) -> &str {
-	stderr.split("\nnode:child_process:").next().unwrap_or(stderr).trim()
 }
 
 /// The path that leads from the folder `from` to `to`.
@@ -80,13 +79,6 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
 	use super::*;
-
-	#[test]
-	fn of_what_esbuild_says_the_stack_of_the_script_around_it_is_left_out() {
-		let stderr = "✘ [ERROR] Expected identifier\n\n    src/index.ts:2:0:\n\nnode:child_process:930\n    throw err;\n";
-		assert_eq!(own_messages(stderr), "✘ [ERROR] Expected identifier\n\n    src/index.ts:2:0:");
-		assert_eq!(own_messages(" warning\n"), "warning");
-	}
 
 	#[test]
 	fn a_path_leads_from_one_folder_to_another() {

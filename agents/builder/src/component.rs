@@ -1,10 +1,14 @@
 //! Componentizing: QuickJS evaluates the bundle once; its snapshot is the component.
 
-use crate::BuildError;
-use componentize_qjs::{ComponentizeOpts, Runtime};
-use std::path::{Path, PathBuf};
+use crate::cache::{self, Cache};
+use crate::node::{self, Answer, Request, DRIVER};
+use crate::packages::Packages;
+use crate::{engine, BuildError};
+use std::path::Path;
+use std::time::Duration;
 
 const WORLD: &str = "agent";
+const DOING: &str = "making the component";
 
 /// The world that agents are built against, as the sandbox offers it.
 const WIT_FILES: [(&str, &str); 2] = [
@@ -12,49 +16,81 @@ const WIT_FILES: [(&str, &str); 2] = [
 	("deps/http.wit", include_str!("../../../enclave/sandbox/wit/deps/http.wit")),
 ];
 
-pub(crate) fn componentize(bundle: &str) -> Result<Vec<u8>, BuildError> {
-	let wit = tempfile::tempdir()
+/// Names all that a component is made of.
+pub(crate) fn key(packages: &Packages, bundle: &str) -> cache::Key {
+	let [(_, agent_wit), (_, http_wit)] = WIT_FILES;
+	cache::key(&[
+		b"component",
+		bundle.as_bytes(),
+		agent_wit.as_bytes(),
+		http_wit.as_bytes(),
+		WORLD.as_bytes(),
+		packages.componentize_version.as_bytes(),
+		&engine_key(packages),
+		DRIVER.as_bytes(),
+		include_bytes!("component.rs"),
+	])
+}
+
+fn engine_key(packages: &Packages) -> cache::Key {
+	let version = packages.componentize_version.as_bytes();
+	cache::key(&[b"engine", version, include_bytes!("engine.rs")])
+}
+
+pub(crate) fn componentize(
+	packages: &Packages,
+	bundle: &str,
+	cache: Option<&Cache>,
+	limit: Duration,
+) -> Result<Vec<u8>, BuildError> {
+	let folder = tempfile::tempdir()
 		.map_err(|source| BuildError::Write { path: std::env::temp_dir(), source })?;
+	let path = |name: &str| folder.path().join(name);
 	for (name, text) in WIT_FILES {
-		write(&wit.path().join(name), text)?;
+		write(&path("wit").join(name), text.as_bytes())?;
 	}
-	let opts = ComponentizeOpts {
-		wit_path: wit.path(),
-		js_source: bundle,
-		js_path: None,
-		module_root: None,
-		world_name: Some(WORLD),
-		stub_wasi: false,
-		disable_gc: false,
-		runtime: Runtime::Default,
+	write(&path("engine.wasm"), &engine(packages, cache)?)?;
+	write(&path("agent.js"), bundle.as_bytes())?;
+	let request = Request::Componentize {
+		binding: &packages.componentize,
+		engine: &path("engine.wasm"),
+		wit: &path("wit"),
+		world: WORLD,
+		module: &path("agent.js"),
+		component: &path("agent.wasm"),
 	};
-	// On a thread of its own: the caller's may be driving a runtime already.
-	let result = std::thread::scope(|scope| {
-		let run = || {
-			let runtime = tokio::runtime::Builder::new_current_thread()
-				.build()
-				.map_err(|error| error.to_string())?;
-			runtime
-				.block_on(componentize_qjs::componentize(&opts))
-				.map_err(|error| format!("{error:#}"))
-		};
-		scope.spawn(run).join()
-	});
-	match result {
-		Ok(Ok(component)) => Ok(component),
-		Ok(Err(text)) if is_from_evaluation(&text) => Err(BuildError::Evaluation(text)),
-		Ok(Err(text)) => Err(BuildError::Componentize(text)),
-		Err(_panic) => Err(BuildError::Componentize("the component maker panicked".to_owned())),
+	let answer = node::run(&request, DOING, limit).map_err(|error| match error {
+		// Nearly all of making a component is evaluating the modules.
+		BuildError::TimeLimit { limit_s, .. } => BuildError::EvaluationTime { limit_s },
+		error => error,
+	})?;
+	match answer {
+		Answer::Component => {
+			let path = path("agent.wasm");
+			std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
+		}
+		Answer::Threw(text) => Err(BuildError::Evaluation(text)),
+		Answer::Refused(text) => Err(BuildError::Componentize(text)),
+		other => Err(other.unexpected(DOING)),
 	}
 }
 
-/// Whether an error of `componentize` is the agent's own, thrown by one of its modules.
-fn is_from_evaluation(text: &str) -> bool {
-	!text.contains("failed to link") && !text.contains("failed to stub")
+fn engine(packages: &Packages, cache: Option<&Cache>) -> Result<Vec<u8>, BuildError> {
+	let key = engine_key(packages);
+	if let Some(engine) = cache.and_then(|cache| cache.get(&key)) {
+		return Ok(engine);
+	}
+	let engine = engine::find(&packages.componentize)?;
+	let engine = engine::with_build_time_host(&engine)
+		.map_err(|source| BuildError::Engine { path: packages.componentize.clone(), source })?;
+	if let Some(cache) = cache {
+		cache.put(&key, &engine);
+	}
+	Ok(engine)
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<(), BuildError> {
-	let failed = |source| BuildError::Write { path: path.clone(), source };
+fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
+	let failed = |source| BuildError::Write { path: path.to_owned(), source };
 	std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-	std::fs::write(path, text).map_err(failed)
+	std::fs::write(path, content).map_err(failed)
 }

@@ -1,3 +1,4 @@
+use crate::engine::EngineError;
 use phala_agent_manifest::ManifestError;
 use std::{io, path::PathBuf};
 use thiserror::Error;
@@ -21,11 +22,28 @@ pub enum BuildError {
 	SdkMissing { path: PathBuf, source: io::Error },
 	#[error("no SDK for {folder}: install the npm package @phala/agent in it, or say where the SDK is with --sdk")]
 	SdkNotFound { folder: PathBuf },
-	#[error("the SDK's packages are not installed: run `npm ci` in {path}")]
-	SdkNotInstalled { path: PathBuf },
-	#[error("esbuild cannot be started ({source}): Node.js must be on the PATH and `npm ci` must have run in {sdk}")]
-	EsbuildStart { sdk: PathBuf, source: io::Error },
-	/// The text is esbuild's own: file, line, column and what is wrong.
+	#[error("the npm package {package}, which builds agents, is not installed: run `npm ci` in {sdk}, with optional packages")]
+	PackageMissing { package: String, sdk: PathBuf },
+	#[error("agents cannot be built on {os} {arch}: componentize-qjs, which makes components, exists for Linux (x86_64, aarch64 with glibc) and macOS")]
+	PlatformUnsupported { os: &'static str, arch: &'static str },
+	#[error("node cannot be started ({source}): install Node.js 20 or later (https://nodejs.org) so that `node` is on the PATH")]
+	NodeMissing { source: io::Error },
+	#[error(
+		"the `node` on the PATH is Node.js {version}: 20 or later is needed (https://nodejs.org)"
+	)]
+	NodeTooOld { version: String },
+	#[error("{doing} took longer than {limit_s} s and was stopped")]
+	TimeLimit { doing: &'static str, limit_s: u64 },
+	#[error("the agent's modules were evaluated for longer than {limit_s} s, which happens once, at build time: look for an endless loop at the top level of a module")]
+	EvaluationTime { limit_s: u64 },
+	/// It neither built nor said why not.
+	#[error("{doing} broke off, which is not the agent's fault: {text}")]
+	ToolBroke { doing: &'static str, text: String },
+	#[error("{path} has none of the JavaScript engines that this builder was made for (componentize-qjs 0.4.5): run `npm ci` in the SDK's folder")]
+	EngineUnknown { path: PathBuf },
+	#[error("the JavaScript engine in {path} cannot be made reproducible: {source}")]
+	Engine { path: PathBuf, source: EngineError },
+	/// The text has the file, the line, the column and what is wrong.
 	#[error("the agent's code was refused:\n{0}")]
 	Code(String),
 	/// The bundle threw while it was evaluated, as QuickJS tells it.
