@@ -22,7 +22,7 @@ pub enum BuildError {
 	SdkMissing { path: PathBuf, source: io::Error },
 	#[error("no SDK for {folder}: install the npm package @phala/agent in it, or say where the SDK is with --sdk")]
 	SdkNotFound { folder: PathBuf },
-	#[error("the npm package {package}, which builds agents, is not installed: run `npm ci` in {sdk}, with optional packages")]
+	#[error("the npm package {package}, which builds agents, is not installed for the SDK in {sdk}: run `npm ci` there, or `npm install` where it is a dependency; optional packages are needed")]
 	PackageMissing { package: String, sdk: PathBuf },
 	#[error("agents cannot be built on {os} {arch}: componentize-qjs, which makes components, exists for Linux (x86_64, aarch64 with glibc) and macOS")]
 	PlatformUnsupported { os: &'static str, arch: &'static str },
