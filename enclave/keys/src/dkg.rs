@@ -145,7 +145,6 @@ impl Ceremony {
 		Ok(Self { genesis, sharing, dealers: dealers.to_vec(), players, info })
 	}
 
-	/// Which sharing it makes.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -187,7 +186,6 @@ struct ShareContext {
 /// What a dealer sends to one player.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Dealing {
-	/// Who deals.
 	pub dealer: AccountBytes,
 	/// Who the share is for.
 	pub player: AccountBytes,
@@ -195,7 +193,6 @@ pub struct Dealing {
 	pub commitment: Vec<[u8; PUBLIC_KEY_BYTES]>,
 	/// The player's share, sealed to its boot's X25519 key.
 	pub sealed_share: Sealed,
-	/// By the dealer.
 	pub signature: Signature,
 }
 
@@ -228,7 +225,6 @@ impl Dealing {
 /// A player's word that it has a good share from a dealer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Acknowledgement {
-	/// Who dealt.
 	pub dealer: AccountBytes,
 	/// Who has the share.
 	pub player: AccountBytes,
@@ -241,7 +237,6 @@ pub struct Acknowledgement {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DealerLog(pub Vec<u8>);
 
-/// A dealer at work.
 pub struct Dealer {
 	identity: AccountBytes,
 	state: commonware::Dealer<MinPk, IdentitySigner>,
@@ -318,7 +313,6 @@ impl Dealer {
 	}
 }
 
-/// A player at work.
 pub struct Player {
 	ceremony: Ceremony,
 	identity: AccountBytes,
@@ -327,7 +321,6 @@ pub struct Player {
 }
 
 impl Player {
-	/// Ready to receive.
 	pub fn new(ceremony: &Ceremony, keys: &BootKeys) -> Result<Self, Error> {
 		let identity = keys.public().identity;
 		let state = commonware::Player::new(ceremony.info.clone(), IdentitySigner::of(keys))
@@ -429,7 +422,6 @@ pub struct Transcript {
 }
 
 impl Transcript {
-	/// Empty.
 	pub fn new(ceremony: &Ceremony) -> Self {
 		Self {
 			ceremony: ceremony.clone(),
@@ -496,7 +488,6 @@ impl Outcome {
 		Ok(Self { sharing, output, polynomial })
 	}
 
-	/// Which sharing it is.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}

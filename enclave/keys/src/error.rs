@@ -8,7 +8,6 @@ use crate::{
 	master::SharingId,
 };
 
-/// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
 	#[error("{what} refused: its bytes are not a valid encoding of one")]

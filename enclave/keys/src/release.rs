@@ -26,13 +26,10 @@ use std::{collections::BTreeMap, sync::Arc};
 /// A worker's request, as it travels through the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct KeyRequest {
-	/// The worker's number.
 	pub worker: WorkerId,
-	/// Its current boot.
 	pub boot: BootNumber,
 	/// Whose secret it asks for.
 	pub cluster: ClusterId,
-	/// Which generation of it.
 	pub generation: Generation,
 	/// Used for this request only.
 	pub ephemeral_key: EncryptionKey,
@@ -64,13 +61,11 @@ impl PendingRequest {
 		Self { request: KeyRequest { worker, boot, cluster, generation, ephemeral_key }, ephemeral }
 	}
 
-	/// What to send.
 	pub fn request(&self) -> &KeyRequest {
 		&self.request
 	}
 }
 
-/// A gatekeeper's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PartialRelease {
 	/// Which master key, which sharing of it.

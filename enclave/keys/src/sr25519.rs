@@ -4,7 +4,6 @@ use crate::{domains::SUBSTRATE_SIGNING_CONTEXT, secret::Secret32};
 use rand_core::CryptoRng;
 use schnorrkel::{context::attach_rng, signing_context, ExpansionMode, Keypair, MiniSecretKey};
 
-/// A signature's 64 bytes.
 pub type Signature = [u8; 64];
 
 /// A key pair whose secret half is wiped on drop (schnorrkel does that).

@@ -28,7 +28,6 @@ pub type NameTag = [u8; 32];
 pub struct SealedValue {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded value, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -39,7 +38,6 @@ pub struct SealedValue {
 pub struct SealedBody {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded body, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -59,7 +57,6 @@ impl SealedBody {
 	}
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct StateKeyInfo {
 	domain: Domain,
@@ -68,7 +65,6 @@ struct StateKeyInfo {
 	key_number: u32,
 }
 
-/// Associated data of a value.
 #[derive(Encode)]
 struct ValueContext {
 	domain: Domain,
@@ -79,7 +75,6 @@ struct ValueContext {
 	name: NameTag,
 }
 
-/// Associated data of a body.
 #[derive(Encode)]
 struct BodyContext {
 	domain: Domain,
