@@ -16,6 +16,18 @@
 //! `software-evidence` **and** where the roots name a software attestation key.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// Anybody brings evidence: nothing here panics, whatever it says.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 use phala_protocol::{
 	evidence::{Evidence, EvidenceKind, Measurement, PlatformId, SoftwareReport},
