@@ -261,7 +261,7 @@ impl AvailabilityContent {
 /// How many members, the sender among them, must keep a body of a cluster in which `members`
 /// count: a majority.
 pub fn availability_quorum(members: u32) -> u32 {
-	members / 2 + 1
+	(members / 2).saturating_add(1)
 }
 
 #[derive(Encode)]

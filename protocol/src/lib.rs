@@ -26,6 +26,18 @@
 //! | [`traits`] | what pallets offer each other |
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// What is decoded here comes from anywhere: nothing panics.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 extern crate alloc;
 

@@ -82,19 +82,23 @@ impl FromStr for EgressRule {
 			Some(_) => return Err(refuse("the scheme is neither http nor https")),
 		};
 		// The colons of an IPv6 address stand in brackets.
-		let port_at = match authority.rfind(']') {
-			Some(end) => authority[end..].find(':').map(|at| end + at),
-			None => authority.rfind(':'),
+		let port = match authority.rsplit_once(']') {
+			Some((_, rest)) => rest.split_once(':'),
+			None => authority.rsplit_once(':'),
 		};
-		let (host, port) = match port_at {
+		let (host, port) = match port {
 			None => (authority, scheme.default_port()),
-			Some(at) => {
-				let port = authority[at + 1..].parse().ok().filter(|port| *port != 0);
-				(
-					&authority[..at],
-					port.ok_or_else(|| refuse("the port is not a number from 1 to 65535"))?,
-				)
-			}
+			Some((_, digits)) => (
+				authority
+					.strip_suffix(digits)
+					.and_then(|host| host.strip_suffix(':'))
+					.unwrap_or(authority),
+				digits
+					.parse()
+					.ok()
+					.filter(|port| *port != 0)
+					.ok_or_else(|| refuse("the port is not a number from 1 to 65535"))?,
+			),
 		};
 		let host = host.to_ascii_lowercase();
 		if host.len() > HOST_BYTES_MAX {

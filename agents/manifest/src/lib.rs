@@ -3,6 +3,19 @@
 //! Shared by the builder, which writes a manifest, and the sandbox, which holds the agent to it. The
 //! folder of an agent has it as `agent.toml`; what is deployed is the same thing as JSON.
 
+// Anybody writes a manifest: nothing here panics, whatever it says.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
+
 mod egress;
 pub mod limits;
 
@@ -70,7 +83,11 @@ impl Manifest {
 				return Err(ManifestError::SecretName(name.clone()));
 			}
 		}
-		let config_bytes = self.config.iter().map(|(key, value)| key.len() + value.len()).sum();
+		let config_bytes = self
+			.config
+			.iter()
+			.map(|(key, value)| key.len().saturating_add(value.len()))
+			.fold(0, usize::saturating_add);
 		for (what, found, max) in [
 			("egress rules", self.egress.len(), EGRESS_RULES_MAX),
 			("secrets", self.secrets.len(), SECRETS_MAX),

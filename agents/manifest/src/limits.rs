@@ -46,7 +46,6 @@ pub const PENDING_CALLS: u64 = 256;
 /// Bytes of one draw of entropy.
 pub const ENTROPY_BYTES: u64 = 64 * KIB;
 
-/// The limits, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
@@ -109,7 +108,6 @@ impl fmt::Display for Limit {
 	}
 }
 
-/// A request passed `limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("the {limit} limit was exceeded: at most {allowed} {} for one request", limit.unit())]
 pub struct LimitExceeded {
@@ -117,7 +115,6 @@ pub struct LimitExceeded {
 	pub allowed: u64,
 }
 
-/// The limits of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
 	pub memory_bytes: u64,

@@ -123,12 +123,10 @@ struct RandomnessInfo {
 pub struct SigningRoot(Secret32);
 
 impl SigningRoot {
-	/// A new one.
 	pub fn generate(rng: &mut impl CryptoRng) -> Self {
 		Self(Secret32::random(rng))
 	}
 
-	/// From its bytes.
 	pub fn from_secret(secret: Secret32) -> Self {
 		Self(secret)
 	}
@@ -179,7 +177,6 @@ impl SigningRoot {
 pub struct Sr25519Wallet(SigningKey);
 
 impl Sr25519Wallet {
-	/// The account.
 	pub fn public(&self) -> [u8; 32] {
 		self.0.public()
 	}
@@ -194,7 +191,6 @@ impl Sr25519Wallet {
 pub struct Ed25519Wallet(ed25519_dalek::SigningKey);
 
 impl Ed25519Wallet {
-	/// The public key.
 	pub fn public(&self) -> [u8; 32] {
 		self.0.verifying_key().to_bytes()
 	}

@@ -27,7 +27,6 @@ impl BootKeys {
 		Self { identity, encryption, public }
 	}
 
-	/// What to register.
 	pub fn public(&self) -> BootPublicKeys {
 		self.public
 	}

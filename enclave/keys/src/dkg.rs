@@ -149,7 +149,6 @@ impl Ceremony {
 		Ok(Self { genesis, sharing, dealers: dealers.to_vec(), players, info })
 	}
 
-	/// Which sharing it makes.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -191,7 +190,6 @@ struct ShareContext {
 /// What a dealer sends to one player.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Dealing {
-	/// Who deals.
 	pub dealer: AccountBytes,
 	/// Who the share is for.
 	pub player: AccountBytes,
@@ -199,7 +197,6 @@ pub struct Dealing {
 	pub commitment: Vec<[u8; PUBLIC_KEY_BYTES]>,
 	/// The player's share, sealed to its boot's X25519 key.
 	pub sealed_share: Sealed,
-	/// By the dealer.
 	pub signature: Signature,
 }
 
@@ -232,7 +229,6 @@ impl Dealing {
 /// A player's word that it has a good share from a dealer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Acknowledgement {
-	/// Who dealt.
 	pub dealer: AccountBytes,
 	/// Who has the share.
 	pub player: AccountBytes,
@@ -245,7 +241,6 @@ pub struct Acknowledgement {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DealerLog(pub Vec<u8>);
 
-/// A dealer at work.
 pub struct Dealer {
 	identity: AccountBytes,
 	state: commonware::Dealer<MinPk, IdentitySigner>,
@@ -326,7 +321,6 @@ impl Dealer {
 	}
 }
 
-/// A player at work.
 pub struct Player {
 	ceremony: Ceremony,
 	identity: AccountBytes,
@@ -335,7 +329,6 @@ pub struct Player {
 }
 
 impl Player {
-	/// Ready to receive.
 	pub fn new(ceremony: &Ceremony, keys: &BootKeys) -> Result<Self, Error> {
 		let identity = keys.public().identity;
 		let state = commonware::Player::new(ceremony.info.clone(), IdentitySigner::of(keys))
@@ -437,7 +430,6 @@ pub struct Transcript {
 }
 
 impl Transcript {
-	/// Empty.
 	pub fn new(ceremony: &Ceremony) -> Self {
 		Self {
 			ceremony: ceremony.clone(),
@@ -504,7 +496,6 @@ impl Outcome {
 		Ok(Self { sharing, output, polynomial })
 	}
 
-	/// Which sharing it is.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}

@@ -11,7 +11,6 @@ use phala_protocol::{
 	BlockNumber, H256,
 };
 
-/// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
 	#[error("{what} refused: its bytes are not a valid encoding of one")]

@@ -29,7 +29,6 @@ pub enum InputKind {
 	/// A direct call, over HTTP.
 	#[codec(index = 1)]
 	Direct,
-	/// A call by another agent.
 	#[codec(index = 2)]
 	AgentCall,
 	/// Secrets that the agent's owner gives it.

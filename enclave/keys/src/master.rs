@@ -28,7 +28,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes of a compressed public key, or of one coefficient of a commitment.
 pub const PUBLIC_KEY_BYTES: usize = 48;
-/// Bytes of a compressed signature.
 pub const SIGNATURE_BYTES: usize = 96;
 
 /// Most faulty gatekeepers of `players` that stop nothing: ⌊(n−1)/3⌋.
@@ -45,7 +44,6 @@ pub fn quorum(players: u32) -> u32 {
 /// keeps the key, and makes new shares that do not mix with the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct SharingId {
-	/// Life of the master key.
 	pub epoch: Epoch,
 	/// Ceremony within it.
 	pub attempt: u32,
@@ -78,7 +76,6 @@ pub struct MasterShare {
 }
 
 impl MasterShare {
-	/// Which sharing it is of.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -143,7 +140,6 @@ impl VerifiedPartial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicPolynomial(Sharing<MinPk>);
 
-/// Its wire form.
 #[derive(Encode, Decode)]
 struct PublicPolynomialBytes {
 	players: u32,
@@ -271,7 +267,6 @@ pub struct ClusterSecretSignature {
 	signature: [u8; SIGNATURE_BYTES],
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct ClusterSecretInfo {
 	domain: Domain,

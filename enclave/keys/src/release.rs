@@ -53,13 +53,11 @@ impl PendingRequest {
 		Self { request: KeyRequest { worker, boot, cluster, generation, ephemeral_key }, ephemeral }
 	}
 
-	/// What to send.
 	pub fn request(&self) -> &KeyRequest {
 		&self.request
 	}
 }
 
-/// A gatekeeper's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PartialRelease {
 	/// Which master key, which sharing of it.

@@ -41,7 +41,6 @@ impl ReplyContext {
 	}
 }
 
-/// Seals an answer.
 pub fn seal_reply(
 	rng: &mut impl CryptoRng,
 	reply_key: &EncryptionKey,
@@ -51,7 +50,6 @@ pub fn seal_reply(
 	hpke::seal(rng, reply_key, context, &[], body)
 }
 
-/// Opens an answer.
 pub fn open_reply(
 	reply_key: &DecryptionKey,
 	context: &ReplyContext,

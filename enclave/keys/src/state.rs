@@ -31,7 +31,6 @@ pub type NameTag = [u8; 32];
 pub struct SealedValue {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded value, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -42,7 +41,6 @@ pub struct SealedValue {
 pub struct SealedBody {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded body, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -62,7 +60,6 @@ impl SealedBody {
 	}
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct StateKeyInfo {
 	domain: Domain,
@@ -71,7 +68,6 @@ struct StateKeyInfo {
 	key_number: u32,
 }
 
-/// Associated data of a value.
 #[derive(Encode)]
 struct ValueContext {
 	domain: Domain,
@@ -82,7 +78,6 @@ struct ValueContext {
 	name: NameTag,
 }
 
-/// Associated data of a body.
 #[derive(Encode)]
 struct BodyContext {
 	domain: Domain,

@@ -62,11 +62,9 @@ impl Random for IdentitySigner {
 	}
 }
 
-/// An sr25519 public key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentityKey(pub(crate) [u8; 32]);
 
-/// An sr25519 signature.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentitySignature(pub(crate) [u8; 64]);
 
