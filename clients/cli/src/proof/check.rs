@@ -17,7 +17,7 @@ use phala_light_client::{limits::STEPS_PER_BUNDLE_MAX, LightClient, ProvenState}
 use phala_protocol::{
 	agents::AgentRecord,
 	boot::Boot,
-	domains,
+	caller::Caller,
 	evidence::{Evidence, EvidenceKind},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	requests::{
@@ -316,7 +316,13 @@ fn settled(
 		.read_as::<StoredRequest>(&storage::requests_request(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
-	let asked = (stored.agent, Some(stored.caller), stored.worker, stored.boot, stored.kind);
+	let asked = (
+		stored.agent,
+		Some(Caller::Account(stored.caller)),
+		stored.worker,
+		stored.boot,
+		stored.kind,
+	);
 	let answered = (content.agent, content.caller, content.worker, content.boot, RequestKind::Call);
 	if asked != answered {
 		return Err(format!("request {id:?} is about another agent, caller or boot"));

@@ -198,7 +198,7 @@ impl Network<'_> {
 
 	async fn note_enclaves(&mut self, chain: &Chain, enclaves: &[Started]) -> anyhow::Result<()> {
 		for enclave in enclaves {
-			let boot = chain.current_boot(enclave.worker).await?;
+			let boot = chain.current_boot(enclave.id).await?;
 			let summary = EnclaveSummary {
 				name: enclave.name.clone(),
 				worker: enclave.id,
@@ -278,8 +278,8 @@ async fn place(
 		let (chain, root, gatekeeper) = (chain.clone(), root.clone(), gatekeeper.clone());
 		async move {
 			registered(&chain, &gatekeeper).await?;
-			let applying = root.submit(clusters::apply(gatekeeper.worker)).await?;
-			let seated = root.send_as_root(clusters::seat(&[gatekeeper.worker])).await;
+			let applying = root.submit(clusters::apply(gatekeeper.id)).await?;
+			let seated = root.send_as_root(clusters::seat(&[gatekeeper.id])).await;
 			refusals::included(applying).await?;
 			seated.map(drop)
 		}
@@ -321,7 +321,7 @@ async fn place(
 
 async fn registered(chain: &Chain, enclave: &Started) -> anyhow::Result<()> {
 	let waiting = async {
-		while chain.current_boot(enclave.worker).await?.is_none() {
+		while chain.current_boot(enclave.id).await?.is_none() {
 			tokio::time::sleep(limits::POLL).await;
 		}
 		Ok(())
