@@ -2,16 +2,19 @@
 //! key of the network.
 
 use crate::{
-	domains::{Domain, REQUEST_RANDOMNESS, WALLET_ED25519, WALLET_SECP256K1, WALLET_SR25519},
 	error::Error,
 	hpke::{DecryptionKey, EncryptionKey},
-	ids::{KeyVersion, RequestId},
 	limits::WALLET_PATH_BYTES_MAX,
 	secret::{Secret32, SecretBytes},
 	sr25519::{self, SigningKey},
 };
 use codec::{Decode, DecodeAll, Encode};
 use ed25519_dalek::Signer as _;
+use phala_protocol::{
+	agents::KeyVersion,
+	domains::{Domain, REQUEST_RANDOMNESS, WALLET_ED25519, WALLET_SECP256K1, WALLET_SR25519},
+	requests::RequestId,
+};
 use rand_core::CryptoRng;
 
 /// The secret keys of one agent.

@@ -4,12 +4,16 @@
 
 use crate::{
 	aead::{self, Nonce, TAG_BYTES},
-	domains::{Domain, CLUSTER_WRAPPING, WRAPPED_KEY},
 	error::Error,
-	ids::{ClusterId, Epoch, Generation},
 	secret::Secret32,
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	clusters::Generation,
+	domains::{Domain, CLUSTER_WRAPPING, WRAPPED_KEY},
+	keys::Epoch,
+	mailbox::ClusterId,
+};
 use rand_core::CryptoRng;
 
 /// The secret of one generation of a cluster in one epoch: see

@@ -24,11 +24,9 @@ mod identity;
 mod tests;
 
 use crate::{
-	boot::{verify_statement, BootKeys, BootPublicKeys},
-	domains::{Domain, DKG_DEALING, DKG_NAMESPACE, SEALED_SHARE},
+	boot::{verify_statement, BootKeys},
 	error::Error,
-	hpke::{self, Sealed},
-	ids::{AccountBytes, Epoch, GenesisHash},
+	hpke::{self, EncryptionKey, Sealed},
 	limits::GATEKEEPERS_MAX,
 	master::{
 		counted_points, quorum, trailing_points, MasterPublicKey, MasterShare, PublicPolynomial,
@@ -50,6 +48,12 @@ use commonware_parallel::Sequential;
 use commonware_utils::{ordered::Set, N3f1, TryFromIterator};
 use core::num::NonZeroU32;
 use identity::{IdentityKey, IdentitySigner};
+use phala_protocol::{
+	boot::BootKeys as BootPublicKeys,
+	domains::{Domain, DKG_DEALING, DKG_NAMESPACE, SEALED_SHARE},
+	keys::Epoch,
+	AccountBytes, H256,
+};
 use rand_core::CryptoRng;
 use sp_crypto_hashing::blake2_256;
 use std::collections::BTreeMap;
@@ -67,7 +71,7 @@ pub fn dealer_log_bytes_max() -> usize {
 /// Which ceremony, who deals, who plays. Everybody must build it from the same chain facts.
 #[derive(Clone)]
 pub struct Ceremony {
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealers: Vec<AccountBytes>,
 	players: Vec<BootPublicKeys>,
@@ -78,14 +82,14 @@ pub struct Ceremony {
 #[derive(Encode)]
 struct Namespace {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 }
 
 impl Ceremony {
 	/// A new key for `epoch`: `members` deal to each other. `attempt` counts the ceremonies of
 	/// the epoch, failed ones too.
 	pub fn new_key(
-		genesis: GenesisHash,
+		genesis: H256,
 		epoch: Epoch,
 		attempt: u32,
 		members: &[BootPublicKeys],
@@ -96,7 +100,7 @@ impl Ceremony {
 
 	/// The same key for other players: `dealers` are at least t players of `previous`.
 	pub fn reshare(
-		genesis: GenesisHash,
+		genesis: H256,
 		attempt: u32,
 		previous: &Outcome,
 		dealers: &[AccountBytes],
@@ -118,7 +122,7 @@ impl Ceremony {
 	}
 
 	fn build(
-		genesis: GenesisHash,
+		genesis: H256,
 		sharing: SharingId,
 		previous: Option<commonware::Output<MinPk, IdentityKey>>,
 		dealers: &[AccountBytes],
@@ -177,7 +181,7 @@ fn identities(members: impl Iterator<Item = AccountBytes>) -> Result<Set<Identit
 #[derive(Encode)]
 struct ShareContext {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealer: AccountBytes,
 	player: AccountBytes,
@@ -200,7 +204,7 @@ pub struct Dealing {
 #[derive(Encode)]
 struct DealingStatement<'a> {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealer: AccountBytes,
 	player: AccountBytes,
@@ -274,9 +278,13 @@ impl Dealer {
 			share.write(plaintext.expose_mut());
 			let context = ceremony.share_context(identity, player);
 			// A player with an unusable key gets nothing, and its share is revealed.
-			let Ok(sealed_share) =
-				hpke::seal(rng, &recipient.encryption, &context, &[], plaintext.expose())
-			else {
+			let Ok(sealed_share) = hpke::seal(
+				rng,
+				&EncryptionKey(recipient.encryption),
+				&context,
+				&[],
+				plaintext.expose(),
+			) else {
 				continue;
 			};
 			let mut dealing = Dealing {

@@ -6,14 +6,7 @@
 //! `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_` of the IETF draft, so any BLS library can check
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
-use crate::{
-	cluster::ClusterSecret,
-	domains::{Domain, CLUSTER, CLUSTER_SECRET},
-	error::Error,
-	ids::{ClusterId, Epoch, Generation},
-	limits::GATEKEEPERS_MAX,
-	secret::Secret32,
-};
+use crate::{cluster::ClusterSecret, error::Error, limits::GATEKEEPERS_MAX, secret::Secret32};
 use codec::{Decode, Encode, Input};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
 use commonware_cryptography::bls12381::primitives::{
@@ -25,6 +18,12 @@ use commonware_cryptography::bls12381::primitives::{
 use commonware_parallel::Sequential;
 use commonware_utils::{Faults, N3f1, Participant};
 use core::num::NonZeroU32;
+use phala_protocol::{
+	clusters::Generation,
+	domains::{Domain, CLUSTER, CLUSTER_SECRET},
+	keys::Epoch,
+	mailbox::ClusterId,
+};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes of a compressed public key, or of one coefficient of a commitment.

@@ -7,16 +7,19 @@
 use crate::{
 	aead::{self, Nonce},
 	cluster::{ClusterKey, ClusterKeyKind},
-	domains::{
-		Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_NAME_TAG, STATE_VALUE,
-	},
 	error::Error,
-	ids::{AgentId, ClusterId, StateVersion},
 	limits::{STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 	padding::{self, Steps},
 	secret::{Secret32, SecretBytes},
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	agents::{AgentId, StateVersion},
+	domains::{
+		Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_NAME_TAG, STATE_VALUE,
+	},
+	mailbox::ClusterId,
+};
 use rand_core::CryptoRng;
 use sp_crypto_hashing::blake2_256;
 

@@ -3,7 +3,6 @@
 
 use crate::{
 	boot::BootKeys,
-	domains::{Domain, DKG_SIGNATURE},
 	secret::Secret32,
 	sr25519::{self, SigningKey},
 };
@@ -14,6 +13,7 @@ use commonware_math::algebra::Random;
 use commonware_parallel::Strategy;
 use commonware_utils::{Array, Span};
 use core::{fmt, ops::Deref};
+use phala_protocol::domains::{Domain, DKG_SIGNATURE};
 use rand_core::CryptoRng;
 use std::sync::Arc;
 

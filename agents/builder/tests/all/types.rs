@@ -1,11 +1,11 @@
 //! The SDK, its types and every agent of the repository type-check.
 
-use std::path::Path;
+use crate::common::repository;
 use std::process::Command;
 
 #[test]
 fn the_sdk_and_the_agents_type_check() {
-	let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+	let repository = repository();
 	let tsc = repository.join("clients/sdk-js/node_modules/.bin/tsc");
 	assert!(tsc.is_file(), "the SDK's packages are not installed: run `npm ci` in clients/sdk-js");
 	for project in [

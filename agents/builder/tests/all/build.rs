@@ -1,25 +1,6 @@
-//! Folders become components, or errors that say what to mend.
-
-use phala_agent_builder::{AgentFolder, BuildError, Builder, BuiltAgent};
+use crate::common::*;
+use phala_agent_builder::{AgentFolder, BuildError, Builder};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn repository() -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn builder() -> Builder {
-	Builder::new(repository().join("clients/sdk-js")).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Builds an agent whose main module is `code`.
-fn build(code: &str) -> Result<BuiltAgent, BuildError> {
-	let folder = tempfile::tempdir().unwrap();
-	fs::create_dir(folder.path().join("src")).unwrap();
-	fs::write(folder.path().join("agent.toml"), "name = \"test\"\n").unwrap();
-	fs::write(folder.path().join("src/index.ts"), code).unwrap();
-	builder().build(&AgentFolder::open(folder.path())?)
-}
 
 fn evaluation_error(code: &str) -> String {
 	match build(code) {
@@ -41,6 +22,7 @@ fn an_agent_is_built_and_written_with_its_manifest_and_its_hash() {
 	let built = builder().build(&agent).unwrap();
 	let files = built.write(&agent).unwrap();
 	let component = fs::read(files.component).unwrap();
+	assert_eq!(fs::read_to_string(folder.path().join("dist/agent.js")).unwrap(), built.bundle);
 	assert_eq!(sp_crypto_hashing::blake2_256(&component), built.code_hash);
 	let manifest: phala_agent_builder::Manifest =
 		serde_json::from_slice(&fs::read(files.manifest).unwrap()).unwrap();
@@ -62,6 +44,13 @@ fn typescript_that_does_not_parse_is_shown_with_its_place() {
 }
 
 #[test]
+fn a_main_module_without_a_default_export_says_what_one_is() {
+	let text = build("export const fetch = 1;\n").unwrap_err().to_string();
+	assert!(text.contains("export default { fetch"), "{text}");
+	assert!(!text.contains("<entry>"), "the developer did not write that: {text}");
+}
+
+#[test]
 fn an_import_that_is_not_there_is_named() {
 	let text =
 		build("import x from 'no-such-package';\nexport default x;\n").unwrap_err().to_string();
@@ -70,18 +59,26 @@ fn an_import_that_is_not_there_is_named() {
 
 #[test]
 fn what_belongs_into_a_request_is_refused_at_the_top_level() {
-	for (what, code) in [
-		("fetch", "await fetch('https://example.com/');"),
-		("crypto.randomUUID", "const id = crypto.randomUUID();"),
-		("crypto.getRandomValues", "crypto.getRandomValues(new Uint8Array(1));"),
-		("A timer", "setTimeout(() => {}, 1);"),
-	] {
-		let text = evaluation_error(&format!(
-			"{code}\nexport default {{ fetch: () => new Response('x') }};\n"
-		));
-		assert!(text.contains(&format!("{what} was used at the top level")), "{text}");
-		assert!(text.contains("move it into fetch(request, env, ctx)"), "{text}");
+	// Evaluated once: each refusal is caught, and all are thrown together.
+	let text = evaluation_error(
+		"
+const told = [];
+for (const use of [
+  () => fetch('https://example.com/'),
+  () => crypto.randomUUID(),
+  () => crypto.getRandomValues(new Uint8Array(1)),
+  () => setTimeout(() => {}, 1),
+]) {
+  try { await use(); } catch (error) { told.push(error.message); }
+}
+throw new Error(told.join('\\n'));
+export default {};
+",
+	);
+	for what in ["fetch", "crypto.randomUUID", "crypto.getRandomValues", "A timer"] {
+		assert!(text.contains(&format!("{what} was used at the top level")), "{what}: {text}");
 	}
+	assert_eq!(text.matches("move it into fetch(request, env, ctx)").count(), 4, "{text}");
 }
 
 #[test]
