@@ -38,7 +38,7 @@ pub struct WrappedKeys {
 }
 
 /// With what a new member, or a new boot of one, starts. Its agents follow as
-/// [`crate::messages::WorkerMessage::Agent`].
+/// [`crate::messages::AgentsMessage::Agent`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ClusterSnapshot {
 	/// Which cluster.

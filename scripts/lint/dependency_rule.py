@@ -22,6 +22,7 @@ OURS = [
 	("enclave/*", "chain/*", "", "an enclave learns of the chain by proofs, never by its code"),
 	("enclave/*", "relay/*", "", "relayers are untrusted, and an enclave links none of them"),
 	("enclave/*", "clients/*", "", "an enclave serves clients and links none of them"),
+	("enclave/*", "agents/builder", "", "an enclave runs components and makes none"),
 	("enclave/*", "testing/*", "", "what is measured holds no test support"),
 	(PURE, "enclave/{pruntime,sandbox}", "", "the pure core knows neither its shell nor the engine"),
 	("chain/*", "enclave/*", "enclave/attestation", "the chain shares the verification of evidence and no more"),
@@ -32,6 +33,7 @@ OURS = [
 	("relay/*", "clients/*", "clients/chain-client", "relayer and clients share chain-client and no more"),
 	("relay/*", "enclave/*", "", "a relayer moves bytes and knows nothing"),
 	("clients/*", "enclave/{pruntime,sandbox}", "", "clients speak to enclaves and do not hold one"),
+	("agents/*", "{chain,clients,enclave,relay,testing}/*", "", "who builds an agent needs no network of ours"),
 	("clients/*", "chain/*", "", "clients know the chain by protocol and metadata, not by its code"),
 ]
 

@@ -22,6 +22,7 @@ class DependencyRule(unittest.TestCase):
 		"enclave/attestation": ("phala-attestation", {crate("phala-protocol", folder="protocol")}),
 		"enclave/keys": ("phala-keys", {crate("tokio", "sync")}),
 		"enclave/pruntime": ("phala-pruntime", {crate("axum"), crate("tokio", "net"), crate("phala-keys", folder="enclave/keys")}),
+		"agents/builder": ("phala-agent-builder", {crate("phala-agent-manifest", folder="agents/manifest")}),
 		"relay/pherry": ("phala-pherry", {crate("axum"), crate("phala-chain-client", folder="clients/chain-client")}),
 		"clients/cli": ("phala-cli", {crate("reqwest"), crate("phala-keys", folder="enclave/keys")}),
 	}
@@ -43,6 +44,8 @@ class DependencyRule(unittest.TestCase):
 			("enclave/pruntime", crate("phala-pherry", folder="relay/pherry")),
 			("enclave/pruntime", crate("phala-cli", folder="clients/cli")),
 			("enclave/pruntime", crate("phala-devnet", folder="testing/devnet")),
+			("enclave/pruntime", crate("phala-agent-builder", folder="agents/builder")),
+			("agents/builder", crate("phala-keys", folder="enclave/keys")),
 			("enclave/keys", crate("phala-sandbox", folder="enclave/sandbox")),
 			("chain/pallets/registry", crate("phala-keys", folder="enclave/keys")),
 			("chain/node", crate("phala-pherry", folder="relay/pherry")),

@@ -18,6 +18,7 @@ pub const TAG_BYTES: usize = 16;
 pub(crate) type Nonce = [u8; NONCE_BYTES];
 
 /// Encrypts under a new random nonce. `aad` is a named struct that starts with a domain.
+#[allow(clippy::expect_used)]
 pub(crate) fn encrypt(
 	rng: &mut impl CryptoRng,
 	key: &Secret32,

@@ -54,6 +54,18 @@
 //!   nothing. Who is named a liar has signed the lie.
 //! * Limits are in [`limits`].
 
+// Dealings, releases and sealed inputs come from anybody: nothing here panics, whatever they hold.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
+
 mod aead;
 pub mod agent;
 pub mod boot;

@@ -251,7 +251,7 @@ impl Decode for PublicPolynomial {
 		let mut bytes = vec![0];
 		bytes.extend_from_slice(&players.to_be_bytes());
 		bytes.extend_from_slice(&counted_points(&coefficients));
-		let max = NonZeroU32::new(GATEKEEPERS_MAX as u32).expect("the limit is not zero");
+		let max = NonZeroU32::new(GATEKEEPERS_MAX as u32).unwrap_or(NonZeroU32::MIN);
 		let mut buffer = Copying(&bytes);
 		let sharing = Sharing::read_cfg(&mut buffer, &(max, ModeVersion::v0()))
 			.map_err(|_| codec::Error::from("public polynomial with a bad point"))?;
@@ -311,7 +311,9 @@ fn parse_signature(bytes: &[u8; SIGNATURE_BYTES]) -> Option<G2> {
 /// The last `count` points of one of commonware's encodings.
 pub(crate) fn trailing_points(bytes: &[u8], count: usize) -> Vec<[u8; PUBLIC_KEY_BYTES]> {
 	let start = bytes.len().saturating_sub(count * PUBLIC_KEY_BYTES);
-	bytes[start..]
+	bytes
+		.get(start..)
+		.unwrap_or_default()
 		.chunks_exact(PUBLIC_KEY_BYTES)
 		.map(|chunk| {
 			let mut point = [0; PUBLIC_KEY_BYTES];

@@ -34,6 +34,7 @@ impl Secret32 {
 
 	/// HKDF-SHA256 (RFC 5869) without salt: `ikm` must already be uniform or of high entropy.
 	/// `info` is the SCALE encoding of a named struct that starts with a domain.
+	#[allow(clippy::expect_used)]
 	pub(crate) fn derive(ikm: &[u8], info: &impl Encode) -> Self {
 		let mut secret = Self([0; 32]);
 		Hkdf::<Sha256>::new(None, ikm)
