@@ -4,7 +4,7 @@
 // and when it closes the builder is gone, so this process ends too. Standard output: the answer, JSON.
 "use strict";
 
-const { isBuiltin } = require("node:module");
+const { isBuiltin, SourceMap } = require("node:module");
 const fs = require("node:fs");
 
 const NODE_MAJOR_MIN = 20;
@@ -89,15 +89,25 @@ async function bundle({ esbuild: folder, options }) {
   const format = (messages, kind) =>
     esbuild.formatMessagesSync(messages.map(inOurWords), { kind, color: false }).join("\n").trim();
   try {
-    const result = await esbuild.build({ ...options, write: false, logLevel: "silent" });
-    return { Bundle: { code: result.outputFiles[0].text, warnings: format(result.warnings, "warning") } };
+    const result = await esbuild.build({ ...options, outfile: "agent.js", write: false, logLevel: "silent" });
+    const text = (end) => result.outputFiles.find((file) => file.path.endsWith(end)).text;
+    return { Bundle: { code: text(".js"), map: text(".js.map"), warnings: format(result.warnings, "warning") } };
   } catch (error) {
     if (!Array.isArray(error.errors)) throw error;
     return { Refused: format(error.errors, "error") };
   }
 }
 
-async function componentize({ binding, engine, wit, world, module, component }) {
+// The engine knows lines of the bundle only.
+function inSources(text, map) {
+  const sources = new SourceMap(JSON.parse(map));
+  return text.replace(/componentize-qjs:user\.js:(\d+):(\d+)/g, (place, line, column) => {
+    const { originalSource, originalLine, originalColumn } = sources.findEntry(line - 1, column - 1);
+    return originalSource === undefined ? place : `${originalSource}:${originalLine + 1}:${originalColumn + 1}`;
+  });
+}
+
+async function componentize({ binding, engine, wit, world, module, map, component }) {
   const { componentize } = require(binding);
   let result;
   try {
@@ -110,7 +120,8 @@ async function componentize({ binding, engine, wit, world, module, component }) 
   } catch (error) {
     const text = error.message.trim();
     const thrown = /^:? ?Failed to evaluate user JavaScript module: (?:Failed to [a-z]+ JavaScript module(?: evaluation)?: )?/;
-    return thrown.test(text) ? { Threw: text.replace(thrown, "") } : { Refused: text };
+    if (!thrown.test(text)) return { Refused: text };
+    return { Threw: inSources(text.replace(thrown, ""), fs.readFileSync(map, "utf8")) };
   }
   fs.writeFileSync(component, result.component);
   return "Component";

@@ -10,6 +10,8 @@ const DOING: &str = "bundling the agent's modules";
 
 pub(crate) struct Bundle {
 	pub code: String,
+	/// The source map of `code`.
+	pub map: String,
 	pub warnings: String,
 }
 
@@ -43,6 +45,9 @@ pub(crate) fn bundle(
 		"stdin": { "contents": entry, "resolveDir": folder.path, "sourcefile": "<entry>", "loader": "js" },
 		"absWorkingDir": folder.path,
 		"bundle": true,
+		// Beside the bundle, for the places in errors.
+		"sourcemap": "external",
+		"sourcesContent": false,
 		"format": "esm",
 		"charset": "utf8",
 		// What QuickJS takes in.
@@ -60,9 +65,10 @@ pub(crate) fn bundle(
 	match node::run(&Request::Bundle { esbuild, options }, DOING, limit)? {
 		// esbuild names each module by its path from here. Where the SDK lies on the developer's machine
 		// is no part of the agent.
-		Answer::Bundle { code, warnings } => {
+		Answer::Bundle { code, map, warnings } => {
 			let sdk_path = format!("{}/", relative(&folder.path, sdk).display());
-			Ok(Bundle { code: code.replace(&sdk_path, "@phala/agent/"), warnings })
+			let [code, map] = [code, map].map(|text| text.replace(&sdk_path, "@phala/agent/"));
+			Ok(Bundle { code, map, warnings })
 		}
 		Answer::Refused(text) => Err(BuildError::Code(text)),
 		other => Err(other.unexpected(DOING)),

@@ -1,5 +1,6 @@
 //! Componentizing: QuickJS evaluates the bundle once; its snapshot is the component.
 
+use crate::bundle::Bundle;
 use crate::cache::{self, Cache};
 use crate::node::{self, Answer, Request, DRIVER};
 use crate::packages::Packages;
@@ -39,7 +40,7 @@ fn engine_key(packages: &Packages) -> cache::Key {
 
 pub(crate) fn componentize(
 	packages: &Packages,
-	bundle: &str,
+	bundle: &Bundle,
 	cache: Option<&Cache>,
 	limit: Duration,
 ) -> Result<Vec<u8>, BuildError> {
@@ -50,13 +51,15 @@ pub(crate) fn componentize(
 		write(&path("wit").join(name), text.as_bytes())?;
 	}
 	write(&path("engine.wasm"), &engine(packages, cache)?)?;
-	write(&path("agent.js"), bundle.as_bytes())?;
+	write(&path("agent.js"), bundle.code.as_bytes())?;
+	write(&path("agent.js.map"), bundle.map.as_bytes())?;
 	let request = Request::Componentize {
 		binding: &packages.componentize,
 		engine: &path("engine.wasm"),
 		wit: &path("wit"),
 		world: WORLD,
 		module: &path("agent.js"),
+		map: &path("agent.js.map"),
 		component: &path("agent.wasm"),
 	};
 	let answer = node::run(&request, DOING, limit).map_err(|error| match error {

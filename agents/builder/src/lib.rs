@@ -130,8 +130,7 @@ impl Builder {
 			Some(component) => component,
 			None => {
 				let limit = self.evaluation_time_max;
-				let component =
-					component::componentize(&self.packages, &bundle.code, cache, limit)?;
+				let component = component::componentize(&self.packages, &bundle, cache, limit)?;
 				if let Some(cache) = cache {
 					cache.put(&key, &component);
 				}

@@ -18,13 +18,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub(crate) enum Request<'a> {
 	/// `options` are those of esbuild's `build`.
 	Bundle { esbuild: &'a Path, options: serde_json::Value },
-	/// Evaluates `module` in `engine` and writes the snapshot to `component`.
+	/// Evaluates `module` in `engine` and writes the snapshot to `component`. `map` is the module's source
+	/// map, for what it throws.
 	Componentize {
 		binding: &'a Path,
 		engine: &'a Path,
 		wit: &'a Path,
 		world: &'a str,
 		module: &'a Path,
+		map: &'a Path,
 		component: &'a Path,
 	},
 }
@@ -33,6 +35,7 @@ pub(crate) enum Request<'a> {
 pub(crate) enum Answer {
 	Bundle {
 		code: String,
+		map: String,
 		warnings: String,
 	},
 	Component,

@@ -83,8 +83,10 @@ export default {};
 
 #[test]
 fn a_module_that_throws_is_shown_in_its_own_words() {
-	let text = evaluation_error("throw new Error('set-up failed');\n");
-	assert!(text.contains("set-up failed"), "{text}");
+	let text = evaluation_error(
+		"\nconst failed: string = 'set-up';\nthrow new Error(failed);\nexport default {};\n",
+	);
+	assert!(text.contains("Error: set-up") && text.contains("src/index.ts:3:"), "{text}");
 	let text = evaluation_error("export default 1;\n");
 	assert!(text.contains("default export with a fetch function"), "{text}");
 }
