@@ -25,7 +25,7 @@ build: setup
 
 # ONCE=1: does its work, prints a summary as the last line, stops everything.
 dev: build
-	@$(BIN)/phala dev $(if $(ONCE),--once)
+	@$(BIN)/phala network up $(if $(ONCE),--once)
 
 test: build
 	@$(WITH_ENV) scripts/test.sh

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for folder in clients/sdk-js tests/node-client; do
+for folder in clients/sdk-js testing/end-to-end/node-client; do
   stamp="$folder/node_modules/.installed-lock"
   if ! cmp -s "$folder/package-lock.json" "$stamp" 2>/dev/null; then
     echo "==> npm packages of $folder"

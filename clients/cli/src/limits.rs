@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// How long a child may take to say where it listens. Workers compile their agents before.
-pub const CHILD_START_MAX: Duration = Duration::from_secs(120);
-
 /// How long a worker may take until it serves.
 pub const SERVING_MAX: Duration = Duration::from_secs(180);
 
@@ -13,9 +10,6 @@ pub const DIRECT_MAX: Duration = Duration::from_secs(30);
 
 /// How long a worker may take to say who it is.
 pub const INFO_MAX: Duration = Duration::from_secs(10);
-
-/// How long children have to end by themselves; then they are killed.
-pub const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// How long a block may take to become final.
 pub const FINALITY_MAX: Duration = Duration::from_secs(120);
@@ -40,12 +34,6 @@ pub const POLL: Duration = Duration::from_millis(200);
 
 /// How often a long step says that it still goes on.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-
-/// Lines of a child that are kept, to be shown when it fails.
-pub const KEPT_LINES_MAX: usize = 2_000;
-
-/// Lines of a failed child that are shown.
-pub const SHOWN_LINES_MAX: usize = 20;
 
 /// Most workers: each has a development account of its own as operator.
 pub const WORKERS_MAX: u8 = 3;

@@ -2,7 +2,8 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | [`phala dev`](commands::dev) | a whole development network on this machine |
+//! | [`phala network up`](commands::network) | a whole development network on this machine |
+//! | [`phala dev`](commands::dev) | for one agent in its folder; until that is made, the same |
 //! | [`phala new`](commands::new), [`build`](commands::build), [`deploy`](commands::deploy) | an agent, from its folder to the workers of a cluster |
 //! | [`phala agent`](commands::agent), [`secrets`](commands::secrets), [`logs`](commands::logs) | what its owner does with it |
 //! | [`phala call`](commands::call), [`request`](commands::request) | asks an agent, directly or through the chain |
@@ -46,8 +47,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-	/// Starts a development network: a new chain, workers and two agents.
-	Dev(commands::dev::Arguments),
+	/// A whole network on this machine, for development.
+	#[command(subcommand)]
+	Network(commands::network::Command),
+	/// Is to run the agent of one folder. Until it can, the same as `phala network up`.
+	Dev(commands::network::Arguments),
 	/// Makes the beginnings of an agent.
 	New(commands::new::Arguments),
 	/// Builds an agent.
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
 	let json = arguments.json;
 	let done = runtime.block_on(async {
 		match arguments.command {
+			Command::Network(network) => commands::network::run(network, json).await,
 			Command::Dev(dev) => commands::dev::run(dev, json).await,
 			Command::New(new) => commands::new::run(new, json).await,
 			Command::Build(build) => commands::build::run(build, json).await,
@@ -142,24 +147,37 @@ mod tests {
 		Arguments::command().debug_assert();
 	}
 
-	#[test]
-	fn dev_takes_free_ports_and_two_workers_unless_told() {
-		let Command::Dev(dev) = parse("phala dev").unwrap().command else { panic!("dev") };
-		assert_eq!((dev.workers, dev.port_base, dev.once, dev.verbose), (2, None, false, false));
-		let told = parse("phala dev --once --json --workers 1 --port-base 9000").unwrap();
-		assert!(told.json);
-		let Command::Dev(dev) = told.command else { panic!("dev") };
-		assert_eq!((dev.workers, dev.port_base, dev.once), (1, Some(9_000), true));
+	fn up(line: &str) -> (bool, commands::network::Arguments) {
+		let parsed = parse(line).unwrap();
+		let Command::Network(commands::network::Command::Up(up)) = parsed.command else {
+			panic!("{line} is network up")
+		};
+		(parsed.json, up)
 	}
 
 	#[test]
-	fn dev_refuses_a_number_of_workers_without_operators_and_ports_past_the_last() {
-		assert!(parse("phala dev --workers 0").is_err());
-		assert!(parse("phala dev --workers 3").is_ok());
-		assert!(parse("phala dev --workers 4").is_err());
-		assert!(parse("phala dev --port-base 65400").is_ok());
-		assert!(parse("phala dev --port-base 65535").is_err());
-		assert!(parse("phala dev --port-base 80").is_err());
+	fn a_network_takes_free_ports_and_two_workers_unless_told() {
+		let (_, plain) = up("phala network up");
+		let choices = (plain.workers, plain.port_base, plain.once, plain.verbose);
+		assert_eq!(choices, (2, None, false, false));
+		let (json, told) = up("phala network up --once --json --workers 1 --port-base 9000");
+		assert_eq!((json, told.workers, told.port_base, told.once), (true, 1, Some(9_000), true));
+	}
+
+	#[test]
+	fn a_network_refuses_a_number_of_workers_without_operators_and_ports_past_the_last() {
+		assert!(parse("phala network up --workers 0").is_err());
+		assert!(parse("phala network up --workers 3").is_ok());
+		assert!(parse("phala network up --workers 4").is_err());
+		assert!(parse("phala network up --port-base 65400").is_ok());
+		assert!(parse("phala network up --port-base 65535").is_err());
+		assert!(parse("phala network up --port-base 80").is_err());
+	}
+
+	#[test]
+	fn dev_takes_what_a_network_takes() {
+		let Command::Dev(dev) = parse("phala dev --once").unwrap().command else { panic!("dev") };
+		assert!(dev.once);
 	}
 
 	#[test]

@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod dev;
 pub mod gatekeeper;
 pub mod logs;
+pub mod network;
 pub mod new;
 pub mod request;
 pub mod secrets;

@@ -17,7 +17,7 @@ const NODE_DEFAULT: &str = "ws://127.0.0.1:9944";
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
 	/// Creates a worker and prints its number.
-	RegisterWorker {
+	Register {
 		/// The chain node's websocket address.
 		#[arg(long, default_value = NODE_DEFAULT)]
 		node: String,
@@ -45,7 +45,7 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
-		Command::RegisterWorker { node, operator } => {
+		Command::Register { node, operator } => {
 			let operator = chain::account(&operator)?;
 			let account = Address(operator.public_key().0).to_string();
 			let sender = Sender::new(&chain::connect(&node).await?, operator);

@@ -1,0 +1,237 @@
+//! `phala network up`: a whole development network on this machine, from nothing, in one command.
+//!
+//! ```text
+//! phala network up                 # stays up until Ctrl-C and says which URLs to use
+//! phala network up --once --json   # shows that everything works, one line of JSON, and stops
+//! phala network up --workers 1 --port-base 9900 --verbose
+//! ```
+//!
+//! 1. starts a chain with one validator, a new one at every start, and beside it builds
+//!    agents/price-oracle and agents/chat if they are not, or are older than their sources;
+//! 2. lets this build of pruntime register, creates workers for a gatekeeper and the workers, and a
+//!    cluster;
+//! 3. starts an enclave (`pruntime`) and a relayer (`pherry`) for each;
+//! 4. seats the gatekeeper, lets the workers join the cluster, and deploys both agents: registers
+//!    them, uploads their code to every worker, and waits until they are born;
+//! 5. asks price-oracle directly, and through the chain, paid; seals a key to chat and asks it;
+//! 6. checks the proof of each answer from block 0 on, and says who was paid what.
+//!
+//! Without a network of its own, local servers play the price sources and the language model:
+//! `PHALA_PRICE_URLS`, `OPENAI_BASE_URL` and `OPENAI_API_KEY` name real ones.
+//!
+//! With `--port-base N` the chain listens on N; the gatekeeper's public server is on N + 10, worker
+//! k's on N + 10 (k + 1), its relay server on the next port and its relayer's status on the one after.
+//! Everything is on loopback, no process outlives this one, and nothing is kept but the chain's
+//! specification in `$XDG_CACHE_HOME/phala` (`~/.cache/phala`) and the agents' builds. Killed with -9
+//! it leaves its temporary folder, which the next start removes. The processes are
+//! [`phala_devnet`]'s.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`agents`] | which agents, and their building |
+//! | [`chat`] | a local stand-in for a language model |
+//! | [`log`] | one readable log |
+//! | [`parts`] | the parts, as many at once as can be |
+//! | [`prices`] | local stand-ins for price sources |
+//! | [`show`] | the questions, their answers and proofs |
+//! | [`summary`] | the outcome as JSON |
+//! | [`text`](mod@text) | the outcome for people |
+
+mod agents;
+mod chat;
+mod log;
+mod parts;
+mod prices;
+mod show;
+mod summary;
+mod text;
+
+use crate::{limits, steps::seconds};
+use anyhow::Context;
+use log::Style;
+use parts::Network;
+use phala_devnet::{Devnet, Folder, Supervisor};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use summary::Summary;
+use tokio::signal::unix::{signal, Signal, SignalKind};
+
+/// What a shell reports of a process that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// What children are told of this process's environment: how much to say, and whom to trust.
+const PASSED_ON: [&str; 4] = ["RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+	/// Starts a development network: a new chain, workers and two agents.
+	Up(Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+	/// Shows that everything works, then stops; succeeds only if all did.
+	#[arg(long)]
+	pub once: bool,
+
+	/// How many workers, each with a worker and a relayer of its own.
+	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
+	pub workers: u8,
+
+	/// The chain's port; workers follow (see the documentation). Free ports if not said.
+	#[arg(long, value_name = "N", value_parser = port_base)]
+	pub port_base: Option<u16>,
+
+	/// Shows all lines of all parts, with their times.
+	#[arg(long, short)]
+	pub verbose: bool,
+
+	/// The repository with agents/ and clients/sdk-js. Found if not said.
+	#[arg(long, value_name = "FOLDER")]
+	pub checkout: Option<PathBuf>,
+}
+
+fn port_base(text: &str) -> Result<u16, String> {
+	let last = u16::MAX - limits::PORTS_PER_WORKER * (u16::from(limits::WORKERS_MAX) + 2);
+	match text.parse::<u16>() {
+		Ok(port) if (1_024..=last).contains(&port) => Ok(port),
+		_ => Err(format!("a port from 1024 to {last} is taken")),
+	}
+}
+
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+	let Command::Up(arguments) = command;
+	up(arguments, json).await
+}
+
+/// Starts a network and stops it.
+///
+/// # Errors
+/// What did not work, and why.
+pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	// Before anything is started: from here on a signal ends everything in order.
+	let mut stopped = StopSignals::new()?;
+	let folder = Folder::new(&std::env::temp_dir())?;
+	let mut devnet = None;
+	let mut summary = Summary::default();
+
+	let ended = tokio::select! {
+		ended = bring_up(&arguments, json, &folder, &mut devnet, &mut summary) => ended,
+		() = stopped.one() => Ok(Ended::Interrupted),
+	};
+	if !matches!(ended, Ok(Ended::Shown)) {
+		summary.ok = false;
+	}
+	eprintln!("… stopping");
+	if let Some(mut devnet) = devnet {
+		devnet.stop().await;
+	}
+	let left = folder.path().display().to_string();
+	match folder.close() {
+		Ok(()) => eprintln!("✓ stopped: no process and no file is left"),
+		Err(error) => eprintln!("warning: stopped, but {left} could not be removed: {error}"),
+	}
+	let interrupted_early =
+		matches!(ended, Ok(Ended::Interrupted)) && summary.ready_seconds.is_none();
+	match &ended {
+		Err(error) => summary.error = Some(format!("{error:#}")),
+		Ok(Ended::Interrupted) => summary.error = Some("interrupted".into()),
+		Ok(Ended::Shown) => {}
+	}
+	if arguments.once {
+		// The last line of stdout, whether or not people read along.
+		println!("{}", serde_json::to_string(&summary)?);
+	}
+	match ended {
+		Ok(Ended::Shown) => Ok(ExitCode::SUCCESS),
+		Ok(Ended::Interrupted) if arguments.once || interrupted_early => {
+			Ok(ExitCode::from(EXIT_INTERRUPTED))
+		}
+		Ok(Ended::Interrupted) => Ok(ExitCode::SUCCESS),
+		Err(error) if arguments.once => {
+			eprintln!("error: {error:#}");
+			Ok(ExitCode::FAILURE)
+		}
+		Err(error) => Err(error),
+	}
+}
+
+enum Ended {
+	/// Everything was shown, and that was all that was asked for.
+	Shown,
+	/// By a signal.
+	Interrupted,
+}
+
+async fn bring_up(
+	arguments: &Arguments,
+	json: bool,
+	folder: &Folder,
+	devnet: &mut Option<Devnet>,
+	summary: &mut Summary,
+) -> anyhow::Result<Ended> {
+	let started = std::time::Instant::now();
+	let supervisor = supervisor(folder, Style::of_terminal(arguments.verbose))?;
+	let mut network = Network { arguments, devnet, summary };
+	network.show(supervisor, started).await?;
+	summary.ok = true;
+	summary.seconds = Some(seconds(started.elapsed()));
+	eprintln!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
+	if !json {
+		print!("{}", text::shown(summary));
+	}
+	if arguments.once {
+		return Ok(Ended::Shown);
+	}
+	if json {
+		println!("{}", serde_json::to_string(summary)?);
+	} else {
+		print!("{}", text::next_steps(summary));
+	}
+	let devnet = devnet.as_mut().context("it is up")?;
+	loop {
+		devnet.check()?;
+		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct StopSignals {
+	interrupt: Signal,
+	terminate: Signal,
+	hang_up: Signal,
+}
+
+impl StopSignals {
+	fn new() -> anyhow::Result<Self> {
+		let on = |kind| signal(kind).context("cannot wait for signals");
+		Ok(Self {
+			interrupt: on(SignalKind::interrupt())?,
+			terminate: on(SignalKind::terminate())?,
+			hang_up: on(SignalKind::hangup())?,
+		})
+	}
+
+	async fn one(&mut self) {
+		tokio::select! {
+			_ = self.interrupt.recv() => {},
+			_ = self.terminate.recv() => {},
+			_ = self.hang_up.recv() => {},
+		}
+	}
+}
+
+/// Starts the binaries beside this one, and shows what they say.
+fn supervisor(folder: &Folder, style: Style) -> anyhow::Result<Supervisor> {
+	let own = std::env::current_exe().context("cannot find out where `phala` itself is")?;
+	let binaries = own.parent().context("`phala` is in a folder")?;
+	let show = move |name: &str, index: usize, line: &[u8]| {
+		let line = String::from_utf8_lossy(line);
+		if let Some(shown) = log::shown(line.trim_end(), style.verbose) {
+			eprintln!("{}{shown}", style.prefix(name, index));
+		}
+	};
+	Ok(Supervisor::new(binaries, folder.path())?
+		.passing_on(&PASSED_ON)
+		.keeping(phala_devnet::limits::KEPT_LOG_BYTES)
+		.telling(Arc::new(show)))
+}

@@ -1,0 +1,200 @@
+//! What is shown of a network that is up: a direct question, a paid request, a question to a
+//! language model behind a sealed key.
+
+use super::{
+	agents,
+	chat::{self, Endpoint},
+	parts::Deployed,
+	prices::{self, Sources},
+	summary::{CallSummary, Summary},
+};
+use crate::{
+	accounts::{Account, Accounts},
+	calls::{
+		self, direct,
+		on_chain::{self, Choices, Ended},
+		Answered,
+	},
+	commands::{
+		call::proof_json,
+		request::{ending_text, paid_json},
+	},
+	steps::{seconds, step},
+};
+use anyhow::{bail, Context};
+use phala_pherry::chain::Chain;
+use phala_protocol::agents::AgentId;
+use serde_json::{json, Value};
+
+const QUESTION: &str = "Why should I believe your answer?";
+
+/// Tells that what answers is not the real thing.
+pub fn say_stand_ins(sources: &Sources, endpoint: &Endpoint) {
+	if sources.are_stand_ins {
+		eprintln!(
+			"  prices come from three local stand-ins, not from a market; {} names others",
+			prices::VARIABLE
+		);
+	}
+	if endpoint.is_stand_in {
+		eprintln!(
+			"  a local stand-in plays the language model; {} and {} name another",
+			chat::URL_VARIABLE,
+			chat::KEY_VARIABLE
+		);
+	}
+}
+
+/// All three at once.
+///
+/// # Errors
+/// What was refused, and why.
+pub async fn everything(
+	chain: &Chain,
+	owner: &str,
+	caller: &str,
+	deployed: &[Deployed],
+	endpoint: &Endpoint,
+) -> anyhow::Result<(CallSummary, CallSummary, CallSummary)> {
+	let of = |name: &str| {
+		let found = deployed.iter().find(|agent| agent.name == name);
+		found.map(|agent| agent.id).with_context(|| format!("{name} is not deployed"))
+	};
+	let (oracle, chat) = (of(agents::PRICE_ORACLE)?, of(agents::CHAT)?);
+	let (owner, caller) = (Account::of_secret(owner)?, Account::of_secret(caller)?);
+	tokio::try_join!(
+		ask(chain, &caller, oracle, agents::PRICE_ORACLE, "/", None),
+		pay(chain, &caller, oracle),
+		talk(chain, &owner, &caller, chat, endpoint),
+	)
+}
+
+async fn ask(
+	chain: &Chain,
+	caller: &Account,
+	agent: AgentId,
+	name: &str,
+	path: &str,
+	body: Option<&Value>,
+) -> anyhow::Result<CallSummary> {
+	let input = calls::input(path, body);
+	let asking = direct::call(chain, caller, agent, &input);
+	let what = format!("asking {name} directly, sealed, and checking its answer");
+	let (direct, took) = step(&what, asking).await?;
+	let summary = summary(&direct.answered);
+	Ok(CallSummary { url: Some(direct.worker.endpoint), seconds: Some(seconds(took)), ..summary })
+}
+
+async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<CallSummary> {
+	// Of this network alone: nothing is kept.
+	let home = tempfile::tempdir().context("cannot make a temporary folder")?;
+	let accounts = Accounts::in_home(home.path());
+	let input = calls::input("/", Some(&json!({})));
+	let paying = async {
+		let choices = Choices::default();
+		let submitted = on_chain::submit(chain, &accounts, caller, agent, &input, choices).await?;
+		let ended = on_chain::answer(chain, &accounts, submitted.request).await?;
+		Ok((submitted, ended))
+	};
+	let what = "asking price-oracle through the chain, sealed and paid, and checking its answer";
+	let ((submitted, ended), took) = step(what, paying).await?;
+	let mut summary = summary(&ended.answered);
+	summary.paid = paid_json(&ended);
+	summary.paid["base_fee"] = submitted.terms.base_fee.to_string().into();
+	summary.request = Some(format!("{:?}", submitted.request));
+	summary.blocks = Some(ended.block.saturating_sub(submitted.block));
+	summary.seconds = Some(seconds(took));
+	eprint!("{}", payments(&ended));
+	Ok(summary)
+}
+
+fn payments(ended: &Ended) -> String {
+	ending_text(ended)
+}
+
+async fn talk(
+	chain: &Chain,
+	owner: &Account,
+	caller: &Account,
+	agent: AgentId,
+	endpoint: &Endpoint,
+) -> anyhow::Result<CallSummary> {
+	let secrets = [(chat::SECRET.as_bytes().to_vec(), endpoint.key.clone().into_bytes())];
+	let giving = async {
+		let choices = Choices::default();
+		let submitted = on_chain::submit_secrets(chain, owner, agent, &secrets, choices).await?;
+		let (_, paid) = on_chain::settlement(chain, submitted.request, submitted.block).await?;
+		if paid.failed {
+			bail!("chat did not take its key");
+		}
+		Ok(())
+	};
+	step("sealing the language model's key to chat", giving).await?;
+	let question = json!({ "message": QUESTION });
+	ask(chain, caller, agent, agents::CHAT, "/", Some(&question)).await
+}
+
+fn summary(answered: &Answered) -> CallSummary {
+	let Answered { answer, verification, .. } = answered;
+	CallSummary {
+		answer: calls::body_json(&answer.output.body),
+		status: Some(answer.output.status),
+		verified: verification.verified,
+		checks: serde_json::to_value(&verification.checks).unwrap_or_default(),
+		proof: proof_json(answered),
+		..Default::default()
+	}
+}
+
+/// # Errors
+/// Which answer was not verified, and by which check, or not paid, or is an agent's own refusal: a
+/// proof that it could not do its work shows nothing that works.
+pub fn check(summary: &Summary) -> anyhow::Result<()> {
+	for (name, call) in
+		[("direct", &summary.direct), ("on-chain", &summary.on_chain), ("chat's", &summary.chat)]
+	{
+		if !call.verified {
+			let checks = call.checks.as_array().cloned().unwrap_or_default();
+			let failed = checks.iter().find(|check| check["verdict"] == "refused");
+			let failed = failed.cloned().unwrap_or_default();
+			bail!(
+				"the {name} answer is not proven, by the check of its {}: {}",
+				failed["name"],
+				failed["detail"]
+			);
+		}
+		if !call.status.is_some_and(|status| (200..300).contains(&status)) {
+			let status = call.status.map_or_else(|| "no".into(), |status| status.to_string());
+			bail!("the {name} answer is proven, but has status {status}: {}", call.answer);
+		}
+	}
+	if !summary.shows_everything() {
+		bail!("the on-chain answer was not paid");
+	}
+	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_proven_answer_that_says_that_the_agent_could_not_do_its_work_is_no_success() {
+		let answered =
+			|status| CallSummary { verified: true, status: Some(status), ..Default::default() };
+		let paid = CallSummary { paid: json!({ "fee": "1" }), ..answered(200) };
+		let mut shown = Summary {
+			direct: answered(200),
+			on_chain: paid,
+			chat: answered(200),
+			..Default::default()
+		};
+		check(&shown).unwrap();
+		shown.direct = CallSummary { answer: json!({ "error": "no source" }), ..answered(502) };
+		let error = check(&shown).unwrap_err().to_string();
+		assert!(error.contains("direct") && error.contains("502"), "{error}");
+		assert!(error.contains("no source"), "{error}");
+		shown.direct = CallSummary { status: None, ..answered(200) };
+		assert!(check(&shown).is_err());
+	}
+}

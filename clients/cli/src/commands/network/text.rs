@@ -1,0 +1,114 @@
+//! The outcome for people: what was asked, answered, proven and paid, and what to do next.
+
+use super::{
+	chat, prices,
+	summary::{CallSummary, Summary},
+};
+use crate::{amount::pha, commands::readable};
+use serde_json::Value;
+
+/// What was shown, for people.
+pub fn shown(summary: &Summary) -> String {
+	let mut text = String::from("\n");
+	for enclave in summary.gatekeeper.iter().chain(&summary.workers) {
+		let (worker, boot) = (enclave.worker, number_or_dash(enclave.boot));
+		text += &format!("{:<13} worker {worker}, boot {boot}\n", enclave.name);
+	}
+	for agent in &summary.agents {
+		text += &format!("{:<13} {}\n              code {}\n", agent.name, agent.id, agent.code);
+	}
+	text += &shown_call("\nprice-oracle, asked directly", &summary.direct);
+	text += &shown_call("\nprice-oracle, asked through the chain", &summary.on_chain);
+	text += &shown_call("\nchat, asked directly", &summary.chat);
+	if summary.prices_are_stand_ins == Some(true) {
+		text += &format!(
+			"\nThese are no market prices: three servers on this machine stand in for sources, one of\nthem wrong on purpose. Others: {}=url,url,url\n",
+			prices::VARIABLE
+		);
+	}
+	if summary.chat_is_stand_in == Some(true) {
+		text += &format!(
+			"No language model answered, but a server on this machine. A real one: {}=url {}=key\n",
+			chat::URL_VARIABLE,
+			chat::KEY_VARIABLE
+		);
+	}
+	text
+}
+
+fn shown_call(name: &str, call: &CallSummary) -> String {
+	let mut text = format!("{name}, answered after {} s:\n", call.seconds.unwrap_or_default());
+	text += &format!("  {}\n", readable(&call.answer));
+	for check in call.checks.as_array().into_iter().flatten() {
+		let mark = match check["verdict"].as_str() {
+			Some("ok") => "✓",
+			Some("absent") => "-",
+			_ => "✗",
+		};
+		text +=
+			&format!("  {mark} {:<11} {}\n", readable(&check["name"]), readable(&check["detail"]));
+	}
+	if !call.paid.is_null() {
+		let amount = |amount: &Value| {
+			amount.as_str().and_then(|text| text.parse().ok()).map_or_else(|| "-".into(), pha)
+		};
+		let paid = &call.paid;
+		text += &format!(
+			"  paid {} for {} units, and {} as base fee, {} blocks after the question:\n",
+			amount(&paid["fee"]),
+			paid["units"],
+			amount(&paid["base_fee"]),
+			number_or_dash(call.blocks)
+		);
+		for who in ["worker", "developer", "treasury"] {
+			text += &format!(
+				"    {who:<10} {:<22} {}\n",
+				amount(&paid[who]["amount"]),
+				paid[who]["account"].as_str().unwrap_or_default()
+			);
+		}
+		text += &format!("    refunded   {}\n", amount(&paid["refunded"]));
+	}
+	text
+}
+
+fn number_or_dash(number: Option<u32>) -> String {
+	number.map_or_else(|| "-".into(), |number| number.to_string())
+}
+
+/// What to do with a network that is up.
+pub fn next_steps(summary: &Summary) -> String {
+	let mut text = String::from("\nUse it (Ctrl-C stops everything):\n");
+	if let Some(chain) = &summary.chain {
+		text += &format!("  chain       {}\n", chain.url);
+	}
+	for enclave in summary.gatekeeper.iter().chain(&summary.workers) {
+		text +=
+			&format!("  {:<11} {}   relayer: {}\n", enclave.name, enclave.public, enclave.relayer);
+	}
+	let phala =
+		std::env::current_exe().map_or_else(|_| "phala".into(), |own| own.display().to_string());
+	if let (Some(chain), Some(oracle)) = (&summary.chain, summary.agents.first()) {
+		let id = &oracle.id;
+		text += &format!(
+			"\n  alias phala={phala}\n  export PHALA_NODE={} PHALA_SURI=//Bob\n",
+			chain.url
+		);
+		text += &format!("  phala call {id} /last --save answer.json\n");
+		text += &format!("  phala verify answer.json --genesis {}\n", chain.genesis);
+		text += &format!("  phala call {id} / --on-chain -d '{{}}'\n");
+		if let Some(chat) = summary.agents.get(1) {
+			text += &format!("  phala call {} / -d '{{\"message\":\"Hello\"}}'\n", chat.id);
+		}
+		text += &format!("  phala logs {id} --suri //Alice\n");
+		text += &format!(
+			"  phala new my-agent && phala deploy my-agent --cluster {}\n",
+			summary.cluster.unwrap_or_default()
+		);
+		text += &format!(
+			"  (cd testing/end-to-end/node-client && npm ci && node transfer.mjs {})\n",
+			chain.url
+		);
+	}
+	text
+}

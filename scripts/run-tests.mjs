@@ -1,0 +1,184 @@
+// Runs all tests after `make build`, phase by phase, and says how long each phase and the slowest
+// tests took. The last line sums all up: `N passed, N failed`.
+//
+// Cargo compiles, and says which test binaries there are; they are started from here, so that the
+// networks of the end-to-end tests can run two side by side, and so that each test's time is known.
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { dirname } from "node:path";
+
+const PALLETS = ["mailbox", "registry", "gatekeepers", "clusters", "agents", "requests"].map((name) => `pallet-${name}`);
+const END_TO_END = "phala-end-to-end";
+/** Started in this order, the longest first; what is not named comes after. */
+const NETWORKS = ["faults", "agents", "network_up", "validators"];
+const NETWORKS_AT_ONCE = 2;
+const BINARY_SECONDS_MAX = 30 * 60;
+const SLOWEST_SHOWN = 10;
+
+const counts = { passed: 0, failed: 0 };
+const tests = [];
+const phases = [];
+
+/** Runs a program; its exit code. Lines of stdout go to `onLine`, stderr to this one's or there too. */
+function run(program, args, { cwd, env, onLine, both = false, secondsMax } = {}) {
+  return new Promise((done) => {
+    const child = spawn(program, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", onLine ? "pipe" : "inherit", both ? "pipe" : "inherit"],
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface({ input: stream }).on("line", onLine);
+    }
+    const timer = secondsMax && setTimeout(() => child.kill("SIGKILL"), secondsMax * 1000);
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      console.error(`cannot run ${program}: ${error.message}`);
+      done(127);
+    });
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      if (signal) console.error(`${program} was ended by ${signal}`);
+      done(code ?? 1);
+    });
+  });
+}
+
+async function phase(name, work) {
+  console.log(`\n==> ${name}`);
+  const started = Date.now();
+  await work();
+  phases.push({ name, seconds: (Date.now() - started) / 1000 });
+}
+
+/** A step without tests of its own: it passes or all ends here. */
+async function step(program, args, options) {
+  const code = await run(program, args, options);
+  if (code !== 0) {
+    console.log(`${program} ${args.join(" ")} failed`);
+    counts.failed += 1;
+    finish();
+  }
+}
+
+/** Has cargo compile tests; the binaries that it made. */
+async function compile(args) {
+  const made = [];
+  await step("cargo", ["test", "--locked", "--no-run", "--message-format=json-render-diagnostics", ...args], {
+    onLine(line) {
+      const message = JSON.parse(line);
+      if (message.reason !== "compiler-artifact" || !message.profile.test || !message.executable) return;
+      // …/name#version, or …/folder#name@version.
+      const [place, version] = message.package_id.split("#");
+      const named = version.includes("@") ? version.split("@")[0] : place.split("/").at(-1);
+      made.push({ crate: named, target: message.target.name, path: message.executable, folder: dirname(message.manifest_path) });
+    },
+  });
+  return made;
+}
+
+/** Reads what a test binary says: libtest's lines, with times, and those of the end-to-end tests. */
+function reader(binary) {
+  let summed = false;
+  let failed = 0;
+  const read = (line) => {
+    const ended = /^test (.+) \.\.\. (?:ok|FAILED) <([\d.]+)s>$/.exec(line);
+    if (ended) tests.push({ name: `${binary.crate} ${ended[1]}`, seconds: Number(ended[2]) });
+    const took = /^took ([\d.]+) s: (.+)$/.exec(line);
+    if (took) tests.push({ name: `${binary.crate} ${took[2]}`, seconds: Number(took[1]) });
+    const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line);
+    if (result) {
+      summed = true;
+      counts.passed += Number(result[1]);
+      counts.failed += Number(result[2]);
+      failed += Number(result[2]);
+    }
+  };
+  /** A binary that fails without saying which of its tests did is one that failed. */
+  const end = (code) => {
+    if (summed && (code === 0 || failed > 0)) return;
+    console.log(`${binary.path} ended with ${code}, ${summed ? "though none of its tests failed" : "without a result"}`);
+    counts.failed += 1;
+  };
+  return { read, end };
+}
+
+async function test(binary, { args = [], env = {}, held = false }) {
+  const { read, end } = reader(binary);
+  const lines = [`\n    ${binary.crate} ${binary.target}`];
+  const started = Date.now();
+  if (!held) console.log(lines.pop());
+  const code = await run(binary.path, args, {
+    cwd: binary.folder,
+    // As cargo does.
+    env: { CARGO_MANIFEST_DIR: binary.folder, CARGO_PKG_NAME: binary.crate, ...env },
+    both: held,
+    secondsMax: BINARY_SECONDS_MAX,
+    onLine(line) {
+      read(line);
+      if (held) lines.push(line);
+      else if (line !== "") console.log(line);
+    },
+  });
+  end(code);
+  if (held) {
+    console.log(lines.join("\n"));
+    console.log(`    ${binary.target}: ${((Date.now() - started) / 1000).toFixed(0)} s`);
+  }
+}
+
+/** libtest tells times only when it is asked as a nightly one; nothing is compiled with this. */
+const WITH_TIMES = { args: ["-Zunstable-options", "--report-time"], env: { RUSTC_BOOTSTRAP: "1" } };
+
+async function testAll(binaries) {
+  for (const binary of binaries) await test(binary, WITH_TIMES);
+}
+
+function finish() {
+  const slowest = tests.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST_SHOWN);
+  console.log(`\nThe ${slowest.length} slowest tests:`);
+  for (const { name, seconds } of slowest) console.log(`  ${seconds.toFixed(1).padStart(6)} s  ${name}`);
+  console.log("\nSeconds of each phase:");
+  for (const { name, seconds } of phases) console.log(`  ${seconds.toFixed(1).padStart(6)} s  ${name}`);
+  console.log(`${counts.passed} passed, ${counts.failed} failed`);
+  process.exit(counts.failed === 0 ? 0 : 1);
+}
+
+await phase("formatting", () => step("cargo", ["fmt", "--all", "--check"]));
+await phase("types of the SDK", () => step("npm", ["run", "--silent", "check"], { cwd: "clients/sdk-js" }));
+
+let all = [];
+let pallets = [];
+let production = [];
+await phase("compiling", async () => {
+  // The same packages as `make build`: nothing is compiled twice.
+  all = await compile(["--workspace"]);
+  // Benchmarks are code too: each runs once, as a test, in the pallets' one run.
+  const features = PALLETS.map((pallet) => `${pallet}/runtime-benchmarks`).join(",");
+  pallets = await compile([...PALLETS.flatMap((pallet) => ["-p", pallet]), "--lib", "--features", features]);
+  // What a production build does without the development feature.
+  production = await compile(["-p", "phala-attestation", "--no-default-features", "--lib"]);
+});
+
+const networks = all.filter((binary) => binary.crate === END_TO_END && binary.target !== END_TO_END.replaceAll("-", "_"));
+const units = all.filter((binary) => !networks.includes(binary) && !PALLETS.includes(binary.crate));
+await phase("unit tests", () => testAll(units));
+await phase("pallets, with benchmarks", () => testAll(pallets));
+await phase("attestation as in production", () => testAll(production));
+await phase("examples in docs", async () => {
+  const { read, end } = reader({ crate: "docs", path: "cargo test --doc" });
+  const onLine = (line) => {
+    read(line);
+    if (/^test |^test result: (?!ok. 0)/.test(line)) console.log(line);
+  };
+  end(await run("cargo", ["test", "--locked", "--workspace", "--doc", "--no-fail-fast"], { onLine }));
+});
+await phase("end to end", async () => {
+  const rank = ({ target }) => (NETWORKS.includes(target) ? NETWORKS.indexOf(target) : NETWORKS.length);
+  const waiting = networks.toSorted((a, b) => rank(a) - rank(b));
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await test(next, { held: true });
+  };
+  await Promise.all(Array.from({ length: NETWORKS_AT_ONCE }, lane));
+});
+finish();

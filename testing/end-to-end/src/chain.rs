@@ -1,0 +1,364 @@
+//! What a test does on the chain, and what it sees there.
+
+use anyhow::Context;
+use codec::DecodeAll;
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
+	H256,
+};
+use std::sync::Arc;
+use subxt::{
+	config::DefaultExtrinsicParamsBuilder,
+	dynamic::{transaction, Value},
+	rpcs::{client::RpcParams, rpc_params, RpcClient},
+	OnlineClient, SubstrateConfig,
+};
+use subxt_signer::sr25519::{dev, Keypair};
+use tokio::sync::Mutex;
+
+/// The network's own pallets.
+const OWN_PALLETS: [&str; 6] =
+	["Registry.", "Mailbox.", "Gatekeepers.", "Clusters.", "Agents.", "Requests."];
+
+/// A connection that submits as the development accounts.
+#[derive(Clone)]
+pub struct Chain {
+	pub api: OnlineClient<SubstrateConfig>,
+	rpc: RpcClient,
+	/// One transaction at a time, so that nonces do not collide.
+	turn: Arc<Mutex<()>>,
+}
+
+/// An event, by name, with its fields' bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+	pub block: u64,
+	pub name: String,
+	pub fields: Vec<u8>,
+}
+
+impl Event {
+	/// Its fields.
+	pub fn decode<T: DecodeAll>(&self) -> anyhow::Result<T> {
+		T::decode_all(&mut &self.fields[..]).with_context(|| format!("fields of {}", self.name))
+	}
+}
+
+impl Chain {
+	/// Connects to a node.
+	pub async fn connect(url: &str) -> anyhow::Result<Self> {
+		let rpc = RpcClient::from_insecure_url(url).await?;
+		let api = OnlineClient::from_rpc_client(rpc.clone()).await?;
+		Ok(Self { api, rpc, turn: Arc::default() })
+	}
+
+	/// Hash of block 0.
+	pub fn genesis(&self) -> H256 {
+		H256(self.api.genesis_hash().0)
+	}
+
+	/// Submits a call and waits until it is final and has succeeded; its events.
+	///
+	/// Not only in a block: validators that take turns make forks, and a block that is given up takes
+	/// the transactions after it along. One that fell out of the pool that way is sent again.
+	pub async fn submit(
+		&self,
+		signer: &Keypair,
+		pallet: &str,
+		call: &str,
+		fields: Vec<Value>,
+	) -> anyhow::Result<Vec<Event>> {
+		const ATTEMPTS: u32 = 5;
+		let _turn = self.turn.lock().await;
+		let name = format!("{pallet}.{call}");
+		for _ in 0..ATTEMPTS {
+			let payload = transaction(pallet, call, fields.clone());
+			if let Some(events) = self.submit_once(signer, &name, payload).await? {
+				return Ok(events);
+			}
+			tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+		}
+		anyhow::bail!("{name} fell out of the pool {ATTEMPTS} times")
+	}
+
+	/// `None` when the pool dropped it before it was final.
+	async fn submit_once(
+		&self,
+		signer: &Keypair,
+		name: &str,
+		payload: subxt::tx::DynamicPayload<Vec<Value>>,
+	) -> anyhow::Result<Option<Vec<Event>>> {
+		// The pool's view: a transaction before this one may be in no finalized block yet.
+		let account = signer.public_key().to_account_id().to_string();
+		let nonce: u64 = self.rpc.request("system_accountNextIndex", rpc_params![account]).await?;
+		let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new().nonce(nonce).build();
+		let mut progress = self
+			.api
+			.tx()
+			.await?
+			.sign_and_submit_then_watch(&payload, signer, params)
+			.await
+			.with_context(|| name.to_string())?;
+		while let Some(status) = progress.next().await {
+			let Ok(status) = status else { return Ok(None) };
+			let Some(finalized) = status.as_finalized() else { continue };
+			let events = finalized.wait_for_success().await.with_context(|| name.to_string())?;
+			let events = events.iter().map(|event| {
+				let event = event?;
+				Ok(Event {
+					block: 0,
+					name: format!("{}.{}", event.pallet_name(), event.event_name()),
+					fields: event.field_bytes().to_vec(),
+				})
+			});
+			return events.collect::<anyhow::Result<_>>().map(Some);
+		}
+		Ok(None)
+	}
+
+	/// Submits a call as root, through the development network's sudo.
+	pub async fn sudo(
+		&self,
+		signer: &Keypair,
+		pallet: &str,
+		call: &str,
+		fields: Vec<Value>,
+	) -> anyhow::Result<()> {
+		let inner = Value::unnamed_variant(pallet, [Value::unnamed_variant(call, fields)]);
+		let events = self.submit(signer, "Sudo", "sudo", vec![inner]).await?;
+		let done =
+			events.iter().find(|event| event.name == "Sudo.Sudid").context("no Sudid event")?;
+		anyhow::ensure!(
+			done.fields.first() == Some(&0),
+			"{pallet}.{call} failed: {:?}",
+			done.fields
+		);
+		Ok(())
+	}
+
+	/// A new worker for `operator`.
+	pub async fn register_worker(&self, operator: &Keypair) -> anyhow::Result<WorkerId> {
+		let events = self.submit(operator, "Registry", "register_worker", vec![]).await?;
+		let created = events
+			.iter()
+			.find(|event| event.name == "Registry.WorkerRegistered")
+			.context("no WorkerRegistered event")?;
+		let (worker, _) = created.decode::<(WorkerId, [u8; 32])>()?;
+		Ok(worker)
+	}
+
+	/// Lets this build of pruntime register.
+	pub async fn allow_measurement(&self, measurement: H256) -> anyhow::Result<()> {
+		let fields = vec![Value::from_bytes(measurement.0)];
+		self.sudo(&dev::alice(), "Registry", "allow_measurement", fields).await
+	}
+
+	/// Asks a worker's enclave for a sign of life.
+	pub async fn probe(
+		&self,
+		by: &Keypair,
+		worker: WorkerId,
+		nonce: [u8; 32],
+	) -> anyhow::Result<()> {
+		let fields = vec![Value::u128(worker.into()), Value::from_bytes(nonce)];
+		self.submit(by, "Registry", "probe", fields).await?;
+		Ok(())
+	}
+
+	/// Makes new session keys in `node` and registers them for `validator`.
+	pub async fn rotate_session_keys(
+		&self,
+		node: &phala_pherry::chain::Chain,
+		validator: &Keypair,
+	) -> anyhow::Result<()> {
+		let owner = format!("0x{}", hex(&validator.public_key().0));
+		let made: serde_json::Value =
+			node.request("author_rotateKeysWithOwner", rpc_params![owner]).await?;
+		let bytes = |name: &str| unhex(made[name].as_str().unwrap_or_default());
+		let (keys, proof) = (bytes("keys")?, bytes("proof")?);
+		anyhow::ensure!(keys.len() == 64, "BABE's and GRANDPA's keys, 32 bytes each");
+		let fields = vec![
+			Value::named_composite([
+				("babe", Value::from_bytes(&keys[..32])),
+				("grandpa", Value::from_bytes(&keys[32..])),
+			]),
+			Value::from_bytes(proof),
+		];
+		self.submit(validator, "Session", "set_keys", fields).await?;
+		Ok(())
+	}
+
+	/// Asks the node's JSON-RPC.
+	pub async fn request<T: serde::de::DeserializeOwned>(
+		&self,
+		method: &str,
+		parameters: RpcParams,
+	) -> anyhow::Result<T> {
+		Ok(self.rpc.request(method, parameters).await?)
+	}
+
+	/// Hash of a block, in hexadecimal as the node writes it.
+	pub async fn block_hash(&self, block: u64) -> anyhow::Result<String> {
+		let hash: Option<String> = self.request("chain_getBlockHash", rpc_params![block]).await?;
+		hash.with_context(|| format!("there is no block {block}"))
+	}
+
+	/// The value under a key in the state after a block.
+	pub async fn value(&self, key: &[u8], block: u64) -> anyhow::Result<Option<Vec<u8>>> {
+		let at = self.block_hash(block).await?;
+		let key = format!("0x{}", hex(key));
+		let value: Option<String> = self.request("state_getStorage", rpc_params![key, at]).await?;
+		value.map(|value| unhex(&value)).transpose()
+	}
+
+	/// All keys that start with `prefix`, and their values, in the state after a block.
+	pub async fn values(
+		&self,
+		prefix: &[u8],
+		block: u64,
+	) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+		const PAGE: u32 = 1_000;
+		#[derive(serde::Deserialize)]
+		struct Changes {
+			changes: Vec<(String, Option<String>)>,
+		}
+		let at = self.block_hash(block).await?;
+		let prefix = format!("0x{}", hex(prefix));
+		let (mut values, mut after) = (Vec::new(), None);
+		loop {
+			let parameters = rpc_params![&prefix, PAGE, &after, &at];
+			let keys: Vec<String> = self.request("state_getKeysPaged", parameters).await?;
+			let Some(last) = keys.last().cloned() else { return Ok(values) };
+			let found: Vec<Changes> =
+				self.request("state_queryStorageAt", rpc_params![&keys, &at]).await?;
+			for (key, value) in found.into_iter().flat_map(|found| found.changes) {
+				values.push((unhex(&key)?, unhex(&value.unwrap_or_default())?));
+			}
+			after = Some(last);
+		}
+	}
+
+	/// The first event of this name for which `question` has an answer, in a block from `from` on,
+	/// once it is final.
+	pub async fn event<T>(
+		&self,
+		from: u64,
+		name: &str,
+		question: impl Fn(&Event) -> anyhow::Result<Option<T>>,
+	) -> anyhow::Result<T> {
+		let next = std::sync::atomic::AtomicU64::new(from);
+		crate::until(name, || async {
+			let newest = self.best().await?;
+			let first = next.load(std::sync::atomic::Ordering::Relaxed);
+			if first > newest {
+				return Ok(None);
+			}
+			for event in self.events_between(first, newest).await? {
+				if event.name == name {
+					if let Some(answer) = question(&event)? {
+						return Ok(Some(answer));
+					}
+				}
+			}
+			next.store(newest + 1, std::sync::atomic::Ordering::Relaxed);
+			Ok(None)
+		})
+		.await
+	}
+
+	/// Height of the newest finalized block.
+	pub async fn best(&self) -> anyhow::Result<u64> {
+		Ok(self.api.at_current_block().await?.block_number())
+	}
+
+	/// Height of the newest block, which need not become final.
+	pub async fn newest(&self) -> anyhow::Result<u64> {
+		let header: serde_json::Value = self.request("chain_getHeader", rpc_params![]).await?;
+		let number = header["number"].as_str().context("a header has a number")?;
+		Ok(u64::from_str_radix(number.trim_start_matches("0x"), 16)?)
+	}
+
+	/// All events of the network's own pallets, from block `from` to the newest finalized one.
+	pub async fn events(&self, from: u64) -> anyhow::Result<Vec<Event>> {
+		self.events_between(from, self.best().await?).await
+	}
+
+	/// The same to another block, final or not.
+	pub async fn events_between(&self, from: u64, newest: u64) -> anyhow::Result<Vec<Event>> {
+		let mut events = Vec::new();
+		for block in from..=newest {
+			for event in self.api.at_block(block).await?.events().fetch().await?.iter() {
+				let event = event?;
+				let name = format!("{}.{}", event.pallet_name(), event.event_name());
+				if OWN_PALLETS.iter().any(|pallet| name.starts_with(pallet)) {
+					events.push(Event { block, name, fields: event.field_bytes().to_vec() });
+				}
+			}
+		}
+		Ok(events)
+	}
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a hexadecimal text with or without `0x`.
+///
+/// # Errors
+/// When it is none.
+pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+	let text = text.trim_start_matches("0x");
+	anyhow::ensure!(text.len().is_multiple_of(2) && text.is_ascii(), "no hexadecimal text: {text}");
+	(0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?)).collect()
+}
+
+/// How often the chain recorded the answer to a probe, and by which boot.
+pub fn answers(
+	events: &[Event],
+	worker: WorkerId,
+	nonce: [u8; 32],
+) -> anyhow::Result<Vec<BootNumber>> {
+	let mut boots = Vec::new();
+	for event in events.iter().filter(|event| event.name == "Registry.ProbeAnswered") {
+		let (of, boot, answered) = event.decode::<(WorkerId, BootNumber, [u8; 32])>()?;
+		if (of, answered) == (worker, nonce) {
+			boots.push(boot);
+		}
+	}
+	Ok(boots)
+}
+
+/// Probes a worker and waits for the answer on the chain; the boot that gave it.
+pub async fn probe_and_wait(
+	chain: &Chain,
+	worker: WorkerId,
+	nonce: [u8; 32],
+) -> anyhow::Result<BootNumber> {
+	let from = chain.best().await?;
+	chain.probe(&dev::bob(), worker, nonce).await?;
+	answered(chain, worker, nonce, from).await
+}
+
+/// Waits for the answer to a probe that was sent in a block from `from` on.
+pub async fn answered(
+	chain: &Chain,
+	worker: WorkerId,
+	nonce: [u8; 32],
+	from: u64,
+) -> anyhow::Result<BootNumber> {
+	crate::until("the probe's answer on the chain", || async {
+		Ok(answers(&chain.events(from).await?, worker, nonce)?.first().copied())
+	})
+	.await
+}
+
+/// A hash of 32 bytes as the command line prints it.
+///
+/// # Errors
+/// When it is none.
+pub fn hash(value: &serde_json::Value) -> anyhow::Result<H256> {
+	let bytes = unhex(value.as_str().with_context(|| format!("{value} is no text"))?)?;
+	anyhow::ensure!(bytes.len() == 32, "{value} is no hash");
+	Ok(H256::from_slice(&bytes))
+}

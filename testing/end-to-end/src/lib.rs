@@ -1,0 +1,105 @@
+//! What the end-to-end tests run and ask: the real binaries as child processes, supervised by
+//! [`phala_devnet`]. Nothing outlives a test: every child dies with the value that holds it, or with
+//! the test's process.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`trials`] | the cases of one network as tests with names of their own |
+//! | [`chain`] | what a test does on the chain, and what it sees there |
+//! | [`cli`] | the command line as people and programs use it |
+//! | [`cluster`] | a network with a gatekeeper and workers, all of whose traffic is recorded |
+//! | [`leftovers`] | what a command leaves behind |
+//! | [`memory`] | the secret keys of a boot, out of its memory |
+//! | [`money`] | who has how much, and who was paid what |
+//! | [`search`] | looks for texts in all that was written, kept and sent |
+
+pub mod chain;
+pub mod cli;
+pub mod cluster;
+pub mod leftovers;
+pub mod memory;
+pub mod money;
+pub mod search;
+pub mod trials;
+
+use anyhow::Context;
+use phala_devnet::{Enclave, Supervisor};
+use phala_protocol::{
+	relay::{EnclavePhase, EnclaveStatus},
+	H256,
+};
+use std::{
+	future::Future,
+	path::{Path, PathBuf},
+	time::Duration,
+};
+
+/// How long a test waits for anything before it fails. A bound, not an expectation.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long any child may run.
+pub const CHILD_TIME_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// Asks `question` until it is answered.
+///
+/// # Errors
+/// When [`PATIENCE`] is over, with `what` was waited for.
+pub async fn until<T, F, A>(what: &str, mut question: F) -> anyhow::Result<T>
+where
+	F: FnMut() -> A,
+	A: Future<Output = anyhow::Result<Option<T>>>,
+{
+	let asking = async {
+		loop {
+			if let Some(answer) = question().await? {
+				return Ok(answer);
+			}
+			tokio::time::sleep(Duration::from_millis(250)).await;
+		}
+	};
+	match tokio::time::timeout(PATIENCE, asking).await {
+		Ok(answer) => answer,
+		Err(_) => anyhow::bail!("waited {PATIENCE:?} in vain for: {what}"),
+	}
+}
+
+/// Where cargo put the binaries that this test was built with.
+///
+/// # Errors
+/// When this is no test of cargo's.
+pub fn binaries() -> anyhow::Result<PathBuf> {
+	let test = std::env::current_exe()?;
+	let deps = test.parent().context("a test runs in target/debug/deps")?;
+	Ok(deps.parent().context("a test runs in target/debug/deps")?.to_owned())
+}
+
+/// Of children that write in `folder`.
+///
+/// # Errors
+/// When nothing can be written there.
+pub fn supervisor(folder: &Path) -> anyhow::Result<Supervisor> {
+	Ok(Supervisor::new(&binaries()?, folder)?.with_time_limit(CHILD_TIME_MAX))
+}
+
+/// Waits until an enclave is in `phase`; where it stands then.
+///
+/// # Errors
+/// When it does not come there.
+pub async fn reaches(enclave: &Enclave, phase: EnclavePhase) -> anyhow::Result<EnclaveStatus> {
+	until(&format!("phase {phase:?}"), || async {
+		let status = enclave.status().await?;
+		Ok((status.phase == phase).then_some(status))
+	})
+	.await
+	.with_context(|| enclave.process.log().last_lines())
+}
+
+/// What this build of pruntime measures: the hash of its binary.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn measurement(supervisor: &Supervisor) -> anyhow::Result<H256> {
+	let binary = supervisor.binary("pruntime")?;
+	let reading = tokio::task::spawn_blocking(move || std::fs::read(binary));
+	Ok(H256(sp_crypto_hashing::blake2_256(&reading.await??)))
+}

@@ -1,0 +1,145 @@
+//! Workers die and join.
+
+use crate::{kept, Stage};
+use anyhow::{ensure, Context};
+use phala_end_to_end::{
+	chain::hash,
+	cluster::{agent_at, http, OPERATORS},
+	money::{about, entry, treasury, Settled},
+	search::Mark,
+	until,
+};
+use phala_protocol::{Balance, H256};
+use serde_json::Value;
+use std::str::FromStr;
+use subxt_signer::{sr25519::Keypair, SecretUri};
+
+const PHA: Balance = 1_000_000_000_000;
+
+fn account(secret: &str) -> anyhow::Result<[u8; 32]> {
+	Ok(Keypair::from_uri(&SecretUri::from_str(secret)?)?.public_key().0)
+}
+
+/// How often a request was settled so far.
+async fn settlements(stage: &Stage, request: H256) -> anyhow::Result<usize> {
+	let mut count = 0;
+	for event in stage.network.chain.events(0).await? {
+		if event.name == "Requests.RequestSettled" {
+			count += usize::from(about::<Settled>(request, &event)?.is_some());
+		}
+	}
+	Ok(count)
+}
+
+pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let (phala, agent) = (stage.network.phala.clone(), stage.agent.clone());
+	let all = stage.network.worker_ids();
+	stage.network.in_step(&agent, &all).await?;
+	let holder = stage.writer().await?;
+	let operator = account(&stage.network.devnet.worker(holder)?.options.operator)?;
+
+	// No order reaches the holder any more: its relayer is gone before there is one.
+	stage.network.devnet.stop_relayer(holder).await?;
+	let lost = Mark::new("the lost input")?;
+	stage.hide(&lost);
+	let chain = &stage.network.chain;
+	let from = chain.best().await?;
+	let deadline = (from + 5 + 10 + 5).to_string();
+	let ask = ["call", &agent, "/lost", "--on-chain", "--no-wait"];
+	let ask = [&ask[..], &["--deadline", &deadline, "--data", &lost.text]].concat();
+	let request = hash(&phala.ok(&ask).await?["request"])?;
+	let (_, submitted) = chain.submitted(from, request).await?;
+	assert_eq!(submitted.worker, holder);
+	let status = ["request", "status", &format!("{request:?}")];
+	assert_eq!(phala.ok(&status).await?["state"], "open");
+	stage.network.devnet.kill(holder).await?;
+
+	// Everything that was held comes back, at the holder's cost.
+	let chain = &stage.network.chain;
+	let (block, expired) = chain.expired(from, request).await?;
+	assert_eq!(block, u64::from(submitted.deadline) + 1);
+	assert_eq!((expired.penalty, expired.lease), (PHA, 0));
+	let key = entry("Requests", "Requests", request.as_bytes());
+	ensure!(chain.value(&key, block).await?.is_some(), "the chain remembers the request");
+	let caller = submitted.caller;
+	let (before, after) =
+		(chain.funds(caller, block - 1).await?, chain.funds(caller, block).await?);
+	assert_eq!(before.held, expired.refunded, "all that was held");
+	assert_eq!((after.held, after.free), (0, before.free + expired.refunded));
+	let (before, after) =
+		(chain.funds(operator, block - 1).await?, chain.funds(operator, block).await?);
+	assert_eq!((after.held + PHA, after.free), (before.held, before.free));
+	let (before, after) =
+		(chain.funds(treasury(), block - 1).await?, chain.funds(treasury(), block).await?);
+	assert_eq!(after.free, before.free + PHA);
+	assert_eq!(chain.issuance(block - 1).await?, chain.issuance(block).await?);
+	let writer = stage.writer().await?;
+	assert_ne!(writer, holder, "the lease moved");
+	let error = phala.refused(&status).await?;
+	assert!(error.contains("nobody answered") && error.contains("were refunded"), "{error}");
+
+	// The other one goes on alone, from where the first stood.
+	let next = Mark::new("the next input")?;
+	stage.hide(&next);
+	let ask = ["call", &agent, "/next", "--on-chain", "--data", &next.text];
+	let answer = phala.ok(&ask).await?;
+	stage.check(&answer, &next)?;
+	assert_eq!(answer["proof"]["worker"], writer);
+	let answered = hash(&answer["request"])?;
+	let chain = &stage.network.chain;
+	let (block, settled) = chain.settled(from, answered).await?;
+	let other = stage.network.newest()?;
+	assert_eq!((other.id(), settled.worker), (writer, Some(account(&other.options.operator)?)));
+	chain.check_payment(block, &settled).await?;
+
+	// Once each, and the first one never.
+	assert_eq!(settlements(stage, answered).await?, 1);
+	assert_eq!(settlements(stage, request).await?, 0);
+	let expiries = chain.events(from).await?.into_iter();
+	assert_eq!(expiries.filter(|event| event.name == "Requests.RequestExpired").count(), 1);
+	chain.check_conservation(from).await
+}
+
+pub async fn a_worker_that_joins_later_ends_with_the_same_state(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let agent = stage.agent.clone();
+	let writer = stage.writer().await?;
+	// An operator may have several. What its agents say is in this one's log: see `privacy`.
+	let worker = stage.network.join(OPERATORS[0], &["--dev-agent-logs"]).await?;
+	let late = stage.network.devnet.worker(worker)?;
+	until("the new worker to have the agent ready", || async {
+		let found = agent_at(late, &agent).await?;
+		Ok(found.filter(|found| found["ready"] == true).map(drop))
+	})
+	.await
+	.with_context(|| late.enclave.process.log().last_lines())?;
+	stage.network.in_step(&agent, &[worker, writer]).await?;
+
+	// What was written before it came, by its own server alone.
+	let mark = |name: &str| {
+		let found = stage.hidden.iter().find(|mark| mark.name == name).cloned();
+		found.with_context(|| format!("{name} was sent"))
+	};
+	for (path, input) in [("/direct", "the direct input"), ("/next", "the next input")] {
+		let path = format!("/agents/{agent}{path}");
+		let answer = http(&late.enclave.public_url, "GET", &path, &[]).await?;
+		let said: Value = serde_json::from_slice(&answer.body)?;
+		assert_eq!((answer.status, &said["kept"]), (200, &kept(&mark(input)?).text.into()));
+	}
+	// What was never committed is not there either.
+	let path = format!("/agents/{agent}/lost");
+	let answer = http(&late.enclave.public_url, "GET", &path, &[]).await?;
+	let said: Value = serde_json::from_slice(&answer.body)?;
+	assert_eq!(said["kept"], Value::Null);
+
+	// And sealed, proven, when nobody else is left.
+	stage.network.devnet.kill(writer).await?;
+	let answer = stage.network.phala.ok(&["call", &agent, "/next"]).await?;
+	assert_eq!(answer["verified"], true, "{answer:#}");
+	assert_eq!(answer["worker"]["id"], worker);
+	assert_eq!(answer["answer"]["body"]["kept"], kept(&mark("the next input")?).text);
+	Ok(())
+}

@@ -1,0 +1,151 @@
+//! The lease holder dies at the worst moments.
+
+use crate::Stage;
+use anyhow::{ensure, Context};
+use codec::DecodeAll;
+use phala_end_to_end::{
+	chain::{hash, Chain},
+	money::{about, Settled},
+	until,
+};
+use phala_pherry::enclave::EnclaveClient;
+use phala_protocol::{messages::Payload, relay::paths, H256};
+use serde_json::Value;
+use std::cell::Cell;
+
+/// How often the second is tried before its block is final: blocks come when they come.
+const ATTEMPTS: u32 = 5;
+
+/// 1 PHA.
+const PENALTY: u128 = 1_000_000_000_000;
+
+/// Whether what waits for the chain in an enclave's outbox holds the answer to a request.
+async fn has_answer(enclave: &EnclaveClient, request: H256) -> anyhow::Result<bool> {
+	for envelope in enclave.envelopes().await? {
+		if let Payload::EffectSet(set) = Payload::decode_all(&mut &envelope.payload[..])? {
+			if set.results.iter().any(|result| result.request == request) {
+				return Ok(true);
+			}
+		}
+	}
+	Ok(false)
+}
+
+async fn settlements(
+	chain: &Chain,
+	from: u64,
+	request: H256,
+) -> anyhow::Result<Vec<(u64, Settled)>> {
+	let mut found = Vec::new();
+	for event in chain.events(from).await? {
+		if event.name == "Requests.RequestSettled" {
+			found.extend(about::<Settled>(request, &event)?);
+		}
+	}
+	Ok(found)
+}
+
+pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	stage.keep("/unlucky", "before").await?;
+	let holder = stage.holder().await?;
+	let others: Vec<_> =
+		stage.network.worker_ids().into_iter().filter(|worker| *worker != holder).collect();
+	let worker = stage.network.devnet.worker(holder)?;
+	let boot = worker.enclave.status().await?.boot;
+	// Orders reach it; nobody fetches what it says.
+	let relay = worker.relay.as_ref().context("a proxy stands before it")?;
+	relay.refuse(&format!("GET {}", paths::ENVELOPES));
+
+	let chain = stage.network.chain.clone();
+	let from = chain.best().await?;
+	let ask = ["call", &stage.agent, "/unlucky", "--on-chain", "--no-wait", "--data", "lost"];
+	let deadline = (from + 5 + 10 + 8).to_string();
+	let asked = stage.network.phala.ok(&[&ask[..], &["--deadline", &deadline]].concat()).await?;
+	let request = hash(&asked["request"])?;
+	let (_, submitted) = chain.submitted(from, request).await?;
+	assert_eq!((submitted.worker, Some(submitted.boot)), (holder, boot));
+
+	let client = worker.enclave.client()?;
+	until("the answer in the holder's outbox", || async {
+		Ok(has_answer(&client, request).await?.then_some(()))
+	})
+	.await?;
+	assert_eq!(settlements(&chain, from, request).await?, [], "nobody was told");
+	stage.network.devnet.crash(holder).await?;
+
+	// It counts as never given: refunded, at the holder's cost.
+	let (_, expired) = chain.expired(from, request).await?;
+	assert_eq!((expired.penalty, expired.lease), (PENALTY, 0));
+	assert_eq!(settlements(&chain, from, request).await?, []);
+	let next = stage.holder().await?;
+	assert!(others.contains(&next), "the lease moved from {holder} to {next}");
+	for other in &others {
+		assert_eq!(stage.kept_at(*other, "/unlucky").await?, "BEFORE", "at worker {other}");
+	}
+	let answer = stage.keep("/unlucky", "after").await?;
+	assert_eq!(answer["proof"]["worker"], next);
+
+	// The machine comes back: nor does its next boot give the answer.
+	stage.network.devnet.heal();
+	stage.network.devnet.restart_worker(holder).await?;
+	stage.ready_at(holder).await?;
+	assert_eq!(stage.kept_at(holder, "/unlucky").await?, "AFTER");
+	assert_eq!(settlements(&chain, from, request).await?, []);
+	chain.check_conservation(from).await
+}
+
+pub async fn a_holder_that_dies_between_submission_and_finality_has_answered_once(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let chain = stage.network.chain.clone();
+	for attempt in 1..=ATTEMPTS {
+		let text = format!("attempt {attempt}");
+		let holder = stage.holder().await?;
+		let from = chain.best().await?;
+		let ask = ["call", &stage.agent, "/in-between", "--on-chain", "--no-wait", "--data", &text];
+		let asked = stage.network.phala.ok(&ask).await?;
+		let request = hash(&asked["request"])?;
+		let next = Cell::new(from);
+		let block = until("the answer in a block", || settled_in(&chain, &next, request)).await?;
+		stage.network.devnet.crash(holder).await?;
+		let was_final = chain.best().await?;
+
+		let (final_block, settled) = chain.settled(from, request).await?;
+		ensure!(!settled.failed, "{settled:?}");
+		chain.check_payment(final_block, &settled).await?;
+		assert_eq!(settlements(&chain, from, request).await?.len(), 1);
+		stage.network.devnet.restart_worker(holder).await?;
+		stage.ready_at(holder).await?;
+		let everybody = stage.network.worker_ids();
+		stage.network.in_step(&stage.agent, &everybody).await?;
+		for worker in everybody {
+			let kept = stage.kept_at(worker, "/in-between").await?;
+			assert_eq!(kept, Value::String(text.to_uppercase()), "at worker {worker}");
+		}
+		// And it is nobody's turn twice.
+		assert_eq!(settlements(&chain, from, request).await?.len(), 1);
+		chain.check_conservation(from).await?;
+		if was_final < block {
+			return Ok(());
+		}
+		eprintln!("  attempt {attempt}: the block was final before the holder was dead; again");
+	}
+	anyhow::bail!("in {ATTEMPTS} attempts the holder never died before finality")
+}
+
+/// In which block a request is settled, as soon as there is one, final or not. `next` is the first
+/// block that was not looked at, or not looked at when it was final.
+async fn settled_in(chain: &Chain, next: &Cell<u64>, request: H256) -> anyhow::Result<Option<u64>> {
+	let (last_final, newest) = (chain.best().await?, chain.newest().await?);
+	// Blocks may give way to others meanwhile: then there is nothing yet.
+	let Ok(events) = chain.events_between(next.get(), newest).await else { return Ok(None) };
+	for event in events.iter().filter(|event| event.name == "Requests.RequestSettled") {
+		if let Some((block, _)) = about::<Settled>(request, event)? {
+			return Ok(Some(block));
+		}
+	}
+	next.set(next.get().max(last_final));
+	Ok(None)
+}

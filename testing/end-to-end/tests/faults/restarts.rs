@@ -1,0 +1,130 @@
+//! Worker, node and gatekeeper come back: what that means today, with one gatekeeper and with state in
+//! memory alone.
+
+use crate::Stage;
+use anyhow::{ensure, Context};
+use phala_end_to_end::{chain::Chain, cluster::http, reaches, until};
+use phala_protocol::relay::EnclavePhase;
+use serde_json::Value;
+
+pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> anyhow::Result<()> {
+	stage.keep("/comes-back", "kept").await?;
+	let holder = stage.holder().await?;
+	let ids = stage.network.worker_ids();
+	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
+	let before = stage.network.devnet.worker(worker)?.enclave.status().await?;
+	stage.network.devnet.restart_worker(worker).await?;
+	let enclave = &stage.network.devnet.worker(worker)?.enclave;
+	let after = reaches(enclave, EnclavePhase::Serving).await?;
+	assert_eq!(after.boot, before.boot.map(|boot| boot + 1), "a new boot");
+	assert_ne!(after.identity, before.identity, "no key was kept");
+	// Keys from the gatekeeper, state from the others.
+	stage.ready_at(worker).await?;
+	stage.network.in_step(&stage.agent, &[worker]).await?;
+	assert_eq!(stage.kept_at(worker, "/comes-back").await?, "KEPT");
+	assert_eq!(stage.holder().await?, holder, "nobody else's lease moved");
+	Ok(())
+}
+
+pub async fn a_node_that_comes_back_goes_on_where_it_stood(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let before = stage.network.chain.best().await?;
+	let hash = stage.network.chain.block_hash(before).await?;
+	stage.network.restart_node().await?;
+	let chain = stage.network.chain.clone();
+	assert_eq!(chain.block_hash(before).await?, hash, "what was final stays");
+	until("blocks to become final again", || async {
+		Ok((chain.best().await? > before + 2).then_some(()))
+	})
+	.await?;
+	// Relayers found it again, and the enclaves follow.
+	let answer = stage.keep("/node-came-back", "kept").await?;
+	ensure!(answer["answer"]["body"]["backwards"] == "tpek", "{answer:#}");
+	let everybody = stage.network.worker_ids();
+	stage.network.in_step(&stage.agent, &everybody).await?;
+	for worker in everybody {
+		assert_eq!(stage.kept_at(worker, "/node-came-back").await?, "KEPT", "at worker {worker}");
+	}
+	stage.network.chain.check_conservation(0).await
+}
+
+/// The newest epoch whose master key serves.
+async fn epoch(chain: &Chain) -> anyhow::Result<u32> {
+	let events = chain.events(0).await?;
+	let served = events.iter().filter(|event| event.name == "Gatekeepers.MasterKeyActivated");
+	let (epoch, _) = served.last().context("a master key serves")?.decode::<(u32, u32)>()?;
+	Ok(epoch)
+}
+
+async fn epoch_after(chain: &Chain, before: u32) -> anyhow::Result<()> {
+	until("the master key of another epoch", || async {
+		Ok((epoch(chain).await? > before).then_some(()))
+	})
+	.await
+}
+
+pub async fn a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let chain = stage.network.chain.clone();
+	let before = epoch(&chain).await?;
+	let from = chain.best().await?;
+	stage.network.devnet.restart_gatekeeper().await?;
+	// Its share was in memory alone: the old key is gone, and agents do not notice.
+	stage.keep("/without-a-gatekeeper", "kept").await?;
+	epoch_after(&chain, before).await?;
+	// A member that has the data keys wraps them under the new one …
+	until("a member to wrap the cluster's keys for the new epoch", || async {
+		let events = chain.events(from).await?;
+		Ok(events.iter().any(|event| event.name == "Clusters.KeysWrapped").then_some(()))
+	})
+	.await?;
+	// … so that one that has none gets them again.
+	let holder = stage.holder().await?;
+	let ids = stage.network.worker_ids();
+	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
+	stage.network.devnet.restart_worker(worker).await?;
+	stage.ready_at(worker).await?;
+	stage.network.in_step(&stage.agent, &[worker]).await?;
+	assert_eq!(stage.kept_at(worker, "/without-a-gatekeeper").await?, "KEPT");
+	Ok(())
+}
+
+pub async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let chain = stage.network.chain.clone();
+	let before = epoch(&chain).await?;
+	let workers = stage.network.worker_ids();
+	for worker in workers.iter().chain([&stage.network.gatekeeper]) {
+		stage.network.devnet.crash(*worker).await?;
+	}
+	for worker in workers.iter().chain([&stage.network.gatekeeper]) {
+		stage.network.devnet.restart_worker(*worker).await?;
+	}
+	for worker in workers.iter().chain([&stage.network.gatekeeper]) {
+		let enclave = &stage.network.devnet.worker(*worker)?.enclave;
+		reaches(enclave, EnclavePhase::Serving).await?;
+	}
+	epoch_after(&chain, before).await?;
+	// Nobody can unwrap what the chain has: the agents stay registered, and every member refuses them by
+	// name. That it stays so is no outage that ends: the new key has been serving for a while.
+	let served_at = chain.best().await?;
+	until("the new key to have served for a while", || async {
+		Ok((chain.best().await? > served_at + 10).then_some(()))
+	})
+	.await?;
+	stage.network.phala.ok(&["agent", "status", &stage.agent]).await?;
+	for worker in workers {
+		let url = stage.network.devnet.worker(worker)?.enclave.public_url.clone();
+		let info = http(&url, "GET", "/v1/info", &[]).await?;
+		let info: Value = serde_json::from_slice(&info.body)?;
+		assert_eq!(info["clusterKeys"], false, "{info:#}");
+		let path = format!("/agents/{}/comes-back", stage.agent);
+		let refused = http(&url, "GET", &path, &[]).await?;
+		let said: Value = serde_json::from_slice(&refused.body)?;
+		ensure!(refused.status >= 400 && said["error"].is_string(), "{} {said}", refused.status);
+	}
+	Ok(())
+}
