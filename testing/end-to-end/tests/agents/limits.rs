@@ -9,6 +9,7 @@ use phala_end_to_end::{
 	money::{entry, Settled},
 };
 use phala_protocol::{
+	refusals::Refusal,
 	requests::{CallInput, RequestOutcome},
 	Balance, H256,
 };
@@ -117,7 +118,8 @@ pub async fn a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile
 			let response = chain.value(&key, event.block).await?.context("there is a response")?;
 			let response = Vec::<u8>::decode_all(&mut &response[..])?;
 			let outcome = RequestOutcome::decode_all(&mut &response[..])?;
-			assert_eq!(outcome, RequestOutcome::Failed(limit.as_bytes().to_vec()));
+			let refusal = Refusal::from_name(limit).context("the limit has a name")?;
+			assert_eq!(outcome, RequestOutcome::Failed(refusal.code()));
 			by_block.entry(event.block).or_default().push(settled);
 		}
 		seen = newest + 1;
