@@ -20,7 +20,8 @@
 //! | [`evidence`] | the kinds of attestation evidence as they travel |
 //! | [`relay`] | what an untrusted relayer brings |
 //! | [`limits`] | bounds, with units |
-//! | [`storage_keys`] | the chain facts that enclaves read by proof |
+//! | [`storage_keys`] | the chain facts that enclaves and clients read |
+//! | `text` | how clients write accounts and amounts (feature `text`) |
 //! | [`traits`] | what pallets offer each other |
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -39,6 +40,8 @@ pub mod messages;
 pub mod relay;
 pub mod requests;
 pub mod storage_keys;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod traits;
 
 pub use primitive_types::H256;
