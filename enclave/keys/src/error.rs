@@ -5,8 +5,9 @@ use crate::{
 	hpke::SUITE_X25519_HKDF_SHA256_CHACHA20POLY1305,
 	ids::{AccountBytes, BlockNumber, ClusterId, CodeHash, Epoch, Generation},
 	limits::{GATEKEEPERS_MAX, INPUT_LIFETIME_BLOCKS_MAX},
-	master::SharingId,
+	sharing::SharingId,
 };
+use alloc::vec::Vec;
 
 /// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

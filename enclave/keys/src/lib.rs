@@ -53,11 +53,21 @@
 //! * Nothing from outside panics: it is refused with an [`Error`] that says why and changes
 //!   nothing. Who is named a liar has signed the lie.
 //! * Limits are in [`limits`].
+#![cfg_attr(not(feature = "std"), no_std)]
+// What only the gated modules use is still there for them.
+#![cfg_attr(not(feature = "std"), allow(dead_code))]
 
+extern crate alloc;
+
+#[cfg(feature = "std")]
 mod aead;
+#[cfg(feature = "std")]
 pub mod agent;
+#[cfg(feature = "std")]
 pub mod boot;
+#[cfg(feature = "std")]
 pub mod cluster;
+#[cfg(feature = "std")]
 pub mod dkg;
 pub mod domains;
 pub mod error;
@@ -65,12 +75,16 @@ pub mod hpke;
 pub mod ids;
 pub mod input;
 pub mod limits;
+#[cfg(feature = "std")]
 pub mod master;
 pub mod padding;
+#[cfg(feature = "std")]
 pub mod release;
 pub mod reply;
 pub mod secret;
+mod sharing;
 pub mod sr25519;
+#[cfg(feature = "std")]
 pub mod state;
 
 pub use error::Error;

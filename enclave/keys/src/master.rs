@@ -6,6 +6,7 @@
 //! `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_` of the IETF draft, so any BLS library can check
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
+pub use crate::sharing::SharingId;
 use crate::{
 	cluster::ClusterSecret,
 	domains::{Domain, CLUSTER, CLUSTER_SECRET},
@@ -40,16 +41,6 @@ pub fn faults_max(players: u32) -> u32 {
 /// Gatekeepers of `players` that are needed to sign, and enough: t = n − f.
 pub fn quorum(players: u32) -> u32 {
 	players - faults_max(players)
-}
-
-/// Which sharing of which master key: `attempt` counts the ceremonies of an epoch. Resharing
-/// keeps the key, and makes new shares that do not mix with the old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub struct SharingId {
-	/// Life of the master key.
-	pub epoch: Epoch,
-	/// Ceremony within it.
-	pub attempt: u32,
 }
 
 /// What gatekeepers sign for generation `generation` of `cluster`.
