@@ -3,8 +3,8 @@
 use crate::process::binary;
 use anyhow::{ensure, Context};
 use serde_json::Value;
-use std::{path::PathBuf, process::Stdio};
-use tokio::process::Command;
+use std::{future::Future, path::PathBuf, process::Stdio};
+use tokio::{io::AsyncReadExt, process::Command};
 
 /// How one command ended.
 #[derive(Clone, Debug)]
@@ -61,18 +61,7 @@ impl Phala {
 		arguments: &[&str],
 		variables: &[(&str, &str)],
 	) -> anyhow::Result<Said> {
-		let running = Command::new(binary("phala")?)
-			.arg("--json")
-			.args(arguments)
-			.env("PHALA_NODE", &self.node)
-			.env("PHALA_HOME", &self.home)
-			.env("PHALA_SURI", &self.account)
-			.env("PHERRY_OPERATOR", &self.account)
-			.env("TMPDIR", &self.temporary)
-			.envs(variables.iter().copied())
-			.stdin(Stdio::null())
-			.kill_on_drop(true)
-			.output();
+		let running = self.command(arguments)?.envs(variables.iter().copied()).output();
 		let output = tokio::time::timeout(crate::PATIENCE, running)
 			.await
 			.with_context(|| format!("phala {arguments:?} does not end"))??;
@@ -82,6 +71,47 @@ impl Phala {
 			stdout: text(&output.stdout),
 			stderr: text(&output.stderr),
 		})
+	}
+
+	fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+		let mut command = Command::new(binary("phala")?);
+		command
+			.arg("--json")
+			.args(arguments)
+			.env("PHALA_NODE", &self.node)
+			.env("PHALA_HOME", &self.home)
+			.env("PHALA_SURI", &self.account)
+			.env("PHERRY_OPERATOR", &self.account)
+			.env("TMPDIR", &self.temporary)
+			.stdin(Stdio::null())
+			.kill_on_drop(true);
+		Ok(command)
+	}
+
+	/// Runs a command and kills it (-9) once `seen` is; that, and what the command said to people.
+	///
+	/// # Errors
+	/// When it does not start, or `seen` fails.
+	pub async fn killed_once<T>(
+		&self,
+		arguments: &[&str],
+		seen: impl Future<Output = anyhow::Result<T>>,
+	) -> anyhow::Result<(T, String)> {
+		let mut child = self
+			.command(arguments)?
+			.stdout(Stdio::null())
+			.stderr(Stdio::piped())
+			.spawn()
+			.context("phala does not start")?;
+		let mut stderr = child.stderr.take().context("it was asked for")?;
+		let reading = tokio::spawn(async move {
+			let mut said = Vec::new();
+			stderr.read_to_end(&mut said).await.map(|_| said)
+		});
+		let seen = seen.await?;
+		child.kill().await?;
+		let said = reading.await??;
+		Ok((seen, String::from_utf8_lossy(&said).into_owned()))
 	}
 
 	/// Runs a command that is to succeed; its result.

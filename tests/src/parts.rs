@@ -105,7 +105,7 @@ impl Node {
 	/// Four validators of one chain, connected with each other.
 	pub async fn four() -> anyhow::Result<Vec<Self>> {
 		let alice = Self::start("alice", &["--chain=local", "--alice", "--validator"]).await?;
-		let chain = phala_pherry::chain::Chain::connect(&alice.url).await?;
+		let chain = phala_chain_client::Chain::connect(&alice.url).await?;
 		let addresses: Vec<String> =
 			chain.request("system_localListenAddresses", Default::default()).await?;
 		let boot_node = addresses

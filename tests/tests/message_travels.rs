@@ -4,12 +4,13 @@
 
 use anyhow::Context;
 use codec::{Decode, Encode};
+use phala_chain_client::{transactions, Chain as Source};
 use phala_end_to_end::{
 	chain::{Chain, Event},
 	parts::{allow_this_pruntime, Enclave, Node, Relayer},
 	until,
 };
-use phala_pherry::{bundle, chain::Chain as Source, Error as RelayError};
+use phala_pherry::{bundle, RelayError};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
@@ -107,7 +108,7 @@ async fn a_message_travels_both_ways_once_whatever_dies_on_the_way() -> anyhow::
 	// Whatever the first boot ever signed is worth nothing now.
 	let source = Source::connect(&node.url).await?;
 	for envelope in old_envelopes {
-		let refused = phala_pherry::submit::submit_envelope(&source, &envelope).await;
+		let refused = transactions::submit_envelope(&source, &envelope).await;
 		assert!(refused.is_err(), "{refused:?}");
 		assert!(format!("{refused:?}").contains("RetiredBoot"), "{refused:?}");
 	}

@@ -17,9 +17,6 @@ pub const INFO_MAX: Duration = Duration::from_secs(10);
 /// How long children have to end by themselves; then they are killed.
 pub const STOP_MAX: Duration = Duration::from_secs(8);
 
-/// How long a block may take to become final.
-pub const FINALITY_MAX: Duration = Duration::from_secs(120);
-
 /// How long an agent may take to be born, from its registration on.
 pub const BIRTH_MAX: Duration = Duration::from_secs(180);
 

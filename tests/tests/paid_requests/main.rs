@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`answers`] | what is asked is answered and paid |
 //! | [`copies`] | what was sealed is worth nothing to others |
+//! | [`cut`] | commands that are killed half way go on |
 //! | [`refusals`] | what the command line refuses |
 //! | [`workers`] | workers die and join |
 //! | [`privacy`] | nothing of it can be read anywhere |
@@ -12,6 +13,7 @@
 
 mod answers;
 mod copies;
+mod cut;
 mod offline;
 mod privacy;
 mod refusals;
@@ -108,6 +110,8 @@ async fn private_agents_and_paid_requests() -> anyhow::Result<()> {
 		answers::a_public_request_of_a_node_script_is_answered_on_chain,
 		copies::a_copied_sealed_input_is_worth_nothing_to_another_caller,
 		copies::a_repeated_direct_call_is_refused_by_every_worker,
+		cut::a_paid_request_whose_command_was_killed_is_answered_to_the_one_that_goes_on,
+		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
 		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,

@@ -3,21 +3,20 @@
 use super::Answered;
 use crate::{
 	accounts::Account,
-	chain::{agents, clusters},
 	conversation::Conversation,
 	limits,
-	proof::AnswerFile,
 	worker_client::{self, WorkerClient},
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
+use phala_chain_client::{agents, clusters, Chain};
 use phala_keys::input::InputKind;
-use phala_pherry::chain::Chain;
 use phala_protocol::{
 	agents::AgentId,
 	boot::WorkerId,
 	requests::{CallInput, DirectCall, DirectCallContent, ProvenAnswer},
 };
+use phala_verifier::AnswerFile;
 
 /// A direct call's answer.
 pub struct Direct {
