@@ -471,8 +471,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn is_allowed(measurement: &Measurement) -> bool {
-		Measurements::<T>::get(measurement)
-			.is_some_and(|rule| rule.allows(Self::now()))
+		Measurements::<T>::get(measurement).is_some_and(|rule| rule.allows(Self::now()))
 	}
 
 	fn worker_of(
