@@ -14,7 +14,7 @@ use phala_pherry::{bundle, RelayError};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
-	messages::{Message, WorkerMessage},
+	messages::{Message, RegistryMessage},
 	relay::{EnclavePhase, SyncBundle},
 	storage_keys,
 };
@@ -223,7 +223,7 @@ async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on() -> a
 
 	let mut rewritten = honest.clone();
 	rewritten.bodies[probes].messages[0].body =
-		Message::Worker(WorkerMessage::Probe { nonce: [66; 32] }).encode();
+		Message::Registry(RegistryMessage::Probe { nonce: [66; 32] }).encode();
 	lie(&enclave, "Altered", &rewritten).await?;
 
 	// The withholder: one channel in full, the other held back.

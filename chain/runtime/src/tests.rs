@@ -9,7 +9,7 @@ use phala_protocol::{
 	clusters::MemberRecord,
 	evidence::{EvidenceKind, MeasurementRule},
 	mailbox::Channel,
-	messages::{Message, SystemMessage},
+	messages::{AgentsPayload, Message, RegistryMessage},
 	requests::{Request, RequestKind, RequestOutcome, RequestState},
 	storage_keys,
 	traits::MailboxInterface,
@@ -52,8 +52,9 @@ fn storage_keys_match_the_runtime() {
 		assert_eq!(raw(storage_keys::grandpa_current_set_id()), Some(5u64.encode()));
 
 		let channel = Channel::Worker(3);
-		let message =
-			Message::System(SystemMessage::MeasurementAllowed { measurement: Default::default() });
+		let message = Message::Registry(RegistryMessage::MeasurementAllowed {
+			measurement: Default::default(),
+		});
 		Mailbox::push(channel, &message).unwrap();
 		assert_eq!(
 			raw(storage_keys::mailbox_head(channel)),
@@ -97,7 +98,10 @@ fn storage_keys_match_the_runtime() {
 		pallet_agents::Agents::<Runtime>::insert(agent, &record);
 		assert_eq!(raw(storage_keys::agents_agent(agent)), Some(record.encode()));
 		let callers = vec![[5; 32], [6; 32]];
-		pallet_agents::Callers::<Runtime>::insert(agent, BoundedVec::truncate_from(callers.clone()));
+		pallet_agents::Callers::<Runtime>::insert(
+			agent,
+			BoundedVec::truncate_from(callers.clone()),
+		);
 		assert_eq!(raw(storage_keys::agents_callers(agent)), Some(callers.encode()));
 
 		pallet_registry::SoftwareRoot::<Runtime>::put([9; 32]);
@@ -207,7 +211,10 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 		};
 		let origin = EnvelopeOrigin { worker: 0, boot: 1 };
 		assert_eq!(
-			config::network::PayloadRouter::receive(origin, Payload::EffectSet(set)),
+			config::network::PayloadRouter::receive(
+				origin,
+				Payload::Agents(AgentsPayload::EffectSet(set))
+			),
 			Err(pallet_agents::Error::<Runtime>::UnknownAgent.into())
 		);
 	});

@@ -11,7 +11,6 @@ use core::fmt;
 use phala_attestation::Roots;
 use phala_keys::{
 	hpke::{DecryptionKey, Sealed},
-	input::Caller,
 	reply::{open_reply, ReplyContext},
 	secret::Secret32,
 	sr25519,
@@ -22,7 +21,7 @@ use phala_light_client::{
 use phala_protocol::{
 	agents::AgentRecord,
 	boot::Boot,
-	domains,
+	caller::Caller,
 	evidence::{Evidence, EvidenceKind, MeasurementRule},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	requests::{
@@ -185,9 +184,6 @@ fn form(file: &AnswerFile) -> Found<ProvenAnswer> {
 	let output: CallOutput = read("the answer", &file.output.0)?;
 	let proof: SignedAnswer = read("the proof", &file.proof.0)?;
 	let salt = file.salt.exactly().ok_or("the salt has not 32 bytes")?;
-	if !proof.content.encode().starts_with(&domains::ANSWER) {
-		return Err("what was signed is not an answer: it is of another domain".into());
-	}
 	let detail = format!("HTTP status {}, {} bytes", output.status, output.body.len());
 	Ok((ProvenAnswer { output, salt, proof }, detail))
 }
@@ -265,7 +261,8 @@ fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
 }
 
 fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
-	if !sr25519::verify(&boot.keys.identity, &proof.content.encode(), &proof.signature) {
+	if !sr25519::verify(&boot.keys.identity, &proof.content.statement().encode(), &proof.signature)
+	{
 		return Err("it is not by the boot's key: the proof or its signature was changed".into());
 	}
 	Ok(((), format!("answer {:?} is signed by the boot's key", proof.id())))
@@ -349,7 +346,8 @@ fn settled(
 		.read_as::<Request>(&storage_keys::requests_request(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
-	let asked = (stored.agent, Some(stored.caller), stored.worker, stored.boot, stored.kind);
+	let caller = Caller::Account(stored.caller);
+	let asked = (stored.agent, Some(caller), stored.worker, stored.boot, stored.kind);
 	let answered = (content.agent, content.caller, content.worker, content.boot, RequestKind::Call);
 	if asked != answered {
 		return Err(format!("request {id:?} is about another agent, caller or boot"));
@@ -373,8 +371,7 @@ fn settled(
 				"the reply's secret is not canonical: bits of it that X25519 ignores were changed",
 			)?;
 			let sealed: Sealed = read("the sealed answer on the chain", &bytes)?;
-			let caller = Caller::Account(stored.caller);
-			let context = ReplyContext::new(genesis.0, content.agent.0, caller, nonce);
+			let context = ReplyContext::new(genesis, content.agent, caller, nonce);
 			let opened = open_reply(&key, &context, &sealed).map_err(|error| {
 				format!("the answer on the chain does not open with the reply's secret: {error}")
 			})?;

@@ -15,7 +15,6 @@ use alloc::{
 use codec::Encode;
 use phala_keys::{
 	hpke::DecryptionKey,
-	input::Caller,
 	reply::{seal_reply, ReplyContext},
 	sr25519,
 };
@@ -23,6 +22,7 @@ use phala_light_client::test_chain::TestChain;
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentRecord, UpgradePolicy},
 	boot::{Boot, BootKeys},
+	caller::Caller,
 	evidence::{
 		Evidence, EvidenceKind, MeasurementRule, SoftwareEvidence, SoftwareReport,
 		SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC, DEVELOPMENT_ROOT_SEED,
@@ -86,18 +86,20 @@ impl Scene {
 			CallInput { method: b"GET".to_vec(), path: b"/price".to_vec(), ..Default::default() };
 		let output = CallOutput { status: 200, headers: vec![], body: b"64000".to_vec() };
 		let salt = [8; 32];
-		let mut content = AnswerContent::blank();
-		content.genesis = chain.genesis();
-		content.worker = WORKER;
-		content.boot = 7;
-		content.agent = AGENT;
-		content.code = CODE;
-		content.caller = Some(CALLER);
-		content.request_hash = salted_hash(salt, &input.encode());
-		content.response_hash = salted_hash(salt, &output.encode());
-		content.state_version = 1;
-		content.block = 1;
-		let signature = sr25519::sign_with_published_seed(BOOT_SEED, &content.encode());
+		let content = AnswerContent {
+			genesis: chain.genesis(),
+			worker: WORKER,
+			boot: 7,
+			agent: AGENT,
+			code: CODE,
+			caller: Some(Caller::Account(CALLER)),
+			request_hash: salted_hash(salt, &input.encode()),
+			response_hash: salted_hash(salt, &output.encode()),
+			state_version: 1,
+			block: 1,
+			unproven_inputs: 0,
+		};
+		let signature = sr25519::sign_with_published_seed(BOOT_SEED, &content.statement().encode());
 		let proof = SignedAnswer { content, signature };
 		let report_data =
 			ReportStatement::new(chain.genesis(), WORKER, keys, proof.id().0).report_data();
@@ -106,7 +108,7 @@ impl Scene {
 		let mut rng = ChaCha20Rng::seed_from_u64(1);
 		let reply_key = DecryptionKey::generate(&mut rng);
 		let context =
-			ReplyContext::new(chain.genesis().0, AGENT.0, Caller::Account(CALLER), REPLY_NONCE);
+			ReplyContext::new(chain.genesis(), AGENT, Caller::Account(CALLER), REPLY_NONCE);
 		let sealed = seal_reply(&mut rng, &reply_key.public(), &context, &answer.encode()).unwrap();
 		let request = Request {
 			agent: AGENT,

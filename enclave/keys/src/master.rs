@@ -7,14 +7,7 @@
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
 pub use crate::sharing::SharingId;
-use crate::{
-	cluster::ClusterSecret,
-	domains::{Domain, CLUSTER, CLUSTER_SECRET},
-	error::Error,
-	ids::{ClusterId, Epoch, Generation},
-	limits::GATEKEEPERS_MAX,
-	secret::Secret32,
-};
+use crate::{cluster::ClusterSecret, error::Error, limits::GATEKEEPERS_MAX, secret::Secret32};
 use codec::{Decode, Encode, Input};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
 use commonware_cryptography::bls12381::primitives::{
@@ -26,11 +19,16 @@ use commonware_cryptography::bls12381::primitives::{
 use commonware_parallel::Sequential;
 use commonware_utils::{Faults, N3f1, Participant};
 use core::num::NonZeroU32;
+use phala_protocol::{
+	clusters::Generation,
+	domains::{Domain, CLUSTER, CLUSTER_SECRET},
+	keys::Epoch,
+	mailbox::ClusterId,
+};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes of a compressed public key, or of one coefficient of a commitment.
 pub const PUBLIC_KEY_BYTES: usize = 48;
-/// Bytes of a compressed signature.
 pub const SIGNATURE_BYTES: usize = 96;
 
 /// Most faulty gatekeepers of `players` that stop nothing: ⌊(n−1)/3⌋.
@@ -41,6 +39,16 @@ pub fn faults_max(players: u32) -> u32 {
 /// Gatekeepers of `players` that are needed to sign, and enough: t = n − f.
 pub fn quorum(players: u32) -> u32 {
 	players - faults_max(players)
+}
+
+pub use crate::sharing::SharingId;
+/// Which sharing of which master key: `attempt` counts the ceremonies of an epoch. Resharing
+/// keeps the key, and makes new shares that do not mix with the old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct SharingId {
+	pub epoch: Epoch,
+	/// Ceremony within it.
+	pub attempt: u32,
 }
 
 /// What gatekeepers sign for generation `generation` of `cluster`.
@@ -70,7 +78,6 @@ pub struct MasterShare {
 }
 
 impl MasterShare {
-	/// Which sharing it is of.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -135,7 +142,6 @@ impl VerifiedPartial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicPolynomial(Sharing<MinPk>);
 
-/// Its wire form.
 #[derive(Encode, Decode)]
 struct PublicPolynomialBytes {
 	players: u32,
@@ -263,7 +269,6 @@ pub struct ClusterSecretSignature {
 	signature: [u8; SIGNATURE_BYTES],
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct ClusterSecretInfo {
 	domain: Domain,

@@ -1,7 +1,7 @@
 //! Names one sharing of a master key.
 
-use crate::ids::Epoch;
 use codec::{Decode, Encode};
+use phala_protocol::keys::Epoch;
 
 /// Which sharing of which master key: `attempt` counts the ceremonies of an epoch. Resharing
 /// keeps the key, and makes new shares that do not mix with the old.

@@ -100,8 +100,8 @@ fn keys_come_back_from_storage_and_nothing_else_passes_for_them() {
 #[test]
 fn a_request_draws_the_same_each_time_and_another_draws_differently() {
 	let root = SigningRoot::from_secret(Secret32::new([9; 32]));
-	assert!(root.request_randomness(&[1; 32]) == root.request_randomness(&[1; 32]));
-	assert!(root.request_randomness(&[1; 32]) != root.request_randomness(&[2; 32]));
+	assert!(root.request_randomness(&[1; 32].into()) == root.request_randomness(&[1; 32].into()));
+	assert!(root.request_randomness(&[1; 32].into()) != root.request_randomness(&[2; 32].into()));
 }
 
 #[test]

@@ -11,17 +11,17 @@ use codec::Encode;
 use common::{boots, gatekeepers, Dice, GENESIS};
 use phala_keys::{
 	agent::SigningRoot,
-	boot::BootPublicKeys,
 	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, WrappedKey},
 	dkg::{Acknowledgement, Ceremony, Dealer, DealerLog, Dealing},
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
-	input::{open_input, seal_input, Caller, InputContext, InputKind, Reception, SealedInput},
+	input::{open_input, seal_input, InputContext, InputKind, Reception, SealedInput},
 	master::{ClusterKeyMessage, ClusterSecretSignature, MasterPublicKey, SharingId},
-	release::{release_partial, KeyRequest, PartialRelease, PendingRequest},
+	release::{release_partial, PartialRelease, PendingRequest},
 	reply::ReplyContext,
 	secret::{Secret32, SecretBytes},
 	state::{SealedBody, SealedValue, StateCipher},
 };
+use phala_protocol::{boot::BootKeys as BootPublicKeys, caller::Caller, keys::KeyRequest, H256};
 use sp_crypto_hashing::blake2_256;
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -66,7 +66,7 @@ fn wire_forms_are_frozen() {
 	);
 	frozen.check(
 		"BootPublicKeys",
-		BootPublicKeys { identity: [1; 32], encryption: EncryptionKey([2; 32]) }.encode(),
+		BootPublicKeys { identity: [1; 32], encryption: [2; 32] }.encode(),
 		"01010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202",
 	);
 	frozen.check(
@@ -76,7 +76,7 @@ fn wire_forms_are_frozen() {
 			boot: 2,
 			cluster: 3,
 			generation: 4,
-			ephemeral_key: EncryptionKey([5; 32]),
+			ephemeral_key: [5; 32],
 		}
 		.encode(),
 		"010000000200000003000000040000000505050505050505050505050505050505050505050505050505050505050505",
@@ -154,12 +154,12 @@ fn what_is_signed_or_used_as_info_is_frozen() {
 	);
 	frozen.check(
 		"InputContext",
-		InputContext::new(GENESIS, [0xa6; 32], 9, InputKind::OwnerSecrets).encode(),
+		InputContext::new(GENESIS, [0xa6; 32].into(), 9, InputKind::OwnerSecrets).encode(),
 		"7068616c612f7365616c2f696e702f319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60900000003",
 	);
 	frozen.check(
 		"ReplyContext",
-		ReplyContext::new(GENESIS, [0xa6; 32], Caller::Token([1; 32]), [2; 32]).encode(),
+		ReplyContext::new(GENESIS, [0xa6; 32].into(), Caller::Token([1; 32]), [2; 32]).encode(),
 		"7068616c612f7365616c2f7265702f319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60201010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202",
 	);
 	// What a boot signs is not public: a good signature under a fixed generator stands for it.
@@ -220,7 +220,7 @@ fn a_cluster_secret_and_what_it_wraps_are_found_again() {
 	frozen.check("wrapped key", wrapped.encode(), "01000000070000000200000000030000002cf8ccb495646e17340d11bb581b17d3180d67443ccd0bdd9f29430fc92e598209b77de385e2158aedc8b4090dd93837160bf461b104f8f44cd32ce34a82fc98645172067ab16b6e");
 	assert!(secret.unwrap(&wrapped).ok().unwrap().secret() == key.secret());
 
-	let cipher = StateCipher::new(&key, [0xa6; 32]).ok().unwrap();
+	let cipher = StateCipher::new(&key, [0xa6; 32].into()).ok().unwrap();
 	let name = cipher.name_tag(b"balance").unwrap();
 	frozen.check(
 		"name tag",
@@ -262,7 +262,7 @@ fn wallets_and_draws_are_found_again() {
 	);
 	frozen.check(
 		"randomness",
-		root.request_randomness(&[7; 32]).expose(),
+		root.request_randomness(&[7; 32].into()).expose(),
 		"477130ef67ee8c7cc3e2b76bd2fb70d130cf99e90be7f5ea926ef47c47c388b1",
 	);
 }
@@ -277,13 +277,13 @@ fn a_sealed_input_is_read_again() {
 		key.public().0,
 		"7b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b14",
 	);
-	let context = InputContext::new(GENESIS, [0xa6; 32], 1, InputKind::Direct);
+	let context = InputContext::new(GENESIS, [0xa6; 32].into(), 1, InputKind::Direct);
 	let caller = Caller::Account([0xa1; 32]);
 	let input = SealedInput {
 		caller,
 		nonce: [5; 32],
 		reply_key: EncryptionKey([6; 32]),
-		accepted_code_hashes: vec![[0xc0; 32]],
+		accepted_code_hashes: vec![[0xc0; 32].into()],
 		expiry_block: 1010,
 		body: SecretBytes::new(b"what is my balance".to_vec()),
 	};
@@ -296,7 +296,7 @@ fn a_sealed_input_is_read_again() {
 		blake2_256(&sealed.encode()),
 		"33409ba377d87aa6b997d89483b64026ebc7a57da02f4263e1cbc13796fef4c2",
 	);
-	let reception = Reception { origin: caller, now: 1000, running: [0xc0; 32] };
+	let reception = Reception { origin: caller, now: 1000, running: [0xc0; 32].into() };
 	let opened = open_input(&key, &context, &sealed, &reception).ok().unwrap();
 	assert_eq!(opened.body.expose(), b"what is my balance");
 }

@@ -29,7 +29,6 @@ impl FinalizedHeader {
 		}
 	}
 
-	/// Its height.
 	pub fn number(&self) -> BlockNumber {
 		self.number
 	}

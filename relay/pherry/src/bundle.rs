@@ -3,7 +3,7 @@
 use codec::DecodeAll;
 use phala_protocol::{
 	mailbox::{Channel, ChannelHead},
-	messages::{Message, Subscription},
+	messages::{ClustersMessage, Message, Subscription},
 	relay::{
 		ChannelBodies, ChannelPosition, EnclaveStatus, FinalityStep, GenesisBundle, SyncBundle,
 	},
@@ -223,7 +223,7 @@ mod tests {
 			seq: seq as u64,
 			block: 5,
 			index: seq as u32,
-			body: Message::Worker(WorkerMessage::JoinedCluster {
+			body: Message::Clusters(ClustersMessage::JoinedCluster {
 				identity,
 				snapshot: ClusterSnapshot {
 					cluster: *cluster,

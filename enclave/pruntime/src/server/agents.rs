@@ -43,6 +43,7 @@ use axum::{
 use codec::DecodeAll;
 use phala_protocol::{
 	agents::Access,
+	refusals::Refusal,
 	requests::{CallInput, ProvenAnswer},
 	H256,
 };
@@ -156,7 +157,7 @@ async fn call(State(server): State<Server>, request: Request) -> Result<Response
 	let agent = &from_folder.ok_or_else(|| {
 		ServerError::new(
 			StatusCode::NOT_FOUND,
-			"NoSuchAgent",
+			Refusal::NoSuchAgent,
 			"this worker has no such agent; GET /v1/agents lists those that it has",
 		)
 	})?;
@@ -281,7 +282,7 @@ fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, ServerError> {
 		None => Ok("NoChain".to_owned()),
 		Some(Ok(())) => Ok("fresh".to_owned()),
 		Some(Err(over @ MachineError::Over { .. })) => Err(over.into()),
-		Some(Err(refused)) => Ok(refused.name()),
+		Some(Err(refused)) => Ok(refused.refusal().name().to_owned()),
 	}
 }
 
@@ -299,7 +300,7 @@ async fn read(
 	.await
 	.map_err(|_| {
 		let message = format!("the body took longer than {} ms", limits::BODY_WAIT_MS_MAX);
-		ServerError::new(StatusCode::REQUEST_TIMEOUT, "BodyTime", message)
+		ServerError::new(StatusCode::REQUEST_TIMEOUT, Refusal::BodyTime, message)
 	})?
 	.map_err(|_| {
 		let message = format!(
@@ -388,6 +389,6 @@ impl From<AgentRunError> for ServerError {
 				| RunError::BadResponse(_) => StatusCode::INTERNAL_SERVER_ERROR,
 			},
 		};
-		Self::new(status, refused.name(), refused)
+		Self::new(status, refused.refusal(), refused)
 	}
 }

@@ -1,6 +1,6 @@
 use super::{answer_later, GuestAccess};
 use crate::bindings::agents::{self, Request, Response};
-use crate::bindings::types::HostError;
+use crate::bindings::types::HostError as WitError;
 use crate::guest::Guest;
 use crate::host::{AgentCall, HostError, RefusalKind};
 use phala_agent_manifest::limits::Limit;
@@ -14,7 +14,7 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 		mut access: GuestAccess<'_, T>,
 		agent: Vec<u8>,
 		request: Request,
-	) -> wasmtime::Result<FutureReader<Result<Response, HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<Response, WitError>>> {
 		let guest = access.get();
 		let (host, budget, unproven) =
 			(guest.host.clone(), guest.budget.clone(), guest.unproven.clone());

@@ -1,6 +1,6 @@
 use super::{answer_later, GuestAccess};
 use crate::bindings::fetch::{self, RedirectMode, Request, Response};
-use crate::bindings::types::HostError;
+use crate::bindings::types::HostError as WitError;
 use crate::guest::Guest;
 use crate::host::{self, FetchCall, HostError};
 use crate::invocation::UnprovenInput;
@@ -14,7 +14,7 @@ impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
 	fn send(
 		mut access: GuestAccess<'_, T>,
 		request: Request,
-	) -> wasmtime::Result<FutureReader<Result<Response, HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<Response, WitError>>> {
 		let guest = access.get();
 		let (host, budget, unproven) =
 			(guest.host.clone(), guest.budget.clone(), guest.unproven.clone());

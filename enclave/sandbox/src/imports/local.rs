@@ -2,7 +2,7 @@
 
 use super::{answer_later, GuestAccess};
 use crate::bindings::log::Level;
-use crate::bindings::types::HostError;
+use crate::bindings::types::HostError as WitError;
 use crate::bindings::{entropy, log, timers};
 use crate::guest::Guest;
 use crate::host::LogLevel;
@@ -40,7 +40,7 @@ impl<T: 'static> timers::HostWithStore<T> for HasSelf<Guest> {
 	fn sleep(
 		access: GuestAccess<'_, T>,
 		ms: u32,
-	) -> wasmtime::Result<FutureReader<Result<(), HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<(), WitError>>> {
 		let sleep = tokio::time::sleep(Duration::from_millis(ms.into()));
 		answer_later(access, async move {
 			sleep.await;

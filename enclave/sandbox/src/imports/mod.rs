@@ -7,7 +7,7 @@ mod local;
 mod secrets;
 mod state;
 
-use crate::bindings::types::{ErrorCode, HostError};
+use crate::bindings::types::{ErrorCode, HostError as WitError};
 use crate::bindings::Imports;
 use crate::guest::Guest;
 use crate::host::{HostError, RefusalKind};
@@ -30,7 +30,7 @@ type GuestAccess<'a, T> = Access<'a, T, HasSelf<Guest>>;
 fn answer_later<T, V>(
 	mut access: GuestAccess<'_, T>,
 	work: impl Future<Output = Result<V, HostError>> + Send + 'static,
-) -> wasmtime::Result<FutureReader<Result<V, HostError>>>
+) -> wasmtime::Result<FutureReader<Result<V, WitError>>>
 where
 	T: 'static,
 	V: wasmtime::component::Lower + wasmtime::component::Lift + Send + Sync + 'static,
@@ -47,7 +47,7 @@ where
 				Err(budget.breached(LimitExceeded { limit, allowed }).into())
 			}
 			Err(HostError::Refused { refusal, message }) => {
-				Ok(Err(HostError { code: refusal.into(), message }))
+				Ok(Err(WitError { code: refusal.into(), message }))
 			}
 		}
 	})

@@ -1,6 +1,6 @@
 use super::{answer_later, GuestAccess};
 use crate::bindings::secrets;
-use crate::bindings::types::HostError;
+use crate::bindings::types::HostError as WitError;
 use crate::guest::Guest;
 use crate::host::{HostError, RefusalKind};
 use wasmtime::component::{FutureReader, HasSelf};
@@ -11,7 +11,7 @@ impl<T: 'static> secrets::HostWithStore<T> for HasSelf<Guest> {
 	fn get(
 		mut access: GuestAccess<'_, T>,
 		name: String,
-	) -> wasmtime::Result<FutureReader<Result<Option<String>, HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<Option<String>, WitError>>> {
 		let guest = access.get();
 		let host = guest.host.clone();
 		let declared = guest.manifest.secrets.contains(&name);

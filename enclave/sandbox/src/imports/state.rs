@@ -2,7 +2,7 @@
 
 use super::{answer_later, GuestAccess};
 use crate::bindings::state::{self, Entry};
-use crate::bindings::types::{ErrorCode, HostError};
+use crate::bindings::types::{ErrorCode, HostError as WitError};
 use crate::budget::Budget;
 use crate::guest::Guest;
 use crate::host::{HostError, RefusalKind, StateEntry, StateScan};
@@ -15,11 +15,11 @@ use wasmtime::component::{FutureReader, HasSelf};
 type Overlay = BTreeMap<String, Option<Vec<u8>>>;
 
 impl state::Host for Guest {
-	fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), HostError>> {
+	fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), WitError>> {
 		self.write(key, Some(value))
 	}
 
-	fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), HostError>> {
+	fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), WitError>> {
 		self.write(key, None)
 	}
 }
@@ -29,10 +29,10 @@ impl Guest {
 		&mut self,
 		key: String,
 		value: Option<Vec<u8>>,
-	) -> wasmtime::Result<Result<(), HostError>> {
+	) -> wasmtime::Result<Result<(), WitError>> {
 		self.budget.host_call()?;
 		if !self.context.writable {
-			return Ok(Err(HostError {
+			return Ok(Err(WitError {
                 code: ErrorCode::ReadOnly,
                 message: "this request may only read state; send it as one that writes (POST, PUT, PATCH, DELETE)"
                     .to_owned(),
@@ -56,7 +56,7 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 	fn get(
 		mut access: GuestAccess<'_, T>,
 		key: String,
-	) -> wasmtime::Result<FutureReader<Result<Option<Vec<u8>>, HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<Option<Vec<u8>>, WitError>>> {
 		let guest = access.get();
 		let (host, budget) = (guest.host.clone(), guest.budget.clone());
 		let own = guest.overlay.get(&key).cloned();
@@ -75,7 +75,7 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 		prefix: String,
 		after: Option<String>,
 		limit: u32,
-	) -> wasmtime::Result<FutureReader<Result<Vec<Entry>, HostError>>> {
+	) -> wasmtime::Result<FutureReader<Result<Vec<Entry>, WitError>>> {
 		let guest = access.get();
 		let (host, budget) = (guest.host.clone(), guest.budget.clone());
 		let own = in_range(&guest.overlay, &prefix, after.as_deref());
