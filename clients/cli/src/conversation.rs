@@ -75,7 +75,7 @@ impl Conversation {
 			caller: Caller::Account(self.caller),
 			nonce: self.nonce,
 			reply_key: self.reply_key.public(),
-			accepted_code_hashes: vec![code.0],
+			accepted_code_hashes: vec![code],
 			expiry_block,
 			body: SecretBytes::new(body),
 		};

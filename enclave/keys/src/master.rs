@@ -344,7 +344,7 @@ mod tests {
 		let message = ClusterKeyMessage::new(7, 2);
 		let partial = MasterShare { sharing, index: 0, private }.partial_sign(&message);
 		let standard = blst::min_pk::SecretKey::from_bytes(&secret).unwrap().sign(
-			b"phala/cluster/v1\x07\0\0\0\x02\0\0\0",
+			b"\x40phala/cluster/v1\x07\0\0\0\x02\0\0\0",
 			b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_",
 			&[],
 		);

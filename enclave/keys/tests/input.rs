@@ -16,7 +16,7 @@ use phala_keys::{
 	secret::SecretBytes,
 	Error,
 };
-use phala_protocol::{boot::BootKeys as BootPublicKeys, caller::Caller, keys::KeyRequest, H256};
+use phala_protocol::{caller::Caller, H256};
 
 const AGENT: H256 = H256::repeat_byte(0xa6);
 const CODE: H256 = H256::repeat_byte(0xc0);

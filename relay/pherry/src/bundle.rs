@@ -3,7 +3,7 @@
 use codec::DecodeAll;
 use phala_protocol::{
 	mailbox::{Channel, ChannelHead},
-	messages::{ClustersMessage, Message, Subscription},
+	messages::{Message, Subscription},
 	relay::{
 		ChannelBodies, ChannelPosition, EnclaveStatus, FinalityStep, GenesisBundle, SyncBundle,
 	},
@@ -193,7 +193,7 @@ mod tests {
 	use super::*;
 	use codec::Encode;
 	use phala_protocol::{
-		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::WorkerMessage,
+		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::ClustersMessage,
 		relay::EnclavePhase, H256,
 	};
 

@@ -110,7 +110,7 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 	// An operator may have several. What its agents say is in this one's log: see `privacy`.
 	stage.network.join(OPERATORS[0], &["--dev-agent-logs"]).await?;
 	let late = stage.network.workers.last().context("it joined")?;
-	let worker = late.worker;
+	let worker = late.id;
 	until("the new worker to have the agent ready", || async {
 		let found = stage.network.workers.last().context("it joined")?.agent(&agent).await?;
 		Ok(found.filter(|found| found["ready"] == true).map(drop))

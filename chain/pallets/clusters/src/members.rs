@@ -3,6 +3,7 @@
 use crate::*;
 use phala_protocol::{
 	clusters::{ClusterSnapshot, Member},
+	messages::AgentsMessage,
 	traits::WorkerHooks,
 };
 

@@ -427,7 +427,7 @@ pub mod pallet {
 			};
 			T::Mailbox::push(
 				Channel::Cluster(record.cluster),
-				&Message::Requests(RequestsMessage::Request(order)),
+				&RequestsMessage::Request(order).into(),
 			)
 			.map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::RequestSubmitted {

@@ -4,7 +4,7 @@ use frame_support::{
 	traits::UnfilteredDispatchable,
 };
 use phala_protocol::agents::{Access, AgentRecord, EffectSet};
-use phala_protocol::{messages::Message, refusals::Refusal};
+use phala_protocol::{caller::Caller, messages::Message, refusals::Refusal};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
@@ -136,7 +136,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 		let order = RequestOrder {
 			request,
 			agent: AGENT,
-			caller: ALICE.into(),
+			caller: Caller::Account(ALICE.into()),
 			kind: RequestKind::Call,
 			input: RequestInput::Public(vec![1, 2, 3]),
 			units_max: 10,

@@ -309,7 +309,7 @@ fn a_dealing_that_was_altered_or_is_for_another_ceremony_or_player_blames_nobody
 	altered.sealed_share.ciphertext[0] ^= 1;
 	assert_eq!(player.receive(&scene.keys[1], &altered), forged);
 	let retry = Ceremony::new_key(GENESIS, EPOCH, 1, &public(&scene.keys)).ok().unwrap();
-	let elsewhere = Ceremony::new_key([0; 32], EPOCH, 0, &public(&scene.keys)).ok().unwrap();
+	let elsewhere = Ceremony::new_key([0; 32].into(), EPOCH, 0, &public(&scene.keys)).ok().unwrap();
 	for other in [retry, elsewhere] {
 		let mut player = Player::new(&other, &scene.keys[1]).ok().unwrap();
 		assert_eq!(player.receive(&scene.keys[1], &dealings[1]), forged);

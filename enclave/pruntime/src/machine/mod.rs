@@ -32,8 +32,8 @@ use phala_protocol::{
 	keys::{Epoch, MasterKey},
 	mailbox::{Channel, ClusterId, Envelope, InboundNext},
 	messages::{
-		AgentsMessage, ClustersMessage, KeysMessage, Message, Payload, RegistryMessage,
-		RegistryPayload, Subscription,
+		ClustersMessage, KeysMessage, Message, Payload, RegistryMessage, RegistryPayload,
+		Subscription,
 	},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
@@ -130,8 +130,7 @@ impl Machine {
 
 	/// The boot's public keys.
 	pub fn public_keys(&self) -> PublicKeys {
-		let public = self.keys.public();
-		PublicKeys { identity: public.identity, encryption: public.encryption.0 }
+		self.keys.public()
 	}
 
 	/// Starts the light client at block 0.

@@ -306,11 +306,7 @@ async fn read(
 		let message = format!(
 			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
 		);
-		ServerError::new(
-			StatusCode::PAYLOAD_TOO_LARGE,
-			format!("{:?}", Limit::RequestBytes),
-			message,
-		)
+		ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, Refusal::RequestBytes, message)
 	})?;
 	let dropped = connection_options(&parts.headers);
 	let headers = parts

@@ -23,6 +23,7 @@ use crate::{
 use peers::Peers;
 use phala_protocol::{
 	agents::{availability_quorum, Access, AgentCode, AgentId, StateVersion},
+	caller::Caller,
 	clusters::Member,
 	refusals::Refusal,
 	requests::CallOutput,
@@ -146,7 +147,7 @@ impl Worker {
 						code: record.code,
 						version: agent.state.version,
 						access: record.access,
-						callers: agent.snapshot.callers.clone(),
+						callers: accounts(&agent.snapshot.callers),
 					};
 					(agent.id, newest, agent.state.clone())
 				})
@@ -475,6 +476,11 @@ pub fn call_output(response: phala_sandbox::HttpResponse) -> CallOutput {
 	let phala_sandbox::HttpResponse { status, headers, body } = response;
 	let headers = headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
 	CallOutput { status, headers, body }
+}
+
+/// Those of callers that are accounts: agents and tokens do not come in as callees' callers yet.
+fn accounts(callers: &[Caller]) -> Vec<AccountBytes> {
+	callers.iter().filter_map(|caller| caller.account().copied()).collect()
 }
 
 /// The longest that a direct caller waits for its write to be committed, in milliseconds.
