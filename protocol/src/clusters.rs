@@ -3,9 +3,10 @@
 use crate::{
 	boot::{BootNumber, WorkerId},
 	mailbox::{ChannelHead, ClusterId},
+	BlockNumber,
 };
 use alloc::vec::Vec;
-use codec::{Decode, DecodeWithMemTracking, Encode};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
 /// Counts the secrets of a cluster within one epoch, from 1: a departure starts the next.
@@ -23,6 +24,18 @@ pub struct Member {
 	/// Base URL of its public server, as its operator says: where, not who. At most
 	/// [`crate::limits::ENDPOINT_BYTES_MAX`].
 	pub endpoint: Vec<u8>,
+}
+
+/// A member as the chain's storage keeps it, which bounds the endpoint by its type.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct MemberRecord<Endpoint = Vec<u8>> {
+	/// Where it is reached, as its operator says.
+	pub endpoint: Endpoint,
+	/// The block in which it was set aside for a missed deadline: it counts again after a sign of
+	/// life in a later one.
+	pub set_aside: Option<BlockNumber>,
 }
 
 /// A cluster's data keys, wrapped by the cluster secret of one epoch and generation.

@@ -2,7 +2,7 @@
 //!
 //! Verification is in `enclave/attestation`; here is only the data.
 
-use crate::{domains, H256};
+use crate::{domains, BlockNumber, H256};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
@@ -12,6 +12,31 @@ pub type Measurement = H256;
 
 /// Identity of one machine: one machine, one worker.
 pub type PlatformId = H256;
+
+/// Whether code may run in this network.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct MeasurementRule {
+	/// First block at which it is no longer allowed.
+	pub until: Option<BlockNumber>,
+}
+
+impl MeasurementRule {
+	/// Whether the code may run at block `now`.
+	pub fn allows(&self, now: BlockNumber) -> bool {
+		self.until.is_none_or(|until| now < until)
+	}
+}
 
 /// Which verifier an [`Evidence`] is for.
 #[derive(

@@ -22,7 +22,8 @@
 //! | [`relay`] | what an untrusted relayer brings |
 //! | [`refusals`] | why an enclave says no, by name and code |
 //! | [`limits`] | bounds, with units |
-//! | [`storage_keys`] | the chain facts that enclaves read by proof |
+//! | [`storage_keys`] | the chain facts that enclaves and clients read |
+//! | `text` | how clients write accounts and amounts (feature `text`) |
 //! | [`traits`] | what pallets offer each other |
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -55,6 +56,8 @@ pub mod refusals;
 pub mod relay;
 pub mod requests;
 pub mod storage_keys;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod traits;
 
 pub use primitive_types::H256;

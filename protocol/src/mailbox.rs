@@ -100,6 +100,18 @@ pub struct OutboundMessage {
 	pub body: Vec<u8>,
 }
 
+/// A message as the chain's storage keeps it: its body, with what its hash link needs. The chain
+/// bounds the bytes by their type.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct StoredMessage<Body = Vec<u8>> {
+	/// The block that pushed it.
+	pub block: BlockNumber,
+	/// Its place among all messages of that block.
+	pub index: u32,
+	/// SCALE of [`crate::messages::Message`].
+	pub body: Body,
+}
+
 /// The next envelope that the chain accepts from a worker.
 #[derive(
 	Clone,

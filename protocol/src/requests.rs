@@ -6,7 +6,7 @@ use crate::{
 	caller::Caller,
 	domains, hash_of,
 	refusals::RefusalCode,
-	BlockNumber, H256,
+	AccountBytes, Balance, BlockNumber, H256,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -130,6 +130,62 @@ pub enum RequestOutcome {
 	/// Which limit or refusal ended it.
 	#[codec(index = 1)]
 	Failed(RefusalCode),
+}
+
+/// What became of a request.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum RequestState {
+	/// It waits for its answer.
+	Open,
+	/// It was answered and paid.
+	Settled {
+		/// What the caller paid beside the base fee.
+		fee: Balance,
+		/// The run ended with [`RequestOutcome::Failed`].
+		failed: bool,
+		/// When.
+		block: BlockNumber,
+	},
+	/// Nobody answered in time: the caller got its money back.
+	Expired,
+}
+
+/// A request as the chain keeps it.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Request<AccountId = AccountBytes> {
+	/// Who is asked.
+	pub agent: AgentId,
+	/// Who asked and pays.
+	pub caller: AccountId,
+	/// What for.
+	pub kind: RequestKind,
+	/// This request's part of what is on hold from its caller while it is open.
+	pub held: Balance,
+	/// When it was made.
+	pub unit_price: Balance,
+	/// Most units that are paid.
+	pub units_max: u32,
+	/// Last block at which an answer counts.
+	pub deadline: BlockNumber,
+	/// Who must answer.
+	pub worker: WorkerId,
+	/// In which life.
+	pub boot: BootNumber,
+	/// What became of it.
+	pub state: RequestState,
 }
 
 /// One answer within an effect set.

@@ -1,9 +1,15 @@
-//! Keys of the chain facts that enclaves read by storage proof.
+//! Keys of the chain facts that enclaves and clients read, most of them by storage proof.
 //!
 //! They are a contract: version 1. The runtime test `storage_keys_match_the_runtime` fails when a
 //! pallet or an item is renamed.
 
-use crate::{boot::WorkerId, mailbox::Channel};
+use crate::{
+	agents::AgentId,
+	boot::WorkerId,
+	evidence::Measurement,
+	mailbox::{Channel, ClusterId},
+	requests::RequestId,
+};
 use alloc::vec::Vec;
 use codec::Encode;
 use sp_crypto_hashing::{blake2_128, twox_128};
@@ -36,13 +42,59 @@ pub fn registry_boot(worker: WorkerId) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "Boots", &worker)
 }
 
+/// `pallet_registry::SoftwareRoot`: SCALE `[u8; 32]`; absent where software evidence is refused.
+pub fn registry_software_root() -> Vec<u8> {
+	item("Registry", "SoftwareRoot")
+}
+
+/// `pallet_registry::Measurements`: SCALE [`crate::evidence::MeasurementRule`]; absent when the code
+/// was never allowed, or no longer is.
+pub fn registry_measurement(measurement: Measurement) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "Measurements", &measurement)
+}
+
 /// `pallet_agents::Agents`: SCALE [`crate::agents::AgentRecord`]; absent when there is no such
 /// agent.
-pub fn agents_agent(agent: crate::agents::AgentId) -> Vec<u8> {
+pub fn agents_agent(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Agents", &agent)
 }
 
-/// `pallet_mailbox::Bodies`, read by relayers: SCALE of a stored message; absent when pruned.
+/// `pallet_agents::Callers`: SCALE `Vec<AccountBytes>`; absent means nobody.
+pub fn agents_callers(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Agents", "Callers", &agent)
+}
+
+/// What the keys of all members of a cluster start with: see [`clusters_member`].
+pub fn clusters_members(cluster: ClusterId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "Members", &cluster)
+}
+
+/// `pallet_clusters::Members`: SCALE [`crate::clusters::MemberRecord`]; absent when the worker is
+/// no member. The worker is the key's last four bytes.
+pub fn clusters_member(cluster: ClusterId, worker: WorkerId) -> Vec<u8> {
+	let mut key = clusters_members(cluster);
+	push_blake2_128_concat(&mut key, &worker);
+	key
+}
+
+/// `pallet_clusters::Leases`: SCALE [`crate::agents::Lease`]; absent while nobody can write.
+pub fn clusters_lease(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "Leases", &agent)
+}
+
+/// `pallet_requests::Requests`: SCALE [`crate::requests::Request`]; absent when there is none, or
+/// it was closed long ago.
+pub fn requests_request(request: RequestId) -> Vec<u8> {
+	blake2_128_concat_entry("Requests", "Requests", &request)
+}
+
+/// `pallet_requests::Responses`: SCALE of the SCALE of a [`crate::requests::RequestOutcome`].
+pub fn requests_response(request: RequestId) -> Vec<u8> {
+	blake2_128_concat_entry("Requests", "Responses", &request)
+}
+
+/// `pallet_mailbox::Bodies`, read by relayers: SCALE [`crate::mailbox::StoredMessage`]; absent when
+/// pruned.
 pub fn mailbox_body(channel: Channel, seq: u64) -> Vec<u8> {
 	let mut key = blake2_128_concat_entry("Mailbox", "Bodies", &channel);
 	push_blake2_128_concat(&mut key, &seq);

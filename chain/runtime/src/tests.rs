@@ -1,16 +1,19 @@
 //! Contracts between the runtime and those who read it from outside.
 
 use crate::{parameters::NetworkParameters, *};
-use codec::Encode;
+use codec::{Decode, Encode};
+use frame_support::BoundedVec;
 use phala_protocol::{
-	agents::{agent_id, Access, AgentCode, AgentKey, AgentRecord, UpgradePolicy},
+	agents::{agent_id, Access, AgentCode, AgentKey, AgentRecord, Lease, UpgradePolicy},
 	boot::{Boot, BootKeys},
-	evidence::EvidenceKind,
+	clusters::MemberRecord,
+	evidence::{EvidenceKind, MeasurementRule},
 	mailbox::Channel,
 	messages::{AgentsPayload, Message, RegistryMessage},
+	requests::{Request, RequestKind, RequestOutcome, RequestState},
 	storage_keys,
 	traits::MailboxInterface,
-	H256,
+	AccountBytes, H256,
 };
 use sp_runtime::BuildStorage;
 
@@ -94,6 +97,51 @@ fn storage_keys_match_the_runtime() {
 		assert_eq!(raw(storage_keys::agents_agent(agent)), None);
 		pallet_agents::Agents::<Runtime>::insert(agent, &record);
 		assert_eq!(raw(storage_keys::agents_agent(agent)), Some(record.encode()));
+		let callers = vec![[5; 32], [6; 32]];
+		pallet_agents::Callers::<Runtime>::insert(
+			agent,
+			BoundedVec::truncate_from(callers.clone()),
+		);
+		assert_eq!(raw(storage_keys::agents_callers(agent)), Some(callers.encode()));
+
+		pallet_registry::SoftwareRoot::<Runtime>::put([9; 32]);
+		assert_eq!(raw(storage_keys::registry_software_root()), Some([9u8; 32].encode()));
+		let (measurement, rule) = (H256([8; 32]), MeasurementRule { until: Some(7) });
+		pallet_registry::Measurements::<Runtime>::insert(measurement, rule);
+		assert_eq!(raw(storage_keys::registry_measurement(measurement)), Some(rule.encode()));
+
+		let member = MemberRecord { endpoint: b"http://a".to_vec(), set_aside: Some(4) };
+		let stored = MemberRecord {
+			endpoint: BoundedVec::truncate_from(member.endpoint.clone()),
+			set_aside: member.set_aside,
+		};
+		pallet_clusters::Members::<Runtime>::insert(2, 3, stored);
+		assert_eq!(raw(storage_keys::clusters_member(2, 3)), Some(member.encode()));
+		assert!(storage_keys::clusters_member(2, 3).ends_with(&3u32.encode()));
+		let lease = Lease { worker: 3, boot: 9 };
+		pallet_clusters::Leases::<Runtime>::insert(agent, lease);
+		assert_eq!(raw(storage_keys::clusters_lease(agent)), Some(lease.encode()));
+
+		let (id, answer) = (H256([4; 32]), RequestOutcome::Answered(vec![1, 2, 3]).encode());
+		let request = Request::<AccountBytes> {
+			agent,
+			caller: [6; 32],
+			kind: RequestKind::Call,
+			held: 10,
+			unit_price: 1,
+			units_max: 10,
+			deadline: 50,
+			worker: 3,
+			boot: 9,
+			state: RequestState::Settled { fee: 3, failed: false, block: 7 },
+		};
+		let encoded = request.encode();
+		let stored = Decode::decode(&mut &encoded[..]).expect("accounts are their 32 bytes");
+		pallet_requests::Requests::<Runtime>::insert(id, stored);
+		assert_eq!(raw(storage_keys::requests_request(id)), Some(encoded));
+		let outcome = BoundedVec::truncate_from(answer.clone());
+		pallet_requests::Responses::<Runtime>::insert(id, outcome);
+		assert_eq!(raw(storage_keys::requests_response(id)), Some(answer.encode()));
 	});
 }
 

@@ -2,8 +2,10 @@
 //! not set), readable by its user alone. In it are the phrase, and what opens the answers to
 //! requests that are under way.
 
-use crate::{address::Address, chain, randomness};
+use crate::randomness;
 use anyhow::{bail, Context};
+use phala_chain_client::transactions;
+use phala_protocol::text::Address;
 use std::{
 	fs::{self, DirBuilder, File, OpenOptions},
 	io::Write,
@@ -55,7 +57,7 @@ impl Account {
 	/// # Errors
 	/// When it is none.
 	pub fn of_secret(secret: &str) -> anyhow::Result<Self> {
-		let keypair = chain::account(secret)?;
+		let keypair = transactions::account(secret)?;
 		Ok(Self { name: Address(keypair.public_key().0).to_string(), keypair })
 	}
 }
@@ -129,7 +131,7 @@ impl Accounts {
 	/// As [`Accounts::create`]; when it is no secret.
 	pub fn import(&self, name: &str, secret: &str) -> anyhow::Result<Account> {
 		check_name(name)?;
-		let keypair = chain::account(secret)?;
+		let keypair = transactions::account(secret)?;
 		let folder = self.folder.join(name);
 		let path = folder.join(PHRASE);
 		if path.exists() {
@@ -163,8 +165,8 @@ impl Accounts {
 				return Err(error).with_context(|| format!("cannot read {}", path.display()))
 			}
 		};
-		let keypair =
-			chain::account(&secret).with_context(|| format!("{} was refused", path.display()))?;
+		let keypair = transactions::account(&secret)
+			.with_context(|| format!("{} was refused", path.display()))?;
 		Ok(Account { keypair, name: name.into() })
 	}
 
@@ -202,15 +204,32 @@ impl Accounts {
 		Ok(path)
 	}
 
-	/// What [`Accounts::keep`] wrote under this name, for whichever account.
+	/// Removes what [`Accounts::keep`] wrote, if it is there.
+	///
+	/// # Errors
+	/// When it cannot be removed.
+	pub fn forget(&self, account: &str, kind: &str, name: &str) -> anyhow::Result<()> {
+		let path = self.folder.join(account).join(kind).join(name);
+		match fs::remove_file(&path) {
+			Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+				Err(error).with_context(|| format!("cannot remove {}", path.display()))
+			}
+			_ => Ok(()),
+		}
+	}
+
+	/// What [`Accounts::keep`] wrote under this name, and for which account.
 	///
 	/// # Errors
 	/// When it cannot be read.
-	pub fn kept(&self, kind: &str, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+	pub fn kept(&self, kind: &str, name: &str) -> anyhow::Result<Option<(String, Vec<u8>)>> {
 		for folder in self.folders()? {
 			let path = folder.join(kind).join(name);
 			match fs::read(&path) {
-				Ok(bytes) => return Ok(Some(bytes)),
+				Ok(bytes) => {
+					let account = folder.file_name().unwrap_or_default();
+					return Ok(Some((account.to_string_lossy().into_owned(), bytes)));
+				}
 				Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
 				Err(error) => {
 					return Err(error).with_context(|| format!("cannot read {}", path.display()))
@@ -303,6 +322,10 @@ mod tests {
 		assert_eq!(accounts.kept("requests", "0x12").unwrap(), None);
 		let path = accounts.keep("me", "requests", "0x12", b"key").unwrap();
 		assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-		assert_eq!(accounts.kept("requests", "0x12").unwrap().unwrap(), b"key");
+		let kept = accounts.kept("requests", "0x12").unwrap().unwrap();
+		assert_eq!(kept, ("me".to_owned(), b"key".to_vec()));
+		accounts.forget("me", "requests", "0x12").unwrap();
+		accounts.forget("me", "requests", "0x12").unwrap();
+		assert_eq!(accounts.kept("requests", "0x12").unwrap(), None);
 	}
 }

@@ -47,9 +47,10 @@ impl Conversation {
 		Self { genesis, agent, caller, nonce, reply_key }
 	}
 
-	/// To be kept where only this user reads it: it opens the answer.
-	pub fn reply_secret(&self) -> &[u8; 32] {
-		self.reply_key.secret().expose()
+	/// To be kept where only this user reads it: it opens the answer. Canonical, as the verifier
+	/// takes it.
+	pub fn reply_secret(&self) -> Secret32 {
+		self.reply_key.canonical_secret()
 	}
 
 	/// What the answer is to be sealed to.
@@ -120,7 +121,7 @@ mod tests {
 
 		let context = ReplyContext::to_input(genesis, agent, &input);
 		let reply = seal_reply(&mut rng, &input.reply_key, &context, b"!").unwrap().encode();
-		let secret = *asked.reply_secret();
+		let secret = *asked.reply_secret().expose();
 		let resumed = Conversation::resume(genesis, agent, [9; 32], asked.nonce, secret);
 		assert_eq!(resumed.open(&reply).unwrap().expose(), b"!");
 		let other = Conversation::resume(genesis, agent, [8; 32], asked.nonce, secret);

@@ -1,16 +1,18 @@
 //! Gets an agent's code onto the chain and onto every worker of its cluster, and waits for its birth.
 
 use crate::{
-	chain::{
-		agents::{self, Deployment},
-		clusters, Sender,
-	},
 	commands::build::Built,
+	deployed::Deployments,
 	limits,
 	worker_client::{self, WorkerClient},
 };
 use anyhow::{bail, Context};
-use phala_pherry::chain::Chain;
+use phala_chain_client::{
+	agents::{self, Deployment},
+	clusters,
+	transactions::SignedTransaction,
+	Chain, ChainClientError, Sender,
+};
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	mailbox::ClusterId,
@@ -18,12 +20,28 @@ use phala_protocol::{
 	H256,
 };
 
-/// Registers an agent.
+/// Registers an agent, and writes that down from before it is submitted.
 ///
 /// # Errors
 /// What the chain refused, and what to do.
-pub async fn register(owner: &Sender, deployment: &Deployment) -> anyhow::Result<AgentId> {
-	agents::registered(&owner.send(agents::register_call(deployment)).await?)
+pub async fn register(
+	owner: &Sender,
+	deployments: &Deployments,
+	deployment: &Deployment,
+) -> anyhow::Result<AgentId> {
+	let call = agents::register_call(deployment);
+	let before = |signed: &SignedTransaction| deployments.before_submission(signed.at);
+	let pending = owner.submit_after(call, before).await?;
+	let at = pending.at;
+	let included = pending.included().await.map_err(|error| match error {
+		error @ ChainClientError::NotIncluded { .. } => {
+			anyhow::Error::from(error).context("`phala deploy` once more goes on with it")
+		}
+		error => error.into(),
+	})?;
+	let agent = agents::registered(&included)?;
+	deployments.registered(at, agent)?;
+	Ok(agent)
 }
 
 /// Uploads code to every member of a cluster.
@@ -73,7 +91,7 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 	}
 	if !refusals.is_empty() {
 		bail!(
-			"{} of {} workers did not take the code:{}\n`phala deploy --agent <id>` uploads it again",
+			"{} of {} workers did not take the code:{}\n`phala deploy` once more uploads it again",
 			refusals.len(),
 			members.len(),
 			refusals.concat()

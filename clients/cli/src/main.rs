@@ -18,17 +18,17 @@
 #![deny(unsafe_code)]
 
 mod accounts;
-mod address;
-mod amount;
 mod calls;
 mod chain;
 mod commands;
 mod conversation;
+mod deployed;
 mod deployment;
 mod limits;
 mod proof;
 mod randomness;
 mod steps;
+mod terminal;
 mod worker_client;
 
 use clap::{Parser, Subcommand};
@@ -127,7 +127,8 @@ fn main() -> ExitCode {
 			if json {
 				println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
 			}
-			eprintln!("error: {error:#}");
+			// It may quote what workers and nodes said.
+			eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
 			ExitCode::FAILURE
 		}
 	}
@@ -181,9 +182,18 @@ mod tests {
 	}
 
 	#[test]
+	fn deploy_goes_on_with_an_agent_or_makes_a_new_one_but_not_both() {
+		let agent = "11".repeat(32);
+		assert!(parse(&format!("phala deploy --agent {agent}")).is_ok());
+		assert!(parse("phala deploy --new").is_ok());
+		assert!(parse(&format!("phala deploy --new --agent {agent}")).is_err());
+	}
+
+	#[test]
 	fn status_needs_a_worker_and_a_measurement_is_given_or_asked_for_but_not_both() {
 		assert!(parse("phala status").is_err());
 		assert!(parse("phala status --worker http://127.0.0.1:8000 --json").unwrap().json);
+		assert!(parse("phala worker register --operator //Eve").is_ok());
 		let measurement = "11".repeat(32);
 		let allow = "phala worker allow-measurement";
 		assert!(parse(allow).is_err());

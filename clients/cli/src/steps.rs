@@ -1,6 +1,7 @@
 //! Long steps say what they do, that they still do it, and how long it took.
 
 use crate::limits;
+use phala_chain_client::ChainClientError;
 use std::{
 	future::Future,
 	time::{Duration, Instant},
@@ -32,6 +33,17 @@ pub async fn step<T>(
 			_ = ticks.tick() => eprintln!("… {what} ({} s)", started.elapsed().as_secs()),
 		}
 	}
+}
+
+/// The same of what the chain is asked for.
+///
+/// # Errors
+/// Those of the step.
+pub async fn chain_step<T>(
+	what: &str,
+	doing: impl Future<Output = Result<T, ChainClientError>>,
+) -> anyhow::Result<(T, Duration)> {
+	step(what, async { Ok(doing.await?) }).await
 }
 
 /// Seconds to a tenth.

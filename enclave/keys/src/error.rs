@@ -4,8 +4,9 @@
 use crate::{
 	hpke::SUITE_X25519_HKDF_SHA256_CHACHA20POLY1305,
 	limits::{GATEKEEPERS_MAX, INPUT_LIFETIME_BLOCKS_MAX},
-	master::SharingId,
+	sharing::SharingId,
 };
+use alloc::vec::Vec;
 use phala_protocol::{
 	clusters::Generation, keys::Epoch, mailbox::ClusterId, refusals::Refusal, AccountBytes,
 	BlockNumber, H256,

@@ -10,6 +10,7 @@ use crate::{
 	padding::{self, Steps},
 	secret::{Secret32, SecretBytes},
 };
+use alloc::vec::Vec;
 use codec::{Decode, Encode};
 use hpke::{
 	aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::X25519HkdfSha256, Deserializable, Kem, OpModeR,
@@ -41,6 +42,19 @@ impl DecryptionKey {
 		Self(secret)
 	}
 
+	/// From bytes that others may have changed: `None` unless they are what
+	/// [`Self::canonical_secret`] gives. X25519 ignores five bits of a secret, so without this a
+	/// change of one of them would go unnoticed.
+	pub fn from_canonical(secret: Secret32) -> Option<Self> {
+		let is_canonical = *secret.expose() == clamped(secret.expose());
+		is_canonical.then_some(Self(secret))
+	}
+
+	/// The one way to write the key's secret: with the bits that X25519 ignores as it sets them.
+	pub fn canonical_secret(&self) -> Secret32 {
+		Secret32::new(clamped(self.0.expose()))
+	}
+
 	/// The bytes to store, in a place as safe as an enclave's memory.
 	pub fn secret(&self) -> &Secret32 {
 		&self.0
@@ -57,6 +71,15 @@ impl DecryptionKey {
 		<X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(self.0.expose())
 			.expect("any 32 bytes are an X25519 secret key")
 	}
+}
+
+/// RFC 7748, section 5: what X25519 makes of a secret before it uses it.
+fn clamped(secret: &[u8; 32]) -> [u8; 32] {
+	let mut clamped = *secret;
+	clamped[0] &= 0b1111_1000;
+	clamped[31] &= 0b0111_1111;
+	clamped[31] |= 0b0100_0000;
+	clamped
 }
 
 /// A plaintext, padded and sealed to one key.
@@ -123,4 +146,28 @@ pub fn open(
 	.map_err(does_not_open)?;
 	let body = padding::unpad(Steps::Message, padded.expose())?;
 	Ok(SecretBytes::new(body.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
+
+	#[test]
+	fn a_canonical_secret_is_the_same_key_and_no_bit_of_it_changes_unnoticed() {
+		let key = DecryptionKey::generate(&mut ChaCha20Rng::seed_from_u64(1));
+		let canonical = *key.canonical_secret().expose();
+		let stored = DecryptionKey::from_canonical(Secret32::new(canonical)).unwrap();
+		assert_eq!(stored.public(), key.public());
+		let mut refused = 0;
+		for bit in 0..256 {
+			let mut changed = canonical;
+			changed[bit / 8] ^= 1 << (bit % 8);
+			match DecryptionKey::from_canonical(Secret32::new(changed)) {
+				Some(other) => assert_ne!(other.public(), key.public(), "bit {bit}"),
+				None => refused += 1,
+			}
+		}
+		assert_eq!(refused, 5, "the bits that X25519 ignores");
+	}
 }

@@ -11,6 +11,7 @@ use crate::{
 	limits::{ACCEPTED_CODE_HASHES_MAX, INPUT_LIFETIME_BLOCKS_MAX},
 	secret::SecretBytes,
 };
+use alloc::vec::Vec;
 use codec::{Decode, Encode};
 use phala_protocol::{
 	agents::{AgentId, KeyVersion},

@@ -53,6 +53,9 @@
 //! * Nothing from outside panics: it is refused with an [`Error`] that says why and changes
 //!   nothing. Who is named a liar has signed the lie.
 //! * Limits are in [`limits`].
+#![cfg_attr(not(feature = "std"), no_std)]
+// What only the gated modules use is still there for them.
+#![cfg_attr(not(feature = "std"), allow(dead_code))]
 
 // Dealings, releases and sealed inputs come from anybody: nothing here panics, whatever they hold.
 #![cfg_attr(
@@ -66,21 +69,32 @@
 	)
 )]
 
+extern crate alloc;
+
+#[cfg(feature = "std")]
 mod aead;
+#[cfg(feature = "std")]
 pub mod agent;
+#[cfg(feature = "std")]
 pub mod boot;
+#[cfg(feature = "std")]
 pub mod cluster;
+#[cfg(feature = "std")]
 pub mod dkg;
 pub mod error;
 pub mod hpke;
 pub mod input;
 pub mod limits;
+#[cfg(feature = "std")]
 pub mod master;
 pub mod padding;
+#[cfg(feature = "std")]
 pub mod release;
 pub mod reply;
 pub mod secret;
+mod sharing;
 pub mod sr25519;
+#[cfg(feature = "std")]
 pub mod state;
 
 pub use error::Error;

@@ -6,6 +6,7 @@
 //! `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_` of the IETF draft, so any BLS library can check
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
+pub use crate::sharing::SharingId;
 use crate::{cluster::ClusterSecret, error::Error, limits::GATEKEEPERS_MAX, secret::Secret32};
 use codec::{Decode, Encode, Input};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
@@ -40,6 +41,7 @@ pub fn quorum(players: u32) -> u32 {
 	players - faults_max(players)
 }
 
+pub use crate::sharing::SharingId;
 /// Which sharing of which master key: `attempt` counts the ceremonies of an epoch. Resharing
 /// keeps the key, and makes new shares that do not mix with the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]

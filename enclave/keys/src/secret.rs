@@ -1,6 +1,7 @@
 //! Types for what must not leak: wiped on drop, no `Debug`, no `Display`, no `Clone`, no
 //! `Encode`. Whoever wants the bytes says `expose`, which can be searched for.
 
+use alloc::vec::Vec;
 use codec::Encode;
 use hkdf::Hkdf;
 use rand_core::CryptoRng;

@@ -1,8 +1,8 @@
 //! Who may finalize.
 
 use crate::{error::LightClientError, header::limit, limits};
+use alloc::{collections::BTreeMap, vec::Vec};
 use ed25519_zebra::{Signature, VerificationKey};
-use std::collections::BTreeMap;
 
 /// An authority's ed25519 key, in bytes.
 pub type AuthorityId = [u8; 32];

@@ -2,6 +2,7 @@
 //! length is held against its limit before anything is set aside for it.
 
 use crate::{error::LightClientError, header::limit, limits};
+use alloc::vec::Vec;
 use codec::{Compact, Decode};
 use phala_protocol::{
 	mailbox::{Channel, OutboundMessage},

@@ -7,11 +7,11 @@ use crate::{
 	justification, limits,
 	state::ProvenState,
 };
+use alloc::sync::Arc;
 use phala_protocol::{
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, BlockNumber, H256,
 };
-use std::sync::Arc;
 
 /// A block that a release trusts without proof: block 0, or a later one, so that an enclave that
 /// was away for long cannot be led along a fork by validators who have left.

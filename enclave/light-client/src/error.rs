@@ -1,8 +1,8 @@
 //! The one error of this crate. A refusal changes nothing: whoever is refused may try again.
 
 use crate::position::Position;
+use alloc::{format, string::String, vec::Vec};
 use phala_protocol::{mailbox::Channel, refusals::Refusal, BlockNumber, H256};
-use std::string::String;
 
 /// What was refused, why, and what would be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Headers as the chain encodes them, and the type that says one is final.
 
 use crate::{authorities::AuthorityWeights, error::LightClientError, limits};
+use alloc::vec::Vec;
 use codec::{Decode, DecodeAll};
 use phala_protocol::{blake2_256, BlockNumber, H256};
 

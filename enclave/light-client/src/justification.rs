@@ -16,9 +16,9 @@ use crate::{
 	header::{limit, Header, HeaderFields},
 	limits,
 };
+use alloc::{collections::BTreeMap, vec::Vec};
 use codec::{Compact, Decode, Encode};
 use phala_protocol::{blake2_256, BlockNumber, H256};
-use std::collections::BTreeMap;
 
 /// `finality_grandpa::Precommit<H256, u32>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

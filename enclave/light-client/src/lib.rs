@@ -68,6 +68,7 @@
 //! **Forced changes** of authorities (governance after GRANDPA stalled) are decided by no finality
 //! and are refused by name; beyond one, a release with a later checkpoint is needed.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "std"), no_std)]
 // Nothing here panics, whatever arrives.
 #![deny(
 	clippy::arithmetic_side_effects,
@@ -77,6 +78,8 @@
 	clippy::unreachable,
 	clippy::unwrap_used
 )]
+
+extern crate alloc;
 
 mod authorities;
 mod bundle;

@@ -4,12 +4,15 @@ use crate::{
 	client::LightClient, error::LightClientError, header::limit, limits, position::Position,
 	state::ProvenState,
 };
+use alloc::{
+	collections::{btree_map::Entry, vec_deque, BTreeMap, VecDeque},
+	vec::Vec,
+};
 use phala_protocol::{
 	mailbox::{Channel, ChannelHead, OutboundMessage},
 	relay::SyncBundle,
 	storage_keys, BlockNumber,
 };
-use std::collections::{btree_map::Entry, vec_deque, BTreeMap, VecDeque};
 
 /// The channels that an enclave follows, each with its head at the enclave's header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +113,7 @@ impl ProvenMessages {
 
 impl IntoIterator for ProvenMessages {
 	type Item = ProvenMessage;
-	type IntoIter = std::vec::IntoIter<ProvenMessage>;
+	type IntoIter = alloc::vec::IntoIter<ProvenMessage>;
 
 	fn into_iter(self) -> Self::IntoIter {
 		self.0.into_iter()

@@ -6,9 +6,9 @@ use crate::{
 	limits,
 	trie::{Nodes, Unreadable},
 };
+use alloc::{sync::Arc, vec::Vec};
 use codec::{Decode, DecodeAll};
 use phala_protocol::relay::StateProof;
-use std::sync::Arc;
 
 /// The part of the chain's state at one finalized header that a storage proof shows.
 ///

@@ -10,9 +10,9 @@
 //! and tokio inside the enclave. `trie-db` wants this file's decoder anyway. The tests hold this
 //! module against both.
 
+use alloc::{collections::BTreeMap, vec::Vec};
 use codec::{Compact, Decode};
 use phala_protocol::{blake2_256, H256};
-use std::collections::BTreeMap;
 
 /// Trie nodes by their hash, so that a node is found only by who knows its hash.
 #[derive(Clone, Debug, Default)]

@@ -11,22 +11,19 @@ use phala_protocol::{
 };
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::{
-	chain::{Chain, Finality},
-	header::HeaderId,
-	limits, Error,
-};
+use crate::{limits, RelayError};
+use phala_chain_client::{chain::Finality, Chain, HeaderId};
 
 /// Block 0 with a proof of the first authority set.
 ///
 /// # Errors
-/// [`Error::OtherChain`] and those of [`Chain`].
-pub async fn genesis(chain: &Chain, status: &EnclaveStatus) -> Result<GenesisBundle, Error> {
+/// [`RelayError::OtherChain`] and those of [`Chain`].
+pub async fn genesis(chain: &Chain, status: &EnclaveStatus) -> Result<GenesisBundle, RelayError> {
 	let found = chain.genesis_hash();
 	if status.genesis != found {
-		return Err(Error::OtherChain { pinned: status.genesis, found });
+		return Err(RelayError::OtherChain { pinned: status.genesis, found });
 	}
-	chain.genesis_bundle().await
+	Ok(chain.genesis_bundle().await?)
 }
 
 /// What brings an enclave to a newer block.
@@ -43,15 +40,18 @@ pub struct NextSync {
 /// The next bundle for an enclave; `None` when the chain has nothing newer that is final.
 ///
 /// # Errors
-/// [`Error::StatePruned`], [`Error::BodyPruned`], [`Error::Backlog`] and those of [`Chain`].
-pub async fn next_sync(chain: &Chain, status: &EnclaveStatus) -> Result<Option<NextSync>, Error> {
+/// [`RelayError::Backlog`] and those of [`Chain`].
+pub async fn next_sync(
+	chain: &Chain,
+	status: &EnclaveStatus,
+) -> Result<Option<NextSync>, RelayError> {
 	let Finality { mut steps, cut: mut more } = chain.finality_after(status.height).await?;
 	while let Some((at, _)) = steps.last() {
 		let at = *at;
 		match sync_to(chain, status, at, &steps, more).await {
 			Ok(bundle) => return Ok(Some(NextSync { bundle, height: at.number, more })),
 			// Too much for one bundle: up to an earlier header, then. Its state may be gone.
-			Err(Error::Backlog { .. }) if steps.len() > 1 => {
+			Err(RelayError::Backlog { .. }) if steps.len() > 1 => {
 				steps.pop();
 				more = true;
 			}
@@ -67,7 +67,7 @@ async fn sync_to(
 	at: HeaderId,
 	steps: &[(HeaderId, FinalityStep)],
 	more: bool,
-) -> Result<SyncBundle, Error> {
+) -> Result<SyncBundle, RelayError> {
 	let steps = steps.iter().map(|(_, step)| step.clone()).collect();
 	if more && follows_none(status) {
 		// On its way through old finality, whose states may be pruned, an enclave that follows no
@@ -97,7 +97,7 @@ async fn bodies_until(
 	chain: &Chain,
 	status: &EnclaveStatus,
 	at: HeaderId,
-) -> Result<BodyPlan, Error> {
+) -> Result<BodyPlan, RelayError> {
 	let mut plan = BodyPlan::new(status);
 	let mut messages = 0u64;
 	let mut bytes = 0usize;
@@ -111,7 +111,7 @@ async fn bodies_until(
 		for (ChannelPosition { channel, next_seq }, head) in asked.into_iter().zip(heads) {
 			let Some(from) = next_seq.filter(|from| *from < head.next_seq) else { continue };
 			messages = messages.saturating_add(head.next_seq - from);
-			let backlog = Error::Backlog { block: at.number, messages };
+			let backlog = RelayError::Backlog { block: at.number, messages };
 			if messages > limits::MESSAGES_PER_BUNDLE_MAX {
 				return Err(backlog);
 			}

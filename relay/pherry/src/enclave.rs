@@ -7,7 +7,7 @@ use phala_protocol::{
 	AccountBytes,
 };
 
-use crate::{limits, Error};
+use crate::{limits, RelayError};
 
 /// A client of one enclave's relay server.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ impl EnclaveClient {
 	/// Of the enclave at `url`, say `http://127.0.0.1:8000`. Connects when first used.
 	///
 	/// # Errors
-	/// [`Error::EnclaveUnreachable`] when no HTTP client can be made.
-	pub fn new(url: &str) -> Result<Self, Error> {
+	/// [`RelayError::EnclaveUnreachable`] when no HTTP client can be made.
+	pub fn new(url: &str) -> Result<Self, RelayError> {
 		let url = url.trim_end_matches('/').to_owned();
 		let http = reqwest::Client::builder()
 			.connect_timeout(limits::CONNECT_MAX)
@@ -30,7 +30,7 @@ impl EnclaveClient {
 			.no_proxy()
 			.redirect(reqwest::redirect::Policy::none())
 			.build()
-			.map_err(|error| Error::EnclaveUnreachable {
+			.map_err(|error| RelayError::EnclaveUnreachable {
 				url: url.clone(),
 				reason: chain_of(&error),
 			})?;
@@ -45,44 +45,48 @@ impl EnclaveClient {
 	/// Where the enclave stands.
 	///
 	/// # Errors
-	/// As all methods: [`Error::EnclaveUnreachable`], [`Error::EnclaveAnswer`],
-	/// [`Error::EnclaveRefused`].
-	pub async fn status(&self) -> Result<EnclaveStatus, Error> {
+	/// As all methods: [`RelayError::EnclaveUnreachable`], [`RelayError::EnclaveAnswer`],
+	/// [`RelayError::EnclaveRefused`].
+	pub async fn status(&self) -> Result<EnclaveStatus, RelayError> {
 		self.get(paths::STATUS).await
 	}
 
 	/// Brings block 0 and the first authority set.
-	pub async fn genesis(&self, bundle: &GenesisBundle) -> Result<(), Error> {
+	pub async fn genesis(&self, bundle: &GenesisBundle) -> Result<(), RelayError> {
 		self.post_bytes(paths::GENESIS, bundle.encode()).await.map(drop)
 	}
 
 	/// Brings finality, proofs and messages; returns the status after them.
-	pub async fn sync(&self, bundle: &SyncBundle) -> Result<EnclaveStatus, Error> {
+	pub async fn sync(&self, bundle: &SyncBundle) -> Result<EnclaveStatus, RelayError> {
 		self.post(paths::SYNC, bundle.encode()).await
 	}
 
 	/// Asks for evidence to register with, bound to the operator.
-	pub async fn registration(&self, operator: AccountBytes) -> Result<Registration, Error> {
+	pub async fn registration(&self, operator: AccountBytes) -> Result<Registration, RelayError> {
 		self.post(paths::REGISTRATION, operator.encode()).await
 	}
 
 	/// All envelopes that the enclave does not know to be consumed.
-	pub async fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
+	pub async fn envelopes(&self) -> Result<Vec<Envelope>, RelayError> {
 		self.get(paths::ENVELOPES).await
 	}
 
 	/// Posts any bytes, right or wrong; for those who play a lying relayer.
-	pub async fn post_bytes(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+	pub async fn post_bytes(
+		&self,
+		path: &'static str,
+		body: Vec<u8>,
+	) -> Result<Vec<u8>, RelayError> {
 		let request = self.http.post(self.at(path)).body(body);
 		let request = request.header("content-type", "application/octet-stream");
 		self.answer(path, request).await
 	}
 
-	async fn get<T: Decode>(&self, path: &'static str) -> Result<T, Error> {
+	async fn get<T: Decode>(&self, path: &'static str) -> Result<T, RelayError> {
 		decode(path, &self.answer(path, self.http.get(self.at(path))).await?)
 	}
 
-	async fn post<T: Decode>(&self, path: &'static str, body: Vec<u8>) -> Result<T, Error> {
+	async fn post<T: Decode>(&self, path: &'static str, body: Vec<u8>) -> Result<T, RelayError> {
 		decode(path, &self.post_bytes(path, body).await?)
 	}
 
@@ -94,8 +98,8 @@ impl EnclaveClient {
 		&self,
 		path: &'static str,
 		request: reqwest::RequestBuilder,
-	) -> Result<Vec<u8>, Error> {
-		let unreachable = |error: reqwest::Error| Error::EnclaveUnreachable {
+	) -> Result<Vec<u8>, RelayError> {
+		let unreachable = |error: reqwest::Error| RelayError::EnclaveUnreachable {
 			url: self.url.clone(),
 			reason: chain_of(&error),
 		};
@@ -105,7 +109,10 @@ impl EnclaveClient {
 		while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
 			if body.len() + chunk.len() > limits::ENCLAVE_ANSWER_BYTES_MAX {
 				let max = limits::ENCLAVE_ANSWER_BYTES_MAX;
-				return Err(Error::EnclaveAnswer { path, reason: format!("over {max} bytes") });
+				return Err(RelayError::EnclaveAnswer {
+					path,
+					reason: format!("over {max} bytes"),
+				});
 			}
 			body.extend_from_slice(&chunk);
 		}
@@ -113,13 +120,13 @@ impl EnclaveClient {
 			return Ok(body);
 		}
 		let (name, message) = refusal(&body);
-		Err(Error::EnclaveRefused { path, status: status.as_u16(), name, message })
+		Err(RelayError::EnclaveRefused { path, status: status.as_u16(), name, message })
 	}
 }
 
-fn decode<T: Decode>(path: &'static str, bytes: &[u8]) -> Result<T, Error> {
+fn decode<T: Decode>(path: &'static str, bytes: &[u8]) -> Result<T, RelayError> {
 	T::decode_all(&mut &bytes[..])
-		.map_err(|error| Error::EnclaveAnswer { path, reason: error.to_string() })
+		.map_err(|error| RelayError::EnclaveAnswer { path, reason: error.to_string() })
 }
 
 /// Name and text of a refusal.

@@ -14,15 +14,12 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`chain`] | asks a node for steps of finality, proofs, heads and bodies |
-//! | [`bundle`] | makes of them what an enclave takes |
-//! | [`enclave`] | knocks at an enclave's relay server |
-//! | [`submit`] | makes and submits transactions, and reads why one was refused |
-//! | [`relay`] | the loop over all of these |
+//! | [`bundle`] | makes what an enclave takes of what `phala-chain-client` fetches of a node |
+//! | [`enclave`] | is the client of an enclave's relay server |
+//! | [`relay`] | the loop over both, and over transactions |
 //! | [`status`] | says where it stands |
 //!
-//! The first four are building blocks: a test that plays a lying relayer uses them without the
-//! loop.
+//! The first two are building blocks: a test that plays a lying relayer uses them without the loop.
 
 // Node and enclave are others: nothing here panics, whatever they answer.
 #![cfg_attr(
@@ -38,15 +35,12 @@
 
 pub mod backoff;
 pub mod bundle;
-pub mod chain;
 pub mod enclave;
 mod envelopes;
 mod error;
-pub mod header;
 pub mod limits;
 mod registration;
 pub mod relay;
 pub mod status;
-pub mod submit;
 
-pub use error::Error;
+pub use error::RelayError;

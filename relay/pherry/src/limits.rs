@@ -3,22 +3,11 @@
 
 use std::time::Duration;
 
-/// Most finality steps in one bundle (the light client takes 512).
-pub const STEPS_PER_BUNDLE_MAX: usize = 500;
-
-/// No further step is put in a bundle that has this many bytes of them (the light client takes
-/// 32 MiB, and one step may have 4 MiB).
-pub const STEP_BYTES_PER_BUNDLE_MAX: usize = 24 * 1024 * 1024;
-
 /// Most messages in one bundle over all channels (the light client takes 65,536).
 pub const MESSAGES_PER_BUNDLE_MAX: u64 = 60_000;
 
 /// Most bytes of bodies in one bundle (the light client takes 64 MiB).
 pub const BODY_BYTES_PER_BUNDLE_MAX: usize = 60 * 1024 * 1024;
-
-/// Storage values asked for at once. A node answers with at most 10 MiB, and a body is at most
-/// 32 KiB, twice that in hexadecimal.
-pub const STORAGE_KEYS_PER_REQUEST_MAX: usize = 100;
 
 /// How long the loop waits for a newer finalized block before it looks by itself.
 pub const POLL: Duration = Duration::from_millis(400);
@@ -31,17 +20,11 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How long an enclave may take to answer. Checking hundreds of justifications takes a while.
 pub const ENCLAVE_ANSWER_MAX: Duration = Duration::from_secs(120);
 
-/// How long connecting to a node or an enclave may take.
+/// How long connecting to an enclave may take.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Longest answer of an enclave, in bytes.
 pub const ENCLAVE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// How long a registration may take to get into a block.
-pub const INCLUSION_MAX: Duration = Duration::from_secs(60);
-
-/// For how many blocks a registration's signature counts.
-pub const REGISTRATION_MORTALITY_BLOCKS: u64 = 64;
 
 /// For how many blocks a submitted registration that is in no block yet is not submitted again.
 pub const REGISTRATION_PENDING_BLOCKS: u32 = 40;

@@ -1,13 +1,14 @@
 //! `pherry`: the relayer between a chain node and an enclave. See [`phala_pherry`].
 
 use clap::Parser;
+use phala_chain_client::transactions;
 use phala_pherry::{
 	enclave::EnclaveClient,
 	relay::Relay,
 	status::{self, SharedStatus},
 };
-use std::{path::PathBuf, process::ExitCode, str::FromStr};
-use subxt_signer::{sr25519::Keypair, SecretUri};
+use std::{path::PathBuf, process::ExitCode};
+use subxt_signer::sr25519::Keypair;
 use tokio::{net::TcpListener, signal::unix};
 use tracing_subscriber::EnvFilter;
 
@@ -88,15 +89,14 @@ enum StartError {
 	NoOperator,
 	#[error("cannot read the operator's secret from {}: {error}", .path.display())]
 	OperatorFile { path: PathBuf, error: std::io::Error },
-	// Not the reason: it could quote the secret.
-	#[error("the operator's secret is no key: a phrase of 12 to 24 words, 0x and 64 hexadecimal digits, or //Name is taken")]
-	OperatorMalformed,
+	#[error("the operator's secret was refused: {0}")]
+	Operator(phala_chain_client::ChainClientError),
 	#[error("cannot listen on {address}: {error}; is it host:port, and free?")]
 	Listen { address: String, error: std::io::Error },
 	#[error("cannot wait for signals: {0}")]
 	Signal(std::io::Error),
 	#[error(transparent)]
-	Relay(#[from] phala_pherry::Error),
+	Relay(#[from] phala_pherry::RelayError),
 }
 
 fn operator(options: &Options) -> Result<Keypair, StartError> {
@@ -106,6 +106,5 @@ fn operator(options: &Options) -> Result<Keypair, StartError> {
 			.map_err(|error| StartError::OperatorFile { path: path.clone(), error })?,
 		(None, None) => return Err(StartError::NoOperator),
 	};
-	let uri = SecretUri::from_str(secret.trim()).map_err(|_| StartError::OperatorMalformed)?;
-	Keypair::from_uri(&uri).map_err(|_| StartError::OperatorMalformed)
+	transactions::account(&secret).map_err(StartError::Operator)
 }

@@ -1,5 +1,6 @@
 //! The loop: finality and messages to the enclave, registrations and envelopes to the chain.
 
+use phala_chain_client::{registry, transactions, Chain, ChainClientError, Sender};
 use phala_protocol::{
 	relay::{EnclavePhase, EnclaveStatus},
 	AccountBytes, BlockNumber,
@@ -10,13 +11,12 @@ use subxt_signer::sr25519::Keypair;
 use crate::{
 	backoff::Backoff,
 	bundle,
-	chain::Chain,
 	enclave::EnclaveClient,
 	envelopes::EnvelopeBook,
 	limits,
 	registration::RegistrationGate,
 	status::{phase_name, SharedStatus},
-	submit, Error,
+	RelayError,
 };
 
 /// Between whom to relay.
@@ -84,7 +84,7 @@ impl Relay {
 	}
 
 	/// Relays over one connection to the node, until that fails.
-	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<Ended, Error> {
+	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<Ended, RelayError> {
 		let chain = Chain::connect(&self.node).await?;
 		let mut heads = chain.finalized_heads().await?;
 		self.shared_status.node_connected(true);
@@ -117,7 +117,7 @@ impl Relay {
 		}
 	}
 
-	async fn turn(&mut self, chain: &Chain) -> Result<Turn, Error> {
+	async fn turn(&mut self, chain: &Chain) -> Result<Turn, RelayError> {
 		let mut status = self.enclave.status().await?;
 		self.notice(&status);
 		self.shared_status.finalized(chain.finalized().await?);
@@ -169,7 +169,7 @@ impl Relay {
 		self.shared_status.enclave(status);
 	}
 
-	async fn register(&mut self, chain: &Chain, status: &EnclaveStatus) -> Result<(), Error> {
+	async fn register(&mut self, chain: &Chain, status: &EnclaveStatus) -> Result<(), RelayError> {
 		if !self.boot.registration.is_open(status.height, Instant::now()) {
 			return Ok(());
 		}
@@ -196,7 +196,7 @@ impl Relay {
 		&mut self,
 		chain: &Chain,
 		status: &EnclaveStatus,
-	) -> Result<BlockNumber, Error> {
+	) -> Result<BlockNumber, RelayError> {
 		let (best, _) = chain.header(None).await?;
 		if status.phase == EnclavePhase::AwaitsRegistration {
 			// After a restart of pherry an earlier one may be in a block that is not final yet.
@@ -208,23 +208,25 @@ impl Relay {
 		}
 		let operator: AccountBytes = self.operator.public_key().0;
 		let registration = self.enclave.registration(operator).await?;
-		if !registration.renewal && submit::is_registration_pending(chain, &registration).await? {
+		if !registration.renewal && registry::is_registration_pending(chain, &registration).await? {
 			tracing::debug!("a registration waits in the pool");
 			return Ok(best.number.saturating_add(1));
 		}
 		let (worker, renewal) = (registration.worker, registration.renewal);
 		tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
-		match submit::register(chain, &self.operator, &registration).await {
-			Ok(block) => {
+		let sender = Sender::new(chain, self.operator.clone());
+		match sender.send(registry::register_boot(&registration)).await {
+			Ok(included) => {
+				let block = included.block.number;
 				tracing::info!(worker, renewal, block, "registered; waiting for finality");
 				Ok(block)
 			}
 			// It may still get into a block as long as its signature counts.
-			Err(Error::NotIncluded { call, reason }) => {
-				self.shared_status.error(&Error::NotIncluded { call, reason });
+			Err(error @ ChainClientError::NotIncluded { .. }) => {
+				self.shared_status.error(&error.into());
 				Ok(best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS))
 			}
-			Err(error) => Err(error),
+			Err(error) => Err(error.into()),
 		}
 	}
 
@@ -232,7 +234,7 @@ impl Relay {
 		&mut self,
 		chain: &Chain,
 		status: &EnclaveStatus,
-	) -> Result<(), Error> {
+	) -> Result<(), RelayError> {
 		if status.queued == 0 {
 			return Ok(());
 		}
@@ -241,19 +243,19 @@ impl Relay {
 		let (best, _) = chain.header(None).await?;
 		for envelope in self.boot.envelopes.due(envelopes, next, best.number) {
 			let (boot, seq) = (envelope.boot, envelope.seq);
-			match submit::submit_envelope(chain, &envelope).await {
+			match transactions::submit_envelope(chain, &envelope).await {
 				Ok(_) => tracing::debug!(boot, seq, "submitted an envelope"),
-				Err(Error::Pool { refusal, .. }) if refusal.is_already_there() => (),
-				Err(Error::Pool { call, refusal }) => {
+				Err(ChainClientError::Pool { refusal, .. }) if refusal.is_already_there() => (),
+				Err(ChainClientError::Pool { call, refusal }) => {
 					if refusal.is_retired() {
 						self.boot.envelopes.retired(boot);
 					}
 					self.boot.envelopes.submitted(&envelope, best.number);
 					// Those after it would be refused alike.
-					self.shared_status.error(&Error::Pool { call, refusal });
+					self.shared_status.error(&ChainClientError::Pool { call, refusal }.into());
 					break;
 				}
-				Err(error) => return Err(error),
+				Err(error) => return Err(error.into()),
 			}
 			self.boot.envelopes.submitted(&envelope, best.number);
 		}
@@ -271,6 +273,7 @@ fn ended(phase: EnclavePhase) -> Option<Ended> {
 	Some(ended)
 }
 
-fn subscription_ended(reason: &dyn std::fmt::Display) -> Error {
-	Error::Node { method: "chain_subscribeFinalizedHeads", reason: reason.to_string() }
+fn subscription_ended(reason: &dyn std::fmt::Display) -> RelayError {
+	let reason = reason.to_string();
+	ChainClientError::Node { method: "chain_subscribeFinalizedHeads", reason }.into()
 }

@@ -94,7 +94,7 @@ impl SharedStatus {
 	}
 
 	/// Logs an error once, however often it comes.
-	pub(crate) fn error(&self, error: &crate::Error) {
+	pub(crate) fn error(&self, error: &crate::RelayError) {
 		let text = error.to_string();
 		let (before, _) = self.change(|standing| standing.last_error = Some(text.clone()));
 		if before.last_error.as_ref() != Some(&text) {

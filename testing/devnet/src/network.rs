@@ -14,9 +14,9 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context};
 use codec::Encode;
-use phala_pherry::{
-	chain::Chain,
-	submit::{self, Call},
+use phala_chain_client::{
+	transactions::{self, Call},
+	Chain,
 };
 use phala_protocol::{boot::WorkerId, BlockNumber, H256};
 use subxt_signer::sr25519::dev;
@@ -367,11 +367,11 @@ impl Devnet {
 	/// What the chain refused.
 	pub async fn evict(&self, id: WorkerId) -> anyhow::Result<BlockNumber> {
 		let chain = Chain::connect(&self.url()?).await?;
-		let evict = submit::call_bytes(&chain, "Registry", "evict", &id.encode()).await?;
+		let evict = transactions::call_bytes(&chain, "Registry", "evict", &id.encode()).await?;
 		let name = "registry.evict";
 		let call = Call { name, pallet: "Sudo", call: "sudo", arguments: evict };
-		let nonce = submit::next_nonce(&chain, &dev::alice()).await?;
-		let pending = submit::submit_signed(&chain, &dev::alice(), nonce, &call).await?;
+		let nonce = transactions::next_nonce(&chain, &dev::alice()).await?;
+		let pending = transactions::submit_signed(&chain, &dev::alice(), nonce, &call).await?;
 		let included = pending.included().await?;
 		for event in included.events.iter() {
 			let event = event?;

@@ -168,7 +168,7 @@ impl Chain {
 	/// Makes new session keys in `node` and registers them for `validator`.
 	pub async fn rotate_session_keys(
 		&self,
-		node: &phala_pherry::chain::Chain,
+		node: &phala_chain_client::Chain,
 		validator: &Keypair,
 	) -> anyhow::Result<()> {
 		let owner = format!("0x{}", hex(&validator.public_key().0));

@@ -3,7 +3,7 @@
 use anyhow::{ensure, Context};
 use phala_devnet::Supervisor;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{future::Future, path::PathBuf};
 
 /// How one command ended.
 #[derive(Clone, Debug)]
@@ -82,6 +82,26 @@ impl Phala {
 		let (variables, folder) = ([&own[..], variables].concat(), self.supervisor.folder());
 		let running = self.supervisor.run(&phala, &all, &variables, folder, crate::PATIENCE);
 		Ok(Said::of(running.await?))
+	}
+
+	/// Runs a command and kills it (-9) once `seen` is; that, and what the command said to people.
+	pub async fn killed_once<T>(
+		&self,
+		arguments: &[&str],
+		seen: impl Future<Output = anyhow::Result<T>>,
+	) -> anyhow::Result<(T, String)> {
+		let home = self.home.display().to_string();
+		let own = [
+			("PHALA_NODE", self.node.as_str()),
+			("PHALA_HOME", &home),
+			("PHALA_SURI", &self.account),
+			("PHERRY_OPERATOR", &self.account),
+		];
+		let all: Vec<_> =
+			["--json"].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
+		let running = self.supervisor.start("phala", "phala", &all, &own)?;
+		let seen = seen.await?;
+		Ok((seen, running.kill().await.text()))
 	}
 
 	/// Runs a command that is to succeed; its result.

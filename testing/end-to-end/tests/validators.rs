@@ -10,7 +10,7 @@ use phala_end_to_end::{
 	trials::{self, Stage},
 	until,
 };
-use phala_pherry::chain::Chain as Source;
+use phala_chain_client::Chain as Source;
 use phala_protocol::{relay::EnclavePhase, storage_keys};
 use std::process::ExitCode;
 use subxt_signer::sr25519::dev;

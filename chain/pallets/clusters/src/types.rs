@@ -3,11 +3,10 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use phala_protocol::{
-	clusters::{Generation, WrappedKeys},
+	clusters::{self, Generation, WrappedKeys},
 	keys::Epoch,
 	limits,
 	mailbox::ClusterId,
-	BlockNumber,
 };
 use scale_info::TypeInfo;
 
@@ -54,16 +53,7 @@ pub struct Cluster<AccountId, Balance> {
 }
 
 /// A member of a cluster.
-#[derive(
-	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct MemberRecord {
-	/// Where it is reached, as its operator says.
-	pub endpoint: Endpoint,
-	/// The block in which it was set aside for a missed deadline: it counts again after a sign of
-	/// life in a later one.
-	pub set_aside: Option<BlockNumber>,
-}
+pub type MemberRecord = clusters::MemberRecord<Endpoint>;
 
 /// A worker's request to join a cluster.
 #[derive(

@@ -48,23 +48,16 @@ use frame_support::{pallet_prelude::*, storage::with_storage_layer};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
-	mailbox::{Channel, ChannelHead, Envelope, EnvelopeError, InboundNext},
+	mailbox::{self, Channel, ChannelHead, Envelope, EnvelopeError, InboundNext},
 	messages::{EnvelopeOrigin, Message, Payload},
 	traits::{BootDirectory, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
 };
 use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
 
-/// A message's body as storage keeps it, with what its hash link needs.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct StoredMessage {
-	/// The block that pushed it.
-	pub block: BlockNumber,
-	/// Its place among all messages of that block.
-	pub index: u32,
-	/// SCALE of [`Message`].
-	pub body: BoundedVec<u8, ConstU32<{ limits::MESSAGE_BYTES_MAX }>>,
-}
+/// A message's body as storage keeps it.
+pub type StoredMessage =
+	mailbox::StoredMessage<BoundedVec<u8, ConstU32<{ limits::MESSAGE_BYTES_MAX }>>>;
 
 #[frame_support::pallet]
 pub mod pallet {

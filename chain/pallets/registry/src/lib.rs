@@ -68,6 +68,8 @@ use phala_protocol::{
 };
 use sp_runtime::traits::{SaturatedConversion, Saturating, Zero};
 
+pub use phala_protocol::evidence::MeasurementRule;
+
 /// A place in the network.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -81,24 +83,6 @@ pub struct Worker<AccountId, Balance> {
 	pub platform: Option<PlatformId>,
 	/// Number of the latest boot; 0 before the first.
 	pub boots: BootNumber,
-}
-
-/// Whether code may run in this network.
-#[derive(
-	Clone,
-	Copy,
-	Debug,
-	PartialEq,
-	Eq,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-pub struct MeasurementRule {
-	/// First block at which it is no longer allowed.
-	pub until: Option<BlockNumber>,
 }
 
 /// Balance type of [`Config::Currency`].
@@ -485,8 +469,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn is_allowed(measurement: &Measurement) -> bool {
-		Measurements::<T>::get(measurement)
-			.is_some_and(|rule| rule.until.is_none_or(|until| Self::now() < until))
+		Measurements::<T>::get(measurement).is_some_and(|rule| rule.allows(Self::now()))
 	}
 
 	fn worker_of(

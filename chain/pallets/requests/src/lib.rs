@@ -102,61 +102,7 @@ pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
 /// Longest SCALE of a [`RequestOutcome`], in bytes: its variant, its length, its bytes.
 pub const OUTCOME_BYTES_MAX: u32 = 1 + 5 + limits::RESPONSE_BYTES_MAX;
 
-/// What became of a request.
-#[derive(
-	Clone,
-	Copy,
-	Debug,
-	PartialEq,
-	Eq,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-pub enum RequestState {
-	/// It waits for its answer.
-	Open,
-	/// It was answered and paid.
-	Settled {
-		/// What the caller paid beside the base fee.
-		fee: Balance,
-		/// The run ended with [`RequestOutcome::Failed`].
-		failed: bool,
-		/// When.
-		block: BlockNumber,
-	},
-	/// Nobody answered in time: the caller got its money back.
-	Expired,
-}
-
-/// A request as the chain keeps it.
-#[derive(
-	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Request<AccountId> {
-	/// Who is asked.
-	pub agent: AgentId,
-	/// Who asked and pays.
-	pub caller: AccountId,
-	/// What for.
-	pub kind: RequestKind,
-	/// This request's part of what is on hold from its caller while it is open.
-	pub held: Balance,
-	/// When it was made.
-	pub unit_price: Balance,
-	/// Most units that are paid.
-	pub units_max: u32,
-	/// Last block at which an answer counts.
-	pub deadline: BlockNumber,
-	/// Who must answer.
-	pub worker: WorkerId,
-	/// In which life.
-	pub boot: BootNumber,
-	/// What became of it.
-	pub state: RequestState,
-}
+pub use phala_protocol::requests::{Request, RequestState};
 
 #[frame_support::pallet]
 pub mod pallet {

@@ -3,16 +3,14 @@
 use super::Answered;
 use crate::{
 	accounts::Account,
-	chain::{agents, clusters},
 	conversation::Conversation,
 	limits,
-	proof::AnswerFile,
 	worker_client::{self, WorkerClient, WorkerError},
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
+use phala_chain_client::{agents, clusters, Chain};
 use phala_keys::input::InputKind;
-use phala_pherry::chain::Chain;
 use phala_protocol::{
 	agents::AgentId,
 	boot::WorkerId,
@@ -20,6 +18,7 @@ use phala_protocol::{
 	refusals::Refusal,
 	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer},
 };
+use phala_verifier::AnswerFile;
 
 /// A direct call's answer.
 pub struct Direct {

@@ -3,21 +3,21 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`kept`] | what is kept of a request, from before it is submitted |
 //! | [`direct`] | asks a worker, and the next one if that one cannot answer |
 //! | [`on_chain`] | submits a request, waits for its end and opens the answer |
 
 pub mod direct;
+pub mod kept;
 pub mod on_chain;
 
-use crate::{
-	proof::{check, collect, AnswerFile, Verification},
-	worker_client::WorkerClient,
-};
-use phala_pherry::chain::Chain;
+use crate::{proof, worker_client::WorkerClient};
+use phala_chain_client::Chain;
 use phala_protocol::{
 	requests::{CallInput, CallOutput, ProvenAnswer},
 	BlockNumber,
 };
+use phala_verifier::{AnswerFile, Verification};
 use serde_json::{json, Value};
 
 /// An answer, what proves it, and what came of checking it.
@@ -39,12 +39,12 @@ pub async fn prove(
 	from: BlockNumber,
 ) -> anyhow::Result<Answered> {
 	if let Some(client) = client {
-		if let Err(error) = collect::report(&mut file, client).await {
+		if let Err(error) = proof::report(&mut file, client).await {
 			eprintln!("warning: no evidence of the worker's own: {error:#}");
 		}
 	}
-	collect::chain(&mut file, chain, from).await?;
-	let verification = check::verify(&file, chain.genesis_hash());
+	proof::chain(&mut file, chain, from).await?;
+	let verification = phala_verifier::verify(&file, chain.genesis_hash());
 	Ok(Answered { answer, file, verification })
 }
 

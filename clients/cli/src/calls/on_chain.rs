@@ -1,35 +1,37 @@
 //! Requests through the chain. What opens the answer is kept in a file until then, so that a
 //! request outlives this process.
 
-use super::Answered;
+use super::{
+	kept::{self, Found, Keeper, Kept},
+	Answered,
+};
 use crate::{
 	accounts::{Account, Accounts},
-	chain::{
-		self, agents, clusters,
-		requests::{self, Ending, EndingSearch, RequestState, Settlement, Submission, Terms},
-		Sender,
-	},
 	conversation::Conversation,
 	limits,
-	proof::{
-		file::{HexBytes, ReplyEvidence},
-		AnswerFile,
-	},
 	worker_client::WorkerClient,
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
+use phala_chain_client::{
+	agents, clusters,
+	requests::{self, Ending, EndingSearch, Settlement, Submission, Terms},
+	transactions::SignedTransaction,
+	Chain, ChainClientError, Sender,
+};
 use phala_keys::input::InputKind;
-use phala_pherry::chain::Chain;
 use phala_protocol::{
 	agents::AgentId,
-	requests::{CallInput, ProvenAnswer, RequestId, RequestInput, RequestKind, RequestOutcome},
+	requests::{
+		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
+		RequestState,
+	},
 	Balance, BlockNumber, H256,
 };
-use serde::{Deserialize, Serialize};
-
-/// The folder of kept requests, in an account's.
-const KEPT: &str = "requests";
+use phala_verifier::{
+	file::{HexBytes, ReplyEvidence},
+	AnswerFile,
+};
 
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +41,8 @@ pub struct Choices {
 	pub min_block: BlockNumber,
 	/// For everybody to read.
 	pub public: bool,
+	/// Says which command goes on, should this process end too early.
+	pub says_how_to_go_on: bool,
 }
 
 /// A request that is under way.
@@ -53,20 +57,6 @@ pub struct Ended {
 	pub block: BlockNumber,
 	pub settlement: Settlement,
 	pub answered: Answered,
-}
-
-/// What is kept of a request. The secret opens its answer, and the input may be private.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Kept {
-	genesis: HexBytes,
-	agent: HexBytes,
-	caller: HexBytes,
-	input: HexBytes,
-	/// `None` for a public one.
-	reply: Option<ReplyEvidence>,
-	/// In which the request is.
-	block: BlockNumber,
 }
 
 /// Submits a call.
@@ -106,28 +96,48 @@ pub async fn submit(
 		deadline: terms.deadline,
 		min_block: choices.min_block,
 	};
-	let sender = Sender::new(chain, account.keypair.clone());
-	let (request, block) = requests::submit(&sender, &submission).await?;
 	let reply = (!choices.public).then(|| ReplyEvidence {
 		nonce: HexBytes(conversation.nonce.into()),
-		secret: HexBytes(conversation.reply_secret().to_vec()),
+		secret: HexBytes(conversation.reply_secret().expose().to_vec()),
 	});
-	let kept = Kept {
-		genesis: HexBytes(conversation.genesis.0.into()),
-		agent: HexBytes(agent.0.into()),
-		caller: HexBytes(account.bytes().into()),
-		input: HexBytes(plain),
-		reply,
-		block,
+	let kept = Kept::new(conversation.genesis, agent, account.bytes(), plain, reply);
+	let mut keeper = Keeper::new(accounts, &account.name, kept);
+	let sender = Sender::new(chain, account.keypair.clone());
+	let submitting = requests::submit(&sender, &submission, |signed| {
+		keeper.before_submission(signed.at)?;
+		if choices.says_how_to_go_on {
+			eprintln!(
+				"  should this end too early, go on with: phala request status {:?} --wait",
+				signed.at.transaction
+			);
+		}
+		anyhow::Ok(())
+	});
+	let pending = match submitting.await {
+		Ok(pending) => pending,
+		Err(error) => {
+			if let Some(ChainClientError::Pool { .. }) = error.downcast_ref() {
+				keeper.refused()?;
+			}
+			return Err(error);
+		}
 	};
-	let name = format!("{request:?}.json");
-	accounts.keep(&account.name, KEPT, &name, &serde_json::to_vec_pretty(&kept)?).with_context(
-		|| {
-			format!(
-				"request {request:?} was submitted, but what opens its answer could not be kept"
-			)
-		},
-	)?;
+	let transaction = pending.at.transaction;
+	let included = match pending.included().await {
+		Ok(included) => included,
+		// It is in a block, and nothing was asked.
+		Err(error @ ChainClientError::Dispatch { .. }) => {
+			keeper.refused()?;
+			return Err(error.into());
+		}
+		Err(error) => {
+			return Err(error).with_context(|| {
+				format!("whether the request is on the chain is unknown; `phala request status {transaction:?} --wait` goes on")
+			})
+		}
+	};
+	let (request, block) = (requests::submitted(&included)?, included.block.number);
+	keeper.submitted(request, block)?;
 	Ok(Submitted { request, block, terms })
 }
 
@@ -148,7 +158,7 @@ pub async fn submit_secrets(
 		bail!(
 			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
 			account.address(),
-			crate::address::Address(record.owner)
+			phala_protocol::text::Address(record.owner)
 		);
 	}
 	let conversation = Conversation::new(chain.genesis_hash(), agent, account.bytes())?;
@@ -167,8 +177,11 @@ pub async fn submit_secrets(
 		min_block: choices.min_block,
 	};
 	let sender = Sender::new(chain, account.keypair.clone());
-	let (request, block) = requests::submit(&sender, &submission).await?;
-	Ok(Submitted { request, block, terms })
+	let nothing_to_keep = |_: &SignedTransaction| Ok::<_, ChainClientError>(());
+	let pending = requests::submit(&sender, &submission, nothing_to_keep).await?;
+	let included = pending.included().await?;
+	let request = requests::submitted(&included)?;
+	Ok(Submitted { request, block: included.block.number, terms })
 }
 
 /// Waits until a request has come to its end, and that end is final.
@@ -186,26 +199,32 @@ pub async fn settlement(
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
 			Some((block, Ending::Expired(expiry))) => bail!(
 				"nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Submit it again: another worker has the lease now",
-				crate::amount::pha(expiry.refunded),
-				crate::amount::pha(expiry.penalty)
+				phala_protocol::text::pha(expiry.refunded),
+				phala_protocol::text::pha(expiry.penalty)
 			),
 			None => tokio::time::sleep(limits::POLL).await,
 		}
 	}
 }
 
-/// Waits for a request's end, opens the answer and checks it.
+/// Waits for a request's end, opens the answer and checks it. The request is named by its id, or by
+/// the hash of its transaction.
 ///
 /// # Errors
 /// When it failed or expired, or its answer does not open.
 pub async fn answer(
 	chain: &Chain,
 	accounts: &Accounts,
-	request: RequestId,
-) -> anyhow::Result<Ended> {
-	let kept = kept(chain, accounts, request)?;
-	let (block, settlement) = settlement(chain, request, kept.block).await?;
-	chain::finalized(chain, block).await?;
+	name: H256,
+) -> anyhow::Result<(RequestId, Ended)> {
+	let (request, from, kept) = loop {
+		match kept::find(chain, accounts, name).await? {
+			Found::Request { id, block, kept } => break (id, block, kept),
+			Found::OnItsWay { .. } => tokio::time::sleep(limits::POLL).await,
+		}
+	};
+	let (block, settlement) = settlement(chain, request, from).await?;
+	chain.wait_until_final(block).await?;
 	let at = chain.finalized_head().await?;
 	let outcome = requests::response(chain, at, request).await?;
 	let outcome = outcome.with_context(|| {
@@ -217,9 +236,9 @@ pub async fn answer(
 			"agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
 			H256(kept.agent.exactly().unwrap_or_default()),
 			refusal,
-			crate::amount::pha(settlement.fee),
+			phala_protocol::text::pha(settlement.fee),
 			settlement.units,
-			crate::amount::pha(settlement.refunded),
+			phala_protocol::text::pha(settlement.refunded),
 		),
 	};
 	let answer = open(&kept, &bytes)?;
@@ -229,7 +248,7 @@ pub async fn answer(
 	let file = file.of_request(request, kept.reply);
 	let client = client_of(chain, &answer).await;
 	let answered = super::prove(chain, file, answer, client.as_ref(), block).await?;
-	Ok(Ended { block, settlement, answered })
+	Ok((request, Ended { block, settlement, answered }))
 }
 
 fn open(kept: &Kept, bytes: &[u8]) -> anyhow::Result<ProvenAnswer> {
@@ -258,23 +277,11 @@ async fn client_of(chain: &Chain, answer: &ProvenAnswer) -> Option<WorkerClient>
 	WorkerClient::new(&member.endpoint).ok()
 }
 
-fn kept(chain: &Chain, accounts: &Accounts, request: RequestId) -> anyhow::Result<Kept> {
-	let kept = accounts.kept(KEPT, &format!("{request:?}.json"))?.with_context(|| {
-		format!("request {request:?} was not made on this machine, or not by this user: only who has its reply key can open the answer")
-	})?;
-	let kept: Kept =
-		serde_json::from_slice(&kept).context("what was kept of the request is broken")?;
-	if kept.genesis.0 != chain.genesis_hash().0 {
-		bail!("request {request:?} was made on the chain 0x{}, the node is on {:?}: give another --node", hex::encode(&kept.genesis.0), chain.genesis_hash());
-	}
-	Ok(kept)
-}
-
 /// Where a request stands, at the newest finalized block.
 ///
 /// # Errors
 /// When the chain knows no such request.
-pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<requests::StoredRequest> {
+pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<Request> {
 	let at = chain.finalized_head().await?;
 	requests::stored(chain, at, request).await?.with_context(|| {
 		format!("the chain knows no request {request:?} as of finalized block {}: wait a few seconds if it is new; closed ones are forgotten after a while", at.number)
@@ -282,6 +289,6 @@ pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<requests
 }
 
 /// Whether a request waits for its answer.
-pub fn is_open(state: &requests::StoredRequest) -> bool {
+pub fn is_open(state: &Request) -> bool {
 	state.state == RequestState::Open
 }

@@ -3,18 +3,20 @@
 
 use crate::{
 	accounts::{AccountOptions, Accounts},
-	address::Address,
-	amount::{self, pha},
-	chain::{NodeOption, Sender},
-	steps::step,
+	chain::NodeOption,
+	steps::chain_step,
 };
 use anyhow::Context;
-use codec::{Compact, Encode};
-use phala_pherry::{chain::Chain, submit::Call};
-use phala_protocol::Balance;
+use phala_chain_client::{
+	accounts::{balance, transfer_keep_alive},
+	Sender,
+};
+use phala_protocol::{
+	text::{parse_pha, pha, Address},
+	Balance,
+};
 use serde_json::json;
 use std::{io::Read, process::ExitCode};
-use subxt::ext::scale_decode::DecodeAsType;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -49,7 +51,7 @@ pub enum Command {
 		/// To whom.
 		to: Address,
 		/// How much, in PHA.
-		#[arg(value_parser = amount::parse)]
+		#[arg(value_parser = parse_pha)]
 		amount: Balance,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -83,7 +85,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				Some(address) => address,
 				None => account.open()?.address(),
 			};
-			let balance = balance(&node.connect().await?, address).await?;
+			let balance = balance(&node.connect().await?, address.0).await?;
 			if json {
 				println!(
 					"{}",
@@ -101,8 +103,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let account = account.open()?;
 			let chain = node.connect().await?;
 			let what = format!("sending {} to {to}", pha(amount));
-			let (block, _) =
-				step(&what, transfer(&chain, account.keypair.clone(), to, amount)).await?;
+			let sender = Sender::new(&chain, account.keypair.clone());
+			let sending = sender.send(transfer_keep_alive(to.0, amount));
+			let block = chain_step(&what, sending).await?.0.block.number;
 			if json {
 				println!(
 					"{}",
@@ -155,47 +158,4 @@ fn list(json: bool) -> anyhow::Result<()> {
 		eprintln!("there are none yet: `phala account new <name>` makes one");
 	}
 	Ok(())
-}
-
-#[derive(DecodeAsType)]
-#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct AccountInfo {
-	data: AccountData,
-}
-
-/// What an account has.
-#[derive(DecodeAsType)]
-#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-pub struct AccountData {
-	pub free: Balance,
-	/// On hold.
-	pub reserved: Balance,
-}
-
-/// # Errors
-/// Those of the node.
-pub async fn balance(chain: &Chain, of: Address) -> anyhow::Result<AccountData> {
-	let at = chain.online().at_current_block().await?;
-	let address = subxt::dynamic::storage::<([u8; 32],), AccountInfo>("System", "Account");
-	match at.storage().try_fetch(address, (of.0,)).await? {
-		Some(info) => Ok(info.decode()?.data),
-		None => Ok(AccountData { free: 0, reserved: 0 }),
-	}
-}
-
-async fn transfer(
-	chain: &Chain,
-	from: subxt_signer::sr25519::Keypair,
-	to: Address,
-	amount: Balance,
-) -> anyhow::Result<u32> {
-	/// `MultiAddress::Id`.
-	const ID: u8 = 0;
-	let call = Call {
-		name: "balances.transfer_keep_alive",
-		pallet: "Balances",
-		call: "transfer_keep_alive",
-		arguments: (ID, to.0, Compact(amount)).encode(),
-	};
-	Ok(Sender::new(chain, from).send(call).await?.block.number)
 }

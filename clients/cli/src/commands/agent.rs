@@ -2,14 +2,13 @@
 
 use crate::{
 	accounts::AccountOptions,
-	address::Address,
-	amount::{self, pha},
-	chain::{agents, clusters, hash, NodeOption, Sender},
-	steps::step,
+	chain::{hash, NodeOption},
+	steps::chain_step,
 };
-use phala_pherry::submit::Call;
+use phala_chain_client::{agents, clusters, Call, Sender};
 use phala_protocol::{
 	agents::{Access, AgentRecord, UpgradePolicy},
+	text::{parse_pha, pha, Address},
 	Balance, H256,
 };
 use serde_json::{json, Value};
@@ -49,7 +48,7 @@ pub enum Command {
 		#[arg(value_parser = hash)]
 		agent: H256,
 		/// In PHA.
-		#[arg(value_parser = amount::parse)]
+		#[arg(value_parser = parse_pha)]
 		price: Balance,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -129,7 +128,7 @@ async fn change(
 	agents::known(&chain, agent).await?;
 	let what = format!("{} for agent {agent:?}", call.name);
 	let sender = Sender::new(&chain, account.keypair);
-	let (included, _) = step(&what, sender.send(call)).await?;
+	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
 	if json {
 		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));

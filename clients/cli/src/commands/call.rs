@@ -4,22 +4,27 @@
 use super::request::{ending_json, ending_text};
 use crate::{
 	accounts::{AccountOptions, Accounts},
-	amount::{self, pha},
 	calls::{
 		direct,
 		on_chain::{self, Choices},
 		output_json, Answered,
 	},
 	chain::{hash, NodeOption},
-	proof::Verification,
 	steps::{seconds, step},
+	terminal,
 };
 use anyhow::{ensure, Context};
-use phala_protocol::{requests::CallInput, Balance, BlockNumber, H256};
+use phala_protocol::{
+	requests::CallInput,
+	text::{parse_pha, pha},
+	Balance, BlockNumber, H256,
+};
+use phala_verifier::Verification;
 use serde_json::{json, Value};
 use std::{
+	borrow::Cow,
 	fs,
-	io::{Read, Write},
+	io::{IsTerminal, Read, Write},
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
@@ -55,7 +60,7 @@ pub struct Arguments {
 	public: bool,
 
 	/// On chain: the most to pay, in PHA. What is not used is refunded.
-	#[arg(long, requires = "on_chain", value_parser = amount::parse)]
+	#[arg(long, requires = "on_chain", value_parser = parse_pha)]
 	max_fee: Option<Balance>,
 
 	/// On chain: the last block at which the answer counts.
@@ -101,7 +106,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		return shown(&direct.answered, extra, None, arguments.save.as_deref(), json);
 	}
 	let Arguments { max_fee, deadline, min_block, public, .. } = arguments;
-	let choices = Choices { max_fee, deadline, min_block, public };
+	let choices = Choices { max_fee, deadline, min_block, public, says_how_to_go_on: true };
 	let accounts = Accounts::of_user()?;
 	let submitting = on_chain::submit(&chain, &accounts, &account, agent, &input, choices);
 	let (submitted, _) = step("submitting the request", submitting).await?;
@@ -127,7 +132,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		return Ok(ExitCode::SUCCESS);
 	}
 	let waiting = on_chain::answer(&chain, &accounts, request);
-	let (ended, took) = step("waiting for the answer and checking it", waiting).await?;
+	let ((_, ended), took) = step("waiting for the answer and checking it", waiting).await?;
 	let mut extra = ending_json(request, &ended);
 	extra["baseFee"] = terms.base_fee.to_string().into();
 	extra["seconds"] = seconds(took).into();
@@ -193,16 +198,26 @@ pub fn shown(
 			eprintln!("  the agent answered with HTTP status {status}");
 		}
 		let mut out = std::io::stdout().lock();
-		out.write_all(&answer.output.body)?;
-		if !answer.output.body.ends_with(b"\n") {
-			out.write_all(b"\n")?;
-		}
+		let is_terminal = out.is_terminal();
+		out.write_all(&body(&answer.output.body, is_terminal))?;
 		eprint!("{verification}");
 		if let Some(text) = text {
 			eprint!("{text}");
 		}
 	}
 	verified(verification)
+}
+
+/// An agent's answer as it is, but on a terminal without what would move that.
+fn body(body: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
+	let mut shown = match is_terminal {
+		true => terminal::lines(&String::from_utf8_lossy(body)).into_bytes().into(),
+		false => Cow::Borrowed(body),
+	};
+	if !shown.ends_with(b"\n") {
+		shown.to_mut().push(b'\n');
+	}
+	shown
 }
 
 /// Fails with the check that did.
@@ -229,6 +244,14 @@ pub fn proof_json(answered: &Answered) -> Value {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn an_answer_moves_no_terminal_and_is_left_as_it_is_in_a_file() {
+		let answer = b"a\n\x1b[2Jb\xff";
+		assert_eq!(body(answer, true), "a\n\\u{1b}[2Jb\u{fffd}\n".as_bytes());
+		assert_eq!(*body(answer, false), *b"a\n\x1b[2Jb\xff\n");
+		assert_eq!(*body(b"a\n", false), *b"a\n");
+	}
 
 	#[test]
 	fn a_header_is_a_name_and_a_value() {

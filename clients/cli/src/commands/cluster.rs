@@ -1,11 +1,9 @@
 //! `phala cluster`: groups of workers that keep the same agents.
 
 use crate::{
-	accounts::AccountOptions,
-	chain::{clusters, NodeOption, Sender},
-	commands::status,
-	steps::step,
+	accounts::AccountOptions, chain::NodeOption, commands::status, steps::chain_step, terminal,
 };
+use phala_chain_client::{clusters, Sender};
 use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
 use serde_json::{json, Value};
 use std::process::ExitCode;
@@ -52,20 +50,20 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Create { account, node } => {
 			let sender = sender(&account, &node).await?;
 			let ((cluster, block), _) =
-				step("creating a cluster", clusters::create(&sender)).await?;
+				chain_step("creating a cluster", clusters::create(&sender)).await?;
 			say(json, json!({ "cluster": cluster, "block": block }), &format!("cluster {cluster}"));
 		}
 		Command::Join { cluster, worker, url, account, node } => {
 			let sender = sender(&account, &node).await?;
 			let asking = clusters::request_join(&sender, cluster, worker, &url);
-			let block = step("asking to join", asking).await?.0.block.number;
+			let block = chain_step("asking to join", asking).await?.0.block.number;
 			let text = format!("worker {worker} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {worker}`");
 			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
 		}
 		Command::Approve { cluster, worker, account, node } => {
 			let sender = sender(&account, &node).await?;
 			let approving = sender.send(clusters::approve_join(cluster, worker));
-			let block = step("letting it in", approving).await?.0.block.number;
+			let block = chain_step("letting it in", approving).await?.0.block.number;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
 		}
@@ -102,7 +100,8 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 		};
 		if !json {
 			let phase = error.clone().unwrap_or_else(|| super::readable(&phase));
-			println!("worker {:<4} {:<32} {phase}", member.worker, member.endpoint);
+			let (phase, url) = (terminal::line(&phase), terminal::line(&member.endpoint));
+			println!("worker {:<4} {url:<32} {phase}", member.worker);
 		}
 		shown.push(
 			json!({ "worker": member.worker, "url": member.endpoint, "phase": phase, "error": error }),

@@ -1,5 +1,6 @@
 //! `phala deploy`: builds an agent, registers it on the chain, uploads it to every worker of its
-//! cluster, and waits until it is born and takes calls.
+//! cluster, and waits until it is born and takes calls. Once more in the same folder it goes on
+//! where it was cut, and registers no second agent.
 
 use super::{
 	agent::{record_json, AccessChoice},
@@ -7,22 +8,29 @@ use super::{
 };
 use crate::{
 	accounts::AccountOptions,
-	amount::{self, pha},
-	chain::{
-		agents::{self, Deployment},
-		hash, NodeOption, Sender,
-	},
+	chain::{hash, NodeOption},
+	deployed::Deployments,
 	deployment,
-	steps::step,
+	steps::{chain_step, step},
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
+use phala_chain_client::{
+	agents::{self, Deployment},
+	Sender,
+};
 use phala_protocol::{
-	agents::UpgradePolicy, limits::AGENT_TIMEOUT_MAX, mailbox::ClusterId, Balance, BlockNumber,
-	H256,
+	agents::{Access, AgentRecord, UpgradePolicy},
+	limits::AGENT_TIMEOUT_MAX,
+	mailbox::ClusterId,
+	text::{parse_pha, pha},
+	Balance, BlockNumber, H256,
 };
 use serde_json::json;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
 
 /// Milliseconds from one block to the next.
 const BLOCK_MS: u64 = 2_000;
@@ -36,33 +44,38 @@ pub struct Arguments {
 	#[arg(default_value = ".")]
 	folder: PathBuf,
 
-	/// The cluster that is to run it, for good.
-	#[arg(long, default_value_t = 0)]
-	cluster: ClusterId,
+	/// The cluster that is to run it, for good: 0 if not said.
+	#[arg(long)]
+	cluster: Option<ClusterId>,
 
 	/// The price of a unit of work, in PHA. That of agent.toml if not said.
-	#[arg(long, value_parser = amount::parse)]
+	#[arg(long, value_parser = parse_pha)]
 	price: Option<Balance>,
 
 	/// The longest that one request may take, in blocks. Made of agent.toml's wall_ms if not said.
 	#[arg(long)]
 	timeout: Option<BlockNumber>,
 
-	/// Who may call. The owner can change it.
-	#[arg(long, value_enum, default_value_t = AccessChoice::Public)]
-	access: AccessChoice,
+	/// Who may call: anybody if not said. The owner can change it.
+	#[arg(long, value_enum)]
+	access: Option<AccessChoice>,
 
-	/// When new code may run: immutable, free, or how many blocks after its announcement. For good.
-	#[arg(long, value_parser = upgrades, default_value = "free")]
-	upgrades: UpgradePolicy,
+	/// When new code may run: immutable, free, or how many blocks after its announcement. For good;
+	/// free if not said.
+	#[arg(long, value_parser = upgrades)]
+	upgrades: Option<UpgradePolicy>,
 
 	/// Deploys what dist/ has, and builds nothing.
 	#[arg(long)]
 	no_build: bool,
 
-	/// Uploads the code of an agent that is registered already.
+	/// Goes on with this agent, and not with the one that was deployed from the folder.
 	#[arg(long, value_name = "ID", value_parser = hash)]
 	agent: Option<H256>,
+
+	/// Deploys another agent, even if one was deployed from the folder.
+	#[arg(long, conflicts_with = "agent")]
+	new: bool,
 
 	/// The folder of @phala/agent. Found if not said.
 	#[arg(long, env = "PHALA_SDK", value_name = "FOLDER")]
@@ -143,13 +156,85 @@ async fn built(
 	Ok(step(&what, build::build(folder, sdk)).await?.0)
 }
 
+/// Whether the folder's code is that of the agent.
+fn check_goes_on(
+	agent: H256,
+	record: &AgentRecord,
+	built: &Built,
+	folder: &Path,
+) -> anyhow::Result<()> {
+	let folder = folder.display();
+	ensure!(
+		record.code == built.code(),
+		"agent {agent:?} runs {:?}, {folder} has {:?}: `phala agent upgrade {agent:?} {folder}` puts the new code in place, `phala deploy --new` deploys another agent",
+		record.code.component,
+		built.code().component
+	);
+	Ok(())
+}
+
+/// What was said of an agent on the command line, which one that is deployed has or has not.
+struct Told {
+	cluster: Option<ClusterId>,
+	price: Option<Balance>,
+	timeout: Option<BlockNumber>,
+	access: Option<Access>,
+	upgrades: Option<UpgradePolicy>,
+}
+
+impl Told {
+	fn of(arguments: &Arguments) -> Self {
+		let Arguments { cluster, price, timeout, access, upgrades, .. } = arguments;
+		Self {
+			cluster: *cluster,
+			price: *price,
+			timeout: *timeout,
+			access: access.map(Access::from),
+			upgrades: *upgrades,
+		}
+	}
+
+	/// # Errors
+	/// When the agent is otherwise: nothing that was said is passed over.
+	fn check(&self, agent: H256, record: &AgentRecord) -> anyhow::Result<()> {
+		fn is_other<T: PartialEq>(told: Option<T>, has: T) -> bool {
+			told.is_some_and(|told| told != has)
+		}
+		const FOR_GOOD: &str = "that is for good, and `phala deploy --new` deploys another agent";
+		let refused = [
+			(is_other(self.cluster, record.cluster), "--cluster", FOR_GOOD.to_owned()),
+			(is_other(self.timeout, record.timeout), "--timeout", FOR_GOOD.to_owned()),
+			(is_other(self.upgrades, record.upgrades), "--upgrades", FOR_GOOD.to_owned()),
+			(
+				is_other(self.price, record.unit_price),
+				"--price",
+				format!("`phala agent price {agent:?} <PHA>` changes it"),
+			),
+			(
+				is_other(self.access, record.access),
+				"--access",
+				format!("`phala agent access {agent:?} <public|listed>` changes it"),
+			),
+		];
+		for (is_other, option, remedy) in refused {
+			ensure!(
+				!is_other,
+				"{option} was refused: agent {agent:?} is deployed from this folder and has another; {remedy}"
+			);
+		}
+		Ok(())
+	}
+}
+
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let account = arguments.account.open()?;
 	let chain = arguments.node.connect().await?;
-	let built = built(&arguments.folder, arguments.no_build, arguments.sdk).await?;
-	let mut deployment = usual(&built, arguments.cluster)?;
-	deployment.access = arguments.access.into();
-	deployment.upgrades = arguments.upgrades;
+	let told = Told::of(&arguments);
+	let folder = arguments.folder;
+	let built = built(&folder, arguments.no_build, arguments.sdk).await?;
+	let mut deployment = usual(&built, arguments.cluster.unwrap_or_default())?;
+	deployment.access = arguments.access.map_or(deployment.access, Access::from);
+	deployment.upgrades = arguments.upgrades.unwrap_or(deployment.upgrades);
 	deployment.unit_price = arguments.price.unwrap_or(deployment.unit_price);
 	deployment.timeout = arguments.timeout.unwrap_or(deployment.timeout);
 	ensure!(
@@ -157,23 +242,26 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		"a timeout of {} blocks was refused: 1 to {AGENT_TIMEOUT_MAX} are taken",
 		deployment.timeout
 	);
-	let agent = match arguments.agent {
+	let deployments = Deployments::of(&folder, chain.genesis_hash(), account.address());
+	let known = match (arguments.agent, arguments.new) {
+		(Some(agent), _) => Some(agent),
+		(None, true) => None,
+		(None, false) => deployments.agent(&chain).await?,
+	};
+	let agent = match known {
 		Some(agent) => {
 			let (_, record) = agents::known(&chain, agent).await?;
-			ensure!(
-				record.code == built.code(),
-				"agent {agent:?} runs {:?}, {} has {:?}: `phala agent upgrade` puts new code in place",
-				record.code.component,
-				arguments.folder.display(),
-				built.code().component
-			);
+			check_goes_on(agent, &record, &built, &folder)?;
+			told.check(agent, &record)?;
 			deployment.cluster = record.cluster;
+			eprintln!("  going on with agent {agent:?}; --new deploys another");
 			agent
 		}
 		None => {
 			let sender = Sender::new(&chain, account.keypair.clone());
 			let what = format!("registering {} in cluster {}", built.name, deployment.cluster);
-			step(&what, deployment::register(&sender, &deployment)).await?.0
+			let registering = deployment::register(&sender, &deployments, &deployment);
+			step(&what, registering).await?.0
 		}
 	};
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
@@ -184,6 +272,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if json {
 		let mut result = record_json(agent, &record);
 		result["name"] = built.name.into();
+		result["registered"] = known.is_none().into();
 		result["workers"] = members
 			.iter()
 			.map(|member| json!({ "worker": member.worker, "url": member.endpoint }))
@@ -210,7 +299,7 @@ pub async fn upgrade(arguments: UpgradeArguments, json: bool) -> anyhow::Result<
 	let built = built(&folder, no_build, sdk).await?;
 	let sender = Sender::new(&chain, account.keypair);
 	let call = agents::upgrade(agent, built.code());
-	let (included, _) = step("announcing the new code", sender.send(call)).await?;
+	let (included, _) = chain_step("announcing the new code", sender.send(call)).await?;
 	let what = format!("uploading it to the workers of cluster {}", record.cluster);
 	step(&what, deployment::upload(&chain, record.cluster, &built)).await?;
 	let block = included.block.number;
@@ -248,5 +337,58 @@ mod tests {
 		assert_eq!(upgrades("free"), Ok(UpgradePolicy::Free));
 		assert_eq!(upgrades("100"), Ok(UpgradePolicy::AfterNotice(100)));
 		assert!(upgrades("never").is_err());
+	}
+
+	fn record() -> AgentRecord {
+		AgentRecord {
+			owner: [1; 32],
+			cluster: 3,
+			code: Built { name: "a".into(), component: vec![1], manifest: vec![2] }.code(),
+			code_version: 1,
+			upgrades: UpgradePolicy::Immutable,
+			access: Access::Listed,
+			unit_price: 1_000,
+			timeout: 20,
+			key: None,
+			version: 0,
+			state_hash: H256::zero(),
+		}
+	}
+
+	#[test]
+	fn a_second_deployment_goes_on_with_the_same_code_and_refuses_other_code_with_what_to_do() {
+		let same = Built { name: "a".into(), component: vec![1], manifest: vec![2] };
+		assert!(check_goes_on(H256::zero(), &record(), &same, Path::new("a")).is_ok());
+		let other = Built { component: vec![3], ..same };
+		let refused = check_goes_on(H256::zero(), &record(), &other, Path::new("a")).unwrap_err();
+		for remedy in ["phala agent upgrade", "phala deploy --new"] {
+			assert!(refused.to_string().contains(remedy), "{refused}");
+		}
+	}
+
+	#[test]
+	fn what_is_said_at_a_second_deployment_is_as_the_agent_has_it_or_refused_by_name() {
+		let nothing =
+			|| Told { cluster: None, price: None, timeout: None, access: None, upgrades: None };
+		let record = record();
+		assert!(nothing().check(H256::zero(), &record).is_ok());
+		let same = Told {
+			cluster: Some(3),
+			price: Some(1_000),
+			timeout: Some(20),
+			access: Some(Access::Listed),
+			upgrades: Some(UpgradePolicy::Immutable),
+		};
+		assert!(same.check(H256::zero(), &record).is_ok());
+		for (option, other) in [
+			("--cluster", Told { cluster: Some(0), ..nothing() }),
+			("--price", Told { price: Some(1), ..nothing() }),
+			("--timeout", Told { timeout: Some(1), ..nothing() }),
+			("--access", Told { access: Some(Access::Public), ..nothing() }),
+			("--upgrades", Told { upgrades: Some(UpgradePolicy::Free), ..nothing() }),
+		] {
+			let refused = other.check(H256::zero(), &record).unwrap_err().to_string();
+			assert!(refused.starts_with(option), "{refused}");
+		}
 	}
 }

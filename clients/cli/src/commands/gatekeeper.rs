@@ -1,11 +1,8 @@
 //! `phala gatekeeper`: who makes and keeps the master key.
 
 use super::cluster::sender;
-use crate::{
-	accounts::AccountOptions,
-	chain::{clusters, NodeOption},
-	steps::step,
-};
+use crate::{accounts::AccountOptions, chain::NodeOption, steps::chain_step};
+use phala_chain_client::gatekeepers;
 use phala_protocol::boot::WorkerId;
 use serde_json::json;
 use std::process::ExitCode;
@@ -35,14 +32,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let (block, workers, text) = match command {
 		Command::Apply { worker, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let applying = sender.send(clusters::apply(worker));
-			let block = step("applying", applying).await?.0.block.number;
+			let applying = sender.send(gatekeepers::apply(worker));
+			let block = chain_step("applying", applying).await?.0.block.number;
 			(block, vec![worker], format!("worker {worker} is a candidate"))
 		}
 		Command::Seat { workers, account, node } => {
 			let sender = sender(&account, &node).await?;
-			let seating = sender.send_as_root(clusters::seat(&workers));
-			let block = step("seating", seating).await?.0.block.number;
+			let seating = sender.send_as_root(gatekeepers::seat(&workers));
+			let block = chain_step("seating", seating).await?.0.block.number;
 			let text = format!("workers {workers:?} make the master key");
 			(block, workers, text)
 		}

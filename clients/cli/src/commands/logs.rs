@@ -3,15 +3,17 @@
 
 use crate::{
 	accounts::{Account, AccountOptions},
-	chain::{agents, clusters, hash, NodeOption},
+	chain::{hash, NodeOption},
 	conversation::Conversation,
+	terminal,
 	worker_client::WorkerClient,
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
-use phala_pherry::chain::Chain;
+use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::{
 	agents::AgentId,
+	boot::WorkerId,
 	requests::{LogEntry, LogsContent, LogsQuery},
 	BlockNumber, H256,
 };
@@ -38,7 +40,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		bail!(
 			"{} does not own agent {agent:?}: its log is shown to its owner {} alone",
 			account.address(),
-			crate::address::Address(record.owner)
+			phala_protocol::text::Address(record.owner)
 		);
 	}
 	let mut lines = Vec::new();
@@ -55,7 +57,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		bail!("no worker showed the agent's log:\n  {}", failed.join("\n  "));
 	}
 	for failed in failed {
-		eprintln!("warning: {failed}");
+		eprintln!("warning: {}", terminal::line(&failed));
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
 	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -68,17 +70,23 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		return Ok(ExitCode::SUCCESS);
 	}
 	for (worker, entry) in &lines {
-		println!(
-			"block {:<6} worker {worker}  {:<5}  {}",
-			entry.block,
-			text(&entry.level),
-			text(&entry.message)
-		);
+		println!("{}", shown(*worker, entry));
 	}
 	if lines.is_empty() {
 		eprintln!("the agent has logged nothing");
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+/// An entry as people read it: on one line, whatever the agent wrote.
+fn shown(worker: WorkerId, entry: &LogEntry) -> String {
+	let text = |bytes: &[u8]| terminal::line(&String::from_utf8_lossy(bytes));
+	format!(
+		"block {:<6} worker {worker}  {:<5}  {}",
+		entry.block,
+		text(&entry.level),
+		text(&entry.message)
+	)
 }
 
 async fn of_worker(
@@ -97,4 +105,21 @@ async fn of_worker(
 	let answer = WorkerClient::new(url)?.logs(agent, query.encode()).await?;
 	let opened = conversation.open(&answer)?;
 	Vec::decode_all(&mut opened.expose()).context("what the worker sealed is no log")
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn an_agent_cannot_clear_the_screen_of_its_owner_or_forge_an_entry() {
+		let entry = LogEntry {
+			block: 7,
+			request: H256::zero(),
+			level: b"info".to_vec(),
+			message: b"\x1b[2J\x1b[Hall well\nblock 8      worker 2  info   paid\xff".to_vec(),
+		};
+		let expected = "block 7      worker 1  info   \\u{1b}[2J\\u{1b}[Hall well\\nblock 8      worker 2  info   paid\u{fffd}";
+		assert_eq!(shown(1, &entry), expected);
+	}
 }

@@ -19,11 +19,11 @@ pub mod worker;
 
 use serde_json::Value;
 
-/// A value as people read it: texts without quotes, what is missing as a dash.
+/// A value that a worker gave, as people read it: texts without quotes, what is missing as a dash.
 pub fn readable(value: &Value) -> String {
 	match value {
 		Value::Null => "-".into(),
-		Value::String(text) => text.clone(),
-		other => other.to_string(),
+		Value::String(text) => crate::terminal::line(text),
+		other => crate::terminal::line(&other.to_string()),
 	}
 }

@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 6] = [
 	("package.json", include_str!("new/package.json")),
 	("tsconfig.json", include_str!("new/tsconfig.json")),
 	("README.md", include_str!("new/README.md")),
-	(".gitignore", "dist/\nnode_modules/\n"),
+	(".gitignore", ".phala/\ndist/\nnode_modules/\n"),
 	("src/index.ts", include_str!("new/index.ts")),
 ];
 

@@ -3,13 +3,19 @@
 use super::call;
 use crate::{
 	accounts::Accounts,
-	address::Address,
-	amount::pha,
-	calls::on_chain::{self, Ended},
+	calls::{
+		kept::{self, Found},
+		on_chain::{self, Ended},
+	},
 	chain::{hash, NodeOption},
 	steps::step,
 };
-use phala_protocol::{requests::RequestId, H256};
+use phala_chain_client::Chain;
+use phala_protocol::{
+	requests::RequestId,
+	text::{pha, Address},
+	H256,
+};
 use serde_json::{json, Value};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -17,7 +23,7 @@ use std::{path::PathBuf, process::ExitCode};
 pub enum Command {
 	/// What became of a request; opens its answer if it was made on this machine.
 	Status {
-		/// The request's id.
+		/// The request's id, or the hash of its transaction.
 		#[arg(value_parser = hash)]
 		request: H256,
 		/// Waits until it has come to its end.
@@ -32,30 +38,50 @@ pub enum Command {
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let Command::Status { request, wait, save, node } = command;
+	let Command::Status { request: name, wait, save, node } = command;
 	let chain = node.connect().await?;
+	let accounts = Accounts::of_user()?;
 	if !wait {
-		let state = on_chain::state(&chain, request).await?;
-		if on_chain::is_open(&state) {
-			let (worker, deadline) = (state.worker, state.deadline);
-			if json {
-				println!(
-					"{}",
-					json!({ "request": format!("{request:?}"), "state": "open", "worker": worker, "deadline": deadline })
-				);
-			} else {
-				println!(
-					"open: worker {worker} must answer until block {deadline}; --wait waits for it"
-				);
-			}
+		if let Some((state, text)) = unfinished(&chain, &accounts, name).await? {
+			println!("{}", if json { state.to_string() } else { text });
 			return Ok(ExitCode::SUCCESS);
 		}
 	}
-	let accounts = Accounts::of_user()?;
-	let getting = on_chain::answer(&chain, &accounts, request);
-	let (ended, _) = step("getting the answer and checking it", getting).await?;
+	let getting = on_chain::answer(&chain, &accounts, name);
+	let ((request, ended), _) = step("getting the answer and checking it", getting).await?;
 	let text = ending_text(&ended);
 	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save.as_deref(), json)
+}
+
+/// Where a request stands that has no end yet, for programs and for people.
+async fn unfinished(
+	chain: &Chain,
+	accounts: &Accounts,
+	name: H256,
+) -> anyhow::Result<Option<(Value, String)>> {
+	// Anybody may look at a request; a transaction is known to who made it.
+	let (request, on_its_way) = match kept::lookup(chain, accounts, name).await? {
+		None => (name, None),
+		Some(Found::Request { id, .. }) => (id, None),
+		Some(Found::OnItsWay { until }) => (name, Some(until)),
+	};
+	if let Some(until) = on_its_way {
+		let state =
+			json!({ "transaction": format!("{name:?}"), "state": "submitted", "until": until });
+		let text = format!(
+			"in no block yet: it can get into one until block {until}; --wait waits for its answer"
+		);
+		return Ok(Some((state, text)));
+	}
+	let state = on_chain::state(chain, request).await?;
+	if !on_chain::is_open(&state) {
+		return Ok(None);
+	}
+	let (worker, deadline) = (state.worker, state.deadline);
+	let text =
+		format!("open: worker {worker} must answer until block {deadline}; --wait waits for it");
+	let state = json!({ "request": format!("{request:?}"), "state": "open", "worker": worker, "deadline": deadline });
+	Ok(Some((state, text)))
 }
 
 /// Who was paid what, for programs.

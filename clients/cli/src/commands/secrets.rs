@@ -3,16 +3,19 @@
 
 use crate::{
 	accounts::AccountOptions,
-	amount::{self, pha},
 	calls::on_chain::{self, Choices},
 	chain::{hash, NodeOption},
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
-use phala_protocol::{Balance, H256};
+use phala_protocol::{
+	text::{parse_pha, pha},
+	Balance, H256,
+};
 use serde_json::json;
 use std::{
 	io::{IsTerminal, Read},
+	os::unix::ffi::OsStringExt,
 	path::PathBuf,
 	process::ExitCode,
 };
@@ -53,7 +56,7 @@ pub struct SetArguments {
 	value_env: Option<String>,
 
 	/// The most to pay, in PHA. What is not used is refunded.
-	#[arg(long, value_parser = amount::parse)]
+	#[arg(long, value_parser = parse_pha)]
 	max_fee: Option<Balance>,
 
 	#[command(flatten)]
@@ -97,14 +100,18 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn value(arguments: &SetArguments) -> anyhow::Result<Vec<u8>> {
-	let mut value =
+	let (from, value) =
 		match (&arguments.value_file, &arguments.value_env) {
 			(Some(file), _) => {
-				std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
+				let shown = file.display();
+				let value = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+				(format!("of {shown}"), value)
 			}
-			(None, Some(variable)) => std::env::var(variable)
-				.with_context(|| format!("the variable {variable} is not set"))?
-				.into_bytes(),
+			(None, Some(variable)) => {
+				let value = std::env::var_os(variable);
+				let value = value.with_context(|| format!("the variable {variable} is not set"))?;
+				(format!("of the variable {variable}"), value.into_vec())
+			}
 			(None, None) => {
 				let mut input = std::io::stdin();
 				if input.is_terminal() {
@@ -112,9 +119,14 @@ fn value(arguments: &SetArguments) -> anyhow::Result<Vec<u8>> {
 				}
 				let mut value = Vec::new();
 				input.read_to_end(&mut value).context("cannot read standard input")?;
-				value
+				("on standard input".into(), value)
 			}
 		};
+	checked(&arguments.name, &from, value)
+}
+
+/// A value that an agent can be given. No error quotes it.
+fn checked(name: &str, from: &str, mut value: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 	// Editors and echo end a text with a line's end.
 	if value.ends_with(b"\n") {
 		value.pop();
@@ -123,5 +135,35 @@ fn value(arguments: &SetArguments) -> anyhow::Result<Vec<u8>> {
 		!value.is_empty(),
 		"an empty value was refused: `phala secrets remove` removes a secret"
 	);
+	if let Err(error) = std::str::from_utf8(&value) {
+		bail!(
+			"the value {from} was refused for the secret {name:?}: byte {} is not UTF-8, and agents read secrets as text; encode it, as with base64, and decode it in the agent",
+			error.valid_up_to()
+		);
+	}
 	Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_secret_that_is_no_text_is_refused_by_name_and_place_and_not_quoted() {
+		let refused = checked("KEY", "of key.bin", b"abc\xff\xfeSECRET".to_vec()).unwrap_err();
+		let refused = refused.to_string();
+		for named in ["key.bin", "\"KEY\"", "byte 3", "UTF-8", "base64"] {
+			assert!(refused.contains(named), "{refused}");
+		}
+		assert!(!refused.contains("SECRET"), "{refused}");
+	}
+
+	#[test]
+	fn a_line_s_end_is_no_part_of_a_secret_and_nothing_is_none() {
+		assert_eq!(checked("K", "", "schlüssel\n".into()).unwrap(), "schlüssel".as_bytes());
+		assert_eq!(checked("K", "", b"two\n\n".to_vec()).unwrap(), b"two\n");
+		for nothing in [&b""[..], b"\n"] {
+			assert!(checked("K", "", nothing.to_vec()).is_err());
+		}
+	}
 }

@@ -75,7 +75,7 @@ mod tests {
 	fn what_a_worker_says_is_a_line_each_and_what_it_does_not_know_a_dash() {
 		let text =
 			text(&json!({ "worker": 3, "boot": null, "phase": "Serving", "freshness": null }));
-		assert!(text.contains("worker                   3\n"), "{text}");
+		assert!(text.contains("worker                 3\n"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");
 		assert!(!text.contains("why it is not"), "{text}");
 	}

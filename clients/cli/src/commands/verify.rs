@@ -3,14 +3,12 @@
 //! Offline, unless `--node` is given, which fetches what the file lacks and looks anew.
 
 use super::call;
-use crate::{
-	calls::output_json,
-	chain::{self, hash},
-	proof::{check, collect, file::FORMAT, AnswerFile},
-};
+use crate::{calls::output_json, chain::hash, proof};
 use anyhow::{bail, Context};
 use codec::DecodeAll;
+use phala_chain_client::Chain;
 use phala_protocol::{requests::CallOutput, H256};
+use phala_verifier::AnswerFile;
 use serde_json::json;
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -32,24 +30,23 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { file: path, genesis, node } = arguments;
 	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
-	let mut file: AnswerFile = serde_json::from_slice(&bytes)
-		.with_context(|| format!("{shown} was refused: it is no answer of the form {FORMAT}"))?;
+	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
 	let genesis = match &node {
 		None => genesis,
 		Some(url) => {
-			let chain = chain::connect(url).await?;
+			let chain = Chain::connect(url).await?;
 			let found = chain.genesis_hash();
 			if genesis.is_none() {
 				eprintln!(
 					"warning: without --genesis the node's word is taken for which chain it is"
 				);
 			}
-			collect::chain(&mut file, &chain, 0).await?;
+			proof::chain(&mut file, &chain, 0).await?;
 			genesis.or(Some(found))
 		}
 	};
 	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
-	let verification = check::verify(&file, genesis);
+	let verification = phala_verifier::verify(&file, genesis);
 	if json {
 		let output = CallOutput::decode_all(&mut &file.output.0[..]).ok();
 		println!(

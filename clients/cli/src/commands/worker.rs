@@ -3,12 +3,10 @@
 //! * `register`: a place for a worker; the operator's account holds its stake.
 //! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
 
-use crate::{
-	address::Address,
-	chain::{self, Sender},
-};
+use crate::chain;
 use anyhow::{bail, Context};
-use phala_protocol::H256;
+use phala_chain_client::{registry, transactions, Chain, Sender};
+use phala_protocol::{text::Address, H256};
 use serde_json::json;
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
@@ -46,10 +44,10 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::Register { node, operator } => {
-			let operator = chain::account(&operator)?;
+			let operator = transactions::account(&operator)?;
 			let account = Address(operator.public_key().0).to_string();
-			let sender = Sender::new(&chain::connect(&node).await?, operator);
-			let worker = chain::register_worker(&sender).await?;
+			let sender = Sender::new(&Chain::connect(&node).await?, operator);
+			let worker = registry::register_worker(&sender).await?;
 			if json {
 				println!("{}", json!({ "worker": worker, "operator": account }));
 			} else {
@@ -62,9 +60,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				(None, Some(pruntime)) => measure(&pruntime).await?,
 				(None, None) => bail!("give --measurement or --pruntime"),
 			};
-			let sudo = chain::account(&sudo)?;
-			let sudo = Sender::new(&chain::connect(&node).await?, sudo);
-			let block = chain::allow_measurement(&sudo, measurement).await?;
+			let sudo = transactions::account(&sudo)?;
+			let sudo = Sender::new(&Chain::connect(&node).await?, sudo);
+			let block = registry::allow_measurement(&sudo, measurement).await?;
 			if json {
 				println!(
 					"{}",

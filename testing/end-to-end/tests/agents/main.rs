@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`answers`] | what is asked is answered and paid |
 //! | [`copies`] | what was sealed is worth nothing to others |
+//! | [`cut`] | commands that are killed half way go on |
 //! | [`limits`] | a paid request ends by each limit |
 //! | [`refusals`] | what the command line refuses |
 //! | [`workers`] | workers die and join |
@@ -13,6 +14,7 @@
 
 mod answers;
 mod copies;
+mod cut;
 mod limits;
 mod offline;
 mod privacy;
@@ -92,6 +94,8 @@ fn main() -> ExitCode {
 		answers::a_public_request_of_a_node_script_is_answered_on_chain,
 		copies::a_copied_sealed_input_is_worth_nothing_to_another_caller,
 		copies::a_repeated_direct_call_is_refused_by_every_worker,
+		cut::a_paid_request_whose_command_was_killed_is_answered_to_the_one_that_goes_on,
+		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
 		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,

@@ -4,12 +4,13 @@
 use crate::Stage;
 use anyhow::Context;
 use codec::Encode;
+use phala_chain_client::{transactions, Chain as Source};
 use phala_devnet::{specification, Enclave, Node, Relayer};
 use phala_end_to_end::{
 	chain::{answered, answers, probe_and_wait},
 	reaches, until,
 };
-use phala_pherry::{bundle, chain::Chain as Source, Error as RelayError};
+use phala_pherry::{bundle, RelayError};
 use phala_protocol::{
 	boot::WorkerId,
 	mailbox::Channel,
@@ -93,7 +94,7 @@ pub async fn a_message_travels_both_ways_once_whatever_dies_on_the_way(
 	// Whatever the first boot ever signed is worth nothing now.
 	let source = Source::connect(&node_url(stage)?).await?;
 	for envelope in old_envelopes {
-		let refused = phala_pherry::submit::submit_envelope(&source, &envelope).await;
+		let refused = transactions::submit_envelope(&source, &envelope).await;
 		assert!(refused.is_err(), "{refused:?}");
 		assert!(format!("{refused:?}").contains("RetiredBoot"), "{refused:?}");
 	}

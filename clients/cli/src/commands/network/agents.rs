@@ -18,8 +18,8 @@ pub const PRICE_ORACLE: &str = "price-oracle";
 /// The agent with a sealed key.
 pub const CHAT: &str = "chat";
 
-/// Neither is a source.
-const NOT_SOURCES: [&str; 2] = [OUT_DIR, "node_modules"];
+/// None is a source.
+const NOT_SOURCES: [&str; 3] = [OUT_DIR, "node_modules", crate::deployed::FOLDER];
 
 /// The checkout: `given`, or where the current folder is in, or where this binary was built from.
 ///

@@ -10,14 +10,15 @@ use super::{
 	Arguments,
 };
 use crate::{
-	chain::{self as on_chain, agents as agent_calls, clusters, refusals, Sender},
 	commands::{build::Built, deploy, worker},
 	deployment, limits,
 	steps::step,
 };
 use anyhow::{bail, Context};
+use phala_chain_client::{
+	agents as agent_calls, clusters, gatekeepers, registry, transactions, Chain, Sender,
+};
 use phala_devnet::{Devnet, Options, Supervisor, WorkerOptions};
-use phala_pherry::chain::Chain;
 use phala_protocol::{agents::AgentId, boot::WorkerId, mailbox::ClusterId, H256};
 use std::{future::Future, path::Path, sync::Arc, time::Instant};
 
@@ -78,13 +79,13 @@ impl Network<'_> {
 		let ((devnet, _), measurement) = tokio::try_join!(start, measured)?;
 		let devnet = self.devnet.insert(devnet);
 		let url = devnet.url()?;
-		let chain = on_chain::connect(&url).await?;
+		let chain = Chain::connect(&url).await?;
 		let genesis = chain.genesis_hash();
 		self.summary.measurement = Some(format!("{measurement:?}"));
 		self.summary.chain =
 			Some(ChainSummary { url: url.clone(), genesis: format!("{genesis:?}") });
 
-		let root = Arc::new(Sender::new(&chain, on_chain::account(ROOT)?));
+		let root = Arc::new(Sender::new(&chain, transactions::account(ROOT)?));
 		let preparing = prepare(&chain, &root, measurement, self.arguments.workers);
 		let what = "allowing pruntime's measurement, creating workers and a cluster";
 		let ((operators, cluster), _) = step(what, watched(devnet, preparing)).await?;
@@ -237,15 +238,15 @@ async fn prepare(
 		// One sender for each account: it keeps its transactions in order.
 		let sender = match *operator {
 			ROOT => root.clone(),
-			other => Arc::new(Sender::new(chain, on_chain::account(other)?)),
+			other => Arc::new(Sender::new(chain, transactions::account(other)?)),
 		};
 		creating.push(tokio::spawn(async move {
-			let worker = on_chain::register_worker(&sender).await?;
+			let worker = registry::register_worker(&sender).await?;
 			anyhow::Ok((worker, sender))
 		}));
 	}
 	let (_, (cluster, _)) =
-		tokio::try_join!(on_chain::allow_measurement(root, measurement), clusters::create(root))?;
+		tokio::try_join!(registry::allow_measurement(root, measurement), clusters::create(root))?;
 	let mut operators = Vec::new();
 	for creating in creating {
 		operators.push(creating.await??);
@@ -267,10 +268,11 @@ async fn place(
 		let (chain, root, gatekeeper) = (chain.clone(), root.clone(), gatekeeper.clone());
 		async move {
 			registered(&chain, &gatekeeper).await?;
-			let applying = root.submit(clusters::apply(gatekeeper.id)).await?;
-			let seated = root.send_as_root(clusters::seat(&[gatekeeper.id])).await;
-			refusals::included(applying).await?;
-			seated.map(drop)
+			let applying = root.submit(gatekeepers::apply(gatekeeper.id)).await?;
+			let seated = root.send_as_root(gatekeepers::seat(&[gatekeeper.id])).await;
+			applying.included().await?;
+			seated?;
+			anyhow::Ok(())
 		}
 	});
 	let asking: Vec<_> = workers
@@ -280,7 +282,7 @@ async fn place(
 			tokio::spawn(async move {
 				registered(&chain, &worker).await?;
 				let Started { operator, id, public, .. } = &worker;
-				clusters::request_join(operator, cluster, *id, public).await
+				anyhow::Ok(clusters::request_join(operator, cluster, *id, public).await?)
 			})
 		})
 		.collect();
@@ -298,11 +300,11 @@ async fn place(
 		registering.push(root.submit(agent_calls::register_call(&deployment)).await?);
 	}
 	for joining in joining {
-		refusals::included(joining).await?;
+		joining.included().await?;
 	}
 	let mut ids = Vec::new();
 	for registering in registering {
-		ids.push(agent_calls::registered(&refusals::included(registering).await?)?);
+		ids.push(agent_calls::registered(&registering.included().await?)?);
 	}
 	seating.await??;
 	Ok(ids)

@@ -22,7 +22,7 @@ use crate::{
 	steps::{seconds, step},
 };
 use anyhow::{bail, Context};
-use phala_pherry::chain::Chain;
+use phala_chain_client::Chain;
 use phala_protocol::agents::AgentId;
 use serde_json::{json, Value};
 
@@ -93,7 +93,7 @@ async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<
 	let paying = async {
 		let choices = Choices::default();
 		let submitted = on_chain::submit(chain, &accounts, caller, agent, &input, choices).await?;
-		let ended = on_chain::answer(chain, &accounts, submitted.request).await?;
+		let (_, ended) = on_chain::answer(chain, &accounts, submitted.request).await?;
 		Ok((submitted, ended))
 	};
 	let what = "asking price-oracle through the chain, sealed and paid, and checking its answer";

@@ -4,7 +4,8 @@ use super::{
 	chat, prices,
 	summary::{CallSummary, Summary},
 };
-use crate::{amount::pha, commands::readable};
+use crate::commands::readable;
+use phala_protocol::text::pha;
 use serde_json::Value;
 
 /// What was shown, for people.

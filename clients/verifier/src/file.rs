@@ -1,12 +1,25 @@
 //! An answer with all that proves it, as JSON. Bytes are `0x` and lower-case hexadecimal digits,
 //! and nothing stands in it that is not checked.
 
+use alloc::{
+	format,
+	string::{String, ToString},
+	vec::Vec,
+};
 use codec::Encode;
 use phala_protocol::{
 	requests::{CallInput, ProvenAnswer, RequestId},
 	H256,
 };
 use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a file is refused before anything in it is checked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifierError {
+	/// Not the JSON of an [`AnswerFile`].
+	#[error("it is no answer of the form {FORMAT}: {reason}")]
+	NotAnswerFile { reason: String },
+}
 
 /// What [`AnswerFile::format`] says.
 pub const FORMAT: &str = "phala-answer/1";
@@ -76,11 +89,20 @@ pub struct ReportEvidence {
 }
 
 impl AnswerFile {
+	/// Reads the JSON of one.
+	///
+	/// # Errors
+	/// [`VerifierError::NotAnswerFile`], also for one with more in it than is checked.
+	pub fn from_json(json: &[u8]) -> Result<Self, VerifierError> {
+		serde_json::from_slice(json)
+			.map_err(|error| VerifierError::NotAnswerFile { reason: error.to_string() })
+	}
+
 	/// An answer without what the chain and the platform say of it.
 	pub fn new(genesis: H256, input: &CallInput, answer: &ProvenAnswer) -> Self {
 		Self {
 			format: FORMAT.into(),
-			genesis: HexBytes(genesis.0.into()),
+			genesis: HexBytes(genesis.0.to_vec()),
 			input: HexBytes(input.encode()),
 			output: HexBytes(answer.output.encode()),
 			salt: HexBytes(answer.salt.into()),

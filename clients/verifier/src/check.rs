@@ -1,33 +1,38 @@
-//! Checks an answer, offline. The first check that fails ends it: what comes after would rest on it.
+//! The checks. The first check that fails ends it: what comes after would rest on it.
 
-use super::file::{AnswerFile, ChainEvidence, HexBytes, RequestEvidence, FORMAT};
-use crate::{
-	address::Address,
-	amount::pha,
-	chain::{
-		requests::{RequestState, StoredRequest},
-		storage,
-	},
-	conversation::Conversation,
+use crate::file::{AnswerFile, ChainEvidence, HexBytes, RequestEvidence, FORMAT};
+use alloc::{
+	format,
+	string::{String, ToString},
+	vec::Vec,
 };
 use codec::{DecodeAll, Encode};
+use core::fmt;
 use phala_attestation::Roots;
-use phala_keys::sr25519;
-use phala_light_client::{limits::STEPS_PER_BUNDLE_MAX, LightClient, ProvenState};
+use phala_keys::{
+	hpke::{DecryptionKey, Sealed},
+	reply::{open_reply, ReplyContext},
+	secret::Secret32,
+	sr25519,
+};
+use phala_light_client::{
+	limits::STEPS_PER_BUNDLE_MAX, LightClient, LightClientError, ProvenState,
+};
 use phala_protocol::{
 	agents::AgentRecord,
 	boot::Boot,
 	caller::Caller,
-	evidence::{Evidence, EvidenceKind},
+	evidence::{Evidence, EvidenceKind, MeasurementRule},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	requests::{
-		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, ReportStatement,
-		RequestKind, RequestOutcome, SignedAnswer,
+		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, ReportStatement, Request,
+		RequestId, RequestKind, RequestOutcome, RequestState, SignedAnswer,
 	},
-	storage_keys, H256,
+	storage_keys,
+	text::{pha, Address},
+	H256,
 };
 use serde::Serialize;
-use std::fmt;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +88,26 @@ pub fn evidence_worth(kind: EvidenceKind) -> &'static str {
 	match kind {
 		EvidenceKind::Software => "Software (development only: proves nothing about the machine)",
 	}
+}
+
+/// The facts of the chain that the checks read: whoever collects the proofs of an answer asks a node
+/// to prove these. `boot` is that of the worker that answered, as the chain has it.
+pub fn needed_keys(
+	content: &AnswerContent,
+	boot: Option<&Boot>,
+	request: Option<RequestId>,
+) -> Vec<Vec<u8>> {
+	let mut keys: Vec<Vec<u8>> = [
+		storage_keys::registry_boot(content.worker),
+		storage_keys::agents_agent(content.agent),
+		storage_keys::registry_software_root(),
+	]
+	.into();
+	keys.extend(boot.map(|boot| storage_keys::registry_measurement(boot.measurement)));
+	if let Some(id) = request {
+		keys.extend([storage_keys::requests_request(id), storage_keys::requests_response(id)]);
+	}
+	keys
 }
 
 /// Checks an answer under the chain whose block 0 has the hash `pinned`.
@@ -176,7 +201,7 @@ fn chain(file: &AnswerFile, content: &AnswerContent, pinned: H256) -> Found<()> 
 	Ok(((), format!("{pinned:?}, as you pinned it")))
 }
 
-fn finality(
+pub(crate) fn finality(
 	evidence: Option<&ChainEvidence>,
 	content: &AnswerContent,
 	pinned: H256,
@@ -187,7 +212,7 @@ fn finality(
 	let bundle: GenesisBundle = read("block 0", &evidence.genesis_bundle.0)?;
 	let steps: Vec<FinalityStep> = read("finality", &evidence.finality.0)?;
 	let proof: StateProof = read("the state proof", &evidence.state_proof.0)?;
-	let refused = |error: phala_light_client::LightClientError| error.to_string();
+	let refused = |error: LightClientError| error.to_string();
 	let mut client = LightClient::from_genesis(pinned, &bundle).map_err(refused)?;
 	for steps in steps.chunks(STEPS_PER_BUNDLE_MAX) {
 		client = client.advance(steps).map_err(refused)?;
@@ -244,11 +269,16 @@ fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
 }
 
 fn measurement(state: &ProvenState, boot: &Boot) -> Found<()> {
+	let height = state.header().number();
 	let rule = state
-		.read(&storage::registry_measurement(boot.measurement))
-		.map_err(|error| error.to_string())?;
-	if rule.is_none() {
-		return Err(format!("the chain does not allow the code {:?}", boot.measurement));
+		.read_as::<MeasurementRule>(&storage_keys::registry_measurement(boot.measurement))
+		.map_err(|error| error.to_string())?
+		.ok_or_else(|| format!("the chain does not allow the code {:?}", boot.measurement))?;
+	if !rule.allows(height) {
+		return Err(format!(
+			"the chain no longer allows the code {:?} at block {height}",
+			boot.measurement
+		));
 	}
 	Ok(((), format!("{:?}, which the chain allows", boot.measurement)))
 }
@@ -261,7 +291,7 @@ fn evidence(
 ) -> Found<()> {
 	let evidence: Evidence = read("the evidence", &evidence.0)?;
 	let software = state
-		.read_as::<[u8; 32]>(&storage::registry_software_root())
+		.read_as::<[u8; 32]>(&storage_keys::registry_software_root())
 		.map_err(|error| error.to_string())?;
 	let roots = Roots {
 		software,
@@ -313,16 +343,11 @@ fn settled(
 	let id = H256(request.id.exactly().ok_or("the request's id has not 32 bytes")?);
 	let height = state.header().number();
 	let stored = state
-		.read_as::<StoredRequest>(&storage::requests_request(id))
+		.read_as::<Request>(&storage_keys::requests_request(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
-	let asked = (
-		stored.agent,
-		Some(Caller::Account(stored.caller)),
-		stored.worker,
-		stored.boot,
-		stored.kind,
-	);
+	let caller = Caller::Account(stored.caller);
+	let asked = (stored.agent, Some(caller), stored.worker, stored.boot, stored.kind);
 	let answered = (content.agent, content.caller, content.worker, content.boot, RequestKind::Call);
 	if asked != answered {
 		return Err(format!("request {id:?} is about another agent, caller or boot"));
@@ -331,7 +356,7 @@ fn settled(
 		return Err(format!("request {id:?} was not answered: it is {:?}", stored.state));
 	};
 	let outcome = state
-		.read_as::<Vec<u8>>(&storage::requests_response(id))
+		.read_as::<Vec<u8>>(&storage_keys::requests_response(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain keeps no answer to request {id:?}"))?;
 	let RequestOutcome::Answered(bytes) = read("the answer on the chain", &outcome)? else {
@@ -342,8 +367,14 @@ fn settled(
 		Some(reply) => {
 			let nonce = reply.nonce.exactly().ok_or("the reply's nonce has not 32 bytes")?;
 			let secret = reply.secret.exactly().ok_or("the reply's secret has not 32 bytes")?;
-			let asked = Conversation::resume(genesis, content.agent, stored.caller, nonce, secret);
-			let opened = asked.open(&bytes).map_err(|error| format!("{error:#}"))?;
+			let key = DecryptionKey::from_canonical(Secret32::new(secret)).ok_or(
+				"the reply's secret is not canonical: bits of it that X25519 ignores were changed",
+			)?;
+			let sealed: Sealed = read("the sealed answer on the chain", &bytes)?;
+			let context = ReplyContext::new(genesis, content.agent, caller, nonce);
+			let opened = open_reply(&key, &context, &sealed).map_err(|error| {
+				format!("the answer on the chain does not open with the reply's secret: {error}")
+			})?;
 			opened.expose().to_vec()
 		}
 	};
@@ -353,6 +384,3 @@ fn settled(
 	let caller = Address(stored.caller);
 	Ok(((), format!("{id:?} of {caller}, settled in block {block} for {}", pha(fee))))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,18 +1,18 @@
 //! Paid requests: submitting them, and what becomes of them.
 
-use super::{sender, storage, Sender};
-use crate::amount::pha;
-use anyhow::{ensure, Context};
-use codec::{Decode, Encode};
-use phala_pherry::{chain::Chain, header::HeaderId, submit::Call};
+use crate::{
+	chain::{decode, state_failure},
+	transactions::{fields, unreadable_events, SignedTransaction},
+	Call, Chain, ChainClientError, HeaderId, Included, Pending, Sender,
+};
+use codec::Encode;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
-	boot::{BootNumber, WorkerId},
 	limits,
-	requests::{RequestId, RequestInput, RequestKind, RequestOutcome},
-	AccountBytes, Balance, BlockNumber,
+	requests::{Request, RequestId, RequestInput, RequestKind, RequestOutcome},
+	storage_keys, AccountBytes, Balance, BlockNumber,
 };
-use subxt::ext::scale_decode::{DecodeAsFields, DecodeAsType};
+use subxt::ext::scale_decode::DecodeAsType;
 
 const PALLET: &str = "Requests";
 
@@ -43,13 +43,14 @@ pub struct Terms {
 }
 
 /// What is paid and not refunded for each request.
-///
-/// # Errors
-/// Those of the node.
-pub async fn base_fee(chain: &Chain) -> anyhow::Result<Balance> {
-	let at = chain.online().at_current_block().await?;
+pub async fn base_fee(chain: &Chain) -> Result<Balance, ChainClientError> {
+	let failed = |error: &dyn std::fmt::Display| ChainClientError::NodeAnswer {
+		method: "Requests.BaseFee",
+		reason: error.to_string(),
+	};
+	let at = chain.online().at_current_block().await.map_err(|error| failed(&error))?;
 	let address = subxt::dynamic::constant::<u128>(PALLET, "BaseFee");
-	at.constants().entry(address).context("the chain's runtime names no base fee for requests")
+	at.constants().entry(address).map_err(|error| failed(&error))
 }
 
 /// Settles the terms, so that nothing is paid for a request that the chain would refuse.
@@ -62,35 +63,27 @@ pub fn terms(
 	now: BlockNumber,
 	max_fee: Option<Balance>,
 	deadline: Option<BlockNumber>,
-) -> anyhow::Result<Terms> {
-	let price = record.unit_price;
-	let fee_min = base_fee.saturating_add(price);
-	let max_fee =
-		max_fee.unwrap_or_else(|| base_fee.saturating_add(price.saturating_mul(UNITS_DEFAULT)));
-	ensure!(
-		max_fee >= fee_min,
-		"a fee of at most {} is too small: the base fee is {} and the agent takes {} for a unit of work, so --max-fee {} is the least; what is not used is refunded, but for the base fee",
-		pha(max_fee), pha(base_fee), pha(price), pha(fee_min).trim_end_matches(" PHA"),
-	);
-	let nearest = now.saturating_add(record.timeout).saturating_add(limits::FINALITY_MARGIN);
+) -> Result<Terms, ChainClientError> {
+	let (unit_price, timeout) = (record.unit_price, record.timeout);
+	let usual = || base_fee.saturating_add(unit_price.saturating_mul(UNITS_DEFAULT));
+	let max_fee = max_fee.unwrap_or_else(usual);
+	if max_fee < base_fee.saturating_add(unit_price) {
+		return Err(ChainClientError::FeeTooSmall { max_fee, base_fee, unit_price });
+	}
+	let nearest = now.saturating_add(timeout).saturating_add(limits::FINALITY_MARGIN);
 	let farthest = now.saturating_add(limits::DEADLINE_BLOCKS_MAX);
-	let deadline = deadline.unwrap_or(nearest.saturating_add(DEADLINE_SLACK)).min(
-		// The usual one is never too far.
-		if deadline.is_some() { BlockNumber::MAX } else { farthest },
-	);
-	ensure!(
-		deadline > now,
-		"block {deadline} as a deadline is in the past: block {now} is there already; blocks {nearest} to {farthest} are taken",
-	);
-	ensure!(
-		deadline >= nearest,
-		"block {deadline} as a deadline is too near: the agent may take {} blocks, and {} more are for finality, so from block {now} on the nearest is {nearest}",
-		record.timeout, limits::FINALITY_MARGIN,
-	);
-	ensure!(
-		deadline <= farthest,
-		"block {deadline} as a deadline is too far ahead: from block {now} on the latest is {farthest}",
-	);
+	// The usual one is never too far.
+	let usual = || nearest.saturating_add(DEADLINE_SLACK).min(farthest);
+	let deadline = deadline.unwrap_or_else(usual);
+	if deadline <= now {
+		return Err(ChainClientError::DeadlineInThePast { deadline, now, nearest, farthest });
+	}
+	if deadline < nearest {
+		return Err(ChainClientError::DeadlineTooNear { deadline, now, timeout, nearest });
+	}
+	if deadline > farthest {
+		return Err(ChainClientError::DeadlineTooFar { deadline, now, farthest });
+	}
 	Ok(Terms { base_fee, max_fee, deadline })
 }
 
@@ -100,29 +93,33 @@ struct RequestSubmitted {
 	request: [u8; 32],
 }
 
-/// Submits a request; its id, and the block.
+/// Submits a request. `before` sees the signed transaction first: see [`Sender::submit_after`].
 ///
 /// # Errors
-/// What the chain refused, and what to do.
-pub async fn submit(
+/// [`ChainClientError::InputTooLong`], before anything is signed.
+pub async fn submit<E: From<ChainClientError>>(
 	caller: &Sender,
 	submission: &Submission,
-) -> anyhow::Result<(RequestId, BlockNumber)> {
+	before: impl FnMut(&SignedTransaction) -> Result<(), E>,
+) -> Result<Pending, E> {
 	let Submission { agent, kind, input, max_fee, deadline, min_block } = submission;
-	let (bytes, bytes_max) = (input.bytes().len(), limits::REQUEST_INPUT_BYTES_MAX);
-	ensure!(
-		bytes <= bytes_max as usize,
-		"an input of {bytes} bytes, as it goes to the chain, is too long: at most {bytes_max} are taken; send less, or call directly (without --on-chain)",
-	);
+	let bytes = input.bytes().len();
+	if bytes > limits::REQUEST_INPUT_BYTES_MAX as usize {
+		return Err(ChainClientError::InputTooLong { bytes }.into());
+	}
 	let call = Call {
 		name: "requests.submit",
 		pallet: PALLET,
 		call: "submit",
 		arguments: (agent, kind, input, max_fee, deadline, min_block).encode(),
 	};
-	let included = caller.send(call).await?;
-	let RequestSubmitted { request } = sender::event(&included, PALLET, "RequestSubmitted")?;
-	Ok((request.into(), included.block.number))
+	caller.submit_after(call, before).await
+}
+
+/// The id of the request that [`submit`] submitted.
+pub fn submitted(included: &Included) -> Result<RequestId, ChainClientError> {
+	let RequestSubmitted { request } = included.event(PALLET, "RequestSubmitted")?;
+	Ok(request.into())
 }
 
 /// Who was paid what.
@@ -170,16 +167,21 @@ impl EndingSearch {
 	}
 
 	/// The end, and its block, once it is final.
-	///
-	/// # Errors
-	/// Those of the node.
-	pub async fn look(&mut self, chain: &Chain) -> anyhow::Result<Option<(BlockNumber, Ending)>> {
+	pub async fn look(
+		&mut self,
+		chain: &Chain,
+	) -> Result<Option<(BlockNumber, Ending)>, ChainClientError> {
+		let failed = |block: BlockNumber, error: &dyn std::fmt::Display| {
+			state_failure("System.Events", block, error.to_string())
+		};
 		let finalized = chain.finalized().await?;
 		while self.next <= finalized {
 			let block = self.next;
-			let at = chain.online().at_block(u64::from(block)).await?;
-			for event in at.events().fetch().await?.iter() {
-				let event = event?;
+			let at = chain.online().at_block(u64::from(block)).await;
+			let at = at.map_err(|error| failed(block, &error))?;
+			let events = at.events().fetch().await.map_err(|error| failed(block, &error))?;
+			for event in events.iter() {
+				let event = event.map_err(unreadable_events)?;
 				let ending = match (event.pallet_name(), event.event_name()) {
 					(PALLET, "RequestSettled") => Ending::Settled(fields(&event)?),
 					(PALLET, "RequestExpired") => Ending::Expired(fields(&event)?),
@@ -199,65 +201,23 @@ impl EndingSearch {
 	}
 }
 
-fn fields<T: DecodeAsFields>(
-	event: &subxt::events::Event<'_, subxt::SubstrateConfig>,
-) -> anyhow::Result<T> {
-	event.decode_fields_unchecked_as::<T>().with_context(|| {
-		format!(
-			"the node's event {}.{} has another form: is this `phala` as new as the node?",
-			event.pallet_name(),
-			event.event_name()
-		)
-	})
-}
-
-/// A request as the chain keeps it: `pallet_requests::Request`.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct StoredRequest {
-	pub agent: AgentId,
-	pub caller: AccountBytes,
-	pub kind: RequestKind,
-	/// Escrowed while it is open.
-	pub held: Balance,
-	pub unit_price: Balance,
-	pub units_max: u32,
-	pub deadline: BlockNumber,
-	pub worker: WorkerId,
-	pub boot: BootNumber,
-	pub state: RequestState,
-}
-
-/// `pallet_requests::RequestState`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum RequestState {
-	Open,
-	Settled { fee: Balance, failed: bool, block: BlockNumber },
-	Expired,
-}
-
 /// A request as the chain keeps it; `None` when there is none, or it was closed long ago.
-///
-/// # Errors
-/// Those of the node.
 pub async fn stored(
 	chain: &Chain,
 	at: HeaderId,
 	request: RequestId,
-) -> anyhow::Result<Option<StoredRequest>> {
-	storage::read(chain, at, storage::requests_request(request)).await
+) -> Result<Option<Request>, ChainClientError> {
+	chain.read(at, storage_keys::requests_request(request)).await
 }
 
 /// The answer that the chain keeps.
-///
-/// # Errors
-/// Those of the node.
 pub async fn response(
 	chain: &Chain,
 	at: HeaderId,
 	request: RequestId,
-) -> anyhow::Result<Option<RequestOutcome>> {
-	let stored = storage::read::<Vec<u8>>(chain, at, storage::requests_response(request)).await?;
-	stored.map(|outcome| super::decode(&outcome)).transpose()
+) -> Result<Option<RequestOutcome>, ChainClientError> {
+	let stored = chain.read::<Vec<u8>>(at, storage_keys::requests_response(request)).await?;
+	stored.map(|outcome| decode("Requests.Responses", &outcome)).transpose()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use codec::{Compact, Decode, Encode};
 use phala_protocol::{BlockNumber, H256};
 use serde::Deserialize;
 
-use crate::Error;
+use crate::ChainClientError;
 
 /// A header as a node's JSON-RPC has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,8 +26,8 @@ impl JsonHeader {
 	/// Its height.
 	///
 	/// # Errors
-	/// [`Error::NodeAnswer`].
-	pub fn number(&self) -> Result<BlockNumber, Error> {
+	/// [`ChainClientError::NodeAnswer`].
+	pub fn number(&self) -> Result<BlockNumber, ChainClientError> {
 		let digits = self.number.strip_prefix("0x").unwrap_or(&self.number);
 		BlockNumber::from_str_radix(digits, 16).map_err(|error| unreadable("number", error))
 	}
@@ -35,8 +35,8 @@ impl JsonHeader {
 	/// SCALE of the header. Logs travel as their own SCALE, so unknown ones pass through.
 	///
 	/// # Errors
-	/// [`Error::NodeAnswer`].
-	pub fn to_scale(&self) -> Result<Vec<u8>, Error> {
+	/// [`ChainClientError::NodeAnswer`].
+	pub fn to_scale(&self) -> Result<Vec<u8>, ChainClientError> {
 		let mut bytes = hash("parentHash", &self.parent_hash)?.encode();
 		Compact(self.number()?).encode_to(&mut bytes);
 		hash("stateRoot", &self.state_root)?.encode_to(&mut bytes);
@@ -49,7 +49,7 @@ impl JsonHeader {
 	}
 }
 
-/// What the relayer reads of an encoded header.
+/// What names a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderId {
 	/// Its height.
@@ -62,26 +62,26 @@ impl HeaderId {
 	/// Of SCALE bytes.
 	///
 	/// # Errors
-	/// [`Error::NodeAnswer`] when they are no header.
-	pub fn of(header: &[u8]) -> Result<Self, Error> {
+	/// [`ChainClientError::NodeAnswer`] when they are no header.
+	pub fn of(header: &[u8]) -> Result<Self, ChainClientError> {
 		let (_, Compact(number)) = <(H256, Compact<BlockNumber>)>::decode(&mut &header[..])
 			.map_err(|error| unreadable("header", error))?;
 		Ok(Self { number, hash: phala_protocol::blake2_256(header) })
 	}
 }
 
-fn hash(field: &'static str, text: &str) -> Result<H256, Error> {
+fn hash(field: &'static str, text: &str) -> Result<H256, ChainClientError> {
 	let bytes: [u8; 32] =
 		from_hex(field, text)?.try_into().map_err(|_| unreadable(field, "a hash has 32 bytes"))?;
 	Ok(H256(bytes))
 }
 
-fn from_hex(field: &'static str, text: &str) -> Result<Vec<u8>, Error> {
+fn from_hex(field: &'static str, text: &str) -> Result<Vec<u8>, ChainClientError> {
 	hex::decode(text.strip_prefix("0x").unwrap_or(text)).map_err(|error| unreadable(field, error))
 }
 
-fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> Error {
-	Error::NodeAnswer { method: "chain_getHeader", reason: format!("{field}: {reason}") }
+fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> ChainClientError {
+	ChainClientError::NodeAnswer { method: "chain_getHeader", reason: format!("{field}: {reason}") }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What the relayer asks a chain node for. Nothing of it is believed by the enclave.
+//! A connection to a node: heads, finality, proofs, storage, messages.
 
 use codec::{Decode, DecodeAll};
 use phala_protocol::{
 	boot::{Boot, WorkerId},
-	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage},
+	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage, StoredMessage},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, BlockNumber, H256,
 };
@@ -20,7 +20,7 @@ use subxt::{
 
 use crate::{
 	header::{HeaderId, JsonHeader},
-	limits, Error,
+	limits, ChainClientError,
 };
 
 /// A connection to a node. When it fails, make a new one.
@@ -36,7 +36,7 @@ pub struct Chain {
 pub struct Finality {
 	/// Each with its header's height and hash.
 	pub steps: Vec<(HeaderId, FinalityStep)>,
-	/// Whether there is more, which did not fit.
+	/// Whether there is more.
 	pub cut: bool,
 }
 
@@ -44,9 +44,10 @@ impl Chain {
 	/// Connects over websocket.
 	///
 	/// # Errors
-	/// [`Error::NodeUnreachable`].
-	pub async fn connect(url: &str) -> Result<Self, Error> {
-		let unreachable = |reason: String| Error::NodeUnreachable { url: url.to_owned(), reason };
+	/// [`ChainClientError::NodeUnreachable`].
+	pub async fn connect(url: &str) -> Result<Self, ChainClientError> {
+		let unreachable =
+			|reason: String| ChainClientError::NodeUnreachable { url: url.to_owned(), reason };
 		// "Insecure" is a websocket without TLS to another machine. Nothing secret goes over it,
 		// and nothing that comes over it is believed.
 		let connecting = RpcClient::from_insecure_url(url);
@@ -74,18 +75,21 @@ impl Chain {
 	/// A header, its height and its hash; the best block's when `hash` is `None`.
 	///
 	/// # Errors
-	/// As all methods here: [`Error::Node`], [`Error::NodeAnswer`].
-	pub async fn header(&self, hash: Option<H256>) -> Result<(HeaderId, Vec<u8>), Error> {
+	/// As all methods here: [`ChainClientError::Node`], [`ChainClientError::NodeAnswer`].
+	pub async fn header(
+		&self,
+		hash: Option<H256>,
+	) -> Result<(HeaderId, Vec<u8>), ChainClientError> {
 		const METHOD: &str = "chain_getHeader";
 		let header: Option<JsonHeader> = self.request(METHOD, rpc_params![hash]).await?;
-		let header = header.ok_or_else(|| Error::NodeAnswer {
+		let header = header.ok_or_else(|| ChainClientError::NodeAnswer {
 			method: METHOD,
 			reason: format!("it does not know block {hash:?}"),
 		})?;
 		let bytes = header.to_scale()?;
 		let id = HeaderId::of(&bytes)?;
 		match hash.filter(|hash| *hash != id.hash) {
-			Some(asked) => Err(Error::NodeAnswer {
+			Some(asked) => Err(ChainClientError::NodeAnswer {
 				method: METHOD,
 				reason: format!("asked for {asked:?}, its header hashes to {:?}", id.hash),
 			}),
@@ -94,26 +98,47 @@ impl Chain {
 	}
 
 	/// Height of the newest finalized block.
-	pub async fn finalized(&self) -> Result<BlockNumber, Error> {
+	pub async fn finalized(&self) -> Result<BlockNumber, ChainClientError> {
 		Ok(self.finalized_head().await?.number)
 	}
 
+	/// Waits until a block is final, for at most [`limits::FINALITY_MAX`].
+	///
+	/// # Errors
+	/// Also [`ChainClientError::NotFinal`].
+	pub async fn wait_until_final(&self, block: BlockNumber) -> Result<(), ChainClientError> {
+		let waiting = async {
+			while self.finalized().await? < block {
+				tokio::time::sleep(limits::POLL).await;
+			}
+			Ok(())
+		};
+		tokio::time::timeout(limits::FINALITY_MAX, waiting).await.unwrap_or_else(|_| {
+			Err(ChainClientError::NotFinal { block, seconds: limits::FINALITY_MAX.as_secs() })
+		})
+	}
+
+	/// Hash of the block of this height on the best chain; `None` when there is none yet.
+	pub async fn block_hash(&self, block: BlockNumber) -> Result<Option<H256>, ChainClientError> {
+		self.request("chain_getBlockHash", rpc_params![block]).await
+	}
+
 	/// The newest finalized block.
-	pub async fn finalized_head(&self) -> Result<HeaderId, Error> {
+	pub async fn finalized_head(&self) -> Result<HeaderId, ChainClientError> {
 		let hash = self.request("chain_getFinalizedHead", rpc_params![]).await?;
 		Ok(self.header(Some(hash)).await?.0)
 	}
 
 	/// Block 0 with a proof of the first authority set, which the node makes of its chain
 	/// specification: the state of block 0 itself is pruned early.
-	pub async fn genesis_bundle(&self) -> Result<GenesisBundle, Error> {
+	pub async fn genesis_bundle(&self) -> Result<GenesisBundle, ChainClientError> {
 		const METHOD: &str = "finality_genesis";
 		let bundle: Bytes = self.request(METHOD, rpc_params![]).await?;
 		decode(METHOD, &bundle)
 	}
 
 	/// Fires when a newer block is final.
-	pub async fn finalized_heads(&self) -> Result<RpcSubscription<JsonHeader>, Error> {
+	pub async fn finalized_heads(&self) -> Result<RpcSubscription<JsonHeader>, ChainClientError> {
 		const METHOD: &str = "chain_subscribeFinalizedHeads";
 		self.rpc
 			.subscribe(METHOD, rpc_params![], "chain_unsubscribeFinalizedHeads")
@@ -123,15 +148,18 @@ impl Chain {
 
 	/// The step that leads furthest from block `from` under the authority set that finalizes it;
 	/// `None` when nothing from there on is provably final yet.
-	pub async fn finality_step(&self, from: BlockNumber) -> Result<Option<FinalityStep>, Error> {
+	pub async fn finality_step(
+		&self,
+		from: BlockNumber,
+	) -> Result<Option<FinalityStep>, ChainClientError> {
 		const METHOD: &str = "finality_prove";
 		let step: Option<Bytes> = self.request(METHOD, rpc_params![from]).await?;
 		step.map(|bytes| decode(METHOD, &bytes)).transpose()
 	}
 
-	/// The steps from behind block `height` to the newest provable one, up to what fits into a
-	/// bundle.
-	pub async fn finality_after(&self, height: BlockNumber) -> Result<Finality, Error> {
+	/// The steps from behind block `height` to the newest provable one, up to what
+	/// [`limits::FINALITY_STEPS_MAX`] and [`limits::FINALITY_BYTES_MAX`] allow.
+	pub async fn finality_after(&self, height: BlockNumber) -> Result<Finality, ChainClientError> {
 		let mut finality = Finality::default();
 		let mut from = height.saturating_add(1);
 		let mut bytes = 0;
@@ -139,7 +167,7 @@ impl Chain {
 			let Some(step) = self.finality_step(from).await? else { break };
 			let id = HeaderId::of(&step.header)?;
 			if id.number < from {
-				return Err(Error::NodeAnswer {
+				return Err(ChainClientError::NodeAnswer {
 					method: "finality_prove",
 					reason: format!("asked from block {from}, it proves block {}", id.number),
 				});
@@ -147,8 +175,8 @@ impl Chain {
 			bytes += step.header.len() + step.justification.len();
 			finality.steps.push((id, step));
 			from = id.number.saturating_add(1);
-			if finality.steps.len() >= limits::STEPS_PER_BUNDLE_MAX
-				|| bytes >= limits::STEP_BYTES_PER_BUNDLE_MAX
+			if finality.steps.len() >= limits::FINALITY_STEPS_MAX
+				|| bytes >= limits::FINALITY_BYTES_MAX
 			{
 				finality.cut = true;
 				break;
@@ -157,11 +185,46 @@ impl Chain {
 		Ok(finality)
 	}
 
+	/// The steps from block 0 to the newest provable block, once that is `until` or a later one.
+	///
+	/// # Errors
+	/// Also [`ChainClientError::NotFinal`].
+	pub async fn finality_from_genesis(
+		&self,
+		until: BlockNumber,
+	) -> Result<(HeaderId, Vec<FinalityStep>), ChainClientError> {
+		let following = async {
+			let mut steps: Vec<FinalityStep> = Vec::new();
+			let mut height = 0;
+			loop {
+				let next = self.finality_after(height).await?;
+				let last = next.steps.last().map(|(at, _)| *at);
+				steps.extend(next.steps.into_iter().map(|(_, step)| step));
+				match last {
+					Some(at) if at.number >= until && !next.cut => return Ok((at, steps)),
+					Some(at) => height = at.number,
+					None => {}
+				}
+				if !next.cut {
+					tokio::time::sleep(limits::POLL).await;
+				}
+			}
+		};
+		tokio::time::timeout(limits::FINALITY_MAX, following).await.unwrap_or_else(|_| {
+			let seconds = limits::FINALITY_MAX.as_secs();
+			Err(ChainClientError::NotFinal { block: until, seconds })
+		})
+	}
+
 	/// Proves the values under `keys`, or that there are none, in the state after a block.
 	///
 	/// # Errors
-	/// Also [`Error::StatePruned`].
-	pub async fn state_proof(&self, at: HeaderId, keys: &[Vec<u8>]) -> Result<StateProof, Error> {
+	/// Also [`ChainClientError::StatePruned`].
+	pub async fn state_proof(
+		&self,
+		at: HeaderId,
+		keys: &[Vec<u8>],
+	) -> Result<StateProof, ChainClientError> {
 		let keys = keys.iter().map(Vec::as_slice);
 		let proof = self
 			.legacy
@@ -174,12 +237,12 @@ impl Chain {
 	/// The values under `keys`, in their order, in the state after a block.
 	///
 	/// # Errors
-	/// Also [`Error::StatePruned`].
+	/// Also [`ChainClientError::StatePruned`].
 	pub async fn values(
 		&self,
 		at: HeaderId,
 		keys: &[Vec<u8>],
-	) -> Result<Vec<Option<Vec<u8>>>, Error> {
+	) -> Result<Vec<Option<Vec<u8>>>, ChainClientError> {
 		const METHOD: &str = "state_queryStorageAt";
 		let mut values = Vec::with_capacity(keys.len());
 		for asked in keys.chunks(limits::STORAGE_KEYS_PER_REQUEST_MAX) {
@@ -198,15 +261,54 @@ impl Chain {
 		Ok(values)
 	}
 
+	/// The value under a key in the state after a block.
+	///
+	/// # Errors
+	/// Also [`ChainClientError::StatePruned`]; when the value is no `T`.
+	pub async fn read<T: Decode>(
+		&self,
+		at: HeaderId,
+		key: Vec<u8>,
+	) -> Result<Option<T>, ChainClientError> {
+		let value = self.values(at, &[key]).await?.pop().flatten();
+		value.map(|value| decode("state_queryStorageAt", &value)).transpose()
+	}
+
+	/// All keys that start with `prefix` in the state after a block, in their order.
+	///
+	/// # Errors
+	/// Also [`ChainClientError::StatePruned`].
+	pub async fn keys(
+		&self,
+		at: HeaderId,
+		prefix: &[u8],
+	) -> Result<Vec<Vec<u8>>, ChainClientError> {
+		const PAGE: u32 = limits::STORAGE_KEYS_PER_REQUEST_MAX as u32;
+		let mut keys: Vec<Vec<u8>> = Vec::new();
+		loop {
+			let after = keys.last().map(Vec::as_slice);
+			let page = self
+				.legacy
+				.state_get_keys_paged(prefix, PAGE, after, Some(at.hash))
+				.await
+				.map_err(|error| state_error("state_getKeysPaged", at, error))?;
+			let is_last = page.len() < PAGE as usize;
+			keys.extend(page);
+			if is_last {
+				return Ok(keys);
+			}
+		}
+	}
+
 	/// The heads of channels, in their order, in the state after a block.
 	///
 	/// # Errors
-	/// Also [`Error::StatePruned`].
+	/// Also [`ChainClientError::StatePruned`].
 	pub async fn heads(
 		&self,
 		at: HeaderId,
 		channels: &[Channel],
-	) -> Result<Vec<ChannelHead>, Error> {
+	) -> Result<Vec<ChannelHead>, ChainClientError> {
 		let keys: Vec<_> = channels.iter().map(|c| storage_keys::mailbox_head(*c)).collect();
 		let values = self.values(at, &keys).await?;
 		values
@@ -218,14 +320,14 @@ impl Chain {
 	/// Messages `from` to `until` (excluded) of a channel, as kept in the state after a block.
 	///
 	/// # Errors
-	/// Also [`Error::StatePruned`], [`Error::BodyPruned`].
+	/// Also [`ChainClientError::StatePruned`], [`ChainClientError::BodyPruned`].
 	pub async fn messages(
 		&self,
 		at: HeaderId,
 		channel: Channel,
 		from: u64,
 		until: u64,
-	) -> Result<Vec<OutboundMessage>, Error> {
+	) -> Result<Vec<OutboundMessage>, ChainClientError> {
 		let keys: Vec<_> =
 			(from..until).map(|seq| storage_keys::mailbox_body(channel, seq)).collect();
 		let values = self.values(at, &keys).await?;
@@ -234,12 +336,15 @@ impl Chain {
 
 	/// The next envelope that the chain takes from a worker, at the best block; `None` when the worker
 	/// has no boot.
-	pub async fn next_envelope(&self, worker: WorkerId) -> Result<Option<InboundNext>, Error> {
+	pub async fn next_envelope(
+		&self,
+		worker: WorkerId,
+	) -> Result<Option<InboundNext>, ChainClientError> {
 		self.best_value("Mailbox.NextEnvelope", &storage_keys::mailbox_next_envelope(worker)).await
 	}
 
 	/// A worker's current boot, at the best block.
-	pub async fn current_boot(&self, worker: WorkerId) -> Result<Option<Boot>, Error> {
+	pub async fn current_boot(&self, worker: WorkerId) -> Result<Option<Boot>, ChainClientError> {
 		self.best_value("Registry.Boots", &storage_keys::registry_boot(worker)).await
 	}
 
@@ -247,7 +352,7 @@ impl Chain {
 		&self,
 		name: &'static str,
 		key: &[u8],
-	) -> Result<Option<T>, Error> {
+	) -> Result<Option<T>, ChainClientError> {
 		let value = self.legacy.state_get_storage(key, None).await;
 		let value = value.map_err(|error| node("state_getStorage", error))?;
 		value.map(|bytes| decode(name, &bytes)).transpose()
@@ -258,7 +363,7 @@ impl Chain {
 		&self,
 		method: &'static str,
 		params: RpcParams,
-	) -> Result<T, Error> {
+	) -> Result<T, ChainClientError> {
 		self.rpc.request(method, params).await.map_err(|error| node(method, error))
 	}
 
@@ -267,51 +372,53 @@ impl Chain {
 	}
 }
 
-/// `pallet_mailbox::StoredMessage`: a body with what its link in the hash chain needs.
-#[derive(Decode)]
-struct StoredMessage {
-	block: BlockNumber,
-	index: u32,
-	body: Vec<u8>,
-}
-
 fn stored_message(
 	channel: Channel,
 	seq: u64,
 	value: Option<Vec<u8>>,
-) -> Result<OutboundMessage, Error> {
-	let value = value.ok_or(Error::BodyPruned { channel, seq })?;
-	let StoredMessage { block, index, body } = decode("Mailbox.Bodies", &value)?;
+) -> Result<OutboundMessage, ChainClientError> {
+	let value = value.ok_or(ChainClientError::BodyPruned { channel, seq })?;
+	let StoredMessage::<Vec<u8>> { block, index, body } = decode("Mailbox.Bodies", &value)?;
 	Ok(OutboundMessage { seq, block, index, body })
 }
 
-fn decode<T: Decode>(what: &'static str, bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode<T: Decode>(what: &'static str, bytes: &[u8]) -> Result<T, ChainClientError> {
 	T::decode_all(&mut &bytes[..])
-		.map_err(|error| Error::NodeAnswer { method: what, reason: error.to_string() })
+		.map_err(|error| ChainClientError::NodeAnswer { method: what, reason: error.to_string() })
 }
 
-fn node(method: &'static str, error: subxt::rpcs::Error) -> Error {
+pub(crate) fn node(method: &'static str, error: subxt::rpcs::Error) -> ChainClientError {
 	match error {
 		// The node answered, so the connection is good; asking again does not help it.
 		subxt::rpcs::Error::User(refused) => {
-			Error::NodeAnswer { method, reason: format!("it refused with: {refused}") }
+			ChainClientError::NodeAnswer { method, reason: format!("it refused with: {refused}") }
 		}
 		subxt::rpcs::Error::Deserialization(error) => {
-			Error::NodeAnswer { method, reason: error.to_string() }
+			ChainClientError::NodeAnswer { method, reason: error.to_string() }
 		}
-		error => Error::Node { method, reason: error.to_string() },
+		error => ChainClientError::Node { method, reason: error.to_string() },
+	}
+}
+
+fn state_error(method: &'static str, at: HeaderId, error: subxt::rpcs::Error) -> ChainClientError {
+	match state_failure(method, at.number, error.to_string()) {
+		pruned @ ChainClientError::StatePruned { .. } => pruned,
+		_ => node(method, error),
 	}
 }
 
 /// A node that pruned a state answers with its client's error code and "State already discarded"
 /// or "UnknownBlock".
-fn state_error(method: &'static str, at: HeaderId, error: subxt::rpcs::Error) -> Error {
-	let text = error.to_string();
+pub(crate) fn state_failure(
+	method: &'static str,
+	block: BlockNumber,
+	reason: String,
+) -> ChainClientError {
 	let discarded = ["discarded", "UnknownBlock", "Unknown block", "pruned"];
-	if discarded.iter().any(|mark| text.contains(mark)) {
-		return Error::StatePruned { block: at.number, reason: text };
+	match discarded.iter().any(|mark| reason.contains(mark)) {
+		true => ChainClientError::StatePruned { block, reason },
+		false => ChainClientError::Node { method, reason: format!("of block {block}: {reason}") },
 	}
-	node(method, error)
 }
 
 #[cfg(test)]
@@ -329,6 +436,9 @@ mod tests {
 	#[test]
 	fn a_pruned_body_names_its_channel_and_number() {
 		let error = stored_message(Channel::Worker(4), 7, None).expect_err("nothing is there");
-		assert!(matches!(error, Error::BodyPruned { channel: Channel::Worker(4), seq: 7 }));
+		assert!(matches!(
+			error,
+			ChainClientError::BodyPruned { channel: Channel::Worker(4), seq: 7 }
+		));
 	}
 }

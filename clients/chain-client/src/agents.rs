@@ -1,13 +1,7 @@
 //! Agents on the chain: their records, and what their owners do.
 
-use super::{sender, storage};
-use anyhow::{bail, Context};
+use crate::{Call, Chain, ChainClientError, HeaderId, Included};
 use codec::Encode;
-use phala_pherry::{
-	chain::Chain,
-	header::HeaderId,
-	submit::{Call, Included},
-};
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, UpgradePolicy},
 	mailbox::ClusterId,
@@ -43,11 +37,8 @@ pub fn register_call(deployment: &Deployment) -> Call {
 }
 
 /// The id of the agent that [`register_call`] deployed.
-///
-/// # Errors
-/// When it deployed none.
-pub fn registered(included: &Included) -> anyhow::Result<AgentId> {
-	let AgentRegistered { agent } = sender::event(included, PALLET, "AgentRegistered")?;
+pub fn registered(included: &Included) -> Result<AgentId, ChainClientError> {
+	let AgentRegistered { agent } = included.event(PALLET, "AgentRegistered")?;
 	Ok(agent.into())
 }
 
@@ -81,76 +72,59 @@ fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 }
 
 /// An agent's record in the state after a block.
-///
-/// # Errors
-/// Those of the node.
 pub async fn record(
 	chain: &Chain,
 	at: HeaderId,
 	agent: AgentId,
-) -> anyhow::Result<Option<AgentRecord>> {
-	storage::read(chain, at, storage_keys::agents_agent(agent)).await
+) -> Result<Option<AgentRecord>, ChainClientError> {
+	chain.read(at, storage_keys::agents_agent(agent)).await
 }
 
 /// An agent's record at the newest finalized block.
 ///
 /// # Errors
-/// When there is no such agent.
-pub async fn known(chain: &Chain, agent: AgentId) -> anyhow::Result<(HeaderId, AgentRecord)> {
+/// [`ChainClientError::UnknownAgent`].
+pub async fn known(
+	chain: &Chain,
+	agent: AgentId,
+) -> Result<(HeaderId, AgentRecord), ChainClientError> {
 	let at = chain.finalized_head().await?;
-	let found = record(chain, at, agent).await?;
-	let record = found.with_context(|| {
-		format!(
-			"no agent has the id {agent:?} on this chain, as of finalized block {}: `phala deploy` prints an agent's id, and `GET /v1/agents` of a worker lists those that it keeps",
-			at.number
-		)
-	})?;
-	Ok((at, record))
+	let record = record(chain, at, agent).await?;
+	Ok((at, record.ok_or(ChainClientError::UnknownAgent { agent, block: at.number })?))
 }
 
 /// What is sealed to.
 ///
 /// # Errors
-/// When the agent has no key yet.
-pub fn key(agent: AgentId, record: &AgentRecord) -> anyhow::Result<AgentKey> {
-	record.key.with_context(|| {
-		format!("agent {agent:?} has no key yet: no worker of cluster {} has committed its birth; wait until `phala agent status {agent:?}` shows one", record.cluster)
-	})
+/// [`ChainClientError::NotBorn`].
+pub fn key(agent: AgentId, record: &AgentRecord) -> Result<AgentKey, ChainClientError> {
+	record.key.ok_or(ChainClientError::NotBorn { agent, cluster: record.cluster })
 }
 
 /// The accounts on the agent's list.
-///
-/// # Errors
-/// Those of the node.
 pub async fn callers(
 	chain: &Chain,
 	at: HeaderId,
 	agent: AgentId,
-) -> anyhow::Result<Vec<AccountBytes>> {
-	Ok(storage::read(chain, at, storage::agents_callers(agent)).await?.unwrap_or_default())
+) -> Result<Vec<AccountBytes>, ChainClientError> {
+	Ok(chain.read(at, storage_keys::agents_callers(agent)).await?.unwrap_or_default())
 }
 
 /// # Errors
-/// When `account` may not call the agent, and who can change that.
+/// [`ChainClientError::CallerNotAllowed`], which says who can change that.
 pub async fn check_caller(
 	chain: &Chain,
 	at: HeaderId,
 	agent: AgentId,
 	record: &AgentRecord,
-	account: AccountBytes,
-) -> anyhow::Result<()> {
-	if record.access == Access::Public || record.owner == account {
+	caller: AccountBytes,
+) -> Result<(), ChainClientError> {
+	if record.access == Access::Public || record.owner == caller {
 		return Ok(());
 	}
-	if callers(chain, at, agent).await?.contains(&account) {
+	if callers(chain, at, agent).await?.contains(&caller) {
 		return Ok(());
 	}
-	let address = crate::address::Address;
-	bail!(
-		"{} may not call agent {agent:?}: it takes calls only of its owner {} and of accounts on its list, as of block {}; the owner adds one with `phala agent allow {agent:?} {}`",
-		address(account),
-		address(record.owner),
-		at.number,
-		address(account),
-	)
+	let (owner, block) = (record.owner, at.number);
+	Err(ChainClientError::CallerNotAllowed { agent, caller, owner, block })
 }

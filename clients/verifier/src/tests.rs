@@ -1,30 +1,49 @@
-use super::*;
+//! One honest answer on a chain of tests, and every way to bend it.
+
 use crate::{
-	calls,
-	proof::file::{ReplyEvidence, ReportEvidence},
-	randomness,
+	check::{self, Verification},
+	file::{AnswerFile, ChainEvidence, HexBytes, ReplyEvidence, ReportEvidence},
+	needed_keys, verify,
 };
+use alloc::{
+	borrow::ToOwned,
+	format,
+	string::{String, ToString},
+	vec,
+	vec::Vec,
+};
+use codec::Encode;
 use phala_keys::{
-	hpke::EncryptionKey,
+	hpke::DecryptionKey,
 	reply::{seal_reply, ReplyContext},
+	sr25519,
 };
 use phala_light_client::test_chain::TestChain;
 use phala_protocol::{
-	agents::{Access, AgentCode, UpgradePolicy},
-	boot::BootKeys,
+	agents::{Access, AgentCode, AgentRecord, UpgradePolicy},
+	boot::{Boot, BootKeys},
 	caller::Caller,
 	evidence::{
-		SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC,
-		DEVELOPMENT_ROOT_SEED,
+		Evidence, EvidenceKind, MeasurementRule, SoftwareEvidence, SoftwareReport,
+		SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC, DEVELOPMENT_ROOT_SEED,
 	},
+	requests::{
+		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, ReportStatement, Request,
+		RequestKind, RequestOutcome, RequestState, SignedAnswer,
+	},
+	storage_keys, H256,
 };
-use subxt_signer::sr25519::dev;
+use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
+/// Of the boot's identity key.
+const BOOT_SEED: [u8; 32] = [7; 32];
 const AGENT: H256 = H256([2; 32]);
 const CODE: H256 = H256([3; 32]);
 const MEASUREMENT: H256 = H256([4; 32]);
 const REQUEST: H256 = H256([5; 32]);
 const CALLER: [u8; 32] = [6; 32];
+const ALLOWED: MeasurementRule = MeasurementRule { until: None };
+const REPLY_NONCE: [u8; 32] = [10; 32];
 const WORKER: u32 = 1;
 
 /// An honest boot answers an honest request on a chain of tests.
@@ -32,13 +51,16 @@ struct Scene {
 	chain: TestChain,
 	file: AnswerFile,
 	answer: ProvenAnswer,
-	conversation: Conversation,
+	reply_key: DecryptionKey,
 }
 
 impl Scene {
 	fn new() -> Self {
 		let mut chain = TestChain::new(1, 4);
-		let keys = BootKeys { identity: dev::eve().public_key().0, encryption: [9; 32] };
+		let keys = BootKeys {
+			identity: sr25519::public_of_published_seed(BOOT_SEED),
+			encryption: [9; 32],
+		};
 		let boot = Boot {
 			number: 7,
 			keys,
@@ -60,7 +82,8 @@ impl Scene {
 			version: 1,
 			state_hash: H256::zero(),
 		};
-		let input = calls::input("/price", None);
+		let input =
+			CallInput { method: b"GET".to_vec(), path: b"/price".to_vec(), ..Default::default() };
 		let output = CallOutput { status: 200, headers: vec![], body: b"64000".to_vec() };
 		let salt = [8; 32];
 		let content = AnswerContent {
@@ -76,19 +99,18 @@ impl Scene {
 			block: 1,
 			unproven_inputs: 0,
 		};
-		let signature = dev::eve().sign(&content.statement().encode()).0;
+		let signature = sr25519::sign_with_published_seed(BOOT_SEED, &content.statement().encode());
 		let proof = SignedAnswer { content, signature };
 		let report_data =
 			ReportStatement::new(chain.genesis(), WORKER, keys, proof.id().0).report_data();
 		let answer = ProvenAnswer { output, salt, proof };
 
-		let conversation = Conversation::new(chain.genesis(), AGENT, CALLER).unwrap();
+		let mut rng = ChaCha20Rng::seed_from_u64(1);
+		let reply_key = DecryptionKey::generate(&mut rng);
 		let context =
-			ReplyContext::new(chain.genesis(), AGENT, Caller::Account(CALLER), conversation.nonce);
-		let mut rng = randomness::generator().unwrap();
-		let reply_key = EncryptionKey(conversation.reply_key());
-		let sealed = seal_reply(&mut rng, &reply_key, &context, &answer.encode()).unwrap();
-		let request = StoredRequest {
+			ReplyContext::new(chain.genesis(), AGENT, Caller::Account(CALLER), REPLY_NONCE);
+		let sealed = seal_reply(&mut rng, &reply_key.public(), &context, &answer.encode()).unwrap();
+		let request = Request {
 			agent: AGENT,
 			caller: CALLER,
 			kind: RequestKind::Call,
@@ -113,15 +135,15 @@ impl Scene {
 
 		chain.put(storage_keys::registry_boot(WORKER), boot.encode());
 		chain.put(storage_keys::agents_agent(AGENT), record.encode());
-		chain.put(storage::registry_software_root(), DEVELOPMENT_ROOT_PUBLIC.encode());
-		chain.put(storage::registry_measurement(MEASUREMENT), vec![0]);
-		chain.put(storage::requests_request(REQUEST), request.encode());
+		chain.put(storage_keys::registry_software_root(), DEVELOPMENT_ROOT_PUBLIC.encode());
+		chain.put(storage_keys::registry_measurement(MEASUREMENT), ALLOWED.encode());
+		chain.put(storage_keys::requests_request(REQUEST), request.encode());
 		let outcome = RequestOutcome::Answered(sealed.encode()).encode();
-		chain.put(storage::requests_response(REQUEST), outcome.encode());
+		chain.put(storage_keys::requests_response(REQUEST), outcome.encode());
 		chain.seal();
 		let mut file = AnswerFile::new(chain.genesis(), &input, &answer);
 		file.report = Some(ReportEvidence { evidence: HexBytes(evidence.encode()) });
-		let mut scene = Self { chain, file, answer, conversation };
+		let mut scene = Self { chain, file, answer, reply_key };
 		scene.prove();
 		scene
 	}
@@ -129,14 +151,10 @@ impl Scene {
 	/// With what the chain says at its newest block.
 	fn prove(&mut self) {
 		let height = self.chain.height();
-		let keys = [
-			storage_keys::registry_boot(WORKER),
-			storage_keys::agents_agent(AGENT),
-			storage::registry_software_root(),
-			storage::registry_measurement(MEASUREMENT),
-			storage::requests_request(REQUEST),
-			storage::requests_response(REQUEST),
-		];
+		let content = &self.answer.proof.content;
+		let mut keys = needed_keys(content, None, Some(REQUEST));
+		// Whatever the chain has of the boot by now, the answer is about this one.
+		keys.push(storage_keys::registry_measurement(MEASUREMENT));
 		self.file.chain = Some(ChainEvidence {
 			genesis_bundle: HexBytes(self.chain.genesis_bundle().encode()),
 			finality: HexBytes(self.chain.steps(0, height).encode()),
@@ -146,8 +164,8 @@ impl Scene {
 
 	fn of_request(mut self) -> Self {
 		let reply = ReplyEvidence {
-			nonce: HexBytes(self.conversation.nonce.into()),
-			secret: HexBytes(self.conversation.reply_secret().to_vec()),
+			nonce: HexBytes(REPLY_NONCE.to_vec()),
+			secret: HexBytes(self.reply_key.canonical_secret().expose().to_vec()),
 		};
 		self.file = self.file.of_request(REQUEST, Some(reply));
 		self
@@ -184,45 +202,84 @@ fn an_honest_answer_through_the_chain_is_verified_to_its_settlement() {
 fn a_file_survives_json_and_one_with_something_more_is_refused() {
 	let scene = Scene::new().of_request();
 	let json = serde_json::to_string(&scene.file).unwrap();
-	assert_eq!(serde_json::from_str::<AnswerFile>(&json).unwrap(), scene.file);
+	assert_eq!(AnswerFile::from_json(json.as_bytes()).unwrap(), scene.file);
 	let more = json.replacen('{', "{\"note\":1,", 1);
-	assert!(serde_json::from_str::<AnswerFile>(&more).is_err());
+	assert!(AnswerFile::from_json(more.as_bytes()).is_err());
 	let digit = json.find('a').map(|at| format!("{}A{}", &json[..at], &json[at + 1..])).unwrap();
-	assert!(serde_json::from_str::<AnswerFile>(&digit).is_err(), "one way to write it");
+	assert!(AnswerFile::from_json(digit.as_bytes()).is_err(), "one way to write it");
 }
+
+/// Every field of a file that holds bytes.
+const FIELDS: [&str; 12] = [
+	"/genesis",
+	"/input",
+	"/output",
+	"/salt",
+	"/proof",
+	"/request/id",
+	"/request/reply/nonce",
+	"/request/reply/secret",
+	"/chain/genesisBundle",
+	"/chain/finality",
+	"/chain/stateProof",
+	"/report/evidence",
+];
 
 #[test]
 fn a_changed_bit_anywhere_in_the_file_is_refused() {
+	/// Every bit of what is not longer than this, in bytes.
+	const SHORT: usize = 40;
 	let honest = Scene::new().of_request();
 	let genesis = honest.chain.genesis();
 	let json = serde_json::to_value(&honest.file).unwrap();
-	for field in [
-		"/genesis",
-		"/input",
-		"/output",
-		"/salt",
-		"/proof",
-		"/request/id",
-		"/request/reply/nonce",
-		"/chain/genesisBundle",
-		"/chain/finality",
-		"/chain/stateProof",
-		"/report/evidence",
-	] {
+	for field in FIELDS {
 		let text = json.pointer(field).unwrap().as_str().unwrap().to_owned();
 		let bytes = hex::decode(&text[2..]).unwrap();
-		// All of the short ones, and of the long ones enough to meet every part.
-		for at in (0..bytes.len()).step_by(bytes.len() / 150 + 1) {
+		// Of the long ones enough to meet every part, and every place in a byte.
+		let step = if bytes.len() <= SHORT { 1 } else { 8 * bytes.len() / 300 + 1 };
+		for bit in (0..8 * bytes.len()).step_by(step) {
 			let mut changed = bytes.clone();
-			changed[at] ^= 1;
+			changed[bit / 8] ^= 1 << (bit % 8);
 			let mut json = json.clone();
 			*json.pointer_mut(field).unwrap() = format!("0x{}", hex::encode(changed)).into();
 			let file: AnswerFile = serde_json::from_value(json).unwrap();
 			let verification = verify(&file, genesis);
-			assert!(!verification.verified, "{field}, byte {at}: {verification}");
+			assert!(!verification.verified, "{field}, bit {bit}: {verification}");
 			assert!(verification.refused().is_some());
 		}
 	}
+}
+
+#[test]
+fn the_test_of_changed_bits_knows_all_fields() {
+	fn bytes(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+		match value {
+			serde_json::Value::String(text) if text.starts_with("0x") => found.push(at.to_owned()),
+			serde_json::Value::Object(fields) => {
+				for (name, value) in fields {
+					bytes(value, &format!("{at}/{name}"), found);
+				}
+			}
+			_ => {}
+		}
+	}
+	let mut found = Vec::new();
+	bytes(&serde_json::to_value(Scene::new().of_request().file).unwrap(), "", &mut found);
+	let mut expected = FIELDS.map(ToOwned::to_owned).to_vec();
+	found.sort();
+	expected.sort();
+	assert_eq!(found, expected);
+}
+
+#[test]
+fn a_secret_that_opens_the_answer_but_is_written_otherwise_is_refused_by_name() {
+	let mut scene = Scene::new().of_request();
+	let ignored = |secret: &mut Vec<u8>| secret[0] ^= 1;
+	ignored(&mut scene.file.request.as_mut().unwrap().reply.as_mut().unwrap().secret.0);
+	let verification = scene.verify();
+	let refused = verification.refused().unwrap();
+	assert_eq!(refused.name, "request");
+	assert!(refused.detail.contains("not canonical"), "{}", refused.detail);
 }
 
 #[test]
@@ -255,9 +312,13 @@ fn another_chain_than_the_pinned_one_is_refused() {
 fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 	let mut scene = Scene::new();
 	let state = |scene: &Scene| {
-		finality(scene.file.chain.as_ref(), &scene.answer.proof.content, scene.chain.genesis())
-			.unwrap()
-			.0
+		check::finality(
+			scene.file.chain.as_ref(),
+			&scene.answer.proof.content,
+			scene.chain.genesis(),
+		)
+		.unwrap()
+		.0
 	};
 	let key = storage_keys::registry_boot(WORKER);
 	let boot = state(&scene).read_as::<Boot>(&key).unwrap().unwrap();
@@ -284,12 +345,22 @@ fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 #[test]
 fn code_that_the_chain_does_not_name_or_allow_is_refused() {
 	let mut scene = Scene::new();
-	let key = storage::registry_measurement(MEASUREMENT);
+	let key = storage_keys::registry_measurement(MEASUREMENT);
 	scene.chain.remove(key.clone());
 	scene.chain.seal();
 	scene.prove();
 	assert_eq!(scene.refused_by(), "measurement");
-	scene.chain.put(key, vec![0]);
+	// Taken off the list from a block on: at that block it no longer counts.
+	let height = scene.chain.height();
+	scene.chain.put(key.clone(), MeasurementRule { until: Some(height + 1) }.encode());
+	scene.chain.seal();
+	scene.prove();
+	assert_eq!(scene.refused_by(), "measurement");
+	scene.chain.put(key.clone(), MeasurementRule { until: Some(height + 10) }.encode());
+	scene.chain.seal();
+	scene.prove();
+	assert!(scene.verify().verified, "its block has not come");
+	scene.chain.put(key, ALLOWED.encode());
 	scene.chain.remove(storage_keys::agents_agent(AGENT));
 	scene.chain.seal();
 	scene.prove();
@@ -299,7 +370,7 @@ fn code_that_the_chain_does_not_name_or_allow_is_refused() {
 #[test]
 fn software_evidence_is_refused_where_the_chain_names_no_root_for_it() {
 	let mut scene = Scene::new();
-	scene.chain.remove(storage::registry_software_root());
+	scene.chain.remove(storage_keys::registry_software_root());
 	scene.chain.seal();
 	scene.prove();
 	assert_eq!(scene.refused_by(), "evidence");

@@ -5,7 +5,7 @@ use codec::{Compact, Encode};
 use scale_info::{PortableRegistry, TypeDef};
 use subxt::metadata::Metadata;
 
-use crate::Error;
+use crate::ChainClientError;
 
 /// Format version 5, kind "general".
 const PREAMBLE: u8 = 0b0100_0000 | 5;
@@ -33,17 +33,21 @@ pub fn general_transaction(extensions_version: u8, extension_bytes: &[u8], call:
 /// What the runtime's extensions carry in a transaction without sender: immortal, nonce 0, no tip.
 ///
 /// # Errors
-/// [`Error::UnknownExtension`] for one that carries something this release does not know.
-pub fn explicit_extension_bytes(extensions: &[Extension]) -> Result<Vec<u8>, Error> {
+/// [`ChainClientError::UnknownExtension`] for one that carries something this release does not know.
+pub fn explicit_extension_bytes(extensions: &[Extension]) -> Result<Vec<u8>, ChainClientError> {
 	const IMMORTAL: u8 = 0;
+	const NO_METADATA_HASH: u8 = 0;
 	let mut bytes = Vec::new();
 	for Extension { identifier, is_empty } in extensions {
 		match identifier.as_str() {
 			_ if *is_empty => (),
 			"CheckMortality" | "CheckEra" => bytes.push(IMMORTAL),
 			"CheckNonce" => Compact(0u32).encode_to(&mut bytes),
+			"CheckMetadataHash" => bytes.push(NO_METADATA_HASH),
 			"ChargeTransactionPayment" => Compact(0u128).encode_to(&mut bytes),
-			unknown => return Err(Error::UnknownExtension { extension: unknown.to_owned() }),
+			unknown => {
+				return Err(ChainClientError::UnknownExtension { extension: unknown.to_owned() })
+			}
 		}
 	}
 	Ok(bytes)

@@ -1,0 +1,145 @@
+//! Clusters, their members and leases.
+
+use crate::{Call, Chain, ChainClientError, HeaderId, Included, Sender};
+use codec::{Decode, Encode};
+use phala_protocol::{
+	agents::{AgentId, Lease},
+	boot::WorkerId,
+	clusters::MemberRecord,
+	limits::ENDPOINT_BYTES_MAX,
+	mailbox::ClusterId,
+	storage_keys, BlockNumber,
+};
+use subxt::ext::scale_decode::DecodeAsType;
+
+const PALLET: &str = "Clusters";
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct ClusterCreated {
+	cluster: ClusterId,
+}
+
+/// Creates a cluster; its number, and the block.
+pub async fn create(owner: &Sender) -> Result<(ClusterId, BlockNumber), ChainClientError> {
+	let call = Call { name: "clusters.create", pallet: PALLET, call: "create", arguments: vec![] };
+	let included = owner.send(call).await?;
+	let ClusterCreated { cluster } = included.event(PALLET, "ClusterCreated")?;
+	Ok((cluster, included.block.number))
+}
+
+/// Asks for a worker to become a member.
+///
+/// # Errors
+/// [`ChainClientError::EndpointRefused`], before anything is sent.
+pub async fn request_join(
+	operator: &Sender,
+	cluster: ClusterId,
+	worker: WorkerId,
+	endpoint: &str,
+) -> Result<Included, ChainClientError> {
+	let arguments = (cluster, worker, checked_endpoint(endpoint)?.as_bytes()).encode();
+	let call =
+		Call { name: "clusters.request_join", pallet: PALLET, call: "request_join", arguments };
+	operator.send(call).await
+}
+
+fn checked_endpoint(endpoint: &str) -> Result<&str, ChainClientError> {
+	let refused = |why: &dyn std::fmt::Display| ChainClientError::EndpointRefused {
+		endpoint: endpoint.to_owned(),
+		why: why.to_string(),
+	};
+	let url: url::Url = endpoint.parse().map_err(|error| refused(&error))?;
+	if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+		return Err(refused(&"it is neither http nor https"));
+	}
+	let endpoint = endpoint.trim_end_matches('/');
+	if endpoint.len() > ENDPOINT_BYTES_MAX as usize {
+		return Err(refused(&format!("it has {} bytes", endpoint.len())));
+	}
+	Ok(endpoint)
+}
+
+/// Lets a worker in that asked for it.
+pub fn approve_join(cluster: ClusterId, worker: WorkerId) -> Call {
+	let arguments = (cluster, worker).encode();
+	Call { name: "clusters.approve_join", pallet: PALLET, call: "approve_join", arguments }
+}
+
+/// A member as the chain has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+	pub worker: WorkerId,
+	/// Base URL of its public server, as its operator says.
+	pub endpoint: String,
+}
+
+/// Who writes an agent; `None` while nobody can.
+pub async fn lease(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+) -> Result<Option<Lease>, ChainClientError> {
+	chain.read(at, storage_keys::clusters_lease(agent)).await
+}
+
+/// The members of a cluster at the newest finalized block, by worker.
+///
+/// # Errors
+/// [`ChainClientError::NoMembers`].
+pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, ChainClientError> {
+	let at = chain.finalized_head().await?;
+	let keys = chain.keys(at, &storage_keys::clusters_members(cluster)).await?;
+	let values = chain.values(at, &keys).await?;
+	let mut members = Vec::new();
+	for (key, value) in keys.iter().zip(values) {
+		let Some(value) = value else { continue };
+		members.push(member(key, &value)?);
+	}
+	members.sort_by_key(|member| member.worker);
+	match members.is_empty() {
+		true => Err(ChainClientError::NoMembers { cluster }),
+		false => Ok(members),
+	}
+}
+
+fn member(key: &[u8], value: &[u8]) -> Result<Member, ChainClientError> {
+	const WHAT: &str = "Clusters.Members";
+	// The key ends with the worker in the clear.
+	let worker = key.len().checked_sub(size_of::<WorkerId>()).and_then(|at| key.get(at..));
+	let worker = worker.and_then(|mut bytes| WorkerId::decode(&mut bytes).ok());
+	let worker = worker.ok_or_else(|| ChainClientError::NodeAnswer {
+		method: WHAT,
+		reason: "a key is too short".into(),
+	})?;
+	let record: MemberRecord = crate::chain::decode(WHAT, value)?;
+	Ok(Member { worker, endpoint: String::from_utf8_lossy(&record.endpoint).into_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_member_is_read_of_its_key_and_its_record() {
+		let key = storage_keys::clusters_member(3, 0x01_02_03_04);
+		assert!(key.starts_with(&storage_keys::clusters_members(3)));
+		let record = MemberRecord { endpoint: b"http://a".to_vec(), set_aside: Some(9) }.encode();
+		let expected = Member { worker: 0x01_02_03_04, endpoint: "http://a".into() };
+		assert_eq!(member(&key, &record).expect("it is one"), expected);
+		assert!(member(&key[..3], &record).is_err());
+		assert!(member(&key, &record[1..]).is_err());
+	}
+
+	#[test]
+	fn an_endpoint_is_http_or_https_and_as_long_as_the_chain_takes_and_no_longer() {
+		let long = |bytes: usize| format!("http://{}", "a".repeat(bytes - "http://".len()));
+		let bytes_max = ENDPOINT_BYTES_MAX as usize;
+		assert_eq!(checked_endpoint("https://a.b/").expect("a URL"), "https://a.b");
+		for refused in ["", "a", "ftp://a", "http://", &long(bytes_max + 1)] {
+			let error = checked_endpoint(refused).expect_err(refused).to_string();
+			assert!(error.contains("http or https"), "{error}");
+		}
+		assert!(checked_endpoint(&long(bytes_max)).is_ok());
+	}
+}

@@ -1,0 +1,212 @@
+//! The one error of this crate.
+
+use crate::transactions::{remedy, PoolError};
+use phala_protocol::{
+	agents::AgentId,
+	limits,
+	mailbox::{Channel, ClusterId},
+	text::{pha, Address},
+	AccountBytes, Balance, BlockNumber, H256,
+};
+
+/// What failed or was refused, why, and what would be accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainClientError {
+	// ── the node ───────────────────────────────────────────────────────────────────────────────
+	/// No connection.
+	#[error(
+		"no node answers at {url} ({reason}): start one with `make dev`, or say where it is with \
+		 --node or PHALA_NODE"
+	)]
+	NodeUnreachable { url: String, reason: String },
+	/// The node did not answer.
+	#[error("the node failed at {method}: {reason}")]
+	Node { method: &'static str, reason: String },
+	/// The node refused, or answered something else than it should.
+	#[error("the node's answer to {method} cannot be read: {reason}; is it a Phala node, and as new as this release?")]
+	NodeAnswer { method: &'static str, reason: String },
+	/// The node does not keep states for so long.
+	#[error(
+		"the node has no state of block {block} any more ({reason}): use a node started with \
+		 --state-pruning archive"
+	)]
+	StatePruned { block: BlockNumber, reason: String },
+	/// The chain does not keep bodies for so long.
+	#[error(
+		"message {seq} of {channel:?} is no longer in the chain's storage: the enclave was away \
+		 longer than bodies are kept; an archive is needed, or a restart of the enclave"
+	)]
+	BodyPruned { channel: Channel, seq: u64 },
+	/// Finality did not come that far.
+	#[error("block {block} did not become final within {seconds} s: does the chain finalize?")]
+	NotFinal { block: BlockNumber, seconds: u64 },
+
+	// ── transactions ───────────────────────────────────────────────────────────────────────────
+	/// Not the reason: it could quote the secret.
+	#[error(
+		"the secret is no key: a phrase of 12 to 24 words, 0x and 64 hexadecimal digits, or //Name \
+		 is taken"
+	)]
+	SecretMalformed,
+	/// The runtime has no such call.
+	#[error("the runtime has no call {pallet}.{call}: this release is for another runtime")]
+	NoSuchCall { pallet: &'static str, call: &'static str },
+	/// The call has other arguments than this release knows.
+	#[error(
+		"the runtime's {pallet}.{call} takes other arguments: bring a newer release ({reason})"
+	)]
+	OtherArguments { pallet: &'static str, call: &'static str, reason: String },
+	/// The runtime wants something in each transaction that this release does not know.
+	#[error(
+		"transactions of this runtime carry `{extension}`, which this release cannot fill: bring a \
+		 newer one"
+	)]
+	UnknownExtension { extension: String },
+	/// The transaction could not be made.
+	#[error("cannot make the transaction {call}: {reason}")]
+	Unmade { call: &'static str, reason: String },
+	/// The transaction pool refused it.
+	#[error("the node's transaction pool refused {call}: {refusal}")]
+	Pool { call: &'static str, refusal: PoolError },
+	/// It is in a block and had no effect.
+	#[error("{}", dispatched(.call, .error))]
+	Dispatch {
+		call: &'static str,
+		/// `Pallet::Name`.
+		error: String,
+	},
+	/// As [`Self::Dispatch`] or earlier, of a call for root by way of sudo.
+	#[error("{call} is for root: only the sudo account of a development chain can do it: {error}")]
+	NotRoot { call: &'static str, error: Box<ChainClientError> },
+	/// It is in no block after a while.
+	#[error("{call} got into no block: {reason}")]
+	NotIncluded { call: &'static str, reason: String },
+	/// What it should have caused is not there.
+	#[error("block {block} has the transaction without its event {pallet}.{name}")]
+	NoEvent { block: BlockNumber, pallet: &'static str, name: &'static str },
+
+	// ── agents, clusters ───────────────────────────────────────────────────────────────────────
+	/// The chain knows no such agent.
+	#[error(
+		"no agent has the id {agent:?} on this chain, as of finalized block {block}: \
+		 `phala deploy` prints an agent's id, and `GET /v1/agents` of a worker lists those that it \
+		 keeps"
+	)]
+	UnknownAgent { agent: AgentId, block: BlockNumber },
+	/// Nothing can be sealed to it.
+	#[error(
+		"agent {agent:?} has no key yet: no worker of cluster {cluster} has committed its birth; \
+		 wait until `phala agent status {agent:?}` shows one"
+	)]
+	NotBorn { agent: AgentId, cluster: ClusterId },
+	/// Neither owner nor on the list.
+	#[error(
+		"{} may not call agent {agent:?}: it takes calls only of its owner {} and of accounts on \
+		 its list, as of block {block}; the owner adds one with `phala agent allow {agent:?} {}`",
+		Address(*.caller), Address(*.owner), Address(*.caller)
+	)]
+	CallerNotAllowed {
+		agent: AgentId,
+		caller: AccountBytes,
+		owner: AccountBytes,
+		block: BlockNumber,
+	},
+	/// Nobody keeps agents in it.
+	#[error(
+		"cluster {cluster} has no members: its owner lets one in with \
+		 `phala cluster approve {cluster} <worker>`"
+	)]
+	NoMembers { cluster: ClusterId },
+	/// Not a URL that others reach a worker at.
+	#[error(
+		"{endpoint:?} was refused ({why}): an http or https URL of at most {} bytes is taken, as in \
+		 http://203.0.113.7:8000", limits::ENDPOINT_BYTES_MAX
+	)]
+	EndpointRefused { endpoint: String, why: String },
+
+	// ── requests, before anything is paid for one that the chain would refuse ──────────────────
+	/// Longer than the chain takes.
+	#[error(
+		"an input of {bytes} bytes, as it goes to the chain, is too long: at most {} are taken; \
+		 send less, or call directly (without --on-chain)",
+		limits::REQUEST_INPUT_BYTES_MAX
+	)]
+	InputTooLong { bytes: usize },
+	/// It does not cover a unit of work.
+	#[error(
+		"a fee of at most {} is too small: the base fee is {} and the agent takes {} for a unit of \
+		 work, so --max-fee {} is the least; what is not used is refunded, but for the base fee",
+		pha(*.max_fee), pha(*.base_fee), pha(*.unit_price),
+		pha(base_fee.saturating_add(*.unit_price)).trim_end_matches(" PHA")
+	)]
+	FeeTooSmall { max_fee: Balance, base_fee: Balance, unit_price: Balance },
+	/// It has passed.
+	#[error(
+		"block {deadline} as a deadline is in the past: block {now} is there already; blocks \
+		 {nearest} to {farthest} are taken"
+	)]
+	DeadlineInThePast {
+		deadline: BlockNumber,
+		now: BlockNumber,
+		nearest: BlockNumber,
+		farthest: BlockNumber,
+	},
+	/// The agent could not answer until then.
+	#[error(
+		"block {deadline} as a deadline is too near: the agent may take {timeout} blocks, and {} \
+		 more are for finality, so from block {now} on the nearest is {nearest}",
+		limits::FINALITY_MARGIN
+	)]
+	DeadlineTooNear {
+		deadline: BlockNumber,
+		now: BlockNumber,
+		timeout: BlockNumber,
+		nearest: BlockNumber,
+	},
+	/// Money is not held for so long.
+	#[error(
+		"block {deadline} as a deadline is too far ahead: from block {now} on the latest is \
+		 {farthest}"
+	)]
+	DeadlineTooFar { deadline: BlockNumber, now: BlockNumber, farthest: BlockNumber },
+
+	// ── transactions of earlier ────────────────────────────────────────────────────────────────
+	/// A transaction of earlier, on another chain: they may share block 0, as those of
+	/// `phala dev` do.
+	#[error(
+		"this chain is not the one that transaction {transaction:?} was signed for: its block \
+		 {block} is another; say with --node where that chain is"
+	)]
+	OtherHistory { transaction: H256, block: BlockNumber },
+}
+
+impl ChainClientError {
+	/// Whether the connection to the node should be made anew.
+	pub fn is_of_connection(&self) -> bool {
+		matches!(self, Self::NodeUnreachable { .. } | Self::Node { .. })
+	}
+}
+
+fn dispatched(call: &str, error: &str) -> String {
+	let name = error.rsplit("::").next().unwrap_or(error);
+	match remedy(name) {
+		Some(remedy) => format!("{call} was refused as {name}: {remedy}"),
+		None => format!("{call} was refused by the chain as {error}"),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_dispatch_error_says_what_was_refused_why_and_what_to_do() {
+		let refused = |error: &str| {
+			ChainClientError::Dispatch { call: "requests.submit", error: error.into() }.to_string()
+		};
+		let text = refused("Requests::FeeTooSmall");
+		assert!(text.starts_with("requests.submit was refused as FeeTooSmall"), "{text}");
+		assert!(text.contains("--max-fee"), "{text}");
+		assert!(refused("Balances::Frozen").contains("Balances::Frozen"));
+	}
+}

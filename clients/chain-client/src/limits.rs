@@ -1,0 +1,36 @@
+//! Bounds, each with its unit. Those on finality stay below what the light client takes at once
+//! (`enclave/light-client/src/limits.rs`).
+
+use phala_protocol::BlockNumber;
+use std::time::Duration;
+
+/// How long connecting to a node may take.
+pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Most steps that [`crate::Chain::finality_after`] returns (the light client takes 512).
+pub const FINALITY_STEPS_MAX: usize = 500;
+
+/// It asks for no further step when it has this many bytes of them (the light client takes 32 MiB,
+/// and one step may have 4 MiB).
+pub const FINALITY_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Storage values asked for at once. A node answers with at most 10 MiB, and a body is at most
+/// 32 KiB, twice that in hexadecimal.
+pub const STORAGE_KEYS_PER_REQUEST_MAX: usize = 100;
+
+/// For how many blocks a signature counts, from the newest final one on. A power of two.
+pub const MORTALITY_BLOCKS: BlockNumber = 64;
+
+/// How long a transaction may take to get into a block.
+pub const INCLUSION_MAX: Duration = Duration::from_secs(60);
+
+/// How often a transaction is signed anew because another took its number.
+pub const NONCE_ATTEMPTS_MAX: u32 = 5;
+
+/// How long a block may take to become final.
+pub const FINALITY_MAX: Duration = Duration::from_secs(120);
+
+/// How often what is waited for is looked at.
+pub const POLL: Duration = Duration::from_millis(200);
+
+const _: () = assert!(MORTALITY_BLOCKS.is_power_of_two());

@@ -1,0 +1,62 @@
+//! Workers and their boots.
+
+use crate::{transactions, Call, Chain, ChainClientError, Included, Sender};
+use codec::Encode;
+use phala_protocol::{boot::WorkerId, evidence::Measurement, relay::Registration, BlockNumber};
+use subxt::ext::scale_decode::DecodeAsType;
+
+const PALLET: &str = "Registry";
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct WorkerRegistered {
+	worker: WorkerId,
+}
+
+/// Creates a worker for `operator`, whose account holds its stake; its number.
+pub async fn register_worker(operator: &Sender) -> Result<WorkerId, ChainClientError> {
+	let call = call("registry.register_worker", "register_worker", vec![]);
+	let included = operator.send(call).await?;
+	Ok(included.event::<WorkerRegistered>(PALLET, "WorkerRegistered")?.worker)
+}
+
+/// Registers or renews a boot, paid by the worker's operator.
+pub fn register_boot(registration: &Registration) -> Call {
+	let Registration { worker, keys, evidence, recent_block, renewal } = registration;
+	if *renewal {
+		let arguments = (worker, evidence, recent_block).encode();
+		call("registry.renew_boot", "renew_boot", arguments)
+	} else {
+		let arguments = (worker, keys, evidence, recent_block).encode();
+		call("registry.register_boot", "register_boot", arguments)
+	}
+}
+
+/// Whether the node's pool holds a registration of these very keys.
+pub async fn is_registration_pending(
+	chain: &Chain,
+	registration: &Registration,
+) -> Result<bool, ChainClientError> {
+	let Registration { worker, keys, .. } = registration;
+	let start = call("registry.register_boot", "register_boot", (worker, keys).encode());
+	transactions::is_pending(chain, &start.bytes(chain).await?).await
+}
+
+/// Asks a worker's enclave for a sign of life.
+pub fn probe(worker: WorkerId, nonce: [u8; 32]) -> Call {
+	call("registry.probe", "probe", (worker, nonce).encode())
+}
+
+/// Allows a measurement, as root by way of a development chain's sudo account; the block.
+pub async fn allow_measurement(
+	sudo: &Sender,
+	measurement: Measurement,
+) -> Result<BlockNumber, ChainClientError> {
+	let call = call("registry.allow_measurement", "allow_measurement", measurement.encode());
+	let included: Included = sudo.send_as_root(call).await?;
+	Ok(included.block.number)
+}
+
+fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
+	Call { name, pallet: PALLET, call, arguments }
+}

@@ -1,0 +1,299 @@
+//! What is kept of a request, so that it outlives this process: what opens its answer, and where to
+//! find it. It is written **before** the request is submitted, under its transaction's hash; once
+//! the request has an id, under that, and the transaction's file points there.
+
+use crate::accounts::Accounts;
+use anyhow::{bail, Context};
+use phala_chain_client::{
+	requests,
+	transactions::{Fate, SignedAt},
+	Chain, HeaderId,
+};
+use phala_protocol::{agents::AgentId, requests::RequestId, AccountBytes, BlockNumber, H256};
+use phala_verifier::file::{HexBytes, ReplyEvidence};
+use serde::{Deserialize, Serialize};
+
+/// The folder of kept requests, in an account's.
+const FOLDER: &str = "requests";
+
+/// See the module. The secret opens the answer, and the input may be private.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Kept {
+	pub genesis: HexBytes,
+	pub agent: HexBytes,
+	pub caller: HexBytes,
+	/// SCALE of the `CallInput`.
+	pub input: HexBytes,
+	/// `None` for a public one.
+	pub reply: Option<ReplyEvidence>,
+	/// While the request has no id yet.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	transaction: Option<Transaction>,
+	/// In which the request is, once it has an id.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	block: Option<BlockNumber>,
+}
+
+/// What a file has in it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum File {
+	Kept(Kept),
+	/// Under a transaction's hash: the request that came of it.
+	Pointer(Pointer),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pointer {
+	request: HexBytes,
+}
+
+/// A [`SignedAt`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Transaction {
+	hash: HexBytes,
+	since_block: BlockNumber,
+	since_hash: HexBytes,
+}
+
+impl From<SignedAt> for Transaction {
+	fn from(at: SignedAt) -> Self {
+		Self {
+			hash: HexBytes(at.transaction.0.into()),
+			since_block: at.since.number,
+			since_hash: HexBytes(at.since.hash.0.into()),
+		}
+	}
+}
+
+impl Transaction {
+	fn signed_at(&self) -> Option<SignedAt> {
+		let Self { hash, since_block, since_hash } = self;
+		let since = HeaderId { number: *since_block, hash: H256(since_hash.exactly()?) };
+		Some(SignedAt { transaction: H256(hash.exactly()?), since })
+	}
+}
+
+/// Where a kept request is.
+pub enum Found {
+	/// On the chain.
+	Request { id: RequestId, block: BlockNumber, kept: Kept },
+	/// Submitted, and in no block yet.
+	OnItsWay { until: BlockNumber },
+}
+
+const BROKEN: &str = "what was kept of the request is broken";
+
+impl Kept {
+	pub fn new(
+		genesis: H256,
+		agent: AgentId,
+		caller: AccountBytes,
+		input: Vec<u8>,
+		reply: Option<ReplyEvidence>,
+	) -> Self {
+		Self {
+			genesis: HexBytes(genesis.0.into()),
+			agent: HexBytes(agent.0.into()),
+			caller: HexBytes(caller.into()),
+			input: HexBytes(input),
+			reply,
+			transaction: None,
+			block: None,
+		}
+	}
+}
+
+/// Requests that are kept for one account.
+pub struct Keeper<'a> {
+	accounts: &'a Accounts,
+	/// Name of the account's folder.
+	account: &'a str,
+	kept: Kept,
+	/// Under which the request was kept last.
+	transaction: Option<H256>,
+}
+
+impl<'a> Keeper<'a> {
+	pub fn new(accounts: &'a Accounts, account: &'a str, kept: Kept) -> Self {
+		Self { accounts, account, kept, transaction: None }
+	}
+
+	/// Keeps it for a transaction that is about to be submitted, in place of one that was kept
+	/// before and can take no effect any more.
+	///
+	/// # Errors
+	/// When it cannot be written: then it must not be submitted.
+	pub fn before_submission(&mut self, at: SignedAt) -> anyhow::Result<()> {
+		let kept = Kept { transaction: Some(at.into()), ..self.kept.clone() };
+		self.write(at.transaction, &File::Kept(kept))
+			.context("the request was not submitted: what opens its answer could not be kept")?;
+		if let Some(earlier) = self.transaction.replace(at.transaction) {
+			self.forget(earlier)?;
+		}
+		Ok(())
+	}
+
+	/// It is on the chain.
+	///
+	/// # Errors
+	/// When it cannot be written: it stays under its transaction.
+	pub fn submitted(self, id: RequestId, block: BlockNumber) -> anyhow::Result<()> {
+		let kept = Kept { transaction: None, block: Some(block), ..self.kept.clone() };
+		self.write(id, &File::Kept(kept))?;
+		let Some(transaction) = self.transaction else { return Ok(()) };
+		// Who was told to go on with the transaction still can.
+		let pointer = Pointer { request: HexBytes(id.0.to_vec()) };
+		self.write(transaction, &File::Pointer(pointer))
+	}
+
+	/// The node did not take it: there will be no answer.
+	///
+	/// # Errors
+	/// When the file cannot be removed.
+	pub fn refused(self) -> anyhow::Result<()> {
+		self.transaction.map_or(Ok(()), |transaction| self.forget(transaction))
+	}
+
+	fn write(&self, name: H256, kept: &File) -> anyhow::Result<()> {
+		let json = serde_json::to_vec_pretty(kept)?;
+		self.accounts.keep(self.account, FOLDER, &file(name), &json).map(drop)
+	}
+
+	fn forget(&self, name: H256) -> anyhow::Result<()> {
+		self.accounts.forget(self.account, FOLDER, &file(name))
+	}
+}
+
+fn file(name: H256) -> String {
+	format!("{name:?}.json")
+}
+
+/// Finds a request of this user's by its id, or by the hash of its transaction.
+///
+/// # Errors
+/// When none is kept under that name, and those of [`lookup`].
+pub async fn find(chain: &Chain, accounts: &Accounts, name: H256) -> anyhow::Result<Found> {
+	lookup(chain, accounts, name).await?.with_context(|| {
+		format!("request {name:?} was not made on this machine, or not by this user: only who has its reply key can open the answer")
+	})
+}
+
+/// The same; `None` when none is kept under that name.
+///
+/// # Errors
+/// When it is of another chain; when its transaction had no effect and never will.
+pub async fn lookup(
+	chain: &Chain,
+	accounts: &Accounts,
+	name: H256,
+) -> anyhow::Result<Option<Found>> {
+	let Some((account, name, kept)) = read(accounts, name)? else { return Ok(None) };
+	if kept.genesis.0 != chain.genesis_hash().0 {
+		bail!(
+			"request {name:?} was made on the chain 0x{}, the node is on {:?}: give another --node",
+			hex::encode(&kept.genesis.0),
+			chain.genesis_hash()
+		);
+	}
+	let Some(transaction) = &kept.transaction else {
+		return Ok(Some(Found::Request { id: name, block: kept.block.context(BROKEN)?, kept }));
+	};
+	let at = transaction.signed_at().context(BROKEN)?;
+	match at.fate(chain).await? {
+		Fate::Included(included) => {
+			let (id, block) = (requests::submitted(&included)?, included.block);
+			let mut keeper = Keeper::new(accounts, &account, kept.clone());
+			keeper.transaction = Some(name);
+			keeper.submitted(id, block.number)?;
+			Ok(Some(Found::Request { id, block: block.number, kept }))
+		}
+		Fate::Open { until } => Ok(Some(Found::OnItsWay { until })),
+		Fate::Lost => bail!(
+			"transaction {name:?} got into no block until {}, and none takes it any more: nothing was paid; ask again",
+			at.until()
+		),
+	}
+}
+
+/// What is kept under a name, or under the one that it points to: for which account, that name.
+fn read(accounts: &Accounts, mut name: H256) -> anyhow::Result<Option<(String, H256, Kept)>> {
+	// Who is pointed to points nowhere.
+	const HOPS_MAX: usize = 2;
+	for _ in 0..HOPS_MAX {
+		let Some((account, json)) = accounts.kept(FOLDER, &file(name))? else { return Ok(None) };
+		match serde_json::from_slice(&json).context(BROKEN)? {
+			File::Kept(kept) => return Ok(Some((account, name, kept))),
+			File::Pointer(Pointer { request }) => name = H256(request.exactly().context(BROKEN)?),
+		}
+	}
+	bail!(BROKEN)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn kept() -> Kept {
+		let reply = ReplyEvidence { nonce: HexBytes(vec![1; 32]), secret: HexBytes(vec![2; 32]) };
+		Kept::new(H256([3; 32]), H256([4; 32]), [5; 32], b"input".to_vec(), Some(reply))
+	}
+
+	fn at(transaction: u8) -> SignedAt {
+		let since = HeaderId { number: 7, hash: H256([8; 32]) };
+		SignedAt { transaction: H256([transaction; 32]), since }
+	}
+
+	fn found(accounts: &Accounts, name: H256) -> Option<(H256, Kept)> {
+		let (account, name, kept) = read(accounts, name).expect("it can be read")?;
+		assert_eq!(account, "me");
+		Some((name, kept))
+	}
+
+	#[test]
+	fn a_request_is_kept_before_it_is_submitted_and_found_by_its_transaction_ever_after() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let mut keeper = Keeper::new(&accounts, "me", kept());
+		let (first, second, id) = (H256([10; 32]), H256([11; 32]), H256([12; 32]));
+
+		// Cut here: what opens the answer, and where the request is, are there.
+		keeper.before_submission(at(10)).unwrap();
+		let (_, cut) = found(&accounts, first).expect("kept before it is submitted");
+		assert_eq!(cut.reply, kept().reply);
+		assert_eq!(cut.transaction.unwrap().signed_at(), Some(at(10)));
+
+		// Signed anew, since another process took its number.
+		keeper.before_submission(at(11)).unwrap();
+		assert_eq!(found(&accounts, first), None);
+		assert!(found(&accounts, second).is_some());
+
+		keeper.submitted(id, 20).unwrap();
+		let expected = Some((id, Kept { block: Some(20), ..kept() }));
+		assert_eq!(found(&accounts, id), expected);
+		assert_eq!(found(&accounts, second), expected, "who was told to go on with it still can");
+	}
+
+	#[test]
+	fn nothing_stays_of_a_request_that_the_node_did_not_take() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let mut keeper = Keeper::new(&accounts, "me", kept());
+		keeper.before_submission(at(10)).unwrap();
+		keeper.refused().unwrap();
+		assert_eq!(found(&accounts, H256([10; 32])), None);
+	}
+
+	#[test]
+	fn what_cannot_be_kept_is_refused_before_it_is_submitted() {
+		let home = tempfile::tempdir().unwrap();
+		std::fs::write(home.path().join("accounts"), "a file where the folder should be").unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let mut keeper = Keeper::new(&accounts, "me", kept());
+		let error = keeper.before_submission(at(10)).unwrap_err();
+		assert!(error.to_string().contains("was not submitted"), "{error:#}");
+	}
+}

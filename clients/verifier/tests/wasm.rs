@@ -1,0 +1,20 @@
+//! The verifier builds for wasm without std, and so does all that it depends on.
+
+use std::process::Command;
+
+#[test]
+fn it_builds_for_wasm_where_there_is_no_std() {
+	let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+	let checked = Command::new(cargo)
+		.args(["check", "--locked", "--offline", "--lib", "--package", "phala-verifier"])
+		// This target has core and alloc, and no std: a crate that asks for it does not build.
+		.args(["--no-default-features", "--target", "wasm32v1-none"])
+		.current_dir(env!("CARGO_MANIFEST_DIR"))
+		.output()
+		.expect("cargo runs, since it runs this test");
+	assert!(
+		checked.status.success(),
+		"is the target installed (`make setup`)?\n{}",
+		String::from_utf8_lossy(&checked.stderr)
+	);
+}
