@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/phala/target
 CACHE := $(HOME)/.cache/phala
 BIN := $(CARGO_TARGET_DIR)/debug
 
-# `scripts/setup-wasm-target.sh` writes here what the environment of a build needs.
+# The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
 .PHONY: setup build dev test lint bench weights
@@ -14,7 +14,9 @@ WITH_ENV := set -e; . $(CACHE)/build-env;
 setup:
 	@mkdir -p $(CACHE)
 	@scripts/setup-system.sh
-	@scripts/setup-wasm-target.sh > $(CACHE)/build-env
+	@scripts/setup-rust.sh > $(CACHE)/build-env.new
+	@. $(CACHE)/build-env.new; scripts/setup-wasm-target.sh >> $(CACHE)/build-env.new
+	@mv $(CACHE)/build-env.new $(CACHE)/build-env
 	@scripts/setup-npm.sh
 
 # One build serves `make dev` and `make test`: the same packages, targets and features.
@@ -28,9 +30,9 @@ dev: build
 test: build
 	@$(WITH_ENV) scripts/test.sh
 
+# Formatting, clippy and documentation with warnings denied, the dependency rule, licences.
 lint: setup
-	@cargo fmt --all --check
-	@$(WITH_ENV) SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(WITH_ENV) scripts/lint.sh
 
 # Speed: release builds of what is measured. Figures and how to read them: benches/README.md.
 bench: setup

@@ -31,15 +31,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-command -v cargo >/dev/null || {
-  echo "Rust is missing. Install it with rustup (https://rustup.rs), then run this again." >&2
-  exit 1
-}
-rust=$(rustc --version | cut -d' ' -f2)
-if [ "$(printf '%s\n1.95.0\n' "$rust" | sort -V | head -1)" != 1.95.0 ]; then
-  echo "Rust $rust is too old: 1.95 or later is needed. Run: rustup update stable" >&2
-  exit 1
-fi
 if ! command -v node >/dev/null || [ "$(node --version | sed 's/v\([0-9]*\).*/\1/')" -lt 20 ]; then
   echo "Node.js 20 or later is missing. Install it (https://nodejs.org), then run this again." >&2
   exit 1

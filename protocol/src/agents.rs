@@ -2,6 +2,7 @@
 
 use crate::{
 	boot::{BootNumber, WorkerId},
+	caller::Caller,
 	domains, hash_of,
 	mailbox::ClusterId,
 	requests::RequestResult,
@@ -16,6 +17,9 @@ pub type AgentId = H256;
 
 /// Counts the committed effect sets of one agent; 0 before its birth.
 pub type StateVersion = u64;
+
+/// Counts the encryption keys, or the signing roots, of one agent, from 1.
+pub type KeyVersion = u32;
 
 /// What an agent's id is the hash of.
 #[derive(Encode)]
@@ -113,7 +117,7 @@ pub enum UpgradePolicy {
 )]
 pub struct AgentKey {
 	/// Counts the agent's encryption keys, from 1.
-	pub version: u32,
+	pub version: KeyVersion,
 	/// X25519.
 	pub key: [u8; 32],
 }
@@ -177,7 +181,7 @@ pub struct AgentSnapshot {
 	pub record: AgentRecord,
 	/// With [`Access::Listed`], who may call besides the owner; at most
 	/// [`crate::limits::AGENT_CALLERS_MAX`].
-	pub callers: Vec<AccountBytes>,
+	pub callers: Vec<Caller>,
 	/// Who writes; `None` while the cluster has no member in force.
 	pub lease: Option<Lease>,
 	/// Code that was announced and does not run yet: members may fetch it before it is needed.
@@ -185,11 +189,11 @@ pub struct AgentSnapshot {
 }
 
 impl AgentSnapshot {
-	/// Whether `account` may call.
-	pub fn may_call(&self, account: &AccountBytes) -> bool {
+	/// Whether `caller` may call.
+	pub fn may_call(&self, caller: &Caller) -> bool {
 		self.record.access == Access::Public
-			|| self.record.owner == *account
-			|| self.callers.contains(account)
+			|| caller.account() == Some(&self.record.owner)
+			|| self.callers.contains(caller)
 	}
 }
 
@@ -257,7 +261,7 @@ impl AvailabilityContent {
 /// How many members, the sender among them, must keep a body of a cluster in which `members`
 /// count: a majority.
 pub fn availability_quorum(members: u32) -> u32 {
-	members / 2 + 1
+	(members / 2).saturating_add(1)
 }
 
 #[derive(Encode)]

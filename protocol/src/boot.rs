@@ -20,6 +20,8 @@ pub type BootNumber = u32;
 	Debug,
 	PartialEq,
 	Eq,
+	PartialOrd,
+	Ord,
 	Encode,
 	Decode,
 	DecodeWithMemTracking,

@@ -46,8 +46,7 @@ pub struct MasterKey {
 	pub outcome: Vec<u8>,
 }
 
-/// A worker's request for a cluster secret, admitted by the chain. The layout of `KeyRequest` in
-/// `enclave/keys`.
+/// A worker's request for a cluster secret, admitted by the chain.
 #[derive(
 	Clone,
 	Copy,

@@ -15,20 +15,35 @@
 //! | [`keys`] | the master key's ceremony, key requests |
 //! | [`requests`] | paid requests, direct calls, signed answers |
 //! | [`mailbox`] | channels, their heads, the hash chain; envelopes |
-//! | [`messages`] | what the chain tells enclaves, and what they answer |
+//! | [`messages`] | what the chain tells enclaves, and what they answer, by domain |
+//! | [`caller`] | who asks: accounts, agents, tokens |
 //! | [`boot`] | workers, boots and the statement that evidence is bound to |
 //! | [`evidence`] | the kinds of attestation evidence as they travel |
 //! | [`relay`] | what an untrusted relayer brings |
+//! | [`refusals`] | why an enclave says no, by name and code |
 //! | [`limits`] | bounds, with units |
 //! | [`storage_keys`] | the chain facts that enclaves read by proof |
 //! | [`traits`] | what pallets offer each other |
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// What is decoded here comes from anywhere: nothing panics.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 extern crate alloc;
 
 pub mod agents;
 pub mod boot;
+pub mod caller;
 pub mod clusters;
 pub mod domains;
 pub mod evidence;
@@ -36,6 +51,7 @@ pub mod keys;
 pub mod limits;
 pub mod mailbox;
 pub mod messages;
+pub mod refusals;
 pub mod relay;
 pub mod requests;
 pub mod storage_keys;

@@ -33,8 +33,11 @@ pub const REQUEST_INPUT_BYTES_MAX: u32 = 16 * 1024;
 /// Longest answer to a request that goes through the chain, in bytes, sealed or public.
 pub const RESPONSE_BYTES_MAX: u32 = 16 * 1024;
 
-/// Longest name of the reason why a request failed, in bytes.
-pub const FAILURE_NAME_BYTES_MAX: u32 = 64;
+/// Processor time of one unit of work, the unit that agents are priced in, in milliseconds.
+pub const UNIT_CPU_MS: u64 = 100;
+
+/// Bytes fetched, received, answered or written of one unit of work.
+pub const UNIT_BYTES: u64 = 64 * 1024;
 
 /// Most answers in one effect set.
 pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
@@ -83,3 +86,35 @@ pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
 
 /// For how many blocks a query for an agent's log counts.
 pub const LOGS_QUERY_BLOCKS_MAX: BlockNumber = 64;
+
+/// What the fields around the longest part of a message or payload take at most, in bytes.
+const ENVELOPING_BYTES_MAX: u32 = 512;
+
+// What must hold between limits; a change that breaks a relation does not compile.
+const _: () = {
+	// Whatever is pushed fits a message.
+	assert!(REQUEST_INPUT_BYTES_MAX + ENVELOPING_BYTES_MAX <= MESSAGE_BYTES_MAX);
+	assert!(CEREMONY_OUTCOME_BYTES_MAX + ENVELOPING_BYTES_MAX <= MESSAGE_BYTES_MAX);
+	assert!(KEY_RELEASE_BYTES_MAX + ENVELOPING_BYTES_MAX <= MESSAGE_BYTES_MAX);
+	assert!(AGENT_CALLERS_MAX * 33 + ENVELOPING_BYTES_MAX <= MESSAGE_BYTES_MAX);
+	// A cluster as a new member is told it: its keys, and of each member the endpoint, key, numbers.
+	assert!(
+		WRAPPED_KEYS_BYTES_MAX
+			+ CLUSTER_MEMBERS_MAX * (ENDPOINT_BYTES_MAX + 48)
+			+ ENVELOPING_BYTES_MAX
+			<= MESSAGE_BYTES_MAX
+	);
+	// Whatever an enclave says fits an envelope.
+	assert!(RESPONSE_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
+	assert!(WRAPPED_KEYS_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
+	assert!(CEREMONY_OUTCOME_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
+	assert!(KEY_RELEASE_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
+	// A whole block's worth of one worker may wait in the pool.
+	assert!(ENVELOPES_PER_WORKER_PER_BLOCK_MAX as u64 <= ENVELOPES_PENDING_MAX);
+	// The slowest agent can meet a deadline, and its caller can name a later one.
+	assert!(AGENT_TIMEOUT_MAX + FINALITY_MARGIN < DEADLINE_BLOCKS_MAX);
+	// A member dies silently for less long than any deadline may lie ahead.
+	assert!(LIVENESS_BLOCKS < DEADLINE_BLOCKS_MAX);
+	// `frame_system` remembers the hashes of this many blocks.
+	assert!(EVIDENCE_BLOCK_AGE_MAX <= 256);
+};

@@ -261,7 +261,9 @@ mod tests {
 			payload: alloc::vec![6],
 			signature: [0; 64],
 		};
-		let mut bytes = b"phala/envelope/1".to_vec();
+		let domain = "phala/mailbox/envelope/v1";
+		let mut bytes = alloc::vec![(domain.len() as u8) << 2];
+		bytes.extend(domain.as_bytes());
 		bytes.extend([2u8; 32]);
 		bytes.extend(3u32.to_le_bytes());
 		bytes.extend(4u32.to_le_bytes());

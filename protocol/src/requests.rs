@@ -3,7 +3,10 @@
 use crate::{
 	agents::AgentId,
 	boot::{BootNumber, WorkerId},
-	domains, hash_of, AccountBytes, BlockNumber, H256,
+	caller::Caller,
+	domains, hash_of,
+	refusals::RefusalCode,
+	BlockNumber, H256,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -100,7 +103,7 @@ pub struct RequestOrder {
 	/// Who is asked.
 	pub agent: AgentId,
 	/// Who signed the extrinsic.
-	pub caller: AccountBytes,
+	pub caller: Caller,
 	/// What for.
 	pub kind: RequestKind,
 	/// At most [`crate::limits::REQUEST_INPUT_BYTES_MAX`].
@@ -124,9 +127,9 @@ pub enum RequestOutcome {
 	/// the caller's reply key, which opens to that. Empty for [`RequestKind::Secrets`]. At most [`crate::limits::RESPONSE_BYTES_MAX`].
 	#[codec(index = 0)]
 	Answered(Vec<u8>),
-	/// The name of a limit or of a refusal; at most [`crate::limits::FAILURE_NAME_BYTES_MAX`].
+	/// Which limit or refusal ended it.
 	#[codec(index = 1)]
-	Failed(Vec<u8>),
+	Failed(RefusalCode),
 }
 
 /// One answer within an effect set.
@@ -140,10 +143,10 @@ pub struct RequestResult {
 	pub units: u32,
 }
 
-/// What a boot signs when it answers: fetched at `/v1/signature/{id}`, checked by `phala verify`.
+/// What a boot says of an answer: signed as an [`AnswerStatement`], fetched at
+/// `/v1/signature/{id}`, checked by `phala verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AnswerContent {
-	domain: domains::Domain,
 	/// Hash of the chain's block 0.
 	pub genesis: H256,
 	/// Who answered.
@@ -155,7 +158,7 @@ pub struct AnswerContent {
 	/// Hash of the component that ran.
 	pub code: H256,
 	/// Who asked; `None` for a caller that did not say.
-	pub caller: Option<AccountBytes>,
+	pub caller: Option<Caller>,
 	/// [`salted_hash`] of the SCALE of the [`CallInput`].
 	pub request_hash: H256,
 	/// [`salted_hash`] of the SCALE of the [`CallOutput`].
@@ -168,23 +171,22 @@ pub struct AnswerContent {
 	pub unproven_inputs: u32,
 }
 
+/// What is signed for an answer.
+#[derive(Clone, Copy, Debug, Encode)]
+pub struct AnswerStatement<'a> {
+	domain: domains::Domain,
+	content: &'a AnswerContent,
+}
+
 impl AnswerContent {
-	/// The statement with every field zero but its domain, to be filled.
-	pub fn blank() -> Self {
-		Self {
-			domain: domains::ANSWER,
-			genesis: H256::zero(),
-			worker: 0,
-			boot: 0,
-			agent: H256::zero(),
-			code: H256::zero(),
-			caller: None,
-			request_hash: H256::zero(),
-			response_hash: H256::zero(),
-			state_version: 0,
-			block: 0,
-			unproven_inputs: 0,
-		}
+	/// What a boot signs.
+	pub fn statement(&self) -> AnswerStatement<'_> {
+		AnswerStatement { domain: domains::ANSWER, content: self }
+	}
+
+	/// The proof's name at `/v1/signature/{id}`.
+	pub fn id(&self) -> H256 {
+		hash_of(&self.statement())
 	}
 }
 
@@ -207,13 +209,13 @@ pub struct DirectCallContent<'a> {
 	domain: domains::Domain,
 	genesis: H256,
 	agent: AgentId,
-	caller: AccountBytes,
+	caller: Caller,
 	sealed: &'a [u8],
 }
 
 impl<'a> DirectCallContent<'a> {
 	/// `sealed` is SCALE of the `Sealed` of `enclave/keys`.
-	pub fn new(genesis: H256, agent: AgentId, caller: AccountBytes, sealed: &'a [u8]) -> Self {
+	pub fn new(genesis: H256, agent: AgentId, caller: Caller, sealed: &'a [u8]) -> Self {
 		Self { domain: domains::DIRECT_CALL, genesis, agent, caller, sealed }
 	}
 }
@@ -221,14 +223,22 @@ impl<'a> DirectCallContent<'a> {
 /// A sealed direct call: the body of `POST /v1/agents/{id}/call`, as SCALE.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DirectCall {
-	/// An sr25519 account.
-	pub caller: AccountBytes,
+	/// Who asks.
+	pub caller: Caller,
 	/// SCALE of the `Sealed` of `enclave/keys`, of kind `Direct`; opens to a [`CallInput`]. The
 	/// answer is the SCALE of the `Sealed` for the reply key in it, which opens to a
 	/// [`ProvenAnswer`].
 	pub sealed: Vec<u8>,
-	/// sr25519 (context `substrate`) by the caller over [`DirectCallContent`].
-	pub signature: [u8; 64],
+	/// That it is the caller who asks, over [`DirectCallContent`].
+	pub signature: CallerSignature,
+}
+
+/// How a caller shows that a direct call is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CallerSignature {
+	/// sr25519 (context `substrate`), by the key that a [`Caller::Account`] is.
+	#[codec(index = 0)]
+	Sr25519([u8; 64]),
 }
 
 /// An answer with its proof. What a public request gets on chain, and what the `Sealed` of a
@@ -308,7 +318,7 @@ pub struct SignedAnswer {
 impl SignedAnswer {
 	/// The proof's name at `/v1/signature/{id}`.
 	pub fn id(&self) -> H256 {
-		hash_of(&self.content)
+		self.content.id()
 	}
 }
 

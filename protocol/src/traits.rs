@@ -5,7 +5,7 @@ use crate::{
 	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId},
-	messages::{EnvelopeOrigin, Message, Payload},
+	messages::{EnvelopeOrigin, Message},
 	AccountBytes, Balance, BlockNumber,
 };
 use alloc::vec::Vec;
@@ -45,14 +45,17 @@ pub trait BootDirectory {
 	fn is_in_force(boot: &Boot) -> bool;
 }
 
-/// Acts on what enclaves say.
+/// Acts on what enclaves say: a pallet on its domain's payloads, the runtime's router on all.
 pub trait ReceivePayload {
+	/// What it takes.
+	type Payload;
+
 	/// The runtime's error type.
 	type Error;
 
 	/// Called once for each accepted envelope, inside a storage layer of its own: an error undoes
 	/// what the payload did, never that its envelope was consumed.
-	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), Self::Error>;
+	fn receive(origin: EnvelopeOrigin, payload: Self::Payload) -> Result<(), Self::Error>;
 }
 
 /// What workers are used for, and who must know when one is lost.

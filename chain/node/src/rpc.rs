@@ -1,5 +1,18 @@
 //! JSON-RPC: what every Substrate node serves, BABE's and GRANDPA's, and [`FinalityApi`].
 
+// Anybody calls these: nothing here panics, whatever they ask.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
+
 use codec::Encode;
 use jsonrpsee::{
 	core::{async_trait, RpcResult},

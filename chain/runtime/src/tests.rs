@@ -7,7 +7,7 @@ use phala_protocol::{
 	boot::{Boot, BootKeys},
 	evidence::EvidenceKind,
 	mailbox::Channel,
-	messages::{Message, SystemMessage},
+	messages::{AgentsPayload, Message, RegistryMessage},
 	storage_keys,
 	traits::MailboxInterface,
 	H256,
@@ -49,8 +49,9 @@ fn storage_keys_match_the_runtime() {
 		assert_eq!(raw(storage_keys::grandpa_current_set_id()), Some(5u64.encode()));
 
 		let channel = Channel::Worker(3);
-		let message =
-			Message::System(SystemMessage::MeasurementAllowed { measurement: Default::default() });
+		let message = Message::Registry(RegistryMessage::MeasurementAllowed {
+			measurement: Default::default(),
+		});
 		Mailbox::push(channel, &message).unwrap();
 		assert_eq!(
 			raw(storage_keys::mailbox_head(channel)),
@@ -162,7 +163,10 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 		};
 		let origin = EnvelopeOrigin { worker: 0, boot: 1 };
 		assert_eq!(
-			config::network::PayloadRouter::receive(origin, Payload::EffectSet(set)),
+			config::network::PayloadRouter::receive(
+				origin,
+				Payload::Agents(AgentsPayload::EffectSet(set))
+			),
 			Err(pallet_agents::Error::<Runtime>::UnknownAgent.into())
 		);
 	});

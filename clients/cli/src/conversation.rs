@@ -5,12 +5,13 @@ use anyhow::Context;
 use codec::{DecodeAll, Encode};
 use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
-	input::{seal_input, Caller, InputContext, InputKind, SealedInput},
+	input::{seal_input, InputContext, InputKind, SealedInput},
 	reply::{open_reply, ReplyContext},
 	secret::{Secret32, SecretBytes},
 };
 use phala_protocol::{
 	agents::{AgentId, AgentKey},
+	caller::Caller,
 	AccountBytes, BlockNumber, H256,
 };
 
@@ -68,12 +69,12 @@ impl Conversation {
 		expiry_block: BlockNumber,
 		body: Vec<u8>,
 	) -> anyhow::Result<Vec<u8>> {
-		let context = InputContext::new(self.genesis.0, self.agent.0, key.version, kind);
+		let context = InputContext::new(self.genesis, self.agent, key.version, kind);
 		let input = SealedInput {
 			caller: Caller::Account(self.caller),
 			nonce: self.nonce,
 			reply_key: self.reply_key.public(),
-			accepted_code_hashes: vec![code.0],
+			accepted_code_hashes: vec![code],
 			expiry_block,
 			body: SecretBytes::new(body),
 		};
@@ -91,7 +92,7 @@ impl Conversation {
 		let sealed = Sealed::decode_all(&mut &sealed[..])
 			.context("the answer is not what an agent seals: is this a worker's public server?")?;
 		let caller = Caller::Account(self.caller);
-		let context = ReplyContext::new(self.genesis.0, self.agent.0, caller, self.nonce);
+		let context = ReplyContext::new(self.genesis, self.agent, caller, self.nonce);
 		open_reply(&self.reply_key, &context, &sealed)
 			.context("the answer is not the answer to this question")
 	}
@@ -112,12 +113,12 @@ mod tests {
 		let asked = Conversation::new(genesis, agent, [9; 32]).unwrap();
 		let question = asked.seal(key, InputKind::Request, code, 50, b"?".to_vec()).unwrap();
 		let sealed = Sealed::decode_all(&mut &question[..]).unwrap();
-		let context = InputContext::new(genesis.0, agent.0, 1, InputKind::Request);
-		let reception = Reception { origin: Caller::Account([9; 32]), now: 10, running: code.0 };
+		let context = InputContext::new(genesis, agent, 1, InputKind::Request);
+		let reception = Reception { origin: Caller::Account([9; 32]), now: 10, running: code };
 		let input = open_input(&agent_key, &context, &sealed, &reception).unwrap();
 		assert_eq!(input.body.expose(), b"?");
 
-		let context = ReplyContext::to_input(genesis.0, agent.0, &input);
+		let context = ReplyContext::to_input(genesis, agent, &input);
 		let reply = seal_reply(&mut rng, &input.reply_key, &context, b"!").unwrap().encode();
 		let secret = *asked.reply_secret();
 		let resumed = Conversation::resume(genesis, agent, [9; 32], asked.nonce, secret);

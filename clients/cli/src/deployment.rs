@@ -14,6 +14,7 @@ use phala_pherry::chain::Chain;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	mailbox::ClusterId,
+	refusals::Refusal,
 	H256,
 };
 
@@ -89,7 +90,9 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 			Err(error) => error,
 		};
 		let waits = worker_client::refusal(&error).is_some_and(|refusal| {
-			["CodeNotWanted", "NotReady", "NotFresh"].contains(&refusal.error.as_str())
+			[Refusal::CodeNotWanted, Refusal::NotReady, Refusal::NotFresh]
+				.into_iter()
+				.any(|passing| refusal.is(passing))
 		});
 		if !waits || started.elapsed() >= limits::CODE_WANTED_MAX {
 			return Err(error);

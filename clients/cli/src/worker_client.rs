@@ -3,7 +3,7 @@
 
 use crate::limits;
 use anyhow::{bail, Context};
-use phala_protocol::{agents::AgentId, boot::WorkerId, H256};
+use phala_protocol::{agents::AgentId, boot::WorkerId, refusals::Refusal, H256};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
@@ -29,6 +29,13 @@ pub struct WorkerError {
 	/// With `NotLeaseHolder`: who has the lease.
 	#[serde(default)]
 	pub worker: Option<WorkerId>,
+}
+
+impl WorkerError {
+	/// Whether it says no for this reason.
+	pub fn is(&self, refusal: Refusal) -> bool {
+		Refusal::from_name(&self.error) == Some(refusal)
+	}
 }
 
 /// What a boot's evidence vouches for when somebody asks.

@@ -16,6 +16,18 @@
 //! `software-evidence` **and** where the roots name a software attestation key.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// Anybody brings evidence: nothing here panics, whatever it says.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::arithmetic_side_effects,
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 use phala_protocol::{
 	evidence::{Evidence, EvidenceKind, Measurement, PlatformId, SoftwareReport},
@@ -64,7 +76,6 @@ pub type VerifySr25519 = fn(signature: &[u8; 64], message: &[u8], public: &[u8; 
 pub struct Roots {
 	/// sr25519 public key that signs software reports; `None` refuses them all.
 	pub software: Option<[u8; 32]>,
-	/// How to check its signatures.
 	pub verify_sr25519: VerifySr25519,
 }
 
@@ -82,9 +93,7 @@ pub struct BoundReport(SignedReport);
 /// What is left to know about evidence once it passed all four verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedReport {
-	/// Which kind of root vouched.
 	pub kind: EvidenceKind,
-	/// The code that runs.
 	pub measurement: Measurement,
 	/// The machine that it runs on.
 	pub platform: PlatformId,
@@ -92,9 +101,6 @@ pub struct AcceptedReport {
 
 impl SignedReport {
 	/// Second verdict: `evidence` is vouched for by one of `roots`.
-	///
-	/// # Errors
-	/// [`EvidenceError::KindNotAccepted`], [`EvidenceError::BadSignature`].
 	pub fn verify(evidence: &Evidence, roots: &Roots) -> Result<Self, EvidenceError> {
 		match evidence {
 			#[cfg(feature = "software-evidence")]
@@ -116,9 +122,6 @@ impl SignedReport {
 	}
 
 	/// Third verdict: the report carries `report_data`.
-	///
-	/// # Errors
-	/// [`EvidenceError::NotBound`].
 	pub fn bind(self, report_data: &[u8; 64]) -> Result<BoundReport, EvidenceError> {
 		if self.report.report_data != *report_data {
 			return Err(EvidenceError::NotBound {
@@ -132,9 +135,6 @@ impl SignedReport {
 
 impl BoundReport {
 	/// Fourth verdict: not debuggable, and `is_allowed` its measurement.
-	///
-	/// # Errors
-	/// [`EvidenceError::Debuggable`], [`EvidenceError::MeasurementNotAllowed`].
 	pub fn meet_policy(
 		self,
 		is_allowed: impl FnOnce(&Measurement) -> bool,
@@ -150,10 +150,7 @@ impl BoundReport {
 	}
 }
 
-/// All four verdicts at once, over parsed evidence.
-///
-/// # Errors
-/// The first verdict that fails.
+/// All four verdicts at once, over parsed evidence; the error is the first that fails.
 pub fn verify(
 	evidence: &Evidence,
 	roots: &Roots,

@@ -11,7 +11,6 @@ use chacha20poly1305::{
 use codec::Encode;
 use rand_core::CryptoRng;
 
-/// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 24;
 /// Bytes that a ciphertext is longer than its plaintext.
 pub const TAG_BYTES: usize = 16;

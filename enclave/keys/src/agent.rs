@@ -2,16 +2,19 @@
 //! key of the network.
 
 use crate::{
-	domains::{Domain, REQUEST_RANDOMNESS, WALLET_ED25519, WALLET_SECP256K1, WALLET_SR25519},
 	error::Error,
 	hpke::{DecryptionKey, EncryptionKey},
-	ids::{KeyVersion, RequestId},
 	limits::WALLET_PATH_BYTES_MAX,
 	secret::{Secret32, SecretBytes},
 	sr25519::{self, SigningKey},
 };
 use codec::{Decode, DecodeAll, Encode};
 use ed25519_dalek::Signer as _;
+use phala_protocol::{
+	agents::KeyVersion,
+	domains::{Domain, REQUEST_RANDOMNESS, WALLET_ED25519, WALLET_SECP256K1, WALLET_SR25519},
+	requests::RequestId,
+};
 use rand_core::CryptoRng;
 
 /// The secret keys of one agent.
@@ -120,12 +123,10 @@ struct RandomnessInfo {
 pub struct SigningRoot(Secret32);
 
 impl SigningRoot {
-	/// A new one.
 	pub fn generate(rng: &mut impl CryptoRng) -> Self {
 		Self(Secret32::random(rng))
 	}
 
-	/// From its bytes.
 	pub fn from_secret(secret: Secret32) -> Self {
 		Self(secret)
 	}
@@ -176,7 +177,6 @@ impl SigningRoot {
 pub struct Sr25519Wallet(SigningKey);
 
 impl Sr25519Wallet {
-	/// The account.
 	pub fn public(&self) -> [u8; 32] {
 		self.0.public()
 	}
@@ -191,7 +191,6 @@ impl Sr25519Wallet {
 pub struct Ed25519Wallet(ed25519_dalek::SigningKey);
 
 impl Ed25519Wallet {
-	/// The public key.
 	pub fn public(&self) -> [u8; 32] {
 		self.0.verifying_key().to_bytes()
 	}

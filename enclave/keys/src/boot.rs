@@ -1,22 +1,14 @@
 //! The keys of one boot: made in memory at start, never stored, gone at the end.
 
 use crate::{
-	hpke::{DecryptionKey, EncryptionKey},
+	hpke::DecryptionKey,
 	secret::Secret32,
 	sr25519::{self, Signature, SigningKey},
 };
-use codec::{Decode, Encode};
+use codec::Encode;
+use phala_protocol::boot::BootKeys as BootPublicKeys;
 use rand_core::CryptoRng;
 use std::sync::Arc;
-
-/// What the chain knows of a boot's keys. The layout of `BootKeys` in `protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub struct BootPublicKeys {
-	/// sr25519: the *WorkerKey*.
-	pub identity: [u8; 32],
-	/// X25519: others seal to it.
-	pub encryption: EncryptionKey,
-}
 
 /// The secret keys of one boot.
 pub struct BootKeys {
@@ -31,11 +23,10 @@ impl BootKeys {
 		let identity = Arc::new(SigningKey::from_seed(&Secret32::random(rng)));
 		let encryption = DecryptionKey::generate(rng);
 		let public =
-			BootPublicKeys { identity: identity.public(), encryption: encryption.public() };
+			BootPublicKeys { identity: identity.public(), encryption: encryption.public().0 };
 		Self { identity, encryption, public }
 	}
 
-	/// What to register.
 	pub fn public(&self) -> BootPublicKeys {
 		self.public
 	}

@@ -4,12 +4,16 @@
 
 use crate::{
 	aead::{self, Nonce, TAG_BYTES},
-	domains::{Domain, CLUSTER_WRAPPING, WRAPPED_KEY},
 	error::Error,
-	ids::{ClusterId, Epoch, Generation},
 	secret::Secret32,
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	clusters::Generation,
+	domains::{Domain, CLUSTER_WRAPPING, WRAPPED_KEY},
+	keys::Epoch,
+	mailbox::ClusterId,
+};
 use rand_core::CryptoRng;
 
 /// The secret of one generation of a cluster in one epoch: see
@@ -27,15 +31,12 @@ pub enum ClusterKeyKind {
 	/// Agents' state and effect sets.
 	#[codec(index = 0)]
 	Data,
-	/// Between members.
 	#[codec(index = 1)]
 	Transport,
 }
 
-/// Which of a cluster's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct ClusterKeyId {
-	/// What it is for.
 	pub kind: ClusterKeyKind,
 	/// Counts the keys of a kind: re-encryption goes from one number to the next.
 	pub number: u32,
@@ -49,12 +50,10 @@ pub struct ClusterKey {
 }
 
 impl ClusterKey {
-	/// A new one.
 	pub fn generate(rng: &mut impl CryptoRng, cluster: ClusterId, id: ClusterKeyId) -> Self {
 		Self { cluster, id, secret: Secret32::random(rng) }
 	}
 
-	/// Whose it is.
 	pub fn cluster(&self) -> ClusterId {
 		self.cluster
 	}
@@ -75,13 +74,10 @@ impl ClusterKey {
 pub struct WrappedKey {
 	/// Epoch of the secret that wraps it.
 	pub epoch: Epoch,
-	/// Whose key.
 	pub cluster: ClusterId,
 	/// Generation of the secret that wraps it.
 	pub generation: Generation,
-	/// Which key.
 	pub id: ClusterKeyId,
-	/// Random.
 	pub nonce: Nonce,
 	/// The key, with a tag.
 	pub ciphertext: [u8; 32 + TAG_BYTES],
@@ -96,7 +92,6 @@ struct WrappingInfo {
 	generation: Generation,
 }
 
-/// Associated data.
 #[derive(Encode)]
 struct WrappedKeyContext {
 	domain: Domain,
@@ -116,7 +111,6 @@ impl ClusterSecret {
 		Self { epoch, cluster, generation, secret }
 	}
 
-	/// Whose it is.
 	pub fn cluster(&self) -> ClusterId {
 		self.cluster
 	}
@@ -126,12 +120,10 @@ impl ClusterSecret {
 		self.epoch
 	}
 
-	/// Which generation of the cluster.
 	pub fn generation(&self) -> Generation {
 		self.generation
 	}
 
-	/// The secret itself.
 	pub fn secret(&self) -> &Secret32 {
 		&self.secret
 	}

@@ -24,11 +24,9 @@ mod identity;
 mod tests;
 
 use crate::{
-	boot::{verify_statement, BootKeys, BootPublicKeys},
-	domains::{Domain, DKG_DEALING, DKG_NAMESPACE, SEALED_SHARE},
+	boot::{verify_statement, BootKeys},
 	error::Error,
-	hpke::{self, Sealed},
-	ids::{AccountBytes, Epoch, GenesisHash},
+	hpke::{self, EncryptionKey, Sealed},
 	limits::GATEKEEPERS_MAX,
 	master::{
 		counted_points, quorum, trailing_points, MasterPublicKey, MasterShare, PublicPolynomial,
@@ -50,6 +48,12 @@ use commonware_parallel::Sequential;
 use commonware_utils::{ordered::Set, N3f1, TryFromIterator};
 use core::num::NonZeroU32;
 use identity::{IdentityKey, IdentitySigner};
+use phala_protocol::{
+	boot::BootKeys as BootPublicKeys,
+	domains::{Domain, DKG_DEALING, DKG_NAMESPACE, SEALED_SHARE},
+	keys::Epoch,
+	AccountBytes, H256,
+};
 use rand_core::CryptoRng;
 use sp_crypto_hashing::blake2_256;
 use std::collections::BTreeMap;
@@ -67,7 +71,7 @@ pub fn dealer_log_bytes_max() -> usize {
 /// Which ceremony, who deals, who plays. Everybody must build it from the same chain facts.
 #[derive(Clone)]
 pub struct Ceremony {
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealers: Vec<AccountBytes>,
 	players: Vec<BootPublicKeys>,
@@ -78,14 +82,14 @@ pub struct Ceremony {
 #[derive(Encode)]
 struct Namespace {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 }
 
 impl Ceremony {
 	/// A new key for `epoch`: `members` deal to each other. `attempt` counts the ceremonies of
 	/// the epoch, failed ones too.
 	pub fn new_key(
-		genesis: GenesisHash,
+		genesis: H256,
 		epoch: Epoch,
 		attempt: u32,
 		members: &[BootPublicKeys],
@@ -96,7 +100,7 @@ impl Ceremony {
 
 	/// The same key for other players: `dealers` are at least t players of `previous`.
 	pub fn reshare(
-		genesis: GenesisHash,
+		genesis: H256,
 		attempt: u32,
 		previous: &Outcome,
 		dealers: &[AccountBytes],
@@ -118,7 +122,7 @@ impl Ceremony {
 	}
 
 	fn build(
-		genesis: GenesisHash,
+		genesis: H256,
 		sharing: SharingId,
 		previous: Option<commonware::Output<MinPk, IdentityKey>>,
 		dealers: &[AccountBytes],
@@ -145,7 +149,6 @@ impl Ceremony {
 		Ok(Self { genesis, sharing, dealers: dealers.to_vec(), players, info })
 	}
 
-	/// Which sharing it makes.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -178,7 +181,7 @@ fn identities(members: impl Iterator<Item = AccountBytes>) -> Result<Set<Identit
 #[derive(Encode)]
 struct ShareContext {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealer: AccountBytes,
 	player: AccountBytes,
@@ -187,7 +190,6 @@ struct ShareContext {
 /// What a dealer sends to one player.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Dealing {
-	/// Who deals.
 	pub dealer: AccountBytes,
 	/// Who the share is for.
 	pub player: AccountBytes,
@@ -195,7 +197,6 @@ pub struct Dealing {
 	pub commitment: Vec<[u8; PUBLIC_KEY_BYTES]>,
 	/// The player's share, sealed to its boot's X25519 key.
 	pub sealed_share: Sealed,
-	/// By the dealer.
 	pub signature: Signature,
 }
 
@@ -203,7 +204,7 @@ pub struct Dealing {
 #[derive(Encode)]
 struct DealingStatement<'a> {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	dealer: AccountBytes,
 	player: AccountBytes,
@@ -228,7 +229,6 @@ impl Dealing {
 /// A player's word that it has a good share from a dealer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Acknowledgement {
-	/// Who dealt.
 	pub dealer: AccountBytes,
 	/// Who has the share.
 	pub player: AccountBytes,
@@ -241,7 +241,6 @@ pub struct Acknowledgement {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DealerLog(pub Vec<u8>);
 
-/// A dealer at work.
 pub struct Dealer {
 	identity: AccountBytes,
 	state: commonware::Dealer<MinPk, IdentitySigner>,
@@ -279,9 +278,13 @@ impl Dealer {
 			share.write(plaintext.expose_mut());
 			let context = ceremony.share_context(identity, player);
 			// A player with an unusable key gets nothing, and its share is revealed.
-			let Ok(sealed_share) =
-				hpke::seal(rng, &recipient.encryption, &context, &[], plaintext.expose())
-			else {
+			let Ok(sealed_share) = hpke::seal(
+				rng,
+				&EncryptionKey(recipient.encryption),
+				&context,
+				&[],
+				plaintext.expose(),
+			) else {
 				continue;
 			};
 			let mut dealing = Dealing {
@@ -318,7 +321,6 @@ impl Dealer {
 	}
 }
 
-/// A player at work.
 pub struct Player {
 	ceremony: Ceremony,
 	identity: AccountBytes,
@@ -327,7 +329,6 @@ pub struct Player {
 }
 
 impl Player {
-	/// Ready to receive.
 	pub fn new(ceremony: &Ceremony, keys: &BootKeys) -> Result<Self, Error> {
 		let identity = keys.public().identity;
 		let state = commonware::Player::new(ceremony.info.clone(), IdentitySigner::of(keys))
@@ -429,7 +430,6 @@ pub struct Transcript {
 }
 
 impl Transcript {
-	/// Empty.
 	pub fn new(ceremony: &Ceremony) -> Self {
 		Self {
 			ceremony: ceremony.clone(),
@@ -496,7 +496,6 @@ impl Outcome {
 		Ok(Self { sharing, output, polynomial })
 	}
 
-	/// Which sharing it is.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}

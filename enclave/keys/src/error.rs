@@ -3,12 +3,14 @@
 
 use crate::{
 	hpke::SUITE_X25519_HKDF_SHA256_CHACHA20POLY1305,
-	ids::{AccountBytes, BlockNumber, ClusterId, CodeHash, Epoch, Generation},
 	limits::{GATEKEEPERS_MAX, INPUT_LIFETIME_BLOCKS_MAX},
 	master::SharingId,
 };
+use phala_protocol::{
+	clusters::Generation, keys::Epoch, mailbox::ClusterId, refusals::Refusal, AccountBytes,
+	BlockNumber, H256,
+};
 
-/// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
 	#[error("{what} refused: its bytes are not a valid encoding of one")]
@@ -44,8 +46,8 @@ pub enum Error {
 		 {INPUT_LIFETIME_BLOCKS_MAX} blocks after {now}; an earlier expiry is accepted"
 	)]
 	ExpiresTooLate { expiry_block: BlockNumber, now: BlockNumber },
-	#[error("input refused: its caller does not accept the code {running:02x?}")]
-	CodeNotAccepted { running: CodeHash },
+	#[error("input refused: its caller does not accept the code {running:?}")]
+	CodeNotAccepted { running: H256 },
 
 	#[error("share refused: it belongs to another place or polynomial")]
 	ShareIsNotOfPolynomial,
@@ -102,4 +104,42 @@ pub enum Error {
 
 	#[error("wallet path refused: no key exists at it; any other path is accepted")]
 	NoKeyAtPath,
+}
+
+impl Error {
+	/// As callers and relayers are told it.
+	pub fn refusal(&self) -> Refusal {
+		match self {
+			Self::Malformed { .. } => Refusal::Malformed,
+			Self::TooLong { .. } => Refusal::TooLong,
+			Self::TooMany { .. } => Refusal::TooMany,
+			Self::UnknownSuite { .. } => Refusal::UnknownSuite,
+			Self::UnusableRecipient => Refusal::UnusableRecipient,
+			Self::DoesNotOpen { .. } => Refusal::DoesNotOpen,
+			Self::BadSignature { .. } => Refusal::BadSignature,
+			Self::OriginIsNotCaller => Refusal::OriginIsNotCaller,
+			Self::Expired { .. } => Refusal::Expired,
+			Self::ExpiresTooLate { .. } => Refusal::ExpiresTooLate,
+			Self::CodeNotAccepted { .. } => Refusal::CodeNotAccepted,
+			Self::ShareIsNotOfPolynomial => Refusal::ShareIsNotOfPolynomial,
+			Self::UnknownGatekeeper { .. } => Refusal::UnknownGatekeeper,
+			Self::GatekeeperLied { .. } => Refusal::GatekeeperLied,
+			Self::DuplicateRelease { .. } => Refusal::DuplicateRelease,
+			Self::WrongSharing { .. } => Refusal::WrongSharing,
+			Self::WrongClusterSecret { .. } => Refusal::WrongClusterSecret,
+			Self::WrongKeyKind { .. } => Refusal::WrongKeyKind,
+			Self::NotEnoughPartials { .. } => Refusal::NotEnoughPartials,
+			Self::NotByMasterKey => Refusal::NotByMasterKey,
+			Self::MemberCount { .. } => Refusal::MemberCount,
+			Self::DuplicateMember => Refusal::DuplicateMember,
+			Self::WrongPrevious { .. } => Refusal::WrongPrevious,
+			Self::NotInCeremony { .. } => Refusal::NotInCeremony,
+			Self::DealerLied { .. } => Refusal::DealerLied,
+			Self::BadAcknowledgement { .. } => Refusal::BadAcknowledgement,
+			Self::DealerContradicted { .. } => Refusal::DealerContradicted,
+			Self::NotEnoughDealers { .. } => Refusal::NotEnoughDealers,
+			Self::MissingDealing => Refusal::MissingDealing,
+			Self::NoKeyAtPath => Refusal::NoKeyAtPath,
+		}
+	}
 }

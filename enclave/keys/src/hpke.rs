@@ -32,7 +32,6 @@ pub struct EncryptionKey(pub [u8; 32]);
 pub struct DecryptionKey(Secret32);
 
 impl DecryptionKey {
-	/// A new one.
 	pub fn generate(rng: &mut impl CryptoRng) -> Self {
 		Self(Secret32::random(rng))
 	}
@@ -64,7 +63,6 @@ impl DecryptionKey {
 pub struct Sealed {
 	/// Which algorithms: [`SUITE_X25519_HKDF_SHA256_CHACHA20POLY1305`].
 	pub suite: u8,
-	/// HPKE's encapsulated key.
 	pub enc: [u8; 32],
 	/// Ciphertext of the padded plaintext, with its tag.
 	pub ciphertext: Vec<u8>,

@@ -6,29 +6,19 @@
 //! long nonces must be remembered.
 
 use crate::{
-	domains::{Domain, SEALED_INPUT},
 	error::Error,
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	ids::{AccountBytes, AgentId, BlockNumber, CodeHash, GenesisHash, KeyVersion},
 	limits::{ACCEPTED_CODE_HASHES_MAX, INPUT_LIFETIME_BLOCKS_MAX},
 	secret::SecretBytes,
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	agents::{AgentId, KeyVersion},
+	caller::Caller,
+	domains::{Domain, SEALED_INPUT},
+	BlockNumber, H256,
+};
 use rand_core::CryptoRng;
-
-/// Who an input came from, as the one who received it knows for certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Caller {
-	/// An account: it signed the extrinsic or the HTTP request.
-	#[codec(index = 0)]
-	Account(AccountBytes),
-	/// Another agent, proven by the enclave that runs it.
-	#[codec(index = 1)]
-	Agent(AgentId),
-	/// Whoever showed the access token with this hash.
-	#[codec(index = 2)]
-	Token([u8; 32]),
-}
 
 /// What an input is for. One sealed as one kind does not open as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -39,7 +29,6 @@ pub enum InputKind {
 	/// A direct call, over HTTP.
 	#[codec(index = 1)]
 	Direct,
-	/// A call by another agent.
 	#[codec(index = 2)]
 	AgentCall,
 	/// Secrets that the agent's owner gives it.
@@ -51,7 +40,7 @@ pub enum InputKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 pub struct InputContext {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	agent: AgentId,
 	key_version: KeyVersion,
 	kind: InputKind,
@@ -59,12 +48,7 @@ pub struct InputContext {
 
 impl InputContext {
 	/// Of an input of `kind` to `agent`, whose encryption key has version `key_version`.
-	pub fn new(
-		genesis: GenesisHash,
-		agent: AgentId,
-		key_version: KeyVersion,
-		kind: InputKind,
-	) -> Self {
+	pub fn new(genesis: H256, agent: AgentId, key_version: KeyVersion, kind: InputKind) -> Self {
 		Self { domain: SEALED_INPUT, genesis, agent, key_version, kind }
 	}
 }
@@ -78,7 +62,7 @@ pub struct SealedInput {
 	/// One-time key for the answer: see [`crate::reply`].
 	pub reply_key: EncryptionKey,
 	/// Code that may read it. Empty: whatever the agent's upgrade policy lets run.
-	pub accepted_code_hashes: Vec<CodeHash>,
+	pub accepted_code_hashes: Vec<H256>,
 	/// Last block at which it is accepted.
 	pub expiry_block: BlockNumber,
 	/// What the agent gets.
@@ -125,7 +109,7 @@ pub struct Reception {
 	/// The finalized block.
 	pub now: BlockNumber,
 	/// Hash of the code that will read it.
-	pub running: CodeHash,
+	pub running: H256,
 }
 
 /// Seals `input` to an agent's encryption key.

@@ -46,7 +46,7 @@
 //!
 //! # Rules
 //!
-//! * A domain for each purpose, all in [`domains`]; it is the first field of the struct whose
+//! * A domain for each purpose, all in [`phala_protocol::domains`]; it is the first field of the struct whose
 //!   SCALE encoding is signed, hashed or used as info or associated data.
 //! * Secrets have types that wipe themselves, and implement neither `Debug` nor `Clone` nor
 //!   `Encode`. Library internals (point arithmetic, hash states) may leave copies on the stack.
@@ -59,10 +59,8 @@ pub mod agent;
 pub mod boot;
 pub mod cluster;
 pub mod dkg;
-pub mod domains;
 pub mod error;
 pub mod hpke;
-pub mod ids;
 pub mod input;
 pub mod limits;
 pub mod master;

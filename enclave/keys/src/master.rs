@@ -6,14 +6,7 @@
 //! `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_` of the IETF draft, so any BLS library can check
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
-use crate::{
-	cluster::ClusterSecret,
-	domains::{Domain, CLUSTER, CLUSTER_SECRET},
-	error::Error,
-	ids::{ClusterId, Epoch, Generation},
-	limits::GATEKEEPERS_MAX,
-	secret::Secret32,
-};
+use crate::{cluster::ClusterSecret, error::Error, limits::GATEKEEPERS_MAX, secret::Secret32};
 use codec::{Decode, Encode, Input};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
 use commonware_cryptography::bls12381::primitives::{
@@ -25,11 +18,16 @@ use commonware_cryptography::bls12381::primitives::{
 use commonware_parallel::Sequential;
 use commonware_utils::{Faults, N3f1, Participant};
 use core::num::NonZeroU32;
+use phala_protocol::{
+	clusters::Generation,
+	domains::{Domain, CLUSTER, CLUSTER_SECRET},
+	keys::Epoch,
+	mailbox::ClusterId,
+};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes of a compressed public key, or of one coefficient of a commitment.
 pub const PUBLIC_KEY_BYTES: usize = 48;
-/// Bytes of a compressed signature.
 pub const SIGNATURE_BYTES: usize = 96;
 
 /// Most faulty gatekeepers of `players` that stop nothing: ⌊(n−1)/3⌋.
@@ -46,7 +44,6 @@ pub fn quorum(players: u32) -> u32 {
 /// keeps the key, and makes new shares that do not mix with the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct SharingId {
-	/// Life of the master key.
 	pub epoch: Epoch,
 	/// Ceremony within it.
 	pub attempt: u32,
@@ -79,7 +76,6 @@ pub struct MasterShare {
 }
 
 impl MasterShare {
-	/// Which sharing it is of.
 	pub fn sharing(&self) -> SharingId {
 		self.sharing
 	}
@@ -144,7 +140,6 @@ impl VerifiedPartial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicPolynomial(Sharing<MinPk>);
 
-/// Its wire form.
 #[derive(Encode, Decode)]
 struct PublicPolynomialBytes {
 	players: u32,
@@ -272,7 +267,6 @@ pub struct ClusterSecretSignature {
 	signature: [u8; SIGNATURE_BYTES],
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct ClusterSecretInfo {
 	domain: Domain,
@@ -348,7 +342,7 @@ mod tests {
 		let message = ClusterKeyMessage::new(7, 2);
 		let partial = MasterShare { sharing, index: 0, private }.partial_sign(&message);
 		let standard = blst::min_pk::SecretKey::from_bytes(&secret).unwrap().sign(
-			b"phala/cluster/v1\x07\0\0\0\x02\0\0\0",
+			b"\x40phala/cluster/v1\x07\0\0\0\x02\0\0\0",
 			b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_",
 			&[],
 		);

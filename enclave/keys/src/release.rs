@@ -9,10 +9,8 @@
 use crate::{
 	boot::{verify_statement, BootKeys},
 	cluster::ClusterSecret,
-	domains::{Domain, PARTIAL_RELEASE, SEALED_PARTIAL},
 	error::Error,
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	ids::{AccountBytes, BootNumber, ClusterId, Generation, GenesisHash, WorkerId},
 	master::{
 		ClusterKeyMessage, MasterShare, PartialSignature, PublicPolynomial, SharingId,
 		VerifiedPartial,
@@ -20,28 +18,19 @@ use crate::{
 	sr25519::Signature,
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
+	clusters::Generation,
+	domains::{Domain, PARTIAL_RELEASE, SEALED_PARTIAL},
+	keys::KeyRequest,
+	mailbox::ClusterId,
+	AccountBytes, H256,
+};
 use rand_core::CryptoRng;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A worker's request, as it travels through the mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct KeyRequest {
-	/// The worker's number.
-	pub worker: WorkerId,
-	/// Its current boot.
-	pub boot: BootNumber,
-	/// Whose secret it asks for.
-	pub cluster: ClusterId,
-	/// Which generation of it.
-	pub generation: Generation,
-	/// Used for this request only.
-	pub ephemeral_key: EncryptionKey,
-}
-
-impl KeyRequest {
-	fn message(&self) -> ClusterKeyMessage {
-		ClusterKeyMessage::new(self.cluster, self.generation)
-	}
+fn message(request: &KeyRequest) -> ClusterKeyMessage {
+	ClusterKeyMessage::new(request.cluster, request.generation)
 }
 
 /// A request and the secret half of its single-use key.
@@ -60,17 +49,15 @@ impl PendingRequest {
 		generation: Generation,
 	) -> Self {
 		let ephemeral = DecryptionKey::generate(rng);
-		let ephemeral_key = ephemeral.public();
+		let ephemeral_key = ephemeral.public().0;
 		Self { request: KeyRequest { worker, boot, cluster, generation, ephemeral_key }, ephemeral }
 	}
 
-	/// What to send.
 	pub fn request(&self) -> &KeyRequest {
 		&self.request
 	}
 }
 
-/// A gatekeeper's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PartialRelease {
 	/// Which master key, which sharing of it.
@@ -87,7 +74,7 @@ pub struct PartialRelease {
 #[derive(Encode)]
 struct PartialContext {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	gatekeeper: u32,
 	cluster: ClusterId,
@@ -100,7 +87,7 @@ struct PartialContext {
 #[derive(Encode)]
 struct ReleaseStatement<'a> {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	gatekeeper: u32,
 	request: &'a KeyRequest,
@@ -108,7 +95,7 @@ struct ReleaseStatement<'a> {
 }
 
 fn partial_context(
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	gatekeeper: u32,
 	request: &KeyRequest,
@@ -130,15 +117,16 @@ fn partial_context(
 /// finalized header, from a current boot that is a member of the cluster's current generation.
 pub fn release_partial(
 	rng: &mut impl CryptoRng,
-	genesis: GenesisHash,
+	genesis: H256,
 	keys: &BootKeys,
 	share: &MasterShare,
 	request: &KeyRequest,
 ) -> Result<PartialRelease, Error> {
 	let (sharing, gatekeeper) = (share.sharing(), share.index());
-	let partial = share.partial_sign(&request.message());
+	let partial = share.partial_sign(&message(request));
 	let context = partial_context(genesis, sharing, gatekeeper, request);
-	let sealed = hpke::seal(rng, &request.ephemeral_key, &context, &[], partial.expose())?;
+	let sealed =
+		hpke::seal(rng, &EncryptionKey(request.ephemeral_key), &context, &[], partial.expose())?;
 	let domain = PARTIAL_RELEASE;
 	let statement =
 		ReleaseStatement { domain, genesis, sharing, gatekeeper, request, sealed: &sealed };
@@ -149,7 +137,7 @@ pub fn release_partial(
 /// A worker collecting answers to one request from the gatekeepers of one sharing. When another
 /// sharing becomes active in between, a second collector shares the same pending request.
 pub struct ReleaseCollector {
-	genesis: GenesisHash,
+	genesis: H256,
 	sharing: SharingId,
 	polynomial: PublicPolynomial,
 	gatekeepers: Vec<AccountBytes>,
@@ -161,7 +149,7 @@ impl ReleaseCollector {
 	/// `gatekeepers` are the identities of the sharing's players, in the order of their indices.
 	/// It and `polynomial` come from the chain, proven.
 	pub fn new(
-		genesis: GenesisHash,
+		genesis: H256,
 		sharing: SharingId,
 		polynomial: PublicPolynomial,
 		gatekeepers: Vec<AccountBytes>,
@@ -213,7 +201,7 @@ impl ReleaseCollector {
 		)
 		.map_err(lied)?;
 		let partial = PartialSignature::from_bytes(index, opened.expose()).map_err(lied)?;
-		let verified = self.polynomial.verify_partial(&request.message(), partial)?;
+		let verified = self.polynomial.verify_partial(&message(request), partial)?;
 		self.accepted.insert(index, verified);
 		Ok(self.accepted.len() >= self.polynomial.quorum() as usize)
 	}
@@ -226,7 +214,7 @@ impl ReleaseCollector {
 	/// The cluster secret, checked against the master public key.
 	pub fn finish(self) -> Result<ClusterSecret, Error> {
 		let partials: Vec<_> = self.accepted.into_values().collect();
-		let message = self.pending.request.message();
+		let message = message(&self.pending.request);
 		let signature = self.polynomial.combine(&message, &partials)?;
 		Ok(signature.cluster_secret(self.sharing.epoch))
 	}

@@ -4,14 +4,18 @@
 //! boot's signature over its hash, not by this envelope.
 
 use crate::{
-	domains::{Domain, SEALED_REPLY},
 	error::Error,
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	ids::{AgentId, GenesisHash},
-	input::{Caller, SealedInput},
+	input::SealedInput,
 	secret::SecretBytes,
 };
 use codec::Encode;
+use phala_protocol::{
+	agents::AgentId,
+	caller::Caller,
+	domains::{Domain, SEALED_REPLY},
+	H256,
+};
 use rand_core::CryptoRng;
 
 /// Which input an answer belongs to: the HPKE info. An answer to one input does not open as the
@@ -19,7 +23,7 @@ use rand_core::CryptoRng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 pub struct ReplyContext {
 	domain: Domain,
-	genesis: GenesisHash,
+	genesis: H256,
 	agent: AgentId,
 	caller: Caller,
 	nonce: [u8; 32],
@@ -27,17 +31,16 @@ pub struct ReplyContext {
 
 impl ReplyContext {
 	/// Of the answer that `agent` gives to the input of `caller` with `nonce`.
-	pub fn new(genesis: GenesisHash, agent: AgentId, caller: Caller, nonce: [u8; 32]) -> Self {
+	pub fn new(genesis: H256, agent: AgentId, caller: Caller, nonce: [u8; 32]) -> Self {
 		Self { domain: SEALED_REPLY, genesis, agent, caller, nonce }
 	}
 
 	/// Of the answer to `input`.
-	pub fn to_input(genesis: GenesisHash, agent: AgentId, input: &SealedInput) -> Self {
+	pub fn to_input(genesis: H256, agent: AgentId, input: &SealedInput) -> Self {
 		Self::new(genesis, agent, input.caller, input.nonce)
 	}
 }
 
-/// Seals an answer.
 pub fn seal_reply(
 	rng: &mut impl CryptoRng,
 	reply_key: &EncryptionKey,
@@ -47,7 +50,6 @@ pub fn seal_reply(
 	hpke::seal(rng, reply_key, context, &[], body)
 }
 
-/// Opens an answer.
 pub fn open_reply(
 	reply_key: &DecryptionKey,
 	context: &ReplyContext,

@@ -8,7 +8,6 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A 32-byte secret.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret32([u8; 32]);
 
@@ -18,14 +17,12 @@ impl Secret32 {
 		Self(bytes)
 	}
 
-	/// 32 random bytes.
 	pub fn random(rng: &mut impl CryptoRng) -> Self {
 		let mut secret = Self([0; 32]);
 		rng.fill_bytes(&mut secret.0);
 		secret
 	}
 
-	/// The bytes themselves.
 	pub fn expose(&self) -> &[u8; 32] {
 		&self.0
 	}
@@ -60,7 +57,6 @@ impl Eq for Secret32 {}
 pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
-	/// Takes the bytes over.
 	pub fn new(bytes: Vec<u8>) -> Self {
 		Self(bytes)
 	}
@@ -70,7 +66,6 @@ impl SecretBytes {
 		Self(Vec::with_capacity(bytes))
 	}
 
-	/// The bytes themselves.
 	pub fn expose(&self) -> &[u8] {
 		&self.0
 	}

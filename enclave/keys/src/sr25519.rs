@@ -1,8 +1,11 @@
 //! sr25519 as Substrate signs: Schnorr on Ristretto, context `substrate`.
 
-use crate::{domains::SUBSTRATE_SIGNING_CONTEXT, secret::Secret32};
+use crate::secret::Secret32;
 use rand_core::CryptoRng;
 use schnorrkel::{context::attach_rng, signing_context, ExpansionMode, Keypair, MiniSecretKey};
+
+/// The sr25519 context that Substrate uses for everything; separation is the domain's work.
+pub const SUBSTRATE_SIGNING_CONTEXT: &[u8] = b"substrate";
 
 /// A signature's 64 bytes.
 pub type Signature = [u8; 64];

@@ -7,16 +7,19 @@
 use crate::{
 	aead::{self, Nonce},
 	cluster::{ClusterKey, ClusterKeyKind},
-	domains::{
-		Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_NAME_TAG, STATE_VALUE,
-	},
 	error::Error,
-	ids::{AgentId, ClusterId, StateVersion},
 	limits::{STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 	padding::{self, Steps},
 	secret::{Secret32, SecretBytes},
 };
 use codec::{Decode, Encode};
+use phala_protocol::{
+	agents::{AgentId, StateVersion},
+	domains::{
+		Domain, STATE_BODY, STATE_BODY_HASH, STATE_KEY, STATE_NAMES, STATE_NAME_TAG, STATE_VALUE,
+	},
+	mailbox::ClusterId,
+};
 use rand_core::CryptoRng;
 use sp_crypto_hashing::blake2_256;
 
@@ -28,7 +31,6 @@ pub type NameTag = [u8; 32];
 pub struct SealedValue {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded value, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -39,7 +41,6 @@ pub struct SealedValue {
 pub struct SealedBody {
 	/// Number of the cluster's data key.
 	pub key_number: u32,
-	/// Random.
 	pub nonce: Nonce,
 	/// The padded body, with a tag.
 	pub ciphertext: Vec<u8>,
@@ -59,7 +60,6 @@ impl SealedBody {
 	}
 }
 
-/// HKDF info.
 #[derive(Encode)]
 struct StateKeyInfo {
 	domain: Domain,
@@ -68,7 +68,6 @@ struct StateKeyInfo {
 	key_number: u32,
 }
 
-/// Associated data of a value.
 #[derive(Encode)]
 struct ValueContext {
 	domain: Domain,
@@ -79,7 +78,6 @@ struct ValueContext {
 	name: NameTag,
 }
 
-/// Associated data of a body.
 #[derive(Encode)]
 struct BodyContext {
 	domain: Domain,

@@ -100,15 +100,15 @@ fn keys_come_back_from_storage_and_nothing_else_passes_for_them() {
 #[test]
 fn a_request_draws_the_same_each_time_and_another_draws_differently() {
 	let root = SigningRoot::from_secret(Secret32::new([9; 32]));
-	assert!(root.request_randomness(&[1; 32]) == root.request_randomness(&[1; 32]));
-	assert!(root.request_randomness(&[1; 32]) != root.request_randomness(&[2; 32]));
+	assert!(root.request_randomness(&[1; 32].into()) == root.request_randomness(&[1; 32].into()));
+	assert!(root.request_randomness(&[1; 32].into()) != root.request_randomness(&[2; 32].into()));
 }
 
 #[test]
 fn an_sr25519_wallet_is_the_pair_that_substrate_makes_of_the_derived_seed() {
 	let root = SigningRoot::from_secret(Secret32::new([0x42; 32]));
-	// HKDF(root, SCALE("phala/wallet/sr1", "treasury", 0)), computed with Python.
-	let seed = "0xd5efcd0cc49060e7b951adcd45317e7ea6e822c489fa3162885cba3350b376d4";
+	// HKDF(root, SCALE("phala/keys/wallet/sr25519/v1", "treasury", 0)), computed with Python.
+	let seed = "0xb0137717d8c0d39553ac56ff924fd2eb92bfa88ed92fff45071cfd488d177dda";
 	let pair = sr25519::Pair::from_string(seed, None).unwrap();
 	assert_eq!(root.sr25519(b"treasury").ok().unwrap().public(), pair.public().0);
 }

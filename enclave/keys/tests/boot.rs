@@ -6,7 +6,6 @@ use codec::Encode;
 use common::Dice;
 use phala_keys::{
 	boot::{verify_statement, BootKeys},
-	domains,
 	secret::Secret32,
 	sr25519,
 };
@@ -14,12 +13,12 @@ use sp_core::{sr25519 as substrate, Pair};
 
 #[derive(Encode)]
 struct Statement {
-	domain: domains::Domain,
+	domain: phala_protocol::domains::Domain,
 	text: Vec<u8>,
 }
 
 fn statement() -> Statement {
-	Statement { domain: domains::DKG_DEALING, text: b"dealt".to_vec() }
+	Statement { domain: phala_protocol::domains::DKG_DEALING, text: b"dealt".to_vec() }
 }
 
 #[test]
@@ -62,7 +61,7 @@ fn a_signature_by_another_over_another_or_altered_is_not_good() {
 	let signature = keys.sign(&mut *dice, &statement());
 	let identity = keys.public().identity;
 	assert!(!verify_statement(&other.public().identity, &statement(), &signature));
-	let altered = Statement { domain: domains::PARTIAL_RELEASE, ..statement() };
+	let altered = Statement { domain: phala_protocol::domains::PARTIAL_RELEASE, ..statement() };
 	assert!(!verify_statement(&identity, &altered, &signature));
 	for bit in 0..512 {
 		let mut altered = signature;

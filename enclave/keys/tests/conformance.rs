@@ -11,17 +11,17 @@ use codec::Encode;
 use common::{boots, gatekeepers, Dice, GENESIS};
 use phala_keys::{
 	agent::SigningRoot,
-	boot::BootPublicKeys,
 	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, WrappedKey},
 	dkg::{Acknowledgement, Ceremony, Dealer, DealerLog, Dealing},
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
-	input::{open_input, seal_input, Caller, InputContext, InputKind, Reception, SealedInput},
+	input::{open_input, seal_input, InputContext, InputKind, Reception, SealedInput},
 	master::{ClusterKeyMessage, ClusterSecretSignature, MasterPublicKey, SharingId},
-	release::{release_partial, KeyRequest, PartialRelease, PendingRequest},
+	release::{release_partial, PartialRelease, PendingRequest},
 	reply::ReplyContext,
 	secret::{Secret32, SecretBytes},
 	state::{SealedBody, SealedValue, StateCipher},
 };
+use phala_protocol::{boot::BootKeys as BootPublicKeys, caller::Caller, keys::KeyRequest};
 use sp_crypto_hashing::blake2_256;
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -66,7 +66,7 @@ fn wire_forms_are_frozen() {
 	);
 	frozen.check(
 		"BootPublicKeys",
-		BootPublicKeys { identity: [1; 32], encryption: EncryptionKey([2; 32]) }.encode(),
+		BootPublicKeys { identity: [1; 32], encryption: [2; 32] }.encode(),
 		"01010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202",
 	);
 	frozen.check(
@@ -76,7 +76,7 @@ fn wire_forms_are_frozen() {
 			boot: 2,
 			cluster: 3,
 			generation: 4,
-			ephemeral_key: EncryptionKey([5; 32]),
+			ephemeral_key: [5; 32],
 		}
 		.encode(),
 		"010000000200000003000000040000000505050505050505050505050505050505050505050505050505050505050505",
@@ -140,7 +140,7 @@ fn wire_forms_are_frozen() {
 	frozen.check(
 		"SealedBody::hash",
 		body.hash(),
-		"afbe82c4b6309d040489a259ef46b4be96711bbc2912789ece5cf6971a1bf3a4",
+		"7a5048466c82941edc69910c6ac08a1da4ae81252c72b168b54314d476996fb7",
 	);
 }
 
@@ -150,17 +150,17 @@ fn what_is_signed_or_used_as_info_is_frozen() {
 	frozen.check(
 		"ClusterKeyMessage",
 		ClusterKeyMessage::new(7, 2).encode(),
-		"7068616c612f636c75737465722f76310700000002000000",
+		"407068616c612f636c75737465722f76310700000002000000",
 	);
 	frozen.check(
 		"InputContext",
-		InputContext::new(GENESIS, [0xa6; 32], 9, InputKind::OwnerSecrets).encode(),
-		"7068616c612f7365616c2f696e702f319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60900000003",
+		InputContext::new(GENESIS, [0xa6; 32].into(), 9, InputKind::OwnerSecrets).encode(),
+		"4c7068616c612f7365616c2f696e7075742f76319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60900000003",
 	);
 	frozen.check(
 		"ReplyContext",
-		ReplyContext::new(GENESIS, [0xa6; 32], Caller::Token([1; 32]), [2; 32]).encode(),
-		"7068616c612f7365616c2f7265702f319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60201010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202",
+		ReplyContext::new(GENESIS, [0xa6; 32].into(), Caller::Token([1; 32]), [2; 32]).encode(),
+		"4c7068616c612f7365616c2f7265706c792f76319e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9ea6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a60201010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202",
 	);
 	// What a boot signs is not public: a good signature under a fixed generator stands for it.
 	let mut dice = Dice::fixed(1);
@@ -168,7 +168,7 @@ fn what_is_signed_or_used_as_info_is_frozen() {
 	frozen.check(
 		"Outcome",
 		blake2_256(&outcome.encode()),
-		"27d6897f932fec867d1f84e0598bb0f7aaacc19666935447bee8a11e2710678b",
+		"7b53db17a2bd355078db43caf513f2ec4264b4542e909fd00a8fec3ac2b9f433",
 	);
 	frozen.check(
 		"PublicPolynomial",
@@ -187,7 +187,7 @@ fn what_is_signed_or_used_as_info_is_frozen() {
 	frozen.check(
 		"release",
 		blake2_256(&release.unwrap().encode()),
-		"0beee70b2b8e06bcbc31da1fe7d05f8ee101b5a7f8b510d4db18a39b596c2ed8",
+		"d9f8e8f40b8c4a983ffa898f45b0aa96c85e5f72cb6243183450875559487c02",
 	);
 	let members = boots(&mut dice, 1);
 	let ceremony = Ceremony::new_key(GENESIS, 1, 0, &[members[0].public()]).ok().unwrap();
@@ -195,12 +195,12 @@ fn what_is_signed_or_used_as_info_is_frozen() {
 	frozen.check(
 		"dealing",
 		blake2_256(&dealings[0].encode()),
-		"e50f7348b350c1622022c66d61c04855b32763f9627ca1fc653b0e840732454c",
+		"ae479dcaf1ec3eaf8ab28ad1e6fe183086153331556dc91355a9cb837fe02079",
 	);
 	frozen.check(
 		"log",
 		blake2_256(&dealer.finish().encode()),
-		"f6a2afda3746fdffed59c1542efa8345518a6a58f6551c39f3ba60a4d6bafa84",
+		"f0c3774970e96f70ad1448129de19e22c68ffd6c987acd583e93cf2b312536b4",
 	);
 }
 
@@ -212,32 +212,32 @@ fn a_cluster_secret_and_what_it_wraps_are_found_again() {
 	frozen.check(
 		"cluster secret",
 		secret.secret().expose(),
-		"9e309641a77ced4ae090fdc6cadf6ce527bfa30dd774557c2f35154c451241ac",
+		"7df5f298d173cf5c12c118b15336ff8fb75f5d084285ba78f14f252ab3cdd9fe",
 	);
 	let mut dice = Dice::fixed(2);
 	let key = ClusterKey::generate(&mut *dice, 7, DATA);
 	let wrapped = secret.wrap(&mut *dice, &key).unwrap();
-	frozen.check("wrapped key", wrapped.encode(), "01000000070000000200000000030000002cf8ccb495646e17340d11bb581b17d3180d67443ccd0bdd9f29430fc92e598209b77de385e2158aedc8b4090dd93837160bf461b104f8f44cd32ce34a82fc98645172067ab16b6e");
+	frozen.check("wrapped key", wrapped.encode(), "01000000070000000200000000030000002cf8ccb495646e17340d11bb581b17d3180d67443ccd0bddfd553ff5ba9c4543c47d4ed2fdb00aa7edb686f176d3a91f235bd814fd8e92352cea44d032214008e729fff1024f6ffa");
 	assert!(secret.unwrap(&wrapped).ok().unwrap().secret() == key.secret());
 
-	let cipher = StateCipher::new(&key, [0xa6; 32]).ok().unwrap();
+	let cipher = StateCipher::new(&key, [0xa6; 32].into()).ok().unwrap();
 	let name = cipher.name_tag(b"balance").unwrap();
 	frozen.check(
 		"name tag",
 		name,
-		"d27209491614a63a3ddfa6be719bbf30cadfdd5b04ae28fd6a27c5bd3f110715",
+		"b863f08cd743659bed80274818a2c8266748f29fa8f3ca967056f3a82470b724",
 	);
 	let value = cipher.seal_value(&mut *dice, 4, &name, b"12").unwrap();
 	frozen.check(
 		"value",
 		blake2_256(&value.encode()),
-		"5c71fe3195988c6ebf5e266595ddad1b2ee1c5738d1c01fafd59a85dbf77b2e0",
+		"12291d8c6fbd7904e19d19949f6f0261f7b0bd5ab8664f601bd8b0dd00ae6eb2",
 	);
 	let body = cipher.seal_body(&mut *dice, 4, 5, b"writes").unwrap();
 	frozen.check(
 		"body",
 		blake2_256(&body.encode()),
-		"cd4477990a9c075cd1dc0b3972f5290f15b2a38d5eef9342f8fb84d040749352",
+		"61eac036db9a1b18710c23864391f372f12f8b05b2da45823d476fa4f989a361",
 	);
 }
 
@@ -248,22 +248,22 @@ fn wallets_and_draws_are_found_again() {
 	frozen.check(
 		"sr25519",
 		root.sr25519(b"treasury").ok().unwrap().public(),
-		"8a36ed40a5335a6b4950b47bfed071afe6f9a2ee1d70e6e1bbb945269e24b611",
+		"9a021587e8161eac8855de0a39898efb85ad5102fe148cc69e781b94bbe34605",
 	);
 	frozen.check(
 		"ed25519",
 		root.ed25519(b"treasury").ok().unwrap().public(),
-		"6b2be951d1e3db41c983d74670d0c04e4b291f797fdd5671076ad4fba7970bfa",
+		"b479f69da7463cc10fe2928e5c0edfcdc939e8f5e27bbf2b918c0b2981a1b71b",
 	);
 	frozen.check(
 		"secp256k1",
 		root.secp256k1(b"treasury").ok().unwrap().public(),
-		"03d77cb15c25994f9c9a5d574498467b707ba2aaa1867282fcbcca6a4146be84c1",
+		"030d1b942b575d7c829ac5c457a5dcf47b30b4f8ebe9f97e2b050c879a43530e9d",
 	);
 	frozen.check(
 		"randomness",
-		root.request_randomness(&[7; 32]).expose(),
-		"477130ef67ee8c7cc3e2b76bd2fb70d130cf99e90be7f5ea926ef47c47c388b1",
+		root.request_randomness(&[7; 32].into()).expose(),
+		"449331becf4ce65abff64541a91495750f4ff2f7ec11642282e61b1abd23225f",
 	);
 }
 
@@ -277,13 +277,13 @@ fn a_sealed_input_is_read_again() {
 		key.public().0,
 		"7b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b14",
 	);
-	let context = InputContext::new(GENESIS, [0xa6; 32], 1, InputKind::Direct);
+	let context = InputContext::new(GENESIS, [0xa6; 32].into(), 1, InputKind::Direct);
 	let caller = Caller::Account([0xa1; 32]);
 	let input = SealedInput {
 		caller,
 		nonce: [5; 32],
 		reply_key: EncryptionKey([6; 32]),
-		accepted_code_hashes: vec![[0xc0; 32]],
+		accepted_code_hashes: vec![[0xc0; 32].into()],
 		expiry_block: 1010,
 		body: SecretBytes::new(b"what is my balance".to_vec()),
 	};
@@ -294,9 +294,9 @@ fn a_sealed_input_is_read_again() {
 	frozen.check(
 		"envelope",
 		blake2_256(&sealed.encode()),
-		"33409ba377d87aa6b997d89483b64026ebc7a57da02f4263e1cbc13796fef4c2",
+		"a1b9b2e28b27072ac1174e37526b43380a3ba16dd0538f5aab9703b0ec9fd08f",
 	);
-	let reception = Reception { origin: caller, now: 1000, running: [0xc0; 32] };
+	let reception = Reception { origin: caller, now: 1000, running: [0xc0; 32].into() };
 	let opened = open_input(&key, &context, &sealed, &reception).ok().unwrap();
 	assert_eq!(opened.body.expose(), b"what is my balance");
 }

@@ -9,16 +9,17 @@ use phala_keys::{
 	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, WrappedKey},
 	dkg::{Acknowledgement, Ceremony, Dealer, DealerLog, Dealing, Outcome, Player, Transcript},
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	input::{open_input, Caller, InputContext, InputKind, Reception},
+	input::{open_input, InputContext, InputKind, Reception},
 	master::{
 		ClusterKeyMessage, ClusterSecretSignature, MasterPublicKey, PartialSignature,
 		PublicPolynomial,
 	},
-	release::{KeyRequest, PartialRelease, PendingRequest, ReleaseCollector},
+	release::{PartialRelease, PendingRequest, ReleaseCollector},
 	secret::{Secret32, SecretBytes},
 	sr25519,
 	state::{SealedBody, SealedValue, StateCipher},
 };
+use phala_protocol::{caller::Caller, keys::KeyRequest};
 use proptest::{collection::vec, prelude::*};
 use std::sync::Arc;
 
@@ -66,11 +67,11 @@ proptest! {
 	) {
 		let mut dice = Dice::fixed(seed);
 		let keys = AgentKeys::generate(&mut *dice);
-		let context = InputContext::new(GENESIS, [1; 32], 1, InputKind::Direct);
+		let context = InputContext::new(GENESIS, [1; 32].into(), 1, InputKind::Direct);
 		let sealed =
 			hpke::seal(&mut *dice, &keys.encryption_key().1, &context, &[], &plaintext).unwrap();
 		let reception =
-			Reception { origin: Caller::Account([0; 32]), now: 0, running: [0; 32] };
+			Reception { origin: Caller::Account([0; 32]), now: 0, running: [0; 32].into() };
 		let _ = open_input(keys.decryption_key(), &context, &sealed, &reception);
 	}
 
@@ -82,7 +83,7 @@ proptest! {
 		let mut dice = Dice::fixed(0);
 		let id = ClusterKeyId { kind: ClusterKeyKind::Data, number: 0 };
 		let key = ClusterKey::generate(&mut *dice, 0, id);
-		let cipher = StateCipher::new(&key, [0; 32]).ok().unwrap();
+		let cipher = StateCipher::new(&key, [0; 32].into()).ok().unwrap();
 		let value = SealedValue { key_number: 0, nonce, ciphertext: ciphertext.clone() };
 		prop_assert!(cipher.open_value(0, &[0; 32], &value).is_err());
 		let body = SealedBody { key_number: 0, nonce, ciphertext };

@@ -7,7 +7,7 @@ use common::{Dice, GENESIS};
 use phala_keys::{
 	agent::AgentKeys,
 	hpke::{self, DecryptionKey, EncryptionKey, Sealed},
-	input::{open_input, seal_input, Caller, InputContext, InputKind, Reception, SealedInput},
+	input::{open_input, seal_input, InputContext, InputKind, Reception, SealedInput},
 	limits::{
 		ACCEPTED_CODE_HASHES_MAX, INPUT_LIFETIME_BLOCKS_MAX, PADDING_STEP_BYTES,
 		SEALED_PLAINTEXT_BYTES_MAX,
@@ -16,9 +16,10 @@ use phala_keys::{
 	secret::SecretBytes,
 	Error,
 };
+use phala_protocol::{caller::Caller, H256};
 
-const AGENT: [u8; 32] = [0xa6; 32];
-const CODE: [u8; 32] = [0xc0; 32];
+const AGENT: H256 = H256::repeat_byte(0xa6);
+const CODE: H256 = H256::repeat_byte(0xc0);
 const ALICE: Caller = Caller::Account([0xa1; 32]);
 const NOW: u32 = 1000;
 
@@ -101,7 +102,7 @@ fn the_caller_that_sealed_an_input_is_heard_and_gets_its_answer() {
 fn a_copied_ciphertext_is_worth_nothing_to_a_thief() {
 	let mut scene = Scene::new(11);
 	let sealed = scene.seal(&input(scene.reply.public()));
-	for origin in [Thief::CALLER, Caller::Agent([0xa1; 32]), Caller::Token([0xa1; 32])] {
+	for origin in [Thief::CALLER, Caller::Agent([0xa1; 32].into()), Caller::Token([0xa1; 32])] {
 		assert_eq!(error(scene.open(&sealed, &reception(origin, NOW))), Error::OriginIsNotCaller);
 	}
 }
@@ -135,15 +136,17 @@ fn an_expiry_may_lie_as_far_ahead_as_nonces_are_remembered_and_no_further() {
 fn code_that_the_caller_did_not_name_does_not_read_it() {
 	let mut scene = Scene::new(14);
 	let sealed = scene.seal(&input(scene.reply.public()));
-	let running = [0xc1; 32];
+	let running = [0xc1u8; 32];
 	assert_eq!(
-		error(scene.open(&sealed, &Reception { origin: ALICE, now: NOW, running })),
-		Error::CodeNotAccepted { running }
+		error(scene.open(&sealed, &Reception { origin: ALICE, now: NOW, running: running.into() })),
+		Error::CodeNotAccepted { running: running.into() }
 	);
 	let mut any_code = input(scene.reply.public());
 	any_code.accepted_code_hashes.clear();
 	let sealed = scene.seal(&any_code);
-	assert!(scene.open(&sealed, &Reception { origin: ALICE, now: NOW, running }).is_ok());
+	assert!(scene
+		.open(&sealed, &Reception { origin: ALICE, now: NOW, running: running.into() })
+		.is_ok());
 }
 
 #[test]
@@ -152,8 +155,8 @@ fn an_input_for_another_chain_agent_key_or_purpose_does_not_open() {
 	let sealed = scene.seal(&input(scene.reply.public()));
 	let here = InputKind::Direct;
 	for elsewhere in [
-		InputContext::new([0; 32], AGENT, 1, here),
-		InputContext::new(GENESIS, [0; 32], 1, here),
+		InputContext::new([0; 32].into(), AGENT, 1, here),
+		InputContext::new(GENESIS, [0; 32].into(), 1, here),
 		InputContext::new(GENESIS, AGENT, 2, here),
 		context(InputKind::Request),
 		context(InputKind::AgentCall),

@@ -8,9 +8,10 @@ use phala_keys::{
 	boot::BootKeys,
 	dkg::{Ceremony, Outcome},
 	master::{quorum, ClusterKeyMessage, SharingId},
-	release::{release_partial, KeyRequest, PartialRelease, PendingRequest, ReleaseCollector},
+	release::{release_partial, PartialRelease, PendingRequest, ReleaseCollector},
 	Error,
 };
+use phala_protocol::keys::KeyRequest;
 use std::sync::Arc;
 
 const EPOCH: u32 = 4;
@@ -163,7 +164,7 @@ fn a_relay_that_alters_repeats_or_misdirects_an_answer_changes_nothing() {
 	assert_eq!(collector.add(&misdirected), forged);
 	let elsewhere = release_partial(
 		&mut *dice,
-		[0; 32],
+		[0; 32].into(),
 		&gatekeepers[0].keys,
 		&gatekeepers[0].share,
 		pending.request(),

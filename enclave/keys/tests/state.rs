@@ -78,7 +78,7 @@ fn a_wrapped_key_cannot_pass_for_another() {
 fn a_value_is_read_back_where_and_when_it_was_written_and_nowhere_else() {
 	let mut dice = Dice::seeded(32);
 	let key = ClusterKey::generate(&mut *dice, 7, DATA);
-	let cipher = StateCipher::new(&key, AGENT).unwrap_or_else(|e| panic!("{e}"));
+	let cipher = StateCipher::new(&key, AGENT.into()).unwrap_or_else(|e| panic!("{e}"));
 	let name = cipher.name_tag(b"balance").unwrap();
 	let sealed = cipher.seal_value(&mut *dice, 4, &name, b"12").unwrap();
 	let opened = cipher.open_value(4, &name, &sealed).unwrap_or_else(|e| panic!("{e}"));
@@ -88,7 +88,7 @@ fn a_value_is_read_back_where_and_when_it_was_written_and_nowhere_else() {
 	assert_eq!(error(cipher.open_value(5, &name, &sealed)), refused, "another version");
 	let elsewhere = cipher.name_tag(b"debt").unwrap();
 	assert_eq!(error(cipher.open_value(4, &elsewhere, &sealed)), refused, "another entry");
-	let neighbour = StateCipher::new(&key, [0xa7; 32]).unwrap_or_else(|e| panic!("{e}"));
+	let neighbour = StateCipher::new(&key, [0xa7; 32].into()).unwrap_or_else(|e| panic!("{e}"));
 	assert_eq!(error(neighbour.open_value(4, &name, &sealed)), refused, "another agent");
 	assert_ne!(neighbour.name_tag(b"balance").unwrap(), name, "names differ between agents");
 	let again = cipher.seal_value(&mut *dice, 4, &name, b"12").unwrap();
@@ -99,7 +99,7 @@ fn a_value_is_read_back_where_and_when_it_was_written_and_nowhere_else() {
 fn a_body_is_bound_to_its_versions_and_to_its_hash() {
 	let mut dice = Dice::seeded(33);
 	let key = ClusterKey::generate(&mut *dice, 7, DATA);
-	let cipher = StateCipher::new(&key, AGENT).unwrap_or_else(|e| panic!("{e}"));
+	let cipher = StateCipher::new(&key, AGENT.into()).unwrap_or_else(|e| panic!("{e}"));
 	let sealed = cipher.seal_body(&mut *dice, 4, 5, b"writes").unwrap();
 	let opened = cipher.open_body(4, 5, &sealed).unwrap_or_else(|e| panic!("{e}"));
 	assert_eq!(opened.expose(), b"writes");
@@ -120,14 +120,17 @@ fn a_transport_key_encrypts_no_state() {
 	let mut dice = Dice::seeded(34);
 	let id = ClusterKeyId { kind: ClusterKeyKind::Transport, number: 0 };
 	let key = ClusterKey::generate(&mut *dice, 7, id);
-	assert_eq!(error(StateCipher::new(&key, AGENT)), Error::WrongKeyKind { wanted: "a data key" });
+	assert_eq!(
+		error(StateCipher::new(&key, AGENT.into())),
+		Error::WrongKeyKind { wanted: "a data key" }
+	);
 }
 
 #[test]
 fn names_and_values_are_taken_up_to_their_limits_and_one_byte_more_is_refused() {
 	let mut dice = Dice::seeded(35);
 	let key = ClusterKey::generate(&mut *dice, 7, DATA);
-	let cipher = StateCipher::new(&key, AGENT).unwrap_or_else(|e| panic!("{e}"));
+	let cipher = StateCipher::new(&key, AGENT.into()).unwrap_or_else(|e| panic!("{e}"));
 	let name = cipher.name_tag(&vec![0; STATE_NAME_BYTES_MAX]).unwrap();
 	let too_long =
 		|what| move |error: Error| matches!(error, Error::TooLong { what: w, .. } if w == what);

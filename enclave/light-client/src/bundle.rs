@@ -8,10 +8,6 @@ use phala_protocol::{
 	relay::{ChannelBodies, FinalityStep, GenesisBundle, StateProof, SyncBundle},
 };
 
-/// Decodes a [`GenesisBundle`].
-///
-/// # Errors
-/// [`LightClientError::Malformed`], [`LightClientError::OverLimit`].
 pub fn decode_genesis_bundle(bytes: &[u8]) -> Result<GenesisBundle, LightClientError> {
 	let mut reader = Reader::new("a genesis bundle", bytes)?;
 	let header = reader.bytes("bytes in a header", limits::HEADER_BYTES_MAX)?;
@@ -20,10 +16,6 @@ pub fn decode_genesis_bundle(bytes: &[u8]) -> Result<GenesisBundle, LightClientE
 	Ok(GenesisBundle { header, state_proof })
 }
 
-/// Decodes a [`SyncBundle`].
-///
-/// # Errors
-/// [`LightClientError::Malformed`], [`LightClientError::OverLimit`].
 pub fn decode_sync_bundle(bytes: &[u8]) -> Result<SyncBundle, LightClientError> {
 	let mut reader = Reader::new("a sync bundle", bytes)?;
 	let steps = reader.list("steps in a bundle", limits::STEPS_PER_BUNDLE_MAX, |reader| {

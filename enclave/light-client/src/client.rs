@@ -35,10 +35,6 @@ pub struct LightClient {
 
 impl LightClient {
 	/// Starts at block 0, whose hash the release or the operator's genesis file pins.
-	///
-	/// # Errors
-	/// [`LightClientError::ForeignChain`], [`LightClientError::NotGenesis`], and those of [`ProvenState::read_as`]
-	/// for the authority set.
 	pub fn from_genesis(pinned: H256, bundle: &GenesisBundle) -> Result<Self, LightClientError> {
 		let client = Self::from_checkpoint(Checkpoint { genesis: pinned, block: pinned }, bundle)?;
 		match client.height() {
@@ -52,9 +48,6 @@ impl LightClient {
 	///
 	/// The runtime stores the authorities that count *after* the block (changes have no delay), so
 	/// any finalized block can be pinned, also one that ends a set.
-	///
-	/// # Errors
-	/// As [`LightClient::from_genesis`].
 	pub fn from_checkpoint(
 		pinned: Checkpoint,
 		bundle: &GenesisBundle,
@@ -104,8 +97,7 @@ impl LightClient {
 	/// Follows `steps`, in order: newer headers, each final under the set followed so far. Headers
 	/// in between may be left out, except those that end an authority set. No steps keep the header.
 	///
-	/// # Errors
-	/// Names the first step that does not hold; then none of them counts.
+	/// The error names the first step that does not hold; then none of them counts.
 	pub fn advance(&self, steps: &[FinalityStep]) -> Result<Self, LightClientError> {
 		limit("steps in a bundle", steps.len(), limits::STEPS_PER_BUNDLE_MAX)?;
 		let bytes = steps
@@ -117,9 +109,6 @@ impl LightClient {
 	}
 
 	/// What `proof` shows of the state at the newest header.
-	///
-	/// # Errors
-	/// [`LightClientError::OverLimit`].
 	pub fn prove(&self, proof: StateProof) -> Result<ProvenState, LightClientError> {
 		ProvenState::new(self.finalized, proof)
 	}

@@ -1,7 +1,7 @@
 //! The one error of this crate. A refusal changes nothing: whoever is refused may try again.
 
 use crate::position::Position;
-use phala_protocol::{mailbox::Channel, BlockNumber, H256};
+use phala_protocol::{mailbox::Channel, refusals::Refusal, BlockNumber, H256};
 use std::string::String;
 
 /// What was refused, why, and what would be accepted.
@@ -153,4 +153,47 @@ pub enum LightClientError {
 
 fn hex(bytes: &[u8]) -> String {
 	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl LightClientError {
+	/// As relayers are told it.
+	pub fn refusal(&self) -> Refusal {
+		match self {
+			Self::OverLimit { .. } => Refusal::OverLimit,
+			Self::Malformed { .. } => Refusal::Malformed,
+			Self::ForeignChain { .. } => Refusal::ForeignChain,
+			Self::NotGenesis { .. } => Refusal::NotGenesis,
+			Self::NoAuthorities { .. } => Refusal::NoAuthorities,
+			Self::BadAuthoritySet { .. } => Refusal::BadAuthoritySet,
+			Self::NotNewer { .. } => Refusal::NotNewer,
+			Self::OtherBlockJustified { .. } => Refusal::OtherBlockJustified,
+			Self::UnknownVoter { .. } => Refusal::UnknownVoter,
+			Self::BadSignature { .. } => Refusal::BadSignature,
+			Self::TooManyVotes { .. } => Refusal::TooManyVotes,
+			Self::NotEnoughVotes { .. } => Refusal::NotEnoughVotes,
+			Self::ForcedChange { .. } => Refusal::ForcedChange,
+			Self::DelayedChange { .. } => Refusal::DelayedChange,
+			Self::AmbiguousChange { .. } => Refusal::AmbiguousChange,
+			Self::UnknownGrandpaLog { .. } => Refusal::UnknownGrandpaLog,
+			Self::SetIdsExhausted { .. } => Refusal::SetIdsExhausted,
+			Self::ProofIncomplete { .. } => Refusal::ProofIncomplete,
+			Self::UnknownTrieNode { .. } => Refusal::UnknownTrieNode,
+			Self::UnexpectedValue { .. } => Refusal::UnexpectedValue,
+			Self::OtherHeader { .. } => Refusal::OtherHeader,
+			Self::NotFollowed { .. } => Refusal::NotFollowed,
+			Self::ChannelTwice { .. } => Refusal::ChannelTwice,
+			Self::Missing { .. } => Refusal::Missing,
+			Self::Reordered { .. } => Refusal::Reordered,
+			Self::Repeated { .. } => Refusal::Repeated,
+			Self::HeldBack { .. } => Refusal::HeldBack,
+			Self::NotOnChain { .. } => Refusal::NotOnChain,
+			Self::Altered { .. } => Refusal::Altered,
+			Self::BodyTooLong { .. } => Refusal::BodyTooLong,
+			Self::NotAfter { .. } => Refusal::NotAfter,
+			Self::AheadOfHeader { .. } => Refusal::AheadOfHeader,
+			Self::PlaceTwice { .. } => Refusal::PlaceTwice,
+			Self::WentBack { .. } => Refusal::WentBack,
+			Self::FollowedElsewhere { .. } => Refusal::FollowedElsewhere,
+		}
+	}
 }

@@ -28,7 +28,6 @@ impl FinalizedHeader {
 		}
 	}
 
-	/// Its height.
 	pub fn number(&self) -> BlockNumber {
 		self.number
 	}

@@ -26,12 +26,10 @@ impl Channels {
 		self.0.iter().map(|(channel, head)| (*channel, *head))
 	}
 
-	/// How many there are.
 	pub fn len(&self) -> usize {
 		self.0.len()
 	}
 
-	/// Whether there are none.
 	pub fn is_empty(&self) -> bool {
 		self.0.is_empty()
 	}
@@ -56,7 +54,6 @@ pub struct ProvenMessage {
 }
 
 impl ProvenMessage {
-	/// Where it was said.
 	pub fn channel(&self) -> Channel {
 		self.channel
 	}
@@ -98,17 +95,14 @@ impl ProvenMessage {
 pub struct ProvenMessages(Vec<ProvenMessage>);
 
 impl ProvenMessages {
-	/// In order.
 	pub fn iter(&self) -> core::slice::Iter<'_, ProvenMessage> {
 		self.0.iter()
 	}
 
-	/// How many there are.
 	pub fn len(&self) -> usize {
 		self.0.len()
 	}
 
-	/// Whether there are none.
 	pub fn is_empty(&self) -> bool {
 		self.0.is_empty()
 	}
@@ -159,22 +153,17 @@ impl MailboxReader {
 		Self { client, channels: Channels::default() }
 	}
 
-	/// The light client under it.
 	pub fn client(&self) -> &LightClient {
 		&self.client
 	}
 
-	/// The channels that it follows.
 	pub fn channels(&self) -> &Channels {
 		&self.channels
 	}
 
 	/// Also follows `channels`, each from its head at the present header: what was said before
-	/// concerned others. One that is followed already stays as it is.
-	///
-	/// # Errors
-	/// [`LightClientError::OtherHeader`] when `state` is of another header than the present one,
-	/// [`LightClientError::ProofIncomplete`] when it does not show a head.
+	/// concerned others. One that is followed already stays as it is. `state` must be of the present
+	/// header and show every head.
 	pub fn adopt(
 		&self,
 		state: &ProvenState,
@@ -196,7 +185,6 @@ impl MailboxReader {
 		Ok(adopted)
 	}
 
-	/// Follows `channel` no longer.
 	pub fn unfollow(&self, channel: Channel) -> Self {
 		let mut without = self.clone();
 		without.channels.0.remove(&channel);
@@ -210,8 +198,7 @@ impl MailboxReader {
 	/// A channel that a message opens is part of this very bundle: its messages after that point
 	/// are proven and delivered in their places, and may open further channels.
 	///
-	/// # Errors
-	/// Names the first thing in the bundle that does not hold; then nothing of it counts.
+	/// The error names the first thing in the bundle that does not hold; then nothing of it counts.
 	pub fn sync(
 		&self,
 		bundle: SyncBundle,

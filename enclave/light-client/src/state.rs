@@ -36,9 +36,6 @@ impl ProvenState {
 	}
 
 	/// The value under `key`; `None` when it is proven that there is none.
-	///
-	/// # Errors
-	/// [`LightClientError::ProofIncomplete`] when the proof does not reach the key.
 	pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LightClientError> {
 		let number = self.header.number();
 		match self.nodes.read(self.header.state_root(), key) {
@@ -53,9 +50,6 @@ impl ProvenState {
 	}
 
 	/// The value under `key` as a `T`, whose whole encoding it must be.
-	///
-	/// # Errors
-	/// As [`ProvenState::read`]; [`LightClientError::UnexpectedValue`] when the value is not a `T`.
 	pub fn read_as<T: Decode>(&self, key: &[u8]) -> Result<Option<T>, LightClientError> {
 		let Some(value) = self.read(key)? else { return Ok(None) };
 		T::decode_all(&mut &value[..]).map(Some).map_err(|_| LightClientError::UnexpectedValue {

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 	let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
 	let folder = AgentFolder::open(repository.join("agents/hello"))?;
 	let started = Instant::now();
-	let built = Builder::new(repository.join("clients/sdk-js"))?.build(&folder)?;
+	let built = Builder::new(repository.join("clients/sdk-js"))?.without_cache().build(&folder)?;
 	println!("build of the component: {:?}, {} bytes", started.elapsed(), built.component.len());
 
 	let sandbox = Sandbox::new(SandboxConfig::default())?;

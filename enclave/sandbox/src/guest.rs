@@ -56,15 +56,16 @@ impl Guest {
 			rng.set_stream(stream);
 			rng
 		};
+		let (halves, _) = seed.as_chunks::<16>();
+		let insecure_seed =
+			halves.iter().fold(0, |folded, half| folded ^ u128::from_le_bytes(*half));
 		let stdio = GuestStdio::default();
 		let wasi = WasiCtxBuilder::new()
 			.stdout(stdio.clone())
 			.stderr(stdio.clone())
 			.secure_random(rng(STREAM_WASI))
 			.insecure_random(rng(STREAM_WASI_INSECURE))
-			.insecure_random_seed(u128::from_le_bytes(std::array::from_fn(|i| {
-				seed[i] ^ seed[i + 16]
-			})))
+			.insecure_random_seed(insecure_seed)
 			.build();
 		let mut http = WasiHttpCtx::new();
 		http.set_field_size_limit(HEADER_BYTES_MAX);

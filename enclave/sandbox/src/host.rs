@@ -113,7 +113,6 @@ pub struct FetchReply {
 	pub plain_http: Vec<String>,
 }
 
-/// A call of another agent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentCall {
 	pub agent: [u8; 32],
@@ -140,7 +139,6 @@ pub struct AgentReply {
 	pub outbound_calls: u64,
 }
 
-/// What another agent answered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentResponse {
 	pub status: u16,

@@ -88,7 +88,6 @@ impl fmt::Debug for Context {
 	}
 }
 
-/// One request to one agent.
 #[derive(Clone, Debug)]
 pub struct Invocation {
 	pub request: HttpRequest,

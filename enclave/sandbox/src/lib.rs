@@ -12,6 +12,18 @@
 //! What the guest may call is in `wit/`; of WASI it has clocks, randomness, its standard streams
 //! (which are its log) and an empty file system. Sockets are not there: [`egress`] is the one way out.
 
+// Guests, and whom they speak to, are strangers: nothing here panics, whatever they do.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
+
 mod bindings;
 mod budget;
 mod cpu;

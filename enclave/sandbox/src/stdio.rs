@@ -20,7 +20,7 @@ impl GuestStdio {
 	fn append(&self, bytes: &[u8]) {
 		let mut kept = self.bytes();
 		let room = STDIO_BYTES_MAX.saturating_sub(kept.len());
-		kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+		kept.extend(bytes.iter().take(room));
 	}
 
 	pub(crate) fn take(&self) -> Vec<u8> {

@@ -193,7 +193,7 @@ mod tests {
 	use super::*;
 	use codec::Encode;
 	use phala_protocol::{
-		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::WorkerMessage,
+		clusters::ClusterSnapshot, mailbox::OutboundMessage, messages::ClustersMessage,
 		relay::EnclavePhase, H256,
 	};
 
@@ -223,7 +223,7 @@ mod tests {
 			seq: seq as u64,
 			block: 5,
 			index: seq as u32,
-			body: Message::Worker(WorkerMessage::JoinedCluster {
+			body: Message::Clusters(ClustersMessage::JoinedCluster {
 				identity,
 				snapshot: ClusterSnapshot {
 					cluster: *cluster,

@@ -24,7 +24,17 @@
 //! The first four are building blocks: a test that plays a lying relayer uses them without the
 //! loop.
 
-#![forbid(unsafe_code)]
+// Node and enclave are others: nothing here panics, whatever they answer.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 pub mod backoff;
 pub mod bundle;

@@ -19,9 +19,9 @@ const SLACK = 15;
 const Headers = Vector(Tuple(Bytes(), Bytes()));
 const CallInput = Struct({ method: Bytes(), path: Bytes(), headers: Headers, body: Bytes() });
 const CallOutput = Struct({ status: u16, headers: Headers, body: Bytes() });
-const RequestOutcome = Enum({ Answered: Bytes(), Failed: Bytes() });
+const RequestOutcome = Enum({ Answered: Bytes(), Failed: u16 });
 const Hash = Bytes(32);
-const AnswerUpToCode = Struct({ domain: Bytes(16), genesis: Hash, worker: u32, boot: u32, agent: Hash, code: Hash });
+const AnswerUpToCode = Struct({ genesis: Hash, worker: u32, boot: u32, agent: Hash, code: Hash });
 // What was signed goes on after the code; this script has no use for it.
 const ProvenAnswer = Struct({ output: CallOutput, salt: Hash, proof: AnswerUpToCode });
 
@@ -83,7 +83,7 @@ try {
   const { block: settledIn, paid } = await settlement.of(request);
   const response = await api.query.Requests.Responses.getValue(request, { at: settledIn.hash });
   const outcome = RequestOutcome.dec(response);
-  if (outcome.tag !== "Answered") throw new Error(`the agent failed with ${text(outcome.value)}`);
+  if (outcome.tag !== "Answered") throw new Error(`the agent failed with refusal ${outcome.value}`);
   const { output, proof } = ProvenAnswer.dec(outcome.value);
   console.log(
     JSON.stringify({

@@ -78,9 +78,10 @@ use phala_protocol::{
 		AgentSnapshot, AvailabilityContent, EffectSet, Lease, StateVersion, UpgradePolicy,
 	},
 	boot::WorkerId,
+	caller::Caller,
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{ClusterMessage, EnvelopeOrigin, Message},
+	messages::{AgentsMessage, EnvelopeOrigin},
 	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface, PushError},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -459,19 +460,18 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
-		let callers = Callers::<T>::get(agent).into_inner();
+		let callers = Callers::<T>::get(agent).into_iter().map(Caller::from).collect();
 		let planned = Planned::<T>::get(agent).map(|planned| planned.code);
 		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
 	}
 
 	fn tell(agent: AgentId, record: AgentRecord) -> DispatchResult {
 		let cluster = record.cluster;
-		Self::push(cluster, ClusterMessage::Agent(Self::snapshot_of(agent, record)))
+		Self::push(cluster, AgentsMessage::Agent(Self::snapshot_of(agent, record)))
 	}
 
-	fn push(cluster: ClusterId, message: ClusterMessage) -> DispatchResult {
-		T::Mailbox::push(Channel::Cluster(cluster), &Message::Cluster(message))
-			.map_err(Error::<T>::from)?;
+	fn push(cluster: ClusterId, message: AgentsMessage) -> DispatchResult {
+		T::Mailbox::push(Channel::Cluster(cluster), &message.into()).map_err(Error::<T>::from)?;
 		Ok(())
 	}
 
@@ -661,7 +661,7 @@ impl<T: Config> AgentDirectory for Pallet<T> {
 		let worker = origin.worker;
 		Self::push(
 			record.cluster,
-			ClusterMessage::Committed { agent, version, body_hash, state_hash, worker },
+			AgentsMessage::Committed { agent, version, body_hash, state_hash, worker },
 		)?;
 		Self::deposit_event(Event::Committed { agent, version, body_hash, worker });
 		Ok(record)

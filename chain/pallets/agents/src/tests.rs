@@ -5,6 +5,7 @@ use frame_support::{
 };
 use phala_protocol::{
 	agents::{AgentKey, Availability},
+	messages::Message,
 	requests::{RequestOutcome, RequestResult},
 };
 use sp_runtime::AccountId32;
@@ -60,7 +61,7 @@ fn told_whole(agent: AgentId) {
 	let snapshot = Agents::snapshot(agent).unwrap();
 	assert_eq!(
 		last_told(),
-		(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Agent(snapshot)))
+		(Channel::Cluster(CLUSTER), Message::Agents(AgentsMessage::Agent(snapshot)))
 	);
 }
 
@@ -268,7 +269,7 @@ fn a_hasty_owner_waits_for_the_notice_to_end() {
 		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(5));
 		assert_ok!(upgrade(agent, 2));
 		System::assert_last_event(Event::UpgradePlanned { agent, code: code(2), at: 6 }.into());
-		let Message::Cluster(ClusterMessage::Agent(told)) = last_told().1 else { panic!() };
+		let Message::Agents(AgentsMessage::Agent(told)) = last_told().1 else { panic!() };
 		assert_eq!(
 			(told.record.code, told.planned),
 			(code(1), Some(code(2))),
@@ -390,7 +391,7 @@ fn a_birth_brings_the_key_and_every_commit_moves_version_and_hash() {
 			last_told(),
 			(
 				Channel::Cluster(CLUSTER),
-				Message::Cluster(ClusterMessage::Committed {
+				Message::Agents(AgentsMessage::Committed {
 					agent,
 					version: 2,
 					body_hash,

@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
 		for agent in agents {
 			let lease = Self::next_heir(heirs, &mut loads);
 			Leases::<T>::set(agent, lease);
-			Self::tell_members(cluster, ClusterMessage::LeaseMoved { agent, lease })?;
+			Self::tell_members(cluster, ClustersMessage::LeaseMoved { agent, lease })?;
 			Self::deposit_event(Event::LeaseMoved { cluster, agent, lease });
 		}
 		Ok(())

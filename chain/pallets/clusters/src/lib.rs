@@ -18,8 +18,8 @@
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
-//! * A member's enclave **asks** for the cluster's secret ([`Payload::KeyRequest`]) and **wraps**
-//!   its data keys ([`Payload::KeysWrapped`]).
+//! * A member's enclave **asks** for the cluster's secret ([`ClustersPayload::KeyRequest`]) and **wraps**
+//!   its data keys ([`ClustersPayload::KeysWrapped`]).
 //! * The agents and requests pallets place agents and report missed deadlines
 //!   ([`ClusterDirectory`]).
 //!
@@ -77,7 +77,7 @@ use phala_protocol::{
 	keys::Epoch,
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{ClusterMessage, Message, Payload, WorkerMessage},
+	messages::{ClustersMessage, Message},
 	traits::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
 		WorkerDirectory,
@@ -297,8 +297,6 @@ pub mod pallet {
 		NobodyCounts,
 		/// The cluster takes agents of its owner alone.
 		ClusterNotOpen,
-		/// The payload is for another pallet.
-		PayloadNotHere,
 	}
 
 	#[pallet::hooks]
@@ -388,7 +386,7 @@ pub mod pallet {
 			let boot = T::Workers::current_boot(worker).ok_or(Error::<T>::NotInForce)?;
 			let endpoint = endpoint.into_inner();
 			let member = Self::member(worker, &boot, endpoint.clone());
-			Self::tell_members(cluster, ClusterMessage::Member(member))
+			Self::tell_members(cluster, ClustersMessage::Member(member))
 				.map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::EndpointChanged { cluster, worker, endpoint });
 			Ok(())
@@ -488,12 +486,12 @@ impl<T: Config> Pallet<T> {
 		Ok(endpoint)
 	}
 
-	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushError> {
-		T::Mailbox::push(Channel::Worker(worker), &Message::Worker(message)).map(|_| ())
+	fn tell(worker: WorkerId, message: impl Into<Message>) -> Result<(), PushError> {
+		T::Mailbox::push(Channel::Worker(worker), &message.into()).map(|_| ())
 	}
 
-	fn tell_members(cluster: ClusterId, message: ClusterMessage) -> Result<(), PushError> {
-		T::Mailbox::push(Channel::Cluster(cluster), &Message::Cluster(message)).map(|_| ())
+	fn tell_members(cluster: ClusterId, message: ClustersMessage) -> Result<(), PushError> {
+		T::Mailbox::push(Channel::Cluster(cluster), &message.into()).map(|_| ())
 	}
 }
 

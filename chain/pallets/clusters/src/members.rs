@@ -3,6 +3,7 @@
 use crate::*;
 use phala_protocol::{
 	clusters::{ClusterSnapshot, Member},
+	messages::AgentsMessage,
 	traits::WorkerHooks,
 };
 
@@ -40,13 +41,13 @@ impl<T: Config> Pallet<T> {
 			keys: NewestKeys::<T>::get(cluster).map(Into::into),
 		};
 		let identity = boot.keys.identity;
-		Self::tell(worker, WorkerMessage::JoinedCluster { identity, snapshot })?;
+		Self::tell(worker, ClustersMessage::JoinedCluster { identity, snapshot })?;
 		for agent in ClusterAgents::<T>::get(cluster) {
 			if let Some(snapshot) = T::Agents::snapshot(agent) {
-				Self::tell(worker, WorkerMessage::Agent(snapshot))?;
+				Self::tell(worker, AgentsMessage::Agent(snapshot))?;
 			}
 		}
-		Self::tell_members(cluster, ClusterMessage::Member(Self::member(worker, boot, endpoint)))
+		Self::tell_members(cluster, ClustersMessage::Member(Self::member(worker, boot, endpoint)))
 	}
 
 	pub(crate) fn join(
@@ -103,9 +104,9 @@ impl<T: Config> Pallet<T> {
 		T::Keys::withdraw(worker, cluster);
 		if let Some(boot) = T::Workers::current_boot(worker) {
 			let identity = boot.keys.identity;
-			Self::tell(worker, WorkerMessage::LeftCluster { identity, cluster })?;
+			Self::tell(worker, ClustersMessage::LeftCluster { identity, cluster })?;
 		}
-		Self::tell_members(cluster, ClusterMessage::MemberLeft { worker })?;
+		Self::tell_members(cluster, ClustersMessage::MemberLeft { worker })?;
 		Self::deposit_event(Event::MemberLeft { cluster, worker });
 		// It is a member no more, so it is not among them.
 		let heirs = Self::counted_leases(cluster);

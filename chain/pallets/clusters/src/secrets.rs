@@ -2,7 +2,10 @@
 
 use crate::*;
 use phala_protocol::{
-	clusters::WrappedKeys, keys::KeyRequest, messages::EnvelopeOrigin, traits::ReceivePayload,
+	clusters::WrappedKeys,
+	keys::KeyRequest,
+	messages::{ClustersMessage, ClustersPayload, EnvelopeOrigin},
+	traits::ReceivePayload,
 };
 
 impl<T: Config> Pallet<T> {
@@ -22,7 +25,7 @@ impl<T: Config> Pallet<T> {
 	/// Changes nothing if the mailbox is full.
 	fn start_generation(cluster: ClusterId, mut record: ClusterOf<T>) -> Result<(), PushError> {
 		let generation = record.generation.saturating_add(1);
-		Self::tell_members(cluster, ClusterMessage::NewGeneration { generation })?;
+		Self::tell_members(cluster, ClustersMessage::NewGeneration { generation })?;
 		record.generation = generation;
 		record.gap = GenerationGap::Running;
 		Clusters::<T>::insert(cluster, record);
@@ -114,7 +117,7 @@ impl<T: Config> Pallet<T> {
 		}
 		let stored = StoredKeys { epoch, generation, keys };
 		NewestKeys::<T>::insert(cluster, &stored);
-		Self::tell_members(cluster, ClusterMessage::KeysWrapped(stored.into()))
+		Self::tell_members(cluster, ClustersMessage::KeysWrapped(stored.into()))
 			.map_err(Error::<T>::from)?;
 		let worker = origin.worker;
 		Self::deposit_event(Event::KeysWrapped { cluster, worker, epoch, generation });
@@ -123,15 +126,17 @@ impl<T: Config> Pallet<T> {
 }
 
 impl<T: Config> ReceivePayload for Pallet<T> {
+	type Payload = ClustersPayload;
 	type Error = DispatchError;
 
-	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+	fn receive(origin: EnvelopeOrigin, payload: ClustersPayload) -> Result<(), DispatchError> {
 		match payload {
-			Payload::KeyRequest { cluster, generation, ephemeral_key } => {
+			ClustersPayload::KeyRequest { cluster, generation, ephemeral_key } => {
 				Self::request_key(origin, cluster, generation, ephemeral_key)
 			}
-			Payload::KeysWrapped { cluster, keys } => Self::keys_wrapped(origin, cluster, keys),
-			_ => Err(Error::<T>::PayloadNotHere.into()),
+			ClustersPayload::KeysWrapped { cluster, keys } => {
+				Self::keys_wrapped(origin, cluster, keys)
+			}
 		}
 	}
 }

@@ -6,7 +6,7 @@ use phala_protocol::{
 	agents::AgentSnapshot,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::KeyRequest,
-	messages::EnvelopeOrigin,
+	messages::{AgentsMessage, ClustersMessage, ClustersPayload, EnvelopeOrigin},
 	traits::{ReceivePayload, WorkerHooks},
 };
 
@@ -60,27 +60,27 @@ fn member(worker: WorkerId, boot: BootNumber) -> Member {
 	Member { worker, boot, identity: identity(worker, boot), endpoint: URL.to_vec() }
 }
 
-fn to_members(message: ClusterMessage) -> (Channel, Message) {
-	(CHANNEL, Message::Cluster(message))
+fn to_members(message: impl Into<Message>) -> (Channel, Message) {
+	(CHANNEL, message.into())
 }
 
-fn to_worker(worker: WorkerId, message: WorkerMessage) -> (Channel, Message) {
-	(Channel::Worker(worker), Message::Worker(message))
+fn to_worker(worker: WorkerId, message: ClustersMessage) -> (Channel, Message) {
+	(Channel::Worker(worker), message.into())
 }
 
 fn lease_moved(n: u64, to: Option<(WorkerId, BootNumber)>) -> (Channel, Message) {
 	let lease = to.map(|(worker, boot)| Lease { worker, boot });
-	to_members(ClusterMessage::LeaseMoved { agent: agent(n), lease })
+	to_members(ClustersMessage::LeaseMoved { agent: agent(n), lease })
 }
 
 fn new_generation(generation: Generation) -> (Channel, Message) {
-	to_members(ClusterMessage::NewGeneration { generation })
+	to_members(ClustersMessage::NewGeneration { generation })
 }
 
 fn request_key(worker: WorkerId, boot: BootNumber, generation: Generation) -> DispatchResult {
 	Clusters::receive(
 		EnvelopeOrigin { worker, boot },
-		Payload::KeyRequest { cluster: CLUSTER, generation, ephemeral_key: [5; 32] },
+		ClustersPayload::KeyRequest { cluster: CLUSTER, generation, ephemeral_key: [5; 32] },
 	)
 }
 
@@ -88,7 +88,7 @@ fn wrap(worker: WorkerId, epoch: Epoch, generation: Generation) -> DispatchResul
 	let keys = WrappedKeys { epoch, generation, keys: vec![worker as u8] };
 	Clusters::receive(
 		EnvelopeOrigin { worker, boot: 1 },
-		Payload::KeysWrapped { cluster: CLUSTER, keys },
+		ClustersPayload::KeysWrapped { cluster: CLUSTER, keys },
 	)
 }
 
@@ -228,13 +228,13 @@ fn a_new_member_starts_from_the_head_before_its_own_message() {
 			keys: Some(WrappedKeys { epoch: 1, generation: 1, keys: vec![2] }),
 		};
 		let identity = identity(1, 1);
-		assert_eq!(told[0], to_worker(1, WorkerMessage::JoinedCluster { identity, snapshot }));
+		assert_eq!(told[0], to_worker(1, ClustersMessage::JoinedCluster { identity, snapshot }));
 		for n in 1..=2 {
 			let (channel, message) = &told[n as usize];
 			assert_eq!(*channel, Channel::Worker(1));
-			assert!(matches!(message, Message::Worker(WorkerMessage::Agent(AgentSnapshot { agent: id, lease: Some(Lease { worker: 2, boot: 1 }), .. })) if *id == agent(n)));
+			assert!(matches!(message, Message::Agents(AgentsMessage::Agent(AgentSnapshot { agent: id, lease: Some(Lease { worker: 2, boot: 1 }), .. })) if *id == agent(n)));
 		}
-		assert_eq!(told[3..], [to_members(ClusterMessage::Member(member(1, 1)))]);
+		assert_eq!(told[3..], [to_members(ClustersMessage::Member(member(1, 1)))]);
 		System::assert_last_event(Event::MemberJoined { cluster: 0, worker: 1, boot: 1 }.into());
 	});
 }
@@ -270,7 +270,7 @@ fn a_member_moves_its_server() {
 		assert_noop!(set(BOB, 1, b"e"), Error::<Runtime>::EndpointNotUrl);
 		assert_ok!(set(BOB, 1, b"http://e"));
 		let moved = Member { endpoint: b"http://e".to_vec(), ..member(1, 1) };
-		assert_eq!(heard(), vec![to_members(ClusterMessage::Member(moved))]);
+		assert_eq!(heard(), vec![to_members(ClustersMessage::Member(moved))]);
 	});
 }
 
@@ -293,8 +293,8 @@ fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
 		assert_eq!(
 			heard(),
 			vec![
-				to_worker(1, WorkerMessage::LeftCluster { identity, cluster: CLUSTER }),
-				to_members(ClusterMessage::MemberLeft { worker: 1 }),
+				to_worker(1, ClustersMessage::LeftCluster { identity, cluster: CLUSTER }),
+				to_members(ClustersMessage::MemberLeft { worker: 1 }),
 				lease_moved(0, Some((2, 1))),
 				lease_moved(3, Some((3, 1))),
 				new_generation(2),
@@ -315,7 +315,7 @@ fn an_evicted_member_leaves_without_a_farewell() {
 		assert_eq!(
 			heard(),
 			vec![
-				to_members(ClusterMessage::MemberLeft { worker: 1 }),
+				to_members(ClustersMessage::MemberLeft { worker: 1 }),
 				lease_moved(0, Some((2, 1))),
 				new_generation(2),
 			]
@@ -361,15 +361,15 @@ fn a_restarted_member_is_told_all_again_and_hands_its_leases_on() {
 		let told = heard();
 		assert!(matches!(
 			&told[0].1,
-			Message::Worker(WorkerMessage::JoinedCluster { identity: id, snapshot })
+			Message::Clusters(ClustersMessage::JoinedCluster { identity: id, snapshot })
 				if *id == identity(1, 2)
 					&& snapshot.head == head
 					&& snapshot.members == [member(1, 2), member(2, 1)]
 		));
-		assert!(matches!(&told[1].1, Message::Worker(WorkerMessage::Agent(_))));
+		assert!(matches!(&told[1].1, Message::Agents(AgentsMessage::Agent(_))));
 		assert_eq!(
 			told[2..],
-			[to_members(ClusterMessage::Member(member(1, 2))), lease_moved(0, Some((2, 1)))]
+			[to_members(ClustersMessage::Member(member(1, 2))), lease_moved(0, Some((2, 1)))]
 		);
 		System::assert_has_event(Event::MemberBooted { cluster: 0, worker: 1, boot: 2 }.into());
 		// A restart is no departure.
@@ -567,7 +567,7 @@ fn the_first_wrapping_of_an_epoch_and_generation_counts() {
 		cluster_of([1, 2]);
 		assert_ok!(wrap(1, 1, 1));
 		let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1] };
-		assert_eq!(heard(), vec![to_members(ClusterMessage::KeysWrapped(keys))]);
+		assert_eq!(heard(), vec![to_members(ClustersMessage::KeysWrapped(keys))]);
 		System::assert_last_event(
 			Event::KeysWrapped { cluster: CLUSTER, worker: 1, epoch: 1, generation: 1 }.into(),
 		);
@@ -604,7 +604,7 @@ fn wrapped_keys_may_be_as_long_as_their_limit_and_not_one_byte_longer() {
 			let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1; bytes as usize] };
 			Clusters::receive(
 				EnvelopeOrigin { worker: 1, boot: 1 },
-				Payload::KeysWrapped { cluster: CLUSTER, keys },
+				ClustersPayload::KeysWrapped { cluster: CLUSTER, keys },
 			)
 		};
 		let longest = limits::WRAPPED_KEYS_BYTES_MAX;
@@ -643,21 +643,8 @@ fn the_fullest_snapshot_fits_into_a_message() {
 			keys: vec![1; limits::WRAPPED_KEYS_BYTES_MAX as usize],
 		}),
 	};
-	let message = Message::Worker(WorkerMessage::JoinedCluster { identity: [0; 32], snapshot });
+	let message = Message::Clusters(ClustersMessage::JoinedCluster { identity: [0; 32], snapshot });
 	assert!(message.encoded_size() <= limits::MESSAGE_BYTES_MAX as usize);
-}
-
-#[test]
-fn payloads_for_others_are_refused() {
-	new_test_ext().execute_with(|| {
-		assert_noop!(
-			Clusters::receive(
-				EnvelopeOrigin { worker: 1, boot: 1 },
-				Payload::Heartbeat { nonce: [0; 32] }
-			),
-			Error::<Runtime>::PayloadNotHere
-		);
-	});
 }
 
 #[test]

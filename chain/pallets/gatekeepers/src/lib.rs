@@ -13,8 +13,8 @@
 //! * An operator **applies** for a worker ([`Call::apply`]) and **withdraws** it while it is not
 //!   seated ([`Call::withdraw`]).
 //! * Governance **seats** candidates ([`Call::seat`]), which starts a ceremony for the next epoch.
-//! * Seats **confirm** what they came to ([`Payload::MasterKeyConfirmed`]) and **release** cluster
-//!   secrets in parts ([`Payload::KeyReleased`]); each release is an event.
+//! * Seats **confirm** what they came to ([`KeysPayload::MasterKeyConfirmed`]) and **release** cluster
+//!   secrets in parts ([`KeysPayload::KeyReleased`]); each release is an event.
 //! * The clusters pallet **admits** and **withdraws** requests ([`KeyRequests`]).
 //!
 //! ## Design
@@ -60,7 +60,7 @@ use phala_protocol::{
 	keys::{Epoch, KeyRequest, Seat},
 	limits,
 	mailbox::{Channel, ClusterId},
-	messages::{EnvelopeOrigin, GatekeeperMessage, Message, Payload, SystemMessage, WorkerMessage},
+	messages::{EnvelopeOrigin, KeysMessage, KeysPayload},
 	traits::{
 		BootDirectory, KeyRequests, MailboxInterface, PushError, ReceivePayload, WorkerDirectory,
 		WorkerHooks,
@@ -216,8 +216,6 @@ pub mod pallet {
 		AlreadyAnswered,
 		/// As many requests as may wait do wait for the first master key.
 		TooManyWaiting,
-		/// The payload is for another pallet.
-		PayloadNotHere,
 	}
 
 	#[pallet::hooks]
@@ -330,11 +328,11 @@ impl<T: Config> Pallet<T> {
 		for seat in &seats {
 			let identity = seat.keys.identity;
 			if Followers::<T>::get(seat.worker) != Some(identity) {
-				Self::tell(seat.worker, WorkerMessage::SeatedAsGatekeeper { identity, head })?;
+				Self::tell(seat.worker, KeysMessage::SeatedAsGatekeeper { identity, head })?;
 				Followers::<T>::insert(seat.worker, identity);
 			}
 		}
-		Self::tell_gatekeepers(GatekeeperMessage::Seated {
+		Self::tell_gatekeepers(KeysMessage::Seated {
 			epoch,
 			attempt,
 			seats: seats.clone().into_inner(),
@@ -392,10 +390,7 @@ impl<T: Config> Pallet<T> {
 			return db.reads(1);
 		}
 		let active = ActiveKey { epoch, attempt, outcome: pending.outcome, seats };
-		let told = Self::push(
-			Channel::System,
-			Message::System(SystemMessage::MasterKeyActive(active.master_key())),
-		);
+		let told = Self::push(Channel::System, KeysMessage::MasterKey(active.master_key()));
 		if told.is_ok() {
 			Active::<T>::put(active);
 			Ceremony::<T>::kill();
@@ -422,7 +417,7 @@ impl<T: Config> Pallet<T> {
 		for (key, request) in batch {
 			if !Self::is_current(request.worker, request.boot) {
 				Self::drop_request(request.worker, request.cluster);
-			} else if Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request)).is_err() {
+			} else if Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).is_err() {
 				done = false;
 				break;
 			}
@@ -506,7 +501,7 @@ impl<T: Config> Pallet<T> {
 		}
 		ensure!(!answers.gatekeepers.contains(&origin.worker), Error::<T>::AlreadyAnswered);
 		answers.gatekeepers.try_push(origin.worker).map_err(|_| Error::<T>::AlreadyAnswered)?;
-		Self::tell(worker, WorkerMessage::KeyRelease { boot, cluster, generation, release })
+		Self::tell(worker, KeysMessage::KeyRelease { boot, cluster, generation, release })
 			.map_err(Error::<T>::from)?;
 
 		// A seat whose boot is gone can answer no more: nobody waits for it.
@@ -530,16 +525,16 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	fn tell(worker: WorkerId, message: WorkerMessage) -> Result<(), PushError> {
-		Self::push(Channel::Worker(worker), Message::Worker(message))
+	fn tell(worker: WorkerId, message: KeysMessage) -> Result<(), PushError> {
+		Self::push(Channel::Worker(worker), message)
 	}
 
-	fn tell_gatekeepers(message: GatekeeperMessage) -> Result<(), PushError> {
-		Self::push(Channel::Gatekeepers, Message::Gatekeepers(message))
+	fn tell_gatekeepers(message: KeysMessage) -> Result<(), PushError> {
+		Self::push(Channel::Gatekeepers, message)
 	}
 
-	fn push(channel: Channel, message: Message) -> Result<(), PushError> {
-		T::Mailbox::push(channel, &message).map(|_| ())
+	fn push(channel: Channel, message: KeysMessage) -> Result<(), PushError> {
+		T::Mailbox::push(channel, &message.into()).map(|_| ())
 	}
 }
 
@@ -563,8 +558,7 @@ impl<T: Config> KeyRequests for Pallet<T> {
 	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
 		let key = (request.worker, request.cluster);
 		if Active::<T>::exists() {
-			Self::tell_gatekeepers(GatekeeperMessage::KeyRequested(request))
-				.map_err(Error::<T>::from)?;
+			Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).map_err(Error::<T>::from)?;
 		} else {
 			ensure!(
 				OpenRequests::<T>::contains_key(key)
@@ -587,7 +581,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushError> {
 		let active = Active::<T>::get();
 		if let Some(active) = &active {
-			Self::tell(worker, WorkerMessage::MasterKey(active.master_key()))?;
+			Self::tell(worker, KeysMessage::MasterKey(active.master_key()))?;
 		}
 		// A share lives in memory: this boot has none. A ceremony under way replaces the active
 		// seats anyway, so they matter only while there is none.
@@ -636,15 +630,17 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 }
 
 impl<T: Config> ReceivePayload for Pallet<T> {
+	type Payload = KeysPayload;
 	type Error = DispatchError;
 
-	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+	fn receive(origin: EnvelopeOrigin, payload: KeysPayload) -> Result<(), DispatchError> {
 		match payload {
-			Payload::MasterKeyConfirmed { epoch, attempt, outcome } => {
+			KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome } => {
 				Self::confirm(origin, epoch, attempt, outcome)
 			}
-			Payload::KeyReleased { request, release } => Self::release(origin, request, release),
-			_ => Err(Error::<T>::PayloadNotHere.into()),
+			KeysPayload::KeyReleased { request, release } => {
+				Self::release(origin, request, release)
+			}
 		}
 	}
 }

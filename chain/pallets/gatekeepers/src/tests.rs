@@ -1,5 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
+use phala_protocol::messages::Message;
 
 const GK: WorkerId = 1;
 const WORKER: WorkerId = 2;
@@ -22,14 +23,14 @@ fn confirm(
 ) -> DispatchResult {
 	Gatekeepers::receive(
 		EnvelopeOrigin { worker, boot },
-		Payload::MasterKeyConfirmed { epoch, attempt, outcome: outcome.to_vec() },
+		KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome: outcome.to_vec() },
 	)
 }
 
 fn release(worker: WorkerId, boot: BootNumber, request: KeyRequest) -> DispatchResult {
 	Gatekeepers::receive(
 		EnvelopeOrigin { worker, boot },
-		Payload::KeyReleased { request, release: b"sealed".to_vec() },
+		KeysPayload::KeyReleased { request, release: b"sealed".to_vec() },
 	)
 }
 
@@ -40,14 +41,11 @@ fn request_of(worker: WorkerId, n: u8) -> KeyRequest {
 fn seated(attempt: u32, boot: BootNumber, epoch: Epoch) -> (Channel, Message) {
 	let keys = mock::boot(GK, boot).keys;
 	let seats = vec![Seat { worker: GK, boot, keys }];
-	(
-		Channel::Gatekeepers,
-		Message::Gatekeepers(GatekeeperMessage::Seated { epoch, attempt, seats }),
-	)
+	(Channel::Gatekeepers, Message::Keys(KeysMessage::Seated { epoch, attempt, seats }))
 }
 
 fn requested(request: KeyRequest) -> (Channel, Message) {
-	(Channel::Gatekeepers, Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)))
+	(Channel::Gatekeepers, Message::Keys(KeysMessage::KeyRequested(request)))
 }
 
 fn candidate_seated() {
@@ -106,7 +104,7 @@ fn a_seat_follows_from_the_head_before_seated_and_is_told_once() {
 		let head = NotingMailbox::head(Channel::Gatekeepers);
 		assert_ok!(seat(&[GK]));
 		let identity = mock::boot(GK, 1).keys.identity;
-		let follow = Message::Worker(WorkerMessage::SeatedAsGatekeeper { identity, head });
+		let follow = Message::Keys(KeysMessage::SeatedAsGatekeeper { identity, head });
 		assert_eq!(heard(), vec![(Channel::Worker(GK), follow), seated(0, 1, 1)]);
 
 		// Another ceremony replaces the first: another attempt, no second invitation.
@@ -134,7 +132,7 @@ fn a_confirmed_key_serves_two_blocks_later() {
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(
 			heard(),
-			vec![(Channel::System, Message::System(SystemMessage::MasterKeyActive(key.clone())))]
+			vec![(Channel::System, Message::Keys(KeysMessage::MasterKey(key.clone())))]
 		);
 		System::assert_last_event(Event::MasterKeyActivated { epoch: 1, attempt: 0 }.into());
 		let active = Active::<Runtime>::get().unwrap();
@@ -229,13 +227,13 @@ fn a_request_is_told_answered_once_and_recorded() {
 		assert_noop!(release(GK, 1, other), Error::<Runtime>::RequestNotOpen);
 
 		assert_ok!(release(GK, 1, request));
-		let told = WorkerMessage::KeyRelease {
+		let told = KeysMessage::KeyRelease {
 			boot: 1,
 			cluster: CLUSTER,
 			generation: 1,
 			release: b"sealed".to_vec(),
 		};
-		assert_eq!(heard(), vec![(Channel::Worker(WORKER), Message::Worker(told))]);
+		assert_eq!(heard(), vec![(Channel::Worker(WORKER), Message::Keys(told))]);
 		System::assert_last_event(Event::KeyReleased { worker: GK, request }.into());
 		assert_eq!(OpenRequests::<Runtime>::count(), 0);
 		assert!(!Answers::<Runtime>::contains_key((WORKER, CLUSTER)));
@@ -268,7 +266,7 @@ fn a_release_may_be_as_long_as_its_limit_and_not_one_byte_longer() {
 		let send = |bytes: u32| {
 			Gatekeepers::receive(
 				EnvelopeOrigin { worker: GK, boot: 1 },
-				Payload::KeyReleased { request, release: vec![1; bytes as usize] },
+				KeysPayload::KeyReleased { request, release: vec![1; bytes as usize] },
 			)
 		};
 		let longest = limits::KEY_RELEASE_BYTES_MAX;
@@ -365,7 +363,7 @@ fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
 			.chain(&second)
 			.chain(&third)
 			.map(|(_, message)| match message {
-				Message::Gatekeepers(GatekeeperMessage::KeyRequested(request)) => request.worker,
+				Message::Keys(KeysMessage::KeyRequested(request)) => request.worker,
 				other => panic!("{other:?}"),
 			})
 			.collect();
@@ -386,10 +384,10 @@ fn the_network_mends_itself_when_a_gatekeeper_restarts() {
 		let told = heard();
 		assert_eq!(told.len(), 3);
 		let key = MasterKeyOf(1, 0, b"outcome").key();
-		assert_eq!(told[0], (Channel::Worker(GK), Message::Worker(WorkerMessage::MasterKey(key))));
+		assert_eq!(told[0], (Channel::Worker(GK), Message::Keys(KeysMessage::MasterKey(key))));
 		assert!(matches!(
 			&told[1].1,
-			Message::Worker(WorkerMessage::SeatedAsGatekeeper { identity: other, head })
+			Message::Keys(KeysMessage::SeatedAsGatekeeper { identity: other, head })
 				if *other == identity && head.next_seq == 2
 		));
 		assert_eq!(told[2], seated(0, 2, 2));
@@ -425,7 +423,7 @@ fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(
 			heard(),
-			vec![(Channel::Worker(WORKER), Message::Worker(WorkerMessage::MasterKey(key)))]
+			vec![(Channel::Worker(WORKER), Message::Keys(KeysMessage::MasterKey(key)))]
 		);
 		// The active gatekeeper restarts while others are about to take over: they go on.
 		register(0, 1);
@@ -457,18 +455,5 @@ fn an_evicted_worker_loses_candidacy_and_seats() {
 		Gatekeepers::apply(signed(ALICE), GK).unwrap();
 		seat(&[GK]).unwrap();
 		assert_eq!(heard().last(), Some(&seated(1, 2, 2)));
-	});
-}
-
-#[test]
-fn payloads_for_others_are_refused() {
-	new_test_ext().execute_with(|| {
-		assert_noop!(
-			Gatekeepers::receive(
-				EnvelopeOrigin { worker: GK, boot: 1 },
-				Payload::Heartbeat { nonce: [0; 32] }
-			),
-			Error::<Runtime>::PayloadNotHere
-		);
 	});
 }

@@ -86,7 +86,7 @@ pub mod pallet {
 		type Boots: BootDirectory;
 
 		/// Acts on payloads.
-		type Receiver: ReceivePayload<Error = DispatchError>;
+		type Receiver: ReceivePayload<Payload = Payload, Error = DispatchError>;
 
 		/// For how many blocks bodies stay in storage.
 		#[pallet::constant]

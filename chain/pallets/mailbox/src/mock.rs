@@ -7,7 +7,7 @@ use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::Envelope,
-	messages::{EnvelopeOrigin, Payload},
+	messages::{EnvelopeOrigin, Payload, RegistryPayload},
 	traits::{BootDirectory, MailboxInterface, ReceivePayload},
 	H256,
 };
@@ -52,11 +52,12 @@ impl BootDirectory for Boots {
 pub struct Recorder;
 
 impl ReceivePayload for Recorder {
+	type Payload = Payload;
 	type Error = DispatchError;
 
 	/// Refuses probe answers, after having written something that must be undone.
 	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
-		if let Payload::ProbeAnswered { .. } = payload {
+		if let Payload::Registry(RegistryPayload::ProbeAnswered { .. }) = payload {
 			sp_io::storage::set(b"written by a failing receiver", &[1]);
 			return Err(DispatchError::Unavailable);
 		}

@@ -4,17 +4,17 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::Authorize};
-use phala_protocol::messages::{SystemMessage, WorkerMessage};
+use phala_protocol::messages::{RegistryMessage, RegistryPayload};
 use sp_runtime::transaction_validity::{
 	InvalidTransaction, TransactionSource, TransactionValidityError,
 };
 
 fn probe(n: u8) -> Message {
-	Message::Worker(WorkerMessage::Probe { nonce: [n; 32] })
+	Message::Registry(RegistryMessage::Probe { nonce: [n; 32] })
 }
 
 fn heartbeat(n: u8) -> Payload {
-	Payload::Heartbeat { nonce: [n; 32] }
+	Payload::Registry(RegistryPayload::Heartbeat { nonce: [n; 32] })
 }
 
 fn refused(refused: EnvelopeError) -> TransactionValidityError {
@@ -49,7 +49,7 @@ fn go_to_block(n: u64) {
 fn pushed_messages_chain_by_hash_and_count_over_all_channels_of_a_block() {
 	new_test_ext().execute_with(|| {
 		let system =
-			Message::System(SystemMessage::MeasurementAllowed { measurement: H256::zero() });
+			Message::Registry(RegistryMessage::MeasurementAllowed { measurement: H256::zero() });
 		assert_eq!(Mailbox::push(Channel::Worker(1), &probe(1)), Ok(0));
 		assert_eq!(Mailbox::push(Channel::System, &system), Ok(0));
 		assert_eq!(Mailbox::push(Channel::Worker(1), &probe(2)), Ok(1));
@@ -144,7 +144,8 @@ fn a_reorderer_gets_nothing_into_a_block_and_the_pool_waits_for_the_gap() {
 fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let failing = enclave.says(0, &Payload::ProbeAnswered { nonce: [0; 32] });
+		let failing =
+			enclave.says(0, &Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [0; 32] }));
 		assert_eq!(include(failing), Ok(Ok(())));
 		System::assert_last_event(
 			Event::PayloadFailed {

@@ -60,7 +60,7 @@ use phala_protocol::{
 	evidence::{Evidence, Measurement, PlatformId},
 	limits,
 	mailbox::Channel,
-	messages::{EnvelopeOrigin, Message, Payload, SystemMessage, WorkerMessage},
+	messages::{EnvelopeOrigin, RegistryMessage, RegistryPayload},
 	traits::{
 		BootDirectory, MailboxInterface, PushError, ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
@@ -294,8 +294,6 @@ pub mod pallet {
 		HeartbeatTooSoon,
 		/// Nobody asked for this probe, or it was answered, or it was dropped for newer ones.
 		UnknownProbe,
-		/// The payload is for another pallet.
-		PayloadNotHere,
 	}
 
 	#[pallet::call]
@@ -359,7 +357,7 @@ pub mod pallet {
 			T::Mailbox::open_inbound(worker, number);
 			Self::tell(
 				worker,
-				WorkerMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
+				RegistryMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
 			)?;
 			T::WorkerHooks::on_boot(worker, &boot).map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::BootRegistered { worker, boot });
@@ -384,7 +382,7 @@ pub mod pallet {
 			boot.expires_at = Self::now().saturating_add(T::EvidenceLifetime::get());
 			Boots::<T>::insert(worker, &boot);
 			let (boot, expires_at) = (boot.number, boot.expires_at);
-			Self::tell(worker, WorkerMessage::Renewed { boot, expires_at })?;
+			Self::tell(worker, RegistryMessage::Renewed { boot, expires_at })?;
 			Self::deposit_event(Event::BootRenewed { worker, boot, expires_at });
 			Ok(())
 		}
@@ -437,7 +435,7 @@ pub mod pallet {
 		pub fn allow_measurement(origin: OriginFor<T>, measurement: Measurement) -> DispatchResult {
 			T::AdminOrigin::ensure_origin(origin)?;
 			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
-			Self::announce(SystemMessage::MeasurementAllowed { measurement })?;
+			Self::announce(RegistryMessage::MeasurementAllowed { measurement })?;
 			Self::deposit_event(Event::MeasurementAllowed { measurement });
 			Ok(())
 		}
@@ -456,7 +454,7 @@ pub mod pallet {
 				rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?.until = Some(until);
 				Ok::<_, DispatchError>(())
 			})?;
-			Self::announce(SystemMessage::MeasurementDelisted { measurement, until })?;
+			Self::announce(RegistryMessage::MeasurementDelisted { measurement, until })?;
 			Self::deposit_event(Event::MeasurementDelisted { measurement, until });
 			Ok(())
 		}
@@ -474,7 +472,7 @@ pub mod pallet {
 				// There is room: the line above made it.
 				let _ = open.try_push(nonce);
 			});
-			Self::tell(worker, WorkerMessage::Probe { nonce })?;
+			Self::tell(worker, RegistryMessage::Probe { nonce })?;
 			Self::deposit_event(Event::Probed { worker, nonce });
 			Ok(())
 		}
@@ -566,19 +564,19 @@ impl<T: Config> Pallet<T> {
 		LastHeartbeat::<T>::remove(worker);
 		OpenProbes::<T>::remove(worker);
 		T::Mailbox::close_inbound(worker);
-		Self::tell(worker, WorkerMessage::Evicted { boot: boot.number })
+		Self::tell(worker, RegistryMessage::Evicted { boot: boot.number })
 	}
 
-	fn tell(worker: WorkerId, message: WorkerMessage) -> DispatchResult {
-		Self::push(Channel::Worker(worker), Message::Worker(message))
+	fn tell(worker: WorkerId, message: RegistryMessage) -> DispatchResult {
+		Self::push(Channel::Worker(worker), message)
 	}
 
-	fn announce(message: SystemMessage) -> DispatchResult {
-		Self::push(Channel::System, Message::System(message))
+	fn announce(message: RegistryMessage) -> DispatchResult {
+		Self::push(Channel::System, message)
 	}
 
-	fn push(channel: Channel, message: Message) -> DispatchResult {
-		T::Mailbox::push(channel, &message).map_err(Error::<T>::from)?;
+	fn push(channel: Channel, message: RegistryMessage) -> DispatchResult {
+		T::Mailbox::push(channel, &message.into()).map_err(Error::<T>::from)?;
 		Ok(())
 	}
 }
@@ -641,21 +639,22 @@ impl<T: Config> WorkerDirectory for Pallet<T> {
 }
 
 impl<T: Config> ReceivePayload for Pallet<T> {
+	type Payload = RegistryPayload;
 	type Error = DispatchError;
 
-	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
+	fn receive(origin: EnvelopeOrigin, payload: RegistryPayload) -> Result<(), DispatchError> {
 		let EnvelopeOrigin { worker, boot } = origin;
 		match payload {
-			Payload::Heartbeat { nonce } => {
+			RegistryPayload::Heartbeat { nonce } => {
 				let now = Self::now();
 				let too_soon = LastHeartbeat::<T>::get(worker)
 					.is_some_and(|last| now.saturating_sub(last) < T::HeartbeatGap::get());
 				ensure!(!too_soon, Error::<T>::HeartbeatTooSoon);
 				LastHeartbeat::<T>::insert(worker, now);
-				Self::tell(worker, WorkerMessage::HeartbeatSeen { boot, nonce })?;
+				Self::tell(worker, RegistryMessage::HeartbeatSeen { boot, nonce })?;
 				Self::deposit_event(Event::Heartbeat { worker, boot });
 			}
-			Payload::ProbeAnswered { nonce } => {
+			RegistryPayload::ProbeAnswered { nonce } => {
 				OpenProbes::<T>::try_mutate(worker, |open| {
 					let place = open
 						.iter()
@@ -666,7 +665,6 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 				})?;
 				Self::deposit_event(Event::ProbeAnswered { worker, boot, nonce });
 			}
-			_ => return Err(Error::<T>::PayloadNotHere.into()),
 		}
 		Ok(())
 	}

@@ -1,5 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use phala_protocol::messages::Message;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
@@ -64,7 +65,7 @@ fn a_registered_boot_may_speak_and_is_told_so() {
 			Told::get(),
 			vec![(
 				Channel::Worker(worker),
-				Message::Worker(WorkerMessage::Registered {
+				Message::Registry(RegistryMessage::Registered {
 					boot: 1,
 					keys: keys(1),
 					expires_at: 10 + LIFETIME,
@@ -232,7 +233,10 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert!(Inbound::get().is_empty());
 		assert_eq!(
 			Told::get().last(),
-			Some(&(Channel::Worker(worker), Message::Worker(WorkerMessage::Evicted { boot: 1 })))
+			Some(&(
+				Channel::Worker(worker),
+				Message::Registry(RegistryMessage::Evicted { boot: 1 })
+			))
 		);
 
 		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), GOOD_CODE));
@@ -248,11 +252,11 @@ fn a_heartbeat_comes_back_as_a_mark_but_not_too_often() {
 		let worker = register_worker();
 		register(&Report::honest(worker, 1)).unwrap();
 		let origin = EnvelopeOrigin { worker, boot: 1 };
-		let beat = |n| Registry::receive(origin, Payload::Heartbeat { nonce: [n; 32] });
+		let beat = |n| Registry::receive(origin, RegistryPayload::Heartbeat { nonce: [n; 32] });
 		assert_ok!(beat(1));
 		assert_eq!(
 			Told::get().last().unwrap().1,
-			Message::Worker(WorkerMessage::HeartbeatSeen { boot: 1, nonce: [1; 32] })
+			Message::Registry(RegistryMessage::HeartbeatSeen { boot: 1, nonce: [1; 32] })
 		);
 		go_to_block(10 + u64::from(HEARTBEAT_GAP) - 1);
 		assert_noop!(beat(2), Error::<Runtime>::HeartbeatTooSoon);
@@ -270,7 +274,7 @@ fn a_probe_is_answered_once_and_only_if_somebody_asked() {
 		let answer = |n| {
 			Registry::receive(
 				EnvelopeOrigin { worker, boot: 1 },
-				Payload::ProbeAnswered { nonce: [n; 32] },
+				RegistryPayload::ProbeAnswered { nonce: [n; 32] },
 			)
 		};
 		assert_noop!(answer(1), Error::<Runtime>::UnknownProbe);

@@ -131,7 +131,7 @@ mod benchmarks {
 		#[block]
 		{
 			let origin = EnvelopeOrigin { worker, boot };
-			<Pallet<T> as ReceivePayload>::receive(origin, Payload::EffectSet(set)).unwrap();
+			<Pallet<T> as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set)).unwrap();
 		}
 		assert!(Responses::<T>::contains_key(request));
 	}

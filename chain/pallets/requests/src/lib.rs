@@ -56,6 +56,8 @@ mod benchmarking;
 mod mock;
 #[cfg(test)]
 mod tests;
+
+mod split;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -77,7 +79,7 @@ use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
 	mailbox::Channel,
-	messages::{ClusterMessage, EnvelopeOrigin, Message, Payload},
+	messages::{AgentsPayload, EnvelopeOrigin, RequestsMessage},
 	requests::{
 		request_id, RequestId, RequestInput, RequestKind, RequestOrder, RequestOutcome,
 		RequestResult,
@@ -92,6 +94,7 @@ use sp_runtime::{
 	traits::{SaturatedConversion, Zero},
 	Permill,
 };
+use split::{split, Shares, Split};
 
 /// Most closed requests that one block forgets.
 pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
@@ -353,10 +356,6 @@ pub mod pallet {
 		DeadlinePassed,
 		/// The answer is longer than `RESPONSE_BYTES_MAX`.
 		ResponseTooLong,
-		/// The failure's name is longer than `FAILURE_NAME_BYTES_MAX`.
-		FailureNameTooLong,
-		/// The payload is for another pallet.
-		PayloadNotHere,
 	}
 
 	#[pallet::hooks]
@@ -471,7 +470,7 @@ pub mod pallet {
 			let order = RequestOrder {
 				request,
 				agent,
-				caller: caller_bytes,
+				caller: caller_bytes.into(),
 				kind,
 				input,
 				units_max,
@@ -482,7 +481,7 @@ pub mod pallet {
 			};
 			T::Mailbox::push(
 				Channel::Cluster(record.cluster),
-				&Message::Cluster(ClusterMessage::Request(order)),
+				&RequestsMessage::Request(order).into(),
 			)
 			.map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::RequestSubmitted {
@@ -524,31 +523,26 @@ impl<T: Config> Pallet<T> {
 		);
 		let now = Self::now();
 		ensure!(now <= request.deadline, Error::<T>::DeadlinePassed);
-		let longer_than = |bytes: &[u8], max: u32| bytes.len() as u64 > u64::from(max);
 		let failed = match &outcome {
 			RequestOutcome::Answered(bytes) => {
-				let too_long = longer_than(bytes, limits::RESPONSE_BYTES_MAX);
-				ensure!(!too_long, Error::<T>::ResponseTooLong);
+				let fits = bytes.len() as u64 <= u64::from(limits::RESPONSE_BYTES_MAX);
+				ensure!(fits, Error::<T>::ResponseTooLong);
 				false
 			}
-			RequestOutcome::Failed(name) => {
-				let too_long = longer_than(name, limits::FAILURE_NAME_BYTES_MAX);
-				ensure!(!too_long, Error::<T>::FailureNameTooLong);
-				true
-			}
+			RequestOutcome::Failed(_) => true,
 		};
 
 		let Request { caller, held, .. } = &request;
 		let units = units.min(request.units_max);
 		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
 		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
-		let worker_share = T::WorkerShare::get().mul_floor(fee);
+		let shares = Shares { worker: T::WorkerShare::get(), developer: T::DeveloperShare::get() };
+		let Split { worker: worker_share, developer: developer_share, .. } = split(fee, shares);
 		let worker_paid =
 			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, worker_share));
 		let developer = T::AccountId::from(owner);
-		let developer_share =
-			T::DeveloperShare::get().mul_floor(fee).min(fee.saturating_sub(worker_share));
 		let developer_paid = Self::pay(caller, &developer, developer_share);
+		// The treasury's share, and what could not be paid out.
 		let paid = worker_paid.saturating_add(developer_paid);
 		let rest = Self::pay(caller, &T::Treasury::get(), fee.saturating_sub(paid));
 		let (refunded, instead) =
@@ -684,12 +678,11 @@ impl<T> From<PushError> for Error<T> {
 }
 
 impl<T: Config> ReceivePayload for Pallet<T> {
+	type Payload = AgentsPayload;
 	type Error = DispatchError;
 
-	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
-		let Payload::EffectSet(set) = payload else {
-			return Err(Error::<T>::PayloadNotHere.into());
-		};
+	fn receive(origin: EnvelopeOrigin, payload: AgentsPayload) -> Result<(), DispatchError> {
+		let AgentsPayload::EffectSet(set) = payload;
 		let owner = T::Agents::commit(origin, &set)?.owner;
 		for result in set.results {
 			Self::settle(origin, set.agent, owner, result)?;

@@ -4,6 +4,7 @@ use frame_support::{
 	traits::UnfilteredDispatchable,
 };
 use phala_protocol::agents::{Access, AgentRecord, EffectSet};
+use phala_protocol::{caller::Caller, messages::Message, refusals::Refusal};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
@@ -89,7 +90,7 @@ fn receive_from(
 
 fn receive_set(origin: EnvelopeOrigin, set: EffectSet) -> DispatchResult {
 	let done = with_storage_layer(|| {
-		<crate::Pallet<Runtime> as ReceivePayload>::receive(origin, Payload::EffectSet(set))
+		<crate::Pallet<Runtime> as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set))
 	});
 	assert_conserved();
 	done
@@ -135,7 +136,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 		let order = RequestOrder {
 			request,
 			agent: AGENT,
-			caller: ALICE.into(),
+			caller: Caller::Account(ALICE.into()),
 			kind: RequestKind::Call,
 			input: RequestInput::Public(vec![1, 2, 3]),
 			units_max: 10,
@@ -146,7 +147,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 		};
 		assert_eq!(
 			Told::get(),
-			vec![(Channel::Cluster(CLUSTER), Message::Cluster(ClusterMessage::Request(order)))]
+			vec![(Channel::Cluster(CLUSTER), Message::Requests(RequestsMessage::Request(order)))]
 		);
 		System::assert_last_event(
 			Event::RequestSubmitted {
@@ -199,7 +200,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 fn a_failed_run_pays_for_the_units_it_used() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
-		let outcome = RequestOutcome::Failed(b"memory".to_vec());
+		let outcome = RequestOutcome::Failed(Refusal::Memory.code());
 		assert_ok!(receive(vec![RequestResult { request, outcome, units: 1 }]));
 		assert_eq!(state(request), RequestState::Settled { fee: 100, failed: true, block: 1 });
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE - 100);
@@ -558,13 +559,6 @@ fn a_set_that_the_agent_refuses_pays_nobody() {
 		};
 		assert_noop!(receive_set(HOLDER, set), STALE_BASE);
 		assert_eq!(state(request), RequestState::Open);
-		assert_noop!(
-			<crate::Pallet<Runtime> as ReceivePayload>::receive(
-				HOLDER,
-				Payload::Heartbeat { nonce: [0; 32] }
-			),
-			Error::<Runtime>::PayloadNotHere
-		);
 	});
 }
 
@@ -577,22 +571,11 @@ fn a_long_winded_answer_is_refused_one_past_the_limit() {
 			outcome: RequestOutcome::Answered(vec![7; n as usize]),
 			units: 1,
 		};
-		let failure = |request, n: u32| RequestResult {
-			request,
-			outcome: RequestOutcome::Failed(vec![7; n as usize]),
-			units: 1,
-		};
 		assert_noop!(
 			receive(vec![answer(limits::RESPONSE_BYTES_MAX + 1)]),
 			Error::<Runtime>::ResponseTooLong
 		);
-		assert_noop!(
-			receive(vec![failure(request, limits::FAILURE_NAME_BYTES_MAX + 1)]),
-			Error::<Runtime>::FailureNameTooLong
-		);
 		assert_ok!(receive(vec![answer(limits::RESPONSE_BYTES_MAX)]));
-		let request = submit(&ask()).unwrap();
-		assert_ok!(receive(vec![failure(request, limits::FAILURE_NAME_BYTES_MAX)]));
 	});
 }
 

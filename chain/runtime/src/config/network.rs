@@ -22,20 +22,16 @@ use sp_runtime::{DispatchError, Permill};
 pub struct PayloadRouter;
 
 impl ReceivePayload for PayloadRouter {
+	type Payload = Payload;
 	type Error = DispatchError;
 
 	fn receive(origin: EnvelopeOrigin, payload: Payload) -> Result<(), DispatchError> {
 		match payload {
-			Payload::Heartbeat { .. } | Payload::ProbeAnswered { .. } => {
-				Registry::receive(origin, payload)
-			}
-			Payload::MasterKeyConfirmed { .. } | Payload::KeyReleased { .. } => {
-				Gatekeepers::receive(origin, payload)
-			}
-			Payload::KeyRequest { .. } | Payload::KeysWrapped { .. } => {
-				Clusters::receive(origin, payload)
-			}
-			Payload::EffectSet(_) => Requests::receive(origin, payload),
+			Payload::Registry(payload) => Registry::receive(origin, payload),
+			Payload::Keys(payload) => Gatekeepers::receive(origin, payload),
+			Payload::Clusters(payload) => Clusters::receive(origin, payload),
+			// Results are settled in the step that commits them.
+			Payload::Agents(payload) => Requests::receive(origin, payload),
 		}
 	}
 }

@@ -7,7 +7,7 @@ use crate::{
 	conversation::Conversation,
 	limits,
 	proof::AnswerFile,
-	worker_client::{self, WorkerClient},
+	worker_client::{self, WorkerClient, WorkerError},
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
@@ -16,7 +16,9 @@ use phala_pherry::chain::Chain;
 use phala_protocol::{
 	agents::AgentId,
 	boot::WorkerId,
-	requests::{CallInput, DirectCall, DirectCallContent, ProvenAnswer},
+	caller::Caller,
+	refusals::Refusal,
+	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer},
 };
 
 /// A direct call's answer.
@@ -48,9 +50,10 @@ pub async fn call(
 	let expiry = at.number.saturating_add(limits::DIRECT_INPUT_BLOCKS);
 	let code = record.code.component;
 	let sealed = conversation.seal(key, InputKind::Direct, code, expiry, input.encode())?;
-	let content = DirectCallContent::new(genesis, agent, account.bytes(), &sealed).encode();
-	let signature = account.keypair.sign(&content).0;
-	let body = DirectCall { caller: account.bytes(), sealed, signature }.encode();
+	let caller = Caller::Account(account.bytes());
+	let content = DirectCallContent::new(genesis, agent, caller, &sealed).encode();
+	let signature = CallerSignature::Sr25519(account.keypair.sign(&content).0);
+	let body = DirectCall { caller, sealed, signature }.encode();
 
 	let (worker, answer) = ask(members, agent, body).await?;
 	let opened = conversation.open(&answer)?;
@@ -86,11 +89,11 @@ async fn ask(
 		};
 		match worker_client::refusal(&error) {
 			// The only one that can answer says who else can.
-			Some(refusal) if refusal.error == "NotLeaseHolder" => {
+			Some(refusal) if refusal.is(Refusal::NotLeaseHolder) => {
 				go_first(&mut members, refusal.worker)
 			}
 			// Another member would say the same of the same input.
-			Some(refusal) if refusal.status < 500 && !passes(&refusal.error) => {
+			Some(refusal) if refusal.status < 500 && !passes(refusal) => {
 				return Err(error).with_context(|| {
 					format!("the call of agent {agent:?} was refused by worker {}", member.worker)
 				})
@@ -103,8 +106,9 @@ async fn ask(
 }
 
 /// Refusals that are about the worker and not about the call.
-fn passes(error: &str) -> bool {
-	["NoCluster", "NoSuchAgent", "NotReady", "NotFresh", "Over"].contains(&error)
+fn passes(error: &WorkerError) -> bool {
+	use Refusal::*;
+	[NoCluster, NoSuchAgent, NotReady, NotFresh, Over].into_iter().any(|passing| error.is(passing))
 }
 
 #[cfg(test)]

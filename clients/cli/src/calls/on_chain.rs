@@ -213,10 +213,10 @@ pub async fn answer(
 	})?;
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
-		RequestOutcome::Failed(name) => bail!(
+		RequestOutcome::Failed(refusal) => bail!(
 			"agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
 			H256(kept.agent.exactly().unwrap_or_default()),
-			String::from_utf8_lossy(&name),
+			refusal,
 			crate::amount::pha(settlement.fee),
 			settlement.units,
 			crate::amount::pha(settlement.refunded),

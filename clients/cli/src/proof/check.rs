@@ -17,7 +17,7 @@ use phala_light_client::{limits::STEPS_PER_BUNDLE_MAX, LightClient, ProvenState}
 use phala_protocol::{
 	agents::AgentRecord,
 	boot::Boot,
-	domains,
+	caller::Caller,
 	evidence::{Evidence, EvidenceKind},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	requests::{
@@ -159,9 +159,6 @@ fn form(file: &AnswerFile) -> Found<ProvenAnswer> {
 	let output: CallOutput = read("the answer", &file.output.0)?;
 	let proof: SignedAnswer = read("the proof", &file.proof.0)?;
 	let salt = file.salt.exactly().ok_or("the salt has not 32 bytes")?;
-	if !proof.content.encode().starts_with(&domains::ANSWER) {
-		return Err("what was signed is not an answer: it is of another domain".into());
-	}
 	let detail = format!("HTTP status {}, {} bytes", output.status, output.body.len());
 	Ok((ProvenAnswer { output, salt, proof }, detail))
 }
@@ -239,7 +236,8 @@ fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
 }
 
 fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
-	if !sr25519::verify(&boot.keys.identity, &proof.content.encode(), &proof.signature) {
+	if !sr25519::verify(&boot.keys.identity, &proof.content.statement().encode(), &proof.signature)
+	{
 		return Err("it is not by the boot's key: the proof or its signature was changed".into());
 	}
 	Ok(((), format!("answer {:?} is signed by the boot's key", proof.id())))
@@ -318,7 +316,13 @@ fn settled(
 		.read_as::<StoredRequest>(&storage::requests_request(id))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
-	let asked = (stored.agent, Some(stored.caller), stored.worker, stored.boot, stored.kind);
+	let asked = (
+		stored.agent,
+		Some(Caller::Account(stored.caller)),
+		stored.worker,
+		stored.boot,
+		stored.kind,
+	);
 	let answered = (content.agent, content.caller, content.worker, content.boot, RequestKind::Call);
 	if asked != answered {
 		return Err(format!("request {id:?} is about another agent, caller or boot"));

@@ -3,7 +3,6 @@
 
 use crate::{
 	boot::BootKeys,
-	domains::{Domain, DKG_SIGNATURE},
 	secret::Secret32,
 	sr25519::{self, SigningKey},
 };
@@ -14,6 +13,7 @@ use commonware_math::algebra::Random;
 use commonware_parallel::Strategy;
 use commonware_utils::{Array, Span};
 use core::{fmt, ops::Deref};
+use phala_protocol::domains::{Domain, DKG_SIGNATURE};
 use rand_core::CryptoRng;
 use std::sync::Arc;
 
@@ -62,11 +62,9 @@ impl Random for IdentitySigner {
 	}
 }
 
-/// An sr25519 public key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentityKey(pub(crate) [u8; 32]);
 
-/// An sr25519 signature.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentitySignature(pub(crate) [u8; 64]);
 

@@ -8,7 +8,7 @@ use crate::{
 use codec::DecodeAll;
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
-const GENESIS: GenesisHash = [0x9e; 32];
+const GENESIS: H256 = H256::repeat_byte(0x9e);
 const EPOCH: Epoch = 1;
 
 /// Everybody of one ceremony. The seed is in every panic message.
@@ -105,7 +105,8 @@ impl Scene {
 	fn reseal(&mut self, dealer: usize, dealing: &mut Dealing, share: &[u8]) {
 		let context = self.ceremony.share_context(dealing.dealer, dealing.player);
 		let recipient = self.ceremony.player(&dealing.player).unwrap().encryption;
-		dealing.sealed_share = hpke::seal(&mut self.rng, &recipient, &context, &[], share).unwrap();
+		dealing.sealed_share =
+			hpke::seal(&mut self.rng, &EncryptionKey(recipient), &context, &[], share).unwrap();
 		self.resign(dealer, dealing);
 	}
 
@@ -308,7 +309,7 @@ fn a_dealing_that_was_altered_or_is_for_another_ceremony_or_player_blames_nobody
 	altered.sealed_share.ciphertext[0] ^= 1;
 	assert_eq!(player.receive(&scene.keys[1], &altered), forged);
 	let retry = Ceremony::new_key(GENESIS, EPOCH, 1, &public(&scene.keys)).ok().unwrap();
-	let elsewhere = Ceremony::new_key([0; 32], EPOCH, 0, &public(&scene.keys)).ok().unwrap();
+	let elsewhere = Ceremony::new_key([0; 32].into(), EPOCH, 0, &public(&scene.keys)).ok().unwrap();
 	for other in [retry, elsewhere] {
 		let mut player = Player::new(&other, &scene.keys[1]).ok().unwrap();
 		assert_eq!(player.receive(&scene.keys[1], &dealings[1]), forged);
@@ -495,10 +496,8 @@ fn a_resharing_needs_t_dealers_with_shares_and_a_later_number() {
 
 #[test]
 fn a_ceremony_takes_one_member_to_the_limit_and_no_more() {
-	let member = |number: usize| BootPublicKeys {
-		identity: [number as u8; 32],
-		encryption: hpke::EncryptionKey([9; 32]),
-	};
+	let member =
+		|number: usize| BootPublicKeys { identity: [number as u8; 32], encryption: [9; 32] };
 	let of = |count: usize| {
 		let members: Vec<_> = (0..count).map(member).collect();
 		Ceremony::new_key(GENESIS, EPOCH, 0, &members).map(drop)
@@ -515,7 +514,7 @@ fn a_ceremony_takes_one_member_to_the_limit_and_no_more() {
 fn a_player_with_an_unusable_encryption_key_costs_only_itself() {
 	let mut scene = Scene::new(260, 4);
 	let mut members = public(&scene.keys);
-	members[3].encryption = hpke::EncryptionKey([0; 32]);
+	members[3].encryption = [0; 32];
 	let ceremony = Ceremony::new_key(GENESIS, EPOCH, 0, &members).ok().unwrap();
 	let (_, dealings) =
 		Dealer::start(&mut scene.rng, &ceremony, &scene.keys[0], None).ok().unwrap();

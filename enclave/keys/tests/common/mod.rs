@@ -7,12 +7,12 @@ use core::ops::{Deref, DerefMut};
 use phala_keys::{
 	boot::BootKeys,
 	dkg::{Ceremony, Dealer, Outcome, Player, Transcript},
-	ids::GenesisHash,
 	master::MasterShare,
 };
+use phala_protocol::H256;
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
-pub const GENESIS: GenesisHash = [0x9e; 32];
+pub const GENESIS: H256 = H256::repeat_byte(0x9e);
 
 /// A seeded generator that tells its seed when the test fails.
 pub struct Dice {

@@ -137,7 +137,6 @@ impl TestChain {
 		(0..validators as u64).map(|n| SigningKey::from(seed(n))).collect()
 	}
 
-	/// Hash of block 0.
 	pub fn genesis(&self) -> H256 {
 		self.hash(0)
 	}
@@ -171,7 +170,6 @@ impl TestChain {
 		self.blocks.len() as BlockNumber - 1
 	}
 
-	/// Hash of a sealed block.
 	pub fn hash(&self, number: BlockNumber) -> H256 {
 		self.blocks[number as usize].hash
 	}
@@ -181,7 +179,6 @@ impl TestChain {
 		self.test_header(number).encode()
 	}
 
-	/// A sealed block's header.
 	pub fn test_header(&self, number: BlockNumber) -> &TestHeader {
 		&self.blocks[number as usize].header
 	}

@@ -1,4 +1,5 @@
-use phala_agent_manifest::ManifestError;
+use phala_agent_manifest::{limits::Limit, ManifestError};
+use phala_protocol::refusals::Refusal;
 use phala_sandbox::{RunError, SandboxError};
 
 /// Why an agent was not taken in.
@@ -93,17 +94,46 @@ pub enum AgentRunError {
 }
 
 impl AgentRunError {
-	/// The refusal's name, as callers and tests know it; for a limit, the limit's.
-	pub fn name(&self) -> String {
+	/// As callers are told it; for a limit, that limit.
+	pub fn refusal(&self) -> Refusal {
 		match self {
-			Self::Run(RunError::LimitExceeded(exceeded)) => format!("{:?}", exceeded.limit),
-			Self::Run(error) => variant(error),
-			outer => variant(outer),
+			Self::AgentRequests { .. } => Refusal::AgentRequests,
+			Self::WaitTime { .. } => Refusal::WaitTime,
+			Self::AgentStateBytes { .. } => Refusal::AgentStateBytes,
+			Self::Run(error) => match error {
+				RunError::LimitExceeded(exceeded) => limit(exceeded.limit),
+				RunError::Uncaught => Refusal::Uncaught,
+				RunError::Trapped(_) => Refusal::Trapped,
+				RunError::NoAnswer => Refusal::NoAnswer,
+				RunError::BadRequest(_) => Refusal::BadRequest,
+				RunError::BadResponse(_) => Refusal::BadResponse,
+				RunError::Host(_) => Refusal::Host,
+				RunError::Busy => Refusal::Busy,
+			},
 		}
 	}
 }
 
-fn variant(error: &impl std::fmt::Debug) -> String {
-	let text = format!("{error:?}");
-	text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+fn limit(limit: Limit) -> Refusal {
+	match limit {
+		Limit::Memory => Refusal::Memory,
+		Limit::Stack => Refusal::Stack,
+		Limit::CpuTime => Refusal::CpuTime,
+		Limit::WallTime => Refusal::WallTime,
+		Limit::CallDepth => Refusal::CallDepth,
+		Limit::OutboundCalls => Refusal::OutboundCalls,
+		Limit::FetchedBytes => Refusal::FetchedBytes,
+		Limit::RequestBytes => Refusal::RequestBytes,
+		Limit::ResponseBytes => Refusal::ResponseBytes,
+		Limit::LogLines => Refusal::LogLines,
+		Limit::LogBytes => Refusal::LogBytes,
+		Limit::StateKeyBytes => Refusal::StateKeyBytes,
+		Limit::StateValueBytes => Refusal::StateValueBytes,
+		Limit::StateWriteKeys => Refusal::StateWriteKeys,
+		Limit::StateWriteBytes => Refusal::StateWriteBytes,
+		Limit::StateReadBytes => Refusal::StateReadBytes,
+		Limit::HostCalls => Refusal::HostCalls,
+		Limit::PendingCalls => Refusal::PendingCalls,
+		Limit::EntropyBytes => Refusal::EntropyBytes,
+	}
 }

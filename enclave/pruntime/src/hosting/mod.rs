@@ -41,12 +41,10 @@ use tokio::sync::Semaphore;
 /// How an agent is called on every server.
 pub type AgentId = [u8; 32];
 
-const DEVELOPMENT_ID_DOMAIN: &[u8] = b"phala/agent/development-id/1";
-
 /// BLAKE2-256 of its encoding is the id of an agent **from a folder**. The chain gives its own ids.
 #[derive(Encode)]
 struct DevelopmentId {
-	domain: &'static [u8],
+	domain: phala_protocol::domains::Domain,
 	code_hash: [u8; 32],
 	/// BLAKE2-256 of the manifest as JSON without spaces, its fields in the order of the type.
 	manifest_hash: [u8; 32],
@@ -370,7 +368,7 @@ impl HostedAgent {
 fn development_id(code_hash: &[u8; 32], manifest: &Manifest) -> Result<AgentId, HostingError> {
 	let manifest = serde_json::to_vec(manifest).map_err(HostingError::ManifestJson)?;
 	let id = DevelopmentId {
-		domain: DEVELOPMENT_ID_DOMAIN,
+		domain: phala_protocol::domains::DEVELOPMENT_AGENT_ID,
 		code_hash: *code_hash,
 		manifest_hash: phala_protocol::blake2_256(&manifest).0,
 	};

@@ -159,7 +159,7 @@ mod tests {
 		let max = limits::AGENT_STATE_BYTES_MAX as usize;
 		state.apply(&writer, vec![set("k", max - 1)]).unwrap();
 		let refused = state.apply(&writer, vec![set("x", 0), set("k", max - 1)]).unwrap_err();
-		assert_eq!(refused.name(), "AgentStateBytes");
+		assert_eq!(refused.refusal(), phala_protocol::refusals::Refusal::AgentStateBytes);
 		assert_eq!(state.snapshot().get("x"), None);
 		state.apply(&writer, vec![("k".into(), None), set("x", 5)]).unwrap();
 	}

@@ -1,6 +1,6 @@
 //! Why the machine refused.
 
-use phala_protocol::{boot::BootNumber, relay::EnclavePhase, BlockNumber};
+use phala_protocol::{boot::BootNumber, refusals::Refusal, relay::EnclavePhase, BlockNumber};
 
 /// What was refused, why, and what would be accepted. A refusal changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,17 +58,17 @@ pub enum MachineError {
 }
 
 impl MachineError {
-	/// The refusal's name, as relayers and tests know it: that of the innermost error.
-	pub fn name(&self) -> String {
+	/// As relayers are told it: that of the innermost error.
+	pub fn refusal(&self) -> Refusal {
 		match self {
-			Self::Proof(inner) => variant(inner),
-			outer => variant(outer),
+			Self::Proof(inner) => inner.refusal(),
+			Self::WrongPhase { .. } => Refusal::WrongPhase,
+			Self::NothingNew { .. } => Refusal::NothingNew,
+			Self::OutboxFull { .. } => Refusal::OutboxFull,
+			Self::NotFresh { .. } => Refusal::NotFresh,
+			Self::ChainBrokeRule { .. } => Refusal::ChainBrokeRule,
+			Self::NoEvidence(_) => Refusal::NoEvidence,
+			Self::Over { .. } => Refusal::Over,
 		}
 	}
-}
-
-/// The name of an error's variant.
-pub(super) fn variant(error: &impl core::fmt::Debug) -> String {
-	let debug = format!("{error:?}");
-	debug.chars().take_while(|c| c.is_ascii_alphanumeric()).collect()
 }

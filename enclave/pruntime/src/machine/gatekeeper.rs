@@ -7,16 +7,15 @@
 use super::turn::Turn;
 use codec::Encode;
 use phala_keys::{
-	boot::{BootKeys, BootPublicKeys},
+	boot::BootKeys,
 	dkg::{Ceremony, Dealer, Outcome, Player, Transcript},
-	hpke::EncryptionKey,
 	master::MasterShare,
-	release::{self, release_partial},
+	release::release_partial,
 	Error,
 };
 use phala_protocol::{
 	keys::{Epoch, KeyRequest, Seat},
-	messages::{GatekeeperMessage, Payload},
+	messages::{KeysMessage, KeysPayload, Payload},
 };
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, VecDeque};
@@ -36,9 +35,9 @@ pub struct Gatekeeper {
 
 impl Gatekeeper {
 	/// Acts on what the chain told the gatekeepers.
-	pub fn hear<R: CryptoRng>(&mut self, told: GatekeeperMessage, turn: &mut Turn<'_, R>) {
-		match told {
-			GatekeeperMessage::Seated { epoch, attempt, seats } => {
+	pub fn apply<R: CryptoRng>(&mut self, message: KeysMessage, turn: &mut Turn<'_, R>) {
+		match message {
+			KeysMessage::Seated { epoch, attempt, seats } => {
 				if !seats.iter().any(|seat| seat.keys.identity == turn.keys.public().identity) {
 					return;
 				}
@@ -46,23 +45,27 @@ impl Gatekeeper {
 					Ok((outcome, share)) => {
 						self.shares.insert(epoch, share);
 						let outcome = outcome.encode();
-						self.unsaid.push_back(Payload::MasterKeyConfirmed {
+						self.unsaid.push_back(Payload::Keys(KeysPayload::MasterKeyConfirmed {
 							epoch,
 							attempt,
 							outcome,
-						});
+						}));
 					}
 					// The chain tries again with another set of seats.
 					Err(error) => tracing::warn!(epoch, attempt, "no share: {error}"),
 				}
 			}
-			GatekeeperMessage::KeyRequested(request) => {
+			KeysMessage::KeyRequested(request) => {
 				if self.waiting.len() >= KEY_REQUESTS_WAITING_MAX {
 					// The worker asks again.
 					self.waiting.pop_front();
 				}
 				self.waiting.push_back(request);
 			}
+			// The machine's, and the asking worker's.
+			KeysMessage::MasterKey(_)
+			| KeysMessage::SeatedAsGatekeeper { .. }
+			| KeysMessage::KeyRelease { .. } => {}
 		}
 	}
 
@@ -84,16 +87,12 @@ impl Gatekeeper {
 			return;
 		}
 		while let Some(request) = self.waiting.pop_front() {
-			let asked = release::KeyRequest {
-				worker: request.worker,
-				boot: request.boot,
-				cluster: request.cluster,
-				generation: request.generation,
-				ephemeral_key: EncryptionKey(request.ephemeral_key),
-			};
-			match release_partial(turn.rng, turn.config.genesis.0, turn.keys, share, &asked) {
+			match release_partial(turn.rng, turn.config.genesis, turn.keys, share, &request) {
 				Ok(release) => {
-					let payload = Payload::KeyReleased { request, release: release.encode() };
+					let payload = Payload::Keys(KeysPayload::KeyReleased {
+						request,
+						release: release.encode(),
+					});
 					if turn.say(&payload).is_none() {
 						self.waiting.push_front(request);
 						return;
@@ -113,15 +112,9 @@ fn make_key<R: CryptoRng>(
 	attempt: u32,
 	seats: &[Seat],
 ) -> Result<(Outcome, MasterShare), Error> {
-	let members: Vec<_> = seats
-		.iter()
-		.map(|seat| BootPublicKeys {
-			identity: seat.keys.identity,
-			encryption: EncryptionKey(seat.keys.encryption),
-		})
-		.collect();
+	let members: Vec<_> = seats.iter().map(|seat| seat.keys).collect();
 	let keys: &BootKeys = turn.keys;
-	let ceremony = Ceremony::new_key(turn.config.genesis.0, epoch, attempt, &members)?;
+	let ceremony = Ceremony::new_key(turn.config.genesis, epoch, attempt, &members)?;
 	let mut player = Player::new(&ceremony, keys)?;
 	let (mut dealer, dealings) = Dealer::start(turn.rng, &ceremony, keys, None)?;
 	for dealing in &dealings {

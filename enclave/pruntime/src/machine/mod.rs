@@ -31,7 +31,10 @@ use phala_protocol::{
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, WorkerId},
 	keys::{Epoch, MasterKey},
 	mailbox::{Channel, ClusterId, Envelope, InboundNext},
-	messages::{Message, Payload, Subscription, SystemMessage, WorkerMessage},
+	messages::{
+		ClustersMessage, KeysMessage, Message, Payload, RegistryMessage, RegistryPayload,
+		Subscription,
+	},
 	relay::{
 		ChannelPosition, EnclavePhase, EnclaveStatus, GenesisBundle, Registration, SyncBundle,
 	},
@@ -127,8 +130,7 @@ impl Machine {
 
 	/// The boot's public keys.
 	pub fn public_keys(&self) -> PublicKeys {
-		let public = self.keys.public();
-		PublicKeys { identity: public.identity, encryption: public.encryption.0 }
+		self.keys.public()
 	}
 
 	/// Starts the light client at block 0.
@@ -387,30 +389,71 @@ impl Machine {
 			return;
 		};
 		match body {
-			Message::System(SystemMessage::MasterKeyActive(key)) => self.master_key(key),
-			// What may run is the chain's business; an enclave learns of it for its log.
-			Message::System(_) => {}
-			Message::Gatekeepers(told) => {
-				self.in_turn(now_ms, rng, |registered, turn| {
-					registered.gatekeeper.hear(told, turn)
-				});
+			Message::Registry(message) => self.apply_registry(message, rng, report),
+			Message::Keys(message) => self.apply_keys(message, now_ms, rng),
+			Message::Clusters(message) => self.apply_clusters(message, now_ms, rng),
+			Message::Agents(message) => {
+				let _ = self.as_member(now_ms, rng, |member, _| member.apply_agents(message));
 			}
-			Message::Cluster(told) => {
-				let _ = self.as_member(now_ms, rng, |member, turn| member.hear(told, turn));
+			Message::Requests(message) => {
+				let _ = self
+					.as_member(now_ms, rng, |member, turn| member.apply_requests(message, turn));
 			}
-			Message::Worker(told) => self.apply_worker(told, now_ms, rng, report),
 		}
 	}
 
-	fn apply_worker(
+	fn apply_keys(&mut self, message: KeysMessage, now_ms: u64, rng: &mut impl CryptoRng) {
+		match message {
+			KeysMessage::MasterKey(key) => self.master_key(key),
+			// Only a channel to follow: what to do is said there.
+			KeysMessage::SeatedAsGatekeeper { .. } => {}
+			KeysMessage::Seated { .. } | KeysMessage::KeyRequested(_) => {
+				self.in_turn(now_ms, rng, |registered, turn| {
+					registered.gatekeeper.apply(message, turn)
+				});
+			}
+			KeysMessage::KeyRelease { boot, cluster, generation, release } => {
+				let of_boot = self.registered_as(boot).is_some();
+				let _ = self.as_member(now_ms, rng, |member, _| {
+					if of_boot && member.cluster == cluster {
+						member.ring.released(generation, &release);
+					}
+				});
+			}
+		}
+	}
+
+	fn apply_clusters(&mut self, message: ClustersMessage, now_ms: u64, rng: &mut impl CryptoRng) {
+		match message {
+			ClustersMessage::JoinedCluster { identity, snapshot } => {
+				if let Some(registered) = self.registered_with(&identity) {
+					let height = registered.reader.client().height();
+					registered.membership = Some(Membership::join(snapshot, height));
+				}
+			}
+			ClustersMessage::LeftCluster { identity, cluster } => {
+				if let Some(registered) = self.registered_with(&identity) {
+					// With it go its keys and all that it had open.
+					registered.membership.take_if(|member| member.cluster == cluster);
+				}
+			}
+			message => {
+				let _ = self.as_member(now_ms, rng, |member, _| member.apply_clusters(message));
+			}
+		}
+	}
+
+	fn apply_registry(
 		&mut self,
-		told: WorkerMessage,
-		now_ms: u64,
+		message: RegistryMessage,
 		rng: &mut impl CryptoRng,
 		report: &mut SyncReport,
 	) {
-		match told {
-			WorkerMessage::Registered { boot, keys, expires_at } => {
+		match message {
+			// What may run is the chain's business; an enclave learns of it for its log.
+			RegistryMessage::MeasurementAllowed { .. }
+			| RegistryMessage::MeasurementDelisted { .. } => {}
+			RegistryMessage::Registered { boot, keys, expires_at } => {
 				if keys != self.public_keys() {
 					// A boot that was registered before this one is over; one that waits for its
 					// own registration just saw somebody before it.
@@ -437,49 +480,25 @@ impl Machine {
 					report.registered = Some(boot);
 				}
 			}
-			WorkerMessage::Renewed { boot, expires_at } => {
+			RegistryMessage::Renewed { boot, expires_at } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.expires_at = expires_at;
 				}
 			}
-			WorkerMessage::HeartbeatSeen { boot, nonce } => {
+			RegistryMessage::HeartbeatSeen { boot, nonce } => {
 				if let Some(registered) = self.registered_as(boot) {
 					registered.freshness.seen(&nonce);
 				}
 			}
-			WorkerMessage::Probe { nonce } => self.say(&Payload::ProbeAnswered { nonce }, rng),
-			WorkerMessage::Evicted { boot } => {
+			RegistryMessage::Probe { nonce } => {
+				self.say(&Payload::Registry(RegistryPayload::ProbeAnswered { nonce }), rng)
+			}
+			RegistryMessage::Evicted { boot } => {
 				if let Some(registered) = self.registered_as(boot) {
 					let height = registered.reader.client().height();
 					self.phase = Phase::Over { boot: Some(boot), evicted: true, height };
 					report.over = true;
 				}
-			}
-			WorkerMessage::MasterKey(key) => self.master_key(key),
-			// Only a channel to follow: what to do is said there.
-			WorkerMessage::SeatedAsGatekeeper { .. } => {}
-			WorkerMessage::JoinedCluster { identity, snapshot } => {
-				if let Some(registered) = self.registered_with(&identity) {
-					let height = registered.reader.client().height();
-					registered.membership = Some(Membership::join(snapshot, height));
-				}
-			}
-			WorkerMessage::Agent(snapshot) => {
-				let _ = self.as_member(now_ms, rng, |member, _| member.tell_agent(snapshot));
-			}
-			WorkerMessage::LeftCluster { identity, cluster } => {
-				if let Some(registered) = self.registered_with(&identity) {
-					// With it go its keys and all that it had open.
-					registered.membership.take_if(|member| member.cluster == cluster);
-				}
-			}
-			WorkerMessage::KeyRelease { boot, cluster, generation, release } => {
-				let of_boot = self.registered_as(boot).is_some();
-				let _ = self.as_member(now_ms, rng, |member, _| {
-					if of_boot && member.cluster == cluster {
-						member.ring.released(generation, &release);
-					}
-				});
 			}
 		}
 	}
@@ -628,7 +647,7 @@ impl Machine {
 			_ => None,
 		};
 		if let Some(nonce) = mark {
-			self.say(&Payload::Heartbeat { nonce }, rng);
+			self.say(&Payload::Registry(RegistryPayload::Heartbeat { nonce }), rng);
 		}
 	}
 }

@@ -43,6 +43,7 @@ use axum::{
 use codec::DecodeAll;
 use phala_protocol::{
 	agents::Access,
+	refusals::Refusal,
 	requests::{CallInput, ProvenAnswer},
 	H256,
 };
@@ -156,7 +157,7 @@ async fn call(State(server): State<Server>, request: Request) -> Result<Response
 	let agent = &from_folder.ok_or_else(|| {
 		ServerError::new(
 			StatusCode::NOT_FOUND,
-			"NoSuchAgent",
+			Refusal::NoSuchAgent,
 			"this worker has no such agent; GET /v1/agents lists those that it has",
 		)
 	})?;
@@ -281,7 +282,7 @@ fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, ServerError> {
 		None => Ok("NoChain".to_owned()),
 		Some(Ok(())) => Ok("fresh".to_owned()),
 		Some(Err(over @ MachineError::Over { .. })) => Err(over.into()),
-		Some(Err(refused)) => Ok(refused.name()),
+		Some(Err(refused)) => Ok(refused.refusal().name().to_owned()),
 	}
 }
 
@@ -299,17 +300,13 @@ async fn read(
 	.await
 	.map_err(|_| {
 		let message = format!("the body took longer than {} ms", limits::BODY_WAIT_MS_MAX);
-		ServerError::new(StatusCode::REQUEST_TIMEOUT, "BodyTime", message)
+		ServerError::new(StatusCode::REQUEST_TIMEOUT, Refusal::BodyTime, message)
 	})?
 	.map_err(|_| {
 		let message = format!(
 			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
 		);
-		ServerError::new(
-			StatusCode::PAYLOAD_TOO_LARGE,
-			format!("{:?}", Limit::RequestBytes),
-			message,
-		)
+		ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, Refusal::RequestBytes, message)
 	})?;
 	let dropped = connection_options(&parts.headers);
 	let headers = parts
@@ -388,6 +385,6 @@ impl From<AgentRunError> for ServerError {
 				| RunError::BadResponse(_) => StatusCode::INTERNAL_SERVER_ERROR,
 			},
 		};
-		Self::new(status, refused.name(), refused)
+		Self::new(status, refused.refusal(), refused)
 	}
 }

@@ -22,6 +22,7 @@ use axum::{
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::state::SealedBody;
+use phala_protocol::refusals::Refusal;
 use phala_protocol::H256;
 use serde::Deserialize;
 
@@ -86,7 +87,11 @@ async fn code(
 ) -> Result<Bytes, ServerError> {
 	let hash = parse_hash(&hash)?;
 	let blob = worker.blobs().get(&hash).ok_or_else(|| {
-		ServerError::new(StatusCode::NOT_FOUND, "NoSuchCode", "this worker does not have this code")
+		ServerError::new(
+			StatusCode::NOT_FOUND,
+			Refusal::NoSuchCode,
+			"this worker does not have this code",
+		)
 	})?;
 	// Not copied: a slow reader holds no memory of its own.
 	Ok(Bytes::from_owner(blob))
@@ -104,7 +109,7 @@ async fn take_code(
 			BlobError::WrongHash => StatusCode::BAD_REQUEST,
 			BlobError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
 		};
-		ServerError::new(status, format!("{refused:?}"), refused)
+		ServerError::new(status, refused.refusal(), refused)
 	})?;
 	worker.shell().nudge();
 	Ok(StatusCode::NO_CONTENT)
@@ -113,6 +118,9 @@ async fn take_code(
 /// 32 bytes in hexadecimal in a path.
 pub(super) fn parse_hash(text: &str) -> Result<H256, ServerError> {
 	crate::hosting::parse_id(text).map(H256).ok_or_else(|| {
-		ServerError::bad_request("Malformed", "32 bytes in hexadecimal are expected in the path")
+		ServerError::bad_request(
+			Refusal::Malformed,
+			"32 bytes in hexadecimal are expected in the path",
+		)
 	})
 }

@@ -22,7 +22,7 @@ use axum::{
 	response::{IntoResponse, Response},
 	Json,
 };
-use phala_protocol::{boot::WorkerId, BlockNumber, H256};
+use phala_protocol::{boot::WorkerId, refusals::Refusal, BlockNumber, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -164,7 +164,7 @@ async fn bounded(
 			"this worker works on {} requests at once, the most; try again in a moment",
 			limits::SERVER_REQUESTS_MAX
 		);
-		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, "TooManyRequests", message)
+		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::TooManyRequests, message)
 	})?;
 	Ok(next.run(request).await)
 }
@@ -172,19 +172,19 @@ async fn bounded(
 /// A refusal as both servers answer it.
 pub struct ServerError {
 	status: StatusCode,
-	name: String,
+	refusal: Refusal,
 	message: String,
 	/// Where to go instead: the worker that writes the agent.
 	worker: Option<WorkerId>,
 }
 
 impl ServerError {
-	fn new(status: StatusCode, name: impl Into<String>, message: impl std::fmt::Display) -> Self {
-		Self { status, name: name.into(), message: message.to_string(), worker: None }
+	fn new(status: StatusCode, refusal: Refusal, message: impl std::fmt::Display) -> Self {
+		Self { status, refusal, message: message.to_string(), worker: None }
 	}
 
-	fn bad_request(name: &str, message: impl std::fmt::Display) -> Self {
-		Self::new(StatusCode::BAD_REQUEST, name, message)
+	fn bad_request(refusal: Refusal, message: impl std::fmt::Display) -> Self {
+		Self::new(StatusCode::BAD_REQUEST, refusal, message)
 	}
 }
 
@@ -194,7 +194,7 @@ impl From<MachineError> for ServerError {
 			MachineError::Proof(_) => StatusCode::UNPROCESSABLE_ENTITY,
 			_ => StatusCode::CONFLICT,
 		};
-		Self::new(status, refused.name(), refused)
+		Self::new(status, refused.refusal(), refused)
 	}
 }
 
@@ -217,13 +217,13 @@ impl From<CallError> for ServerError {
 			NotLeaseHolder { worker } => *worker,
 			_ => None,
 		};
-		Self { worker, ..Self::new(status, refused.name(), refused) }
+		Self { worker, ..Self::new(status, refused.refusal(), refused) }
 	}
 }
 
 impl IntoResponse for ServerError {
 	fn into_response(self) -> Response {
-		let mut body = serde_json::json!({ "error": self.name, "message": self.message });
+		let mut body = serde_json::json!({ "error": self.refusal.name(), "message": self.message });
 		if let Some(worker) = self.worker {
 			body["worker"] = worker.into();
 		}

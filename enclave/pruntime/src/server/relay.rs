@@ -11,6 +11,7 @@ use axum::{
 };
 use codec::{DecodeAll, Encode};
 use phala_light_client::{decode_genesis_bundle, decode_sync_bundle};
+use phala_protocol::refusals::Refusal;
 use phala_protocol::relay::{paths, EnclaveStatus};
 
 /// The server's routes.
@@ -42,7 +43,7 @@ async fn sync(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, Server
 	// Hundreds of signatures: not on the threads that answer others.
 	let status = tokio::task::spawn_blocking(move || sync_blocking(&shell, &body))
 		.await
-		.map_err(|error| ServerError::bad_request("Interrupted", error))??;
+		.map_err(|error| ServerError::bad_request(Refusal::Interrupted, error))??;
 	Ok(status.encode())
 }
 
@@ -54,7 +55,7 @@ fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, ServerErro
 	let report = match machine.sync(bundle, now_ms, rng) {
 		Ok(report) => report,
 		Err(refused) => {
-			tracing::warn!(error = refused.name(), "refused a bundle: {refused}");
+			tracing::warn!(error = %refused.refusal(), "refused a bundle: {refused}");
 			return Err(refused.into());
 		}
 	};
@@ -74,7 +75,10 @@ fn sync_blocking(shell: &Shell, body: &[u8]) -> Result<EnclaveStatus, ServerErro
 
 async fn registration(State(shell): State<Shell>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let operator = <[u8; 32]>::decode_all(&mut &body[..]).map_err(|_| {
-		ServerError::bad_request("Malformed", "the operator's account id, 32 bytes, is expected")
+		ServerError::bad_request(
+			Refusal::Malformed,
+			"the operator's account id, 32 bytes, is expected",
+		)
 	})?;
 	let registration = shell.machine().0.registration(operator, shell.platform())?;
 	Ok(registration.encode())

@@ -33,13 +33,14 @@ use axum::{
 use codec::{DecodeAll, Encode};
 use phala_keys::{
 	hpke::EncryptionKey,
-	input::Caller,
 	reply::{seal_reply, ReplyContext},
 };
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
+	caller::Caller,
+	refusals::Refusal,
 	requests::{CallInput, DirectCall, LogsQuery, ProvenAnswer, ReportStatement},
-	AccountBytes, BlockNumber, H256,
+	BlockNumber, H256,
 };
 use phala_sandbox::BlockRef;
 use serde::Deserialize;
@@ -80,7 +81,7 @@ async fn call(
 	let answer = read_only(&worker, agent, Some(caller), Some(code), input).await?;
 	let (key, nonce) = reply;
 	let sealed = worker.shell().as_member(|_, turn| {
-		seal_answer(agent, caller, Some((key, nonce, expiry)), &answer, turn)
+		seal_answer(agent, Some(caller), Some((key, nonce, expiry)), &answer, turn)
 	})?;
 	Ok(sealed)
 }
@@ -93,7 +94,7 @@ fn direct_request_id_of(worker: &Worker) -> Result<H256, CallError> {
 pub(super) async fn read_only(
 	worker: &Worker,
 	agent: AgentId,
-	caller: Option<AccountBytes>,
+	caller: Option<Caller>,
 	accepted: Option<H256>,
 	input: CallInput,
 ) -> Result<ProvenAnswer, ServerError> {
@@ -115,7 +116,7 @@ pub(super) async fn read_only(
 		request: http_request(&input).ok_or(CallError::Malformed {
 			expected: "a call whose method, path and header names are text",
 		})?,
-		caller,
+		caller: caller.and_then(|caller| caller.account().copied()),
 		block: BlockRef { number: height.into(), hash: block_hash.0 },
 		writable: false,
 		snapshot: Snapshot::of(state.entries.clone(), state.entry_bytes),
@@ -174,8 +175,8 @@ async fn logs(
 	let lines = worker.host().logs(&agent.0);
 	let sealed = worker.shell().as_member(|member, turn| {
 		let owner = member.admit_logs_query(agent, &query, turn)?;
-		let genesis = turn.config.genesis.0;
-		let context = ReplyContext::new(genesis, agent.0, Caller::Account(owner), query.nonce);
+		let genesis = turn.config.genesis;
+		let context = ReplyContext::new(genesis, agent, Caller::Account(owner), query.nonce);
 		let key = EncryptionKey(query.reply_key);
 		seal_reply(turn.rng, &key, &context, &lines.encode()).map_err(CallError::Input)
 	})??;
@@ -193,7 +194,7 @@ async fn signature(
 			"this boot signed no such answer, or more than {} since",
 			limits::SIGNATURES_MAX
 		);
-		ServerError::new(StatusCode::NOT_FOUND, "NoSuchSignature", message)
+		ServerError::new(StatusCode::NOT_FOUND, Refusal::NoSuchSignature, message)
 	})?;
 	Ok(Json(json!({
 		"content": hex(&proof.content.encode()),
@@ -222,8 +223,10 @@ async fn report(
 	let evidence = tokio::task::spawn_blocking(move || shell.platform().evidence(&report_data));
 	let evidence = evidence
 		.await
-		.map_err(|error| ServerError::bad_request("Interrupted", error))?
-		.map_err(|error| ServerError::new(StatusCode::SERVICE_UNAVAILABLE, "NoEvidence", error))?;
+		.map_err(|error| ServerError::bad_request(Refusal::Interrupted, error))?
+		.map_err(|error| {
+			ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NoEvidence, error)
+		})?;
 	Ok(Json(json!({
 		"genesis": hex(config.genesis.as_bytes()),
 		"worker": config.worker,

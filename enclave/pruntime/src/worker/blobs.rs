@@ -1,7 +1,7 @@
 //! Components and manifests, by hash. Anybody may bring one, if the chain names it.
 
 use crate::limits::BLOB_BYTES_MAX;
-use phala_protocol::{blake2_256, H256};
+use phala_protocol::{blake2_256, refusals::Refusal, H256};
 use std::{
 	collections::{BTreeSet, HashMap},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,6 +16,17 @@ pub enum BlobError {
 	WrongHash,
 	#[error("the blob is too long; at most {BLOB_BYTES_MAX} bytes are taken")]
 	TooLong,
+}
+
+impl BlobError {
+	/// As whoever brought it is told.
+	pub fn refusal(self) -> Refusal {
+		match self {
+			Self::CodeNotWanted => Refusal::CodeNotWanted,
+			Self::WrongHash => Refusal::WrongHash,
+			Self::TooLong => Refusal::TooLong,
+		}
+	}
 }
 
 /// What this worker has.

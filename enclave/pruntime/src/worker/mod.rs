@@ -23,7 +23,9 @@ use crate::{
 use peers::Peers;
 use phala_protocol::{
 	agents::{availability_quorum, Access, AgentCode, AgentId, StateVersion},
+	caller::Caller,
 	clusters::Member,
+	refusals::Refusal,
 	requests::CallOutput,
 	AccountBytes, H256,
 };
@@ -145,7 +147,7 @@ impl Worker {
 						code: record.code,
 						version: agent.state.version,
 						access: record.access,
-						callers: agent.snapshot.callers.clone(),
+						callers: accounts(&agent.snapshot.callers),
 					};
 					(agent.id, newest, agent.state.clone())
 				})
@@ -226,17 +228,17 @@ impl Worker {
 	}
 
 	async fn execute(&self, run: Run) -> Result<RunDone, RunEnd> {
-		let failed = |name: &str, message: String| {
-			RunEnd::Failed(RunFailed { name: name.into(), message, units: 1 })
+		let failed = |refusal: Refusal, message: String| {
+			RunEnd::Failed(RunFailed { refusal, message, units: 1 })
 		};
 		// Between an upgrade and its installation the host has other code than the run is for.
 		let hosted = self.installed_with(run.agent, &run.code).ok_or(RunEnd::NotRun)?;
 		let (number, hash) = run.block;
 		let call = OnChainCall {
 			request: http_request(&run.input).ok_or_else(|| {
-				failed("BadRequest", "method and path of the call are not text".into())
+				failed(Refusal::BadRequest, "method and path of the call are not text".into())
 			})?,
-			caller: run.caller,
+			caller: run.caller.and_then(|caller| caller.account().copied()),
 			block: BlockRef { number: number.into(), hash: hash.0 },
 			writable: true,
 			snapshot: Snapshot::of(run.state.entries.clone(), run.state.entry_bytes),
@@ -258,8 +260,8 @@ impl Worker {
 			Err(failure) => {
 				let units = units::units(&failure.usage);
 				let refused = crate::hosting::AgentRunError::Run(failure.error);
-				let (name, message) = (refused.name(), refused.to_string());
-				Err(RunEnd::Failed(RunFailed { name, message, units }))
+				let (refusal, message) = (refused.refusal(), refused.to_string());
+				Err(RunEnd::Failed(RunFailed { refusal, message, units }))
 			}
 		}
 	}
@@ -474,6 +476,11 @@ pub fn call_output(response: phala_sandbox::HttpResponse) -> CallOutput {
 	let phala_sandbox::HttpResponse { status, headers, body } = response;
 	let headers = headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
 	CallOutput { status, headers, body }
+}
+
+/// Those of callers that are accounts: agents and tokens do not come in as callees' callers yet.
+fn accounts(callers: &[Caller]) -> Vec<AccountBytes> {
+	callers.iter().filter_map(|caller| caller.account().copied()).collect()
 }
 
 /// The longest that a direct caller waits for its write to be committed, in milliseconds.

@@ -1,12 +1,10 @@
 //! Work, in the units that agents are priced in.
 
+use phala_protocol::limits::{UNIT_BYTES, UNIT_CPU_MS};
 use phala_sandbox::Usage;
 
 /// Processor time of one unit, in microseconds.
-const UNIT_CPU_US: u64 = 100_000;
-
-/// Bytes fetched, read or sent of one unit.
-const UNIT_BYTES: u64 = 64 * 1024;
+const UNIT_CPU_US: u64 = UNIT_CPU_MS * 1_000;
 
 /// One unit for the run itself, one for each started [`UNIT_CPU_US`] past the first, one for each
 /// outbound call, one for each full [`UNIT_BYTES`]. Coarse on purpose: units are public, and

@@ -11,7 +11,8 @@ use phala_end_to_end::{
 };
 use phala_protocol::{
 	mailbox::Channel,
-	messages::{ClusterMessage, Message},
+	messages::{Message, RequestsMessage},
+	refusals::Refusal,
 	requests::{RequestInput, RequestOrder, RequestOutcome},
 	Balance, H256,
 };
@@ -59,7 +60,7 @@ pub async fn a_copied_sealed_input_is_worth_nothing_to_another_caller(
 	let response = Vec::<u8>::decode_all(&mut &response[..])?;
 	assert_eq!(
 		RequestOutcome::decode_all(&mut &response[..])?,
-		RequestOutcome::Failed(b"OriginIsNotCaller".to_vec())
+		RequestOutcome::Failed(Refusal::OriginIsNotCaller.code())
 	);
 	// To the right caller the command line says so.
 	let gone = phala.refused(&["request", "status", &format!("{:?}", stolen.request)]).await?;
@@ -72,7 +73,7 @@ async fn order(stage: &Stage, request: H256) -> anyhow::Result<RequestOrder> {
 	let pushed = stage.network.chain.event(0, "Mailbox.MessagePushed", |event| {
 		let (_, _, _, body) = <(Channel, u64, u32, Vec<u8>)>::decode(&mut &event.fields[..])?;
 		let order = match Message::decode(&mut &body[..])? {
-			Message::Cluster(ClusterMessage::Request(order)) => Some(order),
+			Message::Requests(RequestsMessage::Request(order)) => Some(order),
 			_ => None,
 		};
 		Ok(order.filter(|order| order.request == request))

@@ -9,7 +9,11 @@ use phala_end_to_end::{
 	until,
 };
 use phala_pherry::enclave::EnclaveClient;
-use phala_protocol::{messages::Payload, relay::paths, H256};
+use phala_protocol::{
+	messages::{AgentsPayload, Payload},
+	relay::paths,
+	H256,
+};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -22,7 +26,9 @@ const PENALTY: u128 = 1_000_000_000_000;
 /// Whether what waits for the chain in an enclave's outbox holds the answer to a request.
 async fn has_answer(enclave: &EnclaveClient, request: H256) -> anyhow::Result<bool> {
 	for envelope in enclave.envelopes().await? {
-		if let Payload::EffectSet(set) = Payload::decode_all(&mut &envelope.payload[..])? {
+		if let Payload::Agents(AgentsPayload::EffectSet(set)) =
+			Payload::decode_all(&mut &envelope.payload[..])?
+		{
 			if set.results.iter().any(|result| result.request == request) {
 				return Ok(true);
 			}

@@ -13,7 +13,7 @@ use phala_pherry::{bundle, chain::Chain as Source, Error as RelayError};
 use phala_protocol::{
 	boot::WorkerId,
 	mailbox::Channel,
-	messages::{Message, WorkerMessage},
+	messages::{Message, RegistryMessage},
 	relay::{EnclavePhase, SyncBundle},
 };
 use subxt_signer::sr25519::dev;
@@ -212,7 +212,7 @@ pub async fn a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on(
 
 	let mut rewritten = honest.clone();
 	rewritten.bodies[probes].messages[0].body =
-		Message::Worker(WorkerMessage::Probe { nonce: [66; 32] }).encode();
+		Message::Registry(RegistryMessage::Probe { nonce: [66; 32] }).encode();
 	lie(&enclave, "Altered", &rewritten).await?;
 
 	// The withholder: one channel in full, the other held back.

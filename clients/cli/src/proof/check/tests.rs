@@ -6,13 +6,13 @@ use crate::{
 };
 use phala_keys::{
 	hpke::EncryptionKey,
-	input::Caller,
 	reply::{seal_reply, ReplyContext},
 };
 use phala_light_client::test_chain::TestChain;
 use phala_protocol::{
 	agents::{Access, AgentCode, UpgradePolicy},
 	boot::BootKeys,
+	caller::Caller,
 	evidence::{
 		SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC,
 		DEVELOPMENT_ROOT_SEED,
@@ -63,30 +63,28 @@ impl Scene {
 		let input = calls::input("/price", None);
 		let output = CallOutput { status: 200, headers: vec![], body: b"64000".to_vec() };
 		let salt = [8; 32];
-		let mut content = AnswerContent::blank();
-		content.genesis = chain.genesis();
-		content.worker = WORKER;
-		content.boot = 7;
-		content.agent = AGENT;
-		content.code = CODE;
-		content.caller = Some(CALLER);
-		content.request_hash = salted_hash(salt, &input.encode());
-		content.response_hash = salted_hash(salt, &output.encode());
-		content.state_version = 1;
-		content.block = 1;
-		let signature = dev::eve().sign(&content.encode()).0;
+		let content = AnswerContent {
+			genesis: chain.genesis(),
+			worker: WORKER,
+			boot: 7,
+			agent: AGENT,
+			code: CODE,
+			caller: Some(Caller::Account(CALLER)),
+			request_hash: salted_hash(salt, &input.encode()),
+			response_hash: salted_hash(salt, &output.encode()),
+			state_version: 1,
+			block: 1,
+			unproven_inputs: 0,
+		};
+		let signature = dev::eve().sign(&content.statement().encode()).0;
 		let proof = SignedAnswer { content, signature };
 		let report_data =
 			ReportStatement::new(chain.genesis(), WORKER, keys, proof.id().0).report_data();
 		let answer = ProvenAnswer { output, salt, proof };
 
 		let conversation = Conversation::new(chain.genesis(), AGENT, CALLER).unwrap();
-		let context = ReplyContext::new(
-			chain.genesis().0,
-			AGENT.0,
-			Caller::Account(CALLER),
-			conversation.nonce,
-		);
+		let context =
+			ReplyContext::new(chain.genesis(), AGENT, Caller::Account(CALLER), conversation.nonce);
 		let mut rng = randomness::generator().unwrap();
 		let reply_key = EncryptionKey(conversation.reply_key());
 		let sealed = seal_reply(&mut rng, &reply_key, &context, &answer.encode()).unwrap();

@@ -18,7 +18,7 @@ use phala_protocol::{
 	},
 	boot::WorkerId,
 	clusters::Generation,
-	messages::Payload,
+	messages::{AgentsPayload, Payload},
 	requests::RequestResult,
 	BlockNumber, H256,
 };
@@ -409,7 +409,7 @@ impl Agent {
 			if !proposal.replicated {
 				return;
 			}
-			let payload = Payload::EffectSet(EffectSet {
+			let payload = Payload::Agents(AgentsPayload::EffectSet(EffectSet {
 				agent: self.id,
 				base_version: proposal.state.version - 1,
 				base_hash: proposal.base_hash,
@@ -417,7 +417,7 @@ impl Agent {
 				key: proposal.key,
 				results: proposal.results.clone(),
 				availability: proposal.availability.values().cloned().collect(),
-			});
+			}));
 			proposal.sent = turn.say(&payload);
 			if proposal.sent.is_none() {
 				return;

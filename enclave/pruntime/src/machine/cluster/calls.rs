@@ -13,17 +13,19 @@ use crate::limits;
 use codec::{DecodeAll, Encode};
 use phala_keys::{
 	hpke::{EncryptionKey, Sealed},
-	input::{open_input, Caller, InputContext, InputKind, Reception, SealedInput},
+	input::{open_input, InputContext, InputKind, Reception, SealedInput},
 	reply::{seal_reply, ReplyContext},
 	sr25519,
 };
 use phala_protocol::{
 	agents::{AgentId, AgentSnapshot},
+	caller::Caller,
 	limits::{LOGS_QUERY_BLOCKS_MAX, RESPONSE_BYTES_MAX},
+	refusals::Refusal,
 	requests::{
-		salted_hash, AnswerContent, CallInput, CallOutput, DirectCall, DirectCallContent,
-		LogsContent, LogsQuery, ProvenAnswer, RequestInput, RequestKind, RequestOrder,
-		SignedAnswer,
+		salted_hash, AnswerContent, CallInput, CallOutput, CallerSignature, DirectCall,
+		DirectCallContent, LogsContent, LogsQuery, ProvenAnswer, RequestInput, RequestKind,
+		RequestOrder, SignedAnswer,
 	},
 	AccountBytes, BlockNumber, H256,
 };
@@ -91,7 +93,7 @@ fn open<R: CryptoRng>(
 	snapshot: &AgentSnapshot,
 	agent: AgentId,
 	kind: InputKind,
-	caller: AccountBytes,
+	caller: Caller,
 	sealed: &[u8],
 	turn: &Turn<'_, R>,
 ) -> Result<SealedInput, CallError> {
@@ -99,21 +101,15 @@ fn open<R: CryptoRng>(
 		.map_err(|_| CallError::Malformed { expected: "the SCALE of a sealed input" })?;
 	let keys = state.keys.as_ref().ok_or(CallError::NotReady { why: "it has no keys here yet" })?;
 	let (version, _) = keys.encryption_key();
-	let context = InputContext::new(turn.config.genesis.0, agent.0, version, kind);
-	let reception = Reception {
-		origin: Caller::Account(caller),
-		now: turn.height,
-		running: snapshot.record.code.component.0,
-	};
+	let context = InputContext::new(turn.config.genesis, agent, version, kind);
+	let reception =
+		Reception { origin: caller, now: turn.height, running: snapshot.record.code.component };
 	let opened = open_input(keys.decryption_key(), &context, &sealed, &reception)?;
 	if state.used_inputs.contains_key(&opened.nonce) {
 		return Err(CallError::Repeated);
 	}
 	Ok(opened)
 }
-
-/// The limit on an agent's state, by its name.
-const STATE_BYTES: &str = "AgentStateBytes";
 
 /// Whether the state may be what a run makes of it. What only shrinks it is always allowed.
 fn check_state_bytes(agent: &Agent, done: &RunDone) -> Result<(), String> {
@@ -139,7 +135,7 @@ pub fn settle_order<R: CryptoRng>(
 		Ok(Opened::Call { input, sealed }) => (input, sealed),
 		Ok(Opened::Secrets { .. }) => return Ok(()),
 		Err(refused) => {
-			let result = failed(order, &refused.name(), 1);
+			let result = failed(order, refused.refusal(), 1);
 			let cause = Some((job, Vec::new()));
 			return Ok(agent.propose(
 				ring,
@@ -153,7 +149,11 @@ pub fn settle_order<R: CryptoRng>(
 	};
 	let done = result.and_then(|done| {
 		if let Err(message) = check_state_bytes(agent, &done) {
-			return Err(RunFailed { name: STATE_BYTES.into(), message, units: done.units });
+			return Err(RunFailed {
+				refusal: Refusal::AgentStateBytes,
+				message,
+				units: done.units,
+			});
 		}
 		let version = agent.head().version + 1;
 		let proven = prove(
@@ -166,10 +166,10 @@ pub fn settle_order<R: CryptoRng>(
 			done.unproven_inputs,
 			turn,
 		);
-		let answer = seal_answer(order.agent, order.caller, sealed, &proven, turn);
+		let answer = seal_answer(order.agent, Some(order.caller), sealed, &proven, turn);
 		if answer.len() > RESPONSE_BYTES_MAX as usize {
 			let message = format!("{} bytes, {RESPONSE_BYTES_MAX} are allowed", answer.len());
-			return Err(RunFailed { name: "ResponseBytes".into(), message, units: done.units });
+			return Err(RunFailed { refusal: Refusal::ResponseBytes, message, units: done.units });
 		}
 		Ok((answer, done.writes, done.units))
 	});
@@ -181,13 +181,13 @@ pub fn settle_order<R: CryptoRng>(
 		Ok((answer, writes, units)) => {
 			(Effects { writes, used_inputs, ..Default::default() }, answered(order, answer, units))
 		}
-		Err(RunFailed { name, units, .. }) => {
-			(Effects { used_inputs, ..Default::default() }, failed(order, &name, units))
+		Err(RunFailed { refusal, units, .. }) => {
+			(Effects { used_inputs, ..Default::default() }, failed(order, refusal, units))
 		}
 	};
 	if let Err(error) = agent.propose(ring, &effects, vec![result], None, cause.clone(), turn) {
 		// Too much to be sealed: that is the answer, then.
-		let result = failed(order, &CallError::Input(error).name(), 1);
+		let result = failed(order, error.refusal(), 1);
 		agent.propose(ring, &late, vec![result], None, cause, turn)?;
 	}
 	Ok(())
@@ -205,7 +205,7 @@ pub fn settle_direct<R: CryptoRng>(
 	turn: &mut Turn<'_, R>,
 ) -> Result<Option<Vec<u8>>, CallError> {
 	if let Err(message) = check_state_bytes(agent, &done) {
-		return Err(CallError::Failed { name: STATE_BYTES.into(), message });
+		return Err(CallError::Failed { refusal: Refusal::AgentStateBytes, message });
 	}
 	let wrote = !done.writes.is_empty();
 	let commits = wrote || !agent.proposals.is_empty() || direct.reply.is_some();
@@ -220,9 +220,8 @@ pub fn settle_direct<R: CryptoRng>(
 		done.unproven_inputs,
 		turn,
 	);
-	let caller = direct.caller.unwrap_or_default();
 	let reply = direct.reply.map(|(key, nonce)| (key, nonce, direct.expiry));
-	let answer = seal_answer(agent.id, caller, reply, &proven, turn);
+	let answer = seal_answer(agent.id, direct.caller, reply, &proven, turn);
 	if !commits {
 		// Nothing to commit, nothing uncommitted was seen: the caller need not wait for the chain.
 		// A sealed input is used up by its commit, so that it cannot be sent to the next holder.
@@ -253,7 +252,7 @@ pub fn use_input_up<R: CryptoRng>(
 pub fn prove<R: CryptoRng>(
 	agent: AgentId,
 	code: H256,
-	caller: Option<AccountBytes>,
+	caller: Option<Caller>,
 	input: &CallInput,
 	output: CallOutput,
 	state_version: u64,
@@ -262,19 +261,20 @@ pub fn prove<R: CryptoRng>(
 ) -> ProvenAnswer {
 	let mut salt = [0; 32];
 	turn.rng.fill_bytes(&mut salt);
-	let mut content = AnswerContent::blank();
-	content.genesis = turn.config.genesis;
-	content.worker = turn.config.worker;
-	content.boot = turn.boot;
-	content.agent = agent;
-	content.code = code;
-	content.caller = caller;
-	content.request_hash = salted_hash(salt, &input.encode());
-	content.response_hash = salted_hash(salt, &output.encode());
-	content.state_version = state_version;
-	content.block = turn.height;
-	content.unproven_inputs = unproven_inputs;
-	let signature = turn.keys.sign(turn.rng, &content);
+	let content = AnswerContent {
+		genesis: turn.config.genesis,
+		worker: turn.config.worker,
+		boot: turn.boot,
+		agent,
+		code,
+		caller,
+		request_hash: salted_hash(salt, &input.encode()),
+		response_hash: salted_hash(salt, &output.encode()),
+		state_version,
+		block: turn.height,
+		unproven_inputs,
+	};
+	let signature = turn.keys.sign(turn.rng, &content.statement());
 	let proof = SignedAnswer { content, signature };
 	turn.proofs.keep(proof.clone());
 	ProvenAnswer { output, salt, proof }
@@ -283,14 +283,14 @@ pub fn prove<R: CryptoRng>(
 /// As the caller gets it: sealed to its reply key, or plain if it asked in public.
 pub fn seal_answer<R: CryptoRng>(
 	agent: AgentId,
-	caller: AccountBytes,
+	caller: Option<Caller>,
 	reply: Option<(EncryptionKey, [u8; 32], BlockNumber)>,
 	answer: &ProvenAnswer,
 	turn: &mut Turn<'_, R>,
 ) -> Vec<u8> {
 	let bytes = answer.encode();
-	let Some((key, nonce, _)) = reply else { return bytes };
-	let context = ReplyContext::new(turn.config.genesis.0, agent.0, Caller::Account(caller), nonce);
+	let (Some((key, nonce, _)), Some(caller)) = (reply, caller) else { return bytes };
+	let context = ReplyContext::new(turn.config.genesis, agent, caller, nonce);
 	match seal_reply(turn.rng, &key, &context, &bytes) {
 		Ok(sealed) => sealed.encode(),
 		// A reply key of low order: the caller asked for an answer that nobody can read.
@@ -300,7 +300,7 @@ pub fn seal_answer<R: CryptoRng>(
 
 /// A direct call, opened and admitted.
 pub struct AdmittedCall {
-	pub caller: AccountBytes,
+	pub caller: Caller,
 	pub input: CallInput,
 	pub reply: (EncryptionKey, [u8; 32]),
 	pub expiry: BlockNumber,
@@ -342,7 +342,12 @@ impl Membership {
 		let found = self.ready(agent, turn)?;
 		let content =
 			DirectCallContent::new(turn.config.genesis, agent, call.caller, &call.sealed).encode();
-		if !sr25519::verify(&call.caller, &content, &call.signature) {
+		let CallerSignature::Sr25519(signature) = &call.signature;
+		let signed = call
+			.caller
+			.account()
+			.is_some_and(|account| sr25519::verify(account, &content, signature));
+		if !signed {
 			return Err(CallError::BadSignature { whose: "caller", what: "call" });
 		}
 		if !found.snapshot.may_call(&call.caller) {

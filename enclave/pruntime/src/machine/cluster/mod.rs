@@ -35,7 +35,8 @@ use phala_protocol::{
 	clusters::{ClusterSnapshot, Generation, Member},
 	domains,
 	mailbox::ClusterId,
-	messages::ClusterMessage,
+	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
+	refusals::Refusal,
 	requests::{RequestKind, RequestOrder, RequestOutcome, RequestResult},
 	BlockNumber, H256,
 };
@@ -123,34 +124,45 @@ impl Membership {
 		}
 	}
 
-	/// Acts on what the chain told the cluster.
-	pub fn hear<R: CryptoRng>(&mut self, told: ClusterMessage, turn: &mut Turn<'_, R>) {
-		match told {
-			ClusterMessage::Member(member) => {
+	/// Acts on what the chain told of the cluster.
+	pub fn apply_clusters(&mut self, message: ClustersMessage) {
+		match message {
+			// The machine's: it makes and ends memberships.
+			ClustersMessage::JoinedCluster { .. } | ClustersMessage::LeftCluster { .. } => {}
+			ClustersMessage::Member(member) => {
 				self.members.insert(member.worker, member);
 			}
-			ClusterMessage::MemberLeft { worker } => {
+			ClustersMessage::MemberLeft { worker } => {
 				self.members.remove(&worker);
 			}
-			ClusterMessage::NewGeneration { generation } => self.generation = generation,
-			ClusterMessage::KeysWrapped(keys) => self.ring.wrapped(keys),
-			ClusterMessage::Agent(snapshot) => self.tell_agent(snapshot),
-			ClusterMessage::LeaseMoved { agent, lease } => {
+			ClustersMessage::NewGeneration { generation } => self.generation = generation,
+			ClustersMessage::KeysWrapped(keys) => self.ring.wrapped(keys),
+			ClustersMessage::LeaseMoved { agent, lease } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					agent.snapshot.lease = lease;
 					self.ended.extend(agent.lose_lease(lease.map(|lease| lease.worker)));
 				}
 			}
-			ClusterMessage::Request(order) => {
-				if (order.worker, order.boot) == (turn.config.worker, turn.boot) {
-					self.queue(order.agent, JobKind::Order(order));
-				}
-			}
-			ClusterMessage::Committed { agent, version, body_hash, state_hash, .. } => {
+		}
+	}
+
+	/// Acts on what the chain told of an agent.
+	pub fn apply_agents(&mut self, message: AgentsMessage) {
+		match message {
+			AgentsMessage::Agent(snapshot) => self.tell_agent(snapshot),
+			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					self.ended.extend(agent.commit(version, body_hash, state_hash));
 				}
 			}
+		}
+	}
+
+	/// Takes a paid request, if it is this boot's.
+	pub fn apply_requests<R>(&mut self, message: RequestsMessage, turn: &Turn<'_, R>) {
+		let RequestsMessage::Request(order) = message;
+		if (order.worker, order.boot) == (turn.config.worker, turn.boot) {
+			self.queue(order.agent, JobKind::Order(order));
 		}
 	}
 
@@ -272,9 +284,9 @@ impl Membership {
 				let direct = direct.clone();
 				match result {
 					Ok(done) => calls::settle_direct(agent, ring, code, &direct, job, done, turn),
-					Err(RunFailed { name, message, .. }) => {
+					Err(RunFailed { refusal, message, .. }) => {
 						calls::use_input_up(agent, ring, &direct, turn);
-						Err(CallError::Failed { name, message })
+						Err(CallError::Failed { refusal, message })
 					}
 				}
 			}
@@ -452,7 +464,7 @@ fn give_birth<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, turn: &mut Turn<'
 /// nobody is punished.
 fn give_up<R: CryptoRng>(agent: &mut Agent, ring: &KeyRing, job: Job, turn: &mut Turn<'_, R>) {
 	let JobKind::Order(order) = &job.kind else { return };
-	let result = failed(order, "TooLate", 0);
+	let result = failed(order, Refusal::TooLate, 0);
 	let cause = Some((job.clone(), Vec::new()));
 	if let Err(error) = agent.propose(ring, &Effects::default(), vec![result], None, cause, turn) {
 		tracing::warn!(agent = ?agent.id, "a late request is not answered: {error}");
@@ -498,7 +510,7 @@ fn start<R: CryptoRng>(
 					let entropy = state
 						.keys
 						.as_ref()
-						.map(|keys| *keys.root().request_randomness(&order.request.0).expose());
+						.map(|keys| *keys.root().request_randomness(&order.request).expose());
 					run(Some(order.caller), input, order.request, entropy, state)
 				}
 				Ok(Opened::Secrets { secrets, used }) => {
@@ -510,7 +522,7 @@ fn start<R: CryptoRng>(
 					Start::Done(proposed.map_err(CallError::Input))
 				}
 				Err(refused) => {
-					let result = failed(order, &refused.name(), 1);
+					let result = failed(order, refused.refusal(), 1);
 					let effects = Effects::default();
 					let cause = Some((job.clone(), Vec::new()));
 					let proposed = agent.propose(ring, &effects, vec![result], None, cause, turn);
@@ -526,8 +538,7 @@ fn answered(order: &RequestOrder, answer: Vec<u8>, units: u32) -> RequestResult 
 	RequestResult { request: order.request, outcome: RequestOutcome::Answered(answer), units }
 }
 
-fn failed(order: &RequestOrder, name: &str, units: u32) -> RequestResult {
-	let max = phala_protocol::limits::FAILURE_NAME_BYTES_MAX as usize;
-	let name = name.bytes().take(max).collect();
-	RequestResult { request: order.request, outcome: RequestOutcome::Failed(name), units }
+fn failed(order: &RequestOrder, refusal: Refusal, units: u32) -> RequestResult {
+	let outcome = RequestOutcome::Failed(refusal.code());
+	RequestResult { request: order.request, outcome, units }
 }

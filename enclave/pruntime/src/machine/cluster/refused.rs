@@ -1,7 +1,7 @@
 //! Why a call to an agent, or what another member brought, was refused.
 
 use super::super::MachineError;
-use phala_protocol::boot::WorkerId;
+use phala_protocol::{boot::WorkerId, refusals::Refusal};
 
 /// What was refused, why, and what would be accepted. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,10 +42,10 @@ pub enum CallError {
 	MayStillCommit,
 	#[error("the chain did not take what the call wrote; send it again")]
 	NotCommitted,
-	#[error("the run failed: {name}: {message}")]
+	#[error("the run failed: {refusal}: {message}")]
 	Failed {
-		/// Of the limit or error.
-		name: String,
+		/// Which limit or refusal.
+		refusal: Refusal,
 		/// For people.
 		message: String,
 	},
@@ -63,13 +63,28 @@ pub enum CallError {
 }
 
 impl CallError {
-	/// The refusal's name, as callers and tests know it.
-	pub fn name(&self) -> String {
+	/// As callers are told it.
+	pub fn refusal(&self) -> Refusal {
 		match self {
-			Self::NotFresh(inner) => inner.name(),
-			Self::Failed { name, .. } => name.clone(),
-			Self::Input(inner) => super::super::error::variant(inner),
-			outer => super::super::error::variant(outer),
+			Self::NoCluster => Refusal::NoCluster,
+			Self::NoSuchAgent => Refusal::NoSuchAgent,
+			Self::NotReady { .. } => Refusal::NotReady,
+			Self::NotFresh(inner) => inner.refusal(),
+			Self::Malformed { .. } => Refusal::Malformed,
+			Self::BadSignature { .. } => Refusal::BadSignature,
+			Self::CallerNotAllowed => Refusal::CallerNotAllowed,
+			Self::Input(inner) => inner.refusal(),
+			Self::Repeated => Refusal::Repeated,
+			Self::NotLeaseHolder { .. } => Refusal::NotLeaseHolder,
+			Self::TooManyCalls => Refusal::TooManyCalls,
+			Self::TooLate => Refusal::TooLate,
+			Self::OtherCode => Refusal::OtherCode,
+			Self::MayStillCommit => Refusal::MayStillCommit,
+			Self::NotCommitted => Refusal::NotCommitted,
+			Self::Failed { refusal, .. } => *refusal,
+			Self::NotOwner => Refusal::NotOwner,
+			Self::QueryTooOld { .. } => Refusal::QueryTooOld,
+			Self::NotFromLeaseHolder => Refusal::NotFromLeaseHolder,
 		}
 	}
 }

@@ -19,7 +19,7 @@ use phala_protocol::{
 	clusters::{Generation, WrappedKeys},
 	keys::Epoch,
 	mailbox::ClusterId,
-	messages::Payload,
+	messages::{ClustersPayload, Payload},
 	BlockNumber,
 };
 use rand_core::CryptoRng;
@@ -70,12 +70,12 @@ impl KeyRing {
 	pub fn newest_cipher(&self, agent: AgentId) -> Option<StateCipher> {
 		self.adopted?;
 		let (_, key) = self.keys.last_key_value()?;
-		StateCipher::new(key, agent.0).ok()
+		StateCipher::new(key, agent).ok()
 	}
 
 	/// For what was encrypted under the data key with this number.
 	pub fn cipher(&self, number: u32, agent: AgentId) -> Option<StateCipher> {
-		StateCipher::new(self.keys.get(&number)?, agent.0).ok()
+		StateCipher::new(self.keys.get(&number)?, agent).ok()
 	}
 
 	/// The chain took a set of wrapped keys.
@@ -145,10 +145,10 @@ impl KeyRing {
 		generation: Generation,
 		turn: &mut Turn<'_, R>,
 	) {
-		let (cluster, genesis) = (self.cluster, turn.config.genesis.0);
+		let (cluster, genesis) = (self.cluster, turn.config.genesis);
 		let pending =
 			PendingRequest::new(turn.rng, turn.config.worker, turn.boot, cluster, generation);
-		let ephemeral_key = pending.request().ephemeral_key.0;
+		let ephemeral_key = pending.request().ephemeral_key;
 		let outcome = &master.outcome;
 		let collector = ReleaseCollector::new(
 			genesis,
@@ -159,7 +159,11 @@ impl KeyRing {
 		);
 		match collector {
 			Ok(collector) => {
-				let payload = Payload::KeyRequest { cluster, generation, ephemeral_key };
+				let payload = Payload::Clusters(ClustersPayload::KeyRequest {
+					cluster,
+					generation,
+					ephemeral_key,
+				});
 				if turn.say(&payload).is_some() {
 					let wrapping = (master.epoch, generation);
 					self.asked = Some(Asked { wrapping, at: turn.height, collector });
@@ -212,7 +216,8 @@ impl KeyRing {
 		}
 		let (epoch, generation) = wanted;
 		let keys = WrappedKeys { epoch, generation, keys: wrapped.encode() };
-		let payload = Payload::KeysWrapped { cluster: self.cluster, keys };
+		let payload =
+			Payload::Clusters(ClustersPayload::KeysWrapped { cluster: self.cluster, keys });
 		if turn.say(&payload).is_some() {
 			self.offered = Some((wanted, turn.height));
 		}

@@ -5,15 +5,17 @@ use crate::limits::RUN_ATTEMPTS_MAX;
 use phala_keys::hpke::EncryptionKey;
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
+	caller::Caller,
+	refusals::Refusal,
 	requests::{CallInput, CallOutput, RequestKind, RequestOrder},
-	AccountBytes, BlockNumber, H256,
+	BlockNumber, H256,
 };
 
 /// A direct call that may write, waiting for its turn.
 #[derive(Clone)]
 pub struct DirectJob {
 	/// `None` for a caller that did not say.
-	pub caller: Option<AccountBytes>,
+	pub caller: Option<Caller>,
 	pub input: CallInput,
 	/// For a sealed call: where the answer is sealed to, and the nonce.
 	pub reply: Option<(EncryptionKey, [u8; 32])>,
@@ -57,7 +59,7 @@ pub struct Run {
 	pub agent: AgentId,
 	pub job: u64,
 	pub code: AgentCode,
-	pub caller: Option<AccountBytes>,
+	pub caller: Option<Caller>,
 	pub input: CallInput,
 	/// Unique, and the same over all attempts.
 	pub request: H256,
@@ -89,8 +91,8 @@ pub enum RunEnd {
 
 /// A run that ended badly, by a limit or an error of the agent.
 pub struct RunFailed {
-	/// Its name.
-	pub name: String,
+	/// Which limit or refusal.
+	pub refusal: Refusal,
 	/// For people: holds nothing that the agent knows.
 	pub message: String,
 	pub units: u32,

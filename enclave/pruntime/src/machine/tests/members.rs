@@ -9,7 +9,7 @@ use crate::machine::cluster::{
 };
 use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
-	input::{seal_input, Caller, InputContext, InputKind, SealedInput},
+	input::{seal_input, InputContext, InputKind, SealedInput},
 	reply::{open_reply, ReplyContext},
 	secret::{Secret32, SecretBytes},
 	sr25519::{public_of_published_seed, sign_with_published_seed, verify},
@@ -19,12 +19,16 @@ use phala_protocol::{
 		agent_id, next_state_hash, Access, AgentCode, AgentId, AgentKey, AgentRecord,
 		AgentSnapshot, EffectSet, Lease, UpgradePolicy,
 	},
+	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::Seat,
-	messages::{ClusterMessage, GatekeeperMessage},
+	messages::{
+		AgentsMessage, AgentsPayload, ClustersMessage, ClustersPayload, KeysMessage, KeysPayload,
+		RegistryMessage, RequestsMessage,
+	},
 	requests::{
-		request_id, salted_hash, CallInput, CallOutput, DirectCall, DirectCallContent,
-		ProvenAnswer, RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		request_id, salted_hash, CallInput, CallOutput, CallerSignature, DirectCall,
+		DirectCallContent, ProvenAnswer, RequestInput, RequestKind, RequestOrder, RequestOutcome,
 	},
 };
 use std::collections::BTreeMap;
@@ -39,6 +43,10 @@ const PLAINTEXT: &[u8] = b"what the user keeps to itself";
 
 fn account(seed: [u8; 32]) -> AccountBytes {
 	public_of_published_seed(seed)
+}
+
+fn caller_of(seed: [u8; 32]) -> Caller {
+	Caller::Account(account(seed))
 }
 
 /// The pallets, in as few lines as they can be, and the relayers.
@@ -92,9 +100,9 @@ impl World {
 		self.machines.insert(worker, machine);
 		self.seal();
 		let keys = self.machines[&worker].public_keys();
-		self.tell(worker, WorkerMessage::Registered { boot: 1, keys, expires_at: 100_000 });
+		self.tell(worker, RegistryMessage::Registered { boot: 1, keys, expires_at: 100_000 });
 		if let Some(master) = self.master.clone() {
-			self.tell(worker, WorkerMessage::MasterKey(master));
+			self.tell(worker, KeysMessage::MasterKey(master));
 		}
 		self.consumed.insert(worker, 0);
 		self.consume(worker);
@@ -106,12 +114,12 @@ impl World {
 		self.chain.put(storage_keys::mailbox_next_envelope(worker), next.encode());
 	}
 
-	fn tell(&mut self, worker: WorkerId, message: WorkerMessage) {
-		self.chain.push(Channel::Worker(worker), Message::Worker(message).encode());
+	fn tell(&mut self, worker: WorkerId, message: impl Into<Message>) {
+		self.chain.push(Channel::Worker(worker), message.into().encode());
 	}
 
-	fn tell_cluster(&mut self, message: ClusterMessage) {
-		self.chain.push(Channel::Cluster(CLUSTER), Message::Cluster(message).encode());
+	fn tell_cluster(&mut self, message: impl Into<Message>) {
+		self.chain.push(Channel::Cluster(CLUSTER), message.into().encode());
 	}
 
 	/// Seals a block and brings it to every machine.
@@ -217,13 +225,17 @@ impl World {
 
 	fn receive(&mut self, worker: WorkerId, payload: Payload) {
 		match payload {
-			Payload::MasterKeyConfirmed { epoch, attempt, outcome } => {
+			Payload::Keys(KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome }) => {
 				let key = MasterKey { epoch, attempt, outcome };
 				self.master = Some(key.clone());
-				let message = Message::System(SystemMessage::MasterKeyActive(key));
+				let message = Message::Keys(KeysMessage::MasterKey(key));
 				self.chain.push(Channel::System, message.encode());
 			}
-			Payload::KeyRequest { cluster, generation, ephemeral_key } => {
+			Payload::Clusters(ClustersPayload::KeyRequest {
+				cluster,
+				generation,
+				ephemeral_key,
+			}) => {
 				let request = phala_protocol::keys::KeyRequest {
 					worker,
 					boot: 1,
@@ -231,22 +243,22 @@ impl World {
 					generation,
 					ephemeral_key,
 				};
-				let message = Message::Gatekeepers(GatekeeperMessage::KeyRequested(request));
+				let message = Message::Keys(KeysMessage::KeyRequested(request));
 				self.chain.push(Channel::Gatekeepers, message.encode());
 			}
-			Payload::KeyReleased { request, release } => {
+			Payload::Keys(KeysPayload::KeyReleased { request, release }) => {
 				let (cluster, generation) = (request.cluster, request.generation);
-				let told = WorkerMessage::KeyRelease { boot: 1, cluster, generation, release };
+				let told = KeysMessage::KeyRelease { boot: 1, cluster, generation, release };
 				self.tell(request.worker, told);
 			}
-			Payload::KeysWrapped { keys, .. } => {
+			Payload::Clusters(ClustersPayload::KeysWrapped { keys, .. }) => {
 				let known = self.wrapped.as_ref().map(|keys| (keys.epoch, keys.generation));
 				if known != Some((keys.epoch, keys.generation)) {
 					self.wrapped = Some(keys.clone());
-					self.tell_cluster(ClusterMessage::KeysWrapped(keys));
+					self.tell_cluster(ClustersMessage::KeysWrapped(keys));
 				}
 			}
-			Payload::EffectSet(set) => self.commit(worker, set),
+			Payload::Agents(AgentsPayload::EffectSet(set)) => self.commit(worker, set),
 			_ => {}
 		}
 	}
@@ -266,7 +278,7 @@ impl World {
 		record.key = record.key.or(set.key);
 		let (version, state_hash) = (record.version, record.state_hash);
 		let EffectSet { agent, body_hash, results, .. } = set;
-		self.tell_cluster(ClusterMessage::Committed {
+		self.tell_cluster(AgentsMessage::Committed {
 			agent,
 			version,
 			body_hash,
@@ -279,17 +291,17 @@ impl World {
 	fn seat_gatekeeper(&mut self) {
 		let keys = self.machines[&GATEKEEPER].public_keys();
 		let head = self.chain.channel_head(Channel::Gatekeepers);
-		self.tell(GATEKEEPER, WorkerMessage::SeatedAsGatekeeper { identity: keys.identity, head });
+		self.tell(GATEKEEPER, KeysMessage::SeatedAsGatekeeper { identity: keys.identity, head });
 		self.seats = vec![Seat { worker: GATEKEEPER, boot: 1, keys }];
 		let (seats, epoch) = (self.seats.clone(), 1);
-		let message = GatekeeperMessage::Seated { epoch, attempt: 0, seats };
-		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
+		let message = KeysMessage::Seated { epoch, attempt: 0, seats };
+		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 
 	/// The chain seats the same gatekeeper again.
 	fn start_epoch(&mut self, epoch: Epoch) {
-		let message = GatekeeperMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
-		self.chain.push(Channel::Gatekeepers, Message::Gatekeepers(message).encode());
+		let message = KeysMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
+		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 
 	fn join(&mut self, worker: WorkerId) {
@@ -304,11 +316,11 @@ impl World {
 			members: self.members.clone(),
 			keys: self.wrapped.clone(),
 		};
-		self.tell(worker, WorkerMessage::JoinedCluster { identity, snapshot });
+		self.tell(worker, ClustersMessage::JoinedCluster { identity, snapshot });
 		for agent in self.agents.values().cloned().collect::<Vec<_>>() {
-			self.tell(worker, WorkerMessage::Agent(agent));
+			self.tell(worker, AgentsMessage::Agent(agent));
 		}
-		self.tell_cluster(ClusterMessage::Member(member));
+		self.tell_cluster(ClustersMessage::Member(member));
 	}
 
 	fn register_agent(&mut self, holder: WorkerId, access: Access) -> AgentId {
@@ -334,7 +346,7 @@ impl World {
 			planned: None,
 		};
 		self.agents.insert(agent, snapshot.clone());
-		self.tell_cluster(ClusterMessage::Agent(snapshot));
+		self.tell_cluster(AgentsMessage::Agent(snapshot));
 		agent
 	}
 
@@ -400,14 +412,14 @@ impl World {
 		let reply = DecryptionKey::generate(&mut self.rng);
 		let nonce = *Secret32::random(&mut self.rng).expose();
 		let input = SealedInput {
-			caller: Caller::Account(account(seed)),
+			caller: caller_of(seed),
 			nonce,
 			reply_key: reply.public(),
 			accepted_code_hashes: vec![],
 			expiry_block: self.chain.height() + 100,
 			body: SecretBytes::new(body),
 		};
-		let context = InputContext::new(self.chain.genesis().0, agent.0, key.version, kind);
+		let context = InputContext::new(self.chain.genesis(), agent, key.version, kind);
 		let sealed = seal_input(&mut self.rng, &EncryptionKey(key.key), &context, &input).unwrap();
 		(sealed.encode(), reply, nonce)
 	}
@@ -418,7 +430,7 @@ impl World {
 		RequestOrder {
 			request: request_id(self.chain.genesis(), number),
 			agent,
-			caller: account(USER_SEED),
+			caller: caller_of(USER_SEED),
 			kind,
 			input,
 			units_max: 100,
@@ -432,9 +444,9 @@ impl World {
 	fn direct(&mut self, agent: AgentId, seed: [u8; 32]) -> DirectCall {
 		let body = call_input(PLAINTEXT).encode();
 		let (sealed, ..) = self.seal_for(agent, InputKind::Direct, USER_SEED, body);
-		let caller = account(seed);
+		let caller = caller_of(seed);
 		let content = DirectCallContent::new(self.chain.genesis(), agent, caller, &sealed);
-		let signature = sign_with_published_seed(seed, &content.encode());
+		let signature = CallerSignature::Sr25519(sign_with_published_seed(seed, &content.encode()));
 		DirectCall { caller, sealed, signature }
 	}
 }
@@ -471,7 +483,7 @@ fn a_sealed_request_is_answered_proven_and_kept_by_both() {
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, reply, nonce) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
 	let order = world.order(agent, RequestKind::Call, RequestInput::Sealed(sealed));
-	world.tell_cluster(ClusterMessage::Request(order.clone()));
+	world.tell_cluster(RequestsMessage::Request(order.clone()));
 	world.seal();
 	assert!(world.next_run(SECOND).is_none(), "only the lease holder runs it");
 	let run = world.run(FIRST).expect("the lease holder has work");
@@ -480,12 +492,8 @@ fn a_sealed_request_is_answered_proven_and_kept_by_both() {
 
 	assert_eq!(world.results.len(), 1);
 	let RequestOutcome::Answered(answer) = &world.results[0].1 else { panic!("it failed") };
-	let context = ReplyContext::new(
-		world.chain.genesis().0,
-		agent.0,
-		Caller::Account(account(USER_SEED)),
-		nonce,
-	);
+	let context =
+		ReplyContext::new(world.chain.genesis(), agent, Caller::Account(account(USER_SEED)), nonce);
 	let sealed = Sealed::decode_all(&mut &answer[..]).unwrap();
 	let opened = open_reply(&reply, &context, &sealed).unwrap();
 	let proven = ProvenAnswer::decode_all(&mut opened.expose()).unwrap();
@@ -507,12 +515,12 @@ fn a_thief_s_copy_of_a_sealed_input_fails_and_says_nothing() {
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
 	let mut order = world.order(agent, RequestKind::Call, RequestInput::Sealed(sealed));
-	order.caller = account(THIEF_SEED);
-	world.tell_cluster(ClusterMessage::Request(order));
+	order.caller = caller_of(THIEF_SEED);
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	assert!(world.next_run(FIRST).is_none(), "the sandbox never sees it");
 	world.settle();
-	let failed = RequestOutcome::Failed(b"OriginIsNotCaller".to_vec());
+	let failed = RequestOutcome::Failed(Refusal::OriginIsNotCaller.code());
 	assert_eq!(world.results[0].1, failed);
 }
 
@@ -521,12 +529,12 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 	let (mut world, agent) = World::with_agent(4);
 	let call = world.direct(agent, USER_SEED);
 	let stolen = DirectCall {
-		caller: account(THIEF_SEED),
+		caller: caller_of(THIEF_SEED),
 		signature: {
-			let caller = account(THIEF_SEED);
+			let caller = caller_of(THIEF_SEED);
 			let content =
 				DirectCallContent::new(world.chain.genesis(), agent, caller, &call.sealed);
-			sign_with_published_seed(THIEF_SEED, &content.encode())
+			CallerSignature::Sr25519(sign_with_published_seed(THIEF_SEED, &content.encode()))
 		},
 		..call.clone()
 	};
@@ -535,23 +543,24 @@ fn a_direct_call_of_a_thief_a_repeat_and_an_input_of_another_kind_are_refused() 
 			.member(FIRST, |member, turn| member.open_direct(agent, call, turn))
 			.unwrap()
 			.map(|AdmittedCall { input, .. }| input)
-			.map_err(|refused| refused.name())
+			.map_err(|refused| refused.refusal())
 	};
-	assert_eq!(open(&stolen).unwrap_err(), "OriginIsNotCaller");
-	let forged = DirectCall { caller: account(THIEF_SEED), ..call.clone() };
-	assert_eq!(open(&forged).unwrap_err(), "BadSignature");
+	assert_eq!(open(&stolen).unwrap_err(), Refusal::OriginIsNotCaller);
+	let forged = DirectCall { caller: caller_of(THIEF_SEED), ..call.clone() };
+	assert_eq!(open(&forged).unwrap_err(), Refusal::BadSignature);
 	assert_eq!(open(&call).unwrap(), call_input(PLAINTEXT));
-	assert_eq!(open(&call).unwrap_err(), "Repeated");
+	assert_eq!(open(&call).unwrap_err(), Refusal::Repeated);
 
 	let body = call_input(PLAINTEXT).encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body);
-	let caller = account(USER_SEED);
+	let caller = caller_of(USER_SEED);
 	let content = DirectCallContent::new(world.chain.genesis(), agent, caller, &sealed);
-	let signature = sign_with_published_seed(USER_SEED, &content.encode());
+	let signature =
+		CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
 	let other_kind = DirectCall { caller, sealed, signature };
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &other_kind, turn)).unwrap();
-	assert_eq!(refused.err().unwrap().name(), "DoesNotOpen");
+	assert_eq!(refused.err().unwrap().refusal(), Refusal::DoesNotOpen);
 }
 
 #[test]
@@ -575,14 +584,14 @@ fn an_enclave_whose_view_is_old_neither_answers_nor_runs_paid_work() {
 	let (mut world, agent) = World::with_agent(6);
 	let input = RequestInput::Public(call_input(b"x").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	world.now_ms += limits::MARK_AGE_MAX_MS + 1;
 	assert!(world.next_run(FIRST).is_none());
 	let call = world.direct(agent, USER_SEED);
 	let refused =
 		world.member(FIRST, |member, turn| member.open_direct(agent, &call, turn)).unwrap();
-	assert_eq!(refused.err().unwrap().name(), "NotFresh");
+	assert_eq!(refused.err().unwrap().refusal(), Refusal::NotFresh);
 }
 
 #[test]
@@ -593,7 +602,7 @@ fn work_of_a_refused_effect_set_is_done_again_and_counts_once() {
 		let input = RequestInput::Public(call_input(body).encode());
 		let mut order = world.order(agent, RequestKind::Call, input);
 		order.request = H256([body[0]; 32]);
-		world.tell_cluster(ClusterMessage::Request(order));
+		world.tell_cluster(RequestsMessage::Request(order));
 	}
 	world.seal();
 	// Speculatively one on another.
@@ -618,18 +627,18 @@ fn a_holder_that_lost_its_lease_gives_its_work_up_and_the_next_starts_from_what_
 	let (mut world, agent) = World::with_agent(8);
 	let input = RequestInput::Public(call_input(b"lost").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	world.run(FIRST).unwrap();
 	let lease = Some(Lease { worker: SECOND, boot: 1 });
 	world.agents.get_mut(&agent).unwrap().lease = lease;
-	world.tell_cluster(ClusterMessage::LeaseMoved { agent, lease });
+	world.tell_cluster(ClustersMessage::LeaseMoved { agent, lease });
 	world.settle();
 	assert!(world.results.is_empty(), "the old holder's set is not taken");
 
 	let input = RequestInput::Public(call_input(b"kept").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	assert!(world.next_run(FIRST).is_none());
 	world.run(SECOND).unwrap();
@@ -646,7 +655,7 @@ fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 		let input = RequestInput::Public(call_input(body).encode());
 		let mut order = world.order(agent, RequestKind::Call, input);
 		order.request = H256([body[0]; 32]);
-		world.tell_cluster(ClusterMessage::Request(order));
+		world.tell_cluster(RequestsMessage::Request(order));
 		world.seal();
 		world.run(FIRST).unwrap();
 		world.settle();
@@ -679,7 +688,7 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	let (mut world, agent) = World::with_agent(10);
 	let input = RequestInput::Public(call_input(b"x").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	world.run(FIRST).unwrap();
 	let mut taken = world.member(FIRST, |member, turn| member.take_replications(turn)).unwrap();
@@ -688,10 +697,10 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	let forged = ReplicatedBody { base_hash: H256([7; 32]), ..body.clone() };
 	let mut keep = |body| {
 		let kept = world.member(SECOND, |member, turn| member.keep(body, turn)).unwrap();
-		kept.map(|word| word.worker).map_err(|refused| refused.name())
+		kept.map(|word| word.worker).map_err(|refused| refused.refusal())
 	};
-	assert_eq!(keep(impostor), Err("NotFromLeaseHolder".into()));
-	assert_eq!(keep(forged), Err("BadSignature".into()));
+	assert_eq!(keep(impostor), Err(Refusal::NotFromLeaseHolder));
+	assert_eq!(keep(forged), Err(Refusal::BadSignature));
 	assert_eq!(keep(body), Ok(SECOND));
 }
 
@@ -701,7 +710,7 @@ fn secrets_come_from_the_owner_and_reach_every_member() {
 	let body = vec![(b"OPENAI_API_KEY".to_vec(), b"sk-real".to_vec())].encode();
 	let (sealed, ..) = world.seal_for(agent, InputKind::OwnerSecrets, USER_SEED, body);
 	let order = world.order(agent, RequestKind::Secrets, RequestInput::Sealed(sealed));
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	assert!(world.next_run(FIRST).is_none(), "no sandbox is needed");
 	world.settle();
@@ -718,18 +727,18 @@ fn secrets_come_from_the_owner_and_reach_every_member() {
 fn a_member_that_left_holds_nothing_of_the_cluster() {
 	let (mut world, agent) = World::with_agent(12);
 	let identity = world.machines[&SECOND].public_keys().identity;
-	world.tell(SECOND, WorkerMessage::LeftCluster { identity, cluster: CLUSTER });
-	world.tell_cluster(ClusterMessage::MemberLeft { worker: SECOND });
+	world.tell(SECOND, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.tell_cluster(ClustersMessage::MemberLeft { worker: SECOND });
 	world.seal();
 	let refused = world.member(SECOND, |member, _| member.agents.len());
 	assert_eq!(refused.err(), Some(CallError::NoCluster));
-	world.tell_cluster(ClusterMessage::NewGeneration { generation: 2 });
+	world.tell_cluster(ClustersMessage::NewGeneration { generation: 2 });
 	world.settle();
 	let wrapped = world.wrapped.clone().unwrap();
 	assert_eq!(wrapped.generation, 2, "those who stay wrap anew");
 	let input = RequestInput::Public(call_input(b"after").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	world.run(FIRST).unwrap();
 	world.settle();
@@ -744,7 +753,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 fn a_direct_call_that_writes_is_answered_when_it_is_committed() {
 	let (mut world, agent) = World::with_agent(13);
 	let job = DirectJob {
-		caller: Some(account(USER_SEED)),
+		caller: Some(caller_of(USER_SEED)),
 		input: call_input(b"direct"),
 		reply: None,
 		expiry: 1_000,
@@ -773,7 +782,7 @@ fn a_new_master_key_wraps_the_same_data_keys_and_a_later_member_comes_to_them() 
 	assert_eq!((first.epoch, second.epoch), (1, 2));
 	let input = RequestInput::Public(call_input(b"later").encode());
 	let order = world.order(agent, RequestKind::Call, input);
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	world.run(FIRST).unwrap();
 	world.settle();
@@ -800,10 +809,10 @@ fn an_order_that_does_not_name_this_boot_is_never_run() {
 		RequestOrder { boot: 2, ..order.clone() },
 		RequestOrder { worker: SECOND, ..order.clone() },
 	] {
-		world.tell_cluster(ClusterMessage::Request(order));
+		world.tell_cluster(RequestsMessage::Request(order));
 	}
 	let late = RequestOrder { deadline: world.chain.height(), ..order };
-	world.tell_cluster(ClusterMessage::Request(late));
+	world.tell_cluster(RequestsMessage::Request(late));
 	world.seal();
 	assert!(world.next_run(FIRST).is_none());
 	assert!(world.next_run(SECOND).is_none());
@@ -816,7 +825,7 @@ fn a_run_on_a_state_that_was_refused_meanwhile_never_happened() {
 		let input = RequestInput::Public(call_input(body).encode());
 		let mut order = world.order(agent, RequestKind::Call, input);
 		order.request = H256([body[0]; 32]);
-		world.tell_cluster(ClusterMessage::Request(order));
+		world.tell_cluster(RequestsMessage::Request(order));
 	}
 	world.seal();
 	world.refuses_next = true;
@@ -847,7 +856,7 @@ fn a_request_that_nobody_can_run_is_answered_with_a_failure_before_its_deadline(
 	let input = RequestInput::Public(call_input(b"x").encode());
 	let mut order = world.order(agent, RequestKind::Call, input);
 	order.deadline = world.chain.height() + limits::SETTLE_LEAD + 4;
-	world.tell_cluster(ClusterMessage::Request(order));
+	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
 	// Its code never comes.
 	let none = world.member(FIRST, |member, turn| member.next_run(H256::zero(), |_| false, turn));
@@ -856,7 +865,7 @@ fn a_request_that_nobody_can_run_is_answered_with_a_failure_before_its_deadline(
 		world.seal();
 	}
 	world.settle();
-	assert_eq!(world.results[0].1, RequestOutcome::Failed(b"TooLate".to_vec()));
+	assert_eq!(world.results[0].1, RequestOutcome::Failed(Refusal::TooLate.code()));
 }
 
 #[test]
@@ -867,7 +876,7 @@ fn a_request_for_later_does_not_hold_up_those_behind_it() {
 		let order = world.order(agent, RequestKind::Call, input);
 		let order =
 			RequestOrder { request: H256([body[0]; 32]), min_block, deadline: 2_000, ..order };
-		world.tell_cluster(ClusterMessage::Request(order));
+		world.tell_cluster(RequestsMessage::Request(order));
 	}
 	world.seal();
 	let run = world.run(FIRST).unwrap();

@@ -4,7 +4,12 @@ use super::*;
 use crate::platform::SoftwarePlatform;
 use phala_keys::boot::verify_statement;
 use phala_light_client::test_chain::TestChain;
-use phala_protocol::{evidence::Evidence, mailbox::EnvelopeContent};
+use phala_protocol::{
+	evidence::Evidence,
+	mailbox::EnvelopeContent,
+	messages::{RegistryMessage, RegistryPayload},
+	refusals::Refusal,
+};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 
 mod members;
@@ -41,22 +46,22 @@ impl Network {
 	}
 
 	/// What the chain says when it accepts this machine's keys.
-	fn registration_of(&self, boot: BootNumber) -> WorkerMessage {
-		WorkerMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
+	fn registration_of(&self, boot: BootNumber) -> RegistryMessage {
+		RegistryMessage::Registered { boot, keys: self.machine.public_keys(), expires_at: 100_000 }
 	}
 
 	/// The registration of somebody else in the same worker.
-	fn twin(&mut self, boot: BootNumber) -> WorkerMessage {
+	fn twin(&mut self, boot: BootNumber) -> RegistryMessage {
 		let keys = BootKeys::generate(&mut self.rng).public();
-		WorkerMessage::Registered {
+		RegistryMessage::Registered {
 			boot,
-			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption.0 },
+			keys: PublicKeys { identity: keys.identity, encryption: keys.encryption },
 			expires_at: 100_000,
 		}
 	}
 
-	fn tell(&mut self, message: WorkerMessage) {
-		self.chain.push(Channel::Worker(WORKER), Message::Worker(message).encode());
+	fn tell(&mut self, message: RegistryMessage) {
+		self.chain.push(Channel::Worker(WORKER), Message::Registry(message).encode());
 	}
 
 	fn consume(&mut self, boot: BootNumber, seq: u64) {
@@ -100,8 +105,8 @@ impl Network {
 	}
 }
 
-fn probe(n: u8) -> WorkerMessage {
-	WorkerMessage::Probe { nonce: [n; 32] }
+fn probe(n: u8) -> RegistryMessage {
+	RegistryMessage::Probe { nonce: [n; 32] }
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn a_probe_is_answered_by_one_signed_envelope_kept_until_the_chain_has_it() {
 	assert_eq!((envelope.worker, envelope.boot, envelope.seq), (WORKER, 1, 0));
 	assert_eq!(
 		Payload::decode_all(&mut &envelope.payload[..]),
-		Ok(Payload::ProbeAnswered { nonce: [9; 32] })
+		Ok(Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [9; 32] }))
 	);
 	let content = EnvelopeContent::new(network.chain.genesis(), WORKER, 1, 0, &envelope.payload);
 	assert!(verify_statement(
@@ -199,7 +204,7 @@ fn a_twin_that_came_before_does_not_end_the_boot_that_came_after() {
 #[test]
 fn an_evicted_boot_stops() {
 	let mut network = Network::registered(6);
-	network.tell(WorkerMessage::Evicted { boot: 1 });
+	network.tell(RegistryMessage::Evicted { boot: 1 });
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::Evicted);
 }
@@ -221,7 +226,7 @@ fn the_view_is_as_old_as_the_newest_mark_counted_from_when_it_was_made() {
 	));
 
 	// A mark of somebody else's making is none.
-	network.tell(WorkerMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
+	network.tell(RegistryMessage::HeartbeatSeen { boot: 1, nonce: [0; 32] });
 	network.relay().unwrap();
 	assert!(network.machine.require_fresh(network.now_ms).is_err());
 	assert_eq!(network.machine.view_age_ms(network.now_ms), Some(network.now_ms));
@@ -233,11 +238,13 @@ fn a_heartbeat_seen_makes_the_view_as_young_as_the_heartbeat() {
 	network.now_ms = limits::HEARTBEAT_INTERVAL_MS;
 	network.relay().unwrap();
 	let envelope = network.machine.envelopes().pop().expect("a heartbeat is due");
-	let Ok(Payload::Heartbeat { nonce }) = Payload::decode_all(&mut &envelope.payload[..]) else {
+	let Ok(Payload::Registry(RegistryPayload::Heartbeat { nonce })) =
+		Payload::decode_all(&mut &envelope.payload[..])
+	else {
 		panic!("a heartbeat is due")
 	};
 	network.now_ms += 60_000;
-	network.tell(WorkerMessage::HeartbeatSeen { boot: 1, nonce });
+	network.tell(RegistryMessage::HeartbeatSeen { boot: 1, nonce });
 	network.relay().unwrap();
 	assert_eq!(network.machine.view_age_ms(network.now_ms), Some(60_000));
 }
@@ -252,28 +259,28 @@ fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 	let before = network.machine.status();
 
 	type Lie = fn(&mut SyncBundle);
-	let lies: [(&str, Lie); 7] = [
-		("HeldBack", |bundle| bundle.bodies.truncate(1)),
-		("Reordered", |bundle| bundle.bodies.iter_mut().for_each(|b| b.messages.reverse())),
-		("Altered", |bundle| {
+	let lies: [(Refusal, Lie); 7] = [
+		(Refusal::HeldBack, |bundle| bundle.bodies.truncate(1)),
+		(Refusal::Reordered, |bundle| bundle.bodies.iter_mut().for_each(|b| b.messages.reverse())),
+		(Refusal::Altered, |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
-			messages[0].body = Message::Worker(probe(3)).encode();
+			messages[0].body = Message::Registry(probe(3)).encode();
 		}),
-		("Repeated", |bundle| {
+		(Refusal::Repeated, |bundle| {
 			let messages = &mut bundle.bodies.iter_mut().last().unwrap().messages;
 			let first = messages[0].clone();
 			messages.insert(1, first);
 		}),
-		("ProofIncomplete", |bundle| bundle.state_proof.clear()),
-		("OtherBlockJustified", |bundle| bundle.steps[0].header[40] ^= 1),
-		("NothingNew", |bundle| bundle.steps.clear()),
+		(Refusal::ProofIncomplete, |bundle| bundle.state_proof.clear()),
+		(Refusal::OtherBlockJustified, |bundle| bundle.steps[0].header[40] ^= 1),
+		(Refusal::NothingNew, |bundle| bundle.steps.clear()),
 	];
 	for (name, lie) in lies {
 		let mut bundle = network.bundle();
 		lie(&mut bundle);
 		let refused =
-			network.machine.sync(bundle, network.now_ms, &mut network.rng).expect_err(name);
-		assert_eq!(refused.name(), name, "{refused}");
+			network.machine.sync(bundle, network.now_ms, &mut network.rng).expect_err(name.name());
+		assert_eq!(refused.refusal(), name, "{refused}");
 		assert_eq!(network.machine.status(), before);
 	}
 
@@ -294,7 +301,7 @@ fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 fn a_full_outbox_takes_no_more_and_loses_nothing_that_it_has() {
 	let mut network = Network::new(11);
 	let mut outbox = Outbox::new(H256::zero(), WORKER, 1);
-	let payload = Payload::ProbeAnswered { nonce: [0; 32] };
+	let payload = Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [0; 32] });
 	for _ in 0..limits::OUTBOX_MAX {
 		outbox.push(&network.machine.keys, &payload, &mut network.rng).unwrap();
 	}
@@ -324,7 +331,7 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 	assert_eq!(bound_to(&network), network.chain.height());
 
 	let expires_at = network.chain.height() + limits::RENEWAL_LEAD + 3;
-	network.tell(WorkerMessage::Registered {
+	network.tell(RegistryMessage::Registered {
 		boot: 1,
 		keys: network.machine.public_keys(),
 		expires_at,
@@ -335,7 +342,7 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::AwaitsRenewal);
 	assert!(network.machine.registration(OPERATOR, &platform).unwrap().renewal);
-	network.tell(WorkerMessage::Renewed { boot: 1, expires_at: expires_at + 100_000 });
+	network.tell(RegistryMessage::Renewed { boot: 1, expires_at: expires_at + 100_000 });
 	network.relay().unwrap();
 	assert_eq!(network.machine.status().phase, EnclavePhase::Serving);
 }

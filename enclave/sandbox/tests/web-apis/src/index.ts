@@ -15,6 +15,9 @@ async function rejects(work: () => unknown): Promise<any> {
   throw new Error("it did not throw");
 }
 
+// While an agent is built its clocks stand still, so that its snapshot does not depend on when that was.
+const whileBuilt = { date: Date.now(), elapsed: performance.now(), later: Date.now() };
+
 type Check = (env: Env, ctx: Context, request: Request) => unknown;
 
 const checks: Record<string, Check> = {
@@ -102,6 +105,13 @@ const checks: Record<string, Check> = {
     });
     same(order, ["first", "second"]);
     same(ticks, 3);
+  },
+  clock: async () => {
+    same(whileBuilt, { date: 0, elapsed: 0, later: 0 });
+    const started = { date: Date.now(), elapsed: performance.now() };
+    same(started.date > Date.UTC(2026, 0), true);
+    await new Promise<void>((resolve) => setTimeout(resolve, 5));
+    same([Date.now() > started.date, performance.now() > started.elapsed], [true, true]);
   },
   abort: async () => {
     const controller = new AbortController();

@@ -1,0 +1,48 @@
+//! Clusters: members, leases, wrapped keys.
+
+use crate::{
+	agents::{AgentId, Lease},
+	boot::WorkerId,
+	clusters::{ClusterSnapshot, Generation, Member, WrappedKeys},
+	mailbox::ClusterId,
+};
+use codec::{Decode, DecodeWithMemTracking, Encode};
+use scale_info::TypeInfo;
+
+/// From the clusters' pallet: the first two to one worker, the others to all members.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum ClustersMessage {
+	/// To a worker: the boot with this identity key is a member of a cluster from now on.
+	#[codec(index = 0)]
+	JoinedCluster { identity: [u8; 32], snapshot: ClusterSnapshot },
+	/// To a worker: the boot with this identity key is no longer a member. It must forget the
+	/// cluster's keys.
+	#[codec(index = 1)]
+	LeftCluster { identity: [u8; 32], cluster: ClusterId },
+	/// A new member, or a known one with a new boot or endpoint.
+	#[codec(index = 2)]
+	Member(Member),
+	/// No longer a member.
+	#[codec(index = 3)]
+	MemberLeft { worker: WorkerId },
+	/// The cluster's secret is a new one from now on.
+	#[codec(index = 4)]
+	NewGeneration { generation: Generation },
+	/// The first set of keys that came for this epoch and generation: the one that counts.
+	#[codec(index = 5)]
+	KeysWrapped(WrappedKeys),
+	/// Another boot writes from now on; `None` while no member can.
+	#[codec(index = 6)]
+	LeaseMoved { agent: AgentId, lease: Option<Lease> },
+}
+
+/// To the clusters' pallet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum ClustersPayload {
+	/// A member asks for its cluster's secret.
+	#[codec(index = 0)]
+	KeyRequest { cluster: ClusterId, generation: Generation, ephemeral_key: [u8; 32] },
+	/// A member wrapped the cluster's data keys. The first for an epoch and generation counts.
+	#[codec(index = 1)]
+	KeysWrapped { cluster: ClusterId, keys: WrappedKeys },
+}

@@ -1,0 +1,195 @@
+//! No limit is typed twice: a figure in the docs names the constant that it is, and this test
+//! compares the two.
+//!
+//! In Markdown the name stands in a comment right behind the figure, `16 KiB<!--=protocol::NAME-->`:
+//! the folder of the crate, and the constant in its `limits.rs`. Units are KiB, MiB, s, ms or none.
+//! A figure in KiB or MiB outside of code must have a name.
+
+use std::{
+	collections::BTreeMap,
+	fs,
+	path::{Path, PathBuf},
+};
+
+fn repository() -> PathBuf {
+	Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("protocol/ is in it").into()
+}
+
+/// All `limits.rs` of sources, with the names of their crates' folders.
+fn limits_files(folder: &Path, found: &mut Vec<(String, PathBuf)>) {
+	for entry in fs::read_dir(folder).unwrap() {
+		let path = entry.unwrap().path();
+		let name = path.file_name().unwrap().to_string_lossy().into_owned();
+		if path.is_dir() && !["target", "node_modules", "tests"].contains(&&name[..]) {
+			if !name.starts_with('.') {
+				limits_files(&path, found);
+			}
+		} else if name == "limits.rs" && folder.ends_with("src") {
+			let crate_folder = folder.parent().unwrap().file_name().unwrap().to_string_lossy();
+			found.push((crate_folder.trim_start_matches("agent-").to_owned(), path));
+		}
+	}
+}
+
+/// The whole numbers among the constants of all limits; durations in milliseconds.
+fn constants() -> BTreeMap<String, u128> {
+	let mut files = Vec::new();
+	limits_files(&repository(), &mut files);
+	assert!(files.len() >= 7, "limits.rs were found in {files:?} alone");
+	let mut all = BTreeMap::new();
+	for (krate, path) in files {
+		let source = fs::read_to_string(&path).unwrap();
+		let mut own = BTreeMap::new();
+		for part in source.split("const ").skip(1) {
+			let Some((name, rest)) = part.split_once(':') else { continue };
+			let Some((_, rest)) = rest.split_once('=') else { continue };
+			let Some((expression, _)) = rest.split_once(';') else { continue };
+			if !name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+				continue;
+			}
+			if let Some(value) = evaluate(expression, &own) {
+				own.insert(name.to_owned(), value);
+			}
+		}
+		all.extend(own.into_iter().map(|(name, value)| (format!("{krate}::{name}"), value)));
+	}
+	all
+}
+
+/// The value of sums and products of numbers, known constants and `Duration`s.
+fn evaluate(expression: &str, known: &BTreeMap<String, u128>) -> Option<u128> {
+	let expression = expression
+		.replace("Duration::from_secs(", "(1000 * ")
+		.replace("Duration::from_millis(", "(");
+	let mut words = Vec::new();
+	let mut word = String::new();
+	for c in expression.chars().chain([' ']) {
+		if c.is_alphanumeric() || c == '_' || c == ':' {
+			word.push(c);
+			continue;
+		}
+		if !word.is_empty() {
+			words.push(std::mem::take(&mut word));
+		}
+		if !c.is_whitespace() {
+			words.push(c.to_string());
+		}
+	}
+	let mut rest = &words[..];
+	let value = sum(&mut rest, known)?;
+	rest.is_empty().then_some(value)
+}
+
+fn sum(words: &mut &[String], known: &BTreeMap<String, u128>) -> Option<u128> {
+	let mut value = product(words, known)?;
+	while let Some(sign) = words.first().filter(|word| ["+", "-"].contains(&&word[..])) {
+		*words = &words[1..];
+		let next = product(words, known)?;
+		value = if sign == "+" { value.checked_add(next)? } else { value.checked_sub(next)? };
+	}
+	Some(value)
+}
+
+fn product(words: &mut &[String], known: &BTreeMap<String, u128>) -> Option<u128> {
+	let mut value = factor(words, known)?;
+	while let Some(sign) = words.first().filter(|word| ["*", "/"].contains(&&word[..])) {
+		*words = &words[1..];
+		let next = factor(words, known)?;
+		value = if sign == "*" { value.checked_mul(next)? } else { value.checked_div(next)? };
+	}
+	Some(value)
+}
+
+fn factor(words: &mut &[String], known: &BTreeMap<String, u128>) -> Option<u128> {
+	let (word, rest) = words.split_first()?;
+	*words = rest;
+	let value = if word == "(" {
+		let value = sum(words, known)?;
+		let (closing, rest) = words.split_first()?;
+		*words = rest;
+		(closing == ")").then_some(value)?
+	} else if word.starts_with(|c: char| c.is_ascii_digit()) {
+		word.replace('_', "").parse().ok()?
+	} else {
+		*known.get(word.rsplit("::").next()?)?
+	};
+	if words.first().is_some_and(|word| word == "as") {
+		*words = words.get(2..)?;
+	}
+	Some(value)
+}
+
+/// The number with its unit that ends `text`, in bytes, milliseconds or pieces.
+fn figure(text: &str) -> Option<u128> {
+	let text = text.trim_end_matches(['*', '`', ' ']);
+	let units: [(&str, u128); 5] =
+		[(" KiB", 1 << 10), (" MiB", 1 << 20), (" ms", 1), (" s", 1_000), ("", 1)];
+	let (text, unit) =
+		units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+	let start = text.rfind(|c: char| !c.is_ascii_digit() && c != ',').map_or(0, |at| at + 1);
+	text[start..].replace(',', "").parse::<u128>().ok()?.checked_mul(*unit)
+}
+
+fn pages() -> Vec<PathBuf> {
+	let mut pages = vec![repository().join("README.md")];
+	for entry in fs::read_dir(repository().join("docs")).unwrap() {
+		let path = entry.unwrap().path();
+		if path.extension().is_some_and(|extension| extension == "md") {
+			pages.push(path);
+		}
+	}
+	pages
+}
+
+#[test]
+fn figures_in_the_docs_are_the_constants_that_they_name() {
+	let constants = constants();
+	let (mut wrong, mut compared) = (Vec::new(), 0);
+	for page in pages() {
+		let text = fs::read_to_string(&page).unwrap();
+		let at = |line: usize| format!("{}:{}", page.display(), line + 1);
+		let mut code = false;
+		for (number, line) in text.lines().enumerate() {
+			code ^= line.trim_start().starts_with("```");
+			let mut parts = line.split("<!--=");
+			let mut before = parts.next().unwrap_or_default().to_owned();
+			for part in parts {
+				let (name, after) = part.split_once("-->").expect("the comment ends");
+				let (found, expected) = (figure(&before), constants.get(name));
+				if expected.is_none() {
+					wrong.push(format!("{}: no limits.rs has {name}", at(number)));
+				} else if found != expected.copied() {
+					wrong.push(format!("{}: {name} is {expected:?}, not {found:?}", at(number)));
+				}
+				compared += 1;
+				before = after.to_owned();
+			}
+			if code {
+				continue;
+			}
+			for unit in [" KiB", " MiB"] {
+				for (place, _) in line.match_indices(unit) {
+					let rest = line[place + unit.len()..].trim_start_matches(['*', '`']);
+					if !rest.starts_with("<!--=") {
+						wrong.push(format!("{}: {unit} without the name of its limit", at(number)));
+					}
+				}
+			}
+		}
+	}
+	assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+	assert!(compared >= 20, "only {compared} figures name their limit");
+}
+
+#[test]
+fn a_wrong_figure_and_an_expression_are_read_as_they_are() {
+	let known = BTreeMap::from([("KIB".to_owned(), 1024)]);
+	assert_eq!(evaluate("64 * KIB + (2 - 1) as u64", &known), Some(65_537));
+	assert_eq!(evaluate("limits::KIB / 2", &known), Some(512));
+	assert_eq!(evaluate("Duration::from_secs(2)", &known), Some(2_000));
+	assert_eq!(evaluate("OTHER * 2", &known), None);
+	assert_eq!(figure("at most 5,400"), Some(5_400));
+	assert_eq!(figure("**16 KiB**"), Some(16 * 1024));
+	assert_eq!(figure("30 s"), Some(30_000));
+	assert_eq!(figure("none"), None);
+}
