@@ -12,7 +12,7 @@ KINDS = ("dependencies", "dev-dependencies", "build-dependencies")
 INHERITED = ("version", "edition", "license", "rust-version", "publish")
 # Crates with a table of lints of their own, where they differ from the workspace's, because.
 OWN_LINTS = {
-	("clients/cli", "unsafe_code"): "tying a child process to its parent's life takes one unsafe call",
+	("testing/devnet", "unsafe_code"): "tying a child process to its parent's life takes one unsafe call",
 }
 
 

@@ -29,20 +29,20 @@ const DEADLINE_BLOCKS: u64 = 90;
 /// How long another agent's answer may take while the villains run.
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Which limit ends what, by the names that the chain is told.
-const VILLAINS: [(&str, &str); 12] = [
-	("/endless-loop", "CpuTime"),
-	("/memory-hog", "Memory"),
-	("/deep-recursion", "Stack"),
-	("/sleeps", "WallTime"),
-	("/call-flood", "OutboundCalls"),
-	("/gigabyte-answer", "ResponseBytes"),
-	("/log-flood", "LogLines"),
-	("/timer-flood", "PendingCalls"),
-	("/state-flood", "StateWriteKeys"),
-	("/state-bloat", "StateWriteBytes"),
-	("/state-giant", "StateValueBytes"),
-	("/state-long-key", "StateKeyBytes"),
+/// Which limit ends what, as the chain is told.
+const VILLAINS: [(&str, Refusal); 12] = [
+	("/endless-loop", Refusal::CpuTime),
+	("/memory-hog", Refusal::Memory),
+	("/deep-recursion", Refusal::Stack),
+	("/sleeps", Refusal::WallTime),
+	("/call-flood", Refusal::OutboundCalls),
+	("/gigabyte-answer", Refusal::ResponseBytes),
+	("/log-flood", Refusal::LogLines),
+	("/timer-flood", Refusal::PendingCalls),
+	("/state-flood", Refusal::StateWriteKeys),
+	("/state-bloat", Refusal::StateWriteBytes),
+	("/state-giant", Refusal::StateValueBytes),
+	("/state-long-key", Refusal::StateKeyBytes),
 ];
 
 /// Submits a request to each villain, all at once; the limit that is to end each.
@@ -50,7 +50,7 @@ async fn submit(
 	stage: &Stage,
 	villain: &str,
 	from: u64,
-) -> anyhow::Result<BTreeMap<H256, &'static str>> {
+) -> anyhow::Result<BTreeMap<H256, Refusal>> {
 	let chain = &stage.network.chain;
 	let agent = hash(&villain.into())?;
 	let deadline = from + DEADLINE_BLOCKS;
@@ -113,13 +113,12 @@ pub async fn a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile
 			}
 			let settled: Settled = event.decode()?;
 			let Some(limit) = waiting.remove(&settled.request) else { continue };
-			ensure!(settled.failed, "{limit} ended it: {settled:?}");
+			ensure!(settled.failed, "{limit:?} ended it: {settled:?}");
 			let key = entry("Requests", "Responses", settled.request.as_bytes());
 			let response = chain.value(&key, event.block).await?.context("there is a response")?;
 			let response = Vec::<u8>::decode_all(&mut &response[..])?;
 			let outcome = RequestOutcome::decode_all(&mut &response[..])?;
-			let refusal = Refusal::from_name(limit).context("the limit has a name")?;
-			assert_eq!(outcome, RequestOutcome::Failed(refusal.code()));
+			assert_eq!(outcome, RequestOutcome::Failed(limit.code()));
 			by_block.entry(event.block).or_default().push(settled);
 		}
 		seen = newest + 1;
