@@ -57,6 +57,12 @@ pub async fn allow_measurement(
 	Ok(included.block.number)
 }
 
+/// Throws a worker's boot out, as root by way of a development chain's sudo account; the block.
+pub async fn evict(sudo: &Sender, worker: WorkerId) -> Result<BlockNumber, ChainClientError> {
+	let included = sudo.send_as_root(call("registry.evict", "evict", worker.encode())).await?;
+	Ok(included.block.number)
+}
+
 fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 	Call { name, pallet: PALLET, call, arguments }
 }

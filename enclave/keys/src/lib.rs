@@ -56,7 +56,6 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 // What only the gated modules use is still there for them.
 #![cfg_attr(not(feature = "std"), allow(dead_code))]
-
 // Dealings, releases and sealed inputs come from anybody: nothing here panics, whatever they hold.
 #![cfg_attr(
 	not(test),

@@ -42,14 +42,6 @@ pub fn quorum(players: u32) -> u32 {
 }
 
 pub use crate::sharing::SharingId;
-/// Which sharing of which master key: `attempt` counts the ceremonies of an epoch. Resharing
-/// keeps the key, and makes new shares that do not mix with the old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub struct SharingId {
-	pub epoch: Epoch,
-	/// Ceremony within it.
-	pub attempt: u32,
-}
 
 /// What gatekeepers sign for generation `generation` of `cluster`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]

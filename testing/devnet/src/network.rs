@@ -14,10 +14,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context};
 use codec::Encode;
-use phala_chain_client::{
-	transactions::{self, Call},
-	Chain,
-};
+use phala_chain_client::{registry, Chain, Sender};
 use phala_protocol::{boot::WorkerId, BlockNumber, H256};
 use subxt_signer::sr25519::dev;
 
@@ -367,21 +364,8 @@ impl Devnet {
 	/// What the chain refused.
 	pub async fn evict(&self, id: WorkerId) -> anyhow::Result<BlockNumber> {
 		let chain = Chain::connect(&self.url()?).await?;
-		let evict = transactions::call_bytes(&chain, "Registry", "evict", &id.encode()).await?;
-		let name = "registry.evict";
-		let call = Call { name, pallet: "Sudo", call: "sudo", arguments: evict };
-		let nonce = transactions::next_nonce(&chain, &dev::alice()).await?;
-		let pending = transactions::submit_signed(&chain, &dev::alice(), nonce, &call).await?;
-		let included = pending.included().await?;
-		for event in included.events.iter() {
-			let event = event?;
-			if (event.pallet_name(), event.event_name()) == ("Sudo", "Sudid") {
-				// The only field: `Result<(), DispatchError>`.
-				ensure!(event.field_bytes().first() == Some(&0), "worker {id} was not evicted");
-				return Ok(included.block.number);
-			}
-		}
-		bail!("no event says what became of the eviction of worker {id}")
+		let root = Sender::new(&chain, dev::alice());
+		Ok(registry::evict(&root, id).await?)
 	}
 
 	/// Cuts workers off: nobody reaches their servers, their relayers neither, and they reach no other

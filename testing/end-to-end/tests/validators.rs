@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use codec::Decode;
+use phala_chain_client::Chain as Source;
 use phala_devnet::{specification, Enclave, Folder, Node, Relayer, Supervisor};
 use phala_end_to_end::{
 	cases,
@@ -10,7 +11,6 @@ use phala_end_to_end::{
 	trials::{self, Stage},
 	until,
 };
-use phala_chain_client::Chain as Source;
 use phala_protocol::{relay::EnclavePhase, storage_keys};
 use std::process::ExitCode;
 use subxt_signer::sr25519::dev;
