@@ -1,14 +1,14 @@
 //! # pRuntime: what runs inside the TEE
 //!
-//! A pure state machine ([`machine`]) inside a thin shell.
+//! The shell around the machine ([`phala_machine`]), which decides everything. The shell turns bytes
+//! into events, carries actions out, and has the clock, the network and the sandbox.
 //!
 //! | module | does |
 //! |---|---|
-//! | [`machine`] | decides: takes verified inputs, time and randomness as arguments; no I/O |
-//! | [`platform`] | asks the TEE for evidence |
 //! | [`server`] | HTTP: the relay server for the relayer, the public server for everybody else |
-//! | [`hosting`] | runs agents: their turns, their state, their secrets |
-//! | [`worker`] | what a member of a cluster does outside the machine: runs, replication, code |
+//! | [`executor`] | gives the machine its turns and carries out what it wants done: cryptography on a pool, runs in the sandbox, calls to other members |
+//! | [`platform`] | the TEE: evidence, its counter, randomness |
+//! | [`store`] | components, logs and proofs |
 //! | [`limits`] | bounds, with units |
 //!
 //! ## A life
@@ -22,10 +22,16 @@
 //!    freshness. From then on it answers messages with envelopes and keeps each until the chain
 //!    is proven to have consumed it.
 //! 5. Seeing other keys registered in its worker, or its eviction, ends it.
+//!
+//! ## Ports
+//!
+//! What the shell does outside stands behind traits: [`platform::Platform`],
+//! [`executor::sandbox::Sandbox`], [`executor::peers::Peers`], [`store::Store`].
 
-pub mod hosting;
+#[cfg(feature = "development")]
+pub mod development;
+pub mod executor;
 pub mod limits;
-pub mod machine;
 pub mod platform;
 pub mod server;
-pub mod worker;
+pub mod store;

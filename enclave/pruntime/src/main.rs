@@ -1,15 +1,18 @@
 //! The enclave's process.
 
 use anyhow::{bail, Context};
-use axum::Router;
 use clap::Parser;
+use phala_machine::{Config, Machine};
 use phala_protocol::{boot::WorkerId, H256};
 use phala_pruntime::{
-	hosting::AgentHost,
-	machine::Config,
+	executor::{
+		peers::HttpPeers,
+		sandbox::{WasmConfig, WasmSandbox},
+		Executor, Ports, Recording,
+	},
 	platform::Platform,
-	server::{agents, cluster, public, relay, sealed, Shell},
-	worker::Worker,
+	server,
+	store::MemoryStore,
 };
 use std::{net::SocketAddr, sync::Arc};
 use tracing_subscriber::EnvFilter;
@@ -44,9 +47,15 @@ struct Arguments {
 	#[arg(long)]
 	print_measurement: bool,
 
-	#[cfg(feature = "software-evidence")]
+	/// Development only: writes the run to a file, event by event, to be replayed. It holds all
+	/// plaintext and all secrets of this boot.
+	#[cfg(feature = "recording")]
+	#[arg(long, value_name = "FILE", env = "PHALA_RECORD")]
+	record: Option<std::path::PathBuf>,
+
+	#[cfg(feature = "development")]
 	#[command(flatten)]
-	development: phala_pruntime::hosting::development::DevelopmentAgents,
+	development: phala_pruntime::development::DevelopmentAgents,
 }
 
 fn hash(text: &str) -> Result<H256, String> {
@@ -65,6 +74,13 @@ async fn main() -> anyhow::Result<()> {
 		.with_target(false)
 		.with_writer(std::io::stderr)
 		.init();
+	// Where it happened, and nothing of what was at hand there.
+	std::panic::set_hook(Box::new(|panic| {
+		tracing::error!(
+			"a bug: panic at {}",
+			panic.location().map_or("?".into(), |at| at.to_string())
+		);
+	}));
 
 	#[cfg(feature = "software-evidence")]
 	let platform = {
@@ -79,46 +95,39 @@ async fn main() -> anyhow::Result<()> {
 	#[cfg(not(feature = "software-evidence"))]
 	let platform = phala_pruntime::platform::find()?;
 
-	let (agents, from_folders) = load_agents(&arguments).await?;
-	let shell = match (arguments.genesis, arguments.worker) {
+	let ports = Ports {
+		sandbox: Arc::new(WasmSandbox::new(sandbox_config(&arguments))?),
+		peers: Box::new(HttpPeers::new()?),
+		store: Box::new(MemoryStore::default()),
+		platform: Box::new(platform),
+	};
+	let (machine, recording) = match (arguments.genesis, arguments.worker) {
 		(Some(genesis), Some(worker)) => {
-			tracing::info!("evidence: {}", platform.describe());
-			let shell = Shell::boot(Config { genesis, worker }, Box::new(platform))
-				.context("the system gives no randomness")?;
-			Some((shell, worker))
+			tracing::info!("evidence: {}", ports.platform.describe());
+			boot(&arguments, Config { genesis, worker }, &*ports.platform)?
 		}
-		(None, None) if from_folders => {
-			tracing::warn!("no --genesis and no --worker: agents only, there is no chain");
-			None
-		}
+		#[cfg(feature = "development")]
+		(None, None) if !arguments.development.folders.is_empty() => develop(&arguments, &ports).await?,
 		(None, _) => bail!("--genesis is needed: the hash of the chain's block 0"),
 		(_, None) => bail!("--worker is needed: create one with registry.registerWorker"),
 	};
+	let has_chain = arguments.genesis.is_some();
+	let executor = Executor::start(machine, ports, recording);
 
 	// On stdout, for whoever started this process with port 0.
 	let mut relay_server = None;
-	if let Some((shell, worker)) = &shell {
+	if has_chain {
 		let listener = listen(arguments.relay_listen).await?;
 		println!("relay http://{}", listener.local_addr()?);
-		tracing::info!(worker, "a new boot waits for its relayer on {}", listener.local_addr()?);
-		relay_server = Some((listener, relay::router(shell.clone())));
+		tracing::info!("a new boot waits for its relayer on {}", listener.local_addr()?);
+		relay_server = Some((listener, server::relay::router(executor.clone())));
+	} else {
+		#[cfg(feature = "development")]
+		start_agents(&executor).await;
 	}
 	let public_server = listen(arguments.public_listen).await?;
 	println!("public http://{}", public_server.local_addr()?);
-	let mut public_routes = Router::new();
-	let worker = match shell {
-		Some((shell, _)) => {
-			let worker = Worker::new(shell.clone(), agents.clone())?;
-			public_routes = public_routes
-				.merge(public::router(shell))
-				.merge(cluster::router(worker.clone()))
-				.merge(sealed::router(worker.clone()));
-			tokio::spawn(worker.clone().work());
-			Some(worker)
-		}
-		None => None,
-	};
-	public_routes = public_routes.merge(agents::router(agents, worker));
+	let public_routes = server::public_router(executor);
 
 	let stop = async {
 		let mut terminate =
@@ -148,20 +157,107 @@ async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> 
 		.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The host of agents, and whether some came from folders.
-#[cfg(feature = "software-evidence")]
-async fn load_agents(arguments: &Arguments) -> anyhow::Result<(Arc<AgentHost>, bool)> {
-	let agents = arguments.development.clone();
-	let from_folders = !agents.folders.is_empty();
-	if from_folders {
-		tracing::warn!("agents of --dev-agent: a development server, open to anybody who reaches it; their state is in memory and gone when this process ends");
+#[cfg(feature = "development")]
+fn sandbox_config(arguments: &Arguments) -> WasmConfig {
+	let development = &arguments.development;
+	WasmConfig {
+		egress: phala_sandbox::egress::EgressConfig {
+			dev_loopback_allowed: development.loopback.clone(),
+			..Default::default()
+		},
+		shows_agent_logs: development.agent_logs,
+		..Default::default()
 	}
-	let load = move || phala_pruntime::hosting::development::load(&agents);
-	Ok((Arc::new(tokio::task::spawn_blocking(load).await??), from_folders))
 }
 
-/// Agents come from the chain alone.
-#[cfg(not(feature = "software-evidence"))]
-async fn load_agents(_: &Arguments) -> anyhow::Result<(Arc<AgentHost>, bool)> {
-	Ok((Arc::new(AgentHost::new(Default::default())?), false))
+#[cfg(not(feature = "development"))]
+fn sandbox_config(_: &Arguments) -> WasmConfig {
+	WasmConfig::default()
+}
+
+/// A new boot.
+#[cfg(feature = "recording")]
+fn boot(
+	arguments: &Arguments,
+	config: Config,
+	platform: &dyn Platform,
+) -> anyhow::Result<(Machine, Option<Recording>)> {
+	let (now, seed) = (platform.now(), platform.seed()?);
+	begin(arguments, &phala_machine::recording::Start::Boot { config, now, seed })
+}
+
+/// A new boot.
+#[cfg(not(feature = "recording"))]
+fn boot(
+	_: &Arguments,
+	config: Config,
+	platform: &dyn Platform,
+) -> anyhow::Result<(Machine, Option<Recording>)> {
+	use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
+	let mut rng = ChaCha20Rng::from_seed(platform.seed()?);
+	Ok((Machine::boot(config, platform.now(), &mut rng), None))
+}
+
+#[cfg(feature = "recording")]
+fn begin(
+	arguments: &Arguments,
+	start: &phala_machine::recording::Start,
+) -> anyhow::Result<(Machine, Option<Recording>)> {
+	let recording = match &arguments.record {
+		Some(path) => {
+			tracing::warn!(
+				"this run is recorded, with all that is secret in it: {}",
+				path.display()
+			);
+			let recording = Recording::create(path, start)
+				.with_context(|| format!("cannot write {}", path.display()))?;
+			Some(recording)
+		}
+		None => None,
+	};
+	Ok((start.machine(), recording))
+}
+
+/// A machine without a chain, with the agents from folders.
+#[cfg(feature = "development")]
+async fn develop(
+	arguments: &Arguments,
+	ports: &Ports,
+) -> anyhow::Result<(Machine, Option<Recording>)> {
+	tracing::warn!("no --genesis and no --worker: there is no chain. A development server, open to anybody who reaches it; agents' state is in memory and gone when this process ends");
+	let (sandbox, store) = (&*ports.sandbox, &*ports.store);
+	let agents = tokio::task::block_in_place(|| {
+		phala_pruntime::development::load(&arguments.development, sandbox, store)
+	})?;
+	let (now, seed) = (ports.platform.now(), ports.platform.seed()?);
+	begin(arguments, &phala_machine::recording::Start::Develop { agents, now, seed })
+}
+
+/// Returns when all agents answer.
+#[cfg(feature = "development")]
+async fn start_agents(executor: &Executor) {
+	executor.tell(phala_machine::Event::Tick);
+	executor
+		.wait_until(|snapshot| {
+			let mut agents = snapshot.cluster.iter().flat_map(|cluster| cluster.agents.values());
+			agents.all(|agent| agent.program.is_some() && agent.state.version > 0)
+		})
+		.await;
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	/// What only a development build may be told.
+	#[test]
+	fn flags_of_development_are_there_in_development_builds_alone() {
+		let command = Arguments::command();
+		let flags: Vec<_> = command.get_arguments().filter_map(|flag| flag.get_long()).collect();
+		let has = |name: &str| flags.iter().any(|flag| flag.starts_with(name));
+		assert_eq!(has("dev-"), cfg!(feature = "development"), "{flags:?}");
+		assert_eq!(has("record"), cfg!(feature = "recording"), "{flags:?}");
+		assert_eq!(has("software-"), cfg!(feature = "software-evidence"), "{flags:?}");
+	}
 }

@@ -96,7 +96,8 @@ pub struct FetchCall {
 	pub headers: Vec<(String, String)>,
 	pub body: Option<Vec<u8>>,
 	pub redirect: RedirectMode,
-	pub timeout_ms: Option<u32>,
+	/// At most what is left of the run's wall time, which its manifest sets.
+	pub timeout_ms: u64,
 	/// A longer answer is refused with the `FetchedBytes` limit.
 	pub response_bytes_max: u64,
 }

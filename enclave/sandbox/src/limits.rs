@@ -42,7 +42,5 @@ pub const REDIRECTS_MAX: u32 = 5;
 pub const URL_BYTES_MAX: usize = 8 * 1024;
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The whole fetch, with its redirects, if the agent does not ask for less.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 4;

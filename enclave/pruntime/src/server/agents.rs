@@ -1,9 +1,10 @@
-//! Agents on the public server: `ANY /agents/{id or development name}/{path}`, `GET /v1/agents`.
+//! Agents on the public server: `ANY /agents/{id}/{path}`, `GET /v1/agents`. Where there is no chain,
+//! agents answer to their names too.
 //!
 //! GET, HEAD, OPTIONS and TRACE only read state; every other method may write. Callers are anonymous
 //! and whoever carries the call can read it: sealed calls are for the rest (`server::sealed`).
 //!
-//! An agent of the chain answers here if its access is public. It gets the headers `content-type`,
+//! An agent answers here if its access is public. It gets the headers `content-type`,
 //! `accept` and `authorization` alone, in this order: they are what the proof covers, with method,
 //! path and body. The proof is at `/v1/signature/{x-phala-answer}`, its salt in `x-phala-salt`.
 //!
@@ -14,24 +15,13 @@
 //! | the agent's state would be too large | 422 `AgentStateBytes` |
 //! | the agent did not catch its error, trapped, gave no answer or a wrong one | 500 `Uncaught`, `Trapped`, `NoAnswer`, `BadResponse` |
 //! | the request cannot be given to an agent | 400 `BadRequest` |
-//! | too many requests of the agent; too long a wait | 503 `AgentRequests`, `WaitTime`, `Busy` |
+//! | too many requests of the agent; too long a wait | 503 `AgentRequests`, `WaitTime`, `TooManyCalls`, `Busy` |
 //! | this boot is over | 409 `Over` |
 //!
 //! What an agent answers itself has its own status, with `x-phala-agent`; a refusal has no such header.
 
-use super::{
-	sealed::{hex, read_only, wait_for_write},
-	ChainView, ServerError, Shell,
-};
-use crate::{
-	hosting::{parse_id, writes, AgentHost, AgentRunError, Call},
-	limits,
-	machine::{
-		cluster::{calls::direct_request_id, work::DirectJob, CallError},
-		MachineError,
-	},
-	worker::Worker,
-};
+use super::{hash_of_text, hex, ServerError};
+use crate::{executor::Executor, limits};
 use axum::{
 	body::Body,
 	extract::{Request, State},
@@ -40,16 +30,15 @@ use axum::{
 	routing::{any, get},
 	Json, Router,
 };
-use codec::DecodeAll;
+use phala_machine::{Answer, Event, MachineError, OpenedCall, Snapshot};
 use phala_protocol::{
-	agents::Access,
+	agents::{Access, AgentId},
 	refusals::Refusal,
 	requests::{CallInput, ProvenAnswer},
-	H256,
 };
-use phala_sandbox::{BlockRef, HttpRequest, HttpResponse, Limit, Outcome, RunError};
+use phala_sandbox::{HttpRequest, HttpResponse};
 use serde_json::{json, Value};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 const AGENT: HeaderName = HeaderName::from_static("x-phala-agent");
 const CODE_HASH: HeaderName = HeaderName::from_static("x-phala-code-hash");
@@ -84,159 +73,69 @@ const STATE_VERSION: HeaderName = HeaderName::from_static("x-phala-state-version
 const PROVEN_HEADERS: [HeaderName; 3] =
 	[header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION];
 
-/// How long a plain call that writes may wait for its turn, in blocks.
-const PLAIN_CALL_BLOCKS_MAX: u32 = 60;
-
-#[derive(Clone)]
-struct Server {
-	agents: Arc<AgentHost>,
-	/// None where there is no chain.
-	shell: Option<Shell>,
-	worker: Option<Worker>,
-}
-
 /// The server's routes.
-pub fn router(agents: Arc<AgentHost>, worker: Option<Worker>) -> Router {
-	let shell = worker.as_ref().map(|worker| worker.shell().clone());
+pub fn router(executor: Executor) -> Router {
 	Router::new()
 		.route("/v1/agents", get(list))
 		.route("/agents/{agent}", any(call))
 		.route("/agents/{agent}/", any(call))
 		.route("/agents/{agent}/{*path}", any(call))
-		.with_state(Server { agents, shell, worker })
+		.with_state(executor)
 }
 
 /// `GET /v1/agents`: which agents answer here.
-async fn list(State(server): State<Server>) -> Json<Value> {
-	let from_folders = server.agents.agents();
-	let mut agents: Vec<_> = from_folders
-		.iter()
-		.filter(|agent| server.agents.find(&hex(&agent.id())).is_some())
-		.map(|agent| {
+async fn list(State(executor): State<Executor>) -> Json<Value> {
+	let snapshot = executor.snapshot();
+	let hosting = if snapshot.has_chain() { "chain" } else { "development" };
+	let agents = snapshot.cluster.iter().flat_map(|cluster| &cluster.agents);
+	let agents: Vec<_> = agents
+		.map(|(id, agent)| {
+			let record = &agent.snapshot.record;
+			let version = agent.state.version;
 			json!({
-				"id": hex(&agent.id()),
-				"name": agent.name(),
-				"codeHash": hex(&agent.code_hash()),
-				"hosting": "development",
-				"ready": true,
+				"id": hex(id),
+				"name": agent.program.as_ref().map(|program| &program.name),
+				"codeHash": hex(record.code.component),
+				"manifestHash": hex(record.code.manifest),
+				"hosting": hosting,
+				"version": version,
+				"committedVersion": record.version,
+				"writer": agent.snapshot.lease.map(|lease| lease.worker),
+				"ready": agent.program.is_some() && agent.is_current && version > 0,
 			})
 		})
 		.collect();
-	if let Some(worker) = &server.worker {
-		let known = worker.shell().as_member(|member, _| {
-			let agents = member.agents.values();
-			agents
-				.map(|agent| (agent.snapshot.clone(), agent.state.version, agent.is_current()))
-				.collect::<Vec<_>>()
-		});
-		for (snapshot, version, current) in known.unwrap_or_default() {
-			let record = &snapshot.record;
-			let program = worker.program(&record.code);
-			agents.push(json!({
-				"id": hex(snapshot.agent.as_bytes()),
-				"name": program.as_ref().map(|program| program.name()),
-				"codeHash": hex(record.code.component.as_bytes()),
-				"manifestHash": hex(record.code.manifest.as_bytes()),
-				"hosting": "chain",
-				"version": version,
-				"committedVersion": record.version,
-				"writer": snapshot.lease.map(|lease| lease.worker),
-				"ready": program.is_some() && current && version > 0,
-			}));
-		}
-	}
 	Json(json!({ "agents": agents }))
 }
 
-async fn call(State(server): State<Server>, request: Request) -> Result<Response, ServerError> {
+/// An agent, called by nobody in particular.
+async fn call(State(executor): State<Executor>, request: Request) -> Result<Response, ServerError> {
 	let (id_or_name, path_and_query) = split(&request);
-	let from_folder = server.agents.find(&id_or_name);
-	if let (None, Some(worker), Some(id)) = (&from_folder, &server.worker, parse_id(&id_or_name)) {
-		return call_on_chain(worker, H256(id), request, path_and_query).await;
-	}
-	let agent = &from_folder.ok_or_else(|| {
-		ServerError::new(
-			StatusCode::NOT_FOUND,
-			Refusal::NoSuchAgent,
-			"this worker has no such agent; GET /v1/agents lists those that it has",
-		)
-	})?;
-	let view = server.shell.as_ref().map(|shell| (shell.view(), shell.now_ms()));
-	let freshness = freshness(view.as_ref())?;
-	let block = view.and_then(|(view, _)| view.finalized);
-
-	let admitted = server.agents.admit(agent)?;
-	let writable = writes(request.method().as_str());
-	let request = read(request, path_and_query, agent.request_bytes_max()).await?;
-	let call = Call {
-		request,
-		caller: None,
-		block: block
-			.map(|(number, hash)| BlockRef { number: number.into(), hash: hash.0 })
-			.unwrap_or_default(),
-		writable,
-	};
-	let outcome = server.agents.run(admitted, call).await?;
-
-	let Outcome { response, unproven_inputs, .. } = outcome;
-	let mut response = answer(response)?;
-	let headers = response.headers_mut();
-	let mut say = |name, text: String| {
-		if let Ok(value) = HeaderValue::try_from(text) {
-			headers.insert(name, value);
+	let (agent, request_bytes_max) = {
+		let snapshot = executor.snapshot();
+		let agent = find(&snapshot, &id_or_name).ok_or(MachineError::NoSuchAgent)?;
+		let view = snapshot.ready(agent, executor.now())?;
+		if view.snapshot.record.access != Access::Public {
+			return Err(MachineError::CallerNotAllowed.into());
 		}
+		let program = view.program.as_ref();
+		(agent, program.map_or(0, |program| program.request_bytes_max))
 	};
-	say(AGENT, hex(&agent.id()));
-	say(CODE_HASH, hex(&agent.code_hash()));
-	say(UNPROVEN_INPUTS, unproven_inputs.len().to_string());
-	say(FRESHNESS, freshness);
-	if let Some((number, _)) = block {
-		say(BLOCK, number.to_string());
-	}
-	Ok(response)
-}
-
-/// An agent of the chain, called by nobody in particular.
-async fn call_on_chain(
-	worker: &Worker,
-	agent: H256,
-	request: Request,
-	path_and_query: String,
-) -> Result<Response, ServerError> {
-	let (access, code, height) = worker.shell().as_member(|member, turn| {
-		let found = member.ready(agent, turn)?;
-		let record = &found.snapshot.record;
-		Ok::<_, CallError>((record.access, record.code, turn.height))
-	})??;
-	if access != Access::Public {
-		return Err(CallError::CallerNotAllowed.into());
-	}
-	let hosted = worker
-		.installed_with(agent, &code)
-		.ok_or(CallError::NotReady { why: "its code has not come here yet" })?;
-	let admitted = writes(request.method().as_str()).then(|| worker.host().admit(&hosted));
-	let _admitted = admitted.transpose()?;
-	let request = read(request, path_and_query, hosted.request_bytes_max()).await?;
+	let request = read(request, path_and_query, request_bytes_max).await?;
 	let proven = |name: &HeaderName| {
 		let own = request.headers.iter().find(|(own, _)| own == name.as_str());
 		own.map(|(name, value)| (name.clone().into_bytes(), value.clone()))
 	};
 	let input = CallInput {
 		headers: PROVEN_HEADERS.iter().filter_map(proven).collect(),
-		method: request.method.clone().into_bytes(),
+		method: request.method.into_bytes(),
 		path: request.path_and_query.into_bytes(),
 		body: request.body,
 	};
-	let answered = if writes(&request.method) {
-		let request = worker.shell().as_member(|_, turn| direct_request_id(turn.rng))?;
-		let expiry = height.saturating_add(PLAIN_CALL_BLOCKS_MAX);
-		let code = code.component;
-		let job = DirectJob { caller: None, input, reply: None, expiry, request, code };
-		let bytes = wait_for_write(worker, agent, job).await?;
-		ProvenAnswer::decode_all(&mut &bytes[..])
-			.map_err(|_| CallError::Malformed { expected: "an answer" })?
-	} else {
-		read_only(worker, agent, None, None, input).await?
+	let call = Box::new(OpenedCall::public(agent, input));
+	let answered = match executor.ask(|reply| Event::Called { reply, call }).await? {
+		Answer::Plain(answered) => *answered,
+		_ => return Err(ServerError::other_answer()),
 	};
 	let ProvenAnswer { output, salt, proof } = answered;
 	let headers = output.headers.into_iter();
@@ -248,22 +147,42 @@ async fn call_on_chain(
 		body: output.body,
 	})?;
 	let content = &proof.content;
-	let said = [
-		(AGENT, hex(agent.as_bytes())),
-		(CODE_HASH, hex(content.code.as_bytes())),
+	let mut said = vec![
+		(AGENT, hex(agent)),
+		(CODE_HASH, hex(content.code)),
 		(UNPROVEN_INPUTS, content.unproven_inputs.to_string()),
-		(BLOCK, content.block.to_string()),
-		(FRESHNESS, "fresh".to_owned()),
 		(STATE_VERSION, content.state_version.to_string()),
-		(ANSWER, hex(proof.id().as_bytes())),
-		(SALT, hex(&salt)),
 	];
+	if executor.snapshot().has_chain() {
+		said.extend([
+			(BLOCK, content.block.to_string()),
+			(FRESHNESS, "fresh".to_owned()),
+			(ANSWER, hex(proof.id())),
+			(SALT, hex(salt)),
+		]);
+	} else {
+		// There is nothing that could prove who signed.
+		said.push((FRESHNESS, "NoChain".to_owned()));
+	}
 	for (name, text) in said {
 		if let Ok(value) = HeaderValue::try_from(text) {
 			response.headers_mut().insert(name, value);
 		}
 	}
 	Ok(response)
+}
+
+/// By its id, or where there is no chain by its name.
+fn find(snapshot: &Snapshot, id_or_name: &str) -> Option<AgentId> {
+	if let Some(id) = hash_of_text(id_or_name) {
+		return Some(id);
+	}
+	let agents = snapshot.cluster.iter().flat_map(|cluster| &cluster.agents);
+	let mut named = agents.filter(|(_, agent)| {
+		!snapshot.has_chain()
+			&& agent.program.as_ref().is_some_and(|program| program.name == id_or_name)
+	});
+	named.next().map(|(id, _)| *id)
 }
 
 /// The agent, and the path as the agent sees it: what stands after its own part, not decoded.
@@ -273,17 +192,6 @@ fn split(request: &Request) -> (String, String) {
 	let (agent, rest) = path.split_once('/').unwrap_or((path, ""));
 	let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
 	(agent.to_owned(), format!("/{rest}{query}"))
-}
-
-/// In development a boot that is not registered, or whose view is old, answers, and says so. One
-/// that is over does not: the worker has another.
-fn freshness(view: Option<&(ChainView, u64)>) -> Result<String, ServerError> {
-	match view.map(|(view, now_ms)| view.require_fresh(*now_ms)) {
-		None => Ok("NoChain".to_owned()),
-		Some(Ok(())) => Ok("fresh".to_owned()),
-		Some(Err(over @ MachineError::Over { .. })) => Err(over.into()),
-		Some(Err(refused)) => Ok(refused.refusal().name().to_owned()),
-	}
 }
 
 async fn read(
@@ -324,8 +232,10 @@ async fn read(
 }
 
 fn answer(response: HttpResponse) -> Result<Response, ServerError> {
-	let refused =
-		|what: &'static str| ServerError::from(AgentRunError::Run(RunError::BadResponse(what)));
+	let refused = |what: &str| {
+		let message = format!("the agent's answer was refused: {what}");
+		ServerError::from(MachineError::Failed { refusal: Refusal::BadResponse, message })
+	};
 	let status = StatusCode::from_u16(response.status)
 		.ok()
 		.filter(|status| !status.is_informational())
@@ -363,28 +273,4 @@ fn connection_options(headers: &HeaderMap) -> Vec<String> {
 
 fn is_hop_by_hop(name: &HeaderName, options: &[String]) -> bool {
 	HOP_BY_HOP.contains(name) || options.iter().any(|option| option == name.as_str())
-}
-
-impl From<AgentRunError> for ServerError {
-	fn from(refused: AgentRunError) -> Self {
-		let status = match &refused {
-			AgentRunError::AgentRequests { .. } | AgentRunError::WaitTime { .. } => {
-				StatusCode::SERVICE_UNAVAILABLE
-			}
-			AgentRunError::AgentStateBytes { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-			AgentRunError::Run(error) => match error {
-				RunError::LimitExceeded(exceeded) if exceeded.limit == Limit::RequestBytes => {
-					StatusCode::PAYLOAD_TOO_LARGE
-				}
-				RunError::LimitExceeded(_) => StatusCode::UNPROCESSABLE_ENTITY,
-				RunError::BadRequest(_) => StatusCode::BAD_REQUEST,
-				RunError::Busy | RunError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
-				RunError::Uncaught
-				| RunError::Trapped(_)
-				| RunError::NoAnswer
-				| RunError::BadResponse(_) => StatusCode::INTERNAL_SERVER_ERROR,
-			},
-		};
-		Self::new(status, refused.refusal(), refused)
-	}
 }

@@ -6,12 +6,8 @@
 //! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
-use super::{bounded, ServerError};
-use crate::{
-	limits,
-	machine::cluster::{CallError, ReplicatedBody},
-	worker::{BlobError, Worker},
-};
+use super::{bounded, parse_hash, ServerError};
+use crate::{executor::Executor, limits, store::CodeError};
 use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, Path, Query, State},
@@ -22,12 +18,14 @@ use axum::{
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::state::SealedBody;
+use phala_machine::{Answer, Event, MachineError, ReplicatedBody};
 use phala_protocol::refusals::Refusal;
-use phala_protocol::H256;
 use serde::Deserialize;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The server's routes.
-pub fn router(worker: Worker) -> Router {
+pub fn router(executor: Executor, permits: Arc<Semaphore>) -> Router {
 	let bodies = Router::new()
 		.route("/v1/cluster/bodies", post(keep))
 		.layer(DefaultBodyLimit::max(limits::PEER_BODY_BYTES_MAX));
@@ -39,15 +37,24 @@ pub fn router(worker: Worker) -> Router {
 		.route("/v1/cluster/agents/{id}/bodies", get(give))
 		.merge(bodies)
 		.merge(code)
-		.layer(from_fn_with_state(worker.clone(), bounded))
-		.with_state(worker)
+		.layer(from_fn_with_state(permits, bounded))
+		.with_state(executor)
 }
 
-async fn keep(State(worker): State<Worker>, body: Bytes) -> Result<Vec<u8>, ServerError> {
-	let brought = ReplicatedBody::decode_all(&mut &body[..])
-		.map_err(|_| CallError::Malformed { expected: "the SCALE of a replicated body" })?;
-	let word = worker.shell().as_member(|member, turn| member.keep(brought, turn))??;
-	Ok(word.encode())
+async fn keep(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8>, ServerError> {
+	let verified = executor
+		.verify(move |snapshot, _| {
+			let brought = ReplicatedBody::decode_all(&mut &body[..]).map_err(|_| {
+				MachineError::Malformed { expected: "the SCALE of a replicated body" }
+			})?;
+			snapshot.verify_body(brought)
+		})
+		.await?;
+	let body = Box::new(verified);
+	match executor.ask(|reply| Event::BodyBrought { reply, body }).await? {
+		Answer::Acknowledged(acknowledgement) => Ok(acknowledgement.encode()),
+		_ => Err(ServerError::other_answer()),
+	}
 }
 
 #[derive(Deserialize)]
@@ -56,37 +63,34 @@ struct From {
 }
 
 async fn give(
-	State(worker): State<Worker>,
+	State(executor): State<Executor>,
 	Path(id): Path<String>,
 	Query(From { from }): Query<From>,
 ) -> Result<Vec<u8>, ServerError> {
 	let id = parse_hash(&id)?;
-	let bodies: Vec<SealedBody> = worker.shell().as_member(|member, _| {
-		let agent = member.agents.get(&id).ok_or(CallError::NoSuchAgent)?;
-		let mut bytes = 0;
-		Ok::<_, CallError>(
-			agent
-				.bodies
-				.range(from..)
-				.take(limits::BODIES_PER_ANSWER_MAX)
-				.take_while(|(_, body)| {
-					let fits = bytes == 0;
-					bytes += body.ciphertext.len();
-					fits || bytes < limits::PEER_BODY_BYTES_MAX / 2
-				})
-				.map(|(_, body)| body.clone())
-				.collect(),
-		)
-	})??;
+	let snapshot = executor.snapshot();
+	let mut bytes = 0;
+	let bodies: Vec<Arc<SealedBody>> = snapshot
+		.agent(id)?
+		.bodies
+		.range(from..)
+		.take(limits::BODIES_PER_ANSWER_MAX)
+		.take_while(|(_, body)| {
+			let fits = bytes == 0;
+			bytes += body.ciphertext.len();
+			fits || bytes < limits::PEER_BODY_BYTES_MAX / 2
+		})
+		.map(|(_, body)| body.clone())
+		.collect();
 	Ok(bodies.encode())
 }
 
 async fn code(
-	State(worker): State<Worker>,
+	State(executor): State<Executor>,
 	Path(hash): Path<String>,
 ) -> Result<Bytes, ServerError> {
 	let hash = parse_hash(&hash)?;
-	let blob = worker.blobs().get(&hash).ok_or_else(|| {
+	let blob = executor.store().code(&hash).ok_or_else(|| {
 		ServerError::new(
 			StatusCode::NOT_FOUND,
 			Refusal::NoSuchCode,
@@ -98,29 +102,19 @@ async fn code(
 }
 
 async fn take_code(
-	State(worker): State<Worker>,
+	State(executor): State<Executor>,
 	Path(hash): Path<String>,
 	body: Bytes,
 ) -> Result<StatusCode, ServerError> {
 	let hash = parse_hash(&hash)?;
-	worker.blobs().put(hash, body.to_vec()).map_err(|refused| {
-		let status = match refused {
-			BlobError::CodeNotWanted => StatusCode::CONFLICT,
-			BlobError::WrongHash => StatusCode::BAD_REQUEST,
-			BlobError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-		};
-		ServerError::new(status, refused.refusal(), refused)
-	})?;
-	worker.shell().nudge();
+	if body.len() > limits::BLOB_BYTES_MAX {
+		return Err(CodeError::TooLong.into());
+	}
+	let snapshot = executor.snapshot();
+	if !snapshot.cluster.as_ref().is_some_and(|cluster| cluster.wanted_code.contains(&hash)) {
+		return Err(CodeError::NotWanted.into());
+	}
+	executor.compute(move |executor| executor.store().put_code(hash, body.to_vec())).await??;
+	executor.tell(Event::CodeStored { hash });
 	Ok(StatusCode::NO_CONTENT)
-}
-
-/// 32 bytes in hexadecimal in a path.
-pub(super) fn parse_hash(text: &str) -> Result<H256, ServerError> {
-	crate::hosting::parse_id(text).map(H256).ok_or_else(|| {
-		ServerError::bad_request(
-			Refusal::Malformed,
-			"32 bytes in hexadecimal are expected in the path",
-		)
-	})
 }

@@ -1,47 +1,36 @@
 //! The public server: what anybody may know of this enclave.
 
-use super::Shell;
+use super::hex;
+use crate::executor::Executor;
 use axum::{extract::State, routing::get, Json, Router};
 use serde_json::{json, Value};
 
 /// The server's routes.
-pub fn router(shell: Shell) -> Router {
-	Router::new().route("/v1/info", get(info)).with_state(shell)
+pub fn router(executor: Executor) -> Router {
+	Router::new().route("/v1/info", get(info)).with_state(executor)
 }
 
 /// `GET /v1/info`: who this is, where it stands and how old its view of the chain can be.
-async fn info(State(shell): State<Shell>) -> Json<Value> {
-	let now_ms = shell.now_ms();
-	let (status, keys, view_age_ms, fresh, cluster) = {
-		let guard = shell.machine();
-		let machine = &guard.0;
-		(
-			machine.status(),
-			machine.public_keys(),
-			machine.view_age_ms(now_ms),
-			machine.require_fresh(now_ms),
-			machine.cluster(),
-		)
-	};
+async fn info(State(executor): State<Executor>) -> Json<Value> {
+	let (snapshot, now) = (executor.snapshot(), executor.now());
+	let (status, fresh) = (&snapshot.status, snapshot.require_fresh(now));
+	let cluster = snapshot.cluster.as_ref();
 	Json(json!({
-		"genesis": hex(status.genesis.as_bytes()),
+		"genesis": hex(status.genesis),
 		"worker": status.worker,
 		"boot": status.boot,
 		"phase": format!("{:?}", status.phase),
 		"height": status.height,
 		"queued": status.queued,
-		"identity": hex(&keys.identity),
-		"encryption": hex(&keys.encryption),
-		"evidence": shell.platform().describe(),
-		"viewAgeMs": view_age_ms,
+		"identity": hex(snapshot.keys.identity),
+		"encryption": hex(snapshot.keys.encryption),
+		"evidence": executor.platform().describe(),
+		"viewAgeMs": snapshot.view_age_ms(now),
 		"fresh": fresh.is_ok(),
 		"freshness": fresh.err().map(|refused| refused.to_string()),
-		"cluster": cluster.map(|(cluster, _)| cluster),
-		"clusterKeys": cluster.is_some_and(|(_, ready)| ready),
+		"suspended": snapshot.suspended.as_ref().map(|refused| refused.to_string()),
+		"cluster": cluster.map(|cluster| cluster.cluster),
+		"clusterKeys": cluster.is_some_and(|cluster| cluster.has_keys),
 		"version": env!("CARGO_PKG_VERSION"),
 	}))
-}
-
-fn hex(bytes: &[u8]) -> String {
-	format!("0x{}", hex::encode(bytes))
 }

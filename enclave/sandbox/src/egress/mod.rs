@@ -13,7 +13,7 @@ pub use address::refusal;
 pub use resolve::{Resolve, SystemResolver};
 
 use crate::host::{text_of, FetchCall, FetchReply, HostError, RedirectMode, RefusalKind};
-use crate::limits::{FETCH_TIMEOUT, REDIRECTS_MAX, RESOLVE_TIMEOUT, URL_BYTES_MAX};
+use crate::limits::{REDIRECTS_MAX, RESOLVE_TIMEOUT, URL_BYTES_MAX};
 use bytes::Bytes;
 use exchange::exchange;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -108,9 +108,7 @@ impl EgressClient {
 		rules: &[EgressRule],
 		call: FetchCall,
 	) -> Result<FetchReply, HostError> {
-		let timeout = call
-			.timeout_ms
-			.map_or(FETCH_TIMEOUT, |ms| Duration::from_millis(ms.into()).min(FETCH_TIMEOUT));
+		let timeout = Duration::from_millis(call.timeout_ms);
 		tokio::time::timeout(timeout, self.follow(rules, call)).await.unwrap_or_else(|_elapsed| {
 			Err(HostError::new(
 				RefusalKind::Timeout,

@@ -31,7 +31,9 @@ impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
 				RedirectMode::Error => host::RedirectMode::Error,
 				RedirectMode::Manual => host::RedirectMode::Manual,
 			},
-			timeout_ms: request.timeout_ms,
+			// A fetch may take as long as the run that waits for it, and no longer.
+			timeout_ms: u64::from(request.timeout_ms.unwrap_or(u32::MAX))
+				.min(budget.wall_ms_left()),
 			response_bytes_max: budget.fetched_bytes_left(),
 		};
 		answer_later(access, async move {

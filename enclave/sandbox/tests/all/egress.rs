@@ -17,7 +17,7 @@ fn call(url: &str) -> FetchCall {
 		headers: Vec::new(),
 		body: None,
 		redirect: RedirectMode::Follow,
-		timeout_ms: None,
+		timeout_ms: 60_000,
 		response_bytes_max: 1_000,
 	}
 }
@@ -274,7 +274,7 @@ async fn a_server_that_never_answers_ends_with_the_timeout() {
 		EgressConfig { dev_loopback_allowed: vec![authority.clone()], ..Default::default() };
 	let url = format!("http://{authority}");
 	let mut waiting = call(&url);
-	waiting.timeout_ms = Some(50);
+	waiting.timeout_ms = 50;
 	let result = EgressClient::new(config).unwrap().fetch(&rules(&[&url]), waiting).await;
 	assert_eq!(refusal(result).0, RefusalKind::Timeout);
 }

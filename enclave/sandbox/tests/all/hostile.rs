@@ -274,3 +274,21 @@ async fn while_villains_run_another_agent_goes_on_answering() {
 	done.store(true, Ordering::Relaxed);
 	assert!(answering.await.unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_fetch_may_take_as_long_as_the_manifest_lets_its_run_and_no_longer() {
+	for wall_ms in [30_000, 300_000] {
+		let agent = TestAgent::with(
+			"enclave/sandbox/tests/hostile",
+			|manifest| manifest.limits.wall_ms = Some(wall_ms),
+			BTreeMap::new(),
+			Vec::new(),
+		);
+		// Refused: nothing is fetched, but how long it might have taken is told.
+		agent.get("/fetch?url=https://example.com/").await;
+		let timeouts = agent.host.fetch_timeouts_ms.lock().unwrap().clone();
+		assert_eq!(timeouts.len(), 1);
+		// What the run took until there is off.
+		assert!(timeouts[0] <= wall_ms && timeouts[0] > wall_ms / 2, "{timeouts:?} of {wall_ms}");
+	}
+}

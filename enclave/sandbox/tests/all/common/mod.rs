@@ -47,6 +47,8 @@ pub struct TestHost {
 	pub secrets: BTreeMap<String, String>,
 	pub egress: EgressClient,
 	pub manifest: Arc<Manifest>,
+	/// What each fetch was given, in milliseconds.
+	pub fetch_timeouts_ms: Mutex<Vec<u64>>,
 	/// What a call of any other agent runs.
 	pub callee: Mutex<Option<Callee>>,
 	seeds: AtomicU64,
@@ -87,6 +89,7 @@ impl TestAgent {
 			})
 			.unwrap(),
 			manifest: manifest.clone(),
+			fetch_timeouts_ms: Mutex::default(),
 			callee: Mutex::default(),
 			seeds: AtomicU64::new(1),
 		});
@@ -196,6 +199,7 @@ impl Host for TestHost {
 	}
 
 	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError> {
+		self.fetch_timeouts_ms.lock().unwrap().push(call.timeout_ms);
 		self.egress.fetch(&self.manifest.egress, call).await
 	}
 

@@ -1,0 +1,118 @@
+//! What the machine is told. Whatever came from outside has been verified before, outside of the
+//! turn, against the published [`Snapshot`](crate::Snapshot): the types here that carry it can be
+//! made in no other way, and the machine still checks that they lead on from where it stands.
+
+use crate::{
+	action::{CallId, EvidenceRequest},
+	task::TaskDone,
+	verify::{
+		HashedBody, OpenedCall, ProvenAcknowledgement, ProvenBundle, ProvenGenesis, VerifiedBody,
+	},
+	worker::{Program, RunDone, RunEnd, RunId},
+};
+use codec::Encode;
+use phala_protocol::{
+	agents::{AgentCode, AgentId, StateVersion},
+	boot::WorkerId,
+	hash_of,
+	mailbox::Channel,
+	AccountBytes, H256,
+};
+
+/// One thing that happened.
+pub enum Event {
+	/// The relayer brought block 0 and the first authority set.
+	Genesis { reply: CallId, genesis: Box<ProvenGenesis> },
+	/// The relayer brought a step along the chain.
+	Synced { reply: CallId, bundle: Box<ProvenBundle> },
+	/// The relayer asks what to register this boot with.
+	RegistrationAsked { reply: CallId, operator: AccountBytes },
+	/// The platform's answer to [`Action::MakeEvidence`](crate::Action::MakeEvidence).
+	EvidenceMade { request: EvidenceRequest, evidence: Result<Vec<u8>, String> },
+	/// Somebody calls an agent.
+	Called { reply: CallId, call: Box<OpenedCall> },
+	/// The end of an [`Action::Run`](crate::Action::Run).
+	RunEnded { agent: AgentId, run: RunId, result: Result<RunDone, RunEnd> },
+	/// The end of an [`Action::Compute`](crate::Action::Compute).
+	Computed(Box<TaskDone>),
+	/// A lease holder has this member keep a body.
+	BodyBrought { reply: CallId, body: Box<VerifiedBody> },
+	/// The end of an [`Action::Send`](crate::Action::Send); `None` for silence or a refusal.
+	BodySent {
+		to: WorkerId,
+		agent: AgentId,
+		body_hash: H256,
+		acknowledgement: Option<ProvenAcknowledgement>,
+	},
+	/// The end of an [`Action::FetchBodies`](crate::Action::FetchBodies).
+	BodiesFetched {
+		from: WorkerId,
+		agent: AgentId,
+		first: StateVersion,
+		bodies: Option<Vec<HashedBody>>,
+	},
+	/// A component or manifest with this hash is in the store.
+	CodeStored { hash: H256 },
+	/// The end of an [`Action::FetchCode`](crate::Action::FetchCode) that brought nothing.
+	CodeNotFetched { from: WorkerId, hash: H256 },
+	/// The end of an [`Action::Compile`](crate::Action::Compile); or why it is no code for this worker.
+	Compiled { code: AgentCode, program: Result<Program, String> },
+	/// [`Machine::next_deadline`](crate::Machine::next_deadline) has passed.
+	Tick,
+}
+
+/// On what the machine worked when it failed: the second failure on the same is the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Culprit {
+	/// A message of the chain.
+	Message { channel: Channel, seq: u64 },
+	/// Anything else, by kind and by what it was about.
+	Event { kind: &'static str, subject: H256 },
+}
+
+impl std::fmt::Display for Culprit {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		match self {
+			Self::Message { channel, seq } => write!(f, "message {seq} of {channel:?}"),
+			Self::Event { kind, subject } => write!(f, "{kind} {subject:?}"),
+		}
+	}
+}
+
+impl Event {
+	pub(crate) fn culprit(&self) -> Culprit {
+		let event = |kind, subject| Culprit::Event { kind, subject };
+		match self {
+			Self::Genesis { .. } => event("genesis", H256::zero()),
+			Self::Synced { bundle, .. } => event("bundle", bundle.hash()),
+			Self::RegistrationAsked { operator, .. } => event("registration", H256(*operator)),
+			Self::EvidenceMade { .. } => event("evidence", H256::zero()),
+			Self::Called { call, .. } => {
+				event("call", hash_of(&(call.agent, call.caller(), call.input.encode())))
+			}
+			Self::RunEnded { agent, .. } => event("run of agent", *agent),
+			Self::Computed(done) => event(done.kind(), H256::zero()),
+			Self::BodyBrought { body, .. } => event("body", body.body_hash()),
+			Self::BodySent { body_hash, .. } => event("acknowledgement", *body_hash),
+			Self::BodiesFetched { agent, .. } => event("bodies of agent", *agent),
+			Self::CodeStored { hash } | Self::CodeNotFetched { hash, .. } => event("code", *hash),
+			Self::Compiled { code, .. } => event("program", code.component),
+			Self::Tick => event("tick", H256::zero()),
+		}
+	}
+}
+
+impl Event {
+	/// Who waits for what comes of it.
+	pub(crate) fn reply_to(&self) -> Option<CallId> {
+		match self {
+			Self::Genesis { reply, .. }
+			| Self::Synced { reply, .. }
+			| Self::RegistrationAsked { reply, .. }
+			| Self::Called { reply, .. }
+			| Self::BodyBrought { reply, .. } => Some(*reply),
+			Self::EvidenceMade { request, .. } => Some(request.reply),
+			_ => None,
+		}
+	}
+}

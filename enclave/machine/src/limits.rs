@@ -1,0 +1,99 @@
+//! Bounds, with units.
+
+use phala_protocol::BlockNumber;
+
+/// After this long without a fresh mark, a boot refuses whatever needs a recent view, in
+/// milliseconds.
+pub const MARK_AGE_MAX_MS: u64 = 10 * 60 * 1000;
+
+/// A boot sends a heartbeat when its last mark is this old, in milliseconds.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 2 * 60 * 1000;
+
+/// A heartbeat that has not come back for this long is given up for a new one, in milliseconds.
+pub const HEARTBEAT_PATIENCE_MS: u64 = 5 * 60 * 1000;
+
+/// Evidence is renewed from this many blocks before it expires.
+pub const RENEWAL_LEAD: BlockNumber = 900;
+
+/// Evidence is offered again when its block is this far behind the newest finalized one, so that
+/// it reaches the chain well within [`phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX`].
+pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
+
+/// Most envelopes that wait for the chain; what a boot would submit beyond is tried again later.
+pub const OUTBOX_MAX: usize = 4096;
+
+/// Most requests of one agent that run at once, so that no agent alone takes all places.
+pub const AGENT_RUNS_MAX: usize = 16;
+
+/// Most read-only requests of one agent that wait for their turn.
+pub const AGENT_REQUESTS_WAITING_MAX: usize = 128;
+
+/// The longest that a request waits for its turn, in milliseconds.
+pub const REQUEST_WAIT_MS_MAX: u64 = 30_000;
+
+/// Most read-only runs that callers from outside caused, over all agents: the other places stay
+/// for what writes.
+pub const READS_MAX: usize = 48;
+
+/// The longest that a caller waits for its answer, in milliseconds; for what writes, that is for
+/// its commit.
+pub const CALL_WAIT_MS_MAX: u64 = 120_000;
+
+/// Most that one agent keeps in state, keys and values together, in bytes.
+pub const AGENT_STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What an entry of state costs besides its key and value, in bytes.
+pub const STATE_ENTRY_BYTES: u64 = 128;
+
+/// Most admitted key requests that a gatekeeper lets wait for a recent view.
+pub const KEY_REQUESTS_WAITING_MAX: usize = 1024;
+
+/// Most key requests that a gatekeeper answers at once.
+pub const RELEASES_AT_ONCE_MAX: usize = 16;
+
+/// A key request that nobody answered is made again after this many blocks.
+pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
+
+/// Most bodies of one agent that a member keeps before they are committed.
+pub const BODIES_KEPT_MAX: usize = 256;
+
+/// Most direct calls that write to one agent and wait at its lease holder.
+pub const JOBS_MAX: usize = 64;
+
+/// Most effect sets of one agent that are made one on another before the chain takes the first.
+pub const PROPOSALS_MAX: usize = 8;
+
+/// How often a job is run whose effect set the chain refused.
+pub const RUN_ATTEMPTS_MAX: u32 = 3;
+
+/// How far ahead the expiry of a sealed direct call may lie, in blocks: ten minutes.
+pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 300;
+
+/// How long a plain call that writes may wait for its turn, in blocks.
+pub const PLAIN_CALL_BLOCKS_MAX: BlockNumber = 60;
+
+/// A paid request that is not answered this many blocks before its deadline is answered with a
+/// failure: its envelope has to reach the chain in time.
+pub const SETTLE_LEAD: BlockNumber = 6;
+
+/// How often the other members are asked to keep a body before the chain is asked to do without.
+pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
+
+/// After this long another member is asked again for what it did not give or keep, in milliseconds.
+pub const PEER_RETRY_MS: u64 = 1_000;
+
+/// A run that could not start for lack of a place is tried again after this long, in milliseconds.
+pub const RUN_RETRY_MS: u64 = 1_000;
+
+/// Most nonces of direct calls to one agent that are remembered at once.
+pub const NONCES_MAX: usize = 65_536;
+
+/// How often one boot is rebuilt after failures of any kind before it is suspended.
+pub const REBUILDS_MAX: usize = 8;
+
+const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
+const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
+const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
+const _: () = assert!(PLAIN_CALL_BLOCKS_MAX <= DIRECT_CALL_BLOCKS_MAX);
+const _: () = assert!(REQUEST_WAIT_MS_MAX < CALL_WAIT_MS_MAX);
+const _: () = assert!(SETTLE_LEAD < phala_protocol::limits::FINALITY_MARGIN);

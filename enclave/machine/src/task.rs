@@ -1,0 +1,378 @@
+//! Public-key cryptography, taken out of the turn: a [`Task`] is a value that holds all it needs,
+//! runs anywhere, and comes back as an event. Each draws from a generator of its own, so that a
+//! recording needs no more than its seed to make the same again.
+
+use crate::{
+	action::{Answer, CallId, ReplicatedBody},
+	worker::{Opened, RunId},
+	Config, MachineError,
+};
+use codec::{Decode, DecodeAll, Encode};
+use phala_keys::{
+	agent::AgentKeys,
+	boot::BootKeys,
+	dkg::{Ceremony, Dealer, Outcome as CeremonyOutcome, Player, Transcript},
+	hpke::{EncryptionKey, Sealed},
+	input::{open_input, InputContext, InputKind, Reception},
+	master::MasterShare,
+	release::{release_partial, PartialRelease, PendingRequest, ReleaseCollector},
+	reply::{seal_reply, ReplyContext},
+	state::SealedBody,
+	Error as KeyError,
+};
+use phala_protocol::{
+	agents::{AgentId, Availability, AvailabilityContent},
+	boot::{BootNumber, WorkerId},
+	caller::Caller,
+	clusters::Generation,
+	domains,
+	keys::{Epoch, KeyRequest, Seat},
+	mailbox::{ClusterId, Envelope, EnvelopeContent},
+	requests::{
+		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, RequestKind, SignedAnswer,
+	},
+	BlockNumber, H256,
+};
+use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
+use rand_core::Rng;
+use std::sync::Arc;
+
+/// Unique in one boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct TaskId(pub(crate) u64);
+
+/// See the module's text.
+pub struct Task {
+	pub(crate) id: TaskId,
+	pub(crate) config: Config,
+	pub(crate) boot: BootNumber,
+	pub(crate) keys: Arc<BootKeys>,
+	pub(crate) work: Work,
+}
+
+/// What came of a [`Task`]: only [`Task::run`] makes one.
+pub struct TaskDone {
+	pub(crate) id: TaskId,
+	pub(crate) outcome: Outcome,
+	#[cfg(feature = "recording")]
+	pub(crate) seed: [u8; 32],
+}
+
+pub(crate) enum Work {
+	SignEnvelope { seq: u64, payload: Vec<u8> },
+	MakeMasterKey { epoch: Epoch, attempt: u32, seats: Vec<Seat> },
+	Release { share: Arc<MasterShare>, request: KeyRequest },
+	AskForKeys { cluster: ClusterId, generation: Generation, master: Arc<CeremonyOutcome> },
+	CombineRelease { collector: Box<ReleaseCollector>, release: Vec<u8> },
+	MakeAgentKeys { agent: AgentId },
+	Open(Box<ToOpen>),
+	Answer(Box<ToAnswer>),
+	SignBody { agent: AgentId, base_hash: H256, body: SealedBody, body_hash: H256 },
+	Acknowledge { reply: CallId, agent: AgentId, base_hash: H256, body_hash: H256 },
+}
+
+/// An order's sealed input.
+pub(crate) struct ToOpen {
+	pub agent: AgentId,
+	pub run: RunId,
+	pub agent_keys: Arc<AgentKeys>,
+	pub kind: RequestKind,
+	pub caller: Caller,
+	pub sealed: Vec<u8>,
+	pub height: BlockNumber,
+	pub code: H256,
+}
+
+/// A run's answer, to be signed and sealed.
+pub(crate) struct ToAnswer {
+	pub agent: AgentId,
+	pub run: RunId,
+	pub code: H256,
+	pub caller: Option<Caller>,
+	pub input: Arc<CallInput>,
+	pub output: CallOutput,
+	pub state_version: u64,
+	pub height: BlockNumber,
+	pub unproven_inputs: u32,
+	/// Where the answer is sealed to, and the input's nonce.
+	pub reply: Option<(EncryptionKey, [u8; 32])>,
+}
+
+pub(crate) enum Outcome {
+	EnvelopeSigned(Envelope),
+	MasterKeyMade {
+		epoch: Epoch,
+		attempt: u32,
+		made: Result<(Box<CeremonyOutcome>, MasterShare), KeyError>,
+	},
+	Released {
+		request: KeyRequest,
+		release: Result<Vec<u8>, KeyError>,
+	},
+	KeysAsked {
+		ephemeral_key: [u8; 32],
+		collector: Result<Box<ReleaseCollector>, KeyError>,
+	},
+	ReleaseCombined {
+		collector: Box<ReleaseCollector>,
+		is_complete: Result<bool, KeyError>,
+	},
+	AgentKeysMade {
+		agent: AgentId,
+		keys: AgentKeys,
+		public: (u32, EncryptionKey),
+	},
+	Opened {
+		agent: AgentId,
+		run: RunId,
+		code: H256,
+		opened: Result<Opened, MachineError>,
+	},
+	Answered {
+		agent: AgentId,
+		run: RunId,
+		answer: Answer,
+		proof: SignedAnswer,
+	},
+	BodySigned {
+		agent: AgentId,
+		body_hash: H256,
+		body: ReplicatedBody,
+	},
+	Acknowledged {
+		reply: CallId,
+		acknowledgement: Availability,
+	},
+}
+
+/// What a lease holder signs when it gives a body to another member.
+#[derive(Encode)]
+pub(crate) struct ReplicationContent {
+	domain: domains::Domain,
+	genesis: H256,
+	worker: WorkerId,
+	boot: BootNumber,
+	agent: AgentId,
+	base_hash: H256,
+	body_hash: H256,
+}
+
+impl ReplicationContent {
+	pub fn of(genesis: H256, body: &ReplicatedBody, body_hash: H256) -> Self {
+		let ReplicatedBody { worker, boot, agent, base_hash, .. } = *body;
+		Self { domain: domains::REPLICATION, genesis, worker, boot, agent, base_hash, body_hash }
+	}
+}
+
+impl TaskDone {
+	pub(crate) fn kind(&self) -> &'static str {
+		match &self.outcome {
+			Outcome::EnvelopeSigned(_) => "signed envelope",
+			Outcome::MasterKeyMade { .. } => "master key",
+			Outcome::Released { .. } => "released secret",
+			Outcome::KeysAsked { .. } => "key request",
+			Outcome::ReleaseCombined { .. } => "combined release",
+			Outcome::AgentKeysMade { .. } => "agent's keys",
+			Outcome::Opened { .. } => "opened input",
+			Outcome::Answered { .. } => "signed answer",
+			Outcome::BodySigned { .. } => "signed body",
+			Outcome::Acknowledged { .. } => "signed acknowledgement",
+		}
+	}
+}
+
+impl Task {
+	/// Of this boot, a number for logs.
+	pub fn id(&self) -> TaskId {
+		self.id
+	}
+
+	/// Does it. Takes up to some milliseconds: not where others wait. `seed` is 32 random bytes.
+	pub fn run(self, seed: [u8; 32]) -> TaskDone {
+		let mut rng = ChaCha20Rng::from_seed(seed);
+		let Self { id, config, boot, keys, work } = self;
+		let Config { genesis, worker } = config;
+		let rng = &mut rng;
+		let outcome = match work {
+			Work::SignEnvelope { seq, payload } => {
+				let content = EnvelopeContent::new(genesis, worker, boot, seq, &payload);
+				let signature = keys.sign(rng, &content);
+				Outcome::EnvelopeSigned(Envelope { genesis, worker, boot, seq, payload, signature })
+			}
+			Work::MakeMasterKey { epoch, attempt, seats } => {
+				let made = make_master_key(rng, genesis, &keys, epoch, attempt, &seats);
+				Outcome::MasterKeyMade { epoch, attempt, made }
+			}
+			Work::Release { share, request } => {
+				let release = release_partial(rng, genesis, &keys, &share, &request);
+				Outcome::Released { request, release: release.map(|release| release.encode()) }
+			}
+			Work::AskForKeys { cluster, generation, master } => {
+				let pending = PendingRequest::new(rng, worker, boot, cluster, generation);
+				let ephemeral_key = pending.request().ephemeral_key;
+				let collector = ReleaseCollector::new(
+					genesis,
+					master.sharing(),
+					master.polynomial().clone(),
+					master.players(),
+					Arc::new(pending),
+				);
+				Outcome::KeysAsked { ephemeral_key, collector: collector.map(Box::new) }
+			}
+			Work::CombineRelease { mut collector, release } => {
+				let is_complete = match PartialRelease::decode_all(&mut &release[..]) {
+					Ok(release) => collector.add(&release),
+					Err(_) => Err(KeyError::Malformed { what: "release" }),
+				};
+				Outcome::ReleaseCombined { collector, is_complete }
+			}
+			Work::MakeAgentKeys { agent } => {
+				let keys = AgentKeys::generate(rng);
+				let public = keys.encryption_key();
+				Outcome::AgentKeysMade { agent, keys, public }
+			}
+			Work::Open(to_open) => {
+				let (agent, run, code) = (to_open.agent, to_open.run, to_open.code);
+				Outcome::Opened { agent, run, code, opened: open_order(genesis, *to_open) }
+			}
+			Work::Answer(to_answer) => {
+				let (agent, run) = (to_answer.agent, to_answer.run);
+				let (answer, proof) = sign_answer(rng, config, boot, &keys, *to_answer);
+				Outcome::Answered { agent, run, answer, proof }
+			}
+			Work::SignBody { agent, base_hash, body, body_hash } => {
+				let mut body =
+					ReplicatedBody { worker, boot, agent, base_hash, body, signature: [0; 64] };
+				body.signature = keys.sign(rng, &ReplicationContent::of(genesis, &body, body_hash));
+				Outcome::BodySigned { agent, body_hash, body }
+			}
+			Work::Acknowledge { reply, agent, base_hash, body_hash } => {
+				let content =
+					AvailabilityContent::new(genesis, worker, boot, agent, base_hash, body_hash);
+				let signature = keys.sign(rng, &content);
+				let acknowledgement = Availability { worker, signature };
+				Outcome::Acknowledged { reply, acknowledgement }
+			}
+		};
+		TaskDone {
+			id,
+			outcome,
+			#[cfg(feature = "recording")]
+			seed,
+		}
+	}
+}
+
+/// Runs the ceremony with itself: the chain seats one gatekeeper for now
+/// ([`phala_protocol::limits::GATEKEEPERS_MAX`]). With more, dealings would travel in between.
+fn make_master_key(
+	rng: &mut ChaCha20Rng,
+	genesis: H256,
+	keys: &BootKeys,
+	epoch: Epoch,
+	attempt: u32,
+	seats: &[Seat],
+) -> Result<(Box<CeremonyOutcome>, MasterShare), KeyError> {
+	let members: Vec<_> = seats.iter().map(|seat| seat.keys).collect();
+	let ceremony = Ceremony::new_key(genesis, epoch, attempt, &members)?;
+	let mut player = Player::new(&ceremony, keys)?;
+	let (mut dealer, dealings) = Dealer::start(rng, &ceremony, keys, None)?;
+	for dealing in &dealings {
+		if dealing.player == keys.public().identity {
+			dealer.receive(&player.receive(keys, dealing)?)?;
+		}
+	}
+	let mut transcript = Transcript::new(&ceremony);
+	transcript.record(&dealer.finish())?;
+	let (outcome, share) = player.finish(rng, &transcript)?;
+	Ok((Box::new(outcome), share))
+}
+
+/// Opens what an account sealed to an agent.
+pub(crate) fn open_sealed(
+	genesis: H256,
+	agent: AgentId,
+	agent_keys: &AgentKeys,
+	kind: InputKind,
+	caller: Caller,
+	sealed: &[u8],
+	height: BlockNumber,
+	code: H256,
+) -> Result<phala_keys::input::SealedInput, MachineError> {
+	let sealed = Sealed::decode_all(&mut &sealed[..])
+		.map_err(|_| MachineError::Malformed { expected: "the SCALE of a sealed input" })?;
+	let (version, _) = agent_keys.encryption_key();
+	let context = InputContext::new(genesis, agent, version, kind);
+	let reception = Reception { origin: caller, now: height, running: code };
+	Ok(open_input(agent_keys.decryption_key(), &context, &sealed, &reception)?)
+}
+
+fn open_order(genesis: H256, order: ToOpen) -> Result<Opened, MachineError> {
+	let ToOpen { agent, agent_keys, kind, caller, sealed, height, code, .. } = order;
+	let input_kind = match kind {
+		RequestKind::Call => InputKind::Request,
+		RequestKind::Secrets => InputKind::OwnerSecrets,
+	};
+	let opened =
+		open_sealed(genesis, agent, &agent_keys, input_kind, caller, &sealed, height, code)?;
+	let body = opened.body.expose();
+	let (nonce, expiry) = (opened.nonce, opened.expiry_block);
+	match kind {
+		RequestKind::Call => {
+			let input = CallInput::decode_all(&mut &body[..])
+				.map_err(|_| MachineError::Malformed { expected: "the SCALE of a CallInput" })?;
+			let reply = Some((opened.reply_key, nonce));
+			Ok(Opened::Call { input: Arc::new(input), reply, used: Some((nonce, expiry)) })
+		}
+		RequestKind::Secrets => {
+			let malformed = || MachineError::Malformed { expected: "secrets by name" };
+			let pairs =
+				Vec::<(Vec<u8>, Vec<u8>)>::decode_all(&mut &body[..]).map_err(|_| malformed())?;
+			let mut secrets = Vec::with_capacity(pairs.len());
+			for (name, value) in pairs {
+				let name = String::from_utf8(name).map_err(|_| malformed())?;
+				secrets.push((name, (!value.is_empty()).then_some(value)));
+			}
+			Ok(Opened::Secrets { secrets, used: (nonce, expiry) })
+		}
+	}
+}
+
+/// Signs what was asked and answered, and seals it to whoever asked under a seal.
+fn sign_answer(
+	rng: &mut ChaCha20Rng,
+	config: Config,
+	boot: BootNumber,
+	keys: &BootKeys,
+	run: ToAnswer,
+) -> (Answer, SignedAnswer) {
+	let ToAnswer { agent, code, caller, input, output, state_version, height, .. } = run;
+	let mut salt = [0; 32];
+	rng.fill_bytes(&mut salt);
+	let content = AnswerContent {
+		genesis: config.genesis,
+		worker: config.worker,
+		boot,
+		agent,
+		code,
+		caller,
+		request_hash: salted_hash(salt, &input.encode()),
+		response_hash: salted_hash(salt, &output.encode()),
+		state_version,
+		block: height,
+		unproven_inputs: run.unproven_inputs,
+	};
+	let signature = keys.sign(rng, &content.statement());
+	let proof = SignedAnswer { content, signature };
+	let answer = ProvenAnswer { output, salt, proof: proof.clone() };
+	let (Some((reply_key, nonce)), Some(caller)) = (run.reply, caller) else {
+		return (Answer::Plain(Box::new(answer)), proof);
+	};
+	let context = ReplyContext::new(config.genesis, agent, caller, nonce);
+	let sealed = match seal_reply(rng, &reply_key, &context, &answer.encode()) {
+		Ok(sealed) => sealed.encode(),
+		// A reply key of low order: the caller asked for an answer that nobody can read.
+		Err(_) => Vec::new(),
+	};
+	(Answer::Sealed(sealed), proof)
+}

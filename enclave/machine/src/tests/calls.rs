@@ -1,0 +1,134 @@
+//! Calls that only read: how many run, how many wait, who is answered.
+
+use super::{world::*, *};
+use crate::{
+	action::CallId,
+	worker::{Run, RunDone},
+	OpenedCall,
+};
+use phala_protocol::{
+	agents::{Access, AgentId},
+	requests::{CallInput, CallOutput},
+	H256,
+};
+
+fn get() -> CallInput {
+	CallInput { method: b"GET".to_vec(), ..call_input(b"") }
+}
+
+fn read(world: &mut World, agent: AgentId) -> CallId {
+	let call = Box::new(OpenedCall::public(agent, get()));
+	world.node(FIRST).call(|reply| Event::Called { reply, call })
+}
+
+fn read_by_agent(world: &mut World, agent: AgentId, caller: AgentId) -> CallId {
+	let call = Box::new(OpenedCall::by_agent(agent, caller, get()));
+	world.node(FIRST).call(|reply| Event::Called { reply, call })
+}
+
+fn end(world: &mut World, run: &Run) {
+	let output = CallOutput { status: 200, headers: vec![], body: b"read".to_vec() };
+	let done = RunDone { output, writes: vec![], units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(run, done);
+}
+
+#[test]
+fn a_read_runs_on_the_committed_state_and_its_answer_is_signed() {
+	let (mut world, agent) = World::with_agent(30);
+	let order = world.public_order(agent, b"not committed yet");
+	world.tell_cluster(phala_protocol::messages::RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let id = read(&mut world, agent);
+	let run = world.next_run(FIRST).unwrap();
+	assert!(!run.writable);
+	assert!(run.state.entries.is_empty(), "speculation is for nobody to see");
+	end(&mut world, &run);
+	let Ok(Answer::Plain(answer)) = world.node(FIRST).replies.remove(&id).unwrap() else {
+		panic!("it is answered in the clear")
+	};
+	assert_eq!(answer.output.body, b"read");
+	assert_eq!(answer.proof.content.state_version, 1);
+	assert_eq!(world.nodes[&FIRST].proofs.last(), Some(&answer.proof));
+}
+
+#[test]
+fn so_many_reads_of_an_agent_run_so_many_wait_and_the_next_is_refused() {
+	let (mut world, agent) = World::with_agent(31);
+	let other = world.register_agent(FIRST, Access::Public);
+	world.settle();
+	let max = limits::AGENT_RUNS_MAX + limits::AGENT_REQUESTS_WAITING_MAX;
+	let calls: Vec<_> = (0..max).map(|_| read(&mut world, agent)).collect();
+	assert_eq!(world.node(FIRST).runs.len(), limits::AGENT_RUNS_MAX);
+	assert!(calls.iter().all(|call| !world.nodes[&FIRST].replies.contains_key(call)));
+	let refused = read(&mut world, agent);
+	let refused = world.node(FIRST).replies.remove(&refused).unwrap().unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::AgentRequests);
+	// Another agent has places of its own.
+	read(&mut world, other);
+	assert_eq!(world.node(FIRST).runs.len(), limits::AGENT_RUNS_MAX + 1);
+
+	// One ends: the first that waits runs.
+	let run = world.next_run(FIRST).unwrap();
+	end(&mut world, &run);
+	assert_eq!(world.node(FIRST).runs.len(), limits::AGENT_RUNS_MAX + 1);
+	assert!(world.nodes[&FIRST].replies.contains_key(&calls[0]));
+}
+
+#[test]
+fn a_read_waits_so_long_for_its_turn_and_no_longer() {
+	let (mut world, agent) = World::with_agent(32);
+	for _ in 0..limits::AGENT_RUNS_MAX {
+		read(&mut world, agent);
+	}
+	let waiting = read(&mut world, agent);
+	world.wait(limits::REQUEST_WAIT_MS_MAX - 1);
+	world.node(FIRST).tell(Event::Tick);
+	assert!(!world.nodes[&FIRST].replies.contains_key(&waiting));
+	world.wait(1);
+	assert!(world.nodes[&FIRST].machine.next_deadline() <= Some(world.now));
+	world.node(FIRST).tell(Event::Tick);
+	let refused = world.node(FIRST).replies.remove(&waiting).unwrap().unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::WaitTime);
+}
+
+#[test]
+fn a_caller_is_answered_at_last_even_if_its_run_never_ends() {
+	let (mut world, agent) = World::with_agent(33);
+	let id = read(&mut world, agent);
+	let run = world.next_run(FIRST).unwrap();
+	world.wait(limits::CALL_WAIT_MS_MAX);
+	world.node(FIRST).tell(Event::Tick);
+	let refused = world.node(FIRST).replies.remove(&id).unwrap().unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::MayStillCommit);
+	// What comes afterwards is for nobody.
+	end(&mut world, &run);
+	assert!(!world.nodes[&FIRST].replies.contains_key(&id));
+}
+
+#[test]
+fn agents_call_each_other_to_read_and_never_wait_for_a_place() {
+	let (mut world, agent) = World::with_agent(34);
+	let caller = H256([0xca; 32]);
+	let call = Box::new(OpenedCall::by_agent(agent, caller, call_input(b"write")));
+	let refused = world.node(FIRST).ask(|reply| Event::Called { reply, call });
+	assert_eq!(refused, Err(MachineError::CallToWrite));
+
+	for _ in 0..limits::AGENT_RUNS_MAX {
+		read_by_agent(&mut world, agent, caller);
+	}
+	let run = world.next_run(FIRST).unwrap();
+	assert_eq!(
+		(run.caller, run.called_by_agent.is_some()),
+		(Some(phala_protocol::caller::Caller::Agent(caller)), true)
+	);
+	let refused = read_by_agent(&mut world, agent, caller);
+	let refused = world.node(FIRST).replies.remove(&refused).unwrap();
+	assert_eq!(refused, Err(MachineError::Busy));
+
+	let listed = world.register_agent(FIRST, Access::Listed);
+	world.settle();
+	let refused = read_by_agent(&mut world, listed, caller);
+	let refused = world.node(FIRST).replies.remove(&refused).unwrap();
+	assert_eq!(refused, Err(MachineError::CallerNotAllowed));
+}

@@ -1,0 +1,105 @@
+//! The machine fails: it is rebuilt from its keys and the chain, once for each message.
+
+use super::{world::*, *};
+use phala_protocol::messages::RequestsMessage;
+
+fn planted() -> RegistryMessage {
+	RegistryMessage::Probe { nonce: PANICS }
+}
+
+#[test]
+fn a_machine_that_fails_on_a_message_is_rebuilt_and_suspended_when_it_fails_on_it_again() {
+	let mut network = Network::registered(40);
+	network.tell(probe(1));
+	network.relay().unwrap();
+	let keys = network.node.machine.public_keys();
+	network.tell(planted());
+	network.chain.seal();
+	let bundle = network.bundle();
+	let proven = Box::new(network.node.snapshot.prove(bundle).unwrap());
+	let failing = network.node.call(|reply| Event::Synced { reply, bundle: proven });
+	assert_eq!(network.node.rebuilt, 1);
+	assert!(!network.node.replies.contains_key(&failing), "the shell tells who waited");
+
+	// It stands where it adopted its channels, with the same keys, and reads on from there.
+	assert_eq!(network.node.machine.public_keys(), keys);
+	assert_eq!(network.node.status().phase, EnclavePhase::AwaitsRegistration);
+	let bundle = network.bundle();
+	let proven = Box::new(network.node.snapshot.prove(bundle).unwrap());
+	network.node.call(|reply| Event::Synced { reply, bundle: proven });
+	assert_eq!(network.node.rebuilt, 2);
+
+	// The second failure on the same message is the last: no third try, by name.
+	let status = network.node.status();
+	let refused = network.relay().unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::Suspended);
+	assert!(refused.to_string().contains("message 2 of Worker(7)"), "{refused}");
+	assert_eq!(network.require_fresh().unwrap_err().refusal(), Refusal::Suspended);
+	assert_eq!(network.registration().unwrap_err().refusal(), Refusal::Suspended);
+	assert!(network.envelopes().is_empty());
+	assert_eq!(network.node.machine.next_deadline(), None);
+	assert_eq!(network.node.rebuilt, 2);
+	assert_eq!(network.node.status(), status);
+}
+
+#[test]
+fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_stands() {
+	let (mut world, agent) = World::with_agent(41);
+	let order = world.public_order(agent, b"before");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	let consumed = world.consumed[&FIRST];
+	let height = world.chain.height();
+
+	// It fails on something that no chain says again.
+	world.node(FIRST).fail();
+	assert_eq!(world.node(FIRST).rebuilt, 1);
+	assert!(world.nodes[&FIRST].snapshot.cluster.is_none());
+	assert!(world.node(FIRST).status().height < height);
+
+	// The relayer brings everything again; its mark is as old as its keys, so it heartbeats first.
+	world.wait(limits::MARK_AGE_MAX_MS + 1);
+	world.settle();
+	world.node(FIRST).tell(Event::Tick);
+	world.settle();
+	assert!(world.consumed[&FIRST] > consumed);
+	for envelope in &world.nodes[&FIRST].snapshot.envelopes {
+		assert!(envelope.seq >= consumed, "a number that the chain has consumed");
+	}
+	// It has the keys again, and fetches the state, whose bodies it lost.
+	assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys);
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	world.settle();
+	assert_eq!(world.entries(FIRST, agent), last(b"before"));
+}
+
+#[test]
+fn a_rebuilt_gatekeeper_holds_the_share_that_it_had() {
+	let (mut world, _) = World::with_agent(42);
+	world.node(GATEKEEPER).fail();
+	world.wait(limits::MARK_AGE_MAX_MS + 1);
+	world.settle();
+	world.node(GATEKEEPER).tell(Event::Tick);
+	world.settle();
+	let released = world.releases;
+	world.boot(3);
+	world.join(3);
+	world.settle();
+	assert!(world.releases > released);
+	assert!(world.nodes[&3].snapshot.cluster().unwrap().has_keys);
+}
+
+#[test]
+fn failures_of_any_kind_are_counted_and_end() {
+	let mut network = Network::registered(43);
+	for n in 0..limits::REBUILDS_MAX {
+		assert!(network.node.snapshot.suspended.is_none(), "{n}");
+		network.node.fail_on(n as u8);
+	}
+	assert!(network.node.snapshot.suspended.is_none());
+	network.node.fail_on(0xff);
+	assert_eq!(network.node.snapshot.suspended.as_ref().unwrap().refusal(), Refusal::Suspended);
+}

@@ -1,0 +1,352 @@
+//! Checks what came from outside, outside of the turn: signatures, proofs, seals. What holds comes
+//! back as a type that can be made in no other way, and goes to the machine as an event.
+
+use crate::limits::DIRECT_CALL_BLOCKS_MAX;
+use crate::{
+	action::ReplicatedBody,
+	task::{open_sealed, ReplicationContent},
+	worker::writes,
+	Instant, MachineError, Snapshot,
+};
+use codec::{Decode, DecodeAll, Encode};
+use phala_keys::{
+	boot::verify_statement, hpke::EncryptionKey, input::InputKind, sr25519, state::SealedBody,
+};
+use phala_light_client::{ChannelChange, LightClient, MailboxReader, ProvenMessage, Synced};
+use phala_protocol::{
+	agents::{AgentId, Availability, AvailabilityContent},
+	boot::{BootKeys as PublicKeys, BootNumber, WorkerId},
+	caller::Caller,
+	clusters::Member,
+	limits::LOGS_QUERY_BLOCKS_MAX,
+	messages::{Message, Subscription},
+	relay::{EnclavePhase, GenesisBundle, SyncBundle},
+	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, LogsContent, LogsQuery},
+	AccountBytes, BlockNumber, H256,
+};
+
+/// Block 0 and the first authority set, proven.
+pub struct ProvenGenesis {
+	pub(crate) reader: MailboxReader,
+	#[cfg(feature = "recording")]
+	pub(crate) source: GenesisBundle,
+}
+
+/// A step along the chain, proven from the header that the snapshot stood at.
+pub struct ProvenBundle {
+	pub(crate) from: H256,
+	pub(crate) synced: Synced,
+	#[cfg(feature = "recording")]
+	pub(crate) source: SyncBundle,
+}
+
+impl ProvenBundle {
+	/// Of the header that it leads to.
+	pub(crate) fn hash(&self) -> H256 {
+		self.synced.reader.client().finalized().hash()
+	}
+}
+
+/// A call of an agent: whoever is named as its caller proved to be it.
+#[derive(Clone, Encode, Decode)]
+pub struct OpenedCall {
+	pub(crate) agent: AgentId,
+	pub(crate) origin: Origin,
+	pub(crate) input: CallInput,
+}
+
+#[derive(Clone, Encode, Decode)]
+pub(crate) enum Origin {
+	/// Nobody in particular, in the clear.
+	Public,
+	/// A run of another agent, here.
+	Agent(AgentId),
+	Sealed(SealedOrigin),
+}
+
+#[derive(Clone, Encode, Decode)]
+pub(crate) struct SealedOrigin {
+	pub caller: Caller,
+	pub reply_key: EncryptionKey,
+	pub nonce: [u8; 32],
+	pub expiry: BlockNumber,
+	/// The component that was running when it was opened, and that it accepts.
+	pub code: H256,
+}
+
+impl OpenedCall {
+	/// Of nobody in particular.
+	pub fn public(agent: AgentId, input: CallInput) -> Self {
+		Self { agent, origin: Origin::Public, input }
+	}
+
+	/// Of a run of `caller`, on this machine.
+	pub fn by_agent(agent: AgentId, caller: AgentId, input: CallInput) -> Self {
+		Self { agent, origin: Origin::Agent(caller), input }
+	}
+
+	/// What the agent gets.
+	pub fn input(&self) -> &CallInput {
+		&self.input
+	}
+
+	/// Whether it may write.
+	pub fn writes(&self) -> bool {
+		writes(&self.input.method)
+	}
+
+	pub(crate) fn caller(&self) -> Option<Caller> {
+		match &self.origin {
+			Origin::Public => None,
+			Origin::Agent(caller) => Some(Caller::Agent(*caller)),
+			Origin::Sealed(sealed) => Some(sealed.caller),
+		}
+	}
+}
+
+/// A body that a member signed.
+#[derive(Clone, Encode, Decode)]
+pub struct VerifiedBody {
+	brought: ReplicatedBody,
+	body_hash: H256,
+	/// Whose signature it is.
+	identity: [u8; 32],
+}
+
+impl VerifiedBody {
+	pub(crate) fn sender(&self) -> (WorkerId, BootNumber, AgentId) {
+		(self.brought.worker, self.brought.boot, self.brought.agent)
+	}
+
+	pub(crate) fn identity(&self) -> [u8; 32] {
+		self.identity
+	}
+
+	pub(crate) fn body_hash(&self) -> H256 {
+		self.body_hash
+	}
+
+	pub(crate) fn base_hash(&self) -> H256 {
+		self.brought.base_hash
+	}
+
+	pub(crate) fn into_body(self) -> SealedBody {
+		self.brought.body
+	}
+}
+
+/// A member's signature that it keeps a body.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ProvenAcknowledgement {
+	availability: Availability,
+	identity: [u8; 32],
+	boot: BootNumber,
+	body_hash: H256,
+}
+
+impl ProvenAcknowledgement {
+	/// Checks what a member answered to `body`. A wrong one is not used: the chain would refuse all.
+	pub fn verify(
+		genesis: H256,
+		member: &Member,
+		body: &ReplicatedBody,
+		availability: Availability,
+	) -> Result<Self, MachineError> {
+		let ReplicatedBody { agent, base_hash, .. } = *body;
+		let body_hash = H256(body.body.hash());
+		let content = AvailabilityContent::new(
+			genesis,
+			member.worker,
+			member.boot,
+			agent,
+			base_hash,
+			body_hash,
+		);
+		let is_own = availability.worker == member.worker
+			&& verify_statement(&member.identity, &content, &availability.signature);
+		if !is_own {
+			return Err(MachineError::BadSignature { whose: "member", what: "acknowledgement" });
+		}
+		Ok(Self { availability, identity: member.identity, boot: member.boot, body_hash })
+	}
+
+	pub(crate) fn is_by(&self, member: &Member, body_hash: H256) -> bool {
+		(self.availability.worker, self.boot, self.identity, self.body_hash)
+			== (member.worker, member.boot, member.identity, body_hash)
+	}
+
+	pub(crate) fn into_availability(self) -> Availability {
+		self.availability
+	}
+}
+
+/// A body from another member, with the hash that it has.
+#[derive(Clone, Encode, Decode)]
+pub struct HashedBody {
+	hash: H256,
+	body: SealedBody,
+}
+
+impl HashedBody {
+	/// Hashes `body`: up to some milliseconds.
+	pub fn new(body: SealedBody) -> Self {
+		Self { hash: H256(body.hash()), body }
+	}
+
+	pub(crate) fn hash(&self) -> H256 {
+		self.hash
+	}
+
+	pub(crate) fn into_body(self) -> std::sync::Arc<SealedBody> {
+		std::sync::Arc::new(self.body)
+	}
+}
+
+impl Snapshot {
+	/// Checks block 0 and the first authority set.
+	pub fn prove_genesis(&self, bundle: GenesisBundle) -> Result<ProvenGenesis, MachineError> {
+		self.require_working()?;
+		if self.status.phase != EnclavePhase::AwaitsGenesis {
+			let accepted = "it has its genesis already, and takes sync bundles";
+			return Err(MachineError::WrongPhase { phase: self.status.phase, accepted });
+		}
+		let client = LightClient::from_genesis(self.config.genesis, &bundle)?;
+		Ok(ProvenGenesis {
+			reader: MailboxReader::new(client),
+			#[cfg(feature = "recording")]
+			source: bundle,
+		})
+	}
+
+	/// Checks a step along the chain, from where this snapshot stands: hundreds of signatures.
+	pub fn prove(&self, bundle: SyncBundle) -> Result<ProvenBundle, MachineError> {
+		self.require_working()?;
+		if bundle.steps.is_empty() {
+			return Err(MachineError::NothingNew { height: self.status.height });
+		}
+		let reader = match (&self.reader, self.status.phase) {
+			(Some(reader), _) => reader,
+			(None, phase @ EnclavePhase::AwaitsGenesis) => {
+				let accepted = "it takes a genesis bundle first";
+				return Err(MachineError::WrongPhase { phase, accepted });
+			}
+			(None, _) => return Err(MachineError::Over { boot: self.status.boot }),
+		};
+		#[cfg(feature = "recording")]
+		let source = bundle.clone();
+		let synced = reader.sync(bundle, |message| subscriptions(message, &self.keys))?;
+		Ok(ProvenBundle {
+			from: reader.client().finalized().hash(),
+			synced,
+			#[cfg(feature = "recording")]
+			source,
+		})
+	}
+
+	/// Opens a sealed direct call, or names the first rule that it breaks.
+	pub fn open_call(
+		&self,
+		agent: AgentId,
+		call: &DirectCall,
+		now: Instant,
+	) -> Result<OpenedCall, MachineError> {
+		let view = self.ready(agent, now)?;
+		let content =
+			DirectCallContent::new(self.config.genesis, agent, call.caller, &call.sealed).encode();
+		let CallerSignature::Sr25519(signature) = &call.signature;
+		let account = call.caller.account();
+		if !account.is_some_and(|account| sr25519::verify(account, &content, signature)) {
+			return Err(MachineError::BadSignature { whose: "caller", what: "call" });
+		}
+		if !view.snapshot.may_call(&call.caller) {
+			return Err(MachineError::CallerNotAllowed);
+		}
+		let agent_keys = view
+			.state
+			.keys
+			.as_ref()
+			.ok_or(MachineError::NotReady { why: "it has no keys here yet" })?;
+		let code = view.snapshot.record.code.component;
+		let height = self.status.height;
+		let opened = open_sealed(
+			self.config.genesis,
+			agent,
+			agent_keys,
+			InputKind::Direct,
+			call.caller,
+			&call.sealed,
+			height,
+			code,
+		)?;
+		let input = CallInput::decode_all(&mut opened.body.expose())
+			.map_err(|_| MachineError::Malformed { expected: "the SCALE of a CallInput" })?;
+		if opened.expiry_block.saturating_sub(height) > DIRECT_CALL_BLOCKS_MAX {
+			return Err(MachineError::Malformed {
+				expected: "sealed for at most 300 blocks: set a nearer expiry",
+			});
+		}
+		let origin = Origin::Sealed(SealedOrigin {
+			caller: call.caller,
+			reply_key: opened.reply_key,
+			nonce: opened.nonce,
+			expiry: opened.expiry_block,
+			code,
+		});
+		Ok(OpenedCall { agent, origin, input })
+	}
+
+	/// Checks that a lease holder of this cluster signed a body.
+	pub fn verify_body(&self, brought: ReplicatedBody) -> Result<VerifiedBody, MachineError> {
+		let cluster = self.cluster()?;
+		let agent = cluster.agents.get(&brought.agent).ok_or(MachineError::NoSuchAgent)?;
+		let ReplicatedBody { worker, boot, .. } = brought;
+		let sender = cluster
+			.members
+			.get(&worker)
+			.filter(|member| member.boot == boot)
+			.filter(|_| {
+				let lease = agent.snapshot.lease;
+				lease.is_some_and(|lease| (lease.worker, lease.boot) == (worker, boot))
+			})
+			.ok_or(MachineError::NotFromLeaseHolder)?;
+		let body_hash = H256(brought.body.hash());
+		let content = ReplicationContent::of(self.config.genesis, &brought, body_hash);
+		if !verify_statement(&sender.identity, &content, &brought.signature) {
+			return Err(MachineError::BadSignature { whose: "lease holder", what: "body" });
+		}
+		Ok(VerifiedBody { identity: sender.identity, brought, body_hash })
+	}
+
+	/// Whether this is the agent's owner asking for its log now; who that is.
+	pub fn verify_logs_query(
+		&self,
+		agent: AgentId,
+		query: &LogsQuery,
+	) -> Result<AccountBytes, MachineError> {
+		let owner = self.agent(agent)?.snapshot.record.owner;
+		let LogsQuery { nonce, reply_key, block, signature } = *query;
+		let content = LogsContent::new(self.config.genesis, agent, nonce, reply_key, block);
+		if !sr25519::verify(&owner, &content.encode(), &signature) {
+			return Err(MachineError::NotOwner);
+		}
+		let now = self.status.height;
+		if now.abs_diff(block) > LOGS_QUERY_BLOCKS_MAX {
+			return Err(MachineError::QueryTooOld { block, now });
+		}
+		Ok(owner)
+	}
+
+	fn require_working(&self) -> Result<(), MachineError> {
+		self.suspended.clone().map_or(Ok(()), Err)
+	}
+}
+
+/// Which channels a message makes its reader follow: a pure reading of its body.
+fn subscriptions(message: &ProvenMessage, keys: &PublicKeys) -> Vec<ChannelChange> {
+	let Ok(body) = Message::decode_all(&mut message.body()) else { return Vec::new() };
+	match body.subscription(&keys.identity) {
+		Some(Subscription::Follow(channel, head)) => vec![ChannelChange::Follow { channel, head }],
+		Some(Subscription::Leave(channel)) => vec![ChannelChange::Unfollow { channel }],
+		None => Vec::new(),
+	}
+}

@@ -1,0 +1,485 @@
+//! One agent as a member of its cluster holds it: committed state, bodies of effect sets, and, at
+//! the lease holder, the work that waits and the effect sets that were proposed.
+//!
+//! Proposals are made one on another without waiting for the chain. When one is refused, or the
+//! lease is lost, all of them are dropped and their work is done again or given up: what was not
+//! committed never happened.
+
+use super::{
+	agent_state::{AgentState, Effects},
+	catch_up::Fetch,
+	jobs::{Job, JobKind, RunFailed},
+	keyring::KeyRing,
+	replication::Replication,
+};
+use crate::{
+	action::{Answer, CallId},
+	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
+	turn::Turn,
+	verify::HashedBody,
+	Instant, MachineError,
+};
+use codec::{DecodeAll, Encode};
+use phala_keys::{secret::SecretBytes, state::SealedBody};
+use phala_protocol::{
+	agents::{
+		next_state_hash, AgentId, AgentKey, AgentSnapshot, Availability, EffectSet, StateVersion,
+	},
+	boot::WorkerId,
+	clusters::Generation,
+	messages::{AgentsPayload, Payload},
+	refusals::Refusal,
+	requests::{CallInput, RequestResult},
+	BlockNumber, H256,
+};
+use rand_core::CryptoRng;
+use std::{
+	collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+	sync::Arc,
+};
+
+/// How a job of a direct caller ended.
+pub struct JobEnd {
+	pub to: CallId,
+	pub result: Result<Answer, MachineError>,
+}
+
+/// Committed bodies, by the version that they lead to.
+pub type Bodies = BTreeMap<StateVersion, Arc<SealedBody>>;
+
+/// An effect set on its way to the chain.
+pub struct Proposal {
+	/// After it.
+	pub state: AgentState,
+	pub body: Arc<SealedBody>,
+	pub base_hash: H256,
+	pub body_hash: H256,
+	key: Option<AgentKey>,
+	results: Vec<RequestResult>,
+	pub availability: BTreeMap<WorkerId, Availability>,
+	pub replication: Replication,
+	/// Number of the envelope that carries it.
+	sent: Option<u64>,
+	/// What caused it, and for a direct call the answer that waits for the commit.
+	cause: Option<(Job, Option<Answer>)>,
+}
+
+/// A job under way, and on what: an upgrade, a refusal or a new holder may come meanwhile.
+pub struct Running {
+	pub job: Job,
+	/// The component that runs it.
+	pub code: H256,
+	/// Hash of the state that it runs on.
+	pub base: H256,
+	pub stage: Stage,
+}
+
+/// How far a job is.
+pub enum Stage {
+	/// Its sealed input is being opened.
+	Opening,
+	/// The sandbox has it.
+	Running { input: Arc<CallInput> },
+	/// Its answer is being signed and sealed; then its writes are proposed.
+	Answering { writes: Vec<(String, Option<Vec<u8>>)>, units: u32, commits: bool },
+}
+
+/// See the module's text.
+pub struct Agent {
+	pub id: AgentId,
+	pub snapshot: Arc<AgentSnapshot>,
+	/// Committed and applied.
+	pub state: AgentState,
+	pub bodies: Arc<Bodies>,
+	/// Hashes of committed bodies that are not applied yet.
+	committed: BTreeMap<StateVersion, H256>,
+	/// State hashes that the chain said, of versions that are not applied yet.
+	state_hashes: BTreeMap<StateVersion, H256>,
+	/// Bodies that this member said it keeps, by hash, oldest first in the queue.
+	kept: HashMap<H256, Arc<SealedBody>>,
+	kept_order: VecDeque<H256>,
+	pub proposals: VecDeque<Proposal>,
+	pub jobs: VecDeque<Job>,
+	/// The job that is under way now.
+	pub running: Option<Running>,
+	/// No run starts before: the last found no place.
+	pub not_before: Option<Instant>,
+	/// Its keys are being made.
+	pub in_birth: bool,
+	/// Secrets that it is born with: only of an agent from a folder.
+	#[cfg(feature = "development")]
+	pub birth_secrets: Vec<(String, Option<Vec<u8>>)>,
+	/// Bodies that are being fetched from another member.
+	pub fetch: Option<Fetch>,
+	/// Nonces of direct calls that this member answered, until they expire.
+	pub answered: BTreeMap<[u8; 32], BlockNumber>,
+}
+
+impl Agent {
+	pub fn new(snapshot: AgentSnapshot) -> Self {
+		let mut agent = Self {
+			id: snapshot.agent,
+			snapshot: Arc::new(snapshot),
+			state: AgentState::default(),
+			bodies: Arc::default(),
+			committed: BTreeMap::new(),
+			state_hashes: BTreeMap::new(),
+			kept: HashMap::new(),
+			kept_order: VecDeque::new(),
+			proposals: VecDeque::new(),
+			jobs: VecDeque::new(),
+			running: None,
+			not_before: None,
+			in_birth: false,
+			#[cfg(feature = "development")]
+			birth_secrets: Vec::new(),
+			fetch: None,
+			answered: BTreeMap::new(),
+		};
+		agent.note_state_hash();
+		agent
+	}
+
+	/// What the chain says of it now.
+	pub fn record(&mut self) -> &mut AgentSnapshot {
+		Arc::make_mut(&mut self.snapshot)
+	}
+
+	/// The chain said which state it is in: bodies up to there can be proven.
+	pub fn note_state_hash(&mut self) {
+		let record = &self.snapshot.record;
+		if record.version > self.state.version {
+			self.state_hashes.insert(record.version, record.state_hash);
+		}
+	}
+
+	/// Whether this boot may write it.
+	pub fn is_mine(&self, worker: WorkerId, boot: u32) -> bool {
+		self.snapshot.lease.is_some_and(|lease| (lease.worker, lease.boot) == (worker, boot))
+	}
+
+	/// Whether all that the chain committed is applied here.
+	pub fn is_current(&self) -> bool {
+		self.state.version == self.snapshot.record.version
+	}
+
+	/// What the next effect set is made on: the newest proposal, or what is committed.
+	pub fn head(&self) -> &AgentState {
+		self.proposals.back().map_or(&self.state, |proposal| &proposal.state)
+	}
+
+	/// Keeps a body for its proposer.
+	pub fn keep(&mut self, hash: H256, body: Arc<SealedBody>) {
+		if self.kept.insert(hash, body).is_none() {
+			self.kept_order.push_back(hash);
+			if self.kept_order.len() > BODIES_KEPT_MAX {
+				if let Some(oldest) = self.kept_order.pop_front() {
+					self.kept.remove(&oldest);
+				}
+			}
+		}
+	}
+
+	/// The chain committed a body. Returns what ended with it.
+	pub fn commit(
+		&mut self,
+		version: StateVersion,
+		body_hash: H256,
+		state_hash: H256,
+	) -> Vec<JobEnd> {
+		let record = &mut self.record().record;
+		record.version = version;
+		record.state_hash = state_hash;
+		self.committed.insert(version, body_hash);
+		self.state_hashes.insert(version, state_hash);
+		let ours = self
+			.proposals
+			.front()
+			.is_some_and(|first| first.state.version == version && first.body_hash == body_hash);
+		if !ours {
+			return self.drop_proposals();
+		}
+		let Some(proposal) = self.proposals.pop_front() else { return Vec::new() };
+		self.kept.insert(body_hash, proposal.body);
+		match proposal.cause {
+			Some((job, Some(answer))) => {
+				job.to().map(|to| JobEnd { to, result: Ok(answer) }).into_iter().collect()
+			}
+			_ => Vec::new(),
+		}
+	}
+
+	/// Forgets what was not committed. The work is done again from the front of the queue.
+	pub fn drop_proposals(&mut self) -> Vec<JobEnd> {
+		let mut ended = Vec::new();
+		for (place, proposal) in std::mem::take(&mut self.proposals).into_iter().enumerate().rev() {
+			let Some((mut job, _)) = proposal.cause else { continue };
+			// Only the first was refused; the others were made on it.
+			if place == 0 {
+				job.attempt += 1;
+			}
+			if !job.is_spent() {
+				self.requeue(job);
+			} else if let Some(to) = job.to() {
+				ended.push(JobEnd { to, result: Err(MachineError::NotCommitted) });
+			}
+		}
+		ended
+	}
+
+	/// Another boot writes now: nothing that waits here can be committed.
+	pub fn lose_lease(&mut self, worker: Option<WorkerId>) -> Vec<JobEnd> {
+		let mut ended = self.drop_proposals();
+		let running = self.running.take().map(|running| running.job);
+		let lost = self.jobs.drain(..).chain(running).filter_map(|job| job.to());
+		ended.extend(
+			lost.map(|to| JobEnd { to, result: Err(MachineError::NotLeaseHolder { worker }) }),
+		);
+		ended
+	}
+
+	/// A set of envelopes was consumed up to `next`: a proposal that went with them and is not
+	/// committed was refused.
+	pub fn find_refused(&mut self, next: u64) -> Vec<JobEnd> {
+		let refused = self.proposals.front().is_some_and(|first| {
+			first.sent.is_some_and(|seq| seq < next)
+				&& first.state.version > self.snapshot.record.version
+		});
+		if !refused {
+			return Vec::new();
+		}
+		tracing::warn!(agent = ?self.id, "the chain refused an effect set; its work is done again");
+		self.drop_proposals()
+	}
+
+	/// Applies what is committed and here; whether anything was.
+	pub fn apply_committed(&mut self, keyring: &KeyRing, height: BlockNumber) -> bool {
+		let before = self.state.version;
+		while self.state.version < self.snapshot.record.version {
+			let version = self.state.version + 1;
+			if !self.bodies.contains_key(&version) {
+				let Some(body) =
+					self.committed.get(&version).and_then(|hash| self.kept.remove(hash))
+				else {
+					break;
+				};
+				Arc::make_mut(&mut self.bodies).insert(version, body);
+			}
+			let Some(body) = self.bodies.get(&version) else { break };
+			let Some(cipher) = keyring.cipher(body.key_number, self.id) else { break };
+			let opened = cipher.open_body(self.state.version, version, body);
+			let next = opened.and_then(|plaintext| {
+				let effects = Effects::decode_all(&mut plaintext.expose())
+					.map_err(|_| phala_keys::Error::Malformed { what: "effects" })?;
+				self.state.after(&effects, H256(body.hash()), height)
+			});
+			match next {
+				Ok(next) => self.state = next,
+				Err(error) => {
+					// A member that made such a body was not the code that the chain allows.
+					tracing::error!(agent = ?self.id, version, "a committed body: {error}");
+					break;
+				}
+			}
+			self.committed.remove(&version);
+			self.state_hashes.remove(&version);
+		}
+		if self.state.version == before {
+			return false;
+		}
+		let kept: BTreeSet<H256> = self.kept.keys().copied().collect();
+		self.kept_order.retain(|hash| kept.contains(hash));
+		true
+	}
+
+	/// Versions whose bodies are missing here: from the first to the last.
+	pub fn missing(&self) -> Option<(StateVersion, StateVersion)> {
+		let first = self.state.version + 1;
+		let last = self.snapshot.record.version;
+		let has = |version: &StateVersion| {
+			self.bodies.contains_key(version)
+				|| self.committed.get(version).is_some_and(|hash| self.kept.contains_key(hash))
+		};
+		(first <= last && !has(&first)).then_some((first, last))
+	}
+
+	/// Takes committed bodies from another member, from `first` on, as far as they come to a state
+	/// hash that the chain said. Others change nothing.
+	pub fn supply(&mut self, first: StateVersion, bodies: Vec<HashedBody>) -> bool {
+		if first != self.state.version + 1 {
+			return false;
+		}
+		let record = &self.snapshot.record;
+		let mut hash = self.state.hash;
+		let mut proven = 0;
+		for (count, (version, body)) in (first..=record.version).zip(&bodies).enumerate() {
+			hash = next_state_hash(hash, body.hash());
+			let said = if version == record.version {
+				Some(&record.state_hash)
+			} else {
+				self.state_hashes.get(&version)
+			};
+			match said {
+				Some(said) if *said == hash => proven = count + 1,
+				Some(_) => break,
+				None => {}
+			}
+		}
+		let held = Arc::make_mut(&mut self.bodies);
+		for (version, body) in (first..).zip(bodies).take(proven) {
+			held.insert(version, body.into_body());
+		}
+		proven > 0
+	}
+
+	/// Whether one more direct call can be taken. Paid requests are bounded by the chain.
+	pub fn can_queue_direct(&self) -> bool {
+		self.jobs.iter().filter(|job| !job.is_order()).count() < JOBS_MAX
+	}
+
+	/// Takes a job back to its place: jobs are done in the order in which they came.
+	pub fn requeue(&mut self, job: Job) {
+		let at = self.jobs.iter().position(|other| other.id > job.id).unwrap_or(self.jobs.len());
+		self.jobs.insert(at, job);
+	}
+
+	/// The next job that can run at this height: paid requests first, each kind in its order.
+	pub fn take_runnable(
+		&mut self,
+		height: BlockNumber,
+		can: impl Fn(&Job) -> bool,
+	) -> Option<Job> {
+		let is_paid = |job: &Job| match &*job.kind {
+			JobKind::Order(order) => order.min_block <= height,
+			JobKind::Direct(_) => false,
+		};
+		let at = self
+			.jobs
+			.iter()
+			.position(|job| is_paid(job) && can(job))
+			.or_else(|| self.jobs.iter().position(|job| !job.is_order() && can(job)))?;
+		self.jobs.remove(at)
+	}
+
+	/// Paid requests whose deadline is too near to be run any more, running or waiting.
+	pub fn take_late_orders(&mut self, height: BlockNumber) -> Vec<Job> {
+		let is_late = |job: &Job| match &*job.kind {
+			JobKind::Order(order) => {
+				let left = order.deadline.saturating_sub(height);
+				left <= SETTLE_LEAD && height < order.deadline
+			}
+			JobKind::Direct(_) => false,
+		};
+		let (late, rest): (VecDeque<_>, _) =
+			std::mem::take(&mut self.jobs).into_iter().partition(is_late);
+		self.jobs = rest;
+		let running = self.running.take_if(|running| is_late(&running.job));
+		late.into_iter().chain(running.map(|running| running.job)).collect()
+	}
+
+	/// Whether a run can start on the newest proposal.
+	pub fn can_run(&self, keyring: &KeyRing, generation: Generation) -> bool {
+		self.running.is_none() && self.can_propose(keyring, generation)
+	}
+
+	/// Whether an effect set can be made now: not under keys that a departed member knows.
+	pub fn can_propose(&self, keyring: &KeyRing, generation: Generation) -> bool {
+		self.is_current()
+			&& self.proposals.len() < PROPOSALS_MAX
+			&& keyring.is_ready_for(generation)
+	}
+
+	/// Makes an effect set on the newest one. The answer in `cause` is for the direct caller.
+	pub fn propose<R: CryptoRng>(
+		&mut self,
+		keyring: &KeyRing,
+		effects: &Effects,
+		results: Vec<RequestResult>,
+		key: Option<AgentKey>,
+		cause: Option<(Job, Option<Answer>)>,
+		turn: &mut Turn<'_, R>,
+	) -> Result<(), phala_keys::Error> {
+		let base = self.head();
+		let (base_version, base_hash) = (base.version, base.hash);
+		let cipher = keyring
+			.newest_cipher(self.id)
+			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" })?;
+		let plaintext = SecretBytes::new(effects.encode());
+		let body =
+			cipher.seal_body(turn.rng, base_version, base_version + 1, plaintext.expose())?;
+		let body_hash = H256(body.hash());
+		let state = base.after(effects, body_hash, turn.height)?;
+		self.proposals.push_back(Proposal {
+			state,
+			body: Arc::new(body),
+			base_hash,
+			body_hash,
+			key,
+			results,
+			availability: BTreeMap::new(),
+			replication: Replication::default(),
+			sent: None,
+			cause,
+		});
+		Ok(())
+	}
+
+	pub fn proposal(&mut self, body_hash: H256) -> Option<&mut Proposal> {
+		self.proposals.iter_mut().find(|proposal| proposal.body_hash == body_hash)
+	}
+
+	/// Submits what is replicated to the chain, in order.
+	pub fn submit<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
+		for proposal in self.proposals.iter_mut() {
+			if proposal.sent.is_some() {
+				continue;
+			}
+			if !proposal.replication.is_done() {
+				return;
+			}
+			let payload = Payload::Agents(AgentsPayload::EffectSet(EffectSet {
+				agent: self.id,
+				base_version: proposal.state.version - 1,
+				base_hash: proposal.base_hash,
+				body_hash: proposal.body_hash,
+				key: proposal.key,
+				results: proposal.results.clone(),
+				availability: proposal.availability.values().cloned().collect(),
+			}));
+			proposal.sent = turn.submit(&payload);
+			if proposal.sent.is_none() {
+				return;
+			}
+		}
+	}
+
+	/// Drops work whose time is over, and nonces that expired.
+	pub fn expire(&mut self, height: BlockNumber) -> Vec<JobEnd> {
+		self.answered.retain(|_, expiry| *expiry >= height);
+		let (late, rest): (VecDeque<_>, VecDeque<_>) =
+			std::mem::take(&mut self.jobs).into_iter().partition(|job| match &*job.kind {
+				JobKind::Order(order) => height >= order.deadline,
+				JobKind::Direct(direct) => height > direct.expiry,
+			});
+		self.jobs = rest;
+		late.into_iter()
+			.filter_map(|job| job.to())
+			.map(|to| JobEnd { to, result: Err(MachineError::TooLate) })
+			.collect()
+	}
+
+	/// Whether the state may be what a run makes of it. What only shrinks it is always allowed.
+	pub fn check_state_bytes(
+		&self,
+		writes: &[(String, Option<Vec<u8>>)],
+		units: u32,
+	) -> Result<(), RunFailed> {
+		let max = crate::limits::AGENT_STATE_BYTES_MAX;
+		let bytes = self.head().bytes_after(writes);
+		if bytes > max && bytes > self.head().entry_bytes {
+			let message = format!("{bytes} bytes of state, {max} are allowed");
+			return Err(RunFailed { refusal: Refusal::AgentStateBytes, message, units });
+		}
+		Ok(())
+	}
+}

@@ -1,0 +1,192 @@
+//! What a lease holder is asked to do, and what it hands to the sandbox.
+
+use super::agent_state::AgentState;
+use crate::{action::CallId, limits::RUN_ATTEMPTS_MAX, MachineError};
+use codec::{Decode, Encode, Input, Output};
+use phala_keys::hpke::EncryptionKey;
+use phala_protocol::{
+	agents::{AgentCode, AgentId},
+	caller::Caller,
+	refusals::{Refusal, RefusalCode},
+	requests::{CallInput, CallOutput, RequestKind, RequestOrder},
+	BlockNumber, H256,
+};
+use std::sync::Arc;
+
+/// One run of an agent. Unique in one boot; an order keeps its number over all attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct RunId(pub(crate) u64);
+
+/// A direct call that may write, waiting for its turn.
+pub struct DirectJob {
+	/// Who waits for the answer.
+	pub to: CallId,
+	/// `None` for a caller that did not say.
+	pub caller: Option<Caller>,
+	pub input: Arc<CallInput>,
+	/// For a sealed call: where the answer is sealed to, and the nonce.
+	pub reply: Option<(EncryptionKey, [u8; 32])>,
+	/// Last block at which it may run.
+	pub expiry: BlockNumber,
+	pub request: H256,
+	/// The component that it was admitted for: no other gets to see it.
+	pub code: H256,
+}
+
+pub enum JobKind {
+	/// A paid request.
+	Order(RequestOrder),
+	Direct(DirectJob),
+}
+
+/// An order's input, opened once for one component.
+pub struct OpenedOrder {
+	/// A component that came later has to be accepted by the input too: it is opened again then.
+	pub code: H256,
+	/// Or why not.
+	pub opened: Result<Opened, Refusal>,
+}
+
+pub enum Opened {
+	Call {
+		input: Arc<CallInput>,
+		/// Where the answer is sealed to, and the nonce; none for a public one.
+		reply: Option<(EncryptionKey, [u8; 32])>,
+		/// Nonce and expiry of a sealed one.
+		used: Option<([u8; 32], BlockNumber)>,
+	},
+	Secrets {
+		secrets: Vec<(String, Option<Vec<u8>>)>,
+		used: ([u8; 32], BlockNumber),
+	},
+}
+
+impl Opened {
+	pub fn used(&self) -> Option<([u8; 32], BlockNumber)> {
+		match self {
+			Self::Call { used, .. } => *used,
+			Self::Secrets { used, .. } => Some(*used),
+		}
+	}
+}
+
+#[derive(Clone)]
+pub struct Job {
+	pub id: RunId,
+	pub kind: Arc<JobKind>,
+	/// From 1.
+	pub attempt: u32,
+	/// Of an order; the plaintext goes when the job does.
+	pub opened: Option<Arc<OpenedOrder>>,
+}
+
+impl Job {
+	/// Whether it runs without the agent's code.
+	pub fn needs_no_code(&self) -> bool {
+		matches!(&*self.kind, JobKind::Order(order) if order.kind == RequestKind::Secrets)
+	}
+
+	/// Whether it has had all of its attempts.
+	pub fn is_spent(&self) -> bool {
+		self.attempt > RUN_ATTEMPTS_MAX
+	}
+
+	pub fn is_order(&self) -> bool {
+		matches!(&*self.kind, JobKind::Order(_))
+	}
+
+	/// Who waits for its end.
+	pub fn to(&self) -> Option<CallId> {
+		match &*self.kind {
+			JobKind::Order(_) => None,
+			JobKind::Direct(direct) => Some(direct.to),
+		}
+	}
+}
+
+/// A call for the sandbox.
+pub struct Run {
+	pub agent: AgentId,
+	pub id: RunId,
+	pub code: AgentCode,
+	/// Of a call by another agent's run here, for whoever waits for it.
+	pub called_by_agent: Option<CallId>,
+	pub caller: Option<Caller>,
+	pub input: Arc<CallInput>,
+	/// Unique, and the same over all attempts.
+	pub request: H256,
+	/// In a paid request: its own draw.
+	pub entropy: Option<[u8; 32]>,
+	pub attempt: u32,
+	/// Whether it may write state.
+	pub writable: bool,
+	/// What it runs on; for what writes, proposals that are not committed yet are in it.
+	pub state: AgentState,
+	/// The newest finalized block.
+	pub block: (BlockNumber, H256),
+}
+
+/// What came of a run that ended well.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RunDone {
+	pub output: CallOutput,
+	pub writes: Vec<(String, Option<Vec<u8>>)>,
+	/// Work, in units.
+	pub units: u32,
+	/// Inputs that nobody vouches for.
+	pub unproven_inputs: u32,
+}
+
+/// Why a run gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RunEnd {
+	/// By a limit or an error of the agent.
+	Failed(RunFailed),
+	/// It did not start, for lack of a place or of the program: it is to be tried again.
+	NotRun,
+}
+
+/// A run that ended badly, by a limit or an error of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFailed {
+	/// Which limit or error.
+	pub refusal: Refusal,
+	/// For people: holds nothing that the agent knows.
+	pub message: String,
+	pub units: u32,
+}
+
+/// With the refusal by its code.
+impl Encode for RunFailed {
+	fn encode_to<T: Output + ?Sized>(&self, dest: &mut T) {
+		(self.refusal.code(), &self.message, self.units).encode_to(dest);
+	}
+}
+
+impl Decode for RunFailed {
+	fn decode<I: Input>(input: &mut I) -> Result<Self, codec::Error> {
+		let (code, message, units): (RefusalCode, String, u32) = Decode::decode(input)?;
+		let refusal = code.refusal().ok_or("a refusal of a later version")?;
+		Ok(Self { refusal, message, units })
+	}
+}
+
+impl From<RunFailed> for MachineError {
+	fn from(failed: RunFailed) -> Self {
+		Self::Failed { refusal: failed.refusal, message: failed.message }
+	}
+}
+
+/// What the machine knows of a compiled component and its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Program {
+	/// For people.
+	pub name: String,
+	/// The longest request that it takes, in bytes.
+	pub request_bytes_max: u64,
+}
+
+/// Whether a request with this method may write state: those that HTTP calls safe may not.
+pub fn writes(method: &[u8]) -> bool {
+	!matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+}

@@ -1,0 +1,278 @@
+//! A member's hold on its cluster's data keys.
+//!
+//! The cluster secret of an epoch and generation comes from the gatekeepers; it wraps the data
+//! keys, which members made. The chain keeps the first set of wrapped keys for each epoch and
+//! generation, so all members come to the same. A set is made only by a member that has the keys
+//! already, or where the cluster never had any.
+
+use crate::{
+	limits::KEY_REQUEST_PATIENCE,
+	task::{TaskId, Work},
+	turn::{MasterInForce, Turn},
+};
+use codec::{DecodeAll, Encode};
+use phala_keys::{
+	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, ClusterSecret, WrappedKey},
+	release::ReleaseCollector,
+	state::StateCipher,
+	Error,
+};
+use phala_protocol::{
+	agents::AgentId,
+	clusters::{Generation, WrappedKeys},
+	keys::Epoch,
+	mailbox::ClusterId,
+	messages::{ClustersPayload, Payload},
+	BlockNumber,
+};
+use rand_core::CryptoRng;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Whose secret: the epoch of the master key and the generation of the cluster.
+type Wrapping = (Epoch, Generation);
+
+/// A key request under way.
+struct Asked {
+	wrapping: Wrapping,
+	at: BlockNumber,
+	stage: AskStage,
+	/// Releases that wait for the one before them to be checked.
+	releases: VecDeque<Vec<u8>>,
+}
+
+enum AskStage {
+	/// Its one-time key is being made.
+	Preparing(TaskId),
+	Collecting(Box<ReleaseCollector>),
+	/// A release is being checked.
+	Checking(TaskId),
+}
+
+/// The data keys of one cluster.
+pub struct KeyRing {
+	cluster: ClusterId,
+	secret: Option<(Wrapping, ClusterSecret)>,
+	asked: Option<Asked>,
+	keys: BTreeMap<u32, ClusterKey>,
+	/// The newest that the chain has.
+	newest: Option<WrappedKeys>,
+	/// Of which set `keys` is.
+	adopted: Option<Wrapping>,
+	/// A set that was sent to the chain, and when.
+	offered: Option<(Wrapping, BlockNumber)>,
+}
+
+impl KeyRing {
+	/// Empty.
+	pub fn new(cluster: ClusterId, newest: Option<WrappedKeys>) -> Self {
+		let keys = BTreeMap::new();
+		Self { cluster, secret: None, asked: None, keys, newest, adopted: None, offered: None }
+	}
+
+	/// With a key of its own making: of a cluster that no chain knows.
+	#[cfg(feature = "development")]
+	pub fn of_one(cluster: ClusterId, generation: Generation, rng: &mut impl CryptoRng) -> Self {
+		let id = ClusterKeyId { kind: ClusterKeyKind::Data, number: 1 };
+		let mut keyring = Self::new(cluster, None);
+		keyring.keys.insert(1, ClusterKey::generate(rng, cluster, id));
+		keyring.adopted = Some((0, generation));
+		keyring
+	}
+
+	/// Whether there are keys that the chain knows of.
+	pub fn is_ready(&self) -> bool {
+		self.adopted.is_some()
+	}
+
+	/// Whether the keys are those of this generation: what is written under older ones can be read
+	/// by members that left.
+	pub fn is_ready_for(&self, generation: Generation) -> bool {
+		self.adopted.is_some_and(|(_, of)| of == generation)
+	}
+
+	/// For what is encrypted now.
+	pub fn newest_cipher(&self, agent: AgentId) -> Option<StateCipher> {
+		self.adopted?;
+		let (_, key) = self.keys.last_key_value()?;
+		StateCipher::new(key, agent).ok()
+	}
+
+	/// For what was encrypted under the data key with this number.
+	pub fn cipher(&self, number: u32, agent: AgentId) -> Option<StateCipher> {
+		StateCipher::new(self.keys.get(&number)?, agent).ok()
+	}
+
+	/// The chain took a set of wrapped keys.
+	pub fn wrapped(&mut self, newest: WrappedKeys) {
+		self.newest = Some(newest);
+	}
+
+	/// A gatekeeper answered.
+	pub fn released(&mut self, generation: Generation, release: Vec<u8>) {
+		if let Some(asked) = self.asked.as_mut().filter(|asked| asked.wrapping.1 == generation) {
+			asked.releases.push_back(release);
+		}
+	}
+
+	/// The one-time key of a request is made.
+	pub fn request_made<R: CryptoRng>(
+		&mut self,
+		task: TaskId,
+		ephemeral_key: [u8; 32],
+		collector: Result<Box<ReleaseCollector>, Error>,
+		turn: &mut Turn<'_, R>,
+	) {
+		let Some(asked) = &mut self.asked else { return };
+		if !matches!(asked.stage, AskStage::Preparing(id) if id == task) {
+			return;
+		}
+		let (cluster, generation) = (self.cluster, asked.wrapping.1);
+		match collector {
+			Ok(collector) => {
+				let request = ClustersPayload::KeyRequest { cluster, generation, ephemeral_key };
+				let payload = Payload::Clusters(request);
+				if turn.submit(&payload).is_some() {
+					asked.at = turn.height;
+					asked.stage = AskStage::Collecting(collector);
+				} else {
+					// Asked again in a later turn.
+					self.asked = None;
+				}
+			}
+			Err(error) => {
+				tracing::warn!("cannot ask for the cluster's secret: {error}");
+				self.asked = None;
+			}
+		}
+	}
+
+	/// A release is checked.
+	pub fn release_checked(
+		&mut self,
+		task: TaskId,
+		collector: Box<ReleaseCollector>,
+		is_complete: Result<bool, Error>,
+	) {
+		let Some(asked) = &mut self.asked else { return };
+		if !matches!(asked.stage, AskStage::Checking(id) if id == task) {
+			return;
+		}
+		match is_complete {
+			Ok(true) => {
+				let wrapping = asked.wrapping;
+				match collector.finish() {
+					Ok(secret) => self.secret = Some((wrapping, secret)),
+					Err(error) => tracing::warn!("no cluster secret: {error}"),
+				}
+				self.asked = None;
+			}
+			Ok(false) => asked.stage = AskStage::Collecting(collector),
+			Err(error) => {
+				tracing::warn!("refused a release: {error}");
+				asked.stage = AskStage::Collecting(collector);
+			}
+		}
+	}
+
+	/// Does the next thing on the way to the keys of `generation`.
+	pub fn advance<R: CryptoRng>(
+		&mut self,
+		master: &MasterInForce,
+		generation: Generation,
+		turn: &mut Turn<'_, R>,
+	) {
+		self.check_next_release(turn);
+		// Without keys the newest wrapped ones come first: only who has them can wrap them anew.
+		let newest = self.newest.as_ref().filter(|newest| newest.epoch == master.epoch);
+		let generation = match (self.adopted, newest) {
+			(None, Some(newest)) => newest.generation,
+			_ => generation,
+		};
+		let wanted = (master.epoch, generation);
+		if self.adopted == Some(wanted) {
+			return;
+		}
+		if self.secret.as_ref().is_some_and(|(wrapping, _)| *wrapping == wanted) {
+			self.asked = None;
+			if let Err(error) = self.come_to_keys(wanted, turn) {
+				tracing::warn!("the cluster's keys: {error}");
+			}
+			return;
+		}
+		let waits = self.asked.as_ref().is_some_and(|asked| {
+			asked.wrapping == wanted && turn.height.saturating_sub(asked.at) < KEY_REQUEST_PATIENCE
+		});
+		if !waits && turn.is_fresh() {
+			let (cluster, master) = (self.cluster, master.outcome.clone());
+			let task = turn.compute(Work::AskForKeys { cluster, generation, master });
+			let stage = AskStage::Preparing(task);
+			let releases = VecDeque::new();
+			self.asked = Some(Asked { wrapping: wanted, at: turn.height, stage, releases });
+		}
+	}
+
+	fn check_next_release<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
+		let Some(mut asked) = self.asked.take() else { return };
+		asked.stage = match asked.stage {
+			AskStage::Collecting(collector) => match asked.releases.pop_front() {
+				Some(release) => {
+					AskStage::Checking(turn.compute(Work::CombineRelease { collector, release }))
+				}
+				None => AskStage::Collecting(collector),
+			},
+			stage => stage,
+		};
+		self.asked = Some(asked);
+	}
+
+	/// With the wanted secret in hand: unwraps what the chain has, or wraps what it lacks.
+	fn come_to_keys<R: CryptoRng>(
+		&mut self,
+		wanted: Wrapping,
+		turn: &mut Turn<'_, R>,
+	) -> Result<(), Error> {
+		let Some((_, secret)) = &self.secret else { return Ok(()) };
+		let held = self.newest.as_ref().map(|newest| (newest.epoch, newest.generation));
+		if held == Some(wanted) {
+			let bytes = self.newest.as_ref().map(|newest| &newest.keys[..]).unwrap_or_default();
+			let wrapped = Vec::<WrappedKey>::decode_all(&mut &bytes[..])
+				.map_err(|_| Error::Malformed { what: "wrapped keys" })?;
+			let mut keys = BTreeMap::new();
+			for wrapped in &wrapped {
+				let key = secret.unwrap(wrapped)?;
+				keys.insert(key.id().number, key);
+			}
+			self.keys = keys;
+			self.adopted = Some(wanted);
+			return Ok(());
+		}
+		let holds_keys = self.adopted.is_some();
+		let offered = self.offered.is_some_and(|(of, at)| {
+			of == wanted && turn.height.saturating_sub(at) < KEY_REQUEST_PATIENCE
+		});
+		if offered || (held.is_some() && !holds_keys) {
+			// Somebody has the keys, or is about to.
+			return Ok(());
+		}
+		let generation_is_new = held.is_none_or(|(_, generation)| generation != wanted.1);
+		let mut wrapped = Vec::new();
+		for key in self.keys.values() {
+			wrapped.push(secret.wrap(turn.rng, key)?);
+		}
+		if generation_is_new {
+			// What is written from now on is not for those who left.
+			let number = self.keys.last_key_value().map_or(1, |(number, _)| number + 1);
+			let id = ClusterKeyId { kind: ClusterKeyKind::Data, number };
+			let key = ClusterKey::generate(turn.rng, self.cluster, id);
+			wrapped.push(secret.wrap(turn.rng, &key)?);
+		}
+		let (epoch, generation) = wanted;
+		let keys = WrappedKeys { epoch, generation, keys: wrapped.encode() };
+		let payload =
+			Payload::Clusters(ClustersPayload::KeysWrapped { cluster: self.cluster, keys });
+		if turn.submit(&payload).is_some() {
+			self.offered = Some((wanted, turn.height));
+		}
+		Ok(())
+	}
+}

@@ -1,0 +1,32 @@
+//! The worker's role: a member of a cluster.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`state`] | what a member knows |
+//! | [`ingress`] | takes in what the chain, callers and other members say |
+//! | [`actions`] | does all that can be done now |
+//! | [`keyring`] | comes to the cluster's data keys |
+//! | [`agent`], [`agent_state`] | one agent: state, bodies, proposals |
+//! | [`jobs`], [`reads`] | what writes and what only reads: admission, turns |
+//! | [`replication`], [`catch_up`], [`code`] | what goes to other members and comes from them |
+
+pub(crate) mod actions;
+pub(crate) mod agent;
+mod agent_state;
+mod catch_up;
+mod code;
+mod ingress;
+mod jobs;
+mod keyring;
+mod reads;
+mod replication;
+pub(crate) mod state;
+
+pub use agent::Bodies;
+pub use agent_state::{AgentState, Effects, Entries, Secrets};
+pub(crate) use jobs::Opened;
+pub use jobs::{writes, Program, Run, RunDone, RunEnd, RunFailed, RunId};
+pub(crate) use state::Membership;
+
+#[cfg(feature = "development")]
+pub(crate) use keyring::KeyRing;

@@ -1,0 +1,124 @@
+//! Has the other members keep what an agent wrote, before the chain is asked to commit it.
+//!
+//! All that do not keep it yet are asked at once. A member that is a block behind, or just
+//! restarts, is asked again until a majority has said yes, or for so many times.
+
+use super::agent::Agent;
+use crate::{
+	action::{Action, ReplicatedBody},
+	limits::{PEER_RETRY_MS, REPLICATION_ATTEMPTS_MAX},
+	task::{TaskId, Work},
+	turn::Turn,
+	verify::ProvenAcknowledgement,
+	worker::state::Timer,
+	Instant,
+};
+use phala_protocol::{agents::availability_quorum, boot::WorkerId, clusters::Member, H256};
+use rand_core::CryptoRng;
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	sync::Arc,
+};
+
+/// How far the replication of one body is.
+#[derive(Default)]
+pub struct Replication {
+	signing: Option<TaskId>,
+	signed: Option<Arc<ReplicatedBody>>,
+	/// Members that were asked and have not answered.
+	asked: BTreeSet<WorkerId>,
+	attempts: u32,
+	retry_at: Option<Instant>,
+	is_done: bool,
+}
+
+impl Replication {
+	/// Every member was asked, and answered or had its time.
+	pub fn is_done(&self) -> bool {
+		self.is_done
+	}
+}
+
+impl Agent {
+	/// Does the next thing for each body that is not replicated yet.
+	pub fn replicate<R: CryptoRng>(
+		&mut self,
+		members: &BTreeMap<WorkerId, Member>,
+		timers: &mut BTreeSet<(Instant, Timer)>,
+		turn: &mut Turn<'_, R>,
+	) {
+		let own = turn.config.worker;
+		let agent = self.id;
+		for proposal in self.proposals.iter_mut().filter(|one| !one.replication.is_done) {
+			let others = || members.values().filter(|member| member.worker != own);
+			let replication = &mut proposal.replication;
+			if others().next().is_none() {
+				replication.is_done = true;
+				continue;
+			}
+			if replication.signing.is_none() {
+				replication.signing = Some(turn.compute(Work::SignBody {
+					agent,
+					base_hash: proposal.base_hash,
+					body: (*proposal.body).clone(),
+					body_hash: proposal.body_hash,
+				}));
+			}
+			let Some(body) = &replication.signed else { continue };
+			if !replication.asked.is_empty() {
+				continue;
+			}
+			let silent: Vec<_> = others()
+				.filter(|member| !proposal.availability.contains_key(&member.worker))
+				.cloned()
+				.collect();
+			let all = u32::try_from(others().count()).unwrap_or(u32::MAX).saturating_add(1);
+			let kept = all.saturating_sub(u32::try_from(silent.len()).unwrap_or(u32::MAX));
+			let is_enough = replication.attempts > 0 && kept >= availability_quorum(all);
+			if silent.is_empty() || is_enough || replication.attempts >= REPLICATION_ATTEMPTS_MAX {
+				for member in &silent {
+					tracing::warn!(worker = member.worker, "does not keep what an agent wrote");
+				}
+				replication.is_done = true;
+				continue;
+			}
+			if replication.retry_at.is_some_and(|at| at > turn.now) {
+				continue;
+			}
+			replication.attempts += 1;
+			replication.asked = silent.iter().map(|member| member.worker).collect();
+			let retry_at = turn.now.after_ms(PEER_RETRY_MS);
+			replication.retry_at = Some(retry_at);
+			timers.insert((retry_at, Timer::Agent(agent)));
+			for to in silent {
+				turn.act(Action::Send { to, body: body.clone() });
+			}
+		}
+	}
+
+	/// The body is signed: it can be given to others.
+	pub fn body_signed(&mut self, task: TaskId, body_hash: H256, body: ReplicatedBody) {
+		if let Some(proposal) = self.proposal(body_hash) {
+			if proposal.replication.signing == Some(task) {
+				proposal.replication.signed = Some(Arc::new(body));
+			}
+		}
+	}
+
+	/// A member answered, or did not.
+	pub fn body_sent(
+		&mut self,
+		to: WorkerId,
+		body_hash: H256,
+		acknowledgement: Option<ProvenAcknowledgement>,
+		members: &BTreeMap<WorkerId, Member>,
+	) {
+		let Some(proposal) = self.proposal(body_hash) else { return };
+		proposal.replication.asked.remove(&to);
+		let Some(acknowledgement) = acknowledgement else { return };
+		// It may have left, or started again, since it signed: the chain would refuse all.
+		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, body_hash)) {
+			proposal.availability.insert(to, acknowledgement.into_availability());
+		}
+	}
+}

@@ -1,0 +1,166 @@
+//! What a member of a cluster knows.
+
+use super::{
+	agent::{Agent, JobEnd},
+	code::CodeBook,
+	keyring::KeyRing,
+	reads::Reads,
+};
+use crate::{
+	action::{Answer, CallId},
+	limits::CALL_WAIT_MS_MAX,
+	snapshot::{AgentView, ClusterView},
+	turn::Turn,
+	Instant, MachineError,
+};
+use phala_protocol::{
+	agents::{AgentId, AgentSnapshot},
+	boot::WorkerId,
+	clusters::{ClusterSnapshot, Generation, Member},
+	mailbox::ClusterId,
+	H256,
+};
+use rand_core::CryptoRng;
+use std::{
+	collections::{BTreeMap, BTreeSet, HashMap},
+	sync::Arc,
+};
+
+/// What is to be looked at again at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+	/// A caller has waited for as long as callers wait.
+	Caller(CallId),
+	/// Replication, catching up or a run that did not start.
+	Agent(AgentId),
+	/// Calls that wait for a place.
+	Reads,
+	/// Components and manifests.
+	Code,
+}
+
+/// What this boot knows and does as a member.
+pub struct Membership {
+	pub cluster: ClusterId,
+	pub generation: Generation,
+	pub members: Arc<BTreeMap<WorkerId, Member>>,
+	pub keyring: KeyRing,
+	pub agents: BTreeMap<AgentId, Agent>,
+	pub code: CodeBook,
+	pub reads: Reads,
+	/// Callers that have no answer yet, and until when they wait.
+	pub callers: HashMap<CallId, Instant>,
+	pub timers: BTreeSet<(Instant, Timer)>,
+}
+
+impl Membership {
+	/// From what the chain told a new member.
+	pub fn join(snapshot: ClusterSnapshot) -> Self {
+		let ClusterSnapshot { cluster, generation, members, keys, .. } = snapshot;
+		Self {
+			cluster,
+			generation,
+			members: Arc::new(members.into_iter().map(|member| (member.worker, member)).collect()),
+			keyring: KeyRing::new(cluster, keys),
+			agents: BTreeMap::new(),
+			code: CodeBook::default(),
+			reads: Reads::default(),
+			callers: HashMap::new(),
+			timers: BTreeSet::new(),
+		}
+	}
+
+	/// An agent of the cluster, as it stands on the chain.
+	pub fn learn_agent<R: CryptoRng>(&mut self, snapshot: AgentSnapshot, turn: &mut Turn<'_, R>) {
+		if snapshot.record.cluster != self.cluster {
+			return;
+		}
+		match self.agents.get_mut(&snapshot.agent) {
+			Some(agent) => {
+				let (old, new) = (agent.snapshot.lease, snapshot.lease);
+				agent.snapshot = Arc::new(snapshot);
+				agent.note_state_hash();
+				if old != new {
+					let ended = agent.lose_lease(new.map(|lease| lease.worker));
+					self.end_jobs(ended, turn);
+				}
+			}
+			None => {
+				self.agents.insert(snapshot.agent, Agent::new(snapshot));
+			}
+		}
+	}
+
+	/// An agent that answers here.
+	pub fn ready<R>(&self, agent: AgentId, turn: &Turn<'_, R>) -> Result<&Agent, MachineError> {
+		let agent = self.agents.get(&agent).ok_or(MachineError::NoSuchAgent)?;
+		turn.fresh.clone()?;
+		if agent.state.version == 0 {
+			return Err(MachineError::NotReady { why: "its birth is not committed here yet" });
+		}
+		if !agent.is_current() {
+			return Err(MachineError::NotReady {
+				why: "this member is catching up with its state",
+			});
+		}
+		Ok(agent)
+	}
+
+	/// Somebody waits for an answer.
+	pub fn expect_answer<R>(&mut self, to: CallId, turn: &Turn<'_, R>) {
+		let until = turn.now.after_ms(CALL_WAIT_MS_MAX);
+		self.callers.insert(to, until);
+		self.timers.insert((until, Timer::Caller(to)));
+	}
+
+	/// Answers whoever still waits.
+	pub fn answer<R: CryptoRng>(
+		&mut self,
+		to: CallId,
+		answer: Result<Answer, MachineError>,
+		turn: &mut Turn<'_, R>,
+	) {
+		if let Some(until) = self.callers.remove(&to) {
+			self.timers.remove(&(until, Timer::Caller(to)));
+			turn.reply(to, answer);
+		}
+	}
+
+	pub fn end_jobs<R: CryptoRng>(&mut self, ended: Vec<JobEnd>, turn: &mut Turn<'_, R>) {
+		for JobEnd { to, result } in ended {
+			self.answer(to, result, turn);
+		}
+	}
+
+	/// The membership is over: nobody is left without an answer.
+	pub fn leave(self) -> Vec<CallId> {
+		let mut callers: Vec<_> = self.callers.into_keys().collect();
+		callers.sort();
+		callers
+	}
+
+	/// As others may read it.
+	pub fn view(&self) -> ClusterView {
+		let agents = self.agents.values().map(|agent| {
+			let view = AgentView {
+				snapshot: agent.snapshot.clone(),
+				state: agent.state.clone(),
+				is_current: agent.is_current(),
+				program: self.code.program(&agent.snapshot.record.code).cloned(),
+				bodies: agent.bodies.clone(),
+			};
+			(agent.id, view)
+		});
+		ClusterView {
+			cluster: self.cluster,
+			has_keys: self.keyring.is_ready(),
+			members: self.members.clone(),
+			agents: agents.collect(),
+			wanted_code: self.wanted_code(),
+		}
+	}
+
+	fn wanted_code(&self) -> BTreeSet<H256> {
+		self.code.wanted().clone()
+	}
+}

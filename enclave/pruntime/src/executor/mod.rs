@@ -1,0 +1,338 @@
+//! Gives the machine its turns, one after another on a thread of its own, and carries out what it
+//! wants done. Nothing is decided here: whatever comes back is an event for the machine.
+//!
+//! Readers take the published snapshot and wait for nobody. Public-key cryptography runs on a pool
+//! of as many threads as there are processors, before the turn (what comes from outside) and after it
+//! (what goes there); no lock is held while it does.
+
+mod calls;
+pub mod peers;
+pub mod sandbox;
+mod turns;
+mod units;
+
+pub use turns::Recording;
+
+use crate::{platform::Platform, store::Store};
+use calls::{AgentCalls, Callers};
+use codec::Encode;
+use peers::Peers;
+use phala_keys::state::SealedBody;
+use phala_machine::{
+	verify::{HashedBody, ProvenAcknowledgement},
+	worker::{Run, RunEnd},
+	Action, Answer, CallId, Event, EvidenceRequest, Instant, Machine, MachineError, ReplicatedBody,
+	Snapshot, Task,
+};
+use phala_protocol::{
+	agents::{AgentCode, AgentId, StateVersion},
+	clusters::Member,
+	requests::{CallInput, LogEntry},
+	H256,
+};
+use phala_sandbox::{AgentCall, AgentReply, HostError, RefusalKind};
+use sandbox::{Outside, Sandbox};
+use std::{
+	sync::{mpsc, Arc},
+	time::Duration,
+};
+use tokio::sync::{oneshot, watch, Semaphore};
+
+/// What the shell does the machine's will with.
+pub struct Ports {
+	pub platform: Box<dyn Platform>,
+	pub sandbox: Arc<dyn Sandbox>,
+	pub peers: Box<dyn Peers>,
+	pub store: Box<dyn Store>,
+}
+
+/// The machine at work. Cheap to clone.
+#[derive(Clone)]
+pub struct Executor(Arc<Inner>);
+
+struct Inner {
+	ports: Ports,
+	events: mpsc::Sender<Event>,
+	snapshot: watch::Sender<Arc<Snapshot>>,
+	callers: Callers,
+	agent_calls: AgentCalls,
+	/// One for each processor.
+	pool: Semaphore,
+}
+
+impl Executor {
+	/// Starts to work, until the last handle and all that is under way are gone.
+	pub fn start(machine: Machine, ports: Ports, recording: Option<Recording>) -> Self {
+		let (events, inbox) = mpsc::channel();
+		let (snapshot, _) = watch::channel(Arc::new(machine.snapshot()));
+		let processors = std::thread::available_parallelism().map_or(1, usize::from);
+		let inner = Arc::new(Inner {
+			ports,
+			events,
+			snapshot,
+			callers: Callers::default(),
+			agent_calls: AgentCalls::default(),
+			pool: Semaphore::new(processors),
+		});
+		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
+		Self(inner)
+	}
+
+	/// What can be read of the machine now.
+	pub fn snapshot(&self) -> Arc<Snapshot> {
+		self.0.snapshot.borrow().clone()
+	}
+
+	/// Waits until what can be read of the machine is so.
+	pub async fn wait_until(&self, is_so: impl Fn(&Snapshot) -> bool) {
+		let mut snapshots = self.0.snapshot.subscribe();
+		// Fails only when the sender is gone, which is in `self`.
+		let _ = snapshots.wait_for(|snapshot| is_so(snapshot)).await;
+	}
+
+	/// Now, on the platform's counter.
+	pub fn now(&self) -> Instant {
+		self.0.ports.platform.now()
+	}
+
+	pub fn platform(&self) -> &dyn Platform {
+		&*self.0.ports.platform
+	}
+
+	pub fn store(&self) -> &dyn Store {
+		&*self.0.ports.store
+	}
+
+	/// Something happened. The machine hears of it in its turn.
+	pub fn tell(&self, event: Event) {
+		// Fails only when the machine's thread is gone: then the process is about to end.
+		let _ = self.0.events.send(event);
+	}
+
+	/// Something happened that somebody waits for an answer to.
+	pub async fn ask(&self, event: impl FnOnce(CallId) -> Event) -> Result<Answer, MachineError> {
+		let (id, answer) = self.0.callers.wait();
+		self.tell(event(id));
+		answer.await.unwrap_or(Err(MachineError::Interrupted))
+	}
+
+	/// Has `work` done on the pool, as for cryptography.
+	pub async fn compute<T: Send + 'static>(
+		&self,
+		work: impl FnOnce(&Self) -> T + Send + 'static,
+	) -> Result<T, MachineError> {
+		let executor = self.clone();
+		let _place = self.0.pool.acquire().await;
+		// A panic is that of a bug in what was to be checked: it is refused.
+		tokio::task::spawn_blocking(move || work(&executor))
+			.await
+			.map_err(|_| MachineError::Interrupted)
+	}
+
+	/// As [`Self::compute`], for what is checked against the newest snapshot.
+	pub async fn verify<T: Send + 'static>(
+		&self,
+		check: impl FnOnce(&Snapshot, Instant) -> Result<T, MachineError> + Send + 'static,
+	) -> Result<T, MachineError> {
+		self.compute(|executor| check(&executor.snapshot(), executor.now())).await?
+	}
+
+	fn carry_out(&self, action: Action) {
+		let executor = self.clone();
+		match action {
+			Action::Reply { to, answer } => self.reply(to, answer),
+			Action::Publish(snapshot) => {
+				self.0.snapshot.send_replace(snapshot);
+			}
+			Action::Keep(kept) => {
+				self.0.ports.store.keep(&kept);
+				self.0.ports.sandbox.keep(&kept.programs);
+				// A machine that was rebuilt, or started with agents, does not know what is here.
+				for hash in kept.code {
+					if self.store().code(&hash).is_some() {
+						self.tell(Event::CodeStored { hash });
+					}
+				}
+			}
+			Action::ShowProof(proof) => self.0.ports.store.put_proof(*proof),
+			Action::MakeEvidence(request) => {
+				tokio::spawn(async move { executor.make_evidence(request).await });
+			}
+			Action::Compute(task) => {
+				tokio::spawn(async move { executor.run_task(*task).await });
+			}
+			Action::Run(run) => {
+				tokio::spawn(async move { executor.run(*run).await });
+			}
+			Action::Send { to, body } => {
+				tokio::spawn(async move { executor.send(to, body).await });
+			}
+			Action::FetchBodies { from, agent, first, last } => {
+				tokio::spawn(async move { executor.fetch_bodies(from, agent, first, last).await });
+			}
+			Action::FetchCode { from, hash } => {
+				tokio::spawn(async move { executor.fetch_code(from, hash).await });
+			}
+			Action::Compile(code) => {
+				tokio::spawn(async move { executor.compile(code).await });
+			}
+		}
+	}
+
+	fn reply(&self, to: CallId, answer: Result<Answer, MachineError>) {
+		match answer {
+			// What another agent's run waits for comes from the run itself, or is a refusal.
+			Err(refused) if self.0.agent_calls.has(to) => {
+				if let Some(call) = self.0.agent_calls.take(to) {
+					call.refuse(refused);
+				}
+			}
+			answer => self.0.callers.answer(to, answer),
+		}
+	}
+
+	async fn make_evidence(&self, request: EvidenceRequest) {
+		let report_data = request.report_data;
+		let made = self.compute(move |executor| {
+			let evidence = executor.platform().evidence(&report_data);
+			evidence.map(|evidence| evidence.encode()).map_err(|error| error.to_string())
+		});
+		let evidence = made.await.unwrap_or_else(|error| Err(error.to_string()));
+		self.tell(Event::EvidenceMade { request, evidence });
+	}
+
+	async fn run_task(&self, task: Task) {
+		let done = self.compute(move |executor| {
+			executor.platform().seed().map(|seed| task.run(seed)).map_err(|error| {
+				tracing::error!("no cryptography: {error}");
+			})
+		});
+		if let Ok(Ok(done)) = done.await {
+			self.tell(Event::Computed(Box::new(done)));
+		}
+	}
+
+	async fn run(&self, run: Run) {
+		let (agent, id) = (run.agent, run.id);
+		let outside: Arc<dyn Outside> = Arc::new(self.clone());
+		let Some(to) = run.called_by_agent else {
+			let ended = self.0.ports.sandbox.run(run, None, None, outside).await;
+			self.tell(Event::RunEnded { agent, run: id, result: sandbox::result_of(ended) });
+			return;
+		};
+		if let Some(call) = self.0.agent_calls.take(to) {
+			call.run(&*self.0.ports.sandbox, run, outside).await;
+		}
+		self.tell(Event::RunEnded { agent, run: id, result: Err(RunEnd::NotRun) });
+	}
+
+	async fn send(&self, to: Member, body: Arc<ReplicatedBody>) {
+		let (agent, worker) = (body.agent, to.worker);
+		let given = self.0.ports.peers.keep(&to, &body).await;
+		let genesis = self.snapshot().config.genesis;
+		let checked = self.compute(move |_| {
+			let body_hash = H256(body.body.hash());
+			let acknowledgement = given.and_then(|availability| {
+				Ok(ProvenAcknowledgement::verify(genesis, &to, &body, availability)?)
+			});
+			(body_hash, acknowledgement)
+		});
+		let Ok((body_hash, acknowledgement)) = checked.await else { return };
+		let acknowledgement = acknowledgement
+			.inspect_err(|error| tracing::debug!(worker, "does not keep a body: {error:#}"))
+			.ok();
+		self.tell(Event::BodySent { to: worker, agent, body_hash, acknowledgement });
+	}
+
+	async fn fetch_bodies(
+		&self,
+		from: Member,
+		agent: AgentId,
+		first: StateVersion,
+		last: StateVersion,
+	) {
+		let worker = from.worker;
+		let bodies = self.0.ports.peers.bodies(&from, agent, first, last).await;
+		let bodies =
+			bodies.inspect_err(|error| tracing::debug!(worker, "gives no bodies: {error:#}")).ok();
+		let hash = |bodies: Vec<SealedBody>| bodies.into_iter().map(HashedBody::new).collect();
+		let bodies = self.compute(move |_| bodies.map(hash)).await.ok().flatten();
+		self.tell(Event::BodiesFetched { from: worker, agent, first, bodies });
+	}
+
+	async fn fetch_code(&self, from: Member, hash: H256) {
+		let worker = from.worker;
+		let fetched = match self.0.ports.peers.code(&from, hash).await {
+			Ok(bytes) => self
+				.compute(move |executor| executor.store().put_code(hash, bytes))
+				.await
+				.is_ok_and(|put| put.is_ok()),
+			Err(error) => {
+				tracing::debug!(worker, "has no code: {error:#}");
+				false
+			}
+		};
+		if fetched {
+			tracing::info!(?hash, worker, "fetched code");
+			self.tell(Event::CodeStored { hash });
+		} else {
+			self.tell(Event::CodeNotFetched { from: worker, hash });
+		}
+	}
+
+	async fn compile(&self, code: AgentCode) {
+		let store = self.store();
+		let (component, manifest) = (store.code(&code.component), store.code(&code.manifest));
+		let program = match component.zip(manifest) {
+			Some((component, manifest)) => {
+				let sandbox = self.0.ports.sandbox.clone();
+				tokio::task::spawn_blocking(move || sandbox.compile(code, &component, &manifest))
+					.await
+					.map_err(|error| error.to_string())
+					.and_then(|compiled| compiled.map_err(|refused| refused.to_string()))
+			}
+			None => Err("it is not in the store".into()),
+		};
+		self.tell(Event::Compiled { code, program });
+	}
+}
+
+#[async_trait::async_trait]
+impl Outside for Executor {
+	async fn call_agent(&self, caller: AgentId, call: AgentCall, log_as: H256) -> AgentReply {
+		let wait = Duration::from_millis(call.wall_ms_max);
+		let agent = H256(call.agent);
+		let input = CallInput {
+			method: call.method.clone().into_bytes(),
+			path: call.path_and_query.clone().into_bytes(),
+			headers: call
+				.headers
+				.iter()
+				.map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()))
+				.collect(),
+			body: call.body.clone(),
+		};
+		let (reply, answer) = oneshot::channel();
+		let id = self.0.callers.next_id();
+		self.0.agent_calls.wait(id, call, log_as, reply);
+		let opened = phala_machine::OpenedCall::by_agent(agent, caller, input);
+		self.tell(Event::Called { reply: id, call: Box::new(opened) });
+		match tokio::time::timeout(wait, answer).await {
+			Ok(Ok(reply)) => reply,
+			Ok(Err(_)) | Err(_) => AgentReply::refused(HostError::new(
+				RefusalKind::Timeout,
+				"the called agent did not answer in time",
+			)),
+		}
+	}
+
+	fn log(&self, agent: AgentId, entry: LogEntry) {
+		self.store().log(agent, entry);
+	}
+
+	fn seed(&self) -> Result<[u8; 32], HostError> {
+		self.platform()
+			.seed()
+			.map_err(|_| HostError::new(RefusalKind::Unavailable, "the system gives no randomness"))
+	}
+}

@@ -1,0 +1,115 @@
+//! The port to the other members. Untrusted both ways: bodies are encrypted and checked by hash,
+//! acknowledgements are signed.
+
+use crate::limits::{BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_WAIT_MS_MAX};
+use anyhow::{bail, Context};
+use async_trait::async_trait;
+use codec::{DecodeAll, Encode};
+use phala_keys::state::SealedBody;
+use phala_machine::ReplicatedBody;
+use phala_protocol::{
+	agents::{AgentId, Availability, StateVersion},
+	clusters::Member,
+	H256,
+};
+use std::time::Duration;
+
+/// The other members of the cluster.
+#[async_trait]
+pub trait Peers: Send + Sync {
+	/// Has a member keep a body; its acknowledgement, not checked yet.
+	async fn keep(&self, member: &Member, body: &ReplicatedBody) -> anyhow::Result<Availability>;
+
+	/// Committed bodies of an agent, from `first` to at least `last` if the member has them.
+	async fn bodies(
+		&self,
+		member: &Member,
+		agent: AgentId,
+		first: StateVersion,
+		last: StateVersion,
+	) -> anyhow::Result<Vec<SealedBody>>;
+
+	/// A component or manifest, not checked yet.
+	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>>;
+}
+
+/// Their public servers.
+pub struct HttpPeers(reqwest::Client);
+
+impl HttpPeers {
+	/// Fails when the system's client cannot be made.
+	pub fn new() -> anyhow::Result<Self> {
+		let client = reqwest::Client::builder()
+			.timeout(Duration::from_millis(PEER_WAIT_MS_MAX))
+			.redirect(reqwest::redirect::Policy::none())
+			.no_proxy()
+			.build()?;
+		Ok(Self(client))
+	}
+}
+
+#[async_trait]
+impl Peers for HttpPeers {
+	async fn keep(&self, member: &Member, body: &ReplicatedBody) -> anyhow::Result<Availability> {
+		let url = url(member, "/v1/cluster/bodies")?;
+		let answer = self.0.post(url).body(body.encode()).send().await?;
+		let answer = read(answer, 1024).await?;
+		Availability::decode_all(&mut &answer[..]).context("its acknowledgement is malformed")
+	}
+
+	async fn bodies(
+		&self,
+		member: &Member,
+		agent: AgentId,
+		first: StateVersion,
+		last: StateVersion,
+	) -> anyhow::Result<Vec<SealedBody>> {
+		let mut bodies: Vec<SealedBody> = Vec::new();
+		let mut bytes = 0;
+		while first + (bodies.len() as u64) <= last {
+			let from = first + bodies.len() as u64;
+			let path = format!("/v1/cluster/agents/{}/bodies?from={from}", hex(&agent));
+			let answer =
+				read(self.0.get(url(member, &path)?).send().await?, PEER_BODY_BYTES_MAX).await?;
+			let page = Vec::<SealedBody>::decode_all(&mut &answer[..])
+				.context("the bodies are malformed")?;
+			bytes += answer.len();
+			// What there is by then can be checked and applied; the rest is for the next time.
+			if page.is_empty() || bytes > CATCH_UP_BYTES_MAX {
+				break;
+			}
+			bodies.extend(page);
+		}
+		Ok(bodies)
+	}
+
+	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>> {
+		let url = url(member, &format!("/v1/code/{}", hex(&hash)))?;
+		read(self.0.get(url).send().await?, BLOB_BYTES_MAX).await
+	}
+}
+
+fn url(member: &Member, path: &str) -> anyhow::Result<String> {
+	let base = std::str::from_utf8(&member.endpoint).context("its endpoint is no text")?;
+	Ok(format!("{}{path}", base.trim_end_matches('/')))
+}
+
+fn hex(hash: &H256) -> String {
+	format!("0x{}", hex::encode(hash))
+}
+
+/// A body that is not longer than it may be.
+async fn read(mut answer: reqwest::Response, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
+	let status = answer.status();
+	let mut bytes = Vec::new();
+	while let Some(chunk) = answer.chunk().await? {
+		if bytes.len() + chunk.len() > bytes_max {
+			bail!("more than {bytes_max} bytes");
+		}
+		bytes.extend_from_slice(&chunk);
+	}
+	if !status.is_success() {
+		bail!("{status}: {}", String::from_utf8_lossy(&bytes));
+	}
+	Ok(bytes)
+}

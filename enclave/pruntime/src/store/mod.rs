@@ -1,0 +1,81 @@
+//! What the shell keeps: components and manifests, agents' logs, proofs of answers. In memory:
+//! all of it is to be had again, or worth nothing after a restart.
+
+mod code;
+mod logs;
+mod proofs;
+
+pub use code::CodeError;
+pub use logs::LogPage;
+
+use code::Code;
+use logs::Logs;
+use phala_machine::Kept;
+use phala_protocol::{
+	agents::AgentId,
+	requests::{LogEntry, SignedAnswer},
+	H256,
+};
+use proofs::Proofs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A place to keep things. Everything in it is untrusted when it comes back, or was checked before
+/// it went in.
+pub trait Store: Send + Sync {
+	/// Takes a component or manifest in, if `hash` is its hash.
+	fn put_code(&self, hash: H256, bytes: Vec<u8>) -> Result<(), CodeError>;
+	fn code(&self, hash: &H256) -> Option<Arc<[u8]>>;
+	fn log(&self, agent: AgentId, entry: LogEntry);
+	/// The newest lines of an agent's log before line number `before`, as many as a page holds.
+	fn log_page(&self, agent: &AgentId, before: Option<u64>) -> LogPage;
+	fn put_proof(&self, proof: SignedAnswer);
+	fn proof(&self, id: &H256) -> Option<SignedAnswer>;
+	/// Forgets what the machine has no more use for.
+	fn keep(&self, kept: &Kept);
+}
+
+/// In memory.
+#[derive(Default)]
+pub struct MemoryStore {
+	code: Mutex<Code>,
+	logs: Mutex<Logs>,
+	proofs: Mutex<Proofs>,
+}
+
+/// Each part is changed in one go, so a lock poisoned elsewhere still guards a consistent one.
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+	part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store for MemoryStore {
+	fn put_code(&self, hash: H256, bytes: Vec<u8>) -> Result<(), CodeError> {
+		code::check(hash, &bytes)?;
+		lock(&self.code).put(hash, bytes.into());
+		Ok(())
+	}
+
+	fn code(&self, hash: &H256) -> Option<Arc<[u8]>> {
+		lock(&self.code).get(hash)
+	}
+
+	fn log(&self, agent: AgentId, entry: LogEntry) {
+		lock(&self.logs).append(agent, entry);
+	}
+
+	fn log_page(&self, agent: &AgentId, before: Option<u64>) -> LogPage {
+		lock(&self.logs).page(agent, before)
+	}
+
+	fn put_proof(&self, proof: SignedAnswer) {
+		lock(&self.proofs).put(proof);
+	}
+
+	fn proof(&self, id: &H256) -> Option<SignedAnswer> {
+		lock(&self.proofs).get(id)
+	}
+
+	fn keep(&self, kept: &Kept) {
+		lock(&self.code).keep(&kept.code);
+		lock(&self.logs).keep(&kept.agents);
+	}
+}
