@@ -41,8 +41,6 @@ pub fn quorum(players: u32) -> u32 {
 	players - faults_max(players)
 }
 
-pub use crate::sharing::SharingId;
-
 /// What gatekeepers sign for generation `generation` of `cluster`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 pub struct ClusterKeyMessage {

@@ -12,8 +12,7 @@ use crate::{
 	proxy::Proxy,
 	specification,
 };
-use anyhow::{bail, ensure, Context};
-use codec::Encode;
+use anyhow::{ensure, Context};
 use phala_chain_client::{registry, Chain, Sender};
 use phala_protocol::{boot::WorkerId, BlockNumber, H256};
 use subxt_signer::sr25519::dev;

@@ -43,7 +43,7 @@ mod tests;
 pub mod weights;
 
 use alloc::vec::Vec;
-use codec::{Decode, DecodeAll, Encode, MaxEncodedLen};
+use codec::{DecodeAll, Encode};
 use frame_support::{pallet_prelude::*, storage::with_storage_layer};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},

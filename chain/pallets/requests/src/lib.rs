@@ -64,7 +64,7 @@ pub mod weights;
 pub use benchmarking::BenchmarkHelper;
 
 use alloc::collections::BTreeSet;
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
 	storage::with_storage_layer,
