@@ -136,7 +136,8 @@ fn storage_keys_match_the_runtime() {
 			state: RequestState::Settled { fee: 3, failed: false, block: 7 },
 		};
 		let encoded = request.encode();
-		let stored = Decode::decode(&mut &encoded[..]).expect("accounts are their 32 bytes");
+		let stored =
+			Request::<AccountId>::decode(&mut &encoded[..]).expect("accounts are their 32 bytes");
 		pallet_requests::Requests::<Runtime>::insert(id, stored);
 		assert_eq!(raw(storage_keys::requests_request(id)), Some(encoded));
 		let outcome = BoundedVec::truncate_from(answer.clone());

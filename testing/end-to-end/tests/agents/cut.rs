@@ -1,9 +1,10 @@
 //! Commands that are killed half way go on.
 
-use crate::{hash, Stage};
+use crate::Stage;
 use anyhow::{ensure, Context};
 use codec::Decode;
 use phala_end_to_end::{
+	chain::hash,
 	cluster::{agent_folder, DEVELOPER},
 	search::Mark,
 };
