@@ -102,12 +102,13 @@ impl core::str::FromStr for Address {
 }
 
 fn account_bytes(digits: &str) -> Option<AccountBytes> {
-	let mut account = [0; 32];
-	if digits.len() != 2 * account.len() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+	const DIGITS: usize = 64;
+	if digits.len() != DIGITS || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
 		return None;
 	}
-	for (byte, at) in account.iter_mut().zip((0..).step_by(2)) {
-		*byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
+	let mut account = [0; 32];
+	for (byte, pair) in account.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+		*byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
 	}
 	Some(account)
 }

@@ -31,6 +31,8 @@ OURS = [
 	("chain/*", "testing/*", "", "the chain holds no test support"),
 	("chain/pallets/*", "chain/pallets/*", "", "pallets know each other only through traits in protocol"),
 	("relay/*", "clients/*", "clients/chain-client", "relayer and clients share chain-client and no more"),
+	# The command line links the relayer through devnet, which asks enclaves for their status with its client.
+	("clients/{chain-client,verifier}", "relay/*", "", "relayer and clients share chain-client and no more"),
 	("relay/*", "enclave/*", "", "a relayer moves bytes and knows nothing"),
 	("clients/*", "enclave/{pruntime,sandbox}", "", "clients speak to enclaves and do not hold one"),
 	("agents/*", "{chain,clients,enclave,relay,testing}/*", "", "who builds an agent needs no network of ours"),

@@ -24,6 +24,7 @@ class DependencyRule(unittest.TestCase):
 		"enclave/pruntime": ("phala-pruntime", {crate("axum"), crate("tokio", "net"), crate("phala-keys", folder="enclave/keys")}),
 		"agents/builder": ("phala-agent-builder", {crate("phala-agent-manifest", folder="agents/manifest")}),
 		"relay/pherry": ("phala-pherry", {crate("axum"), crate("phala-chain-client", folder="clients/chain-client")}),
+		"clients/verifier": ("phala-verifier", {crate("phala-light-client", folder="enclave/light-client")}),
 		"clients/cli": ("phala-cli", {crate("reqwest"), crate("phala-keys", folder="enclave/keys")}),
 	}
 
@@ -54,6 +55,7 @@ class DependencyRule(unittest.TestCase):
 			("relay/pherry", crate("phala-cli", folder="clients/cli")),
 			("relay/pherry", crate("phala-keys", folder="enclave/keys")),
 			("clients/cli", crate("phala-pruntime", folder="enclave/pruntime")),
+			("clients/verifier", crate("phala-pherry", folder="relay/pherry")),
 			("clients/cli", crate("phala-runtime", folder="chain/runtime")),
 			("enclave/keys", crate("wasmtime-environ")),
 			("enclave/keys", crate("axum-core")),
