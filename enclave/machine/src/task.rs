@@ -289,6 +289,7 @@ fn make_master_key(
 }
 
 /// Opens what an account sealed to an agent.
+#[allow(clippy::too_many_arguments)] // Of the box's context, each once.
 pub(crate) fn open_sealed(
 	genesis: H256,
 	agent: AgentId,

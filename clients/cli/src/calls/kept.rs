@@ -78,6 +78,8 @@ impl Transaction {
 }
 
 /// Where a kept request is.
+// One at a time, and taken apart at once: a box would only cost.
+#[allow(clippy::large_enum_variant)]
 pub enum Found {
 	/// On the chain.
 	Request { id: RequestId, block: BlockNumber, kept: Kept },
