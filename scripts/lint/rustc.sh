@@ -22,4 +22,5 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-rustdoc "${options[@]}" -D warnings --out-dir "$LINT_DOCS"
+# Module docs are manuals for contributors: they may link to what is private.
+rustdoc "${options[@]}" -D warnings -A rustdoc::private-intra-doc-links --out-dir "$LINT_DOCS"

@@ -18,8 +18,8 @@
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
-//! * A member's enclave **asks** for the cluster's secret ([`ClustersPayload::KeyRequest`]) and **wraps**
-//!   its data keys ([`ClustersPayload::KeysWrapped`]).
+//! * A member's enclave **asks** for the cluster's secret and **wraps** its data keys
+//!   ([`phala_protocol::messages::ClustersPayload`]).
 //! * The agents and requests pallets place agents and report missed deadlines
 //!   ([`ClusterDirectory`]).
 //!

@@ -9,7 +9,7 @@
 //!
 //! ## Usage
 //!
-//! * Other pallets **push** through [`phala_protocol::traits::Mailbox`]. The body is kept in
+//! * Other pallets **push** through [`phala_protocol::traits::MailboxInterface`]. The body is kept in
 //!   [`Bodies`] for [`Config::Retention`] blocks and is part of [`Event::MessagePushed`], so that
 //!   an archive can serve it for ever.
 //! * A relayer **submits** envelopes with [`Call::submit_envelope`], free of charge, as a general
