@@ -32,7 +32,7 @@ impl Stage for Validators {
 		let cache = specification::cache_folder()?;
 		let kept = specification::kept(&supervisor, "local", &cache).await?;
 		let chain = format!("--chain={}", kept.display());
-		let alice = start(&supervisor, "alice", &[chain.clone()]).await?;
+		let alice = start(&supervisor, "alice", std::slice::from_ref(&chain)).await?;
 		let source = Source::connect(&alice.url).await?;
 		let addresses: Vec<String> =
 			source.request("system_localListenAddresses", Default::default()).await?;

@@ -52,8 +52,8 @@ pub async fn a_node_that_comes_back_goes_on_where_it_stood(
 /// The newest epoch whose master key serves.
 async fn epoch(chain: &Chain) -> anyhow::Result<u32> {
 	let events = chain.events(0).await?;
-	let served = events.iter().filter(|event| event.name == "Gatekeepers.MasterKeyActivated");
-	let (epoch, _) = served.last().context("a master key serves")?.decode::<(u32, u32)>()?;
+	let mut served = events.iter().filter(|event| event.name == "Gatekeepers.MasterKeyActivated");
+	let (epoch, _) = served.next_back().context("a master key serves")?.decode::<(u32, u32)>()?;
 	Ok(epoch)
 }
 
