@@ -69,7 +69,7 @@ fn a_sealed_request_is_opened_once_answered_proven_and_kept_by_both() {
 	assert_eq!((content.worker, content.state_version), (FIRST, 2));
 	let identity = world.nodes[&FIRST].machine.public_keys().identity;
 	assert!(verify(&identity, &content.statement().encode(), &proven.proof.signature));
-	assert_eq!(world.nodes[&FIRST].proofs, [proven.proof.clone()]);
+	assert_eq!(world.nodes[&FIRST].proofs, std::slice::from_ref(&proven.proof));
 	for worker in [FIRST, SECOND] {
 		assert_eq!(world.entries(worker, agent), last(PLAINTEXT));
 	}
