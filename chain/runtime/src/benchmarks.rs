@@ -78,7 +78,7 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 				}
 			});
 			let endpoint = Default::default();
-			let member = pallet_clusters::MemberRecord { endpoint, set_aside: None };
+			let member = phala_protocol::clusters::MemberRecord { endpoint, set_aside: None };
 			pallet_clusters::Members::<Runtime>::insert(CLUSTER, worker, member);
 			pallet_clusters::MemberOf::<Runtime>::insert(worker, CLUSTER);
 		}
