@@ -1,13 +1,13 @@
 //! The parts of a running node and how they are wired.
 
 use crate::rpc;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use phala_runtime::{apis::RuntimeApi, opaque::Block, Hash};
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::{
 	FinalityProofProvider, GrandpaParams, SharedVoterState, VotingRulesBuilder,
 };
-use sc_network::config::NetworkBackendType;
+use sc_network::{config::NetworkBackendType, Event};
 use sc_service::{
 	error::Error as ServiceError, BuildNetworkParams, Configuration, SpawnTasksParams, TaskManager,
 	WarpSyncConfig,
@@ -199,6 +199,14 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 	let force_authoring = config.force_authoring;
 	let enable_grandpa = !config.disable_grandpa;
 	let prometheus_registry = config.prometheus_registry().cloned();
+	let authority_discovery_config = sc_authority_discovery::WorkerConfig {
+		publish_non_global_ips: config.network.allow_non_globals_in_dht,
+		public_addresses: config.network.public_addresses.clone(),
+		// The network has no old nodes whose records lack their peer's signature.
+		strict_record_validation: true,
+		persisted_cache_directory: config.network.net_config_path.clone(),
+		..Default::default()
+	};
 
 	sc_service::spawn_tasks(SpawnTasksParams {
 		config,
@@ -247,6 +255,33 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 			"babe",
 			Some("block-authoring"),
 			babe.boxed(),
+		);
+	}
+
+	// Validators publish where they can be reached, and keep in touch with each other.
+	if role.is_authority() {
+		let dht_events = network
+			.event_stream("authority-discovery")
+			.filter_map(|event| async move {
+				match event {
+					Event::Dht(event) => Some(event),
+					_ => None,
+				}
+			})
+			.boxed();
+		let (authority_discovery, _) = sc_authority_discovery::new_worker_and_service_with_config(
+			authority_discovery_config,
+			client,
+			Arc::new(network.clone()),
+			dht_events,
+			sc_authority_discovery::Role::PublishAndDiscover(keystore.clone()),
+			prometheus_registry.clone(),
+			task_manager.spawn_handle(),
+		);
+		task_manager.spawn_handle().spawn(
+			"authority-discovery",
+			Some("networking"),
+			authority_discovery.run(),
 		);
 	}
 

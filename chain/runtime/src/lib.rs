@@ -3,7 +3,8 @@
 //! | file | configures |
 //! |---|---|
 //! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions, staking and election |
-//! | [`config::money`] | balances, fees, treasury |
+//! | [`config::fees`] | what transactions cost |
+//! | [`config::money`] | balances, treasury |
 //! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
 //! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters, agents, requests |
 //! | [`parameters`] | what differs between the presets, in storage |
@@ -56,7 +57,10 @@ pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 
-/// What every transaction is checked for. `AuthorizeCall` lets fee-less envelopes in.
+/// What every transaction is checked for, settled by decision 011: what every client encodes.
+///
+/// `AuthorizeCall` stays first, it lets fee-less envelopes in. An EVM adds its `SetOrigin` before
+/// `WeightReclaim`, which puts no byte into anybody's transaction. A test holds the list.
 pub type TransactionExtensions = (
 	frame_system::AuthorizeCall<Runtime>,
 	frame_system::CheckNonZeroSender<Runtime>,
@@ -67,6 +71,7 @@ pub type TransactionExtensions = (
 	frame_system::CheckNonce<Runtime>,
 	frame_system::CheckWeight<Runtime>,
 	pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+	frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
 	frame_system::WeightReclaim<Runtime>,
 );
 
@@ -102,9 +107,13 @@ pub mod opaque {
 	pub type Hash = <BlakeTwo256 as sp_runtime::traits::Hash>::Output;
 
 	impl_opaque_keys! {
+		/// What a validator signs with, settled by decision 011: another key would have to be made
+		/// and registered by every validator.
 		pub struct SessionKeys {
 			pub babe: Babe,
 			pub grandpa: Grandpa,
+			pub authority_discovery: AuthorityDiscovery,
+			pub beefy: Beefy,
 		}
 	}
 }
@@ -114,10 +123,10 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: Cow::Borrowed("phala"),
 	impl_name: Cow::Borrowed("phala-node"),
 	authoring_version: 1,
-	spec_version: 1,
+	spec_version: 2,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
-	transaction_version: 1,
+	transaction_version: 2,
 	system_version: 1,
 };
 
@@ -199,6 +208,10 @@ mod runtime {
 	pub type Session = pallet_session;
 	#[runtime::pallet_index(18)]
 	pub type Grandpa = pallet_grandpa;
+	#[runtime::pallet_index(19)]
+	pub type AuthorityDiscovery = pallet_authority_discovery;
+	#[runtime::pallet_index(20)]
+	pub type Beefy = pallet_beefy;
 
 	// Governance.
 	#[runtime::pallet_index(30)]

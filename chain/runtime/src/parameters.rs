@@ -30,8 +30,16 @@ pub struct NetworkParameters {
 	pub epoch_slots: u64,
 	/// Sessions of one staking era.
 	pub sessions_per_era: u32,
+	/// Eras for which stake stays bonded, and slashable, after its owner asked for it back. For as
+	/// long an equivocation can be reported.
+	pub bonding_eras: u32,
+	/// Eras between a slash and its enactment, in which governance can cancel it.
+	pub slash_defer_eras: u32,
 	/// Blocks for which attestation evidence counts.
 	pub evidence_lifetime: BlockNumber,
+	/// Blocks between the listing of a measurement and the first one in which it counts, its
+	/// `allowed_from`. Not enforced yet: the registry still counts a measurement at once.
+	pub measurement_delay: BlockNumber,
 	/// Blocks before a referendum may be decided.
 	pub referendum_preparation: BlockNumber,
 	/// Blocks within which a referendum must be confirmed.
@@ -47,7 +55,11 @@ impl NetworkParameters {
 	pub const PRODUCTION: Self = Self {
 		epoch_slots: time::HOURS as u64,
 		sessions_per_era: 6,
+		// Seven days.
+		bonding_eras: 28,
+		slash_defer_eras: 7,
 		evidence_lifetime: time::DAYS,
+		measurement_delay: 7 * time::DAYS,
 		referendum_preparation: 2 * time::HOURS,
 		referendum_decision: 14 * time::DAYS,
 		referendum_confirmation: time::DAYS,
@@ -58,13 +70,44 @@ impl NetworkParameters {
 	pub const DEVELOPMENT: Self = Self {
 		epoch_slots: 10,
 		sessions_per_era: 3,
+		bonding_eras: 3,
+		slash_defer_eras: 1,
 		evidence_lifetime: time::DAYS,
+		// What was built a moment ago is run at once.
+		measurement_delay: 0,
 		referendum_preparation: 3,
 		referendum_decision: 30,
 		referendum_confirmation: 3,
 		referendum_enactment: 3,
 	};
+
+	/// Slots, and with them at least as many blocks, for which unbonding stake can be slashed.
+	pub const fn bonding_slots(&self) -> u64 {
+		self.epoch_slots
+			.saturating_mul(self.sessions_per_era as u64)
+			.saturating_mul(self.bonding_eras as u64)
+	}
+
+	/// What the pallets take for granted of these figures.
+	///
+	/// # Panics
+	/// With the sentence that is not true of them.
+	const fn check(&self) {
+		assert!(self.epoch_slots > 0, "an epoch has at least one slot");
+		assert!(self.sessions_per_era > 0, "an era has at least one session");
+		assert!(
+			self.slash_defer_eras < self.bonding_eras,
+			"a slash is enacted before the stake that it takes has left"
+		);
+		assert!(self.evidence_lifetime > 0, "evidence counts for at least one block");
+	}
 }
+
+// The presets' own figures are checked when this is compiled, all others when a genesis is built.
+const _: () = {
+	NetworkParameters::PRODUCTION.check();
+	NetworkParameters::DEVELOPMENT.check();
+};
 
 impl Default for NetworkParameters {
 	fn default() -> Self {
@@ -98,6 +141,7 @@ pub mod pallet {
 	#[pallet::genesis_build]
 	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
 		fn build(&self) {
+			self.network.check();
 			Network::<T>::put(self.network);
 		}
 	}
@@ -120,5 +164,8 @@ macro_rules! getter {
 getter! {
 	EpochSlots: u64 = epoch_slots;
 	SessionsPerEra: u32 = sessions_per_era;
+	BondingDuration: u32 = bonding_eras;
+	SlashDeferDuration: u32 = slash_defer_eras;
 	EvidenceLifetime: BlockNumber = evidence_lifetime;
+	MeasurementDelay: BlockNumber = measurement_delay;
 }

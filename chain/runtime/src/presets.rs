@@ -20,6 +20,7 @@ use frame_support::build_struct_json_patch;
 use pallet_staking::StakerStatus;
 use phala_protocol::evidence::DEVELOPMENT_ROOT_PUBLIC;
 use serde_json::Value;
+use sp_core::hex2array;
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 use sp_runtime::Perbill;
@@ -31,18 +32,36 @@ pub const STAGING: &str = "staging";
 const VALIDATOR_BOND: Balance = 1_000_000 * PHA;
 
 const ONE: [Sr25519Keyring; 1] = [Sr25519Keyring::Alice];
-const FOUR: [Sr25519Keyring; 4] =
+pub(crate) const FOUR: [Sr25519Keyring; 4] =
 	[Sr25519Keyring::Alice, Sr25519Keyring::Bob, Sr25519Keyring::Charlie, Sr25519Keyring::Dave];
 
-/// The session keys of a development validator.
-fn session_keys(of: Sr25519Keyring) -> SessionKeys {
-	let grandpa = match of {
-		Sr25519Keyring::Bob => Ed25519Keyring::Bob,
-		Sr25519Keyring::Charlie => Ed25519Keyring::Charlie,
-		Sr25519Keyring::Dave => Ed25519Keyring::Dave,
-		_ => Ed25519Keyring::Alice,
+/// The session keys of a development validator: those that a node makes of its seed, `//Alice` for
+/// `--alice`. No keyring has the ECDSA ones.
+pub(crate) fn session_keys(of: Sr25519Keyring) -> SessionKeys {
+	let (grandpa, beefy) = match of {
+		Sr25519Keyring::Bob => (
+			Ed25519Keyring::Bob,
+			hex2array!("0390084fdbf27d2b79d26a4f13f0ccd982cb755a661969143c37cbc49ef5b91f27"),
+		),
+		Sr25519Keyring::Charlie => (
+			Ed25519Keyring::Charlie,
+			hex2array!("0389411795514af1627765eceffcbd002719f031604fadd7d188e2dc585b4e1afb"),
+		),
+		Sr25519Keyring::Dave => (
+			Ed25519Keyring::Dave,
+			hex2array!("03bc9d0ca094bd5b8b3225d7651eac5d18c1c04bf8ae8f8b263eebca4e1410ed0c"),
+		),
+		_ => (
+			Ed25519Keyring::Alice,
+			hex2array!("020a1091341fe5664bfa1782d5e04779689068c916b04cb365ec3153755684d9a1"),
+		),
 	};
-	SessionKeys { babe: of.public().into(), grandpa: grandpa.public().into() }
+	SessionKeys {
+		babe: of.public().into(),
+		grandpa: grandpa.public().into(),
+		authority_discovery: of.public().into(),
+		beefy: sp_core::ecdsa::Public::from_raw(beefy).into(),
+	}
 }
 
 /// The whole issuance, in equal parts, to the well-known accounts and the treasury.
@@ -73,6 +92,9 @@ fn genesis(
 				.map(|key| (key.to_account_id(), key.to_account_id(), session_keys(*key)))
 				.collect::<Vec<_>>(),
 		},
+		// Nobody votes yet: a vote of the chain names the first block when there is something to
+		// vote with.
+		beefy: pallet_beefy::GenesisConfig { authorities: vec![], genesis_block: None },
 		staking: pallet_staking::GenesisConfig {
 			validator_count: count,
 			minimum_validator_count: count.min(1),

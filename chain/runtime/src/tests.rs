@@ -1,5 +1,10 @@
 //! Contracts between the runtime and those who read it from outside.
 
+mod fees;
+mod metadata_hash;
+mod sessions;
+mod transactions;
+
 use crate::{parameters::NetworkParameters, *};
 use codec::{Decode, Encode};
 use frame_support::BoundedVec;
@@ -166,14 +171,48 @@ fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
 }
 
 #[test]
-fn development_has_short_epochs_and_its_parameters_reach_the_pallets() {
+fn development_has_sudo_and_one_validator() {
 	genesis("development").execute_with(|| {
-		use frame_support::traits::Get;
-		assert_eq!(<Runtime as pallet_babe::Config>::EpochDuration::get(), 10);
-		assert_eq!(<Runtime as pallet_staking::Config>::SessionsPerEra::get(), 3);
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(endowed_alice()));
 		assert_eq!(Session::validators(), vec![endowed_alice()]);
 	});
+}
+
+/// The periods as the pallets see them: slots of an epoch, sessions of an era, eras bonded, eras
+/// until a slash, blocks of evidence, slots in which an equivocation can be reported, sets of
+/// voters remembered for it, blocks before a measurement counts.
+fn periods_of(preset: &str) -> (u64, u32, u32, u32, BlockNumber, u64, u64, BlockNumber) {
+	use frame_support::traits::Get;
+	genesis(preset).execute_with(|| {
+		(
+			<Runtime as pallet_babe::Config>::EpochDuration::get(),
+			<Runtime as pallet_staking::Config>::SessionsPerEra::get(),
+			<Runtime as pallet_staking::Config>::BondingDuration::get(),
+			<Runtime as pallet_staking::Config>::SlashDeferDuration::get(),
+			<Runtime as pallet_registry::Config>::EvidenceLifetime::get(),
+			config::consensus::ReportLongevity::get(),
+			<Runtime as pallet_grandpa::Config>::MaxSetIdSessionEntries::get(),
+			parameters::MeasurementDelay::get(),
+		)
+	})
+}
+
+#[test]
+fn the_periods_of_a_preset_reach_the_pallets_from_its_genesis() {
+	const DAY: BlockNumber = 43_200;
+	let short = (10, 3, 3, 1, DAY, 90, 9, 0);
+	assert_eq!(periods_of("development"), short);
+	assert_eq!(periods_of("local_testnet"), short);
+	let week = 7 * DAY;
+	assert_eq!(periods_of(presets::STAGING), (1800, 6, 28, 7, DAY, week.into(), 168, week));
+}
+
+#[test]
+#[should_panic(expected = "a slash is enacted before the stake that it takes has left")]
+fn a_genesis_whose_slashes_come_after_the_stake_has_left_is_refused() {
+	let network = NetworkParameters { slash_defer_eras: 3, ..NetworkParameters::DEVELOPMENT };
+	let parameters = parameters::GenesisConfig { network, _config: Default::default() };
+	RuntimeGenesisConfig { parameters, ..Default::default() }.build_storage().unwrap();
 }
 
 fn endowed_alice() -> AccountId {

@@ -9,7 +9,7 @@ pub use phala_protocol::limits::{MESSAGES_PER_BLOCK_MAX, MESSAGE_BYTES_MAX};
 pub const STEPS_PER_BUNDLE_MAX: usize = 512;
 
 /// Longest header, in bytes of SCALE. The longest that the chain makes announces
-/// [`AUTHORITIES_MAX`] authorities to GRANDPA and to BABE, 40 bytes each.
+/// [`AUTHORITIES_MAX`] authorities to GRANDPA and to BABE, 40 bytes each, and to BEEFY, 33 bytes.
 pub const HEADER_BYTES_MAX: usize = 128 * 1024;
 
 /// Longest justification, in bytes of SCALE: [`VOTES_MAX`] votes of 132 bytes, and headers between

@@ -176,14 +176,17 @@ impl Chain {
 			node.request("author_rotateKeysWithOwner", rpc_params![owner]).await?;
 		let bytes = |name: &str| unhex(made[name].as_str().unwrap_or_default());
 		let (keys, proof) = (bytes("keys")?, bytes("proof")?);
-		anyhow::ensure!(keys.len() == 64, "BABE's and GRANDPA's keys, 32 bytes each");
-		let fields = vec![
-			Value::named_composite([
-				("babe", Value::from_bytes(&keys[..32])),
-				("grandpa", Value::from_bytes(&keys[32..])),
-			]),
-			Value::from_bytes(proof),
-		];
+		// As the runtime's `SessionKeys` has them.
+		let (mut named, mut rest) = (Vec::new(), &keys[..]);
+		for (name, length) in
+			[("babe", 32), ("grandpa", 32), ("authority_discovery", 32), ("beefy", 33)]
+		{
+			let (key, after) = rest.split_at_checked(length).context("a session key is short")?;
+			named.push((name, Value::from_bytes(key)));
+			rest = after;
+		}
+		anyhow::ensure!(rest.is_empty(), "{} bytes after the session keys", rest.len());
+		let fields = vec![Value::named_composite(named), Value::from_bytes(proof)];
 		self.submit(validator, "Session", "set_keys", fields).await?;
 		Ok(())
 	}

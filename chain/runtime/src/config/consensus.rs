@@ -1,12 +1,14 @@
-//! Who makes blocks and who makes them final: BABE, GRANDPA, sessions, nominated proof of stake.
+//! Who makes blocks, who makes them final and how validators find each other: BABE, GRANDPA,
+//! authority discovery, sessions, nominated proof of stake. BEEFY's keys, which nobody signs with
+//! yet: see decision 011.
 
 use super::money::TreasuryAccount;
 use crate::{
 	currency::PHA,
 	opaque::SessionKeys,
-	parameters::{EpochSlots, SessionsPerEra},
-	time, AccountId, Babe, Balance, Balances, Historical, Offences, Runtime, RuntimeEvent,
-	RuntimeHoldReason, Session, Staking, Timestamp,
+	parameters::{BondingDuration, EpochSlots, Network, SessionsPerEra, SlashDeferDuration},
+	time, AccountId, Babe, Balance, Balances, BlockNumber, Hash, Header, Historical, Offences,
+	Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
 };
 use frame_election_provider_support::{
 	bounds::{ElectionBounds, ElectionBoundsBuilder},
@@ -15,17 +17,19 @@ use frame_election_provider_support::{
 use frame_support::{
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstBool, ConstU128, ConstU32, ConstU64, Get},
+	weights::Weight,
 };
 use frame_system::EnsureRoot;
 use pallet_session::{
 	disabling::UpToLimitWithReEnablingDisablingStrategy, historical::NoteHistoricalRoot,
 };
+use sp_consensus_beefy::{AncestryHelper, AncestryHelperWeightInfo, Commitment};
 use sp_runtime::{
 	traits::{ConvertInto, OpaqueKeys},
 	transaction_validity::TransactionPriority,
 	Perbill,
 };
-use sp_staking::{currency_to_vote::U128CurrencyToVote, EraIndex};
+use sp_staking::currency_to_vote::U128CurrencyToVote;
 
 /// Most validators in the active set.
 pub const VALIDATORS_MAX: u32 = 300;
@@ -43,12 +47,9 @@ pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
 	};
 
 parameter_types! {
-	pub const BondingDuration: EraIndex = 28;
-	pub const SlashDeferDuration: EraIndex = 7;
 	pub const EquivocationReportPriority: TransactionPriority = TransactionPriority::MAX;
 	/// How long an equivocation can still be reported, in slots.
-	pub ReportLongevity: u64 =
-		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get()) * EpochSlots::get();
+	pub ReportLongevity: u64 = Network::<Runtime>::get().bonding_slots();
 	pub MaxSetIdSessionEntries: u64 =
 		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get());
 	pub ElectionBoundsOnChain: ElectionBounds = ElectionBoundsBuilder::default()
@@ -79,6 +80,64 @@ impl pallet_grandpa::Config for Runtime {
 	type KeyOwnerProof = sp_session::MembershipProof;
 	type EquivocationReportSystem =
 		pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+/// A second finality, of signatures that Ethereum can check. The keys are in every session from
+/// genesis on, so that no validator ever has to migrate; votes, MMR and the API that a voter needs
+/// come with the bridge. Until then genesis names no first block, and nobody votes.
+///
+/// The system that handles reports is the real one: with `()` the pallet believes every report, and
+/// takes no fee for it.
+impl pallet_beefy::Config for Runtime {
+	type BeefyId = sp_consensus_beefy::ecdsa_crypto::AuthorityId;
+	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type MaxSetIdSessionEntries = MaxSetIdSessionEntries;
+	type OnNewValidatorSet = ();
+	type AncestryHelper = NoAncestryProofs;
+	type WeightInfo = ();
+	type KeyOwnerProof = sp_session::MembershipProof;
+	type EquivocationReportSystem =
+		pallet_beefy::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+/// Without an MMR nothing proves which chain a BEEFY vote was for: reports of votes for a fork are
+/// refused.
+pub struct NoAncestryProofs;
+
+impl AncestryHelper<Header> for NoAncestryProofs {
+	type Proof = ();
+	type ValidationContext = Hash;
+
+	fn is_proof_optimal((): &()) -> bool {
+		false
+	}
+
+	fn extract_validation_context(_: Header) -> Option<Hash> {
+		None
+	}
+
+	fn is_non_canonical(_: &Commitment<BlockNumber>, (): (), _: Hash) -> bool {
+		false
+	}
+}
+
+impl AncestryHelperWeightInfo<Header> for NoAncestryProofs {
+	fn is_proof_optimal((): &()) -> Weight {
+		Weight::zero()
+	}
+
+	fn extract_validation_context() -> Weight {
+		Weight::zero()
+	}
+
+	fn is_non_canonical((): &()) -> Weight {
+		Weight::zero()
+	}
+}
+
+impl pallet_authority_discovery::Config for Runtime {
+	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
 }
 
 impl pallet_authorship::Config for Runtime {

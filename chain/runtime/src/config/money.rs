@@ -1,26 +1,19 @@
-//! PHA: balances, fees, treasury.
+//! PHA: balances, where fees go, treasury.
 
 use crate::{
-	currency::{self, CENTS, MILLIS},
-	time::DAYS,
-	AccountId, Authorship, Balance, Balances, Runtime, RuntimeEvent,
+	currency::MILLIS, time::DAYS, AccountId, Authorship, Balance, Balances, Runtime, RuntimeEvent,
 };
 use frame_support::{
 	parameter_types,
 	traits::{
 		fungible::{Balanced, Credit},
 		tokens::{imbalance::ResolveTo, PayFromAccount, UnityAssetBalanceConversion},
-		ConstU128, ConstU32, ConstU8, Imbalance, OnUnbalanced, TypedGet, VariantCountOf,
+		ConstU128, ConstU32, Imbalance, OnUnbalanced, TypedGet, VariantCountOf,
 	},
-	weights::{Weight, WeightToFee},
 	PalletId,
 };
 use frame_system::{EnsureRoot, EnsureWithSuccess};
-use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
-use sp_runtime::{
-	traits::{AccountIdConversion, Bounded, IdentityLookup},
-	FixedPointNumber, Perquintill,
-};
+use sp_runtime::traits::{AccountIdConversion, IdentityLookup};
 
 /// Accounts below this are removed: a millionth of what a worker stakes, enough against dust.
 pub const EXISTENTIAL_DEPOSIT: Balance = MILLIS;
@@ -40,46 +33,6 @@ impl pallet_balances::Config for Runtime {
 	type RuntimeHoldReason = crate::RuntimeHoldReason;
 	type RuntimeFreezeReason = crate::RuntimeFreezeReason;
 	type DoneSlashHandler = ();
-}
-
-/// What a full block costs at the base rate; the rate follows demand.
-const FULL_BLOCK_FEE: Balance = 10 * currency::PHA;
-
-/// Fee in proportion to execution time.
-pub struct ProportionalFee;
-
-impl WeightToFee for ProportionalFee {
-	type Balance = Balance;
-
-	fn weight_to_fee(weight: &Weight) -> Balance {
-		// At most 2⁶⁴ · 10¹³, which fits 128 bits.
-		Balance::from(weight.ref_time()) * FULL_BLOCK_FEE
-			/ Balance::from(super::system::MAXIMUM_BLOCK_WEIGHT.ref_time())
-	}
-}
-
-parameter_types! {
-	pub const TransactionByteFee: Balance = CENTS / 10_000;
-	pub const TargetBlockFullness: Perquintill = Perquintill::from_percent(25);
-	pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(1, 100_000);
-	pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_rational(1, 1_000_000u128);
-	pub MaximumMultiplier: Multiplier = Bounded::max_value();
-}
-
-impl pallet_transaction_payment::Config for Runtime {
-	type RuntimeEvent = RuntimeEvent;
-	type OnChargeTransaction = FungibleAdapter<Balances, FeesToTreasuryAndAuthor>;
-	type OperationalFeeMultiplier = ConstU8<5>;
-	type WeightToFee = ProportionalFee;
-	type LengthToFee = frame_support::weights::ConstantMultiplier<Balance, TransactionByteFee>;
-	type FeeMultiplierUpdate = TargetedFeeAdjustment<
-		Self,
-		TargetBlockFullness,
-		AdjustmentVariable,
-		MinimumMultiplier,
-		MaximumMultiplier,
-	>;
-	type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Runtime>;
 }
 
 /// Four fifths of fees go to the treasury, one fifth and all tips to the block's author.

@@ -30,7 +30,8 @@ pub fn general_transaction(extensions_version: u8, extension_bytes: &[u8], call:
 	bytes
 }
 
-/// What the runtime's extensions carry in a transaction without sender: immortal, nonce 0, no tip.
+/// What the runtime's extensions carry in a transaction without sender: immortal, nonce 0, no tip,
+/// no hash of the metadata (it guards a signature, and there is none).
 ///
 /// # Errors
 /// [`ChainClientError::UnknownExtension`] for one that carries something this release does not know.
@@ -86,7 +87,7 @@ mod tests {
 		Extension { identifier: identifier.into(), is_empty }
 	}
 
-	/// As the runtime has them: see `TransactionExtensions` there.
+	/// As the runtime has them: see `TransactionExtensions` there, which a test of its own holds.
 	fn of_the_runtime() -> Vec<Extension> {
 		vec![
 			extension("AuthorizeCall", true),
@@ -98,6 +99,7 @@ mod tests {
 			extension("CheckNonce", false),
 			extension("CheckWeight", true),
 			extension("ChargeTransactionPayment", false),
+			extension("CheckMetadataHash", false),
 			extension("WeightReclaim", true),
 		]
 	}
@@ -106,7 +108,7 @@ mod tests {
 	fn a_general_transaction_keeps_its_frozen_encoding() {
 		let extensions = explicit_extension_bytes(&of_the_runtime()).expect("all are known");
 		let bytes = general_transaction(0, &extensions, &[50, 0, 0xaa, 0xbb]);
-		assert_eq!(bytes, [9 << 2, 0x45, 0, 0, 0, 0, 50, 0, 0xaa, 0xbb]);
+		assert_eq!(bytes, [10 << 2, 0x45, 0, 0, 0, 0, 0, 50, 0, 0xaa, 0xbb]);
 	}
 
 	#[test]
@@ -120,7 +122,7 @@ mod tests {
 	fn an_unknown_extension_that_carries_nothing_is_passed_over() {
 		let mut extensions = of_the_runtime();
 		extensions.insert(3, extension("StorageWeightReclaim", true));
-		assert_eq!(explicit_extension_bytes(&extensions).expect("nothing to fill"), [0, 0, 0]);
+		assert_eq!(explicit_extension_bytes(&extensions).expect("nothing to fill"), [0, 0, 0, 0]);
 	}
 
 	#[test]
