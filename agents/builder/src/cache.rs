@@ -4,6 +4,7 @@
 //! same write the same. A file that is not what was written counts as not there.
 
 use sp_crypto_hashing::blake2_256;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,10 +35,18 @@ impl Cache {
 		Self { folder }
 	}
 
-	/// Beside the compiled crates; none for a user without a home.
+	/// `$XDG_CACHE_HOME/phala/agents`, or `~/.cache/phala/agents`; none for a user without a home.
 	pub fn of_user() -> Option<Self> {
-		let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
-		Some(Self::new(Path::new(&home).join(".cache/phala/agents")))
+		Self::of(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))
+	}
+
+	/// As the XDG base directory specification has it: a relative folder counts as none.
+	fn of(cache_home: Option<OsString>, home: Option<OsString>) -> Option<Self> {
+		let absolute = |folder: Option<OsString>| {
+			folder.map(PathBuf::from).filter(|folder| folder.is_absolute())
+		};
+		let base = absolute(cache_home).or_else(|| Some(absolute(home)?.join(".cache")))?;
+		Some(Self::new(base.join("phala/agents")))
 	}
 
 	pub fn get(&self, key: &Key) -> Option<Vec<u8>> {
@@ -99,6 +108,20 @@ mod tests {
 
 	fn entries(folder: &Path) -> usize {
 		fs::read_dir(folder).unwrap().count()
+	}
+
+	#[test]
+	fn the_user_s_is_where_xdg_says_else_in_the_home_else_nowhere() {
+		let of = |cache_home: &str, home: &str| {
+			let set = |text: &str| (!text.is_empty()).then(|| text.into());
+			Cache::of(set(cache_home), set(home)).map(|cache| cache.folder)
+		};
+		let in_home = Some(PathBuf::from("/home/ada/.cache/phala/agents"));
+		assert_eq!(of("/big/disk", "/home/ada"), Some("/big/disk/phala/agents".into()));
+		assert_eq!(of("", "/home/ada"), in_home);
+		assert_eq!(of("relative", "/home/ada"), in_home);
+		assert_eq!(of("", ""), None);
+		assert_eq!(of("", "relative"), None);
 	}
 
 	#[test]

@@ -76,7 +76,7 @@ pub struct Builder {
 
 impl Builder {
 	/// `sdk` is the folder of the npm package, with its own packages installed. Components are cached in
-	/// the user's `~/.cache/phala/agents`.
+	/// the user's `$XDG_CACHE_HOME/phala/agents`, or `~/.cache/phala/agents`.
 	pub fn new(sdk: impl Into<PathBuf>) -> Result<Self, BuildError> {
 		let sdk = sdk.into();
 		let sdk =

@@ -12,6 +12,9 @@ pub const SPECIFICATION_MAX: Duration = Duration::from_secs(600);
 /// How long children have to end by themselves; then they are killed.
 pub const STOP_MAX: Duration = Duration::from_secs(8);
 
+/// How long a node may take to write down what it has and end.
+pub const NODE_STOP_MAX: Duration = Duration::from_secs(60);
+
 /// How long the rest of what a child wrote may take to arrive after its end. A process that it
 /// started may hold its pipe.
 pub const REST_OF_LOG_MAX: Duration = Duration::from_secs(2);

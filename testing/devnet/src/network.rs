@@ -258,10 +258,10 @@ impl Devnet {
 		Ok(())
 	}
 
-	/// Kills the node (-9) and starts it with its database: the machine failed and came back.
+	/// Has the node end and starts it with its database. See [`Node::restart`].
 	///
 	/// # Errors
-	/// When it does not start again.
+	/// When it does not end, or does not start again.
 	pub async fn restart_node(&mut self) -> anyhow::Result<()> {
 		let node = self.node.take().context("the node is stopped")?;
 		let (node, log) = node.restart(&self.supervisor).await?;

@@ -1,6 +1,9 @@
 //! Node, enclave and relayer as processes.
 
-use crate::process::{Process, Supervisor};
+use crate::{
+	limits::NODE_STOP_MAX,
+	process::{Process, Supervisor},
+};
 use anyhow::{ensure, Context};
 use phala_pherry::enclave::EnclaveClient;
 use phala_protocol::{boot::WorkerId, relay::EnclaveStatus, H256};
@@ -49,13 +52,18 @@ impl Node {
 		Ok(Self { process, url, arguments: arguments.to_vec() })
 	}
 
-	/// Kills it (-9) and starts it with the same database on the same port; what it wrote before.
+	/// Has it end, and starts it with the same database on the same port; what it wrote before.
+	///
+	/// It is not killed: a node hands its last blocks to threads that write them, and a single
+	/// validator whose finality nobody else keeps would make other ones final in their place.
 	///
 	/// # Errors
-	/// When it does not start again.
-	pub async fn restart(self, supervisor: &Supervisor) -> anyhow::Result<(Self, crate::Log)> {
+	/// When it does not end in time, or does not start again.
+	pub async fn restart(mut self, supervisor: &Supervisor) -> anyhow::Result<(Self, crate::Log)> {
 		let name = self.process.name().to_owned();
-		let log = self.process.kill().await;
+		self.process.terminate();
+		self.process.ended(NODE_STOP_MAX).await?;
+		let log = self.process.log();
 		let port = port_of(&self.url).context("it has a port")?;
 		Ok((Self::start(supervisor, &name, &self.arguments, port).await?, log))
 	}

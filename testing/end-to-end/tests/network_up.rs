@@ -34,8 +34,8 @@ struct Machine {
 impl Stage for Machine {
 	async fn start() -> anyhow::Result<Self> {
 		let folder = Folder::new(&std::env::temp_dir())?;
-		// The chain's specification is kept where this user's is, and named here: all else that a run
-		// leaves in HOME is found.
+		// What takes long to make, the chain's specification and components, is kept where this user's
+		// is: all else that a run leaves in HOME is found.
 		let cache = specification::cache_folder()?;
 		let cache = cache.parent().context("a cache folder is in a folder")?;
 		let cache = cache.display().to_string();

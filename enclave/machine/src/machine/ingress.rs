@@ -1,0 +1,152 @@
+//! What comes in: each event goes to the part that it concerns.
+
+use super::*;
+
+impl Machine {
+	pub(super) fn take_in<R: CryptoRng>(
+		&mut self,
+		event: Event,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) -> Scope {
+		match event {
+			Event::Genesis { reply, genesis } => {
+				let answer = self.accept_genesis(*genesis).map(|()| self.status_answer());
+				actions.push(Action::Reply { to: reply, answer });
+				Scope::Nothing
+			}
+			Event::Synced { reply, bundle } => {
+				let synced = self.sync(*bundle, now, rng, actions);
+				let scope = if synced.is_ok() { Scope::All } else { Scope::Nothing };
+				// Heartbeats and what else comes of it are in the status that it gets.
+				self.advance(scope, now, rng, actions);
+				let answer = synced.map(|()| self.status_answer());
+				actions.push(Action::Reply { to: reply, answer });
+				Scope::Nothing
+			}
+			Event::RegistrationAsked { reply, operator } => {
+				actions.push(match self.evidence_request(reply, operator) {
+					Ok(request) => Action::MakeEvidence(request),
+					Err(refused) => Action::Reply { to: reply, answer: Err(refused) },
+				});
+				Scope::Nothing
+			}
+			Event::EvidenceMade { request, evidence } => {
+				let EvidenceRequest { reply, worker, keys, recent_block, renewal, .. } = request;
+				let answer = evidence.map_err(MachineError::NoEvidence).map(|evidence| {
+					let registration =
+						Registration { worker, keys, evidence, recent_block, renewal };
+					Answer::Registration(Box::new(registration))
+				});
+				actions.push(Action::Reply { to: reply, answer });
+				Scope::Nothing
+			}
+			Event::Called { reply, call } => {
+				let agent = call.agent;
+				if let Err(refused) = self.require_member(now) {
+					actions.push(Action::Reply { to: reply, answer: Err(refused) });
+					return Scope::Nothing;
+				}
+				let is_write = call.writes();
+				self.as_member(now, rng, actions, |member, turn| {
+					member.on_call(reply, *call, turn)
+				});
+				if is_write {
+					Scope::Agent(agent)
+				} else {
+					Scope::Nothing
+				}
+			}
+			Event::RunEnded { agent, run, result } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					member.on_run_ended(agent, run, result, turn)
+				});
+				Scope::Agent(agent)
+			}
+			Event::Computed(done) => self.computed(*done, now, rng, actions),
+			Event::BodyBrought { reply, body } => {
+				if let Err(refused) = self.require_member(now) {
+					actions.push(Action::Reply { to: reply, answer: Err(refused) });
+					return Scope::Nothing;
+				}
+				self.as_member(now, rng, actions, |member, turn| {
+					member.on_body_brought(reply, *body, turn)
+				});
+				Scope::Nothing
+			}
+			Event::BodySent { to, agent, body_hash, acknowledgement } => {
+				self.as_member(now, rng, actions, |member, _| {
+					let members = member.members.clone();
+					if let Some(agent) = member.agents.get_mut(&agent) {
+						agent.body_sent(to, body_hash, acknowledgement, &members);
+					}
+				});
+				Scope::Agent(agent)
+			}
+			Event::BodiesFetched { from, agent, first, bodies } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					if let Some(agent) = member.agents.get_mut(&agent) {
+						agent.bodies_fetched(from, first, bodies);
+						*turn.changed = true;
+					}
+				});
+				Scope::Agent(agent)
+			}
+			Event::CodeStored { hash } => {
+				self.as_member(now, rng, actions, |member, _| member.code.stored(hash));
+				Scope::All
+			}
+			Event::CodeNotFetched { from, hash } => {
+				self.as_member(now, rng, actions, |member, _| member.code.not_fetched(from, hash));
+				Scope::All
+			}
+			Event::Compiled { code, program } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					member.code.compiled(code, program);
+					*turn.changed = true;
+				});
+				Scope::All
+			}
+			Event::Tick => {
+				self.as_member(now, rng, actions, |member, turn| member.on_tick(turn));
+				Scope::All
+			}
+		}
+	}
+
+	pub(super) fn computed<R: CryptoRng>(
+		&mut self,
+		done: TaskDone,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) -> Scope {
+		let scope = match &done.outcome {
+			Outcome::EnvelopeSigned(_) => Scope::Nothing,
+			Outcome::Opened { agent, .. }
+			| Outcome::Answered { agent, .. }
+			| Outcome::BodySigned { agent, .. }
+			| Outcome::AgentKeysMade { agent, .. } => Scope::Agent(*agent),
+			Outcome::Acknowledged { .. } => Scope::Nothing,
+			_ => Scope::All,
+		};
+		match done.outcome {
+			Outcome::EnvelopeSigned(envelope) => {
+				if let Phase::Registered(registered) = &mut self.phase {
+					registered.outbox.signed(done.id, envelope);
+					self.changed = true;
+				}
+			}
+			Outcome::MasterKeyMade { .. } | Outcome::Released { .. } => {
+				self.in_turn(now, rng, actions, |roles, turn| {
+					roles.gatekeeper.on_computed(done, roles.shares, turn)
+				});
+			}
+			_ => {
+				self.as_member(now, rng, actions, |member, turn| member.on_computed(done, turn));
+			}
+		}
+		scope
+	}
+}

@@ -1,0 +1,408 @@
+//! One boot of one worker: from genesis to its registration and its end.
+//!
+//! | module | does |
+//! |---|---|
+//! | this | turns: one event in, actions out; failures |
+//! | [`ingress`] | brings each event to the part that it concerns |
+//! | [`chain`] | follows headers, applies messages |
+//! | [`view`] | what others may read, why they are refused |
+
+mod chain;
+mod ingress;
+mod view;
+
+use crate::{
+	action::{Action, Answer, CallId, EvidenceRequest},
+	event::{Culprit, Event},
+	freshness::Freshness,
+	gatekeeper::{Gatekeeper, Shares},
+	limits,
+	outbox::Outbox,
+	snapshot::{FreshnessView, Snapshot},
+	task::{Outcome, TaskDone},
+	turn::{MasterInForce, Turn},
+	verify::{ProvenBundle, ProvenGenesis},
+	worker::Membership,
+	Config, Instant, MachineError,
+};
+use codec::DecodeAll;
+use phala_keys::{boot::BootKeys, dkg::Outcome as CeremonyOutcome, master::SharingId};
+use phala_light_client::{
+	FinalizedHeader, LightClientError, MailboxReader, ProvenMessage, ProvenState,
+};
+use phala_protocol::{
+	agents::AgentId,
+	boot::{BootKeys as PublicKeys, BootNumber, BootStatement},
+	keys::MasterKey,
+	mailbox::{Channel, InboundNext},
+	messages::{ClustersMessage, KeysMessage, Message, Payload, RegistryMessage, RegistryPayload},
+	relay::{ChannelPosition, EnclavePhase, EnclaveStatus, Registration},
+	storage_keys, AccountBytes, BlockNumber, H256,
+};
+use rand_core::CryptoRng;
+use std::sync::Arc;
+
+/// How far a boot has come.
+enum Phase {
+	AwaitsGenesis,
+	/// Follows headers, has not adopted its channels.
+	FollowsHeaders(Arc<MailboxReader>),
+	/// Has adopted its channels at the header that its evidence is bound to.
+	AwaitsRegistration {
+		reader: Arc<MailboxReader>,
+		bound_to: FinalizedHeader,
+	},
+	/// Is the worker's boot.
+	Registered(Box<Registered>),
+	/// A later boot has the worker, or nobody.
+	Over {
+		boot: Option<BootNumber>,
+		evicted: bool,
+		height: BlockNumber,
+	},
+	/// It failed twice on one input.
+	Suspended(Box<Suspended>),
+}
+
+/// What a suspended boot still says of itself.
+struct Suspended {
+	refusal: MachineError,
+	status: EnclaveStatus,
+}
+
+pub(crate) struct Registered {
+	/// `None` where there is no chain.
+	pub reader: Option<Arc<MailboxReader>>,
+	pub boot: BootNumber,
+	pub expires_at: BlockNumber,
+	pub outbox: Outbox,
+	pub freshness: Freshness,
+	/// Up to which number the chain has consumed this boot's envelopes.
+	pub consumed: Option<u64>,
+	pub master: Option<MasterInForce>,
+	pub gatekeeper: Gatekeeper,
+	pub membership: Option<Membership>,
+}
+
+impl Registered {
+	pub fn new(
+		reader: Option<Arc<MailboxReader>>,
+		boot: BootNumber,
+		expires_at: BlockNumber,
+		outbox: Outbox,
+		freshness: Freshness,
+	) -> Self {
+		Self {
+			reader,
+			boot,
+			expires_at,
+			outbox,
+			freshness,
+			consumed: None,
+			master: None,
+			gatekeeper: Gatekeeper::default(),
+			membership: None,
+		}
+	}
+
+	fn height(&self) -> BlockNumber {
+		self.reader.as_ref().map_or(0, |reader| reader.client().height())
+	}
+}
+
+/// What outlives a failure: keys, and where the chain is to be read from again.
+struct Beside {
+	keys: Arc<BootKeys>,
+	keys_made: Instant,
+	shares: Shares,
+	/// Where this boot adopted its channels: everything that concerns it was said after that.
+	adopted: Option<(Arc<MailboxReader>, FinalizedHeader)>,
+	/// How far it had come when it failed: what was said until there, it reads again.
+	reached: BlockNumber,
+	failures: Vec<Culprit>,
+	/// Ids are never given twice, so that nothing late is mistaken for something new.
+	next_id: u64,
+}
+
+/// One boot of one worker.
+pub struct Machine {
+	config: Config,
+	beside: Beside,
+	phase: Phase,
+	/// On what it works.
+	culprit: Option<Culprit>,
+	/// Something that others may read has changed since it was published.
+	changed: bool,
+	#[cfg(feature = "development")]
+	local: std::collections::VecDeque<phala_protocol::messages::AgentsMessage>,
+}
+
+/// What is to be looked at after an event.
+enum Scope {
+	Nothing,
+	Agent(AgentId),
+	All,
+}
+
+impl Machine {
+	/// A new boot, with new keys.
+	pub fn boot(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+		Self {
+			config,
+			beside: Beside {
+				keys: Arc::new(BootKeys::generate(rng)),
+				keys_made: now,
+				shares: Shares::new(),
+				adopted: None,
+				reached: 0,
+				failures: Vec::new(),
+				next_id: 0,
+			},
+			phase: Phase::AwaitsGenesis,
+			culprit: None,
+			changed: false,
+			#[cfg(feature = "development")]
+			local: Default::default(),
+		}
+	}
+
+	/// Takes one event in and says what is to be done about it. After a panic in here the machine is
+	/// to be given to [`Self::recover`] and to nothing else.
+	pub fn handle<R: CryptoRng>(&mut self, event: Event, now: Instant, rng: &mut R) -> Vec<Action> {
+		let mut actions = Vec::new();
+		self.culprit = Some(event.culprit());
+		if let Phase::Suspended(suspended) = &self.phase {
+			let refusal = suspended.refusal.clone();
+			actions.extend(event.reply_to().map(|to| Action::Reply { to, answer: Err(refusal) }));
+			return actions;
+		}
+		let scope = self.take_in(event, now, rng, &mut actions);
+		self.advance(scope, now, rng, &mut actions);
+		if std::mem::take(&mut self.changed) {
+			// Before anybody hears of what changed: what they bring next is verified against it.
+			actions.insert(0, Action::Publish(Arc::new(self.snapshot())));
+		}
+		self.culprit = None;
+		actions
+	}
+
+	/// When [`Event::Tick`] is due, if nothing happens before.
+	pub fn next_deadline(&self) -> Option<Instant> {
+		let Phase::Registered(registered) = &self.phase else { return None };
+		let can_beat = registered.reader.is_some() && registered.outbox.has_room().is_ok();
+		let mark = can_beat.then(|| registered.freshness.next_mark_at());
+		let timer = registered
+			.membership
+			.as_ref()
+			.and_then(|member| member.timers.first())
+			.map(|(at, _)| *at);
+		[mark, timer].into_iter().flatten().min()
+	}
+
+	/// After a panic in [`Self::handle`]: rebuilds the machine from its keys; from where it adopted
+	/// its channels, the chain is to be read again. The second failure on the same input, or too
+	/// many of any kind, suspends the boot: its keys stay unused. Nobody who waited is answered.
+	pub fn recover(&mut self) -> Vec<Action> {
+		let culprit = self
+			.culprit
+			.take()
+			.unwrap_or(Culprit::Event { kind: "nothing known", subject: H256::zero() });
+		let status = self.status();
+		// Without a chain there is nothing to rebuild it from.
+		let has_no_chain =
+			matches!(&self.phase, Phase::Registered(registered) if registered.reader.is_none());
+		let is_last = has_no_chain
+			|| self.beside.failures.contains(&culprit)
+			|| self.beside.failures.len() >= limits::REBUILDS_MAX;
+		tracing::error!(%culprit, "the machine failed");
+		self.beside.reached = self.beside.reached.max(status.height);
+		self.phase = if is_last {
+			let refusal = MachineError::Suspended { culprit: culprit.to_string() };
+			Phase::Suspended(Box::new(Suspended { refusal, status }))
+		} else {
+			match &self.beside.adopted {
+				Some((reader, bound_to)) => {
+					Phase::AwaitsRegistration { reader: reader.clone(), bound_to: *bound_to }
+				}
+				None => Phase::AwaitsGenesis,
+			}
+		};
+		self.beside.failures.push(culprit);
+		#[cfg(feature = "development")]
+		self.local.clear();
+		self.changed = false;
+		vec![Action::Publish(Arc::new(self.snapshot()))]
+	}
+
+	/// As if a turn had failed on `culprit`.
+	#[cfg(test)]
+	pub(crate) fn fail_next(&mut self, culprit: Culprit) {
+		self.culprit = Some(culprit);
+	}
+
+	/// Does all that can be done now.
+	fn advance<R: CryptoRng>(
+		&mut self,
+		scope: Scope,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) {
+		match scope {
+			Scope::Nothing => {}
+			Scope::Agent(agent) => {
+				self.in_turn(now, rng, actions, |roles, turn| {
+					let consumed = roles.consumed;
+					if let Some(member) = roles.membership {
+						member.advance_agent(agent, consumed, turn);
+					}
+				});
+			}
+			Scope::All => {
+				self.beat(now, rng, actions);
+				self.in_turn(now, rng, actions, |roles, turn| {
+					let epoch = roles.master.map(|master| master.epoch);
+					roles.gatekeeper.advance(epoch, roles.shares, turn);
+					if let Some(member) = roles.membership {
+						member.advance(roles.master, roles.consumed, turn);
+					}
+				});
+			}
+		}
+		#[cfg(feature = "development")]
+		self.commit_locally(now, rng, actions);
+	}
+
+	/// As [`Self::develop`] sets it up.
+	#[cfg(feature = "development")]
+	pub(crate) fn begin_without_chain(&mut self, registered: Registered) {
+		self.phase = Phase::Registered(Box::new(registered));
+		self.changed = true;
+	}
+
+	/// Where there is no chain, what was submitted is committed at once.
+	#[cfg(feature = "development")]
+	fn commit_locally<R: CryptoRng>(
+		&mut self,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) {
+		while let Some(message) = self.local.pop_front() {
+			self.changed = true;
+			self.in_turn(now, rng, actions, |roles, turn| {
+				if let Some(member) = roles.membership {
+					member.on_agents_message(message, turn);
+					member.advance(None, None, turn);
+				}
+			});
+		}
+	}
+
+	/// A part of a turn of a registered boot; nothing in any other phase.
+	fn in_turn<R: CryptoRng>(
+		&mut self,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+		step: impl FnOnce(Roles<'_>, &mut Turn<'_, R>),
+	) {
+		let Phase::Registered(registered) = &mut self.phase else { return };
+		let Registered {
+			reader,
+			boot,
+			outbox,
+			freshness,
+			consumed,
+			master,
+			gatekeeper,
+			membership,
+			..
+		} = &mut **registered;
+		let (height, block_hash) = match reader {
+			Some(reader) => {
+				let header = reader.client().finalized();
+				(header.number(), header.hash())
+			}
+			None => (0, H256::zero()),
+		};
+		let mut turn = Turn {
+			config: self.config,
+			boot: *boot,
+			keys: &self.beside.keys,
+			now,
+			height,
+			block_hash,
+			fresh: if reader.is_some() { freshness.require(now) } else { Ok(()) },
+			is_replaying: false,
+			outbox,
+			next_id: &mut self.beside.next_id,
+			actions,
+			changed: &mut self.changed,
+			#[cfg(feature = "development")]
+			local: if reader.is_none() { Some(&mut self.local) } else { None },
+			rng,
+		};
+		let roles = Roles {
+			consumed: *consumed,
+			master: master.as_ref(),
+			gatekeeper,
+			membership: membership.as_mut(),
+			shares: &mut self.beside.shares,
+		};
+		step(roles, &mut turn);
+	}
+
+	/// A part of a turn of a member of a cluster; nothing for anybody else.
+	fn as_member<R: CryptoRng>(
+		&mut self,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+		step: impl FnOnce(&mut Membership, &mut Turn<'_, R>),
+	) {
+		self.in_turn(now, rng, actions, |roles, turn| {
+			if let Some(member) = roles.membership {
+				step(member, turn);
+			}
+		});
+	}
+
+	/// A full outbox loses it: whoever asked asks again.
+	fn submit<R: CryptoRng>(
+		&mut self,
+		payload: &Payload,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) {
+		self.in_turn(now, rng, actions, |_, turn| {
+			turn.submit(payload);
+		});
+	}
+
+	/// Sends a heartbeat when it is time for one.
+	fn beat<R: CryptoRng>(&mut self, now: Instant, rng: &mut R, actions: &mut Vec<Action>) {
+		let mark = match &mut self.phase {
+			Phase::Registered(registered)
+				if registered.reader.is_some() && registered.outbox.has_room().is_ok() =>
+			{
+				registered.freshness.next_mark(now, rng)
+			}
+			_ => None,
+		};
+		if let Some(nonce) = mark {
+			let heartbeat = RegistryPayload::Heartbeat { nonce };
+			self.submit(&Payload::Registry(heartbeat), now, rng, actions);
+		}
+	}
+}
+
+/// What a registered boot can be, side by side.
+struct Roles<'a> {
+	consumed: Option<u64>,
+	master: Option<&'a MasterInForce>,
+	gatekeeper: &'a mut Gatekeeper,
+	membership: Option<&'a mut Membership>,
+	shares: &'a mut Shares,
+}
