@@ -1,9 +1,9 @@
 //! A run as its events, and the same run again. **Not in release builds**: a recording holds
 //! plaintext, and every secret that the boot drew.
 //!
-//! A recording is SCALE: [`Start`], then a [`Turn`] for each event until the end of the file. What
-//! was proven from outside is recorded as it was brought, and proven again when it is replayed; what
-//! a [`Task`] made is recorded as its seed, and made again.
+//! A recording is SCALE: [`Start`], then a [`Turn`] for each event, in bytes of known length, until
+//! the end of the file. What was proven from outside is recorded as it was brought, and proven again
+//! when it is replayed; what a [`Task`] made is recorded as its seed, and made again.
 
 #[cfg(feature = "development")]
 use crate::development::DevelopmentAgent;
@@ -15,7 +15,7 @@ use crate::{
 	worker::{Program, Run, RunDone, RunEnd, RunId},
 	Config, Instant, Machine, Snapshot,
 };
-use codec::{Decode, Encode};
+use codec::{Decode, DecodeAll, Encode};
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	blake2_256,
@@ -202,14 +202,14 @@ impl Recorder {
 	pub fn end(self, actions: Option<&[Action]>) -> Vec<u8> {
 		let Self { now, seed, event } = self;
 		let outcome = actions.map_or(Outcome::Failed, |actions| Outcome::Actions(hash(actions)));
-		Turn { now, seed, event, outcome }.encode()
+		Turn { now, seed, event, outcome }.encode().encode()
 	}
 }
 
 /// Why a recording is not what the machine does.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-	#[error("the recording ends within something, or is none")]
+	#[error("it is no recording, or one of another release")]
 	Malformed,
 	#[error("turn {turn}: {what} is not to be had again")]
 	Lost { turn: usize, what: &'static str },
@@ -217,16 +217,17 @@ pub enum ReplayError {
 	Differs { turn: usize },
 }
 
-/// Runs a recording again; how many turns it has.
+/// Runs a recording again; how many turns it has. What the process wrote of its last turn when it
+/// ended may be a part: that turn is passed over.
 pub fn replay(mut bytes: &[u8]) -> Result<usize, ReplayError> {
 	let start = Start::decode(&mut bytes).map_err(|_| ReplayError::Malformed)?;
 	let mut machine = start.machine();
 	let mut tasks: HashMap<TaskId, Task> = HashMap::new();
 	let mut snapshots = VecDeque::from([Arc::new(machine.snapshot())]);
 	let mut turn = 0;
-	while !bytes.is_empty() {
+	while let Ok(whole) = Vec::<u8>::decode(&mut bytes) {
 		let Turn { now, seed, event, outcome } =
-			Turn::decode(&mut bytes).map_err(|_| ReplayError::Malformed)?;
+			Turn::decode_all(&mut &whole[..]).map_err(|_| ReplayError::Malformed)?;
 		let event = again(event, &mut tasks, &snapshots)
 			.map_err(|what| ReplayError::Lost { turn, what })?;
 		let mut rng = ChaCha20Rng::from_seed(seed);

@@ -47,10 +47,10 @@ struct Arguments {
 	#[arg(long)]
 	print_measurement: bool,
 
-	/// Development only: writes the run to a file, event by event, to be replayed. It holds all
-	/// plaintext and all secrets of this boot.
+	/// Development only: writes the run into this folder, event by event, to be replayed: a file that
+	/// is named by the boot's identity key. It holds all plaintext and all secrets of this boot.
 	#[cfg(feature = "recording")]
-	#[arg(long, value_name = "FILE", env = "PHALA_RECORD")]
+	#[arg(long, value_name = "FOLDER", env = "PHALA_RECORD")]
 	record: Option<std::path::PathBuf>,
 
 	#[cfg(feature = "development")]
@@ -203,19 +203,14 @@ fn begin(
 	arguments: &Arguments,
 	start: &phala_machine::recording::Start,
 ) -> anyhow::Result<(Machine, Option<Recording>)> {
-	let recording = match &arguments.record {
-		Some(path) => {
-			tracing::warn!(
-				"this run is recorded, with all that is secret in it: {}",
-				path.display()
-			);
-			let recording = Recording::create(path, start)
-				.with_context(|| format!("cannot write {}", path.display()))?;
-			Some(recording)
-		}
-		None => None,
-	};
-	Ok((start.machine(), recording))
+	let machine = start.machine();
+	let Some(folder) = &arguments.record else { return Ok((machine, None)) };
+	let path = folder.join(format!("{}.recording", hex::encode(machine.public_keys().identity)));
+	tracing::warn!("this run is recorded, with all that is secret in it: {}", path.display());
+	let recording = std::fs::create_dir_all(folder)
+		.and_then(|()| Recording::create(&path, start))
+		.with_context(|| format!("cannot write {}", path.display()))?;
+	Ok((machine, Some(recording)))
 }
 
 /// A machine without a chain, with the agents from folders.

@@ -94,7 +94,9 @@ async fn once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind(
 		let all = count("phala-node") >= 1 && count("pruntime") == 3 && count("pherry") == 3;
 		Ok(all.then_some(running.len()))
 	});
-	let arguments = ["network", "up", "--once", &checkout];
+	let recordings = folder.join("recordings");
+	let record = format!("--record={}", recordings.display());
+	let arguments = ["network", "up", "--once", &checkout, &record];
 	let running = machine.run(&arguments, &[]);
 	let (seen, said) = tokio::join!(seen, running);
 	let said = said?;
@@ -121,6 +123,18 @@ async fn once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind(
 	assert_eq!(amount(&paid["worker"]["amount"])?, worker, "{paid}");
 	assert_eq!(amount(&paid["developer"]["amount"])?, developer, "{paid}");
 	assert_eq!(amount(&paid["treasury"]["amount"])?, fee - worker - developer, "{paid}");
+
+	// Each enclave's run, again, does what it did.
+	let mut recorded = 0;
+	for entry in fs::read_dir(&recordings)? {
+		let path = entry?.path();
+		let turns = phala_machine::recording::replay(&fs::read(&path)?)
+			.with_context(|| format!("{} is not what the machine does", path.display()))?;
+		ensure!(turns > 20, "{}: {turns} turns", path.display());
+		recorded += 1;
+	}
+	assert_eq!(recorded, 3, "a gatekeeper and two workers");
+	fs::remove_dir_all(&recordings)?;
 
 	assert_eq!(machine.left()?, Vec::<String>::new());
 	Ok(())

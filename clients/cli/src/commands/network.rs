@@ -85,6 +85,11 @@ pub struct Arguments {
 	#[arg(long, short)]
 	pub verbose: bool,
 
+	/// Has every enclave write its run into this folder, to be replayed: with all plaintext and all
+	/// secrets in it.
+	#[arg(long, value_name = "FOLDER")]
+	pub record: Option<PathBuf>,
+
 	/// The repository with agents/ and clients/sdk-js. Found if not said.
 	#[arg(long, value_name = "FOLDER")]
 	pub checkout: Option<PathBuf>,

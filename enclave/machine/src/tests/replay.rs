@@ -49,9 +49,18 @@ fn a_recorded_run_replays_to_the_same_actions() {
 #[test]
 fn what_was_changed_in_a_recording_is_noticed() {
 	let recording = recordings().swap_remove(FIRST as usize);
+	let turns = replay(&recording).unwrap();
+	// The process ended while it wrote: all before that counts.
 	let mut broken_off = recording.clone();
 	broken_off.pop();
-	assert!(matches!(replay(&broken_off), Err(ReplayError::Malformed)));
+	assert_eq!(replay(&broken_off).unwrap(), turns - 1);
+	// The hash over the last turn's actions.
+	let mut other_actions = recording.clone();
+	*other_actions.last_mut().unwrap() ^= 1;
+	assert!(
+		matches!(replay(&other_actions), Err(ReplayError::Differs { turn }) if turn == turns - 1)
+	);
+	assert!(matches!(replay(&[]), Err(ReplayError::Malformed)));
 	// The seed that the keys came from.
 	let mut other_keys = recording;
 	let seed_at = 32 + 4 + 8 + 1;

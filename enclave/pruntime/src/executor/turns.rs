@@ -21,13 +21,15 @@ pub enum Recording {}
 
 #[cfg(feature = "recording")]
 impl Recording {
-	/// A new file that begins with `start`.
+	/// A new file that begins with `start`, for its owner's eyes alone.
 	pub fn create(
 		path: &std::path::Path,
 		start: &phala_machine::recording::Start,
 	) -> std::io::Result<Self> {
 		use codec::Encode;
-		let mut recording = Self(std::fs::File::create(path)?);
+		use std::os::unix::fs::OpenOptionsExt;
+		let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+		let mut recording = Self(file);
 		recording.append(&start.encode())?;
 		Ok(recording)
 	}

@@ -2,6 +2,7 @@
 
 use crate::common::server::{ok, redirect, Server};
 use crate::common::*;
+use phala_agent_manifest::limits::{CPU_MS_CEILING, WALL_MS_CEILING};
 use phala_sandbox::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +84,23 @@ async fn a_gigabyte_of_answer_ends_with_the_response_limit() {
 async fn floods_of_host_calls_end_with_their_limits() {
 	assert_eq!(limit_of("/call-flood").await, Limit::OutboundCalls);
 	assert_eq!(limit_of("/timer-flood").await, Limit::PendingCalls);
+	assert_eq!(limit_of("/upload-flood").await, Limit::FetchedBytes);
 	assert_eq!(limit_of("/entropy-hog").await, Limit::CpuTime);
+}
+
+#[tokio::test]
+async fn a_flood_of_cheap_host_calls_ends_with_their_limit() {
+	let agent = TestAgent::with(
+		"enclave/sandbox/tests/hostile",
+		|manifest| {
+			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
+			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
+		},
+		BTreeMap::new(),
+		Vec::new(),
+	);
+	let failure = agent.run(get("/host-call-flood")).await.unwrap_err();
+	assert_eq!(failure.error.limit(), Some(Limit::HostCalls), "{}", told(&failure));
 }
 
 #[tokio::test]
@@ -91,6 +108,7 @@ async fn floods_of_state_end_with_their_limits() {
 	assert_eq!(limit_of("/state-flood").await, Limit::StateWriteKeys);
 	assert_eq!(limit_of("/state-bloat").await, Limit::StateWriteBytes);
 	assert_eq!(limit_of("/state-giant").await, Limit::StateValueBytes);
+	assert_eq!(limit_of("/state-read-flood").await, Limit::StateReadBytes);
 	assert_eq!(limit_of("/state-long-key").await, Limit::StateKeyBytes);
 }
 

@@ -29,18 +29,25 @@ const DEADLINE_BLOCKS: u64 = 90;
 /// How long another agent's answer may take while the villains run.
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Which limit ends what, as the chain is told.
-const VILLAINS: [(&str, Refusal); 12] = [
+/// Which limit ends what, as the chain is told. Three more cannot end a villain here: a larger request
+/// is refused when it is submitted (`RequestBytes`), JavaScript asks for no more randomness at once than
+/// is given (`EntropyBytes`), and so many host calls need more CPU time than this one has (`HostCalls`:
+/// the sandbox's own tests have it).
+const VILLAINS: [(&str, Refusal); 16] = [
 	("/endless-loop", Refusal::CpuTime),
 	("/memory-hog", Refusal::Memory),
 	("/deep-recursion", Refusal::Stack),
 	("/sleeps", Refusal::WallTime),
 	("/call-flood", Refusal::OutboundCalls),
 	("/gigabyte-answer", Refusal::ResponseBytes),
+	("/upload-flood", Refusal::FetchedBytes),
+	("/self-call", Refusal::CallDepth),
 	("/log-flood", Refusal::LogLines),
+	("/long-log", Refusal::LogBytes),
 	("/timer-flood", Refusal::PendingCalls),
 	("/state-flood", Refusal::StateWriteKeys),
 	("/state-bloat", Refusal::StateWriteBytes),
+	("/state-read-flood", Refusal::StateReadBytes),
 	("/state-giant", Refusal::StateValueBytes),
 	("/state-long-key", Refusal::StateKeyBytes),
 ];

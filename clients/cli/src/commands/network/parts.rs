@@ -153,6 +153,10 @@ async fn start_enclaves(
 	loopback: Vec<String>,
 ) -> anyhow::Result<Vec<Started>> {
 	let mut further = vec!["--dev-agent-logs".to_owned()];
+	if let Some(folder) = &arguments.record {
+		// Children work in a folder of their own.
+		further.push(format!("--record={}", std::path::absolute(folder)?.display()));
+	}
 	further.extend(loopback.iter().map(|address| format!("--dev-loopback={address}")));
 	let options = operators.iter().enumerate().map(|(index, (id, _))| WorkerOptions {
 		names: match index {

@@ -63,6 +63,14 @@ const villains: Record<string, Villain> = {
   "/call-flood": async () => {
     for (;;) await fetch("http://127.0.0.1:1/").catch(() => {});
   },
+  "/upload-flood": async () => {
+    await fetch("http://127.0.0.1:1/", { method: "POST", body: new Uint8Array(8 * MIB + 1) }).catch(() => {});
+    return new Response("swallowed");
+  },
+  "/host-call-flood": () => {
+    const byte = new Uint8Array(1);
+    for (;;) crypto.getRandomValues(byte);
+  },
   "/timer-flood": () => {
     for (;;) setTimeout(() => {}, 3_600_000);
   },
@@ -78,6 +86,10 @@ const villains: Record<string, Villain> = {
   "/state-giant": async (_request, env) => {
     await env.state.set("key", new Uint8Array(MIB + 1));
     return new Response("set");
+  },
+  "/state-read-flood": async (_request, env) => {
+    await env.state.set("key", new Uint8Array(MIB));
+    for (;;) await env.state.get("key").catch(() => {});
   },
   "/state-long-key": async (_request, env) => {
     await env.state.set("k".repeat(513), "x");
