@@ -35,9 +35,11 @@ lint: setup
 	@$(WITH_ENV) scripts/lint.sh
 
 # Speed: release builds of what is measured. Figures and how to read them: benches/README.md.
-bench: setup
+bench: build
 	@$(WITH_ENV) cargo run --locked --release -p phala-light-client --features test-support --example throughput
 	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
+	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime
+	@$(BIN)/phala build benches/items && node benches/beside-workerd.mjs $(CARGO_TARGET_DIR)/release/pruntime
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full
 # build, with the benchmarks inside the runtime.

@@ -1,5 +1,6 @@
-//! The wire, frozen: every message, payload and signed or hashed struct, with sample values, as
-//! the SCALE bytes that are written, signed and sent.
+//! The wire, frozen: every message, payload, stored, signed or hashed struct and every variant of
+//! the enums in them, with sample values, as the SCALE bytes that are written, signed and sent; every
+//! refusal with its code.
 //!
 //! When this fails, something that others have stored, signed or sent reads differently now. To
 //! change the wire on purpose:
@@ -8,17 +9,22 @@
 //!   and its line below;
 //! * a **signed or hashed struct**: raise the number at the end of its domain in `domains.rs`, keep
 //!   the old domain as long as something under it is kept, and replace its line;
+//! * a **refusal**: none is renamed, renumbered or removed. A new one is a new line;
 //! * a **chain that nobody runs yet** may replace a line. Say so in the commit.
 //!
 //! The failure prints each line as it would be now.
 
-use codec::{DecodeAll, Encode};
+use codec::{Decode, DecodeAll, Encode};
 use phala_protocol::{
 	agents::*, boot::*, caller::Caller, clusters::*, evidence::*, keys::*, mailbox::*, messages::*,
-	refusals::Refusal, relay::*, requests::*, storage_keys, Balance, BlockNumber, H256,
+	refusals::Refusal, relay::*, requests::*, storage_keys, AccountBytes, Balance, BlockNumber,
+	H256,
 };
-use scale_info::{TypeDef, TypeInfo};
-use std::collections::{BTreeMap, BTreeSet};
+use scale_info::{MetaType, PortableRegistry, TypeDef, TypeInfo};
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	fmt::Debug,
+};
 
 const VECTORS: &str = include_str!("frozen.txt");
 
@@ -202,6 +208,10 @@ fn software_report() -> SoftwareReport {
 	SoftwareReport { measurement: h(1), platform: h(2), report_data: [3; 64], debug: false }
 }
 
+fn evidence() -> Evidence {
+	Evidence::Software(SoftwareEvidence { report: software_report(), signature: [0x51; 64] })
+}
+
 fn answer() -> AnswerContent {
 	AnswerContent {
 		genesis: h(0x6e),
@@ -232,6 +242,87 @@ fn status() -> EnclaveStatus {
 		],
 		queued: 4,
 	}
+}
+
+fn stored_request() -> Request {
+	Request {
+		agent: h(0xa9),
+		caller: [1; 32],
+		kind: RequestKind::Call,
+		held: 5_000_000,
+		unit_price: 1_000_000,
+		units_max: 100,
+		deadline: 90,
+		worker: 7,
+		boot: 2,
+		state: RequestState::Settled { fee: 3_000_000, failed: true, block: 41 },
+	}
+}
+
+/// Every variant of the enums within messages, payloads and what is stored or sent: a sample of the
+/// whole has one of them alone.
+fn variants() -> BTreeMap<String, Vec<u8>> {
+	let mut all = BTreeMap::new();
+	add(&mut all, [Access::Public, Access::Listed]);
+	add(&mut all, callers());
+	add(&mut all, [CallerSignature::Sr25519([0x51; 64])]);
+	add(&mut all, [Channel::System, Channel::Gatekeepers, Channel::Cluster(5), Channel::Worker(7)]);
+	add(
+		&mut all,
+		[
+			EnclavePhase::AwaitsGenesis,
+			EnclavePhase::AwaitsFirstSync,
+			EnclavePhase::AwaitsRegistration,
+			EnclavePhase::Serving,
+			EnclavePhase::AwaitsRenewal,
+			EnclavePhase::Retired,
+			EnclavePhase::Evicted,
+		],
+	);
+	add(&mut all, [evidence()]);
+	add(&mut all, [EvidenceKind::Software]);
+	add(&mut all, [RequestInput::Public(vec![6]), RequestInput::Sealed(vec![6])]);
+	add(&mut all, [RequestKind::Call, RequestKind::Secrets]);
+	add(
+		&mut all,
+		[RequestOutcome::Answered(vec![7, 8]), RequestOutcome::Failed(Refusal::CpuTime.code())],
+	);
+	add(&mut all, [RequestState::Open, stored_request().state, RequestState::Expired]);
+	add(&mut all, [UpgradePolicy::Immutable, UpgradePolicy::AfterNotice(300), UpgradePolicy::Free]);
+	all
+}
+
+fn add<T>(all: &mut BTreeMap<String, Vec<u8>>, samples: impl IntoIterator<Item = T>)
+where
+	T: Debug + Decode + Encode + PartialEq,
+{
+	for sample in samples {
+		let bytes = sample.encode();
+		assert_eq!(T::decode_all(&mut &bytes[..]).as_ref(), Ok(&sample));
+		assert_eq!(all.insert(variant_name(&sample), bytes), None, "{sample:?} stands here twice");
+	}
+}
+
+/// `Access::Listed`.
+fn variant_name<T: Debug>(sample: &T) -> String {
+	let name = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+	let text = format!("{sample:?}");
+	let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+	format!("{name}::{}", &text[..end])
+}
+
+/// What has a code instead of SCALE bytes of its own.
+fn codes() -> Vec<(String, String)> {
+	let refusals = Refusal::ALL.iter().map(|refusal| {
+		let code = refusal.code();
+		assert_eq!(code.encode(), code.0.to_le_bytes(), "a code is two bytes");
+		(format!("refusal {}", refusal.name()), code.0.to_string())
+	});
+	let envelope_errors = (0..=u8::MAX).filter_map(|code| {
+		let error = EnvelopeError::from_code(code)?;
+		Some((format!("envelope error {error:?}"), code.to_string()))
+	});
+	refusals.chain(envelope_errors).collect()
 }
 
 fn others() -> Vec<(&'static str, Vec<u8>)> {
@@ -301,14 +392,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 			LogEntry { block: 41, request: h(0x4e), level: b"info".to_vec(), message: vec![b'!'] }
 				.encode(),
 		),
-		(
-			"sent Evidence::Software",
-			Evidence::Software(SoftwareEvidence {
-				report: software_report(),
-				signature: [0x51; 64],
-			})
-			.encode(),
-		),
+		("sent Evidence::Software", evidence().encode()),
 		(
 			"sent GenesisBundle",
 			GenesisBundle { header: vec![1], state_proof: vec![vec![2]] }.encode(),
@@ -350,6 +434,17 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 			.encode(),
 		),
 		("stored InboundNext", InboundNext { boot: 2, seq: 9 }.encode()),
+		("stored MeasurementRule", MeasurementRule { until: Some(20) }.encode()),
+		("stored MeasurementRule, for good", MeasurementRule { until: None }.encode()),
+		(
+			"stored MemberRecord",
+			MemberRecord { endpoint: b"http://w".to_vec(), set_aside: Some(20) }.encode(),
+		),
+		("stored Request", stored_request().encode()),
+		(
+			"stored StoredMessage",
+			StoredMessage { block: 2, index: 3, body: b"body".to_vec() }.encode(),
+		),
 		("key grandpa_authorities", storage_keys::grandpa_authorities()),
 		("key grandpa_current_set_id", storage_keys::grandpa_current_set_id()),
 		("key mailbox_head", storage_keys::mailbox_head(Channel::Gatekeepers)),
@@ -363,11 +458,14 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 fn now() -> BTreeMap<String, String> {
 	let messages = messages().into_iter().map(|m| (format!("message {}", variant(&m)), m.encode()));
 	let payloads = payloads().into_iter().map(|p| (format!("payload {}", variant(&p)), p.encode()));
+	let variants = variants().into_iter().map(|(name, bytes)| (format!("variant {name}"), bytes));
 	let others = others().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+	let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+	let encoded = messages.chain(payloads).chain(variants).chain(others);
+	let encoded = encoded.map(|(name, bytes)| (name, hex(bytes)));
 	let mut all = BTreeMap::new();
-	for (name, bytes) in messages.chain(payloads).chain(others) {
-		let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-		assert_eq!(all.insert(name.clone(), hex), None, "two vectors are named {name}");
+	for (name, value) in encoded.chain(codes()) {
+		assert_eq!(all.insert(name.clone(), value), None, "two vectors are named {name}");
 	}
 	all
 }
@@ -376,13 +474,13 @@ fn now() -> BTreeMap<String, String> {
 fn nothing_on_the_wire_has_changed() {
 	let frozen: BTreeMap<_, _> = VECTORS
 		.lines()
-		.map(|line| line.split_once(" = ").expect("each line is `name = hex`"))
+		.map(|line| line.split_once(" = ").expect("each line is `name = hex or code`"))
 		.collect();
 	let now = now();
 	let mut changed = String::new();
-	for (name, hex) in &now {
-		if frozen.get(&name[..]) != Some(&&hex[..]) {
-			changed += &format!("{name} = {hex}\n");
+	for (name, value) in &now {
+		if frozen.get(&name[..]) != Some(&&value[..]) {
+			changed += &format!("{name} = {value}\n");
 		}
 	}
 	let gone: Vec<_> = frozen.keys().filter(|name| !now.contains_key(**name)).collect();
@@ -396,8 +494,8 @@ fn nothing_on_the_wire_has_changed() {
 /// Names of all variants of an enum's inner enums, as in the vectors.
 fn variants_of<T: TypeInfo + 'static>() -> BTreeSet<String> {
 	let mut registry = scale_info::Registry::new();
-	let id = registry.register_type(&scale_info::MetaType::new::<T>()).id;
-	let registry: scale_info::PortableRegistry = registry.into();
+	let id = registry.register_type(&MetaType::new::<T>()).id;
+	let registry: PortableRegistry = registry.into();
 	let variants = |id: u32| match &registry.resolve(id).expect("it was registered").type_def {
 		TypeDef::Variant(variants) => variants.variants.clone(),
 		other => panic!("no enum: {other:?}"),
@@ -417,6 +515,49 @@ fn no_message_and_no_payload_is_without_a_vector() {
 	assert_eq!(messages, variants_of::<Message>());
 	let payloads: BTreeSet<_> = payloads().iter().map(variant).collect();
 	assert_eq!(payloads, variants_of::<Payload>());
+}
+
+/// Names of the variants of an enum without `TypeInfo`: each index that is read, with zeros behind.
+fn variants_that_decode<T: Debug + Decode>() -> BTreeSet<String> {
+	let decoded = (0..=u8::MAX).filter_map(|index| {
+		let mut bytes = [0; 1024];
+		bytes[0] = index;
+		T::decode(&mut &bytes[..]).ok()
+	});
+	decoded.map(|value| variant_name(&value)).collect()
+}
+
+#[test]
+fn no_variant_of_what_travels_or_is_stored_is_without_a_vector() {
+	let mut registry = scale_info::Registry::new();
+	registry.register_types([
+		MetaType::new::<Message>(),
+		MetaType::new::<Payload>(),
+		MetaType::new::<Envelope>(),
+		MetaType::new::<OutboundMessage>(),
+		MetaType::new::<Evidence>(),
+		MetaType::new::<CallInput>(),
+		MetaType::new::<CallOutput>(),
+		MetaType::new::<Boot>(),
+		MetaType::new::<Channel>(),
+		MetaType::new::<InboundNext>(),
+		MetaType::new::<MeasurementRule>(),
+		MetaType::new::<MemberRecord>(),
+		MetaType::new::<Request<AccountBytes>>(),
+		MetaType::new::<StoredMessage>(),
+	]);
+	let registry: PortableRegistry = registry.into();
+	let mut all = variants_that_decode::<EnclavePhase>();
+	all.extend(variants_that_decode::<CallerSignature>());
+	for ty in &registry.types {
+		let segments: Vec<_> = ty.ty.path.segments.iter().map(|segment| &segment[..]).collect();
+		// `Option` needs no vector; messages have theirs.
+		let ["phala_protocol", module, .., name] = segments[..] else { continue };
+		if let (TypeDef::Variant(variants), true) = (&ty.ty.type_def, module != "messages") {
+			all.extend(variants.variants.iter().map(|one| format!("{name}::{}", one.name)));
+		}
+	}
+	assert_eq!(variants().into_keys().collect::<BTreeSet<_>>(), all);
 }
 
 #[test]

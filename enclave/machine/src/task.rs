@@ -131,8 +131,8 @@ pub(crate) enum Outcome {
 	Answered {
 		agent: AgentId,
 		run: RunId,
-		answer: Answer,
-		proof: SignedAnswer,
+		/// An error if nobody could read it: it does not fit a seal, or its key is of low order.
+		answer: Result<(Answer, SignedAnswer), KeyError>,
 	},
 	BodySigned {
 		agent: AgentId,
@@ -237,8 +237,8 @@ impl Task {
 			}
 			Work::Answer(to_answer) => {
 				let (agent, run) = (to_answer.agent, to_answer.run);
-				let (answer, proof) = sign_answer(rng, config, boot, &keys, *to_answer);
-				Outcome::Answered { agent, run, answer, proof }
+				let answer = sign_answer(rng, config, boot, &keys, *to_answer);
+				Outcome::Answered { agent, run, answer }
 			}
 			Work::SignBody { agent, base_hash, body, body_hash } => {
 				let mut body =
@@ -346,7 +346,7 @@ fn sign_answer(
 	boot: BootNumber,
 	keys: &BootKeys,
 	run: ToAnswer,
-) -> (Answer, SignedAnswer) {
+) -> Result<(Answer, SignedAnswer), KeyError> {
 	let ToAnswer { agent, code, caller, input, output, state_version, height, .. } = run;
 	let mut salt = [0; 32];
 	rng.fill_bytes(&mut salt);
@@ -367,13 +367,9 @@ fn sign_answer(
 	let proof = SignedAnswer { content, signature };
 	let answer = ProvenAnswer { output, salt, proof: proof.clone() };
 	let (Some((reply_key, nonce)), Some(caller)) = (run.reply, caller) else {
-		return (Answer::Plain(Box::new(answer)), proof);
+		return Ok((Answer::Plain(Box::new(answer)), proof));
 	};
 	let context = ReplyContext::new(config.genesis, agent, caller, nonce);
-	let sealed = match seal_reply(rng, &reply_key, &context, &answer.encode()) {
-		Ok(sealed) => sealed.encode(),
-		// A reply key of low order: the caller asked for an answer that nobody can read.
-		Err(_) => Vec::new(),
-	};
-	(Answer::Sealed(sealed), proof)
+	let sealed = seal_reply(rng, &reply_key, &context, &answer.encode())?;
+	Ok((Answer::Sealed(sealed.encode()), proof))
 }

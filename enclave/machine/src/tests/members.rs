@@ -76,6 +76,33 @@ fn a_sealed_request_is_opened_once_answered_proven_and_kept_by_both() {
 }
 
 #[test]
+fn an_answer_that_its_caller_could_not_open_is_a_failure_and_its_writes_are_dropped() {
+	let (mut world, agent) = World::with_agent(20);
+	let body = call_input(PLAINTEXT).encode();
+	// One asks for more than a seal holds, the other gives a key that nobody can have.
+	let (large, ..) = world.seal_for(agent, InputKind::Request, USER_SEED, body.clone());
+	let low_order = EncryptionKey([0; 32]);
+	let (unreadable, _) = world.seal_with(agent, InputKind::Request, USER_SEED, low_order, body);
+	for (sealed, answer_bytes, refusal) in [
+		(large, 5 * 1024 * 1024, Refusal::ResponseBytes),
+		(unreadable, 10, Refusal::UnusableRecipient),
+	] {
+		world.results.clear();
+		let order = world.order(agent, RequestKind::Call, RequestInput::Sealed(sealed));
+		world.tell_cluster(RequestsMessage::Request(order));
+		world.seal();
+		let run = world.next_run(FIRST).expect("it runs");
+		let output = CallOutput { status: 200, headers: vec![], body: vec![1; answer_bytes] };
+		let writes = vec![("last".into(), Some(b"unseen".to_vec()))];
+		let done = RunDone { output, writes, units: 3, unproven_inputs: 0 };
+		world.node(FIRST).end_run(&run, done);
+		world.settle();
+		assert_eq!(world.results[0].1, RequestOutcome::Failed(refusal.code()));
+		assert!(world.entries(SECOND, agent).is_empty(), "{refusal:?}");
+	}
+}
+
+#[test]
 fn an_input_is_opened_once_though_its_effect_set_is_refused_and_made_again() {
 	let (mut world, agent) = World::with_agent(19);
 	let body = call_input(PLAINTEXT).encode();

@@ -442,20 +442,33 @@ impl World {
 		seed: [u8; 32],
 		body: Vec<u8>,
 	) -> (Vec<u8>, DecryptionKey, [u8; 32]) {
-		let key = self.key(agent);
 		let reply = DecryptionKey::generate(&mut self.rng);
+		let (sealed, nonce) = self.seal_with(agent, kind, seed, reply.public(), body);
+		(sealed, reply, nonce)
+	}
+
+	/// With any reply key, one that nobody has too.
+	pub fn seal_with(
+		&mut self,
+		agent: AgentId,
+		kind: InputKind,
+		seed: [u8; 32],
+		reply_key: EncryptionKey,
+		body: Vec<u8>,
+	) -> (Vec<u8>, [u8; 32]) {
+		let key = self.key(agent);
 		let nonce = *Secret32::random(&mut self.rng).expose();
 		let input = SealedInput {
 			caller: caller_of(seed),
 			nonce,
-			reply_key: reply.public(),
+			reply_key,
 			accepted_code_hashes: vec![],
 			expiry_block: self.chain.height() + 100,
 			body: SecretBytes::new(body),
 		};
 		let context = InputContext::new(self.chain.genesis(), agent, key.version, kind);
 		let sealed = seal_input(&mut self.rng, &EncryptionKey(key.key), &context, &input).unwrap();
-		(sealed.encode(), reply, nonce)
+		(sealed.encode(), nonce)
 	}
 
 	pub fn order(

@@ -2,7 +2,7 @@
 
 use super::{
 	agent::{Agent, Running, Stage},
-	jobs::{DirectJob, Job, JobKind, OpenedOrder, RunDone, RunEnd, RunId},
+	jobs::{DirectJob, Job, JobKind, OpenedOrder, RunDone, RunEnd, RunFailed, RunId},
 	reads::{Read, RunningRead},
 	state::{Membership, Timer},
 	writes,
@@ -15,11 +15,13 @@ use crate::{
 	verify::{OpenedCall, Origin, VerifiedBody},
 	MachineError,
 };
+use phala_keys::Error as KeyError;
 use phala_protocol::{
 	agents::{Access, AgentId},
 	caller::Caller,
 	clusters::Generation,
 	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
+	refusals::Refusal,
 	requests::{RequestOrder, SignedAnswer},
 	H256,
 };
@@ -360,8 +362,8 @@ impl Membership {
 					);
 				}
 			}
-			Outcome::Answered { agent, run, answer, proof } => {
-				self.on_answered(agent, run, answer, proof, turn);
+			Outcome::Answered { agent, run, answer } => {
+				self.on_answered(agent, run, answer, turn);
 			}
 			Outcome::BodySigned { agent, body_hash, body } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
@@ -381,13 +383,18 @@ impl Membership {
 		&mut self,
 		agent: AgentId,
 		run: RunId,
-		answer: Answer,
-		proof: SignedAnswer,
+		answer: Result<(Answer, SignedAnswer), KeyError>,
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(to) = self.reads.answered(run) {
-			turn.act(Action::ShowProof(Box::new(proof)));
-			self.answer(to, Ok(answer), turn);
+			let answer = match answer {
+				Ok((answer, proof)) => {
+					turn.act(Action::ShowProof(Box::new(proof)));
+					Ok(answer)
+				}
+				Err(error) => Err(not_sealed(&error, 0).into()),
+			};
+			self.answer(to, answer, turn);
 			return;
 		}
 		let Self { agents, keyring, .. } = self;
@@ -401,8 +408,18 @@ impl Membership {
 			agent.requeue(running.job);
 			return;
 		}
-		turn.act(Action::ShowProof(Box::new(proof)));
 		let job = running.job;
+		let answer = match answer {
+			Ok((answer, proof)) => {
+				turn.act(Action::ShowProof(Box::new(proof)));
+				answer
+			}
+			Err(error) => {
+				let failed = not_sealed(&error, units);
+				let ended = agent.settle_failure(keyring, job, failed, turn);
+				return self.end_jobs(ended, turn);
+			}
+		};
 		let ended = match (job.to(), commits) {
 			(Some(to), false) => vec![super::agent::JobEnd { to, result: Ok(answer) }],
 			_ => agent.settle(keyring, job, answer, writes, units, turn),
@@ -454,6 +471,19 @@ impl Membership {
 				Timer::Agent(_) | Timer::Code => {}
 			}
 		}
+	}
+}
+
+/// An answer that its caller could not open is none: what the run wrote is dropped with it.
+fn not_sealed(error: &KeyError, units: u32) -> RunFailed {
+	let refusal = match error {
+		KeyError::TooLong { .. } => Refusal::ResponseBytes,
+		other => other.refusal(),
+	};
+	RunFailed {
+		refusal,
+		message: format!("the answer cannot be sealed to its caller: {error}"),
+		units,
 	}
 }
 

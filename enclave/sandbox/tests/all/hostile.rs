@@ -108,8 +108,15 @@ async fn floods_of_state_end_with_their_limits() {
 	assert_eq!(limit_of("/state-flood").await, Limit::StateWriteKeys);
 	assert_eq!(limit_of("/state-bloat").await, Limit::StateWriteBytes);
 	assert_eq!(limit_of("/state-giant").await, Limit::StateValueBytes);
-	assert_eq!(limit_of("/state-read-flood").await, Limit::StateReadBytes);
 	assert_eq!(limit_of("/state-long-key").await, Limit::StateKeyBytes);
+}
+
+#[tokio::test]
+async fn a_flood_of_reads_of_what_an_earlier_run_kept_ends_with_their_limit() {
+	let agent = hostile();
+	agent.run(get("/state-keep")).await.unwrap();
+	let failure = agent.run(get("/state-read-flood")).await.unwrap_err();
+	assert_eq!(failure.error.limit(), Some(Limit::StateReadBytes), "{}", told(&failure));
 }
 
 #[tokio::test]

@@ -92,6 +92,8 @@ pub async fn a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let villain = stage.network.deploy("villain", &["--timeout", "5"]).await?;
+	// What one of them reads for ever.
+	stage.network.phala.ok(&["call", &villain, "/state-keep", "--on-chain"]).await?;
 	let chain = &stage.network.chain;
 	let from = chain.best().await?;
 	let mut waiting = submit(stage, &villain, from).await?;

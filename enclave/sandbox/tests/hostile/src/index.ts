@@ -64,8 +64,8 @@ const villains: Record<string, Villain> = {
     for (;;) await fetch("http://127.0.0.1:1/").catch(() => {});
   },
   "/upload-flood": async () => {
-    await fetch("http://127.0.0.1:1/", { method: "POST", body: new Uint8Array(8 * MIB + 1) }).catch(() => {});
-    return new Response("swallowed");
+    const body = new Uint8Array(MIB);
+    for (;;) await fetch("http://127.0.0.1:1/", { method: "POST", body }).catch(() => {});
   },
   "/host-call-flood": () => {
     const byte = new Uint8Array(1);
@@ -87,9 +87,12 @@ const villains: Record<string, Villain> = {
     await env.state.set("key", new Uint8Array(MIB + 1));
     return new Response("set");
   },
+  "/state-keep": async (_request, env) => {
+    await env.state.set("kept", new Uint8Array(MIB));
+    return new Response("kept");
+  },
   "/state-read-flood": async (_request, env) => {
-    await env.state.set("key", new Uint8Array(MIB));
-    for (;;) await env.state.get("key").catch(() => {});
+    for (;;) await env.state.get("kept").catch(() => {});
   },
   "/state-long-key": async (_request, env) => {
     await env.state.set("k".repeat(513), "x");
