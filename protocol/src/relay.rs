@@ -86,6 +86,21 @@ pub enum EnclavePhase {
 	Evicted,
 }
 
+impl EnclavePhase {
+	/// As JSON and logs have it.
+	pub const fn name(self) -> &'static str {
+		match self {
+			Self::AwaitsGenesis => "awaits-genesis",
+			Self::AwaitsFirstSync => "awaits-first-sync",
+			Self::AwaitsRegistration => "awaits-registration",
+			Self::Serving => "serving",
+			Self::AwaitsRenewal => "awaits-renewal",
+			Self::Retired => "retired",
+			Self::Evicted => "evicted",
+		}
+	}
+}
+
 /// A channel as an enclave follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ChannelPosition {

@@ -15,8 +15,16 @@ struct WorkerRegistered {
 
 /// Creates a worker for `operator`, whose account holds its stake; its number.
 pub async fn register_worker(operator: &Sender) -> Result<WorkerId, ChainClientError> {
-	let call = call("registry.register_worker", "register_worker", vec![]);
-	let included = operator.send(call).await?;
+	registered_worker(&operator.send(register_worker_call()).await?)
+}
+
+/// Creates a worker for whoever sends it.
+pub fn register_worker_call() -> Call {
+	call("registry.register_worker", "register_worker", vec![])
+}
+
+/// The number of the worker that a [`register_worker_call`] created.
+pub fn registered_worker(included: &Included) -> Result<WorkerId, ChainClientError> {
 	Ok(included.event::<WorkerRegistered>(PALLET, "WorkerRegistered")?.worker)
 }
 

@@ -35,5 +35,11 @@ pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Most workers: each has a development account of its own as operator.
 pub const WORKERS_MAX: u8 = 3;
 
+/// The chain's port if none is asked for: the one that all commands ask if they are not told another.
+pub const PORT_BASE_DEFAULT: u16 = 9_944;
+
+/// How far on the next ports are tried.
+pub const PORT_BASE_STEP: usize = 100;
+
 /// Ports between one enclave's and the next one's, with --port-base.
 pub const PORTS_PER_WORKER: u16 = 10;

@@ -15,7 +15,7 @@ use crate::{
 	envelopes::EnvelopeBook,
 	limits,
 	registration::RegistrationGate,
-	status::{phase_name, SharedStatus},
+	status::SharedStatus,
 	RelayError,
 };
 
@@ -269,7 +269,7 @@ fn ended(phase: EnclavePhase) -> Option<Ended> {
 		EnclavePhase::Evicted => Ended::Evicted,
 		_ => return None,
 	};
-	tracing::debug!(phase = phase_name(phase), "nothing left to relay");
+	tracing::debug!(phase = phase.name(), "nothing left to relay");
 	Some(ended)
 }
 

@@ -1,7 +1,7 @@
 //! Where the relayer stands, for people and monitors.
 
 use axum::{extract::State, routing::get, Json, Router};
-use phala_protocol::relay::{EnclavePhase, EnclaveStatus};
+use phala_protocol::relay::EnclaveStatus;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
@@ -78,7 +78,7 @@ impl SharedStatus {
 	pub(crate) fn enclave(&self, status: &EnclaveStatus) {
 		let (before, after) = self.change(|standing| {
 			standing.enclave_connected = true;
-			standing.phase = Some(phase_name(status.phase));
+			standing.phase = Some(status.phase.name());
 			standing.worker = Some(status.worker);
 			standing.boot = status.boot;
 			standing.height = Some(status.height);
@@ -88,7 +88,7 @@ impl SharedStatus {
 			tracing::info!(worker = status.worker, "connected to the enclave");
 		}
 		if (before.phase, before.boot) != (after.phase, after.boot) {
-			let phase = phase_name(status.phase);
+			let phase = status.phase.name();
 			tracing::info!(phase, boot = ?status.boot, height = status.height, "the enclave's phase");
 		}
 	}
@@ -102,19 +102,6 @@ impl SharedStatus {
 		} else {
 			tracing::debug!("{text}");
 		}
-	}
-}
-
-/// A phase as JSON has it.
-pub fn phase_name(phase: EnclavePhase) -> &'static str {
-	match phase {
-		EnclavePhase::AwaitsGenesis => "awaits-genesis",
-		EnclavePhase::AwaitsFirstSync => "awaits-first-sync",
-		EnclavePhase::AwaitsRegistration => "awaits-registration",
-		EnclavePhase::Serving => "serving",
-		EnclavePhase::AwaitsRenewal => "awaits-renewal",
-		EnclavePhase::Retired => "retired",
-		EnclavePhase::Evicted => "evicted",
 	}
 }
 

@@ -85,6 +85,14 @@ impl Worker {
 		}
 	}
 
+	/// Whether its enclave and its relayer still run.
+	///
+	/// # Errors
+	/// Which does not, and what it wrote last.
+	pub fn check(&mut self) -> anyhow::Result<()> {
+		self.processes().try_for_each(Process::check)
+	}
+
 	fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
 		let relayer = self.relayer.iter_mut().map(|relayer| &mut relayer.process);
 		[&mut self.enclave.process].into_iter().chain(relayer)
@@ -126,15 +134,20 @@ impl Devnet {
 			Ok(cache) => specification::kept(&supervisor, "dev", &cache).await,
 			Err(error) => Err(error),
 		};
-		let specification = kept.map_or_else(
-			|error| {
+		let kept = match kept {
+			Ok(kept) => kept,
+			Err(error) => {
 				eprintln!("… the chain's specification cannot be kept, each start builds it anew: {error:#}");
-				"dev".into()
-			},
-			|file| file.display().to_string(),
-		);
+				specification::kept(&supervisor, "dev", supervisor.folder()).await?
+			}
+		};
+		let specification = supervisor.folder().join("chain.json");
+		specification::made_unique(&kept, &specification)?;
 		let base = supervisor.folder().join("node");
-		let own = [format!("--chain={specification}"), format!("--base-path={}", base.display())];
+		let own = [
+			format!("--chain={}", specification.display()),
+			format!("--base-path={}", base.display()),
+		];
 		let arguments = [DEVELOPMENT.map(str::to_owned).to_vec(), own.to_vec(), further].concat();
 		let node = Node::start(&supervisor, CHAIN, &arguments, port).await?;
 		let genesis = Chain::connect(&node.url).await?.genesis_hash();
@@ -242,10 +255,16 @@ impl Devnet {
 	/// # Errors
 	/// Which does not, and what it wrote last.
 	pub fn check(&mut self) -> anyhow::Result<()> {
-		if let Some(node) = &mut self.node {
-			node.process.check()?;
-		}
-		self.workers.iter_mut().flat_map(Worker::processes).try_for_each(Process::check)
+		self.check_node()?;
+		self.workers.iter_mut().try_for_each(Worker::check)
+	}
+
+	/// Whether the node still runs.
+	///
+	/// # Errors
+	/// That it does not, and what it wrote last.
+	pub fn check_node(&mut self) -> anyhow::Result<()> {
+		self.node.as_mut().map_or(Ok(()), |node| node.process.check())
 	}
 
 	/// Kills the node (-9).

@@ -4,6 +4,7 @@
 
 use crate::{limits, process::Supervisor};
 use anyhow::{ensure, Context};
+use serde_json::Value;
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -28,8 +29,8 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
 pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow::Result<PathBuf> {
 	let node = supervisor.binary("phala-node")?;
 	let reading = tokio::task::spawn_blocking(move || anyhow::Ok(fs::read(node)?));
-	let hash = sp_crypto_hashing::blake2_128(&reading.await??);
-	let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+	let hash = hex(&sp_crypto_hashing::blake2_128(&reading.await??));
+	let hash = hash.trim_start_matches("0x");
 	let file = cache.join(format!("{PREFIX}{chain}-{hash}.json"));
 	if file.exists() {
 		// What is in use does not grow old.
@@ -73,6 +74,29 @@ pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow:
 	Ok(file)
 }
 
+/// A copy of a kept specification for one network, in `to`: its genesis has random bytes of its own, so
+/// that no id, no answer and no signature of another network means anything on it.
+///
+/// # Errors
+/// When `kept` is no raw specification, or `to` cannot be written.
+pub fn made_unique(kept: &Path, to: &Path) -> anyhow::Result<()> {
+	/// Read by nobody.
+	const KEY: &[u8] = b":phala:network";
+	let read = || anyhow::Ok(serde_json::from_slice::<Value>(&fs::read(kept)?)?);
+	let mut specification = read().with_context(|| format!("cannot read {}", kept.display()))?;
+	let top = specification.pointer_mut("/genesis/raw/top").and_then(Value::as_object_mut);
+	let top = top.with_context(|| format!("{} has no raw genesis", kept.display()))?;
+	let mut random = [0; 32];
+	getrandom::fill(&mut random).context("the system gives no randomness")?;
+	top.insert(hex(KEY), hex(&random).into());
+	fs::write(to, serde_json::to_vec(&specification)?)
+		.with_context(|| format!("cannot write {}", to.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+	bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 fn remove_old(cache: &Path) {
 	for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
 		let age = entry.metadata().and_then(|file| file.modified()).ok();
@@ -81,5 +105,40 @@ fn remove_old(cache: &Path) {
 		if is_ours && age > limits::SPECIFICATION_AGE_MAX {
 			let _ = fs::remove_file(entry.path());
 		}
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use serde_json::json;
+
+	#[test]
+	fn two_networks_of_one_kept_specification_have_a_genesis_each() {
+		let folder = tempfile::tempdir().unwrap();
+		let [kept, one, other] = ["kept", "one", "other"].map(|name| folder.path().join(name));
+		let top = json!({ "0x01": "0x02" });
+		fs::write(&kept, json!({ "id": "dev", "genesis": { "raw": { "top": top } } }).to_string())
+			.unwrap();
+		for to in [&one, &other] {
+			made_unique(&kept, to).unwrap();
+		}
+		let [one, other] = [one, other]
+			.map(|file| -> Value { serde_json::from_slice(&fs::read(file).unwrap()).unwrap() });
+		assert_ne!(one, other);
+		for made in [one, other] {
+			assert_eq!(made["id"], "dev");
+			assert_eq!(made["genesis"]["raw"]["top"]["0x01"], "0x02");
+			assert_eq!(made["genesis"]["raw"]["top"].as_object().unwrap().len(), 2);
+		}
+	}
+
+	#[test]
+	fn what_is_no_raw_specification_is_named() {
+		let folder = tempfile::tempdir().unwrap();
+		let kept = folder.path().join("kept");
+		fs::write(&kept, "{}").unwrap();
+		let error = made_unique(&kept, &folder.path().join("to")).unwrap_err();
+		assert!(error.to_string().contains("no raw genesis"), "{error:#}");
 	}
 }

@@ -76,7 +76,7 @@ fn checkout() -> String {
 fn main() -> ExitCode {
 	let cases = cases![
 		once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind,
-		interrupted_it_leaves_no_process_no_socket_and_no_file,
+		its_workers_end_and_come_back_and_interrupted_it_leaves_nothing,
 		once_with_broken_price_sources_it_fails_and_says_why,
 		dev_says_what_it_will_be,
 	];
@@ -140,25 +140,25 @@ async fn once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind(
 	Ok(())
 }
 
-async fn interrupted_it_leaves_no_process_no_socket_and_no_file(
+async fn its_workers_end_and_come_back_and_interrupted_it_leaves_nothing(
 	machine: &mut Machine,
 ) -> anyhow::Result<()> {
 	const UP: &str = r#"{"ok":true,"#;
 	let folder = machine.path().to_owned();
-	let arguments = ["network", "up", "--json", &checkout()].map(str::to_owned);
+	let arguments = ["network", "up", "--json", "--port-base=0", &checkout()].map(str::to_owned);
 	let mut up = machine.supervisor.start("phala", "phala", &arguments, &[])?;
 	let waited = until("the network to be up", || {
-		let found = up.log().text().lines().any(|line| line.starts_with(UP));
+		let found = up.log().text().lines().find(|line| line.starts_with(UP)).map(str::to_owned);
 		let ended = up.check();
 		async move {
-			if found {
-				Ok(Some(()))
-			} else {
-				ended.map(|()| None)
+			match found {
+				Some(found) => Ok(Some(found)),
+				None => ended.map(|()| None),
 			}
 		}
 	});
-	waited.await?;
+	let summary: Value = serde_json::from_str(&waited.await?)?;
+	workers_end_and_come_back(machine, &summary).await?;
 	let running = processes(&folder)?;
 	let mut sockets = listening(&running)?;
 	// A node's RPC and p2p, two servers of three enclaves, three relayers' status, stand-ins.
@@ -184,6 +184,53 @@ async fn interrupted_it_leaves_no_process_no_socket_and_no_file(
 	assert_eq!(machine.left()?, Vec::<String>::new());
 	assert_eq!(still_listening(&sockets)?, BTreeSet::new());
 	Ok(())
+}
+
+/// One is stopped by a command, another dies: the rest stays up, and both come back.
+async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow::Result<()> {
+	let chain = summary["chain"]["url"].as_str().context("it has a chain")?;
+	let ask = async |arguments: &[&str]| {
+		let arguments = [&["--json", "network"], arguments, &["--node", chain]].concat();
+		let said = machine.run(&arguments, &[]).await?;
+		anyhow::Ok((said.code, said.json()?))
+	};
+	let phases = async || {
+		let (_, status) = ask(&["status"]).await?;
+		let workers = status["workers"].as_array().context("it has workers")?;
+		let phase = |worker: &Value| (worker["name"].to_string(), worker["phase"].clone());
+		anyhow::Ok(workers.iter().map(phase).collect::<std::collections::BTreeMap<_, _>>())
+	};
+	let (code, said) = ask(&["stop", "worker-1"]).await?;
+	assert_eq!((code, &said["stopped"]), (Some(0), &"worker-1".into()), "{said}");
+	let (code, said) = ask(&["stop", "worker-1"]).await?;
+	let error = said["error"].as_str().unwrap_or_default();
+	assert!(code == Some(1) && error.contains("phala network start worker-1"), "{said}");
+	let (code, said) = ask(&["stop", "worker-9"]).await?;
+	let error = said["error"].as_str().unwrap_or_default();
+	assert!(code == Some(1) && error.contains("gatekeeper, worker-1, worker-2"), "{said}");
+
+	// The other one's process ends, as by itself.
+	let running = processes(machine.path())?;
+	let relay = summary["workers"][1]["worker"].to_string();
+	let own = running.iter().find(|it| {
+		it.line.contains("pruntime") && it.line.contains(&format!("--worker={relay}"))
+	});
+	let own = own.context("worker-2 runs")?.id;
+	nix::sys::signal::kill(nix::unistd::Pid::from_raw(own.try_into()?), Signal::SIGTERM)?;
+	until("both workers to be named as stopped", || async {
+		let phases = phases().await?;
+		let stopped = phases.values().filter(|phase| **phase == "stopped").count();
+		Ok((stopped == 2 && phases.len() == 3).then_some(()))
+	})
+	.await?;
+	for name in ["worker-1", "worker-2"] {
+		let (code, said) = ask(&["start", name]).await?;
+		assert_eq!((code, &said["started"]), (Some(0), &name.into()), "{said}");
+	}
+	until("all to serve again", || async {
+		Ok(phases().await?.values().all(|phase| phase == "serving").then_some(()))
+	})
+	.await
 }
 
 /// What a bad end would leave.

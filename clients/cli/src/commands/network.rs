@@ -19,7 +19,7 @@
 //! Without a network of its own, local servers play the price sources and the language model:
 //! `PHALA_PRICE_URLS`, `OPENAI_BASE_URL` and `OPENAI_API_KEY` name real ones.
 //!
-//! With `--port-base N` the chain listens on N; the gatekeeper's public server is on N + 10, worker
+//! The chain listens on 9944, or with `--port-base N` on N; the gatekeeper's public server is on N + 10, worker
 //! k's on N + 10 (k + 1), its relay server on the next port and its relayer's status on the one after.
 //! Everything is on loopback, no process outlives this one, and nothing is kept but the chain's
 //! specification in `$XDG_CACHE_HOME/phala` (`~/.cache/phala`) and the agents' builds. Killed with -9
@@ -30,6 +30,7 @@
 //! |---|---|
 //! | [`agents`] | which agents, and their building |
 //! | [`chat`] | a local stand-in for a language model |
+//! | [`control`] | how other terminals stop and start its workers |
 //! | [`log`] | one readable log |
 //! | [`parts`] | the parts, as many at once as can be |
 //! | [`prices`] | local stand-ins for price sources |
@@ -39,6 +40,7 @@
 
 mod agents;
 mod chat;
+mod control;
 mod log;
 mod parts;
 mod prices;
@@ -48,10 +50,11 @@ mod text;
 
 use crate::{limits, steps::seconds};
 use anyhow::Context;
+use control::{Control, Order, WorkerArguments};
 use log::Style;
 use parts::Network;
 use phala_devnet::{Devnet, Folder, Supervisor};
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc};
 use summary::Summary;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -65,6 +68,12 @@ const PASSED_ON: [&str; 4] = ["RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SS
 pub enum Command {
 	/// Starts a development network: a new chain, workers and two agents.
 	Up(Arguments),
+	/// Stops a worker of the network that is up, as a machine that fails.
+	Stop(control::WorkerArguments),
+	/// Brings a stopped worker back: its next boot.
+	Start(control::WorkerArguments),
+	/// What of the network is up.
+	Status(control::StatusArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,9 +86,15 @@ pub struct Arguments {
 	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
 	pub workers: u8,
 
-	/// The chain's port; workers follow (see the documentation). Free ports if not said.
+	/// The chain's port; workers follow (see the documentation). 0 takes free ones. If not said: 9944,
+	/// or what is free further on; free ones with --once.
 	#[arg(long, value_name = "N", value_parser = port_base)]
 	pub port_base: Option<u16>,
+
+	/// Lets agents reach a service on this machine too, if their manifest allows it as well; may be
+	/// repeated.
+	#[arg(long, value_name = "HOST:PORT")]
+	pub allow_loopback: Vec<String>,
 
 	/// Shows all lines of all parts, with their times.
 	#[arg(long, short)]
@@ -96,16 +111,52 @@ pub struct Arguments {
 }
 
 fn port_base(text: &str) -> Result<u16, String> {
-	let last = u16::MAX - limits::PORTS_PER_WORKER * (u16::from(limits::WORKERS_MAX) + 2);
 	match text.parse::<u16>() {
-		Ok(port) if (1_024..=last).contains(&port) => Ok(port),
-		_ => Err(format!("a port from 1024 to {last} is taken")),
+		Ok(port) if port == 0 || (1_024..=PORT_BASE_MAX).contains(&port) => Ok(port),
+		_ => Err(format!("a port from 1024 to {PORT_BASE_MAX} is taken, or 0 for free ones")),
 	}
 }
 
+const PORT_BASE_MAX: u16 = u16::MAX - limits::PORTS_PER_WORKER * (limits::WORKERS_MAX as u16 + 2);
+
+/// The chain's port, and so everybody's; 0 for free ones.
+fn chosen_base(arguments: &Arguments) -> u16 {
+	let unasked = if arguments.once { Some(0) } else { None };
+	if let Some(base) = arguments.port_base.or(unasked) {
+		return base;
+	}
+	let workers = u16::from(arguments.workers);
+	let first = limits::PORT_BASE_DEFAULT;
+	let bases = (first..=PORT_BASE_MAX).step_by(limits::PORT_BASE_STEP);
+	let Some(base) = bases.into_iter().find(|base| are_free(*base, workers)) else { return 0 };
+	if base != first {
+		eprintln!(
+			"… port {first} or one of those that follow is taken: the chain listens on {base}; export PHALA_NODE=ws://127.0.0.1:{base}"
+		);
+	}
+	base
+}
+
+/// Whether a chain, a gatekeeper and workers can listen from this port on.
+fn are_free(base: u16, workers: u16) -> bool {
+	let of_workers = (1..=workers + 1)
+		.flat_map(|number| (0..3).map(move |which| limits::PORTS_PER_WORKER * number + which));
+	std::iter::once(0)
+		.chain(of_workers)
+		.all(|offset| std::net::TcpListener::bind(("127.0.0.1", base + offset)).is_ok())
+}
+
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let Command::Up(arguments) = command;
-	up(arguments, json).await
+	match command {
+		Command::Up(arguments) => up(arguments, json).await,
+		Command::Stop(WorkerArguments { name, node }) => {
+			control::order(Order::Stop { name }, &node, json).await
+		}
+		Command::Start(WorkerArguments { name, node }) => {
+			control::order(Order::Start { name }, &node, json).await
+		}
+		Command::Status(asked) => control::order(Order::Status, &asked.node, json).await,
+	}
 }
 
 /// Starts a network and stops it.
@@ -176,7 +227,8 @@ async fn bring_up(
 ) -> anyhow::Result<Ended> {
 	let started = std::time::Instant::now();
 	let supervisor = supervisor(folder, Style::of_terminal(arguments.verbose))?;
-	let mut network = Network { arguments, devnet, summary };
+	let port_base = chosen_base(arguments);
+	let mut network = Network { arguments, port_base, devnet, summary };
 	network.show(supervisor, started).await?;
 	summary.ok = true;
 	summary.seconds = Some(seconds(started.elapsed()));
@@ -192,10 +244,26 @@ async fn bring_up(
 	} else {
 		print!("{}", text::next_steps(summary));
 	}
-	let devnet = devnet.as_mut().context("it is up")?;
+	stay_up(devnet.as_mut().context("it is up")?).await
+}
+
+/// As long as the chain is there: workers may end, be stopped and come back.
+async fn stay_up(devnet: &mut Devnet) -> anyhow::Result<Ended> {
+	let control = Control::open(&devnet.url()?)?;
+	let mut ended = BTreeSet::new();
 	loop {
-		devnet.check()?;
-		tokio::time::sleep(limits::POLL).await;
+		devnet.check_node()?;
+		for worker in &mut devnet.workers {
+			let Err(error) = worker.check() else { continue };
+			if ended.insert(worker.id()) {
+				let name = &worker.options.names[0];
+				eprintln!("✗ {error:#}\n… the rest of the network goes on; `phala network start {name}` brings {name} back");
+			}
+		}
+		tokio::select! {
+			() = control.serve_one(devnet, &mut ended) => {}
+			() = tokio::time::sleep(limits::POLL) => {}
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ const GATEKEEPER: &str = "gatekeeper";
 
 pub struct Network<'a> {
 	pub arguments: &'a Arguments,
+	/// The chain's port; workers' follow. 0 for free ones.
+	pub port_base: u16,
 	/// As soon as there is one: who stops it needs it whatever happens.
 	pub devnet: &'a mut Option<Devnet>,
 	/// What was found out so far.
@@ -72,7 +74,7 @@ impl Network<'_> {
 			let checkout = checkout.clone();
 			async move { build_agents(&checkout).await }
 		});
-		let port = self.arguments.port_base.unwrap_or(0);
+		let port = self.port_base;
 		let starting = Devnet::start(supervisor, Options { port, ..Options::default() });
 		let start = step("starting a new chain", starting);
 		let measured = worker::measure(&pruntime);
@@ -91,8 +93,9 @@ impl Network<'_> {
 		let ((operators, cluster), _) = step(what, watched(devnet, preparing)).await?;
 		self.summary.cluster = Some(cluster);
 
-		let loopback = sources.loopback().into_iter().chain(endpoint.loopback()).collect();
-		let starting = start_enclaves(devnet, self.arguments, &operators, loopback);
+		let allowed = self.arguments.allow_loopback.iter().cloned();
+		let loopback = sources.loopback().into_iter().chain(endpoint.loopback()).chain(allowed);
+		let starting = start_enclaves(devnet, self.arguments, port, &operators, loopback.collect());
 		let (enclaves, _) = step("starting the enclaves and their relayers", starting).await?;
 		building.await??;
 		let built = agents::built(&checkout, &sources, &endpoint)?;
@@ -149,6 +152,7 @@ impl Network<'_> {
 async fn start_enclaves(
 	devnet: &mut Devnet,
 	arguments: &Arguments,
+	port_base: u16,
 	operators: &[(WorkerId, Arc<Sender>)],
 	loopback: Vec<String>,
 ) -> anyhow::Result<Vec<Started>> {
@@ -168,7 +172,7 @@ async fn start_enclaves(
 		machine: format!("phala network up, machine {index}"),
 		is_gatekeeper: index == 0,
 		further: further.clone(),
-		ports: [0, 1, 2].map(|which| port(arguments, index, which).unwrap_or(0)),
+		ports: [0, 1, 2].map(|which| port(port_base, index, which).unwrap_or(0)),
 	});
 	devnet.boot(options.collect()).await?;
 	let started = devnet.workers.iter().zip(operators).map(|(worker, (id, operator))| Started {
@@ -180,10 +184,10 @@ async fn start_enclaves(
 	Ok(started.collect())
 }
 
-/// An enclave's port with --port-base.
-fn port(arguments: &Arguments, index: usize, which: u16) -> Option<u16> {
+/// An enclave's port; none with free ones.
+fn port(base: u16, index: usize, which: u16) -> Option<u16> {
 	let number = u16::try_from(index).ok()? + 1;
-	Some(arguments.port_base? + limits::PORTS_PER_WORKER * number + which)
+	(base != 0).then_some(base + limits::PORTS_PER_WORKER * number + which)
 }
 
 async fn note_enclaves(
@@ -237,6 +241,7 @@ async fn prepare(
 	measurement: H256,
 	workers: u8,
 ) -> anyhow::Result<(Vec<(WorkerId, Arc<Sender>)>, ClusterId)> {
+	// Submitted one after the other, so that a worker has the same number at every start.
 	let mut creating = Vec::new();
 	for operator in OPERATORS.iter().take(usize::from(workers) + 1) {
 		// One sender for each account: it keeps its transactions in order.
@@ -244,16 +249,15 @@ async fn prepare(
 			ROOT => root.clone(),
 			other => Arc::new(Sender::new(chain, transactions::account(other)?)),
 		};
-		creating.push(tokio::spawn(async move {
-			let worker = registry::register_worker(&sender).await?;
-			anyhow::Ok((worker, sender))
-		}));
+		let pending = sender.submit(registry::register_worker_call()).await?;
+		creating.push((sender, pending));
 	}
 	let (_, (cluster, _)) =
 		tokio::try_join!(registry::allow_measurement(root, measurement), clusters::create(root))?;
 	let mut operators = Vec::new();
-	for creating in creating {
-		operators.push(creating.await??);
+	for (sender, pending) in creating {
+		let worker = registry::registered_worker(&pending.included().await?)?;
+		operators.push((worker, sender));
 	}
 	Ok((operators, cluster))
 }

@@ -1,0 +1,222 @@
+//! How other terminals reach a network that is up: a socket of this user's, one line of JSON each way.
+//! It is named by the chain's port, so that `PHALA_NODE` (or the default) says which network is meant.
+
+use crate::chain::NodeOption;
+use anyhow::{bail, Context};
+use phala_devnet::{specification::cache_folder, Devnet};
+use phala_protocol::boot::WorkerId;
+use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
+use std::{
+	collections::BTreeSet,
+	path::{Path, PathBuf},
+	process::ExitCode,
+	time::Duration,
+};
+use tokio::{
+	io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+	net::{UnixListener, UnixStream},
+};
+
+/// A question is short.
+const LINE_BYTES_MAX: u64 = 4 * 1024;
+
+/// How long somebody may take to say what they want.
+const ASKING_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub struct WorkerArguments {
+	/// As `phala network up` calls it: worker-1, worker-2, gatekeeper.
+	pub name: String,
+
+	#[command(flatten)]
+	pub node: NodeOption,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct StatusArguments {
+	#[command(flatten)]
+	pub node: NodeOption,
+}
+
+/// What a network is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "do")]
+pub enum Order {
+	/// Kills a worker's enclave and relayer, as a machine that fails.
+	Stop {
+		name: String,
+	},
+	/// Brings a stopped one back: its next boot.
+	Start {
+		name: String,
+	},
+	Status,
+}
+
+/// The socket of a network whose chain listens on `port`.
+fn socket(port: u16) -> anyhow::Result<PathBuf> {
+	Ok(cache_folder()?.join(format!("network-{port}.sock")))
+}
+
+/// Where a network that is up takes orders; removed when it is dropped.
+pub struct Control {
+	listener: UnixListener,
+	path: PathBuf,
+}
+
+impl Drop for Control {
+	fn drop(&mut self) {
+		let _ = std::fs::remove_file(&self.path);
+	}
+}
+
+impl Control {
+	/// For the network whose chain has this URL.
+	///
+	/// # Errors
+	/// When the socket cannot be made.
+	pub fn open(chain: &str) -> anyhow::Result<Self> {
+		let path = socket(port(chain)?)?;
+		// Of one that was killed: the port is ours, so nobody listens there any more.
+		let _ = std::fs::remove_file(&path);
+		let listener = UnixListener::bind(&path)
+			.with_context(|| format!("cannot listen on {}", path.display()))?;
+		Ok(Self { listener, path })
+	}
+
+	/// Takes one order, carries it out and answers it. What somebody asks wrongly is their own trouble.
+	pub async fn serve_one(&self, devnet: &mut Devnet, ended: &mut BTreeSet<WorkerId>) {
+		let Ok((stream, _)) = self.listener.accept().await else { return };
+		let (read, mut write) = stream.into_split();
+		let mut line = String::new();
+		let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+		let reading = tokio::time::timeout(ASKING_MAX, read.read_line(&mut line));
+		if !matches!(reading.await, Ok(Ok(_))) {
+			return;
+		}
+		let done = match serde_json::from_str(&line) {
+			Ok(order) => carry_out(order, devnet, ended).await,
+			Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
+		};
+		let answer = match done {
+			Ok(answer) => answer,
+			Err(error) => json!({ "error": format!("{error:#}") }),
+		};
+		let _ = write.write_all(format!("{answer}\n").as_bytes()).await;
+	}
+}
+
+fn named(devnet: &Devnet, name: &str) -> anyhow::Result<WorkerId> {
+	let found = devnet.workers.iter().find(|worker| worker.options.names[0] == name);
+	found.map(phala_devnet::Worker::id).with_context(|| {
+		let names: Vec<_> =
+			devnet.workers.iter().map(|worker| worker.options.names[0].as_str()).collect();
+		format!("there is no {name} here, but {}", names.join(", "))
+	})
+}
+
+async fn carry_out(
+	order: Order,
+	devnet: &mut Devnet,
+	ended: &mut BTreeSet<WorkerId>,
+) -> anyhow::Result<Value> {
+	match order {
+		Order::Stop { name } => {
+			let id = named(devnet, &name)?;
+			if !ended.insert(id) {
+				bail!("{name} is stopped already; `phala network start {name}` brings it back");
+			}
+			devnet.crash(id).await?;
+			eprintln!("… {name} was stopped from another terminal");
+			Ok(json!({ "stopped": name, "worker": id }))
+		}
+		Order::Start { name } => {
+			let id = named(devnet, &name)?;
+			if !ended.contains(&id) {
+				bail!("{name} runs; `phala network stop {name}` stops it");
+			}
+			devnet.restart_worker(id).await?;
+			ended.remove(&id);
+			eprintln!("… {name} was started from another terminal");
+			Ok(json!({ "started": name, "worker": id }))
+		}
+		Order::Status => {
+			let mut workers = Vec::new();
+			for worker in &devnet.workers {
+				let mut told = json!({
+					"name": worker.options.names[0],
+					"worker": worker.id(),
+					"url": worker.url(),
+					"phase": "stopped",
+				});
+				if !ended.contains(&worker.id()) {
+					let status = worker.enclave.status().await.ok();
+					told["boot"] = json!(status.as_ref().and_then(|status| status.boot));
+					told["phase"] = json!(status.map_or("silent", |status| status.phase.name()));
+				}
+				workers.push(told);
+			}
+			Ok(json!({ "chain": devnet.url()?, "workers": workers }))
+		}
+	}
+}
+
+fn port(chain: &str) -> anyhow::Result<u16> {
+	let url = url::Url::parse(chain).with_context(|| format!("{chain} is no URL"))?;
+	url.port().with_context(|| format!("{chain} names no port"))
+}
+
+async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
+	let mut stream = UnixStream::connect(path).await?;
+	stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes()).await?;
+	let mut answer = String::new();
+	stream.read_to_string(&mut answer).await?;
+	Ok(answer)
+}
+
+/// Has a network that is up on this machine do something.
+///
+/// # Errors
+/// When none is up there, or it refuses.
+pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
+	let path = socket(port(&node.node)?)?;
+	let answer = ask(&path, &order).await.with_context(|| {
+		format!(
+			"no network of this user is up with its chain at {}; start one with `phala network up`, or name its chain with --node",
+			node.node
+		)
+	})?;
+	let answer: Value = serde_json::from_str(&answer).context("the network did not answer")?;
+	if let Some(error) = answer["error"].as_str() {
+		bail!("{error}");
+	}
+	println!("{}", if json { answer.to_string() } else { text(&order, &answer) });
+	Ok(ExitCode::SUCCESS)
+}
+
+fn text(order: &Order, answer: &Value) -> String {
+	match order {
+		Order::Stop { name } => format!(
+			"{name} is stopped; `phala network start {name}` brings it back as its next boot"
+		),
+		Order::Start { name } => format!(
+			"{name} starts; `phala network status` says when it serves: it registers, fetches its keys and catches up"
+		),
+		Order::Status => {
+			let mut text = format!("chain         {}", answer["chain"].as_str().unwrap_or_default());
+			for worker in answer["workers"].as_array().into_iter().flatten() {
+				let word = |name: &str| worker[name].as_str().unwrap_or_default().to_owned();
+				let boot = worker["boot"].as_u64().map_or_else(String::new, |boot| format!(", boot {boot}"));
+				text += &format!(
+					"\n{:<13} worker {}{boot}, {}, {}",
+					word("name"),
+					worker["worker"],
+					word("phase"),
+					word("url")
+				);
+			}
+			text
+		}
+	}
+}
