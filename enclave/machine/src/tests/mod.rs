@@ -22,6 +22,8 @@ mod calls;
 #[cfg(feature = "development")]
 mod development;
 mod failures;
+mod frozen;
+mod logs;
 mod members;
 mod node;
 #[cfg(feature = "recording")]

@@ -264,6 +264,31 @@ async fn an_on_chain_request_draws_the_same_numbers_when_it_runs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_endless_runs_than_threads_let_another_agent_begin_and_end_its_own() {
+	let villain = TestAgent::with(
+		"enclave/sandbox/tests/hostile",
+		|manifest| {
+			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
+			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
+		},
+		BTreeMap::new(),
+		Vec::new(),
+	);
+	let villain = Arc::new(villain);
+	let hello = TestAgent::new("agents/hello");
+	let mut running = tokio::task::JoinSet::new();
+	for _ in 0..4 {
+		let villain = villain.clone();
+		running.spawn(async move { villain.run(get("/endless-loop")).await.map(drop) });
+	}
+	for _ in 0..5 {
+		assert_eq!(hello.get("/").await, "Hello, world!");
+	}
+	assert!(running.try_join_next().is_none(), "all of them were still at it");
+	running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_villains_run_another_agent_goes_on_answering() {
 	let villains = Arc::new(hostile());
 	let hello = TestAgent::new("agents/hello");
