@@ -36,10 +36,9 @@ fn only_the_owner_reads_an_agent_s_log_and_only_for_a_while() {
 
 	// A copy of it is worth nothing later, nor does one from the future wait for its time.
 	let now = world.node(FIRST).snapshot.status.height;
-	for (block, is_taken) in [
-		(now + LOGS_QUERY_BLOCKS_MAX, true),
-		(now + LOGS_QUERY_BLOCKS_MAX + 1, false),
-	] {
+	for (block, is_taken) in
+		[(now + LOGS_QUERY_BLOCKS_MAX, true), (now + LOGS_QUERY_BLOCKS_MAX + 1, false)]
+	{
 		let asked = query(&world, USER_SEED, agent, block);
 		assert_eq!(ask(&mut world, &asked).is_ok(), is_taken, "{block} at {now}");
 	}

@@ -74,12 +74,19 @@ pub async fn a_request_is_answered_both_ways_and_those_who_worked_are_paid(
 	let refused = phala.refused(&["logs", &agent]).await?;
 	assert!(refused.contains("to its owner"), "{refused}");
 	// Who leaves the command line out of it hears the same from the workers.
+	let chain = &stage.network.chain;
 	let asked = chain.best().await?;
 	for worker in stage.network.workers() {
 		let mut answers = Vec::new();
 		for asker in [dev::eve(), transactions::account(DEVELOPER)?] {
 			let block = BlockNumber::try_from(asked)?;
-			let content = LogsContent::new(chain.genesis(), hash(&agent.clone().into())?, [1; 32], READER, block);
+			let content = LogsContent::new(
+				chain.genesis(),
+				hash(&agent.clone().into())?,
+				[1; 32],
+				READER,
+				block,
+			);
 			let signature = asker.sign(&content.encode()).0;
 			let query = LogsQuery { nonce: [1; 32], reply_key: READER, block, signature };
 			let path = format!("/v1/agents/{agent}/logs");
