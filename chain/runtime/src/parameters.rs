@@ -33,7 +33,8 @@ pub struct NetworkParameters {
 	/// Eras for which stake stays bonded, and slashable, after its owner asked for it back. For as
 	/// long an equivocation can be reported.
 	pub bonding_eras: u32,
-	/// Eras between a slash and its enactment, in which governance can cancel it.
+	/// Whole eras between that of an offence and the enactment of its slash, in which governance can
+	/// cancel it: all but one of those in which the stake is there.
 	pub slash_defer_eras: u32,
 	/// Blocks for which attestation evidence counts.
 	pub evidence_lifetime: BlockNumber,
@@ -57,7 +58,7 @@ impl NetworkParameters {
 		sessions_per_era: 6,
 		// Seven days.
 		bonding_eras: 28,
-		slash_defer_eras: 7,
+		slash_defer_eras: 27,
 		evidence_lifetime: time::DAYS,
 		measurement_delay: 7 * time::DAYS,
 		referendum_preparation: 2 * time::HOURS,
@@ -71,7 +72,7 @@ impl NetworkParameters {
 		epoch_slots: 10,
 		sessions_per_era: 3,
 		bonding_eras: 3,
-		slash_defer_eras: 1,
+		slash_defer_eras: 2,
 		evidence_lifetime: time::DAYS,
 		// What was built a moment ago is run at once.
 		measurement_delay: 0,
@@ -81,11 +82,22 @@ impl NetworkParameters {
 		referendum_enactment: 3,
 	};
 
-	/// Slots, and with them at least as many blocks, for which unbonding stake can be slashed.
+	/// Slots, and with them at most as many blocks, of one staking era.
+	pub const fn era_slots(&self) -> u64 {
+		self.epoch_slots.saturating_mul(self.sessions_per_era as u64)
+	}
+
+	/// Slots for which unbonding stake can be slashed.
 	pub const fn bonding_slots(&self) -> u64 {
-		self.epoch_slots
-			.saturating_mul(self.sessions_per_era as u64)
-			.saturating_mul(self.bonding_eras as u64)
+		self.era_slots().saturating_mul(self.bonding_eras as u64)
+	}
+
+	/// Blocks of the fastest referendum on the root track, the one that cancels slashes.
+	pub const fn fastest_referendum(&self) -> u64 {
+		// A sum of three `u32`.
+		self.referendum_preparation as u64
+			+ self.referendum_confirmation as u64
+			+ self.referendum_enactment as u64
 	}
 
 	/// What the pallets take for granted of these figures.
@@ -95,9 +107,16 @@ impl NetworkParameters {
 	const fn check(&self) {
 		assert!(self.epoch_slots > 0, "an epoch has at least one slot");
 		assert!(self.sessions_per_era > 0, "an era has at least one session");
+		// The staking pallet files a slash under the era of the offence, plus this, plus one.
 		assert!(
-			self.slash_defer_eras < self.bonding_eras,
-			"a slash is enacted before the stake that it takes has left"
+			self.slash_defer_eras.saturating_add(1) == self.bonding_eras,
+			"a slash is enacted when the stake that it takes may leave: later it would be gone, \
+			 earlier a late report would come after the slash"
+		);
+		assert!(
+			self.era_slots().saturating_mul(self.slash_defer_eras as u64)
+				> self.fastest_referendum(),
+			"a vote that cancels a slash can be enacted before the slash is"
 		);
 		assert!(self.evidence_lifetime > 0, "evidence counts for at least one block");
 	}

@@ -21,15 +21,21 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use pallet_session::{
-	disabling::UpToLimitWithReEnablingDisablingStrategy, historical::NoteHistoricalRoot,
+	disabling::UpToLimitWithReEnablingDisablingStrategy,
+	historical::{IdentificationTuple, NoteHistoricalRoot},
 };
+use pallet_staking::{ActiveEra, UnappliedSlashes};
 use sp_consensus_beefy::{AncestryHelper, AncestryHelperWeightInfo, Commitment};
 use sp_runtime::{
 	traits::{ConvertInto, OpaqueKeys},
 	transaction_validity::TransactionPriority,
 	Perbill,
 };
-use sp_staking::currency_to_vote::U128CurrencyToVote;
+use sp_staking::{
+	currency_to_vote::U128CurrencyToVote,
+	offence::{OffenceDetails, OnOffenceHandler},
+	SessionIndex,
+};
 
 /// Most validators in the active set.
 pub const VALIDATORS_MAX: u32 = 300;
@@ -147,8 +153,32 @@ impl pallet_authorship::Config for Runtime {
 
 impl pallet_offences::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
-	type IdentificationTuple = pallet_session::historical::IdentificationTuple<Self>;
-	type OnOffenceHandler = Staking;
+	type IdentificationTuple = IdentificationTuple<Self>;
+	type OnOffenceHandler = SlashOldestToo;
+}
+
+/// Staking, and what it leaves out: it files a slash under the era of the offence, plus
+/// `slash_defer_eras`, plus one. For an offence in the oldest bonded era that is the active one,
+/// whose slashes were enacted when it began. Such a slash is moved to the next era.
+pub struct SlashOldestToo;
+
+impl OnOffenceHandler<AccountId, IdentificationTuple<Runtime>, Weight> for SlashOldestToo {
+	fn on_offence(
+		offenders: &[OffenceDetails<AccountId, IdentificationTuple<Runtime>>],
+		slash_fractions: &[Perbill],
+		session: SessionIndex,
+	) -> Weight {
+		let weight =
+			<Staking as OnOffenceHandler<_, _, _>>::on_offence(offenders, slash_fractions, session);
+		if let Some(active) = ActiveEra::<Runtime>::get() {
+			let missed = UnappliedSlashes::<Runtime>::take(active.index);
+			if !missed.is_empty() {
+				let next = active.index.saturating_add(1);
+				UnappliedSlashes::<Runtime>::mutate(next, |slashes| slashes.extend(missed));
+			}
+		}
+		weight.saturating_add(<Runtime as frame_system::Config>::DbWeight::get().reads_writes(3, 2))
+	}
 }
 
 impl pallet_session::Config for Runtime {
