@@ -10,12 +10,13 @@ use crate::{
 	time, AccountId, Babe, Balance, Balances, BlockNumber, Hash, Header, Historical, Offences,
 	Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
 };
+use core::marker::PhantomData;
 use frame_election_provider_support::{
 	bounds::{ElectionBounds, ElectionBoundsBuilder},
 	onchain, SequentialPhragmen,
 };
 use frame_support::{
-	parameter_types,
+	ensure, parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstBool, ConstU128, ConstU32, ConstU64, Get},
 	weights::Weight,
 };
@@ -28,12 +29,12 @@ use pallet_staking::{ActiveEra, UnappliedSlashes};
 use sp_consensus_beefy::{AncestryHelper, AncestryHelperWeightInfo, Commitment};
 use sp_runtime::{
 	traits::{ConvertInto, OpaqueKeys},
-	transaction_validity::TransactionPriority,
-	Perbill,
+	transaction_validity::{InvalidTransaction, TransactionValidityError},
+	DispatchError, Perbill,
 };
 use sp_staking::{
 	currency_to_vote::U128CurrencyToVote,
-	offence::{OffenceDetails, OnOffenceHandler},
+	offence::{OffenceDetails, OffenceReportSystem, OnOffenceHandler},
 	SessionIndex,
 };
 
@@ -53,7 +54,6 @@ pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
 	};
 
 parameter_types! {
-	pub const EquivocationReportPriority: TransactionPriority = TransactionPriority::MAX;
 	/// How long an equivocation can still be reported, in slots.
 	pub ReportLongevity: u64 = Network::<Runtime>::get().bonding_slots();
 	pub MaxSetIdSessionEntries: u64 =
@@ -93,7 +93,7 @@ impl pallet_grandpa::Config for Runtime {
 /// come with the bridge. Until then genesis names no first block, and nobody votes.
 ///
 /// The system that handles reports is the real one: with `()` the pallet believes every report, and
-/// takes no fee for it.
+/// takes no fee for it. [`OnceBeefyBegan`] keeps it shut until then.
 impl pallet_beefy::Config for Runtime {
 	type BeefyId = sp_consensus_beefy::ecdsa_crypto::AuthorityId;
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
@@ -103,8 +103,40 @@ impl pallet_beefy::Config for Runtime {
 	type AncestryHelper = NoAncestryProofs;
 	type WeightInfo = ();
 	type KeyOwnerProof = sp_session::MembershipProof;
-	type EquivocationReportSystem =
-		pallet_beefy::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+	type EquivocationReportSystem = OnceBeefyBegan<
+		pallet_beefy::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>,
+	>;
+}
+
+/// Refuses all reports while no vote of the chain has named the first block. Nobody has a reason to
+/// sign before, so nobody watches over that key, and one signature over a future block would cost
+/// half of a validator's stake, with a share of it for who reports.
+pub struct OnceBeefyBegan<Inner>(PhantomData<Inner>);
+
+fn beefy_began() -> bool {
+	pallet_beefy::GenesisBlock::<Runtime>::get().is_some()
+}
+
+impl<Inner, Reporter, Evidence> OffenceReportSystem<Reporter, Evidence> for OnceBeefyBegan<Inner>
+where
+	Inner: OffenceReportSystem<Reporter, Evidence>,
+{
+	type Longevity = Inner::Longevity;
+
+	fn publish_evidence(evidence: Evidence) -> Result<(), ()> {
+		ensure!(beefy_began(), ());
+		Inner::publish_evidence(evidence)
+	}
+
+	fn check_evidence(evidence: Evidence) -> Result<(), TransactionValidityError> {
+		ensure!(beefy_began(), InvalidTransaction::Call);
+		Inner::check_evidence(evidence)
+	}
+
+	fn process_evidence(reporter: Reporter, evidence: Evidence) -> Result<(), DispatchError> {
+		ensure!(beefy_began(), DispatchError::Unavailable);
+		Inner::process_evidence(reporter, evidence)
+	}
 }
 
 /// Without an MMR nothing proves which chain a BEEFY vote was for: reports of votes for a fork are
