@@ -1,12 +1,20 @@
 //! What differs between presets, as genesis storage: all presets share one wasm.
 //!
 //! A pallet without calls. A runtime upgrade by vote can change what it holds.
+//!
+//! **An upgrade that changes [`NetworkParameters`] migrates what is stored**: a test that freezes the
+//! stored bytes says how. Without the migration no block of the new runtime can be made, and it says
+//! why. That is the lesser evil. Any figures to go on with would be another network's: BABE counts its
+//! epochs from genesis by their length, and eras, bonds and slashes follow, so the first block with
+//! wrong ones does what no later upgrade undoes. Before it nothing is lost: the node's chain
+//! specification replaces the code of the last good block (`codeSubstitutes`).
 
 pub use pallet::*;
 
 use crate::{time, BlockNumber};
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::pallet_prelude::*;
+use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{pallet_prelude::*, storage::unhashed};
+use frame_system::pallet_prelude::BlockNumberFor;
 use serde::{Deserialize, Serialize};
 
 /// Lengths that are short in development, so that what they bound happens while one watches.
@@ -128,25 +136,30 @@ const _: () = {
 	NetworkParameters::DEVELOPMENT.check();
 };
 
+/// What a genesis has that names none.
 impl Default for NetworkParameters {
 	fn default() -> Self {
 		Self::PRODUCTION
 	}
 }
 
+/// Version of what is stored: moves with [`NetworkParameters`]' fields, by a migration.
+pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(0);
+
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
 
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]
 	pub trait Config: frame_system::Config {}
 
-	/// What this network runs with.
+	/// What this network runs with, from genesis on. Read it by [`Pallet::network`].
 	#[pallet::storage]
-	pub type Network<T> = StorageValue<_, NetworkParameters, ValueQuery>;
+	pub type Network<T> = StorageValue<_, NetworkParameters, OptionQuery>;
 
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
@@ -164,6 +177,37 @@ pub mod pallet {
 			Network::<T>::put(self.network);
 		}
 	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		/// Runs after the migrations and before any other pallet reads a parameter.
+		fn on_runtime_upgrade() -> Weight {
+			Self::network();
+			T::DbWeight::get().reads(1)
+		}
+	}
+
+	impl<T: Config> Pallet<T> {
+		/// What this network runs with. Where nothing is stored there was no genesis: metadata and
+		/// tests are read without one, and get production's.
+		///
+		/// # Panics
+		/// If what is stored is of another runtime's [`NetworkParameters`], to the last byte: see the
+		/// top of this file.
+		pub fn network() -> NetworkParameters {
+			let Some(stored) = unhashed::get_raw(&Network::<T>::hashed_key()) else {
+				return NetworkParameters::PRODUCTION;
+			};
+			match NetworkParameters::decode_all(&mut &stored[..]) {
+				Ok(network) => network,
+				Err(_) => panic!(
+					"Parameters.Network holds {} bytes that are not this runtime's NetworkParameters: \
+					 the upgrade needs a migration of it (see chain/runtime/src/parameters.rs)",
+					stored.len()
+				),
+			}
+		}
+	}
 }
 
 /// Reads one parameter as a [`Get`].
@@ -174,7 +218,7 @@ macro_rules! getter {
 
 		impl Get<$type> for $name {
 			fn get() -> $type {
-				Network::<crate::Runtime>::get().$field
+				crate::Parameters::network().$field
 			}
 		}
 	)* };

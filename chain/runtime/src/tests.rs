@@ -4,6 +4,7 @@ mod fees;
 mod metadata_hash;
 mod sessions;
 mod slashes;
+mod stored_parameters;
 mod transactions;
 
 use crate::{parameters::NetworkParameters, *};
@@ -166,7 +167,7 @@ fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
 	genesis(presets::STAGING).execute_with(|| {
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), None);
 		assert_eq!(pallet_registry::SoftwareRoot::<Runtime>::get(), None);
-		assert_eq!(parameters::Network::<Runtime>::get(), NetworkParameters::PRODUCTION);
+		assert_eq!(Parameters::network(), NetworkParameters::PRODUCTION);
 		assert_eq!(Session::validators().len(), 4);
 	});
 }

@@ -6,9 +6,9 @@ use super::money::TreasuryAccount;
 use crate::{
 	currency::PHA,
 	opaque::SessionKeys,
-	parameters::{BondingDuration, EpochSlots, Network, SessionsPerEra, SlashDeferDuration},
+	parameters::{BondingDuration, EpochSlots, SessionsPerEra, SlashDeferDuration},
 	time, AccountId, Babe, Balance, Balances, BlockNumber, Hash, Header, Historical, Offences,
-	Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
+	Parameters, Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
 };
 use core::marker::PhantomData;
 use frame_election_provider_support::{
@@ -55,7 +55,7 @@ pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
 
 parameter_types! {
 	/// How long an equivocation can still be reported, in slots.
-	pub ReportLongevity: u64 = Network::<Runtime>::get().bonding_slots();
+	pub ReportLongevity: u64 = Parameters::network().bonding_slots();
 	pub MaxSetIdSessionEntries: u64 =
 		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get());
 	pub ElectionBoundsOnChain: ElectionBounds = ElectionBoundsBuilder::default()
