@@ -121,6 +121,8 @@ impl NetworkParameters {
 			"a slash is enacted when the stake that it takes may leave: later it would be gone, \
 			 earlier a late report would come after the slash"
 		);
+		// Of a slash that is reported in its era. Empty slots bring it nearer, and not the vote, which
+		// counts blocks: production has three times what it needs.
 		assert!(
 			self.era_slots().saturating_mul(self.slash_defer_eras as u64)
 				> self.fastest_referendum(),
