@@ -3,7 +3,7 @@
 use super::{world::*, *};
 use crate::{action::Action, verify::HashedBody, worker::RunDone, OpenedCall, ReplicatedBody};
 use phala_keys::{
-	hpke::Sealed,
+	hpke::{EncryptionKey, Sealed},
 	input::InputKind,
 	reply::{open_reply, ReplyContext},
 	sr25519::{sign_with_published_seed, verify},
