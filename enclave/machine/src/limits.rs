@@ -66,6 +66,9 @@ pub const PROPOSALS_MAX: usize = 8;
 /// How often a job is run whose effect set the chain refused.
 pub const RUN_ATTEMPTS_MAX: u32 = 3;
 
+/// How often the chain is offered the failure of a paid request that was run so often.
+pub const FAILURE_ATTEMPTS_MAX: u32 = 3;
+
 /// How far ahead the expiry of a sealed direct call may lie, in blocks: ten minutes.
 pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 300;
 

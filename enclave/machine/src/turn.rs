@@ -4,6 +4,7 @@ use crate::{
 	action::{Action, Answer, CallId},
 	outbox::Outbox,
 	task::{Task, TaskId, Work},
+	worker::Answers,
 	Config, Instant, MachineError,
 };
 use codec::Encode;
@@ -39,6 +40,7 @@ pub struct Turn<'a, R> {
 	/// A rebuilt machine reads what it had read before.
 	pub is_replaying: bool,
 	pub outbox: &'a mut Outbox,
+	pub answers: &'a mut Answers,
 	pub next_id: &'a mut u64,
 	pub actions: &'a mut Vec<Action>,
 	/// Something that others may read has changed.

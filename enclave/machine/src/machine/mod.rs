@@ -22,7 +22,7 @@ use crate::{
 	task::{Outcome, TaskDone},
 	turn::{MasterInForce, Turn},
 	verify::{ProvenBundle, ProvenGenesis},
-	worker::Membership,
+	worker::{Answers, Membership},
 	Config, Instant, MachineError,
 };
 use codec::DecodeAll;
@@ -119,6 +119,7 @@ struct Beside {
 	adopted: Option<(Arc<MailboxReader>, FinalizedHeader)>,
 	/// How far it had come when it failed: what was said until there, it reads again.
 	reached: BlockNumber,
+	answers: Answers,
 	failures: Vec<Culprit>,
 	/// Ids are never given twice, so that nothing late is mistaken for something new.
 	next_id: u64,
@@ -155,6 +156,7 @@ impl Machine {
 				shares: Shares::new(),
 				adopted: None,
 				reached: 0,
+				answers: Answers::default(),
 				failures: Vec::new(),
 				next_id: 0,
 			},
@@ -334,8 +336,9 @@ impl Machine {
 			height,
 			block_hash,
 			fresh: if reader.is_some() { freshness.require(now) } else { Ok(()) },
-			is_replaying: false,
+			is_replaying: reader.is_some() && height < self.beside.reached,
 			outbox,
+			answers: &mut self.beside.answers,
 			next_id: &mut self.beside.next_id,
 			actions,
 			changed: &mut self.changed,

@@ -74,6 +74,61 @@ fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_s
 	members::supply(&mut world, FIRST, bodies);
 	world.settle();
 	assert_eq!(world.entries(FIRST, agent), last(b"before"));
+	// It read the request again too, whose deadline is far: it is settled, and not run again.
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!(world.refused, 0);
+}
+
+#[test]
+fn a_rebuilt_machine_runs_what_was_asked_and_not_answered_yet() {
+	let (mut world, agent) = World::with_agent(44);
+	for body in [&b"answered"[..], b"under way"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+	}
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	// Its run is in the sandbox when the machine fails.
+	world.next_run(FIRST).unwrap();
+	world.node(FIRST).fail();
+	// It is registered again first, and then hears how far the chain has consumed.
+	world.settle();
+	world.settle();
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	assert_eq!(world.run(FIRST).unwrap().input.body, b"under way");
+	world.settle();
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!((world.results.len(), world.refused), (2, 0));
+	assert_eq!(world.entries(SECOND, agent), last(b"under way"));
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_at_the_failure_counts_and_is_not_given_again() {
+	let (mut world, agent) = World::with_agent(45);
+	let order = world.public_order(agent, b"on its way");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	let sent = world.nodes[&FIRST].snapshot.envelopes.clone();
+	world.node(FIRST).fail();
+	world.seal();
+	// The relayer had taken it: it lands while the rebuilt machine is on its way.
+	for envelope in sent {
+		world.consumed.insert(FIRST, envelope.seq + 1);
+		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+		world.receive(FIRST, payload);
+	}
+	world.consume(FIRST);
+	world.settle();
+	assert_eq!(world.results.len(), 1);
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	world.settle();
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!((world.results.len(), world.refused), (1, 0));
 }
 
 #[test]

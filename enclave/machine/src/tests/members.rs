@@ -430,6 +430,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 	let identity = world.nodes[&SECOND].machine.public_keys().identity;
 	world.tell(SECOND, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
 	world.tell_cluster(ClustersMessage::MemberLeft { worker: SECOND });
+	world.members.retain(|member| member.worker != SECOND);
 	world.seal();
 	assert!(world.nodes[&SECOND].snapshot.cluster.is_none());
 	let plain = Box::new(OpenedCall::public(agent, call_input(b"x")));
@@ -563,4 +564,56 @@ fn a_request_for_later_does_not_hold_up_those_behind_it() {
 	let run = world.run(FIRST).unwrap();
 	assert_eq!(run.input.body, b"now");
 	assert!(world.next_run(FIRST).is_none());
+}
+
+#[test]
+fn a_request_that_too_few_members_keep_is_offered_again_as_it_is_and_run_once() {
+	let (mut world, agent) = World::with_agent(60);
+	let order = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"patient") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	let behind = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"behind") };
+	world.tell_cluster(RequestsMessage::Request(behind));
+	world.seal();
+	assert_eq!(world.run(FIRST).unwrap().attempt, 1);
+	assert_eq!(world.run(FIRST).unwrap().attempt, 1);
+	// The other member is silent for longer than three runs would last.
+	let second = world.nodes.remove(&SECOND).unwrap();
+	for _ in 0..(limits::RUN_ATTEMPTS_MAX + 2) * limits::REPLICATION_ATTEMPTS_MAX {
+		world.settle();
+		world.wait(limits::PEER_RETRY_MS);
+		world.node(FIRST).tell(Event::Tick);
+	}
+	assert!(world.refused > 2 * limits::RUN_ATTEMPTS_MAX as usize, "{}", world.refused);
+	assert!(world.results.is_empty());
+	assert!(world.next_run(FIRST).is_none(), "there is nothing to run again");
+
+	world.nodes.insert(SECOND, second);
+	world.wait(limits::PEER_RETRY_MS);
+	for _ in 0..2 {
+		world.node(FIRST).tell(Event::Tick);
+		world.settle();
+		world.wait(limits::PEER_RETRY_MS);
+	}
+	assert!(world.next_run(FIRST).is_none());
+	let answered =
+		|(_, outcome): &(H256, RequestOutcome)| matches!(outcome, RequestOutcome::Answered(_));
+	assert_eq!(world.results.iter().filter(|result| answered(result)).count(), 2);
+	assert_eq!(world.entries(SECOND, agent), last(b"behind"));
+}
+
+#[test]
+fn a_request_that_the_chain_refuses_so_often_is_answered_with_a_failure() {
+	let (mut world, agent) = World::with_agent(61);
+	let order = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"unlucky") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	for attempt in 1..=limits::RUN_ATTEMPTS_MAX {
+		assert!(world.results.is_empty());
+		world.refuses_next = true;
+		assert_eq!(world.run(FIRST).unwrap().attempt, attempt);
+		world.settle();
+	}
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!(world.results[0].1, RequestOutcome::Failed(Refusal::NotCommitted.code()));
+	assert!(world.entries(FIRST, agent).is_empty());
 }

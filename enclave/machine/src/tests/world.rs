@@ -30,7 +30,7 @@ use phala_protocol::{
 	relay::ChannelBodies,
 	requests::{
 		request_id, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
-		RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult,
 	},
 	H256,
 };
@@ -67,9 +67,10 @@ pub struct World {
 	pub results: Vec<(H256, RequestOutcome)>,
 	/// Key releases that came to the chain.
 	pub releases: usize,
-	/// Effect sets that were not on the current version, or not by the lease holder.
+	/// Effect sets that were not on the current version, not by the lease holder, kept by too few, or
+	/// with an answer to what is settled.
 	pub refused: usize,
-	/// Refuses the next effect set, as for a lack of availability.
+	/// Refuses the next effect set, for none of these reasons.
 	pub refuses_next: bool,
 }
 
@@ -280,8 +281,15 @@ impl World {
 		let record = &mut snapshot.record;
 		let lease = Some(Lease { worker, boot: 1 });
 		let refused = std::mem::take(&mut self.refuses_next);
+		let members = self.members.len() as u32;
+		let is_short = set.availability.len() as u32 + 1
+			< phala_protocol::agents::availability_quorum(members);
+		let settled = |result: &RequestResult| {
+			self.results.iter().any(|(request, _)| *request == result.request)
+		};
+		let is_settled = set.results.iter().any(settled);
 		let stale = (record.version, record.state_hash) != (set.base_version, set.base_hash);
-		if refused || stale || snapshot.lease != lease {
+		if refused || is_short || is_settled || stale || snapshot.lease != lease {
 			self.refused += 1;
 			return;
 		}

@@ -67,6 +67,7 @@ impl Membership {
 			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					let ended = agent.commit(version, body_hash, state_hash);
+					agent.forget_answered(turn.answers.of(body_hash));
 					self.end_jobs(ended, turn);
 				}
 			}

@@ -90,6 +90,12 @@ impl KeyRing {
 		self.adopted.is_some_and(|(_, of)| of == generation)
 	}
 
+	/// Number of the data key that encrypts now.
+	pub fn newest_number(&self) -> Option<u32> {
+		self.adopted?;
+		self.keys.last_key_value().map(|(number, _)| *number)
+	}
+
 	/// For what is encrypted now.
 	pub fn newest_cipher(&self, agent: AgentId) -> Option<StateCipher> {
 		self.adopted?;
@@ -202,7 +208,9 @@ impl KeyRing {
 		let waits = self.asked.as_ref().is_some_and(|asked| {
 			asked.wrapping == wanted && turn.height.saturating_sub(asked.at) < KEY_REQUEST_PATIENCE
 		});
-		if !waits && turn.is_fresh() {
+		// Without room nothing can be asked; made all the same, its key would be made again at once.
+		let can_ask = turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room().is_ok();
+		if !waits && can_ask {
 			let (cluster, master) = (self.cluster, master.outcome.clone());
 			let task = turn.compute(Work::AskForKeys { cluster, generation, master });
 			let stage = AskStage::Preparing(task);

@@ -37,6 +37,13 @@ impl Replication {
 	pub fn is_done(&self) -> bool {
 		self.is_done
 	}
+
+	/// Those that do not keep it yet are asked anew.
+	pub fn begin_again(&mut self) {
+		self.attempts = 0;
+		self.retry_at = None;
+		self.is_done = false;
+	}
 }
 
 impl Agent {
@@ -118,7 +125,7 @@ impl Agent {
 		let Some(acknowledgement) = acknowledgement else { return };
 		// It may have left, or started again, since it signed: the chain would refuse all.
 		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, body_hash)) {
-			proposal.availability.insert(to, acknowledgement.into_availability());
+			proposal.availability.insert(to, acknowledgement);
 		}
 	}
 }
