@@ -617,3 +617,43 @@ fn a_request_that_the_chain_refuses_so_often_is_answered_with_a_failure() {
 	assert_eq!(world.results[0].1, RequestOutcome::Failed(Refusal::NotCommitted.code()));
 	assert!(world.entries(FIRST, agent).is_empty());
 }
+
+#[test]
+fn a_member_that_lags_does_not_wrap_a_set_without_the_newest_data_key() {
+	let (mut world, agent) = World::with_agent(62);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	// One leaves, and only the first comes to the new generation's keys.
+	let identity = world.nodes[&LATER].machine.public_keys().identity;
+	world.node(SECOND).held_tasks = Some(Vec::new());
+	world.tell(LATER, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.tell_cluster(ClustersMessage::MemberLeft { worker: LATER });
+	world.members.retain(|member| member.worker != LATER);
+	world.tell_cluster(ClustersMessage::NewGeneration { generation: 2 });
+	world.settle();
+	let wrapped = world.wrapped.clone().unwrap();
+	assert_eq!((wrapped.epoch, wrapped.generation), (1, 2));
+
+	// Then the gatekeeper starts a new epoch, and the one that lags is the faster to its secret.
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	world.start_epoch(2);
+	world.settle();
+	world.node(SECOND).release_tasks();
+	world.settle();
+	assert_eq!(world.wrapped, Some(wrapped), "it lacks what the first has");
+	world.node(FIRST).release_tasks();
+	world.settle();
+	assert_eq!(world.wrapped.as_ref().map(|set| (set.epoch, set.generation)), Some((2, 2)));
+
+	let order = world.public_order(agent, b"after");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"after"));
+	}
+	let under: Vec<_> = world.bodies(SECOND, agent).iter().map(|body| body.key_number).collect();
+	assert_eq!(under, [1, 2]);
+}

@@ -3,7 +3,8 @@
 //! The cluster secret of an epoch and generation comes from the gatekeepers; it wraps the data
 //! keys, which members made. The chain keeps the first set of wrapped keys for each epoch and
 //! generation, so all members come to the same. A set is made only by a member that has the keys
-//! already, or where the cluster never had any.
+//! of the newest set already, or where the cluster never had any: a set made from older ones would
+//! lack what was written since.
 
 use crate::{
 	limits::KEY_REQUEST_PATIENCE,
@@ -254,12 +255,12 @@ impl KeyRing {
 			self.adopted = Some(wanted);
 			return Ok(());
 		}
-		let holds_keys = self.adopted.is_some();
+		let holds_newest = held.is_none() || self.adopted == held;
 		let offered = self.offered.is_some_and(|(of, at)| {
 			of == wanted && turn.height.saturating_sub(at) < KEY_REQUEST_PATIENCE
 		});
-		if offered || (held.is_some() && !holds_keys) {
-			// Somebody has the keys, or is about to.
+		if offered || !holds_newest {
+			// Somebody else has the keys, or is about to.
 			return Ok(());
 		}
 		let generation_is_new = held.is_none_or(|(_, generation)| generation != wanted.1);
