@@ -18,6 +18,7 @@ use crate::{
 	gatekeeper::{Gatekeeper, Shares},
 	limits,
 	outbox::Outbox,
+	probes::Probes,
 	snapshot::{FreshnessView, Snapshot},
 	task::{Outcome, TaskDone},
 	turn::{MasterInForce, Turn},
@@ -77,6 +78,7 @@ pub(crate) struct Registered {
 	pub expires_at: BlockNumber,
 	pub outbox: Outbox,
 	pub freshness: Freshness,
+	pub probes: Probes,
 	/// Up to which number the chain has consumed this boot's envelopes.
 	pub consumed: Option<u64>,
 	pub master: Option<MasterInForce>,
@@ -98,6 +100,7 @@ impl Registered {
 			expires_at,
 			outbox,
 			freshness,
+			probes: Probes::default(),
 			consumed: None,
 			master: None,
 			gatekeeper: Gatekeeper::default(),
@@ -263,8 +266,9 @@ impl Machine {
 			Scope::All => {
 				self.beat(now, rng, actions);
 				self.in_turn(now, rng, actions, |roles, turn| {
-					let epoch = roles.master.map(|master| master.epoch);
-					roles.gatekeeper.advance(epoch, roles.shares, turn);
+					roles.probes.answer(turn);
+					let serving = roles.master.map(|master| master.outcome.sharing());
+					roles.gatekeeper.advance(serving, roles.shares, turn);
 					if let Some(member) = roles.membership {
 						member.advance(roles.master, roles.consumed, turn);
 					}
@@ -315,6 +319,7 @@ impl Machine {
 			boot,
 			outbox,
 			freshness,
+			probes,
 			consumed,
 			master,
 			gatekeeper,
@@ -347,6 +352,7 @@ impl Machine {
 			rng,
 		};
 		let roles = Roles {
+			probes,
 			consumed: *consumed,
 			master: master.as_ref(),
 			gatekeeper,
@@ -403,6 +409,7 @@ impl Machine {
 
 /// What a registered boot can be, side by side.
 struct Roles<'a> {
+	probes: &'a mut Probes,
 	consumed: Option<u64>,
 	master: Option<&'a MasterInForce>,
 	gatekeeper: &'a mut Gatekeeper,

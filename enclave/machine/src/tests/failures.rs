@@ -158,3 +158,31 @@ fn failures_of_any_kind_are_counted_and_end() {
 	network.node.fail_on(0xff);
 	assert_eq!(network.node.snapshot.suspended.as_ref().unwrap().refusal(), Refusal::Suspended);
 }
+
+#[test]
+fn a_gatekeeper_that_was_seated_twice_keeps_the_share_of_the_later_attempt() {
+	for is_rebuilt in [false, true] {
+		let mut world = World::new(46);
+		world.node(GATEKEEPER).held_tasks = Some(Vec::new());
+		world.seat_gatekeeper();
+		world.seal();
+		world.start_attempt(1, 1);
+		world.seal();
+		// The second is made first.
+		let mut tasks = world.node(GATEKEEPER).held_tasks.take().unwrap();
+		tasks.reverse();
+		world.node(GATEKEEPER).held_tasks = Some(tasks);
+		world.node(GATEKEEPER).release_tasks();
+		world.settle();
+		assert_eq!(world.master.as_ref().map(|key| (key.epoch, key.attempt)), Some((1, 1)));
+		if is_rebuilt {
+			// It reads both again.
+			world.node(GATEKEEPER).fail();
+			world.settle();
+			world.settle();
+		}
+		world.join(FIRST);
+		world.settle();
+		assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys, "{is_rebuilt}");
+	}
+}

@@ -72,6 +72,8 @@ pub struct World {
 	pub refused: usize,
 	/// Refuses the next effect set, for none of these reasons.
 	pub refuses_next: bool,
+	/// The ceremony under way.
+	pub ceremony: (Epoch, u32),
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
 			releases: 0,
 			refused: 0,
 			refuses_next: false,
+			ceremony: (0, 0),
 		};
 		world.chain.seal();
 		for worker in [GATEKEEPER, FIRST, SECOND] {
@@ -241,6 +244,10 @@ impl World {
 	pub fn receive(&mut self, worker: WorkerId, payload: Payload) {
 		match payload {
 			Payload::Keys(KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome }) => {
+				if self.ceremony != (epoch, attempt) {
+					return;
+				}
+				self.ceremony = (0, 0);
 				let key = MasterKey { epoch, attempt, outcome };
 				self.master = Some(key.clone());
 				let message = Message::Keys(KeysMessage::MasterKey(key));
@@ -313,14 +320,18 @@ impl World {
 		let head = self.chain.channel_head(Channel::Gatekeepers);
 		self.tell(GATEKEEPER, KeysMessage::SeatedAsGatekeeper { identity: keys.identity, head });
 		self.seats = vec![Seat { worker: GATEKEEPER, boot: 1, keys }];
-		let (seats, epoch) = (self.seats.clone(), 1);
-		let message = KeysMessage::Seated { epoch, attempt: 0, seats };
-		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
+		self.start_epoch(1);
 	}
 
 	/// The chain seats the same gatekeeper again.
 	pub fn start_epoch(&mut self, epoch: Epoch) {
-		let message = KeysMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
+		self.start_attempt(epoch, 0);
+	}
+
+	/// The same, before the attempt under way came to its end.
+	pub fn start_attempt(&mut self, epoch: Epoch, attempt: u32) {
+		self.ceremony = (epoch, attempt);
+		let message = KeysMessage::Seated { epoch, attempt, seats: self.seats.clone() };
 		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 
