@@ -32,6 +32,9 @@ pub enum MachineError {
 	/// The machine failed and was rebuilt while the caller waited.
 	#[error("the worker was rebuilt after a failure while this call waited; what the call wrote may still be committed: read the state before you send it again")]
 	Interrupted,
+	/// Cryptography outside of the turns.
+	#[error("the enclave failed twice at the {what}; send it again, and report this")]
+	TaskFailed { what: &'static str },
 
 	#[error("this worker is in no cluster; ask a member of the agent's cluster")]
 	NoCluster,
@@ -106,7 +109,7 @@ impl MachineError {
 			Self::NoEvidence(_) => Refusal::NoEvidence,
 			Self::Over { .. } => Refusal::Over,
 			Self::Suspended { .. } => Refusal::Suspended,
-			Self::Interrupted => Refusal::Interrupted,
+			Self::Interrupted | Self::TaskFailed { .. } => Refusal::Interrupted,
 			Self::NoCluster => Refusal::NoCluster,
 			Self::NoSuchAgent => Refusal::NoSuchAgent,
 			Self::NotReady { .. } => Refusal::NotReady,

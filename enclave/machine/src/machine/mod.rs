@@ -20,8 +20,9 @@ use crate::{
 	outbox::Outbox,
 	probes::Probes,
 	snapshot::{FreshnessView, Snapshot},
-	task::{Outcome, TaskDone},
-	turn::{MasterInForce, Turn},
+	task::TaskId,
+	task::{Outcome, TaskDone, Work},
+	turn::{MasterInForce, Tasks, Turn},
 	verify::{ProvenBundle, ProvenGenesis},
 	worker::{Answers, Membership},
 	Config, Instant, MachineError,
@@ -133,6 +134,8 @@ pub struct Machine {
 	config: Config,
 	beside: Beside,
 	phase: Phase,
+	/// Cryptography that it gave out.
+	tasks: Tasks,
 	/// On what it works.
 	culprit: Option<Culprit>,
 	/// Something that others may read has changed since it was published.
@@ -146,6 +149,8 @@ enum Scope {
 	Nothing,
 	Agent(AgentId),
 	All,
+	/// Nothing: it failed, outside of its turns, at what it cannot go on without.
+	Failed,
 }
 
 impl Machine {
@@ -164,6 +169,7 @@ impl Machine {
 				next_id: 0,
 			},
 			phase: Phase::AwaitsGenesis,
+			tasks: Tasks::new(),
 			culprit: None,
 			changed: false,
 			#[cfg(feature = "development")]
@@ -182,6 +188,9 @@ impl Machine {
 			return actions;
 		}
 		let scope = self.take_in(event, now, rng, &mut actions);
+		if matches!(scope, Scope::Failed) {
+			return self.fail();
+		}
 		self.advance(scope, now, rng, &mut actions);
 		if std::mem::take(&mut self.changed) {
 			// Before anybody hears of what changed: what they bring next is verified against it.
@@ -235,8 +244,27 @@ impl Machine {
 		self.beside.failures.push(culprit);
 		#[cfg(feature = "development")]
 		self.local.clear();
+		self.tasks.clear();
 		self.changed = false;
 		vec![Action::Publish(Arc::new(self.snapshot()))]
+	}
+
+	/// As after a panic, but whoever waited is told.
+	fn fail(&mut self) -> Vec<Action> {
+		let mut waiting: Vec<CallId> = match &mut self.phase {
+			Phase::Registered(registered) => {
+				registered.membership.take().map(Membership::leave).unwrap_or_default()
+			}
+			_ => Vec::new(),
+		};
+		waiting.extend(self.tasks.values().filter_map(|given| match &*given.task.work {
+			Work::Acknowledge { reply, .. } => Some(*reply),
+			_ => None,
+		}));
+		let mut actions = self.recover();
+		let answer = |to| Action::Reply { to, answer: Err(MachineError::Interrupted) };
+		actions.extend(waiting.into_iter().map(answer));
+		actions
 	}
 
 	/// As if a turn had failed on `culprit`.
@@ -254,7 +282,7 @@ impl Machine {
 		actions: &mut Vec<Action>,
 	) {
 		match scope {
-			Scope::Nothing => {}
+			Scope::Nothing | Scope::Failed => {}
 			Scope::Agent(agent) => {
 				self.in_turn(now, rng, actions, |roles, turn| {
 					let consumed = roles.consumed;
@@ -345,6 +373,7 @@ impl Machine {
 			outbox,
 			answers: &mut self.beside.answers,
 			next_id: &mut self.beside.next_id,
+			tasks: &mut self.tasks,
 			actions,
 			changed: &mut self.changed,
 			#[cfg(feature = "development")]

@@ -186,3 +186,78 @@ fn a_gatekeeper_that_was_seated_twice_keeps_the_share_of_the_later_attempt() {
 		assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys, "{is_rebuilt}");
 	}
 }
+
+/// Ends the task that waits as if it had failed; how many wait then.
+fn fail_task(node: &mut node::Node) -> usize {
+	let task = node.held_tasks.as_mut().unwrap().pop().expect("one is being done");
+	node.tell(Event::TaskFailed { task: task.id() });
+	node.held_tasks.as_ref().unwrap().len()
+}
+
+#[test]
+fn an_envelope_whose_signature_failed_is_signed_again_and_holds_up_nobody() {
+	let mut network = Network::registered(47);
+	network.node.held_tasks = Some(Vec::new());
+	network.tell(probe(1));
+	network.relay().unwrap();
+	assert_eq!(fail_task(&mut network.node), 1, "it is given again");
+	network.node.release_tasks();
+	assert_eq!(network.envelopes().len(), 1);
+	network.tell(probe(2));
+	network.relay().unwrap();
+	assert_eq!(network.envelopes().len(), 2);
+}
+
+#[test]
+fn a_boot_that_can_sign_no_envelope_is_rebuilt_once_and_then_suspended_by_name() {
+	let mut network = Network::registered(48);
+	network.wait(limits::HEARTBEAT_INTERVAL_MS);
+	for is_last in [false, true] {
+		network.node.held_tasks = Some(Vec::new());
+		network.node.tell(Event::Tick);
+		fail_task(&mut network.node);
+		assert_eq!(fail_task(&mut network.node), 0);
+		if is_last {
+			break;
+		}
+		assert_eq!(network.node.status().phase, EnclavePhase::AwaitsRegistration);
+		network.node.held_tasks = None;
+		network.consume(1, 0);
+		network.node.now = START;
+		network.relay().unwrap();
+		network.relay().unwrap();
+		network.wait(limits::HEARTBEAT_INTERVAL_MS);
+	}
+	let suspended = network.node.snapshot.suspended.as_ref().unwrap();
+	assert_eq!(suspended.refusal(), Refusal::Suspended);
+	assert!(suspended.to_string().contains("signature of an envelope"), "{suspended}");
+}
+
+#[test]
+fn an_input_that_makes_its_opening_fail_twice_fails_its_request_by_name_and_nothing_else() {
+	let (mut world, agent) = World::with_agent(49);
+	let body = call_input(PLAINTEXT).encode();
+	let (sealed, ..) =
+		world.seal_for(agent, phala_keys::input::InputKind::Request, USER_SEED, body);
+	let kind = phala_protocol::requests::RequestKind::Call;
+	let input = phala_protocol::requests::RequestInput::Sealed(sealed);
+	let order = world.order(agent, kind, input);
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	world.seal();
+	assert_eq!(fail_task(world.node(FIRST)), 1);
+	fail_task(world.node(FIRST));
+	world.node(FIRST).release_tasks();
+	world.settle();
+	let failed = phala_protocol::requests::RequestOutcome::Failed(Refusal::Interrupted.code());
+	assert_eq!(world.results[0].1, failed);
+	assert_eq!(world.node(FIRST).rebuilt, 0);
+
+	// The next goes its way.
+	let order = world.public_order(agent, b"next");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	assert_eq!(world.entries(SECOND, agent), last(b"next"));
+}

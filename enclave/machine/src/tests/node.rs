@@ -124,14 +124,14 @@ impl Node {
 				events.push_back(Event::EvidenceMade { request, evidence });
 			}
 			Action::Compute(task) => {
-				self.opened += usize::from(matches!(task.work, Work::Open(_)));
+				self.opened += usize::from(matches!(&*task.work, Work::Open(_)));
 				match &mut self.held_tasks {
 					Some(held) => held.push(*task),
 					None => events.push_back(self.done(*task)),
 				}
 			}
 			Action::Run(run) => self.runs.push_back(*run),
-			Action::Send { to, body } => self.sends.push_back((to, body)),
+			Action::Send { to, body, .. } => self.sends.push_back((to, body)),
 			Action::Compile(code) => events.push_back(self.compiled(code)),
 			Action::Keep(kept) => {
 				if self.has_code {

@@ -8,8 +8,9 @@
 
 use crate::{
 	limits::KEY_REQUEST_PATIENCE,
-	task::{TaskId, Work},
+	task::{Combined, TaskId, Work},
 	turn::{MasterInForce, Turn},
+	MachineError,
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::{
@@ -27,7 +28,10 @@ use phala_protocol::{
 	BlockNumber,
 };
 use rand_core::CryptoRng;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+	collections::{BTreeMap, VecDeque},
+	sync::Mutex,
+};
 
 /// Whose secret: the epoch of the master key and the generation of the cluster.
 type Wrapping = (Epoch, Generation);
@@ -126,7 +130,7 @@ impl KeyRing {
 		&mut self,
 		task: TaskId,
 		ephemeral_key: [u8; 32],
-		collector: Result<Box<ReleaseCollector>, Error>,
+		collector: Result<Box<ReleaseCollector>, MachineError>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let Some(asked) = &mut self.asked else { return };
@@ -146,38 +150,30 @@ impl KeyRing {
 					self.asked = None;
 				}
 			}
-			Err(error) => {
-				tracing::warn!("cannot ask for the cluster's secret: {error}");
-				self.asked = None;
-			}
+			// Asked again when its patience is over.
+			Err(error) => tracing::warn!("cannot ask for the cluster's secret: {error}"),
 		}
 	}
 
 	/// A release is checked.
-	pub fn release_checked(
-		&mut self,
-		task: TaskId,
-		collector: Box<ReleaseCollector>,
-		is_complete: Result<bool, Error>,
-	) {
+	pub fn release_checked(&mut self, task: TaskId, combined: Combined) {
 		let Some(asked) = &mut self.asked else { return };
 		if !matches!(asked.stage, AskStage::Checking(id) if id == task) {
 			return;
 		}
-		match is_complete {
-			Ok(true) => {
-				let wrapping = asked.wrapping;
-				match collector.finish() {
-					Ok(secret) => self.secret = Some((wrapping, secret)),
-					Err(error) => tracing::warn!("no cluster secret: {error}"),
-				}
+		match combined {
+			Combined::Secret(secret) => {
+				self.secret = Some((asked.wrapping, secret));
 				self.asked = None;
 			}
-			Ok(false) => asked.stage = AskStage::Collecting(collector),
-			Err(error) => {
-				tracing::warn!("refused a release: {error}");
+			Combined::Collecting { collector, refused } => {
+				if let Some(error) = refused {
+					tracing::warn!("refused a release: {error}");
+				}
 				asked.stage = AskStage::Collecting(collector);
 			}
+			// Asked again when its patience is over.
+			Combined::Nothing(error) => tracing::warn!("no cluster secret: {error}"),
 		}
 	}
 
@@ -225,6 +221,7 @@ impl KeyRing {
 		asked.stage = match asked.stage {
 			AskStage::Collecting(collector) => match asked.releases.pop_front() {
 				Some(release) => {
+					let collector = Mutex::new(Some(collector));
 					AskStage::Checking(turn.compute(Work::CombineRelease { collector, release }))
 				}
 				None => AskStage::Collecting(collector),

@@ -67,7 +67,7 @@ impl Agent {
 				replication.signing = Some(turn.compute(Work::SignBody {
 					agent,
 					base_hash: proposal.base_hash,
-					body: (*proposal.body).clone(),
+					body: proposal.body.clone(),
 					body_hash: proposal.body_hash,
 				}));
 			}
@@ -98,7 +98,7 @@ impl Agent {
 			replication.retry_at = Some(retry_at);
 			timers.insert((retry_at, Timer::Agent(agent)));
 			for to in silent {
-				turn.act(Action::Send { to, body: body.clone() });
+				turn.act(Action::Send { to, body: body.clone(), body_hash: proposal.body_hash });
 			}
 		}
 	}

@@ -164,8 +164,8 @@ impl Executor {
 			Action::Run(run) => {
 				tokio::spawn(async move { executor.run(*run).await });
 			}
-			Action::Send { to, body } => {
-				tokio::spawn(async move { executor.send(to, body).await });
+			Action::Send { to, body, body_hash } => {
+				tokio::spawn(async move { executor.send(to, body, body_hash).await });
 			}
 			Action::FetchBodies { from, agent, first, last } => {
 				tokio::spawn(async move { executor.fetch_bodies(from, agent, first, last).await });
@@ -202,14 +202,17 @@ impl Executor {
 	}
 
 	async fn run_task(&self, task: Task) {
+		let id = task.id();
 		let done = self.compute(move |executor| {
 			executor.platform().seed().map(|seed| task.run(seed)).map_err(|error| {
 				tracing::error!("no cryptography: {error}");
 			})
 		});
-		if let Ok(Ok(done)) = done.await {
-			self.tell(Event::Computed(Box::new(done)));
-		}
+		// A panic in it too comes back as an error.
+		self.tell(match done.await {
+			Ok(Ok(done)) => Event::Computed(Box::new(done)),
+			Ok(Err(())) | Err(_) => Event::TaskFailed { task: id },
+		});
 	}
 
 	async fn run(&self, run: Run) {
@@ -226,19 +229,18 @@ impl Executor {
 		self.tell(Event::RunEnded { agent, run: id, result: Err(RunEnd::NotRun) });
 	}
 
-	async fn send(&self, to: Member, body: Arc<ReplicatedBody>) {
+	async fn send(&self, to: Member, body: Arc<ReplicatedBody>, body_hash: H256) {
 		let (agent, worker) = (body.agent, to.worker);
 		let given = self.0.ports.peers.keep(&to, &body).await;
 		let genesis = self.snapshot().config.genesis;
 		let checked = self.compute(move |_| {
-			let body_hash = H256(body.body.hash());
-			let acknowledgement = given.and_then(|availability| {
+			given.and_then(|availability| {
 				Ok(ProvenAcknowledgement::verify(genesis, &to, &body, availability)?)
-			});
-			(body_hash, acknowledgement)
+			})
 		});
-		let Ok((body_hash, acknowledgement)) = checked.await else { return };
-		let acknowledgement = acknowledgement
+		let acknowledgement = checked
+			.await
+			.unwrap_or_else(|failed| Err(failed.into()))
 			.inspect_err(|error| tracing::debug!(worker, "does not keep a body: {error:#}"))
 			.ok();
 		self.tell(Event::BodySent { to: worker, agent, body_hash, acknowledgement });
@@ -315,8 +317,12 @@ impl Outside for Executor {
 		let (reply, answer) = oneshot::channel();
 		let id = self.0.callers.next_id();
 		self.0.agent_calls.wait(id, call, log_as, reply);
-		let opened = phala_machine::OpenedCall::by_agent(agent, caller, input);
-		self.tell(Event::Called { reply: id, call: Box::new(opened) });
+		let opened = self
+			.compute(move |_| Box::new(phala_machine::OpenedCall::by_agent(agent, caller, input)));
+		match opened.await {
+			Ok(call) => self.tell(Event::Called { reply: id, call }),
+			Err(failed) => self.reply(id, Err(failed)),
+		}
 		match tokio::time::timeout(wait, answer).await {
 			Ok(Ok(reply)) => reply,
 			Ok(Err(_)) | Err(_) => AgentReply::refused(HostError::new(

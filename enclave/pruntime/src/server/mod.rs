@@ -107,6 +107,7 @@ impl From<MachineError> for ServerError {
 			| TooManyCalls
 			| NotCommitted
 			| Interrupted
+			| TaskFailed { .. }
 			| Busy
 			| AgentRequests { .. }
 			| WaitTime { .. } => StatusCode::SERVICE_UNAVAILABLE,
