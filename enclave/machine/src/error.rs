@@ -78,6 +78,8 @@ pub enum MachineError {
 	OtherCode,
 	#[error("the call took longer than this worker waits; what it wrote may still be committed: read the state before you send it again")]
 	MayStillCommit,
+	#[error("the call only read, and took longer than {waited_ms} ms, which is the longest; send it again")]
+	ReadTime { waited_ms: u64 },
 	#[error("the chain did not take what the call wrote; send it again")]
 	NotCommitted,
 	#[error("the run failed: {refusal}: {message}")]
@@ -124,6 +126,7 @@ impl MachineError {
 			Self::Busy => Refusal::Busy,
 			Self::TooLate => Refusal::TooLate,
 			Self::OtherCode => Refusal::OtherCode,
+			Self::ReadTime { .. } => Refusal::ReadTime,
 			Self::MayStillCommit => Refusal::MayStillCommit,
 			Self::NotCommitted => Refusal::NotCommitted,
 			Self::NotOwner => Refusal::NotOwner,

@@ -657,3 +657,29 @@ fn a_member_that_lags_does_not_wrap_a_set_without_the_newest_data_key() {
 	let under: Vec<_> = world.bodies(SECOND, agent).iter().map(|body| body.key_number).collect();
 	assert_eq!(under, [1, 2]);
 }
+
+#[test]
+fn who_upgrades_without_end_keeps_no_other_agent_s_code_from_being_compiled() {
+	let mut world = World::new(63);
+	world.seat_gatekeeper();
+	world.join(FIRST);
+	world.join(SECOND);
+	world.settle();
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	let mut agents =
+		[0xd0, 0xd1].map(|code| world.register_agent_with(FIRST, Access::Public, code));
+	agents.sort();
+	world.settle();
+	let [upgrader, other] = agents;
+	let code = |world: &World, agent| world.agents[&agent].record.code;
+	let (first, patient) = (code(&world, upgrader), code(&world, other));
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![first]), "one at a time");
+	// There is a newer one already when this one is done.
+	world.agents.get_mut(&upgrader).unwrap().record.code.component = H256([0xd2; 32]);
+	let snapshot = world.agents[&upgrader].clone();
+	world.tell_cluster(phala_protocol::messages::AgentsMessage::Agent(snapshot));
+	world.settle();
+	let done = world.node(FIRST).compiled(first);
+	world.node(FIRST).tell(done);
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![first, patient]));
+}

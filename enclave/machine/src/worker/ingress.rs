@@ -102,7 +102,7 @@ impl Membership {
 
 	/// Somebody calls an agent.
 	pub fn on_call<R: CryptoRng>(&mut self, to: CallId, call: OpenedCall, turn: &mut Turn<'_, R>) {
-		self.expect_answer(to, turn);
+		self.expect_answer(to, call.writes(), turn);
 		if let Err(refused) = self.admit(to, call, turn) {
 			self.answer(to, Err(refused), turn);
 		}
@@ -241,8 +241,8 @@ impl Membership {
 		let RunningRead { read, code, state_version } = running;
 		if read.by_agent {
 			// Its caller, on this machine, has it already.
-			if let Some(until) = self.callers.remove(&read.to) {
-				self.timers.remove(&(until, Timer::Caller(read.to)));
+			if let Some(waiting) = self.callers.remove(&read.to) {
+				self.timers.remove(&(waiting.until, Timer::Caller(read.to)));
 			}
 			return;
 		}
@@ -460,7 +460,7 @@ impl Membership {
 			}
 			self.timers.pop_first();
 			match timer {
-				Timer::Caller(to) => self.answer(to, Err(MachineError::MayStillCommit), turn),
+				Timer::Caller(to) => self.end_waiting(to, turn),
 				Timer::Reads => {
 					for (to, refused) in self.reads.expire(turn.now) {
 						self.answer(to, Err(refused), turn);

@@ -20,13 +20,14 @@ use peers::Peers;
 use phala_keys::state::SealedBody;
 use phala_machine::{
 	verify::{HashedBody, ProvenAcknowledgement},
-	worker::{Run, RunEnd},
+	worker::{Run, RunEnd, RunFailed},
 	Action, Answer, CallId, Event, EvidenceRequest, Instant, Machine, MachineError, ReplicatedBody,
 	Snapshot, Task,
 };
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	clusters::Member,
+	refusals::Refusal,
 	requests::{CallInput, LogEntry},
 	H256,
 };
@@ -219,12 +220,28 @@ impl Executor {
 		let (agent, id) = (run.agent, run.id);
 		let outside: Arc<dyn Outside> = Arc::new(self.clone());
 		let Some(to) = run.called_by_agent else {
-			let ended = self.0.ports.sandbox.run(run, None, None, outside).await;
-			self.tell(Event::RunEnded { agent, run: id, result: sandbox::result_of(ended) });
+			let executor = self.clone();
+			let ended = tokio::spawn(async move {
+				executor.0.ports.sandbox.run(run, None, None, outside).await
+			});
+			// A panic is that of a bug in the sandbox: the run fails by it, and nothing waits for it.
+			let result = ended.await.map_or_else(
+				|_| {
+					let message = "the sandbox failed; report this".into();
+					Err(RunEnd::Failed(RunFailed { refusal: Refusal::Host, message, units: 0 }))
+				},
+				sandbox::result_of,
+			);
+			self.tell(Event::RunEnded { agent, run: id, result });
 			return;
 		};
 		if let Some(call) = self.0.agent_calls.take(to) {
-			call.run(&*self.0.ports.sandbox, run, outside).await;
+			let executor = self.clone();
+			let ran = tokio::spawn(async move {
+				call.run(&*executor.0.ports.sandbox, run, outside).await;
+			});
+			// After a panic its caller hears nothing from it, and gives up.
+			let _ = ran.await;
 		}
 		self.tell(Event::RunEnded { agent, run: id, result: Err(RunEnd::NotRun) });
 	}
