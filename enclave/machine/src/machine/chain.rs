@@ -276,6 +276,7 @@ impl Machine {
 			tracing::warn!(height, "this boot is over: restart for a new one");
 			self.phase = Phase::Over { boot, evicted, height };
 			self.beside.shares.clear();
+			self.beside.answers = Answers::default();
 			self.beside.adopted = None;
 		}
 	}
