@@ -683,3 +683,31 @@ fn who_upgrades_without_end_keeps_no_other_agent_s_code_from_being_compiled() {
 	world.node(FIRST).tell(done);
 	assert_eq!(world.node(FIRST).held_compiles, Some(vec![first, patient]));
 }
+
+#[test]
+fn the_word_of_a_member_that_started_again_is_none_and_is_asked_for_anew() {
+	let (mut world, agent) = World::with_agent(64);
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	// The chain knows of the member's next boot before the set with the word of this one comes.
+	let member = world.members.iter().find(|member| member.worker == SECOND).unwrap().clone();
+	let restarted = phala_protocol::clusters::Member { boot: 2, ..member };
+	world.tell_cluster(ClustersMessage::Member(restarted));
+	world.refuses_next = true;
+	world.seal();
+	assert!(world.node(FIRST).sends.is_empty());
+	for envelope in world.nodes[&FIRST].snapshot.envelopes.clone() {
+		world.consumed.insert(FIRST, envelope.seq + 1);
+		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+		world.receive(FIRST, payload);
+	}
+	world.consume(FIRST);
+	world.seal();
+	assert_eq!(world.refused, 1);
+	let (to, _) = world.node(FIRST).sends.pop_front().expect("it is asked again");
+	assert_eq!((to.worker, to.boot), (SECOND, 2));
+	assert!(world.next_run(FIRST).is_none(), "nothing is run again");
+}
