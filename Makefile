@@ -3,6 +3,8 @@
 # Outside the checkout, so that registry crates are compiled once a machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/phala/target
 CACHE := $(HOME)/.cache/phala
+# What is for development only, which cargo leaves out unasked.
+export FEATURES := phala-pruntime/development
 BIN := $(CARGO_TARGET_DIR)/debug
 
 # The set-up scripts write here what the environment of a build needs.
@@ -21,7 +23,7 @@ setup:
 
 # One build serves `make dev` and `make test`: the same packages, targets and features.
 build: setup
-	@$(WITH_ENV) cargo build --locked --workspace --all-targets
+	@$(WITH_ENV) cargo build --locked --workspace --all-targets --features $(FEATURES)
 
 # ONCE=1: does its work, prints a summary as the last line, stops everything.
 dev: build
@@ -38,7 +40,7 @@ lint: setup
 bench: build
 	@$(WITH_ENV) cargo run --locked --release -p phala-light-client --features test-support --example throughput
 	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
-	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime
+	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime --features $(FEATURES)
 	@$(BIN)/phala build benches/items && node benches/beside-workerd.mjs $(CARGO_TARGET_DIR)/release/pruntime
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full

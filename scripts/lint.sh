@@ -18,7 +18,7 @@ build="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_BUILD_BUILD_DIR="$build" CARGO_TARGET_DIR="$build/lint" LINT_DOCS="$build/lint/doc"
 export RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/lint/rustc.sh" SKIP_WASM_BUILD=1
 phase "lint: clippy and documentation" \
-  cargo build --locked --quiet --workspace --all-targets --keep-going
+  cargo build --locked --quiet --workspace --all-targets --features "$FEATURES" --keep-going
 
 [ "$failed" = 0 ] || echo "make lint: see what failed above; nothing was changed" >&2
 exit "$failed"

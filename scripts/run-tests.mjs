@@ -9,6 +9,13 @@ import { dirname } from "node:path";
 
 const PALLETS = ["mailbox", "registry", "gatekeepers", "clusters", "agents", "requests"].map((name) => `pallet-${name}`);
 const END_TO_END = "phala-end-to-end";
+/** Of these a production build leaves out what is for development: their tests run in both. */
+const TWOFOLD = ["phala-machine", "phala-pruntime"];
+const { FEATURES } = process.env;
+if (!FEATURES) {
+  console.error("FEATURES is not set, the features of the development build: run this by `make test`");
+  process.exit(2);
+}
 /** Started in this order, the longest first; what is not named comes after. */
 const NETWORKS = ["faults", "agents", "network_up", "validators"];
 const NETWORKS_AT_ONCE = 2;
@@ -80,6 +87,7 @@ async function compile(args) {
 /** Reads what a test binary says: libtest's lines, with times, and those of the end-to-end tests. */
 function reader(binary) {
   let summed = false;
+  let ran = 0;
   let failed = 0;
   const read = (line) => {
     const ended = /^test (.+) \.\.\. (?:ok|FAILED) <([\d.]+)s>$/.exec(line);
@@ -92,15 +100,29 @@ function reader(binary) {
       counts.passed += Number(result[1]);
       counts.failed += Number(result[2]);
       failed += Number(result[2]);
+      ran += Number(result[1]) + Number(result[2]);
     }
   };
-  /** A binary that fails without saying which of its tests did is one that failed. */
+  /** A binary that fails without saying which of its tests did is one that failed; so is a required one without tests. */
   const end = (code) => {
-    if (summed && (code === 0 || failed > 0)) return;
-    console.log(`${binary.path} ended with ${code}, ${summed ? "though none of its tests failed" : "without a result"}`);
+    const empty = binary.required && ran === 0;
+    if (summed && (code === 0 || failed > 0) && !empty) return;
+    const how = !summed ? "without a result" : empty ? "and ran none of its tests" : "though none of its tests failed";
+    console.log(`${binary.crate} ${binary.target} (${binary.path}) ended with ${code}, ${how}`);
     counts.failed += 1;
   };
   return { read, end };
+}
+
+/** Those that must be there and run something: a name that no binary has counts as failed. */
+function mustRun(names, binaries, nameOf) {
+  for (const name of names) {
+    const found = binaries.filter((binary) => nameOf(binary) === name);
+    for (const binary of found) binary.required = true;
+    if (found.length > 0) continue;
+    console.log(`there is no test binary of ${name}`);
+    counts.failed += 1;
+  }
 }
 
 async function test(binary, { args = [], env = {}, held = false }) {
@@ -152,26 +174,32 @@ let pallets = [];
 let production = [];
 await phase("compiling", async () => {
   // The same packages as `make build`: nothing is compiled twice.
-  all = await compile(["--workspace"]);
+  all = await compile(["--workspace", "--features", FEATURES]);
   // Benchmarks are code too: each runs once, as a test, in the pallets' one run.
   const features = PALLETS.map((pallet) => `${pallet}/runtime-benchmarks`).join(",");
   pallets = await compile([...PALLETS.flatMap((pallet) => ["-p", pallet]), "--lib", "--features", features]);
-  // What a production build does without the development feature.
-  production = await compile(["-p", "phala-attestation", "--no-default-features", "--lib"]);
+  // What a production build does without the development features. The whole workspace, so that the
+  // registry's crates are those of above, but for the tests of networks, which ask for these features.
+  const ours = await compile(["--workspace", "--exclude", END_TO_END, "--lib", "--bin", "pruntime"]);
+  production = ours.filter(({ crate }) => TWOFOLD.includes(crate));
+  mustRun(TWOFOLD, production, ({ crate }) => crate);
+  production.push(...(await compile(["-p", "phala-attestation", "--no-default-features", "--lib"])));
 });
 
 const networks = all.filter((binary) => binary.crate === END_TO_END && binary.target !== END_TO_END.replaceAll("-", "_"));
+mustRun(NETWORKS, networks, ({ target }) => target);
+mustRun(PALLETS, pallets, ({ crate }) => crate);
 const units = all.filter((binary) => !networks.includes(binary) && !PALLETS.includes(binary.crate));
 await phase("unit tests", () => testAll(units));
 await phase("pallets, with benchmarks", () => testAll(pallets));
-await phase("attestation as in production", () => testAll(production));
+await phase("enclave as in production", () => testAll(production));
 await phase("examples in docs", async () => {
-  const { read, end } = reader({ crate: "docs", path: "cargo test --doc" });
+  const { read, end } = reader({ crate: "docs", target: "examples", path: "cargo test --doc" });
   const onLine = (line) => {
     read(line);
     if (/^test |^test result: (?!ok. 0)/.test(line)) console.log(line);
   };
-  end(await run("cargo", ["test", "--locked", "--workspace", "--doc", "--no-fail-fast"], { onLine }));
+  end(await run("cargo", ["test", "--locked", "--workspace", "--exclude", END_TO_END, "--doc", "--no-fail-fast"], { onLine }));
 });
 await phase("end to end", async () => {
   const rank = ({ target }) => (NETWORKS.includes(target) ? NETWORKS.indexOf(target) : NETWORKS.length);

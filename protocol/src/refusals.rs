@@ -126,6 +126,8 @@ refusals! {
 	AgentRequests = 220,
 	/// Its turn did not come in time.
 	WaitTime = 221,
+	/// A call that only reads took longer than a worker waits.
+	ReadTime = 222,
 
 	// --- sealed things and keys ---
 

@@ -557,7 +557,9 @@ fn no_variant_of_what_travels_or_is_stored_is_without_a_vector() {
 			all.extend(variants.variants.iter().map(|one| format!("{name}::{}", one.name)));
 		}
 	}
-	assert_eq!(variants().into_keys().collect::<BTreeSet<_>>(), all);
+	let sampled: BTreeSet<_> = variants().into_keys().collect();
+	let odd: Vec<_> = sampled.symmetric_difference(&all).collect();
+	assert!(odd.is_empty(), "without a vector, or in none of these types: {odd:?}");
 }
 
 #[test]

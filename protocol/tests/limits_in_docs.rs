@@ -3,7 +3,8 @@
 //!
 //! In Markdown the name stands in a comment right behind the figure, `16 KiB<!--=protocol::NAME-->`:
 //! the folder of the crate, and the constant in its `limits.rs`. Units are KiB, MiB, s, ms or none.
-//! A figure in KiB or MiB outside of code must have a name.
+//! Outside of code a figure must have a name if it is in KiB or MiB, or if "at most", "up to" or
+//! "newest" says that it is a bound. The manifest in the docs shows the defaults.
 
 use std::{
 	collections::BTreeMap,
@@ -31,15 +32,15 @@ fn limits_files(folder: &Path, found: &mut Vec<(String, PathBuf)>) {
 	}
 }
 
-/// The whole numbers among the constants of all limits; durations in milliseconds.
-fn constants() -> BTreeMap<String, u128> {
+/// The constants of all limits; durations in milliseconds, none for what cannot be evaluated.
+fn constants() -> BTreeMap<String, Option<u128>> {
 	let mut files = Vec::new();
 	limits_files(&repository(), &mut files);
 	assert!(files.len() >= 7, "limits.rs were found in {files:?} alone");
 	let mut all = BTreeMap::new();
 	for (krate, path) in files {
 		let source = fs::read_to_string(&path).unwrap();
-		let mut own = BTreeMap::new();
+		let mut own = BTreeMap::<String, u128>::new();
 		for part in source.split("const ").skip(1) {
 			let Some((name, rest)) = part.split_once(':') else { continue };
 			let Some((_, rest)) = rest.split_once('=') else { continue };
@@ -47,16 +48,16 @@ fn constants() -> BTreeMap<String, u128> {
 			if !name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
 				continue;
 			}
-			if let Some(value) = evaluate(expression, &own) {
-				own.insert(name.to_owned(), value);
-			}
+			let value = evaluate(expression, &own);
+			own.extend(value.map(|value| (name.to_owned(), value)));
+			let of_another = all.insert(format!("{krate}::{name}"), value);
+			assert!(name == "_" || of_another.is_none(), "{krate}::{name} is there twice");
 		}
-		all.extend(own.into_iter().map(|(name, value)| (format!("{krate}::{name}"), value)));
 	}
 	all
 }
 
-/// The value of sums and products of numbers, known constants and `Duration`s.
+/// The value of sums and products of numbers, known constants and `Duration`s; of nothing else.
 fn evaluate(expression: &str, known: &BTreeMap<String, u128>) -> Option<u128> {
 	let expression = expression
 		.replace("Duration::from_secs(", "(1000 * ")
@@ -111,7 +112,9 @@ fn factor(words: &mut &[String], known: &BTreeMap<String, u128>) -> Option<u128>
 	} else if word.starts_with(|c: char| c.is_ascii_digit()) {
 		word.replace('_', "").parse().ok()?
 	} else {
-		*known.get(word.rsplit("::").next()?)?
+		// A path into another crate is none of the known.
+		let name = word.strip_prefix("crate::").unwrap_or(word);
+		*known.get(name.strip_prefix("limits::").unwrap_or(name))?
 	};
 	if words.first().is_some_and(|word| word == "as") {
 		*words = words.get(2..)?;
@@ -130,6 +133,28 @@ fn figure(text: &str) -> Option<u128> {
 	text[start..].replace(',', "").parse::<u128>().ok()?.checked_mul(*unit)
 }
 
+/// The figures of a line that must have a name and have none.
+fn unnamed(line: &str) -> Vec<&str> {
+	let mut found = Vec::new();
+	let mut end = 0;
+	while let Some(start) = line[end..].find(|c: char| c.is_ascii_digit()).map(|at| end + at) {
+		let digits = line[start..].find(|c: char| !c.is_ascii_digit() && c != ',');
+		end = digits.map_or(line.len(), |length| start + length);
+		let before = line[..start].trim_end_matches('*');
+		let after = line[end..].trim_start_matches('*');
+		let is_bytes = after.starts_with(" KiB") || after.starts_with(" MiB");
+		let unit = [" KiB", " MiB", " ms", " s"].iter().find_map(|unit| after.strip_prefix(unit));
+		let after = unit.unwrap_or(after).trim_start_matches(['*', '`']);
+		let is_bound = ["at most ", "up to ", "newest "].iter().any(|word| before.ends_with(word))
+			|| after.starts_with(" at most");
+		let is_word = after.starts_with(|c: char| c.is_alphanumeric());
+		if (is_bytes || is_bound) && !is_word && !after.starts_with("<!--=") {
+			found.push(&line[start..end]);
+		}
+	}
+	found
+}
+
 fn pages() -> Vec<PathBuf> {
 	let mut pages = vec![repository().join("README.md")];
 	for entry in fs::read_dir(repository().join("docs")).unwrap() {
@@ -144,7 +169,7 @@ fn pages() -> Vec<PathBuf> {
 #[test]
 fn figures_in_the_docs_are_the_constants_that_they_name() {
 	let constants = constants();
-	let (mut wrong, mut compared) = (Vec::new(), 0);
+	let (mut wrong, mut compared, mut defaults) = (Vec::new(), 0, 0);
 	for page in pages() {
 		let text = fs::read_to_string(&page).unwrap();
 		let at = |line: usize| format!("{}:{}", page.display(), line + 1);
@@ -155,30 +180,40 @@ fn figures_in_the_docs_are_the_constants_that_they_name() {
 			let mut before = parts.next().unwrap_or_default().to_owned();
 			for part in parts {
 				let (name, after) = part.split_once("-->").expect("the comment ends");
-				let (found, expected) = (figure(&before), constants.get(name));
-				if expected.is_none() {
-					wrong.push(format!("{}: no limits.rs has {name}", at(number)));
-				} else if found != expected.copied() {
-					wrong.push(format!("{}: {name} is {expected:?}, not {found:?}", at(number)));
+				match (figure(&before), constants.get(name)) {
+					(_, None) => wrong.push(format!("{}: no limits.rs has {name}", at(number))),
+					(_, Some(None)) => wrong.push(format!(
+						"{}: {name} is there, but this test cannot evaluate it: it knows sums and \
+						 products of numbers, durations and constants further up in the same file",
+						at(number)
+					)),
+					(found, Some(expected)) if found != *expected => {
+						wrong.push(format!("{}: {name} is {expected:?}, not {found:?}", at(number)))
+					}
+					_ => {}
 				}
 				compared += 1;
 				before = after.to_owned();
 			}
 			if code {
+				let Some((name, value)) = line.split_once(" = ") else { continue };
+				let default = format!("manifest::{}_DEFAULT", name.to_uppercase());
+				if let Some(expected) = constants.get(&default) {
+					if value.replace('_', "").parse().ok() != *expected {
+						wrong.push(format!("{}: {default} is {expected:?}", at(number)));
+					}
+					defaults += 1;
+				}
 				continue;
 			}
-			for unit in [" KiB", " MiB"] {
-				for (place, _) in line.match_indices(unit) {
-					let rest = line[place + unit.len()..].trim_start_matches(['*', '`']);
-					if !rest.starts_with("<!--=") {
-						wrong.push(format!("{}: {unit} without the name of its limit", at(number)));
-					}
-				}
+			for figure in unnamed(line) {
+				wrong.push(format!("{}: {figure} is a bound and names no limit", at(number)));
 			}
 		}
 	}
 	assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-	assert!(compared >= 20, "only {compared} figures name their limit");
+	assert!(compared >= 40, "only {compared} figures name their limit");
+	assert!(defaults >= 7, "only {defaults} defaults of the manifest are shown");
 }
 
 #[test]
@@ -187,9 +222,36 @@ fn a_wrong_figure_and_an_expression_are_read_as_they_are() {
 	assert_eq!(evaluate("64 * KIB + (2 - 1) as u64", &known), Some(65_537));
 	assert_eq!(evaluate("limits::KIB / 2", &known), Some(512));
 	assert_eq!(evaluate("Duration::from_secs(2)", &known), Some(2_000));
-	assert_eq!(evaluate("OTHER * 2", &known), None);
+	for unknown in ["OTHER * 2", "phala_keys::limits::KIB", "1 << 10", "KIB as", "u32::MAX"] {
+		assert_eq!(evaluate(unknown, &known), None, "{unknown}");
+	}
 	assert_eq!(figure("at most 5,400"), Some(5_400));
 	assert_eq!(figure("**16 KiB**"), Some(16 * 1024));
 	assert_eq!(figure("30 s"), Some(30_000));
 	assert_eq!(figure("none"), None);
+}
+
+#[test]
+fn a_bound_without_its_name_is_found_and_other_figures_are_left_alone() {
+	for bound in [
+		"64 KiB each",
+		"**64 MiB** each",
+		"up to 8 effect sets",
+		"at most **8** times",
+		"(256 at most)",
+		"30 s at most",
+		"the newest 4,096 are kept",
+	] {
+		assert_eq!(unnamed(bound).len(), 1, "{bound}");
+	}
+	for other in [
+		"64 KiB<!--=x::Y--> each",
+		"`64 KiB`<!--=x::Y-->",
+		"up to 8<!--=x::Y--> effect sets",
+		"up to 2f shares",
+		"1 to 4 s in the development network",
+		"agent 8 of 9",
+	] {
+		assert_eq!(unnamed(other), [""; 0], "{other}");
+	}
 }

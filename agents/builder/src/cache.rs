@@ -7,7 +7,7 @@ use sp_crypto_hashing::blake2_256;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Of some megabytes each; those that were not asked for longest go first.
@@ -104,6 +104,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use std::path::Path;
 	use std::time::Duration;
 
 	fn entries(folder: &Path) -> usize {

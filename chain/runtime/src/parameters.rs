@@ -1,12 +1,20 @@
 //! What differs between presets, as genesis storage: all presets share one wasm.
 //!
 //! A pallet without calls. A runtime upgrade by vote can change what it holds.
+//!
+//! **An upgrade that changes [`NetworkParameters`] migrates what is stored**: a test that freezes the
+//! stored bytes says how. Without the migration no block of the new runtime can be made, and it says
+//! why. That is the lesser evil. Any figures to go on with would be another network's: BABE counts its
+//! epochs from genesis by their length, and eras, bonds and slashes follow, so the first block with
+//! wrong ones does what no later upgrade undoes. Before it nothing is lost: the node's chain
+//! specification replaces the code of the last good block (`codeSubstitutes`).
 
 pub use pallet::*;
 
 use crate::{time, BlockNumber};
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::pallet_prelude::*;
+use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{pallet_prelude::*, storage::unhashed};
+use frame_system::pallet_prelude::BlockNumberFor;
 use serde::{Deserialize, Serialize};
 
 /// Lengths that are short in development, so that what they bound happens while one watches.
@@ -33,7 +41,8 @@ pub struct NetworkParameters {
 	/// Eras for which stake stays bonded, and slashable, after its owner asked for it back. For as
 	/// long an equivocation can be reported.
 	pub bonding_eras: u32,
-	/// Eras between a slash and its enactment, in which governance can cancel it.
+	/// Whole eras between that of an offence and the enactment of its slash, in which governance can
+	/// cancel it: all but one of those in which the stake is there.
 	pub slash_defer_eras: u32,
 	/// Blocks for which attestation evidence counts.
 	pub evidence_lifetime: BlockNumber,
@@ -57,7 +66,7 @@ impl NetworkParameters {
 		sessions_per_era: 6,
 		// Seven days.
 		bonding_eras: 28,
-		slash_defer_eras: 7,
+		slash_defer_eras: 27,
 		evidence_lifetime: time::DAYS,
 		measurement_delay: 7 * time::DAYS,
 		referendum_preparation: 2 * time::HOURS,
@@ -71,7 +80,7 @@ impl NetworkParameters {
 		epoch_slots: 10,
 		sessions_per_era: 3,
 		bonding_eras: 3,
-		slash_defer_eras: 1,
+		slash_defer_eras: 2,
 		evidence_lifetime: time::DAYS,
 		// What was built a moment ago is run at once.
 		measurement_delay: 0,
@@ -81,11 +90,22 @@ impl NetworkParameters {
 		referendum_enactment: 3,
 	};
 
-	/// Slots, and with them at least as many blocks, for which unbonding stake can be slashed.
+	/// Slots, and with them at most as many blocks, of one staking era.
+	pub const fn era_slots(&self) -> u64 {
+		self.epoch_slots.saturating_mul(self.sessions_per_era as u64)
+	}
+
+	/// Slots for which unbonding stake can be slashed.
 	pub const fn bonding_slots(&self) -> u64 {
-		self.epoch_slots
-			.saturating_mul(self.sessions_per_era as u64)
-			.saturating_mul(self.bonding_eras as u64)
+		self.era_slots().saturating_mul(self.bonding_eras as u64)
+	}
+
+	/// Blocks of the fastest referendum on the root track, the one that cancels slashes.
+	pub const fn fastest_referendum(&self) -> u64 {
+		// A sum of three `u32`.
+		self.referendum_preparation as u64
+			+ self.referendum_confirmation as u64
+			+ self.referendum_enactment as u64
 	}
 
 	/// What the pallets take for granted of these figures.
@@ -95,9 +115,18 @@ impl NetworkParameters {
 	const fn check(&self) {
 		assert!(self.epoch_slots > 0, "an epoch has at least one slot");
 		assert!(self.sessions_per_era > 0, "an era has at least one session");
+		// The staking pallet files a slash under the era of the offence, plus this, plus one.
 		assert!(
-			self.slash_defer_eras < self.bonding_eras,
-			"a slash is enacted before the stake that it takes has left"
+			self.slash_defer_eras.saturating_add(1) == self.bonding_eras,
+			"a slash is enacted when the stake that it takes may leave: later it would be gone, \
+			 earlier a late report would come after the slash"
+		);
+		// Of a slash that is reported in its era. Empty slots bring it nearer, and not the vote, which
+		// counts blocks: production has three times what it needs.
+		assert!(
+			self.era_slots().saturating_mul(self.slash_defer_eras as u64)
+				> self.fastest_referendum(),
+			"a vote that cancels a slash can be enacted before the slash is"
 		);
 		assert!(self.evidence_lifetime > 0, "evidence counts for at least one block");
 	}
@@ -109,25 +138,30 @@ const _: () = {
 	NetworkParameters::DEVELOPMENT.check();
 };
 
+/// What a genesis has that names none.
 impl Default for NetworkParameters {
 	fn default() -> Self {
 		Self::PRODUCTION
 	}
 }
 
+/// Version of what is stored: moves with [`NetworkParameters`]' fields, by a migration.
+pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(0);
+
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
 
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]
 	pub trait Config: frame_system::Config {}
 
-	/// What this network runs with.
+	/// What this network runs with, from genesis on. Read it by [`Pallet::network`].
 	#[pallet::storage]
-	pub type Network<T> = StorageValue<_, NetworkParameters, ValueQuery>;
+	pub type Network<T> = StorageValue<_, NetworkParameters, OptionQuery>;
 
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
@@ -145,6 +179,37 @@ pub mod pallet {
 			Network::<T>::put(self.network);
 		}
 	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		/// Runs after the migrations and before any other pallet reads a parameter.
+		fn on_runtime_upgrade() -> Weight {
+			Self::network();
+			T::DbWeight::get().reads(1)
+		}
+	}
+
+	impl<T: Config> Pallet<T> {
+		/// What this network runs with. Where nothing is stored there was no genesis: metadata and
+		/// tests are read without one, and get production's.
+		///
+		/// # Panics
+		/// If what is stored is of another runtime's [`NetworkParameters`], to the last byte: see the
+		/// top of this file.
+		pub fn network() -> NetworkParameters {
+			let Some(stored) = unhashed::get_raw(&Network::<T>::hashed_key()) else {
+				return NetworkParameters::PRODUCTION;
+			};
+			match NetworkParameters::decode_all(&mut &stored[..]) {
+				Ok(network) => network,
+				Err(_) => panic!(
+					"Parameters.Network holds {} bytes that are not this runtime's NetworkParameters: \
+					 the upgrade needs a migration of it (see chain/runtime/src/parameters.rs)",
+					stored.len()
+				),
+			}
+		}
+	}
 }
 
 /// Reads one parameter as a [`Get`].
@@ -155,7 +220,7 @@ macro_rules! getter {
 
 		impl Get<$type> for $name {
 			fn get() -> $type {
-				Network::<crate::Runtime>::get().$field
+				crate::Parameters::network().$field
 			}
 		}
 	)* };

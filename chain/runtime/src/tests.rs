@@ -3,6 +3,8 @@
 mod fees;
 mod metadata_hash;
 mod sessions;
+mod slashes;
+mod stored_parameters;
 mod transactions;
 
 use crate::{parameters::NetworkParameters, *};
@@ -165,7 +167,7 @@ fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
 	genesis(presets::STAGING).execute_with(|| {
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), None);
 		assert_eq!(pallet_registry::SoftwareRoot::<Runtime>::get(), None);
-		assert_eq!(parameters::Network::<Runtime>::get(), NetworkParameters::PRODUCTION);
+		assert_eq!(Parameters::network(), NetworkParameters::PRODUCTION);
 		assert_eq!(Session::validators().len(), 4);
 	});
 }
@@ -200,19 +202,40 @@ fn periods_of(preset: &str) -> (u64, u32, u32, u32, BlockNumber, u64, u64, Block
 #[test]
 fn the_periods_of_a_preset_reach_the_pallets_from_its_genesis() {
 	const DAY: BlockNumber = 43_200;
-	let short = (10, 3, 3, 1, DAY, 90, 9, 0);
+	let short = (10, 3, 3, 2, DAY, 90, 9, 0);
 	assert_eq!(periods_of("development"), short);
 	assert_eq!(periods_of("local_testnet"), short);
 	let week = 7 * DAY;
-	assert_eq!(periods_of(presets::STAGING), (1800, 6, 28, 7, DAY, week.into(), 168, week));
+	assert_eq!(periods_of(presets::STAGING), (1800, 6, 28, 27, DAY, week.into(), 168, week));
+}
+
+fn build_with(network: NetworkParameters) {
+	let parameters = parameters::GenesisConfig { network, _config: Default::default() };
+	RuntimeGenesisConfig { parameters, ..Default::default() }.build_storage().unwrap();
 }
 
 #[test]
-#[should_panic(expected = "a slash is enacted before the stake that it takes has left")]
+#[should_panic(expected = "later it would be gone")]
 fn a_genesis_whose_slashes_come_after_the_stake_has_left_is_refused() {
-	let network = NetworkParameters { slash_defer_eras: 3, ..NetworkParameters::DEVELOPMENT };
-	let parameters = parameters::GenesisConfig { network, _config: Default::default() };
-	RuntimeGenesisConfig { parameters, ..Default::default() }.build_storage().unwrap();
+	build_with(NetworkParameters { slash_defer_eras: 3, ..NetworkParameters::DEVELOPMENT });
+}
+
+#[test]
+#[should_panic(expected = "earlier a late report would come after the slash")]
+fn a_genesis_whose_slashes_come_before_the_last_report_is_refused() {
+	build_with(NetworkParameters { slash_defer_eras: 1, ..NetworkParameters::DEVELOPMENT });
+}
+
+/// Two eras of thirty slots pass before a slash.
+#[test]
+fn a_vote_may_take_a_block_less_than_a_slash_waits() {
+	build_with(NetworkParameters { referendum_enactment: 53, ..NetworkParameters::DEVELOPMENT });
+}
+
+#[test]
+#[should_panic(expected = "a vote that cancels a slash can be enacted before the slash is")]
+fn a_genesis_whose_votes_take_as_long_as_a_slash_waits_is_refused() {
+	build_with(NetworkParameters { referendum_enactment: 54, ..NetworkParameters::DEVELOPMENT });
 }
 
 fn endowed_alice() -> AccountId {

@@ -32,6 +32,7 @@ pub enum Action {
 	Send {
 		to: Member,
 		body: Arc<ReplicatedBody>,
+		body_hash: H256,
 	},
 	/// Ends in `BodiesFetched`.
 	FetchBodies {

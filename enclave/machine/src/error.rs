@@ -32,6 +32,9 @@ pub enum MachineError {
 	/// The machine failed and was rebuilt while the caller waited.
 	#[error("the worker was rebuilt after a failure while this call waited; what the call wrote may still be committed: read the state before you send it again")]
 	Interrupted,
+	/// Cryptography outside of the turns.
+	#[error("the enclave failed twice at the {what}; send it again, and report this")]
+	TaskFailed { what: &'static str },
 
 	#[error("this worker is in no cluster; ask a member of the agent's cluster")]
 	NoCluster,
@@ -75,6 +78,8 @@ pub enum MachineError {
 	OtherCode,
 	#[error("the call took longer than this worker waits; what it wrote may still be committed: read the state before you send it again")]
 	MayStillCommit,
+	#[error("the call only read, and took longer than {waited_ms} ms, which is the longest; send it again")]
+	ReadTime { waited_ms: u64 },
 	#[error("the chain did not take what the call wrote; send it again")]
 	NotCommitted,
 	#[error("the run failed: {refusal}: {message}")]
@@ -106,7 +111,7 @@ impl MachineError {
 			Self::NoEvidence(_) => Refusal::NoEvidence,
 			Self::Over { .. } => Refusal::Over,
 			Self::Suspended { .. } => Refusal::Suspended,
-			Self::Interrupted => Refusal::Interrupted,
+			Self::Interrupted | Self::TaskFailed { .. } => Refusal::Interrupted,
 			Self::NoCluster => Refusal::NoCluster,
 			Self::NoSuchAgent => Refusal::NoSuchAgent,
 			Self::NotReady { .. } => Refusal::NotReady,
@@ -121,6 +126,7 @@ impl MachineError {
 			Self::Busy => Refusal::Busy,
 			Self::TooLate => Refusal::TooLate,
 			Self::OtherCode => Refusal::OtherCode,
+			Self::ReadTime { .. } => Refusal::ReadTime,
 			Self::MayStillCommit => Refusal::MayStillCommit,
 			Self::NotCommitted => Refusal::NotCommitted,
 			Self::NotOwner => Refusal::NotOwner,

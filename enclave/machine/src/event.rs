@@ -4,17 +4,15 @@
 
 use crate::{
 	action::{CallId, EvidenceRequest},
-	task::TaskDone,
+	task::{TaskDone, TaskId},
 	verify::{
 		HashedBody, OpenedCall, ProvenAcknowledgement, ProvenBundle, ProvenGenesis, VerifiedBody,
 	},
 	worker::{Program, RunDone, RunEnd, RunId},
 };
-use codec::Encode;
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	boot::WorkerId,
-	hash_of,
 	mailbox::Channel,
 	AccountBytes, H256,
 };
@@ -35,6 +33,8 @@ pub enum Event {
 	RunEnded { agent: AgentId, run: RunId, result: Result<RunDone, RunEnd> },
 	/// The end of an [`Action::Compute`](crate::Action::Compute).
 	Computed(Box<TaskDone>),
+	/// The same, when the task could not be done: it failed, or there was no randomness for it.
+	TaskFailed { task: TaskId },
 	/// A lease holder has this member keep a body.
 	BodyBrought { reply: CallId, body: Box<VerifiedBody> },
 	/// The end of an [`Action::Send`](crate::Action::Send); `None` for silence or a refusal.
@@ -87,11 +87,10 @@ impl Event {
 			Self::Synced { bundle, .. } => event("bundle", bundle.hash()),
 			Self::RegistrationAsked { operator, .. } => event("registration", H256(*operator)),
 			Self::EvidenceMade { .. } => event("evidence", H256::zero()),
-			Self::Called { call, .. } => {
-				event("call", hash_of(&(call.agent, call.caller(), call.input.encode())))
-			}
+			Self::Called { call, .. } => event("call", call.digest),
 			Self::RunEnded { agent, .. } => event("run of agent", *agent),
 			Self::Computed(done) => event(done.kind(), H256::zero()),
+			Self::TaskFailed { .. } => event("failed task", H256::zero()),
 			Self::BodyBrought { body, .. } => event("body", body.body_hash()),
 			Self::BodySent { body_hash, .. } => event("acknowledgement", *body_hash),
 			Self::BodiesFetched { agent, .. } => event("bodies of agent", *agent),

@@ -21,6 +21,7 @@
 //! | [`task`] | signs, seals and opens, after it |
 //! | [`snapshot`] | what can be read of the machine |
 //! | [`freshness`], [`outbox`] | how old the view of the chain can be; envelopes to it |
+//! | [`probes`] | strangers' questions, and how many are answered at once |
 //! | [`limits`] | bounds, with units |
 //!
 //! A message may make its boot fail (a bug). Then the machine is rebuilt from its keys, which stand
@@ -48,6 +49,7 @@ mod gatekeeper;
 pub mod limits;
 mod machine;
 mod outbox;
+mod probes;
 #[cfg(feature = "recording")]
 pub mod recording;
 pub mod snapshot;

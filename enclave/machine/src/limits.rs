@@ -31,13 +31,25 @@ pub const AGENT_REQUESTS_WAITING_MAX: usize = 128;
 /// The longest that a request waits for its turn, in milliseconds.
 pub const REQUEST_WAIT_MS_MAX: u64 = 30_000;
 
-/// Most read-only runs that callers from outside caused, over all agents: the other places stay
-/// for what writes.
-pub const READS_MAX: usize = 48;
+/// Most read-only runs that callers from outside caused, over all agents: the places that these and
+/// [`NESTED_READS_MAX`] leave stay for what writes.
+pub const READS_MAX: usize = 32;
 
-/// The longest that a caller waits for its answer, in milliseconds; for what writes, that is for
-/// its commit.
+/// Most read-only runs that other agents' runs caused, over all agents.
+pub const NESTED_READS_MAX: usize = 16;
+
+/// The longest that a caller of what writes waits for its commit, in milliseconds.
 pub const CALL_WAIT_MS_MAX: u64 = 120_000;
+
+/// The longest that an agent may let a run take, in milliseconds.
+pub const RUN_MS_MAX: u64 = 300_000;
+
+/// What a read takes besides waiting and running, in milliseconds.
+const READ_ANSWER_MS: u64 = 10_000;
+
+/// The longest that a caller of what only reads waits for its answer, in milliseconds: its run ends
+/// by a limit of its own before.
+pub const READ_WAIT_MS_MAX: u64 = REQUEST_WAIT_MS_MAX + RUN_MS_MAX + READ_ANSWER_MS;
 
 /// Most that one agent keeps in state, keys and values together, in bytes.
 pub const AGENT_STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -65,6 +77,9 @@ pub const PROPOSALS_MAX: usize = 8;
 
 /// How often a job is run whose effect set the chain refused.
 pub const RUN_ATTEMPTS_MAX: u32 = 3;
+
+/// How often the chain is offered the failure of a paid request that was run so often.
+pub const FAILURE_ATTEMPTS_MAX: u32 = 3;
 
 /// How far ahead the expiry of a sealed direct call may lie, in blocks: ten minutes.
 pub const DIRECT_CALL_BLOCKS_MAX: BlockNumber = 300;
@@ -96,4 +111,7 @@ const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
 const _: () = assert!(PLAIN_CALL_BLOCKS_MAX <= DIRECT_CALL_BLOCKS_MAX);
 const _: () = assert!(REQUEST_WAIT_MS_MAX < CALL_WAIT_MS_MAX);
+// No agent alone takes all places of its kind from outside.
+const _: () = assert!(AGENT_RUNS_MAX < READS_MAX);
+const _: () = assert!(NESTED_READS_MAX < READS_MAX);
 const _: () = assert!(SETTLE_LEAD < phala_protocol::limits::FINALITY_MARGIN);

@@ -61,6 +61,11 @@ impl Outbox {
 		}
 	}
 
+	/// Whether the chain may not have this one yet.
+	pub fn waits(&self, seq: u64) -> bool {
+		self.waiting.front().is_some_and(|first| first.seq <= seq)
+	}
+
 	/// How many the chain may not have yet.
 	pub fn len(&self) -> usize {
 		self.waiting.len()

@@ -136,6 +136,9 @@ enum RecordedEvent {
 		program: Result<Program, String>,
 	},
 	Tick,
+	TaskFailed {
+		task: TaskId,
+	},
 }
 
 impl RecordedEvent {
@@ -181,6 +184,7 @@ impl RecordedEvent {
 				Self::Compiled { code: *code, program: program.clone() }
 			}
 			Event::Tick => Self::Tick,
+			Event::TaskFailed { task } => Self::TaskFailed { task: *task },
 		}
 	}
 }
@@ -302,6 +306,7 @@ fn again(
 		RecordedEvent::CodeNotFetched { from, hash } => Event::CodeNotFetched { from, hash },
 		RecordedEvent::Compiled { code, program } => Event::Compiled { code, program },
 		RecordedEvent::Tick => Event::Tick,
+		RecordedEvent::TaskFailed { task } => Event::TaskFailed { task },
 	})
 }
 
@@ -334,7 +339,9 @@ fn encode(action: &Action, to: &mut Vec<u8>) {
 			(run.entropy, run.attempt, run.writable, run.state.version, run.state.hash, run.block)
 				.encode_to(to);
 		}
-		Action::Send { to: member, body } => (4u8, member, &**body).encode_to(to),
+		Action::Send { to: member, body, body_hash } => {
+			(4u8, member, &**body, body_hash).encode_to(to)
+		}
 		Action::FetchBodies { from, agent, first, last } => {
 			(5u8, from, agent, first, last).encode_to(to)
 		}
@@ -387,7 +394,7 @@ fn encode_work(work: &Work, to: &mut Vec<u8>) {
 			answer.reply.encode_to(to);
 		}
 		Work::SignBody { agent, base_hash, body, body_hash } => {
-			(8u8, agent, base_hash, body, body_hash).encode_to(to)
+			(8u8, agent, base_hash, &**body, body_hash).encode_to(to)
 		}
 		Work::Acknowledge { reply, agent, base_hash, body_hash } => {
 			(9u8, reply, agent, base_hash, body_hash).encode_to(to)

@@ -11,6 +11,7 @@ use codec::{Decode, DecodeAll, Encode};
 use phala_keys::{
 	agent::AgentKeys,
 	boot::BootKeys,
+	cluster::ClusterSecret,
 	dkg::{Ceremony, Dealer, Outcome as CeremonyOutcome, Player, Transcript},
 	hpke::{EncryptionKey, Sealed},
 	input::{open_input, InputContext, InputKind, Reception},
@@ -35,19 +36,20 @@ use phala_protocol::{
 };
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use rand_core::Rng;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Unique in one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct TaskId(pub(crate) u64);
 
-/// See the module's text.
+/// See the module's text. Cheap to clone: the machine keeps what it gave until it is done.
+#[derive(Clone)]
 pub struct Task {
 	pub(crate) id: TaskId,
 	pub(crate) config: Config,
 	pub(crate) boot: BootNumber,
 	pub(crate) keys: Arc<BootKeys>,
-	pub(crate) work: Work,
+	pub(crate) work: Arc<Work>,
 }
 
 /// What came of a [`Task`]: only [`Task::run`] makes one.
@@ -63,11 +65,11 @@ pub(crate) enum Work {
 	MakeMasterKey { epoch: Epoch, attempt: u32, seats: Vec<Seat> },
 	Release { share: Arc<MasterShare>, request: KeyRequest },
 	AskForKeys { cluster: ClusterId, generation: Generation, master: Arc<CeremonyOutcome> },
-	CombineRelease { collector: Box<ReleaseCollector>, release: Vec<u8> },
+	CombineRelease { collector: Mutex<Option<Box<ReleaseCollector>>>, release: Vec<u8> },
 	MakeAgentKeys { agent: AgentId },
 	Open(Box<ToOpen>),
 	Answer(Box<ToAnswer>),
-	SignBody { agent: AgentId, base_hash: H256, body: SealedBody, body_hash: H256 },
+	SignBody { agent: AgentId, base_hash: H256, body: Arc<SealedBody>, body_hash: H256 },
 	Acknowledge { reply: CallId, agent: AgentId, base_hash: H256, body_hash: H256 },
 }
 
@@ -103,20 +105,17 @@ pub(crate) enum Outcome {
 	MasterKeyMade {
 		epoch: Epoch,
 		attempt: u32,
-		made: Result<(Box<CeremonyOutcome>, MasterShare), KeyError>,
+		made: Result<(Box<CeremonyOutcome>, MasterShare), MachineError>,
 	},
 	Released {
 		request: KeyRequest,
-		release: Result<Vec<u8>, KeyError>,
+		release: Result<Vec<u8>, MachineError>,
 	},
 	KeysAsked {
 		ephemeral_key: [u8; 32],
-		collector: Result<Box<ReleaseCollector>, KeyError>,
+		collector: Result<Box<ReleaseCollector>, MachineError>,
 	},
-	ReleaseCombined {
-		collector: Box<ReleaseCollector>,
-		is_complete: Result<bool, KeyError>,
-	},
+	ReleaseCombined(Combined),
 	AgentKeysMade {
 		agent: AgentId,
 		keys: AgentKeys,
@@ -132,7 +131,7 @@ pub(crate) enum Outcome {
 		agent: AgentId,
 		run: RunId,
 		/// An error if nobody could read it: it does not fit a seal, or its key is of low order.
-		answer: Result<(Answer, SignedAnswer), KeyError>,
+		answer: Result<(Answer, SignedAnswer), MachineError>,
 	},
 	BodySigned {
 		agent: AgentId,
@@ -141,8 +140,18 @@ pub(crate) enum Outcome {
 	},
 	Acknowledged {
 		reply: CallId,
-		acknowledgement: Availability,
+		acknowledgement: Result<Availability, MachineError>,
 	},
+}
+
+/// What a release led to.
+pub(crate) enum Combined {
+	/// To the cluster's secret.
+	Secret(ClusterSecret),
+	/// To a collector that waits for more; why this one was refused, if it was.
+	Collecting { collector: Box<ReleaseCollector>, refused: Option<KeyError> },
+	/// The request came to nothing.
+	Nothing(MachineError),
 }
 
 /// What a lease holder signs when it gives a body to another member.
@@ -171,13 +180,60 @@ impl TaskDone {
 			Outcome::MasterKeyMade { .. } => "master key",
 			Outcome::Released { .. } => "released secret",
 			Outcome::KeysAsked { .. } => "key request",
-			Outcome::ReleaseCombined { .. } => "combined release",
+			Outcome::ReleaseCombined(_) => "combined release",
 			Outcome::AgentKeysMade { .. } => "agent's keys",
 			Outcome::Opened { .. } => "opened input",
 			Outcome::Answered { .. } => "signed answer",
 			Outcome::BodySigned { .. } => "signed body",
 			Outcome::Acknowledged { .. } => "signed acknowledgement",
 		}
+	}
+}
+
+impl Work {
+	pub fn kind(&self) -> &'static str {
+		match self {
+			Self::SignEnvelope { .. } => "signature of an envelope",
+			Self::MakeMasterKey { .. } => "making of a master key",
+			Self::Release { .. } => "release of a secret",
+			Self::AskForKeys { .. } => "key request",
+			Self::CombineRelease { .. } => "combining of releases",
+			Self::MakeAgentKeys { .. } => "making of an agent's keys",
+			Self::Open(_) => "opening of an input",
+			Self::Answer(_) => "signature of an answer",
+			Self::SignBody { .. } => "signature of a body",
+			Self::Acknowledge { .. } => "signature of an acknowledgement",
+		}
+	}
+
+	/// What comes of it when it cannot be done; `None` for that without which a boot cannot go on.
+	pub fn not_done(&self) -> Option<Outcome> {
+		let error = MachineError::TaskFailed { what: self.kind() };
+		Some(match self {
+			Self::SignEnvelope { .. } | Self::MakeAgentKeys { .. } | Self::SignBody { .. } => {
+				return None
+			}
+			Self::MakeMasterKey { epoch, attempt, .. } => {
+				Outcome::MasterKeyMade { epoch: *epoch, attempt: *attempt, made: Err(error) }
+			}
+			Self::Release { request, .. } => {
+				Outcome::Released { request: *request, release: Err(error) }
+			}
+			Self::AskForKeys { .. } => {
+				Outcome::KeysAsked { ephemeral_key: [0; 32], collector: Err(error) }
+			}
+			Self::CombineRelease { .. } => Outcome::ReleaseCombined(Combined::Nothing(error)),
+			Self::Open(order) => {
+				let ToOpen { agent, run, code, .. } = **order;
+				Outcome::Opened { agent, run, code, opened: Err(error) }
+			}
+			Self::Answer(answer) => {
+				Outcome::Answered { agent: answer.agent, run: answer.run, answer: Err(error) }
+			}
+			Self::Acknowledge { reply, .. } => {
+				Outcome::Acknowledged { reply: *reply, acknowledgement: Err(error) }
+			}
+		})
 	}
 }
 
@@ -193,22 +249,25 @@ impl Task {
 		let Self { id, config, boot, keys, work } = self;
 		let Config { genesis, worker } = config;
 		let rng = &mut rng;
-		let outcome = match work {
+		let outcome = match &*work {
 			Work::SignEnvelope { seq, payload } => {
+				let (seq, payload) = (*seq, payload.clone());
 				let content = EnvelopeContent::new(genesis, worker, boot, seq, &payload);
 				let signature = keys.sign(rng, &content);
 				Outcome::EnvelopeSigned(Envelope { genesis, worker, boot, seq, payload, signature })
 			}
 			Work::MakeMasterKey { epoch, attempt, seats } => {
-				let made = make_master_key(rng, genesis, &keys, epoch, attempt, &seats);
-				Outcome::MasterKeyMade { epoch, attempt, made }
+				let (epoch, attempt) = (*epoch, *attempt);
+				let made = make_master_key(rng, genesis, &keys, epoch, attempt, seats);
+				Outcome::MasterKeyMade { epoch, attempt, made: made.map_err(MachineError::from) }
 			}
 			Work::Release { share, request } => {
-				let release = release_partial(rng, genesis, &keys, &share, &request);
-				Outcome::Released { request, release: release.map(|release| release.encode()) }
+				let release = release_partial(rng, genesis, &keys, share, request);
+				let release = release.map(|release| release.encode()).map_err(MachineError::from);
+				Outcome::Released { request: *request, release }
 			}
 			Work::AskForKeys { cluster, generation, master } => {
-				let pending = PendingRequest::new(rng, worker, boot, cluster, generation);
+				let pending = PendingRequest::new(rng, worker, boot, *cluster, *generation);
 				let ephemeral_key = pending.request().ephemeral_key;
 				let collector = ReleaseCollector::new(
 					genesis,
@@ -217,30 +276,29 @@ impl Task {
 					master.players(),
 					Arc::new(pending),
 				);
-				Outcome::KeysAsked { ephemeral_key, collector: collector.map(Box::new) }
+				let collector = collector.map(Box::new).map_err(MachineError::from);
+				Outcome::KeysAsked { ephemeral_key, collector }
 			}
-			Work::CombineRelease { mut collector, release } => {
-				let is_complete = match PartialRelease::decode_all(&mut &release[..]) {
-					Ok(release) => collector.add(&release),
-					Err(_) => Err(KeyError::Malformed { what: "release" }),
-				};
-				Outcome::ReleaseCombined { collector, is_complete }
+			Work::CombineRelease { collector, release } => {
+				Outcome::ReleaseCombined(combine_release(collector, release))
 			}
 			Work::MakeAgentKeys { agent } => {
 				let keys = AgentKeys::generate(rng);
 				let public = keys.encryption_key();
-				Outcome::AgentKeysMade { agent, keys, public }
+				Outcome::AgentKeysMade { agent: *agent, keys, public }
 			}
 			Work::Open(to_open) => {
 				let (agent, run, code) = (to_open.agent, to_open.run, to_open.code);
-				Outcome::Opened { agent, run, code, opened: open_order(genesis, *to_open) }
+				Outcome::Opened { agent, run, code, opened: open_order(genesis, to_open) }
 			}
 			Work::Answer(to_answer) => {
 				let (agent, run) = (to_answer.agent, to_answer.run);
-				let answer = sign_answer(rng, config, boot, &keys, *to_answer);
-				Outcome::Answered { agent, run, answer }
+				let answer = sign_answer(rng, config, boot, &keys, to_answer);
+				Outcome::Answered { agent, run, answer: answer.map_err(MachineError::from) }
 			}
 			Work::SignBody { agent, base_hash, body, body_hash } => {
+				let (agent, base_hash, body_hash) = (*agent, *base_hash, *body_hash);
+				let body = (**body).clone();
 				let mut body =
 					ReplicatedBody { worker, boot, agent, base_hash, body, signature: [0; 64] };
 				body.signature = keys.sign(rng, &ReplicationContent::of(genesis, &body, body_hash));
@@ -248,10 +306,10 @@ impl Task {
 			}
 			Work::Acknowledge { reply, agent, base_hash, body_hash } => {
 				let content =
-					AvailabilityContent::new(genesis, worker, boot, agent, base_hash, body_hash);
+					AvailabilityContent::new(genesis, worker, boot, *agent, *base_hash, *body_hash);
 				let signature = keys.sign(rng, &content);
-				let acknowledgement = Availability { worker, signature };
-				Outcome::Acknowledged { reply, acknowledgement }
+				let acknowledgement = Ok(Availability { worker, signature });
+				Outcome::Acknowledged { reply: *reply, acknowledgement }
 			}
 		};
 		TaskDone {
@@ -260,6 +318,28 @@ impl Task {
 			#[cfg(feature = "recording")]
 			seed,
 		}
+	}
+}
+
+/// Takes a release in; with the last, combines them and checks what comes of it. The collector stays
+/// where it is until then: after a failure there is something to begin again with.
+fn combine_release(collector: &Mutex<Option<Box<ReleaseCollector>>>, release: &[u8]) -> Combined {
+	let mut place = collector.lock().unwrap_or_else(PoisonError::into_inner);
+	let added = match (&mut *place, PartialRelease::decode_all(&mut &release[..])) {
+		(Some(collector), Ok(release)) => collector.add(&release),
+		(_, Err(_)) => Err(KeyError::Malformed { what: "release" }),
+		(None, _) => Ok(false),
+	};
+	let Some(collector) = place.take() else {
+		return Combined::Nothing(MachineError::TaskFailed { what: "combining of releases" });
+	};
+	match added {
+		Ok(true) => match collector.finish() {
+			Ok(secret) => Combined::Secret(secret),
+			Err(error) => Combined::Nothing(error.into()),
+		},
+		Ok(false) => Combined::Collecting { collector, refused: None },
+		Err(error) => Combined::Collecting { collector, refused: Some(error) },
 	}
 }
 
@@ -308,14 +388,14 @@ pub(crate) fn open_sealed(
 	Ok(open_input(agent_keys.decryption_key(), &context, &sealed, &reception)?)
 }
 
-fn open_order(genesis: H256, order: ToOpen) -> Result<Opened, MachineError> {
-	let ToOpen { agent, agent_keys, kind, caller, sealed, height, code, .. } = order;
+fn open_order(genesis: H256, order: &ToOpen) -> Result<Opened, MachineError> {
+	let ToOpen { agent_keys, sealed, .. } = order;
+	let ToOpen { agent, kind, caller, height, code, .. } = *order;
 	let input_kind = match kind {
 		RequestKind::Call => InputKind::Request,
 		RequestKind::Secrets => InputKind::OwnerSecrets,
 	};
-	let opened =
-		open_sealed(genesis, agent, &agent_keys, input_kind, caller, &sealed, height, code)?;
+	let opened = open_sealed(genesis, agent, agent_keys, input_kind, caller, sealed, height, code)?;
 	let body = opened.body.expose();
 	let (nonce, expiry) = (opened.nonce, opened.expiry_block);
 	match kind {
@@ -345,9 +425,10 @@ fn sign_answer(
 	config: Config,
 	boot: BootNumber,
 	keys: &BootKeys,
-	run: ToAnswer,
+	run: &ToAnswer,
 ) -> Result<(Answer, SignedAnswer), KeyError> {
-	let ToAnswer { agent, code, caller, input, output, state_version, height, .. } = run;
+	let ToAnswer { input, output, .. } = run;
+	let ToAnswer { agent, code, caller, state_version, height, .. } = *run;
 	let mut salt = [0; 32];
 	rng.fill_bytes(&mut salt);
 	let content = AnswerContent {
@@ -365,7 +446,7 @@ fn sign_answer(
 	};
 	let signature = keys.sign(rng, &content.statement());
 	let proof = SignedAnswer { content, signature };
-	let answer = ProvenAnswer { output, salt, proof: proof.clone() };
+	let answer = ProvenAnswer { output: output.clone(), salt, proof: proof.clone() };
 	let (Some((reply_key, nonce)), Some(caller)) = (run.reply, caller) else {
 		return Ok((Answer::Plain(Box::new(answer)), proof));
 	};

@@ -4,6 +4,7 @@ use crate::{
 	action::{Action, Answer, CallId},
 	outbox::Outbox,
 	task::{Task, TaskId, Work},
+	worker::Answers,
 	Config, Instant, MachineError,
 };
 use codec::Encode;
@@ -15,7 +16,7 @@ use phala_protocol::{
 };
 use phala_protocol::{boot::BootNumber, keys::Epoch, messages::Payload, BlockNumber, H256};
 use rand_core::CryptoRng;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The master key that cluster secrets come from now.
 pub struct MasterInForce {
@@ -23,6 +24,16 @@ pub struct MasterInForce {
 	pub epoch: Epoch,
 	/// Who has shares, and the public polynomial.
 	pub outcome: Arc<Outcome>,
+}
+
+/// Cryptography that is being done, until it comes back.
+pub type Tasks = BTreeMap<TaskId, Given>;
+
+/// A task under way.
+pub struct Given {
+	pub task: Task,
+	/// It failed once.
+	pub is_again: bool,
 }
 
 /// One turn of a registered boot: who it is, what it knows of now, and what it wants done.
@@ -39,7 +50,9 @@ pub struct Turn<'a, R> {
 	/// A rebuilt machine reads what it had read before.
 	pub is_replaying: bool,
 	pub outbox: &'a mut Outbox,
+	pub answers: &'a mut Answers,
 	pub next_id: &'a mut u64,
+	pub tasks: &'a mut Tasks,
 	pub actions: &'a mut Vec<Action>,
 	/// Something that others may read has changed.
 	pub changed: &'a mut bool,
@@ -73,7 +86,9 @@ impl<R> Turn<'_, R> {
 	pub fn compute(&mut self, work: Work) -> TaskId {
 		let id = TaskId(self.next_id());
 		let (config, boot, keys) = (self.config, self.boot, self.keys.clone());
-		self.act(Action::Compute(Box::new(Task { id, config, boot, keys, work })));
+		let task = Task { id, config, boot, keys, work: Arc::new(work) };
+		self.tasks.insert(id, Given { task: task.clone(), is_again: false });
+		self.act(Action::Compute(Box::new(task)));
 		id
 	}
 

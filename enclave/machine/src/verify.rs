@@ -18,6 +18,7 @@ use phala_protocol::{
 	boot::{BootKeys as PublicKeys, BootNumber, WorkerId},
 	caller::Caller,
 	clusters::Member,
+	hash_of,
 	limits::LOGS_QUERY_BLOCKS_MAX,
 	messages::{Message, Subscription},
 	relay::{EnclavePhase, GenesisBundle, SyncBundle},
@@ -53,6 +54,8 @@ pub struct OpenedCall {
 	pub(crate) agent: AgentId,
 	pub(crate) origin: Origin,
 	pub(crate) input: CallInput,
+	/// Of all that: it names the call if the machine fails on it.
+	pub(crate) digest: H256,
 }
 
 #[derive(Clone, Encode, Decode)]
@@ -75,14 +78,19 @@ pub(crate) struct SealedOrigin {
 }
 
 impl OpenedCall {
-	/// Of nobody in particular.
+	/// Of nobody in particular. Hashes `input`: up to some milliseconds.
 	pub fn public(agent: AgentId, input: CallInput) -> Self {
-		Self { agent, origin: Origin::Public, input }
+		Self::new(agent, Origin::Public, input)
 	}
 
-	/// Of a run of `caller`, on this machine.
+	/// Of a run of `caller`, on this machine. Hashes `input`: up to some milliseconds.
 	pub fn by_agent(agent: AgentId, caller: AgentId, input: CallInput) -> Self {
-		Self { agent, origin: Origin::Agent(caller), input }
+		Self::new(agent, Origin::Agent(caller), input)
+	}
+
+	fn new(agent: AgentId, origin: Origin, input: CallInput) -> Self {
+		let digest = hash_of(&(agent, origin.caller(), &input));
+		Self { agent, origin, input, digest }
 	}
 
 	/// What the agent gets.
@@ -94,12 +102,14 @@ impl OpenedCall {
 	pub fn writes(&self) -> bool {
 		writes(&self.input.method)
 	}
+}
 
-	pub(crate) fn caller(&self) -> Option<Caller> {
-		match &self.origin {
-			Origin::Public => None,
-			Origin::Agent(caller) => Some(Caller::Agent(*caller)),
-			Origin::Sealed(sealed) => Some(sealed.caller),
+impl Origin {
+	fn caller(&self) -> Option<Caller> {
+		match self {
+			Self::Public => None,
+			Self::Agent(caller) => Some(Caller::Agent(*caller)),
+			Self::Sealed(sealed) => Some(sealed.caller),
 		}
 	}
 }
@@ -292,7 +302,7 @@ impl Snapshot {
 			expiry: opened.expiry_block,
 			code,
 		});
-		Ok(OpenedCall { agent, origin, input })
+		Ok(OpenedCall::new(agent, origin, input))
 	}
 
 	/// Checks that a lease holder of this cluster signed a body.

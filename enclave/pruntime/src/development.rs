@@ -78,9 +78,7 @@ pub enum DevelopmentError {
 	NameTaken(String),
 	#[error("at most {DEVELOPMENT_AGENTS_MAX} agents from folders are taken")]
 	TooManyAgents,
-	#[error(
-		"{path}: {source}; build the agent first: cargo run -p phala-agent-builder -- <folder>"
-	)]
+	#[error("{path}: {source}; build the agent first: phala build <folder>")]
 	Unreadable { path: String, source: std::io::Error },
 	/// A file that is not what it should be. What it holds is not repeated: it may be secret.
 	#[error("{path}, line {line}: {expected}")]

@@ -1,6 +1,7 @@
 //! Bounds of the shell, with units. Those of the machine are in [`phala_machine::limits`].
 
-use phala_machine::limits::{AGENT_RUNS_MAX, READS_MAX};
+use phala_agent_manifest::limits::WALL_MS_CEILING;
+use phala_machine::limits::{AGENT_RUNS_MAX, NESTED_READS_MAX, READS_MAX, RUN_MS_MAX};
 use phala_sandbox::limits::{CODE_BYTES_MAX, INSTANCES_MAX_DEFAULT};
 
 /// Longest body that the relay server takes, in bytes: a bundle at the light client's own limits.
@@ -48,6 +49,8 @@ pub const SIGNATURES_MAX: usize = 4_096;
 
 // No agent alone takes all instances of the sandbox, and a quarter of them stays for what writes.
 const _: () = assert!(AGENT_RUNS_MAX * 4 <= INSTANCES_MAX_DEFAULT as usize);
-const _: () = assert!(READS_MAX * 4 <= INSTANCES_MAX_DEFAULT as usize * 3);
+const _: () = assert!((READS_MAX + NESTED_READS_MAX) * 4 <= INSTANCES_MAX_DEFAULT as usize * 3);
+// A read ends by its own limit before its caller is told that it took too long.
+const _: () = assert!(RUN_MS_MAX >= WALL_MS_CEILING);
 const _: () = assert!(LOG_PAGE_BYTES_MAX <= LOG_BYTES_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < phala_machine::limits::CALL_WAIT_MS_MAX);

@@ -527,6 +527,9 @@ fn follow(output: Output, log: SharedLog, tell: impl Fn(&[u8]) + Send + 'static)
 mod tests {
 	use super::*;
 
+	/// How long a killed process may take to be gone, on a busy machine.
+	const GONE_MAX: Duration = Duration::from_secs(10);
+
 	fn shell(supervisor: &Supervisor, script: &str) -> Process {
 		let arguments = ["-c".into(), script.into()];
 		supervisor.start_at("child", Path::new("/bin/sh"), &arguments, &[]).unwrap()
@@ -538,6 +541,19 @@ mod tests {
 
 	fn is_there(id: u32) -> bool {
 		Path::new("/proc").join(id.to_string()).exists()
+	}
+
+	/// That of a process which nobody waits for but the system: a zombie is gone too.
+	async fn is_gone_soon(id: u32) -> bool {
+		let gone = async {
+			while let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) {
+				if stat.contains(") Z ") {
+					break;
+				}
+				tokio::time::sleep(limits::POLL).await;
+			}
+		};
+		tokio::time::timeout(GONE_MAX, gone).await.is_ok()
 	}
 
 	#[tokio::test]
@@ -552,14 +568,35 @@ mod tests {
 		assert!(is_there(id) && is_there(grandchild));
 		child.kill().await;
 		assert!(!is_there(id));
-		// Nobody waits for it but the system.
-		while is_there(grandchild) {
-			let state = std::fs::read_to_string(format!("/proc/{grandchild}/stat"));
-			if state.is_ok_and(|stat| stat.contains(") Z ")) {
-				break;
-			}
-			tokio::time::sleep(limits::POLL).await;
+		assert!(is_gone_soon(grandchild).await);
+	}
+
+	/// What the test below runs: itself, as a parent that starts a child and waits for its own end.
+	async fn be_a_parent(folder: &Path) {
+		let child = shell(&supervisor(folder), "exec sleep 100");
+		println!("\nstarted {}", child.id());
+		tokio::time::sleep(limits::CHILD_START_MAX).await;
+	}
+
+	#[tokio::test]
+	async fn a_child_dies_with_its_parent_though_that_is_killed_and_drops_nothing() {
+		const FOLDER: &str = "PHALA_DEVNET_PARENT_IN";
+		if let Some(folder) = std::env::var_os(FOLDER) {
+			return be_a_parent(Path::new(&folder)).await;
 		}
+		let folder = tempfile::tempdir().unwrap();
+		let test = "a_child_dies_with_its_parent_though_that_is_killed_and_drops_nothing";
+		let arguments = [format!("process::tests::{test}"), "--exact".into(), "--nocapture".into()];
+		let variables = [(FOLDER, folder.path().to_str().unwrap())];
+		let itself = std::env::current_exe().unwrap();
+		let supervisor = supervisor(folder.path());
+		let mut parent = supervisor.start_at("parent", &itself, &arguments, &variables).unwrap();
+		let child = parent.line_after("started ").await.unwrap().parse().unwrap();
+		assert!(is_there(child));
+		// It alone, as `kill -9` does: the child is in a group of its own.
+		parent.signal(Signal::SIGKILL).unwrap();
+		assert_eq!(parent.ended(GONE_MAX).await.unwrap(), None);
+		assert!(is_gone_soon(child).await, "{child} outlives its parent");
 	}
 
 	#[tokio::test]

@@ -162,10 +162,10 @@ impl Network {
 		Ok(id)
 	}
 
-	/// Kills the node (-9) and starts it with its database.
+	/// Has the node end and starts it with its database; see [`phala_devnet::Node::restart`].
 	///
 	/// # Errors
-	/// When it does not start again.
+	/// When it does not end, or does not start again.
 	pub async fn restart_node(&mut self) -> anyhow::Result<()> {
 		self.devnet.restart_node().await?;
 		self.chain = Chain::connect(&self.devnet.node.as_ref().context("it runs")?.url).await?;

@@ -48,6 +48,7 @@
 extern crate alloc;
 
 pub use pallet::*;
+pub use split::{DEVELOPER_SHARE, WORKER_SHARE};
 pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -94,7 +95,7 @@ use sp_runtime::{
 	traits::{SaturatedConversion, Zero},
 	Permill,
 };
-use split::{split, Shares, Split};
+use split::{split, Shares};
 
 /// Most closed requests that one block forgets.
 pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
@@ -483,16 +484,18 @@ impl<T: Config> Pallet<T> {
 		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
 		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
 		let shares = Shares { worker: T::WorkerShare::get(), developer: T::DeveloperShare::get() };
-		let Split { worker: worker_share, developer: developer_share, .. } = split(fee, shares);
+		let parts = split(fee, shares);
 		let worker_paid =
-			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, worker_share));
+			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, parts.worker));
 		let developer = T::AccountId::from(owner);
-		let developer_paid = Self::pay(caller, &developer, developer_share);
-		// The treasury's share, and what could not be paid out.
-		let paid = worker_paid.saturating_add(developer_paid);
-		let rest = Self::pay(caller, &T::Treasury::get(), fee.saturating_sub(paid));
-		let (refunded, instead) =
-			Self::refund(caller, held.saturating_sub(paid).saturating_sub(rest));
+		let developer_paid = Self::pay(caller, &developer, parts.developer);
+		let unpaid = parts
+			.worker
+			.saturating_sub(worker_paid)
+			.saturating_add(parts.developer.saturating_sub(developer_paid));
+		let rest = Self::pay(caller, &T::Treasury::get(), parts.treasury.saturating_add(unpaid));
+		let paid = worker_paid.saturating_add(developer_paid).saturating_add(rest);
+		let (refunded, instead) = Self::refund(caller, held.saturating_sub(paid));
 
 		let stored: BoundedVec<u8, _> =
 			outcome.encode().try_into().map_err(|_| Error::<T>::ResponseTooLong)?;

@@ -57,8 +57,8 @@ parameter_types! {
 	/// The cluster refuses to move leases, after having written something that must be undone.
 	pub static ClusterRefuses: bool = false;
 	pub const Treasury: AccountId32 = TREASURY;
-	pub const WorkerShare: Permill = Permill::from_percent(60);
-	pub const DeveloperShare: Permill = Permill::from_percent(30);
+	pub const WorkerShare: Permill = crate::WORKER_SHARE;
+	pub const DeveloperShare: Permill = crate::DEVELOPER_SHARE;
 }
 
 pub struct NotingMailbox;

@@ -1,7 +1,19 @@
-//! How a fee is divided. The one place to change a split; who cannot be paid is `settle`'s care.
+//! How a fee is divided. The one place to change a split: `settle` pays these parts, and its own care
+//! is only who cannot be paid.
 
 use phala_protocol::Balance;
 use sp_runtime::Permill;
+
+/// What the network's runtime, and the mock, promise the worker's operator of a fee.
+pub const WORKER_SHARE: Permill = Permill::from_percent(60);
+
+/// The same for the agent's owner.
+pub const DEVELOPER_SHARE: Permill = Permill::from_percent(30);
+
+const _: () = assert!(
+	WORKER_SHARE.deconstruct() + DEVELOPER_SHARE.deconstruct() <= Permill::one().deconstruct(),
+	"the shares of worker and developer are more than a whole"
+);
 
 /// The shares of a fee that are promised; the rest is the treasury's.
 #[derive(Clone, Copy, Debug)]

@@ -6,30 +6,37 @@ use super::money::TreasuryAccount;
 use crate::{
 	currency::PHA,
 	opaque::SessionKeys,
-	parameters::{BondingDuration, EpochSlots, Network, SessionsPerEra, SlashDeferDuration},
+	parameters::{BondingDuration, EpochSlots, SessionsPerEra, SlashDeferDuration},
 	time, AccountId, Babe, Balance, Balances, BlockNumber, Hash, Header, Historical, Offences,
-	Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
+	Parameters, Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
 };
+use core::marker::PhantomData;
 use frame_election_provider_support::{
 	bounds::{ElectionBounds, ElectionBoundsBuilder},
 	onchain, SequentialPhragmen,
 };
 use frame_support::{
-	parameter_types,
+	ensure, parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstBool, ConstU128, ConstU32, ConstU64, Get},
 	weights::Weight,
 };
 use frame_system::EnsureRoot;
 use pallet_session::{
-	disabling::UpToLimitWithReEnablingDisablingStrategy, historical::NoteHistoricalRoot,
+	disabling::UpToLimitWithReEnablingDisablingStrategy,
+	historical::{IdentificationTuple, NoteHistoricalRoot},
 };
+use pallet_staking::{ActiveEra, UnappliedSlashes};
 use sp_consensus_beefy::{AncestryHelper, AncestryHelperWeightInfo, Commitment};
 use sp_runtime::{
 	traits::{ConvertInto, OpaqueKeys},
-	transaction_validity::TransactionPriority,
-	Perbill,
+	transaction_validity::{InvalidTransaction, TransactionValidityError},
+	DispatchError, Perbill,
 };
-use sp_staking::currency_to_vote::U128CurrencyToVote;
+use sp_staking::{
+	currency_to_vote::U128CurrencyToVote,
+	offence::{OffenceDetails, OffenceReportSystem, OnOffenceHandler},
+	SessionIndex,
+};
 
 /// Most validators in the active set.
 pub const VALIDATORS_MAX: u32 = 300;
@@ -47,9 +54,8 @@ pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
 	};
 
 parameter_types! {
-	pub const EquivocationReportPriority: TransactionPriority = TransactionPriority::MAX;
 	/// How long an equivocation can still be reported, in slots.
-	pub ReportLongevity: u64 = Network::<Runtime>::get().bonding_slots();
+	pub ReportLongevity: u64 = Parameters::network().bonding_slots();
 	pub MaxSetIdSessionEntries: u64 =
 		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get());
 	pub ElectionBoundsOnChain: ElectionBounds = ElectionBoundsBuilder::default()
@@ -87,7 +93,7 @@ impl pallet_grandpa::Config for Runtime {
 /// come with the bridge. Until then genesis names no first block, and nobody votes.
 ///
 /// The system that handles reports is the real one: with `()` the pallet believes every report, and
-/// takes no fee for it.
+/// takes no fee for it. [`OnceBeefyBegan`] keeps it shut until then.
 impl pallet_beefy::Config for Runtime {
 	type BeefyId = sp_consensus_beefy::ecdsa_crypto::AuthorityId;
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
@@ -97,8 +103,40 @@ impl pallet_beefy::Config for Runtime {
 	type AncestryHelper = NoAncestryProofs;
 	type WeightInfo = ();
 	type KeyOwnerProof = sp_session::MembershipProof;
-	type EquivocationReportSystem =
-		pallet_beefy::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+	type EquivocationReportSystem = OnceBeefyBegan<
+		pallet_beefy::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>,
+	>;
+}
+
+/// Refuses all reports while no vote of the chain has named the first block. Nobody has a reason to
+/// sign before, so nobody watches over that key, and one signature over a future block would cost
+/// half of a validator's stake, with a share of it for who reports.
+pub struct OnceBeefyBegan<Inner>(PhantomData<Inner>);
+
+fn beefy_began() -> bool {
+	pallet_beefy::GenesisBlock::<Runtime>::get().is_some()
+}
+
+impl<Inner, Reporter, Evidence> OffenceReportSystem<Reporter, Evidence> for OnceBeefyBegan<Inner>
+where
+	Inner: OffenceReportSystem<Reporter, Evidence>,
+{
+	type Longevity = Inner::Longevity;
+
+	fn publish_evidence(evidence: Evidence) -> Result<(), ()> {
+		ensure!(beefy_began(), ());
+		Inner::publish_evidence(evidence)
+	}
+
+	fn check_evidence(evidence: Evidence) -> Result<(), TransactionValidityError> {
+		ensure!(beefy_began(), InvalidTransaction::Call);
+		Inner::check_evidence(evidence)
+	}
+
+	fn process_evidence(reporter: Reporter, evidence: Evidence) -> Result<(), DispatchError> {
+		ensure!(beefy_began(), DispatchError::Unavailable);
+		Inner::process_evidence(reporter, evidence)
+	}
 }
 
 /// Without an MMR nothing proves which chain a BEEFY vote was for: reports of votes for a fork are
@@ -147,8 +185,32 @@ impl pallet_authorship::Config for Runtime {
 
 impl pallet_offences::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
-	type IdentificationTuple = pallet_session::historical::IdentificationTuple<Self>;
-	type OnOffenceHandler = Staking;
+	type IdentificationTuple = IdentificationTuple<Self>;
+	type OnOffenceHandler = SlashOldestToo;
+}
+
+/// Staking, and what it leaves out: it files a slash under the era of the offence, plus
+/// `slash_defer_eras`, plus one. For an offence in the oldest bonded era that is the active one,
+/// whose slashes were enacted when it began. Such a slash is moved to the next era.
+pub struct SlashOldestToo;
+
+impl OnOffenceHandler<AccountId, IdentificationTuple<Runtime>, Weight> for SlashOldestToo {
+	fn on_offence(
+		offenders: &[OffenceDetails<AccountId, IdentificationTuple<Runtime>>],
+		slash_fractions: &[Perbill],
+		session: SessionIndex,
+	) -> Weight {
+		let weight =
+			<Staking as OnOffenceHandler<_, _, _>>::on_offence(offenders, slash_fractions, session);
+		if let Some(active) = ActiveEra::<Runtime>::get() {
+			let missed = UnappliedSlashes::<Runtime>::take(active.index);
+			if !missed.is_empty() {
+				let next = active.index.saturating_add(1);
+				UnappliedSlashes::<Runtime>::mutate(next, |slashes| slashes.extend(missed));
+			}
+		}
+		weight.saturating_add(<Runtime as frame_system::Config>::DbWeight::get().reads_writes(3, 2))
+	}
 }
 
 impl pallet_session::Config for Runtime {

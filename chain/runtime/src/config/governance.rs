@@ -1,11 +1,9 @@
 //! Decisions by vote: a referendum on the root track can do anything, runtime upgrades included.
 
 use crate::{
-	currency::PHA,
-	parameters::{Network, NetworkParameters},
-	time::DAYS,
-	AccountId, Balance, Balances, BlockNumber, OriginCaller, Preimage, Referenda, Runtime,
-	RuntimeCall, RuntimeEvent, RuntimeHoldReason, Scheduler, System,
+	currency::PHA, parameters::NetworkParameters, time::DAYS, AccountId, Balance, Balances,
+	BlockNumber, OriginCaller, Parameters, Preimage, Referenda, Runtime, RuntimeCall, RuntimeEvent,
+	RuntimeHoldReason, Scheduler, System,
 };
 use alloc::{borrow::Cow, vec};
 use frame_support::{
@@ -115,7 +113,7 @@ impl TracksInfo<Balance, BlockNumber> for Tracks {
 			referendum_confirmation,
 			referendum_enactment,
 			..
-		} = Network::<Runtime>::get();
+		} = Parameters::network();
 		vec![Cow::Owned(Track {
 			id: ROOT_TRACK,
 			info: TrackInfo {

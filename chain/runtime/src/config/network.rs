@@ -91,9 +91,9 @@ impl pallet_agents::Config for Runtime {
 
 parameter_types! {
 	/// Of each fee; the treasury gets what is left.
-	pub const WorkerShare: Permill = Permill::from_percent(60);
+	pub const WorkerShare: Permill = pallet_requests::WORKER_SHARE;
 	/// Of each fee.
-	pub const DeveloperShare: Permill = Permill::from_percent(30);
+	pub const DeveloperShare: Permill = pallet_requests::DEVELOPER_SHARE;
 }
 
 impl pallet_requests::Config for Runtime {

@@ -36,6 +36,16 @@ fn every_type_that_a_transaction_uses_can_be_hashed_and_presets_share_the_hash()
 	assert_eq!(of("development"), of(presets::STAGING));
 }
 
+#[test]
+fn the_feature_takes_nothing_into_the_wasm_that_cannot_be_there() {
+	// The wasm is compiled with it too, and neither with `std` nor with a builder of wasm.
+	let feature = include_str!("../../Cargo.toml")
+		.lines()
+		.find_map(|line| line.strip_prefix("metadata-hash = "))
+		.expect("is a feature");
+	assert_eq!(feature, r#"["substrate-wasm-builder?/metadata-hash"]"#);
+}
+
 /// A build with the feature `metadata-hash` has the hash inside its wasm.
 #[cfg(feature = "metadata-hash")]
 mod inside_the_wasm {

@@ -4,17 +4,28 @@ use super::{endowed_alice, genesis};
 use crate::{opaque::SessionKeys, *};
 use codec::Encode;
 use frame_support::{
-	assert_err_ignore_postinfo, assert_noop, assert_ok, traits::KeyOwnerProofSystem,
+	assert_err_ignore_postinfo, assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo,
+	traits::KeyOwnerProofSystem,
 };
 use phala_protocol::H256;
 use scale_info::{TypeDef, TypeInfo};
 use sp_consensus_beefy::{
-	known_payloads::MMR_ROOT_ID, Commitment, DoubleVotingProof, Payload, VoteMessage,
+	ecdsa_crypto::{AuthorityId, Signature},
+	known_payloads::MMR_ROOT_ID,
+	Commitment, DoubleVotingProof, FutureBlockVotingProof, Payload, VoteMessage,
 };
-use sp_core::crypto::key_types;
+use sp_core::{crypto::key_types, Pair};
+use sp_io::hashing::keccak_256;
 use sp_keyring::Sr25519Keyring;
 use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
-use sp_runtime::traits::OpaqueKeys;
+use sp_runtime::{
+	traits::OpaqueKeys,
+	transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity},
+	DispatchError,
+};
+use sp_session::MembershipProof;
+
+type Vote = VoteMessage<BlockNumber, AuthorityId, Signature>;
 
 #[test]
 fn the_session_keys_are_frozen() {
@@ -94,27 +105,92 @@ fn new_keys_are_taken_from_who_proves_to_have_them_and_from_nobody_else() {
 	});
 }
 
+/// A validator that votes although there is nothing to vote on yet, as tricked or careless software
+/// does.
+struct EarlyVoter(Sr25519Keyring);
+
+impl EarlyVoter {
+	fn vote(&self, block_number: BlockNumber, root: u8) -> Vote {
+		let commitment = Commitment {
+			payload: Payload::from_single_entry(MMR_ROOT_ID, H256::repeat_byte(root).encode()),
+			block_number,
+			validator_set_id: 0,
+		};
+		let pair = sp_core::ecdsa::Pair::from_string(&self.0.to_seed(), None).expect("a seed");
+		let signature = pair.sign_prehashed(&keccak_256(&commitment.encode())).into();
+		VoteMessage { commitment, id: self.key(), signature }
+	}
+
+	fn key(&self) -> AuthorityId {
+		presets::session_keys(self.0).beefy
+	}
+
+	fn owner(&self) -> MembershipProof {
+		Historical::prove((key_types::BEEFY, self.key())).expect("is a validator")
+	}
+
+	fn report_future_vote(&self) -> DispatchResultWithPostInfo {
+		let proof = FutureBlockVotingProof { vote: self.vote(1_000, 1) };
+		Beefy::report_future_block_voting(reporter(), Box::new(proof), self.owner())
+	}
+
+	fn report_double_vote(&self) -> DispatchResultWithPostInfo {
+		let proof = DoubleVotingProof { first: self.vote(1, 1), second: self.vote(1, 2) };
+		Beefy::report_double_voting(reporter(), Box::new(proof), self.owner())
+	}
+
+	/// The report of a block's author, as it is checked in the block.
+	fn author_reports(&self) -> TransactionValidity {
+		let proof = FutureBlockVotingProof { vote: self.vote(1_000, 1) };
+		let call = pallet_beefy::Call::report_future_block_voting_unsigned {
+			equivocation_proof: Box::new(proof),
+			key_owner_proof: self.owner(),
+		};
+		Beefy::validate_unsigned(TransactionSource::InBlock, &call)
+	}
+}
+
+/// The offender's other account, after its share of the slash.
+fn reporter() -> RuntimeOrigin {
+	RuntimeOrigin::signed(Sr25519Keyring::Ferdie.to_account_id())
+}
+
+fn slashes_that_wait() -> usize {
+	pallet_staking::UnappliedSlashes::<Runtime>::iter_values().flatten().count()
+}
+
+#[test]
+fn no_beefy_vote_is_an_offence_before_a_vote_of_the_chain_names_the_first_block() {
+	genesis("local_testnet").execute_with(|| {
+		System::set_block_number(1);
+		let bob = EarlyVoter(Sr25519Keyring::Bob);
+		let refused = DispatchError::Unavailable;
+		assert_noop!(bob.report_future_vote(), refused);
+		assert_noop!(bob.report_double_vote(), refused);
+		assert_eq!(bob.author_reports(), Err(InvalidTransaction::Call.into()));
+		assert_eq!(slashes_that_wait(), 0);
+
+		// From then on the same votes are.
+		assert_ok!(Beefy::set_new_genesis(RuntimeOrigin::root(), 1));
+		assert_ok!(bob.author_reports());
+		assert_ok!(bob.report_double_vote());
+		assert_ok!(EarlyVoter(Sr25519Keyring::Charlie).report_future_vote());
+		assert_eq!(slashes_that_wait(), 2);
+	});
+}
+
 #[test]
 fn a_report_of_beefy_votes_that_nobody_signed_is_not_believed() {
-	let vote = |root: u8| VoteMessage {
-		commitment: Commitment {
-			payload: Payload::from_single_entry(MMR_ROOT_ID, H256::repeat_byte(root).encode()),
-			block_number: 1,
-			validator_set_id: 0,
-		},
-		id: presets::session_keys(Sr25519Keyring::Alice).beefy,
-		signature: sp_core::ecdsa::Signature::from_raw([root; 65]).into(),
-	};
 	genesis("development").execute_with(|| {
-		let owner = Historical::prove((
-			key_types::BEEFY,
-			presets::session_keys(Sr25519Keyring::Alice).beefy,
-		))
-		.expect("Alice is a validator");
-		let forged = DoubleVotingProof { first: vote(1), second: vote(2) };
-		let reporter = RuntimeOrigin::signed(endowed_alice());
+		assert_ok!(Beefy::set_new_genesis(RuntimeOrigin::root(), 1));
+		let alice = EarlyVoter(Sr25519Keyring::Alice);
+		let forged = |root: u8| VoteMessage {
+			signature: sp_core::ecdsa::Signature::from_raw([root; 65]).into(),
+			..alice.vote(1, root)
+		};
+		let forged = DoubleVotingProof { first: forged(1), second: forged(2) };
 		assert_err_ignore_postinfo!(
-			Beefy::report_double_voting(reporter, Box::new(forged), owner),
+			Beefy::report_double_voting(reporter(), Box::new(forged), alice.owner()),
 			pallet_beefy::Error::<Runtime>::InvalidDoubleVotingProof
 		);
 	});

@@ -92,9 +92,10 @@ fn the_transaction_extensions_are_frozen() {
 		.collect();
 	assert_eq!(
 		found, expected,
-		"the transaction format changed: raise transaction_version and spec_version, teach pherry's \
-		 submit/general.rs what a new extension carries, try polkadot-api's signer (it throws on an \
-		 unknown one with bytes), amend decision 011, and only then this list"
+		"the transaction format changed: raise transaction_version and spec_version, teach \
+		 clients/chain-client/src/transactions/general.rs what a new extension carries, try \
+		 polkadot-api's signer (it throws on an unknown one with bytes), amend decision 011, and \
+		 only then this list"
 	);
 	assert_eq!(
 		VERSION.transaction_version, TRANSACTION_VERSION,
@@ -121,7 +122,7 @@ fn extensions(metadata_hash: CheckMetadataHash<Runtime>) -> TransactionExtension
 
 #[test]
 fn an_envelope_carries_one_zero_for_each_extension_with_bytes() {
-	// What pherry writes into a general transaction: immortal, nonce 0, no tip, no metadata hash.
+	// What chain-client writes into a general transaction: immortal, nonce 0, no tip, no metadata hash.
 	assert_eq!(extensions(CheckMetadataHash::new(false)).encode(), [0, 0, 0, 0]);
 	assert_eq!(extensions(CheckMetadataHash::new(true)).encode(), [0, 0, 0, 1]);
 }

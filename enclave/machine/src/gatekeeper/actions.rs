@@ -2,17 +2,15 @@
 
 use super::state::{Gatekeeper, Shares};
 use crate::{limits::RELEASES_AT_ONCE_MAX, task::Work, turn::Turn};
-use phala_protocol::{
-	keys::Epoch,
-	messages::{KeysPayload, Payload},
-};
+use phala_keys::master::SharingId;
+use phala_protocol::messages::{KeysPayload, Payload};
 use rand_core::CryptoRng;
 
 impl Gatekeeper {
-	/// Confirms and releases what can be now. `epoch` is of the key that serves.
+	/// Confirms and releases what can be now. `serving` is the sharing of the key that serves.
 	pub fn advance<R: CryptoRng>(
 		&mut self,
-		epoch: Option<Epoch>,
+		serving: Option<SharingId>,
 		shares: &Shares,
 		turn: &mut Turn<'_, R>,
 	) {
@@ -37,7 +35,7 @@ impl Gatekeeper {
 				return;
 			}
 		}
-		let Some(held) = epoch.and_then(|epoch| shares.get(&epoch)) else { return };
+		let Some(held) = serving.and_then(|sharing| shares.get(&sharing)) else { return };
 		while self.releasing.len() < RELEASES_AT_ONCE_MAX {
 			let Some(request) = self.waiting.pop_front() else { return };
 			let share = held.share.clone();

@@ -9,7 +9,7 @@ use crate::{
 use codec::Encode;
 use phala_keys::master::SharingId;
 use phala_protocol::{
-	keys::{Epoch, KeyRequest},
+	keys::KeyRequest,
 	messages::{KeysMessage, KeysPayload, Payload},
 };
 use rand_core::CryptoRng;
@@ -28,13 +28,16 @@ impl Gatekeeper {
 				if !seats.iter().any(|seat| seat.keys.identity == turn.keys.public().identity) {
 					return;
 				}
-				match shares.get(&epoch) {
+				let sharing = SharingId { epoch, attempt };
+				match shares.get(&sharing) {
 					// A rebuilt machine reads it again. The share that it holds is the one that the
 					// chain may know of.
-					Some(held) if held.share.sharing() == (SharingId { epoch, attempt }) => {
-						self.confirm(epoch, attempt, held.outcome.clone());
-					}
-					_ => {
+					Some(held) => self.confirm(sharing, held.outcome.clone()),
+					// The chain has gone on to a later attempt.
+					None if shares
+						.last_key_value()
+						.is_some_and(|(newest, _)| *newest > sharing) => {}
+					None => {
 						turn.compute(Work::MakeMasterKey { epoch, attempt, seats });
 					}
 				}
@@ -62,9 +65,9 @@ impl Gatekeeper {
 		match done.outcome {
 			Outcome::MasterKeyMade { epoch, attempt, made } => match made {
 				Ok((outcome, share)) => {
-					let outcome = outcome.encode();
-					self.confirm(epoch, attempt, outcome.clone());
-					shares.insert(epoch, HeldShare { share: Arc::new(share), outcome });
+					let (sharing, outcome) = (SharingId { epoch, attempt }, outcome.encode());
+					self.confirm(sharing, outcome.clone());
+					shares.insert(sharing, HeldShare { share: Arc::new(share), outcome });
 				}
 				// The chain tries again with another set of seats.
 				Err(error) => tracing::warn!(epoch, attempt, "no share: {error}"),
@@ -86,12 +89,12 @@ impl Gatekeeper {
 		}
 	}
 
-	/// The master key of `epoch` serves from now on: earlier shares are forgotten.
-	pub fn on_master_key(&mut self, epoch: Epoch, shares: &mut Shares) {
-		shares.retain(|of, _| *of >= epoch);
+	/// The master key of this sharing serves from now on: earlier shares are forgotten.
+	pub fn on_master_key(&mut self, sharing: SharingId, shares: &mut Shares) {
+		shares.retain(|of, _| *of >= sharing);
 	}
 
-	fn confirm(&mut self, epoch: Epoch, attempt: u32, outcome: Vec<u8>) {
+	fn confirm(&mut self, SharingId { epoch, attempt }: SharingId, outcome: Vec<u8>) {
 		let confirmation = KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome };
 		self.unconfirmed.push_back(Payload::Keys(confirmation));
 	}

@@ -1,11 +1,8 @@
 //! What a gatekeeper knows.
 
 use crate::task::TaskId;
-use phala_keys::master::MasterShare;
-use phala_protocol::{
-	keys::{Epoch, KeyRequest},
-	messages::Payload,
-};
+use phala_keys::master::{MasterShare, SharingId};
+use phala_protocol::{keys::KeyRequest, messages::Payload};
 use std::{
 	collections::{BTreeMap, VecDeque},
 	sync::Arc,
@@ -18,9 +15,9 @@ pub struct HeldShare {
 	pub outcome: Vec<u8>,
 }
 
-/// By epoch: the one that serves, and the one that is about to. They stand beside the machine, not
-/// in it: nothing could make them again when it is rebuilt.
-pub type Shares = BTreeMap<Epoch, HeldShare>;
+/// By epoch and attempt: the one that serves, and those of which one is about to. They stand beside
+/// the machine, not in it: nothing could make them again when it is rebuilt.
+pub type Shares = BTreeMap<SharingId, HeldShare>;
 
 /// What a gatekeeper does.
 #[derive(Default)]

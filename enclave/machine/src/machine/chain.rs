@@ -118,7 +118,7 @@ impl Machine {
 		};
 		match body {
 			Message::Registry(message) => {
-				self.apply_registry(message, is_replaying, now, rng, actions);
+				self.apply_registry(message, is_replaying, actions);
 			}
 			Message::Keys(message) => self.apply_keys(message, is_replaying, now, rng, actions),
 			Message::Clusters(message) => self.apply_clusters(message, now, rng, actions),
@@ -135,12 +135,10 @@ impl Machine {
 		}
 	}
 
-	pub(super) fn apply_registry<R: CryptoRng>(
+	pub(super) fn apply_registry(
 		&mut self,
 		message: RegistryMessage,
 		is_replaying: bool,
-		now: Instant,
-		rng: &mut R,
 		actions: &mut Vec<Action>,
 	) {
 		match message {
@@ -164,8 +162,9 @@ impl Machine {
 				#[cfg(test)]
 				assert_ne!(nonce, crate::tests::PANICS, "a planted failure");
 				if !is_replaying {
-					let answer = RegistryPayload::ProbeAnswered { nonce };
-					self.submit(&Payload::Registry(answer), now, rng, actions);
+					if let Phase::Registered(registered) = &mut self.phase {
+						registered.probes.asked(nonce);
+					}
 				}
 			}
 			RegistryMessage::Evicted { boot } => {
@@ -277,6 +276,7 @@ impl Machine {
 			tracing::warn!(height, "this boot is over: restart for a new one");
 			self.phase = Phase::Over { boot, evicted, height };
 			self.beside.shares.clear();
+			self.beside.answers = Answers::default();
 			self.beside.adopted = None;
 		}
 	}
@@ -311,7 +311,7 @@ impl Machine {
 		}
 		match CeremonyOutcome::decode_all(&mut &outcome[..]) {
 			Ok(outcome) if outcome.sharing() == (SharingId { epoch, attempt }) => {
-				registered.gatekeeper.on_master_key(epoch, &mut self.beside.shares);
+				registered.gatekeeper.on_master_key(outcome.sharing(), &mut self.beside.shares);
 				registered.master = Some(MasterInForce { epoch, outcome: Arc::new(outcome) });
 			}
 			_ => tracing::error!(epoch, "the chain's master key is none"),

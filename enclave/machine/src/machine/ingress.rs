@@ -64,7 +64,11 @@ impl Machine {
 				});
 				Scope::Agent(agent)
 			}
-			Event::Computed(done) => self.computed(*done, now, rng, actions),
+			Event::Computed(done) => {
+				self.tasks.remove(&done.id);
+				self.computed(*done, now, rng, actions)
+			}
+			Event::TaskFailed { task } => self.task_failed(task, now, rng, actions),
 			Event::BodyBrought { reply, body } => {
 				if let Err(refused) = self.require_member(now) {
 					actions.push(Action::Reply { to: reply, answer: Err(refused) });
@@ -113,6 +117,36 @@ impl Machine {
 				Scope::All
 			}
 		}
+	}
+
+	/// A task could not be done. It is given again once; then what it was for ends by name, or, if the
+	/// boot cannot go on without it, the machine is rebuilt as after a failure in a turn.
+	fn task_failed<R: CryptoRng>(
+		&mut self,
+		id: TaskId,
+		now: Instant,
+		rng: &mut R,
+		actions: &mut Vec<Action>,
+	) -> Scope {
+		let Some(given) = self.tasks.get_mut(&id) else { return Scope::Nothing };
+		let kind = given.task.work.kind();
+		tracing::error!(kind, is_again = given.is_again, "cryptography failed");
+		if !std::mem::replace(&mut given.is_again, true) {
+			actions.push(Action::Compute(Box::new(given.task.clone())));
+			return Scope::Nothing;
+		}
+		let Some(outcome) = given.task.work.not_done() else {
+			self.culprit = Some(Culprit::Event { kind, subject: H256::zero() });
+			return Scope::Failed;
+		};
+		self.tasks.remove(&id);
+		let done = TaskDone {
+			id,
+			outcome,
+			#[cfg(feature = "recording")]
+			seed: [0; 32],
+		};
+		self.computed(done, now, rng, actions)
 	}
 
 	pub(super) fn computed<R: CryptoRng>(

@@ -18,11 +18,13 @@ use crate::{
 	gatekeeper::{Gatekeeper, Shares},
 	limits,
 	outbox::Outbox,
+	probes::Probes,
 	snapshot::{FreshnessView, Snapshot},
-	task::{Outcome, TaskDone},
-	turn::{MasterInForce, Turn},
+	task::TaskId,
+	task::{Outcome, TaskDone, Work},
+	turn::{MasterInForce, Tasks, Turn},
 	verify::{ProvenBundle, ProvenGenesis},
-	worker::Membership,
+	worker::{Answers, Membership},
 	Config, Instant, MachineError,
 };
 use codec::DecodeAll;
@@ -77,6 +79,7 @@ pub(crate) struct Registered {
 	pub expires_at: BlockNumber,
 	pub outbox: Outbox,
 	pub freshness: Freshness,
+	pub probes: Probes,
 	/// Up to which number the chain has consumed this boot's envelopes.
 	pub consumed: Option<u64>,
 	pub master: Option<MasterInForce>,
@@ -98,6 +101,7 @@ impl Registered {
 			expires_at,
 			outbox,
 			freshness,
+			probes: Probes::default(),
 			consumed: None,
 			master: None,
 			gatekeeper: Gatekeeper::default(),
@@ -119,6 +123,7 @@ struct Beside {
 	adopted: Option<(Arc<MailboxReader>, FinalizedHeader)>,
 	/// How far it had come when it failed: what was said until there, it reads again.
 	reached: BlockNumber,
+	answers: Answers,
 	failures: Vec<Culprit>,
 	/// Ids are never given twice, so that nothing late is mistaken for something new.
 	next_id: u64,
@@ -129,6 +134,8 @@ pub struct Machine {
 	config: Config,
 	beside: Beside,
 	phase: Phase,
+	/// Cryptography that it gave out.
+	tasks: Tasks,
 	/// On what it works.
 	culprit: Option<Culprit>,
 	/// Something that others may read has changed since it was published.
@@ -142,6 +149,8 @@ enum Scope {
 	Nothing,
 	Agent(AgentId),
 	All,
+	/// Nothing: it failed, outside of its turns, at what it cannot go on without.
+	Failed,
 }
 
 impl Machine {
@@ -155,10 +164,12 @@ impl Machine {
 				shares: Shares::new(),
 				adopted: None,
 				reached: 0,
+				answers: Answers::default(),
 				failures: Vec::new(),
 				next_id: 0,
 			},
 			phase: Phase::AwaitsGenesis,
+			tasks: Tasks::new(),
 			culprit: None,
 			changed: false,
 			#[cfg(feature = "development")]
@@ -177,6 +188,9 @@ impl Machine {
 			return actions;
 		}
 		let scope = self.take_in(event, now, rng, &mut actions);
+		if matches!(scope, Scope::Failed) {
+			return self.fail();
+		}
 		self.advance(scope, now, rng, &mut actions);
 		if std::mem::take(&mut self.changed) {
 			// Before anybody hears of what changed: what they bring next is verified against it.
@@ -230,8 +244,27 @@ impl Machine {
 		self.beside.failures.push(culprit);
 		#[cfg(feature = "development")]
 		self.local.clear();
+		self.tasks.clear();
 		self.changed = false;
 		vec![Action::Publish(Arc::new(self.snapshot()))]
+	}
+
+	/// As after a panic, but whoever waited is told.
+	fn fail(&mut self) -> Vec<Action> {
+		let mut waiting: Vec<CallId> = match &mut self.phase {
+			Phase::Registered(registered) => {
+				registered.membership.take().map(Membership::leave).unwrap_or_default()
+			}
+			_ => Vec::new(),
+		};
+		waiting.extend(self.tasks.values().filter_map(|given| match &*given.task.work {
+			Work::Acknowledge { reply, .. } => Some(*reply),
+			_ => None,
+		}));
+		let mut actions = self.recover();
+		let answer = |to| Action::Reply { to, answer: Err(MachineError::Interrupted) };
+		actions.extend(waiting.into_iter().map(answer));
+		actions
 	}
 
 	/// As if a turn had failed on `culprit`.
@@ -249,7 +282,7 @@ impl Machine {
 		actions: &mut Vec<Action>,
 	) {
 		match scope {
-			Scope::Nothing => {}
+			Scope::Nothing | Scope::Failed => {}
 			Scope::Agent(agent) => {
 				self.in_turn(now, rng, actions, |roles, turn| {
 					let consumed = roles.consumed;
@@ -261,8 +294,9 @@ impl Machine {
 			Scope::All => {
 				self.beat(now, rng, actions);
 				self.in_turn(now, rng, actions, |roles, turn| {
-					let epoch = roles.master.map(|master| master.epoch);
-					roles.gatekeeper.advance(epoch, roles.shares, turn);
+					roles.probes.answer(turn);
+					let serving = roles.master.map(|master| master.outcome.sharing());
+					roles.gatekeeper.advance(serving, roles.shares, turn);
 					if let Some(member) = roles.membership {
 						member.advance(roles.master, roles.consumed, turn);
 					}
@@ -313,6 +347,7 @@ impl Machine {
 			boot,
 			outbox,
 			freshness,
+			probes,
 			consumed,
 			master,
 			gatekeeper,
@@ -334,9 +369,11 @@ impl Machine {
 			height,
 			block_hash,
 			fresh: if reader.is_some() { freshness.require(now) } else { Ok(()) },
-			is_replaying: false,
+			is_replaying: reader.is_some() && height < self.beside.reached,
 			outbox,
+			answers: &mut self.beside.answers,
 			next_id: &mut self.beside.next_id,
+			tasks: &mut self.tasks,
 			actions,
 			changed: &mut self.changed,
 			#[cfg(feature = "development")]
@@ -344,6 +381,7 @@ impl Machine {
 			rng,
 		};
 		let roles = Roles {
+			probes,
 			consumed: *consumed,
 			master: master.as_ref(),
 			gatekeeper,
@@ -400,6 +438,7 @@ impl Machine {
 
 /// What a registered boot can be, side by side.
 struct Roles<'a> {
+	probes: &'a mut Probes,
 	consumed: Option<u64>,
 	master: Option<&'a MasterInForce>,
 	gatekeeper: &'a mut Gatekeeper,

@@ -95,12 +95,23 @@ fn a_read_waits_so_long_for_its_turn_and_no_longer() {
 #[test]
 fn a_caller_is_answered_at_last_even_if_its_run_never_ends() {
 	let (mut world, agent) = World::with_agent(33);
+	let plain = Box::new(OpenedCall::public(agent, call_input(b"write")));
+	let write = world.node(FIRST).call(|reply| Event::Called { reply, call: plain });
+	world.next_run(FIRST).unwrap();
 	let id = read(&mut world, agent);
 	let run = world.next_run(FIRST).unwrap();
 	world.wait(limits::CALL_WAIT_MS_MAX);
 	world.node(FIRST).tell(Event::Tick);
-	let refused = world.node(FIRST).replies.remove(&id).unwrap().unwrap_err();
+	let refused = world.node(FIRST).replies.remove(&write).unwrap().unwrap_err();
 	assert_eq!(refused.refusal(), Refusal::MayStillCommit);
+	// What only reads may take as long as an agent lets a run take, and has nothing to commit.
+	world.wait(limits::READ_WAIT_MS_MAX - limits::CALL_WAIT_MS_MAX - 1);
+	world.node(FIRST).tell(Event::Tick);
+	assert!(!world.nodes[&FIRST].replies.contains_key(&id));
+	world.wait(1);
+	world.node(FIRST).tell(Event::Tick);
+	let refused = world.node(FIRST).replies.remove(&id).unwrap().unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::ReadTime);
 	// What comes afterwards is for nobody.
 	end(&mut world, &run);
 	assert!(!world.nodes[&FIRST].replies.contains_key(&id));
@@ -131,4 +142,52 @@ fn agents_call_each_other_to_read_and_never_wait_for_a_place() {
 	let refused = read_by_agent(&mut world, listed, caller);
 	let refused = world.node(FIRST).replies.remove(&refused).unwrap();
 	assert_eq!(refused, Err(MachineError::CallerNotAllowed));
+}
+
+#[test]
+fn reads_that_agents_make_have_places_of_their_own_and_leave_those_for_what_writes() {
+	let (mut world, first) = World::with_agent(35);
+	let others: Vec<_> = (0..3).map(|_| world.register_agent(FIRST, Access::Public)).collect();
+	world.settle();
+	for _ in 0..limits::AGENT_RUNS_MAX {
+		read(&mut world, first);
+		read(&mut world, others[0]);
+	}
+	for _ in 0..limits::NESTED_READS_MAX {
+		read_by_agent(&mut world, others[1], first);
+	}
+	let most = limits::READS_MAX + limits::NESTED_READS_MAX;
+	assert_eq!(world.node(FIRST).runs.len(), most);
+	let refused = read_by_agent(&mut world, others[2], first);
+	let refused = world.node(FIRST).replies.remove(&refused).unwrap();
+	assert_eq!(refused, Err(MachineError::Busy));
+	assert_eq!(world.node(FIRST).runs.len(), most);
+	// One of them ends: there is a place for the next of its kind.
+	let run = world.node(FIRST).runs.pop_back().unwrap();
+	end(&mut world, &run);
+	read_by_agent(&mut world, others[2], first);
+	assert_eq!(world.node(FIRST).runs.len(), most);
+}
+
+#[test]
+fn reads_that_wait_take_turns_by_agent() {
+	let (mut world, first) = World::with_agent(36);
+	let others = [(); 2].map(|()| world.register_agent(FIRST, Access::Public));
+	world.settle();
+	// Neither by who came first nor by id would it be the last one's turn.
+	let mut agents = [first, others[0], others[1]];
+	agents.sort();
+	let [one, two, patient] = agents;
+	assert_eq!(limits::READS_MAX, 2 * limits::AGENT_RUNS_MAX);
+	for _ in 0..2 * limits::AGENT_RUNS_MAX {
+		read(&mut world, one);
+		read(&mut world, two);
+	}
+	read(&mut world, patient);
+	for _ in 0..3 {
+		let run = world.next_run(FIRST).unwrap();
+		end(&mut world, &run);
+	}
+	let runs: Vec<_> = world.node(FIRST).runs.iter().map(|run| run.agent).collect();
+	assert!(runs.contains(&patient));
 }

@@ -74,6 +74,61 @@ fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_s
 	members::supply(&mut world, FIRST, bodies);
 	world.settle();
 	assert_eq!(world.entries(FIRST, agent), last(b"before"));
+	// It read the request again too, whose deadline is far: it is settled, and not run again.
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!(world.refused, 0);
+}
+
+#[test]
+fn a_rebuilt_machine_runs_what_was_asked_and_not_answered_yet() {
+	let (mut world, agent) = World::with_agent(44);
+	for body in [&b"answered"[..], b"under way"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+	}
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	// Its run is in the sandbox when the machine fails.
+	world.next_run(FIRST).unwrap();
+	world.node(FIRST).fail();
+	// It is registered again first, and then hears how far the chain has consumed.
+	world.settle();
+	world.settle();
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	assert_eq!(world.run(FIRST).unwrap().input.body, b"under way");
+	world.settle();
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!((world.results.len(), world.refused), (2, 0));
+	assert_eq!(world.entries(SECOND, agent), last(b"under way"));
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_at_the_failure_counts_and_is_not_given_again() {
+	let (mut world, agent) = World::with_agent(45);
+	let order = world.public_order(agent, b"on its way");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	let sent = world.nodes[&FIRST].snapshot.envelopes.clone();
+	world.node(FIRST).fail();
+	world.seal();
+	// The relayer had taken it: it lands while the rebuilt machine is on its way.
+	for envelope in sent {
+		world.consumed.insert(FIRST, envelope.seq + 1);
+		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+		world.receive(FIRST, payload);
+	}
+	world.consume(FIRST);
+	world.settle();
+	assert_eq!(world.results.len(), 1);
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	world.settle();
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!((world.results.len(), world.refused), (1, 0));
 }
 
 #[test]
@@ -102,4 +157,107 @@ fn failures_of_any_kind_are_counted_and_end() {
 	assert!(network.node.snapshot.suspended.is_none());
 	network.node.fail_on(0xff);
 	assert_eq!(network.node.snapshot.suspended.as_ref().unwrap().refusal(), Refusal::Suspended);
+}
+
+#[test]
+fn a_gatekeeper_that_was_seated_twice_keeps_the_share_of_the_later_attempt() {
+	for is_rebuilt in [false, true] {
+		let mut world = World::new(46);
+		world.node(GATEKEEPER).held_tasks = Some(Vec::new());
+		world.seat_gatekeeper();
+		world.seal();
+		world.start_attempt(1, 1);
+		world.seal();
+		// The second is made first.
+		let mut tasks = world.node(GATEKEEPER).held_tasks.take().unwrap();
+		tasks.reverse();
+		world.node(GATEKEEPER).held_tasks = Some(tasks);
+		world.node(GATEKEEPER).release_tasks();
+		world.settle();
+		assert_eq!(world.master.as_ref().map(|key| (key.epoch, key.attempt)), Some((1, 1)));
+		if is_rebuilt {
+			// It reads both again.
+			world.node(GATEKEEPER).fail();
+			world.settle();
+			world.settle();
+		}
+		world.join(FIRST);
+		world.settle();
+		assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys, "{is_rebuilt}");
+	}
+}
+
+/// Ends the task that waits as if it had failed; how many wait then.
+fn fail_task(node: &mut node::Node) -> usize {
+	let task = node.held_tasks.as_mut().unwrap().pop().expect("one is being done");
+	node.tell(Event::TaskFailed { task: task.id() });
+	node.held_tasks.as_ref().unwrap().len()
+}
+
+#[test]
+fn an_envelope_whose_signature_failed_is_signed_again_and_holds_up_nobody() {
+	let mut network = Network::registered(47);
+	network.node.held_tasks = Some(Vec::new());
+	network.tell(probe(1));
+	network.relay().unwrap();
+	assert_eq!(fail_task(&mut network.node), 1, "it is given again");
+	network.node.release_tasks();
+	assert_eq!(network.envelopes().len(), 1);
+	network.tell(probe(2));
+	network.relay().unwrap();
+	assert_eq!(network.envelopes().len(), 2);
+}
+
+#[test]
+fn a_boot_that_can_sign_no_envelope_is_rebuilt_once_and_then_suspended_by_name() {
+	let mut network = Network::registered(48);
+	network.wait(limits::HEARTBEAT_INTERVAL_MS);
+	for is_last in [false, true] {
+		network.node.held_tasks = Some(Vec::new());
+		network.node.tell(Event::Tick);
+		fail_task(&mut network.node);
+		assert_eq!(fail_task(&mut network.node), 0);
+		if is_last {
+			break;
+		}
+		assert_eq!(network.node.status().phase, EnclavePhase::AwaitsRegistration);
+		network.node.held_tasks = None;
+		network.consume(1, 0);
+		network.node.now = START;
+		network.relay().unwrap();
+		network.relay().unwrap();
+		network.wait(limits::HEARTBEAT_INTERVAL_MS);
+	}
+	let suspended = network.node.snapshot.suspended.as_ref().unwrap();
+	assert_eq!(suspended.refusal(), Refusal::Suspended);
+	assert!(suspended.to_string().contains("signature of an envelope"), "{suspended}");
+}
+
+#[test]
+fn an_input_that_makes_its_opening_fail_twice_fails_its_request_by_name_and_nothing_else() {
+	let (mut world, agent) = World::with_agent(49);
+	let body = call_input(PLAINTEXT).encode();
+	let (sealed, ..) =
+		world.seal_for(agent, phala_keys::input::InputKind::Request, USER_SEED, body);
+	let kind = phala_protocol::requests::RequestKind::Call;
+	let input = phala_protocol::requests::RequestInput::Sealed(sealed);
+	let order = world.order(agent, kind, input);
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	world.seal();
+	assert_eq!(fail_task(world.node(FIRST)), 1);
+	fail_task(world.node(FIRST));
+	world.node(FIRST).release_tasks();
+	world.settle();
+	let failed = phala_protocol::requests::RequestOutcome::Failed(Refusal::Interrupted.code());
+	assert_eq!(world.results[0].1, failed);
+	assert_eq!(world.node(FIRST).rebuilt, 0);
+
+	// The next goes its way.
+	let order = world.public_order(agent, b"next");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	assert_eq!(world.entries(SECOND, agent), last(b"next"));
 }

@@ -3,7 +3,7 @@
 use super::{world::*, *};
 use crate::{action::Action, verify::HashedBody, worker::RunDone, OpenedCall, ReplicatedBody};
 use phala_keys::{
-	hpke::Sealed,
+	hpke::{EncryptionKey, Sealed},
 	input::InputKind,
 	reply::{open_reply, ReplyContext},
 	sr25519::{sign_with_published_seed, verify},
@@ -430,6 +430,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 	let identity = world.nodes[&SECOND].machine.public_keys().identity;
 	world.tell(SECOND, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
 	world.tell_cluster(ClustersMessage::MemberLeft { worker: SECOND });
+	world.members.retain(|member| member.worker != SECOND);
 	world.seal();
 	assert!(world.nodes[&SECOND].snapshot.cluster.is_none());
 	let plain = Box::new(OpenedCall::public(agent, call_input(b"x")));
@@ -563,4 +564,150 @@ fn a_request_for_later_does_not_hold_up_those_behind_it() {
 	let run = world.run(FIRST).unwrap();
 	assert_eq!(run.input.body, b"now");
 	assert!(world.next_run(FIRST).is_none());
+}
+
+#[test]
+fn a_request_that_too_few_members_keep_is_offered_again_as_it_is_and_run_once() {
+	let (mut world, agent) = World::with_agent(60);
+	let order = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"patient") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	let behind = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"behind") };
+	world.tell_cluster(RequestsMessage::Request(behind));
+	world.seal();
+	assert_eq!(world.run(FIRST).unwrap().attempt, 1);
+	assert_eq!(world.run(FIRST).unwrap().attempt, 1);
+	// The other member is silent for longer than three runs would last.
+	let second = world.nodes.remove(&SECOND).unwrap();
+	for _ in 0..(limits::RUN_ATTEMPTS_MAX + 2) * limits::REPLICATION_ATTEMPTS_MAX {
+		world.settle();
+		world.wait(limits::PEER_RETRY_MS);
+		world.node(FIRST).tell(Event::Tick);
+	}
+	assert!(world.refused > 2 * limits::RUN_ATTEMPTS_MAX as usize, "{}", world.refused);
+	assert!(world.results.is_empty());
+	assert!(world.next_run(FIRST).is_none(), "there is nothing to run again");
+
+	world.nodes.insert(SECOND, second);
+	world.wait(limits::PEER_RETRY_MS);
+	for _ in 0..2 {
+		world.node(FIRST).tell(Event::Tick);
+		world.settle();
+		world.wait(limits::PEER_RETRY_MS);
+	}
+	assert!(world.next_run(FIRST).is_none());
+	let answered =
+		|(_, outcome): &(H256, RequestOutcome)| matches!(outcome, RequestOutcome::Answered(_));
+	assert_eq!(world.results.iter().filter(|result| answered(result)).count(), 2);
+	assert_eq!(world.entries(SECOND, agent), last(b"behind"));
+}
+
+#[test]
+fn a_request_that_the_chain_refuses_so_often_is_answered_with_a_failure() {
+	let (mut world, agent) = World::with_agent(61);
+	let order = RequestOrder { deadline: 10_000, ..world.public_order(agent, b"unlucky") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	for attempt in 1..=limits::RUN_ATTEMPTS_MAX {
+		assert!(world.results.is_empty());
+		world.refuses_next = true;
+		assert_eq!(world.run(FIRST).unwrap().attempt, attempt);
+		world.settle();
+	}
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!(world.results[0].1, RequestOutcome::Failed(Refusal::NotCommitted.code()));
+	assert!(world.entries(FIRST, agent).is_empty());
+}
+
+#[test]
+fn a_member_that_lags_does_not_wrap_a_set_without_the_newest_data_key() {
+	let (mut world, agent) = World::with_agent(62);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	// One leaves, and only the first comes to the new generation's keys.
+	let identity = world.nodes[&LATER].machine.public_keys().identity;
+	world.node(SECOND).held_tasks = Some(Vec::new());
+	world.tell(LATER, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.tell_cluster(ClustersMessage::MemberLeft { worker: LATER });
+	world.members.retain(|member| member.worker != LATER);
+	world.tell_cluster(ClustersMessage::NewGeneration { generation: 2 });
+	world.settle();
+	let wrapped = world.wrapped.clone().unwrap();
+	assert_eq!((wrapped.epoch, wrapped.generation), (1, 2));
+
+	// Then the gatekeeper starts a new epoch, and the one that lags is the faster to its secret.
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	world.start_epoch(2);
+	world.settle();
+	world.node(SECOND).release_tasks();
+	world.settle();
+	assert_eq!(world.wrapped, Some(wrapped), "it lacks what the first has");
+	world.node(FIRST).release_tasks();
+	world.settle();
+	assert_eq!(world.wrapped.as_ref().map(|set| (set.epoch, set.generation)), Some((2, 2)));
+
+	let order = world.public_order(agent, b"after");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.settle();
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"after"));
+	}
+	let under: Vec<_> = world.bodies(SECOND, agent).iter().map(|body| body.key_number).collect();
+	assert_eq!(under, [1, 2]);
+}
+
+#[test]
+fn who_upgrades_without_end_keeps_no_other_agent_s_code_from_being_compiled() {
+	let mut world = World::new(63);
+	world.seat_gatekeeper();
+	world.join(FIRST);
+	world.join(SECOND);
+	world.settle();
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	let mut agents =
+		[0xd0, 0xd1].map(|code| world.register_agent_with(FIRST, Access::Public, code));
+	agents.sort();
+	world.settle();
+	let [upgrader, other] = agents;
+	let code = |world: &World, agent| world.agents[&agent].record.code;
+	let (first, patient) = (code(&world, upgrader), code(&world, other));
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![first]), "one at a time");
+	// There is a newer one already when this one is done.
+	world.agents.get_mut(&upgrader).unwrap().record.code.component = H256([0xd2; 32]);
+	let snapshot = world.agents[&upgrader].clone();
+	world.tell_cluster(phala_protocol::messages::AgentsMessage::Agent(snapshot));
+	world.settle();
+	let done = world.node(FIRST).compiled(first);
+	world.node(FIRST).tell(done);
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![first, patient]));
+}
+
+#[test]
+fn the_word_of_a_member_that_started_again_is_none_and_is_asked_for_anew() {
+	let (mut world, agent) = World::with_agent(64);
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	// The chain knows of the member's next boot before the set with the word of this one comes.
+	let member = world.members.iter().find(|member| member.worker == SECOND).unwrap().clone();
+	let restarted = phala_protocol::clusters::Member { boot: 2, ..member };
+	world.tell_cluster(ClustersMessage::Member(restarted));
+	world.refuses_next = true;
+	world.seal();
+	assert!(world.node(FIRST).sends.is_empty());
+	for envelope in world.nodes[&FIRST].snapshot.envelopes.clone() {
+		world.consumed.insert(FIRST, envelope.seq + 1);
+		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+		world.receive(FIRST, payload);
+	}
+	world.consume(FIRST);
+	world.seal();
+	assert_eq!(world.refused, 1);
+	let (to, _) = world.node(FIRST).sends.pop_front().expect("it is asked again");
+	assert_eq!((to.worker, to.boot), (SECOND, 2));
+	assert!(world.next_run(FIRST).is_none(), "nothing is run again");
 }

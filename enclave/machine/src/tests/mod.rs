@@ -22,6 +22,8 @@ mod calls;
 #[cfg(feature = "development")]
 mod development;
 mod failures;
+mod frozen;
+mod logs;
 mod members;
 mod node;
 #[cfg(feature = "recording")]
@@ -423,4 +425,37 @@ fn evidence_is_offered_again_before_its_block_is_too_old_and_renewed_before_it_e
 	network.tell(RegistryMessage::Renewed { boot: 1, expires_at: expires_at + 100_000 });
 	network.relay().unwrap();
 	assert_eq!(network.node.status().phase, EnclavePhase::Serving);
+}
+
+#[test]
+fn a_flood_of_probes_takes_no_more_of_the_lane_than_the_chain_remembers_and_the_newest_are_answered(
+) {
+	let mut network = Network::registered(15);
+	let max = phala_protocol::limits::OPEN_PROBES_MAX as u8;
+	for n in 0..=max + 2 {
+		network.tell(probe(n));
+	}
+	network.relay().unwrap();
+	let nonces = |network: &Network| -> Vec<u8> {
+		let nonce = |envelope: &phala_protocol::mailbox::Envelope| match Payload::decode_all(
+			&mut &envelope.payload[..],
+		) {
+			Ok(Payload::Registry(RegistryPayload::ProbeAnswered { nonce })) => nonce[0],
+			other => panic!("{other:?}"),
+		};
+		network.envelopes().iter().map(nonce).collect()
+	};
+	assert_eq!(nonces(&network), (3..=max + 2).collect::<Vec<_>>());
+
+	// The flood goes on: nothing more until the chain has consumed some.
+	for n in 100..150 {
+		network.tell(probe(n));
+	}
+	network.relay().unwrap();
+	assert_eq!(network.envelopes().len(), max as usize);
+	network.consume(1, 1);
+	network.relay().unwrap();
+	network.relay().unwrap();
+	assert_eq!(network.envelopes().len(), max as usize);
+	assert_eq!(nonces(&network).last(), Some(&(150 - max)));
 }

@@ -39,6 +39,8 @@ pub struct Node {
 	/// Components and manifests come as soon as they are wanted.
 	pub has_code: bool,
 	pub rebuilt: usize,
+	/// Code waits in here instead of being compiled.
+	pub held_compiles: Option<Vec<AgentCode>>,
 	/// Stays empty without the feature.
 	#[cfg_attr(not(feature = "recording"), allow(dead_code))]
 	pub recording: Vec<u8>,
@@ -78,6 +80,7 @@ impl Node {
 			opened: 0,
 			has_code: true,
 			rebuilt: 0,
+			held_compiles: None,
 			recording,
 		}
 	}
@@ -124,15 +127,18 @@ impl Node {
 				events.push_back(Event::EvidenceMade { request, evidence });
 			}
 			Action::Compute(task) => {
-				self.opened += usize::from(matches!(task.work, Work::Open(_)));
+				self.opened += usize::from(matches!(&*task.work, Work::Open(_)));
 				match &mut self.held_tasks {
 					Some(held) => held.push(*task),
 					None => events.push_back(self.done(*task)),
 				}
 			}
 			Action::Run(run) => self.runs.push_back(*run),
-			Action::Send { to, body } => self.sends.push_back((to, body)),
-			Action::Compile(code) => events.push_back(self.compiled(code)),
+			Action::Send { to, body, .. } => self.sends.push_back((to, body)),
+			Action::Compile(code) => match &mut self.held_compiles {
+				Some(held) => held.push(code),
+				None => events.push_back(self.compiled(code)),
+			},
 			Action::Keep(kept) => {
 				if self.has_code {
 					events.extend(kept.code.into_iter().map(|hash| Event::CodeStored { hash }));
@@ -160,7 +166,7 @@ impl Node {
 		}
 	}
 
-	fn compiled(&self, code: AgentCode) -> Event {
+	pub fn compiled(&self, code: AgentCode) -> Event {
 		let program = Ok(Program { name: "test".into(), request_bytes_max: 1 << 20 });
 		Event::Compiled { code, program }
 	}

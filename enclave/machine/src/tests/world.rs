@@ -30,7 +30,7 @@ use phala_protocol::{
 	relay::ChannelBodies,
 	requests::{
 		request_id, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
-		RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult,
 	},
 	H256,
 };
@@ -67,10 +67,13 @@ pub struct World {
 	pub results: Vec<(H256, RequestOutcome)>,
 	/// Key releases that came to the chain.
 	pub releases: usize,
-	/// Effect sets that were not on the current version, or not by the lease holder.
+	/// Effect sets that were not on the current version, not by the lease holder, kept by too few, or
+	/// with an answer to what is settled.
 	pub refused: usize,
-	/// Refuses the next effect set, as for a lack of availability.
+	/// Refuses the next effect set, for none of these reasons.
 	pub refuses_next: bool,
+	/// The ceremony under way.
+	pub ceremony: (Epoch, u32),
 }
 
 impl World {
@@ -91,6 +94,7 @@ impl World {
 			releases: 0,
 			refused: 0,
 			refuses_next: false,
+			ceremony: (0, 0),
 		};
 		world.chain.seal();
 		for worker in [GATEKEEPER, FIRST, SECOND] {
@@ -240,6 +244,10 @@ impl World {
 	pub fn receive(&mut self, worker: WorkerId, payload: Payload) {
 		match payload {
 			Payload::Keys(KeysPayload::MasterKeyConfirmed { epoch, attempt, outcome }) => {
+				if self.ceremony != (epoch, attempt) {
+					return;
+				}
+				self.ceremony = (0, 0);
 				let key = MasterKey { epoch, attempt, outcome };
 				self.master = Some(key.clone());
 				let message = Message::Keys(KeysMessage::MasterKey(key));
@@ -280,8 +288,15 @@ impl World {
 		let record = &mut snapshot.record;
 		let lease = Some(Lease { worker, boot: 1 });
 		let refused = std::mem::take(&mut self.refuses_next);
+		let members = self.members.len() as u32;
+		let is_short = set.availability.len() as u32 + 1
+			< phala_protocol::agents::availability_quorum(members);
+		let settled = |result: &RequestResult| {
+			self.results.iter().any(|(request, _)| *request == result.request)
+		};
+		let is_settled = set.results.iter().any(settled);
 		let stale = (record.version, record.state_hash) != (set.base_version, set.base_hash);
-		if refused || stale || snapshot.lease != lease {
+		if refused || is_short || is_settled || stale || snapshot.lease != lease {
 			self.refused += 1;
 			return;
 		}
@@ -305,14 +320,18 @@ impl World {
 		let head = self.chain.channel_head(Channel::Gatekeepers);
 		self.tell(GATEKEEPER, KeysMessage::SeatedAsGatekeeper { identity: keys.identity, head });
 		self.seats = vec![Seat { worker: GATEKEEPER, boot: 1, keys }];
-		let (seats, epoch) = (self.seats.clone(), 1);
-		let message = KeysMessage::Seated { epoch, attempt: 0, seats };
-		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
+		self.start_epoch(1);
 	}
 
 	/// The chain seats the same gatekeeper again.
 	pub fn start_epoch(&mut self, epoch: Epoch) {
-		let message = KeysMessage::Seated { epoch, attempt: 0, seats: self.seats.clone() };
+		self.start_attempt(epoch, 0);
+	}
+
+	/// The same, before the attempt under way came to its end.
+	pub fn start_attempt(&mut self, epoch: Epoch, attempt: u32) {
+		self.ceremony = (epoch, attempt);
+		let message = KeysMessage::Seated { epoch, attempt, seats: self.seats.clone() };
 		self.chain.push(Channel::Gatekeepers, Message::Keys(message).encode());
 	}
 

@@ -60,10 +60,12 @@ impl Membership {
 		agent.fetch_missing(members, timers, turn);
 		let mut ended = Vec::new();
 		if let Some(next) = consumed {
-			ended.extend(agent.find_refused(next));
+			ended.extend(agent.find_refused(next, keyring, *generation, members, turn.height));
 		}
 		ended.extend(agent.expire(turn.height));
-		if agent.is_mine(turn.config.worker, turn.boot) && turn.is_fresh() {
+		// A rebuilt machine first reads what is answered already.
+		let may_write = turn.is_fresh() && !turn.is_replaying;
+		if agent.is_mine(turn.config.worker, turn.boot) && may_write {
 			if agent.can_propose(keyring, *generation) {
 				agent.begin_birth(turn);
 				for job in agent.take_late_orders(turn.height) {
@@ -231,6 +233,10 @@ impl Agent {
 		mut job: Job,
 		turn: &mut Turn<'_, R>,
 	) {
+		if job.is_spent() {
+			// It was run so often, and the chain took none of it.
+			return self.fail_order(keyring, job, Refusal::NotCommitted, 0, Vec::new(), turn);
+		}
 		let code = self.snapshot.record.code.component;
 		let opened = match (&order.input, job.opened.take_if(|opened| opened.code == code)) {
 			(_, Some(opened)) => opened,

@@ -16,20 +16,21 @@ use crate::{
 	action::{Answer, CallId},
 	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
 	turn::Turn,
-	verify::HashedBody,
+	verify::{HashedBody, ProvenAcknowledgement},
 	Instant, MachineError,
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::{secret::SecretBytes, state::SealedBody};
 use phala_protocol::{
 	agents::{
-		next_state_hash, AgentId, AgentKey, AgentSnapshot, Availability, EffectSet, StateVersion,
+		availability_quorum, next_state_hash, AgentId, AgentKey, AgentSnapshot, EffectSet,
+		StateVersion,
 	},
 	boot::WorkerId,
-	clusters::Generation,
+	clusters::{Generation, Member},
 	messages::{AgentsPayload, Payload},
 	refusals::Refusal,
-	requests::{CallInput, RequestResult},
+	requests::{CallInput, RequestId, RequestResult},
 	BlockNumber, H256,
 };
 use rand_core::CryptoRng;
@@ -56,7 +57,7 @@ pub struct Proposal {
 	pub body_hash: H256,
 	key: Option<AgentKey>,
 	results: Vec<RequestResult>,
-	pub availability: BTreeMap<WorkerId, Availability>,
+	pub availability: BTreeMap<WorkerId, ProvenAcknowledgement>,
 	pub replication: Replication,
 	/// Number of the envelope that carries it.
 	sent: Option<u64>,
@@ -197,7 +198,7 @@ impl Agent {
 			.front()
 			.is_some_and(|first| first.state.version == version && first.body_hash == body_hash);
 		if !ours {
-			return self.drop_proposals();
+			return self.drop_proposals(true);
 		}
 		let Some(proposal) = self.proposals.pop_front() else { return Vec::new() };
 		self.kept.insert(body_hash, proposal.body);
@@ -209,19 +210,35 @@ impl Agent {
 		}
 	}
 
-	/// Forgets what was not committed. The work is done again from the front of the queue.
-	pub fn drop_proposals(&mut self) -> Vec<JobEnd> {
+	/// Paid requests are answered by an effect set of this boot: a rebuilt machine that reads them
+	/// again does not do them again.
+	pub fn forget_answered(&mut self, requests: &[RequestId]) {
+		if requests.is_empty() {
+			return;
+		}
+		let is_answered = |job: &Job| match &*job.kind {
+			JobKind::Order(order) => requests.contains(&order.request),
+			JobKind::Direct(_) => false,
+		};
+		self.jobs.retain(|job| !is_answered(job));
+		self.running.take_if(|running| is_answered(&running.job));
+	}
+
+	/// Forgets what was not committed. The work is done again from the front of the queue; whether
+	/// that is an attempt more for the first, on which the others were made.
+	pub fn drop_proposals(&mut self, counts: bool) -> Vec<JobEnd> {
 		let mut ended = Vec::new();
 		for (place, proposal) in std::mem::take(&mut self.proposals).into_iter().enumerate().rev() {
 			let Some((mut job, _)) = proposal.cause else { continue };
-			// Only the first was refused; the others were made on it.
-			if place == 0 {
+			if place == 0 && counts {
 				job.attempt += 1;
 			}
-			if !job.is_spent() {
+			if !job.is_given_up() {
 				self.requeue(job);
 			} else if let Some(to) = job.to() {
 				ended.push(JobEnd { to, result: Err(MachineError::NotCommitted) });
+			} else {
+				tracing::error!(agent = ?self.id, "the chain takes no answer to a paid request");
 			}
 		}
 		ended
@@ -229,7 +246,7 @@ impl Agent {
 
 	/// Another boot writes now: nothing that waits here can be committed.
 	pub fn lose_lease(&mut self, worker: Option<WorkerId>) -> Vec<JobEnd> {
-		let mut ended = self.drop_proposals();
+		let mut ended = self.drop_proposals(false);
 		let running = self.running.take().map(|running| running.job);
 		let lost = self.jobs.drain(..).chain(running).filter_map(|job| job.to());
 		ended.extend(
@@ -239,8 +256,16 @@ impl Agent {
 	}
 
 	/// A set of envelopes was consumed up to `next`: a proposal that went with them and is not
-	/// committed was refused.
-	pub fn find_refused(&mut self, next: u64) -> Vec<JobEnd> {
+	/// committed was refused. If too few members keep it, nothing is wrong with it: it is offered
+	/// again as it is, for as long as it is of use, and nobody's work is done twice.
+	pub fn find_refused(
+		&mut self,
+		next: u64,
+		keyring: &KeyRing,
+		generation: Generation,
+		members: &BTreeMap<WorkerId, Member>,
+		height: BlockNumber,
+	) -> Vec<JobEnd> {
 		let refused = self.proposals.front().is_some_and(|first| {
 			first.sent.is_some_and(|seq| seq < next)
 				&& first.state.version > self.snapshot.record.version
@@ -248,8 +273,50 @@ impl Agent {
 		if !refused {
 			return Vec::new();
 		}
+		let is_short = self.is_short_of_keepers(members);
+		if is_short && self.can_offer_again(keyring, generation, height) {
+			tracing::warn!(agent = ?self.id, "too few members keep an effect set; it is offered again");
+			if let Some(first) = self.proposals.front_mut() {
+				first.replication.begin_again();
+			}
+			for proposal in &mut self.proposals {
+				proposal.sent = None;
+			}
+			return Vec::new();
+		}
 		tracing::warn!(agent = ?self.id, "the chain refused an effect set; its work is done again");
-		self.drop_proposals()
+		self.drop_proposals(!is_short)
+	}
+
+	/// Whether the first proposal is kept by fewer than the chain asks for. The word of a member that
+	/// has left or started again since is none.
+	fn is_short_of_keepers(&mut self, members: &BTreeMap<WorkerId, Member>) -> bool {
+		let Some(first) = self.proposals.front_mut() else { return false };
+		let body_hash = first.body_hash;
+		first.availability.retain(|worker, word| {
+			members.get(worker).is_some_and(|member| word.is_by(member, body_hash))
+		});
+		let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+		count(first.availability.len() + 1) < availability_quorum(count(members.len()))
+	}
+
+	/// Whether the first proposal still leads on from what is committed, under a key that no departed
+	/// member knows, and somebody still waits for it.
+	fn can_offer_again(
+		&self,
+		keyring: &KeyRing,
+		generation: Generation,
+		height: BlockNumber,
+	) -> bool {
+		self.proposals.front().is_some_and(|first| {
+			let record = &self.snapshot.record;
+			let is_next = first.base_hash == record.state_hash
+				&& first.state.version == record.version.saturating_add(1);
+			let is_sealed = keyring.is_ready_for(generation)
+				&& keyring.newest_number() == Some(first.body.key_number);
+			let is_in_time = first.cause.as_ref().is_none_or(|(job, _)| height <= job.last_block());
+			is_next && is_sealed && is_in_time
+		})
 	}
 
 	/// Applies what is committed and here; whether anything was.
@@ -444,11 +511,19 @@ impl Agent {
 				body_hash: proposal.body_hash,
 				key: proposal.key,
 				results: proposal.results.clone(),
-				availability: proposal.availability.values().cloned().collect(),
+				availability: proposal
+					.availability
+					.values()
+					.map(|word| word.clone().into_availability())
+					.collect(),
 			}));
 			proposal.sent = turn.submit(&payload);
 			if proposal.sent.is_none() {
 				return;
+			}
+			if let (false, Some((job, _))) = (proposal.results.is_empty(), &proposal.cause) {
+				let (results, deadline) = (&proposal.results, job.last_block());
+				turn.answers.submitted(proposal.body_hash, results, deadline, turn.height);
 			}
 		}
 	}

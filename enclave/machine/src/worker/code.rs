@@ -16,6 +16,7 @@ use phala_protocol::{
 use rand_core::CryptoRng;
 use std::{
 	collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+	ops::Bound,
 	sync::Arc,
 };
 
@@ -28,6 +29,8 @@ pub struct CodeBook {
 	programs: HashMap<AgentCode, Arc<Program>>,
 	/// One at a time: who upgrades without end must not take every core.
 	compiling: Option<AgentCode>,
+	/// Whose code it was last: the others' turn comes before its next.
+	last_compiled: Option<AgentId>,
 	/// The same bytes would be refused again.
 	refused: HashSet<AgentCode>,
 }
@@ -113,13 +116,21 @@ impl CodeBook {
 			}
 		}
 		if self.compiling.is_none() {
-			self.compiling = self.kept.programs.iter().copied().find(|code| {
+			let can = |code: &AgentCode| {
 				!self.programs.contains_key(code)
 					&& !self.refused.contains(code)
 					&& self.held.contains(&code.component)
 					&& self.held.contains(&code.manifest)
-			});
-			if let Some(code) = self.compiling {
+			};
+			let after = self.last_compiled.map_or(Bound::Unbounded, Bound::Excluded);
+			let next = agents
+				.range((after, Bound::Unbounded))
+				.chain(agents)
+				.map(|(id, agent)| (*id, agent.snapshot.record.code))
+				.find(|(_, code)| can(code));
+			if let Some((agent, code)) = next {
+				self.compiling = Some(code);
+				self.last_compiled = Some(agent);
 				turn.act(Action::Compile(code));
 			}
 		}

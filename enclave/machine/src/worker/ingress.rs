@@ -67,6 +67,7 @@ impl Membership {
 			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					let ended = agent.commit(version, body_hash, state_hash);
+					agent.forget_answered(turn.answers.of(body_hash));
 					self.end_jobs(ended, turn);
 				}
 			}
@@ -101,7 +102,7 @@ impl Membership {
 
 	/// Somebody calls an agent.
 	pub fn on_call<R: CryptoRng>(&mut self, to: CallId, call: OpenedCall, turn: &mut Turn<'_, R>) {
-		self.expect_answer(to, turn);
+		self.expect_answer(to, call.writes(), turn);
 		if let Err(refused) = self.admit(to, call, turn) {
 			self.answer(to, Err(refused), turn);
 		}
@@ -113,7 +114,7 @@ impl Membership {
 		call: OpenedCall,
 		turn: &mut Turn<'_, R>,
 	) -> Result<(), MachineError> {
-		let OpenedCall { agent, origin, input } = call;
+		let OpenedCall { agent, origin, input, .. } = call;
 		let found = self.ready(agent, turn)?;
 		let snapshot = found.snapshot.clone();
 		let code = snapshot.record.code;
@@ -240,8 +241,8 @@ impl Membership {
 		let RunningRead { read, code, state_version } = running;
 		if read.by_agent {
 			// Its caller, on this machine, has it already.
-			if let Some(until) = self.callers.remove(&read.to) {
-				self.timers.remove(&(until, Timer::Caller(read.to)));
+			if let Some(waiting) = self.callers.remove(&read.to) {
+				self.timers.remove(&(waiting.until, Timer::Caller(read.to)));
 			}
 			return;
 		}
@@ -345,9 +346,7 @@ impl Membership {
 			Outcome::KeysAsked { ephemeral_key, collector } => {
 				self.keyring.request_made(id, ephemeral_key, collector, turn);
 			}
-			Outcome::ReleaseCombined { collector, is_complete } => {
-				self.keyring.release_checked(id, collector, is_complete);
-			}
+			Outcome::ReleaseCombined(combined) => self.keyring.release_checked(id, combined),
 			Outcome::AgentKeysMade { agent, keys, public } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					agent.give_birth(&self.keyring, self.generation, keys, public, turn);
@@ -371,7 +370,7 @@ impl Membership {
 				}
 			}
 			Outcome::Acknowledged { reply, acknowledgement } => {
-				turn.reply(reply, Ok(Answer::Acknowledged(acknowledgement)));
+				turn.reply(reply, acknowledgement.map(Answer::Acknowledged));
 			}
 			Outcome::EnvelopeSigned(_)
 			| Outcome::MasterKeyMade { .. }
@@ -383,7 +382,7 @@ impl Membership {
 		&mut self,
 		agent: AgentId,
 		run: RunId,
-		answer: Result<(Answer, SignedAnswer), KeyError>,
+		answer: Result<(Answer, SignedAnswer), MachineError>,
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(to) = self.reads.answered(run) {
@@ -461,7 +460,7 @@ impl Membership {
 			}
 			self.timers.pop_first();
 			match timer {
-				Timer::Caller(to) => self.answer(to, Err(MachineError::MayStillCommit), turn),
+				Timer::Caller(to) => self.end_waiting(to, turn),
 				Timer::Reads => {
 					for (to, refused) in self.reads.expire(turn.now) {
 						self.answer(to, Err(refused), turn);
@@ -475,16 +474,18 @@ impl Membership {
 }
 
 /// An answer that its caller could not open is none: what the run wrote is dropped with it.
-fn not_sealed(error: &KeyError, units: u32) -> RunFailed {
+fn not_sealed(error: &MachineError, units: u32) -> RunFailed {
 	let refusal = match error {
-		KeyError::TooLong { .. } => Refusal::ResponseBytes,
+		MachineError::Input(KeyError::TooLong { .. }) => Refusal::ResponseBytes,
 		other => other.refusal(),
 	};
-	RunFailed {
-		refusal,
-		message: format!("the answer cannot be sealed to its caller: {error}"),
-		units,
-	}
+	let message = match error {
+		MachineError::Input(error) => {
+			format!("the answer cannot be sealed to its caller: {error}")
+		}
+		other => other.to_string(),
+	};
+	RunFailed { refusal, message, units }
 }
 
 fn on_opened(agent: &mut Agent, run: RunId, opened: OpenedOrder) {

@@ -1,7 +1,11 @@
 //! What a lease holder is asked to do, and what it hands to the sandbox.
 
 use super::agent_state::AgentState;
-use crate::{action::CallId, limits::RUN_ATTEMPTS_MAX, MachineError};
+use crate::{
+	action::CallId,
+	limits::{FAILURE_ATTEMPTS_MAX, RUN_ATTEMPTS_MAX},
+	MachineError,
+};
 use codec::{Decode, Encode, Input, Output};
 use phala_keys::hpke::EncryptionKey;
 use phala_protocol::{
@@ -81,14 +85,31 @@ pub struct Job {
 }
 
 impl Job {
-	/// Whether it runs without the agent's code.
+	/// Whether it is done without the agent's code.
 	pub fn needs_no_code(&self) -> bool {
-		matches!(&*self.kind, JobKind::Order(order) if order.kind == RequestKind::Secrets)
+		self.is_spent()
+			|| matches!(&*self.kind, JobKind::Order(order) if order.kind == RequestKind::Secrets)
 	}
 
-	/// Whether it has had all of its attempts.
+	/// Whether it has had all of its runs. What is left to a paid request is to be answered so.
 	pub fn is_spent(&self) -> bool {
 		self.attempt > RUN_ATTEMPTS_MAX
+	}
+
+	/// Whether the chain took no answer to it at all.
+	pub fn is_given_up(&self) -> bool {
+		match &*self.kind {
+			JobKind::Order(_) => self.attempt > RUN_ATTEMPTS_MAX + FAILURE_ATTEMPTS_MAX,
+			JobKind::Direct(_) => self.is_spent(),
+		}
+	}
+
+	/// Last block at which the chain takes what came of it, or its caller still waits for that.
+	pub fn last_block(&self) -> BlockNumber {
+		match &*self.kind {
+			JobKind::Order(order) => order.deadline,
+			JobKind::Direct(direct) => direct.expiry,
+		}
 	}
 
 	pub fn is_order(&self) -> bool {

@@ -3,12 +3,14 @@
 //! The cluster secret of an epoch and generation comes from the gatekeepers; it wraps the data
 //! keys, which members made. The chain keeps the first set of wrapped keys for each epoch and
 //! generation, so all members come to the same. A set is made only by a member that has the keys
-//! already, or where the cluster never had any.
+//! of the newest set already, or where the cluster never had any: a set made from older ones would
+//! lack what was written since.
 
 use crate::{
 	limits::KEY_REQUEST_PATIENCE,
-	task::{TaskId, Work},
+	task::{Combined, TaskId, Work},
 	turn::{MasterInForce, Turn},
+	MachineError,
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::{
@@ -26,7 +28,10 @@ use phala_protocol::{
 	BlockNumber,
 };
 use rand_core::CryptoRng;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+	collections::{BTreeMap, VecDeque},
+	sync::Mutex,
+};
 
 /// Whose secret: the epoch of the master key and the generation of the cluster.
 type Wrapping = (Epoch, Generation);
@@ -90,6 +95,12 @@ impl KeyRing {
 		self.adopted.is_some_and(|(_, of)| of == generation)
 	}
 
+	/// Number of the data key that encrypts now.
+	pub fn newest_number(&self) -> Option<u32> {
+		self.adopted?;
+		self.keys.last_key_value().map(|(number, _)| *number)
+	}
+
 	/// For what is encrypted now.
 	pub fn newest_cipher(&self, agent: AgentId) -> Option<StateCipher> {
 		self.adopted?;
@@ -119,7 +130,7 @@ impl KeyRing {
 		&mut self,
 		task: TaskId,
 		ephemeral_key: [u8; 32],
-		collector: Result<Box<ReleaseCollector>, Error>,
+		collector: Result<Box<ReleaseCollector>, MachineError>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let Some(asked) = &mut self.asked else { return };
@@ -139,38 +150,30 @@ impl KeyRing {
 					self.asked = None;
 				}
 			}
-			Err(error) => {
-				tracing::warn!("cannot ask for the cluster's secret: {error}");
-				self.asked = None;
-			}
+			// Asked again when its patience is over.
+			Err(error) => tracing::warn!("cannot ask for the cluster's secret: {error}"),
 		}
 	}
 
 	/// A release is checked.
-	pub fn release_checked(
-		&mut self,
-		task: TaskId,
-		collector: Box<ReleaseCollector>,
-		is_complete: Result<bool, Error>,
-	) {
+	pub fn release_checked(&mut self, task: TaskId, combined: Combined) {
 		let Some(asked) = &mut self.asked else { return };
 		if !matches!(asked.stage, AskStage::Checking(id) if id == task) {
 			return;
 		}
-		match is_complete {
-			Ok(true) => {
-				let wrapping = asked.wrapping;
-				match collector.finish() {
-					Ok(secret) => self.secret = Some((wrapping, secret)),
-					Err(error) => tracing::warn!("no cluster secret: {error}"),
-				}
+		match combined {
+			Combined::Secret(secret) => {
+				self.secret = Some((asked.wrapping, secret));
 				self.asked = None;
 			}
-			Ok(false) => asked.stage = AskStage::Collecting(collector),
-			Err(error) => {
-				tracing::warn!("refused a release: {error}");
+			Combined::Collecting { collector, refused } => {
+				if let Some(error) = refused {
+					tracing::warn!("refused a release: {error}");
+				}
 				asked.stage = AskStage::Collecting(collector);
 			}
+			// Asked again when its patience is over.
+			Combined::Nothing(error) => tracing::warn!("no cluster secret: {error}"),
 		}
 	}
 
@@ -202,7 +205,9 @@ impl KeyRing {
 		let waits = self.asked.as_ref().is_some_and(|asked| {
 			asked.wrapping == wanted && turn.height.saturating_sub(asked.at) < KEY_REQUEST_PATIENCE
 		});
-		if !waits && turn.is_fresh() {
+		// Without room nothing can be asked; made all the same, its key would be made again at once.
+		let can_ask = turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room().is_ok();
+		if !waits && can_ask {
 			let (cluster, master) = (self.cluster, master.outcome.clone());
 			let task = turn.compute(Work::AskForKeys { cluster, generation, master });
 			let stage = AskStage::Preparing(task);
@@ -216,6 +221,7 @@ impl KeyRing {
 		asked.stage = match asked.stage {
 			AskStage::Collecting(collector) => match asked.releases.pop_front() {
 				Some(release) => {
+					let collector = Mutex::new(Some(collector));
 					AskStage::Checking(turn.compute(Work::CombineRelease { collector, release }))
 				}
 				None => AskStage::Collecting(collector),
@@ -246,12 +252,12 @@ impl KeyRing {
 			self.adopted = Some(wanted);
 			return Ok(());
 		}
-		let holds_keys = self.adopted.is_some();
+		let holds_newest = held.is_none() || self.adopted == held;
 		let offered = self.offered.is_some_and(|(of, at)| {
 			of == wanted && turn.height.saturating_sub(at) < KEY_REQUEST_PATIENCE
 		});
-		if offered || (held.is_some() && !holds_keys) {
-			// Somebody has the keys, or is about to.
+		if offered || !holds_newest {
+			// Somebody else has the keys, or is about to.
 			return Ok(());
 		}
 		let generation_is_new = held.is_none_or(|(_, generation)| generation != wanted.1);

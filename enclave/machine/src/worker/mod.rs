@@ -8,11 +8,13 @@
 //! | [`keyring`] | comes to the cluster's data keys |
 //! | [`agent`], [`agent_state`] | one agent: state, bodies, proposals |
 //! | [`jobs`], [`reads`] | what writes and what only reads: admission, turns |
+//! | [`answers`] | which paid requests are answered, after a failure too |
 //! | [`replication`], [`catch_up`], [`code`] | what goes to other members and comes from them |
 
 pub(crate) mod actions;
 pub(crate) mod agent;
 mod agent_state;
+mod answers;
 mod catch_up;
 mod code;
 mod ingress;
@@ -24,6 +26,7 @@ pub(crate) mod state;
 
 pub use agent::Bodies;
 pub use agent_state::{AgentState, Effects, Entries, Secrets};
+pub(crate) use answers::Answers;
 pub(crate) use jobs::Opened;
 pub use jobs::{writes, Program, Run, RunDone, RunEnd, RunFailed, RunId};
 pub(crate) use state::Membership;

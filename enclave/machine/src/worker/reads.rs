@@ -1,19 +1,24 @@
 //! Calls that only read: how many run at once, and which wait.
 //!
 //! So many of one agent run at once, so many wait; the next is refused by name. No agent alone can
-//! take all places, and a quarter of all places stays for what writes. A call that another agent's
-//! run makes holds its caller's place while it waits: it never waits for one of its own.
+//! take all places, those that wait take turns by agent, and a quarter of all places stays for what
+//! writes. A call that another agent's run makes holds its caller's place while it waits: it never
+//! waits for one of its own, and there are so many places for those.
 
 use super::jobs::RunId;
 use crate::{
 	action::CallId,
-	limits::{AGENT_REQUESTS_WAITING_MAX, AGENT_RUNS_MAX, READS_MAX, REQUEST_WAIT_MS_MAX},
+	limits::{
+		AGENT_REQUESTS_WAITING_MAX, AGENT_RUNS_MAX, NESTED_READS_MAX, READS_MAX,
+		REQUEST_WAIT_MS_MAX,
+	},
 	Instant, MachineError,
 };
 use phala_keys::hpke::EncryptionKey;
 use phala_protocol::{agents::AgentId, caller::Caller, requests::CallInput, H256};
 use std::{
 	collections::{BTreeMap, VecDeque},
+	ops::Bound,
 	sync::Arc,
 };
 
@@ -46,7 +51,11 @@ pub struct Reads {
 	running_of_agent: BTreeMap<AgentId, usize>,
 	/// Those that are no calls by agents.
 	running_from_outside: usize,
-	waiting: VecDeque<Read>,
+	running_nested: usize,
+	/// By agent; none of it is empty.
+	waiting: BTreeMap<AgentId, VecDeque<Read>>,
+	/// Whose turn it was last among those that wait.
+	last_served: Option<AgentId>,
 	/// Whose answers are being signed.
 	answering: BTreeMap<RunId, CallId>,
 }
@@ -54,25 +63,25 @@ pub struct Reads {
 impl Reads {
 	/// Whether it may run now; if not, it waits, or is refused.
 	pub fn admit(&mut self, read: Read) -> Result<Option<Read>, MachineError> {
-		if self.has_place(&read) {
+		if self.has_place(read.agent, read.by_agent) {
 			return Ok(Some(read));
 		}
 		if read.by_agent {
 			return Err(MachineError::Busy);
 		}
-		let of_agent = self.waiting.iter().filter(|other| other.agent == read.agent).count();
+		let of_agent = self.waiting.get(&read.agent).map_or(0, VecDeque::len);
 		if of_agent >= AGENT_REQUESTS_WAITING_MAX {
 			let (running, waiting) = (AGENT_RUNS_MAX, AGENT_REQUESTS_WAITING_MAX);
 			return Err(MachineError::AgentRequests { running, waiting });
 		}
-		self.waiting.push_back(read);
+		self.waiting.entry(read.agent).or_default().push_back(read);
 		Ok(None)
 	}
 
 	/// Takes a place for it.
 	pub fn start(&mut self, running: RunningRead) {
 		*self.running_of_agent.entry(running.read.agent).or_default() += 1;
-		self.running_from_outside += usize::from(!running.read.by_agent);
+		*self.running_of_kind(running.read.by_agent) += 1;
 		self.running.insert(running.read.id, running);
 	}
 
@@ -85,24 +94,43 @@ impl Reads {
 				self.running_of_agent.remove(&ended.read.agent);
 			}
 		}
-		let outside = usize::from(!ended.read.by_agent);
-		self.running_from_outside = self.running_from_outside.saturating_sub(outside);
+		let of_kind = self.running_of_kind(ended.read.by_agent);
+		*of_kind = of_kind.saturating_sub(1);
 		Some(ended)
 	}
 
-	/// The next that waits and has a place now.
+	/// The next that waits and has a place now: of the next agent in turn.
 	pub fn next(&mut self) -> Option<Read> {
-		let at = self.waiting.iter().position(|read| self.has_place(read))?;
-		self.waiting.remove(at)
+		let agent = match self.last_served {
+			Some(last) => {
+				let after = self.waiting.range((Bound::Excluded(last), Bound::Unbounded));
+				let mut in_turn = after.chain(self.waiting.range(..=last));
+				in_turn.find(|(agent, _)| self.has_place(**agent, false))
+			}
+			None => self.waiting.iter().find(|(agent, _)| self.has_place(**agent, false)),
+		};
+		let agent = *agent?.0;
+		self.last_served = Some(agent);
+		let waiting = self.waiting.get_mut(&agent)?;
+		let read = waiting.pop_front();
+		if waiting.is_empty() {
+			self.waiting.remove(&agent);
+		}
+		read
 	}
 
 	/// Those that waited too long.
 	pub fn expire(&mut self, now: Instant) -> Vec<(CallId, MachineError)> {
-		let (late, rest): (VecDeque<_>, VecDeque<_>) =
-			std::mem::take(&mut self.waiting).into_iter().partition(|read| read.until <= now);
-		self.waiting = rest;
 		let waited_ms = REQUEST_WAIT_MS_MAX;
-		late.into_iter().map(|read| (read.to, MachineError::WaitTime { waited_ms })).collect()
+		let mut late = Vec::new();
+		for waiting in self.waiting.values_mut() {
+			// They came in this order.
+			while let Some(read) = waiting.pop_front_if(|read| read.until <= now) {
+				late.push((read.to, MachineError::WaitTime { waited_ms }));
+			}
+		}
+		self.waiting.retain(|_, waiting| !waiting.is_empty());
+		late
 	}
 
 	/// Its answer is being signed.
@@ -115,8 +143,19 @@ impl Reads {
 		self.answering.remove(&run)
 	}
 
-	fn has_place(&self, read: &Read) -> bool {
-		let of_agent = self.running_of_agent.get(&read.agent).copied().unwrap_or_default();
-		of_agent < AGENT_RUNS_MAX && (read.by_agent || self.running_from_outside < READS_MAX)
+	fn has_place(&self, agent: AgentId, by_agent: bool) -> bool {
+		let of_agent = self.running_of_agent.get(&agent).copied().unwrap_or_default();
+		let has_place_of_kind = match by_agent {
+			true => self.running_nested < NESTED_READS_MAX,
+			false => self.running_from_outside < READS_MAX,
+		};
+		of_agent < AGENT_RUNS_MAX && has_place_of_kind
+	}
+
+	fn running_of_kind(&mut self, by_agent: bool) -> &mut usize {
+		match by_agent {
+			true => &mut self.running_nested,
+			false => &mut self.running_from_outside,
+		}
 	}
 }

@@ -37,6 +37,13 @@ impl Replication {
 	pub fn is_done(&self) -> bool {
 		self.is_done
 	}
+
+	/// Those that do not keep it yet are asked anew.
+	pub fn begin_again(&mut self) {
+		self.attempts = 0;
+		self.retry_at = None;
+		self.is_done = false;
+	}
 }
 
 impl Agent {
@@ -60,7 +67,7 @@ impl Agent {
 				replication.signing = Some(turn.compute(Work::SignBody {
 					agent,
 					base_hash: proposal.base_hash,
-					body: (*proposal.body).clone(),
+					body: proposal.body.clone(),
 					body_hash: proposal.body_hash,
 				}));
 			}
@@ -91,7 +98,7 @@ impl Agent {
 			replication.retry_at = Some(retry_at);
 			timers.insert((retry_at, Timer::Agent(agent)));
 			for to in silent {
-				turn.act(Action::Send { to, body: body.clone() });
+				turn.act(Action::Send { to, body: body.clone(), body_hash: proposal.body_hash });
 			}
 		}
 	}
@@ -118,7 +125,7 @@ impl Agent {
 		let Some(acknowledgement) = acknowledgement else { return };
 		// It may have left, or started again, since it signed: the chain would refuse all.
 		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, body_hash)) {
-			proposal.availability.insert(to, acknowledgement.into_availability());
+			proposal.availability.insert(to, acknowledgement);
 		}
 	}
 }

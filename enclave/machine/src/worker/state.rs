@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
 	action::{Answer, CallId},
-	limits::CALL_WAIT_MS_MAX,
+	limits::{CALL_WAIT_MS_MAX, READ_WAIT_MS_MAX},
 	snapshot::{AgentView, ClusterView},
 	turn::Turn,
 	Instant, MachineError,
@@ -39,6 +39,13 @@ pub enum Timer {
 	Code,
 }
 
+/// A caller that has no answer yet.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+	pub until: Instant,
+	pub is_write: bool,
+}
+
 /// What this boot knows and does as a member.
 pub struct Membership {
 	pub cluster: ClusterId,
@@ -48,8 +55,8 @@ pub struct Membership {
 	pub agents: BTreeMap<AgentId, Agent>,
 	pub code: CodeBook,
 	pub reads: Reads,
-	/// Callers that have no answer yet, and until when they wait.
-	pub callers: HashMap<CallId, Instant>,
+	/// Callers that have no answer yet.
+	pub callers: HashMap<CallId, Waiting>,
 	pub timers: BTreeSet<(Instant, Timer)>,
 }
 
@@ -107,10 +114,21 @@ impl Membership {
 	}
 
 	/// Somebody waits for an answer.
-	pub fn expect_answer<R>(&mut self, to: CallId, turn: &Turn<'_, R>) {
-		let until = turn.now.after_ms(CALL_WAIT_MS_MAX);
-		self.callers.insert(to, until);
+	pub fn expect_answer<R>(&mut self, to: CallId, is_write: bool, turn: &Turn<'_, R>) {
+		let wait_ms = if is_write { CALL_WAIT_MS_MAX } else { READ_WAIT_MS_MAX };
+		let until = turn.now.after_ms(wait_ms);
+		self.callers.insert(to, Waiting { until, is_write });
 		self.timers.insert((until, Timer::Caller(to)));
+	}
+
+	/// It waited for as long as callers wait.
+	pub fn end_waiting<R: CryptoRng>(&mut self, to: CallId, turn: &mut Turn<'_, R>) {
+		let Some(waiting) = self.callers.get(&to) else { return };
+		let refused = match waiting.is_write {
+			true => MachineError::MayStillCommit,
+			false => MachineError::ReadTime { waited_ms: READ_WAIT_MS_MAX },
+		};
+		self.answer(to, Err(refused), turn);
 	}
 
 	/// Answers whoever still waits.
@@ -120,7 +138,7 @@ impl Membership {
 		answer: Result<Answer, MachineError>,
 		turn: &mut Turn<'_, R>,
 	) {
-		if let Some(until) = self.callers.remove(&to) {
+		if let Some(Waiting { until, .. }) = self.callers.remove(&to) {
 			self.timers.remove(&(until, Timer::Caller(to)));
 			turn.reply(to, answer);
 		}

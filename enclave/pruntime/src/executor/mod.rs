@@ -20,13 +20,14 @@ use peers::Peers;
 use phala_keys::state::SealedBody;
 use phala_machine::{
 	verify::{HashedBody, ProvenAcknowledgement},
-	worker::{Run, RunEnd},
+	worker::{Run, RunEnd, RunFailed},
 	Action, Answer, CallId, Event, EvidenceRequest, Instant, Machine, MachineError, ReplicatedBody,
 	Snapshot, Task,
 };
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	clusters::Member,
+	refusals::Refusal,
 	requests::{CallInput, LogEntry},
 	H256,
 };
@@ -164,8 +165,8 @@ impl Executor {
 			Action::Run(run) => {
 				tokio::spawn(async move { executor.run(*run).await });
 			}
-			Action::Send { to, body } => {
-				tokio::spawn(async move { executor.send(to, body).await });
+			Action::Send { to, body, body_hash } => {
+				tokio::spawn(async move { executor.send(to, body, body_hash).await });
 			}
 			Action::FetchBodies { from, agent, first, last } => {
 				tokio::spawn(async move { executor.fetch_bodies(from, agent, first, last).await });
@@ -202,43 +203,61 @@ impl Executor {
 	}
 
 	async fn run_task(&self, task: Task) {
+		let id = task.id();
 		let done = self.compute(move |executor| {
 			executor.platform().seed().map(|seed| task.run(seed)).map_err(|error| {
 				tracing::error!("no cryptography: {error}");
 			})
 		});
-		if let Ok(Ok(done)) = done.await {
-			self.tell(Event::Computed(Box::new(done)));
-		}
+		// A panic in it too comes back as an error.
+		self.tell(match done.await {
+			Ok(Ok(done)) => Event::Computed(Box::new(done)),
+			Ok(Err(())) | Err(_) => Event::TaskFailed { task: id },
+		});
 	}
 
 	async fn run(&self, run: Run) {
 		let (agent, id) = (run.agent, run.id);
 		let outside: Arc<dyn Outside> = Arc::new(self.clone());
 		let Some(to) = run.called_by_agent else {
-			let ended = self.0.ports.sandbox.run(run, None, None, outside).await;
-			self.tell(Event::RunEnded { agent, run: id, result: sandbox::result_of(ended) });
+			let executor = self.clone();
+			let ended = tokio::spawn(async move {
+				executor.0.ports.sandbox.run(run, None, None, outside).await
+			});
+			// A panic is that of a bug in the sandbox: the run fails by it, and nothing waits for it.
+			let result = ended.await.map_or_else(
+				|_| {
+					let message = "the sandbox failed; report this".into();
+					Err(RunEnd::Failed(RunFailed { refusal: Refusal::Host, message, units: 0 }))
+				},
+				sandbox::result_of,
+			);
+			self.tell(Event::RunEnded { agent, run: id, result });
 			return;
 		};
 		if let Some(call) = self.0.agent_calls.take(to) {
-			call.run(&*self.0.ports.sandbox, run, outside).await;
+			let executor = self.clone();
+			let ran = tokio::spawn(async move {
+				call.run(&*executor.0.ports.sandbox, run, outside).await;
+			});
+			// After a panic its caller hears nothing from it, and gives up.
+			let _ = ran.await;
 		}
 		self.tell(Event::RunEnded { agent, run: id, result: Err(RunEnd::NotRun) });
 	}
 
-	async fn send(&self, to: Member, body: Arc<ReplicatedBody>) {
+	async fn send(&self, to: Member, body: Arc<ReplicatedBody>, body_hash: H256) {
 		let (agent, worker) = (body.agent, to.worker);
 		let given = self.0.ports.peers.keep(&to, &body).await;
 		let genesis = self.snapshot().config.genesis;
 		let checked = self.compute(move |_| {
-			let body_hash = H256(body.body.hash());
-			let acknowledgement = given.and_then(|availability| {
+			given.and_then(|availability| {
 				Ok(ProvenAcknowledgement::verify(genesis, &to, &body, availability)?)
-			});
-			(body_hash, acknowledgement)
+			})
 		});
-		let Ok((body_hash, acknowledgement)) = checked.await else { return };
-		let acknowledgement = acknowledgement
+		let acknowledgement = checked
+			.await
+			.unwrap_or_else(|failed| Err(failed.into()))
 			.inspect_err(|error| tracing::debug!(worker, "does not keep a body: {error:#}"))
 			.ok();
 		self.tell(Event::BodySent { to: worker, agent, body_hash, acknowledgement });
@@ -315,8 +334,12 @@ impl Outside for Executor {
 		let (reply, answer) = oneshot::channel();
 		let id = self.0.callers.next_id();
 		self.0.agent_calls.wait(id, call, log_as, reply);
-		let opened = phala_machine::OpenedCall::by_agent(agent, caller, input);
-		self.tell(Event::Called { reply: id, call: Box::new(opened) });
+		let opened = self
+			.compute(move |_| Box::new(phala_machine::OpenedCall::by_agent(agent, caller, input)));
+		match opened.await {
+			Ok(call) => self.tell(Event::Called { reply: id, call }),
+			Err(failed) => self.reply(id, Err(failed)),
+		}
 		match tokio::time::timeout(wait, answer).await {
 			Ok(Ok(reply)) => reply,
 			Ok(Err(_)) | Err(_) => AgentReply::refused(HostError::new(

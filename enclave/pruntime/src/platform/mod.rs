@@ -32,7 +32,7 @@ pub enum PlatformError {
 	#[error("the system gives no randomness: {0}")]
 	NoRandomness(#[from] getrandom::Error),
 	/// Neither configfs-tsm nor Gramine's attestation device is there, or no driver of ours fits.
-	#[error("no TEE of a kind that this version supports was found on this machine")]
+	#[error("no TEE of a kind that this version supports was found on this machine; `make` builds a pruntime for development, which needs none")]
 	NotFound,
 }
 

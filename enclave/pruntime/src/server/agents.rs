@@ -132,7 +132,7 @@ async fn call(State(executor): State<Executor>, request: Request) -> Result<Resp
 		path: request.path_and_query.into_bytes(),
 		body: request.body,
 	};
-	let call = Box::new(OpenedCall::public(agent, input));
+	let call = executor.compute(move |_| Box::new(OpenedCall::public(agent, input))).await?;
 	let answered = match executor.ask(|reply| Event::Called { reply, call }).await? {
 		Answer::Plain(answered) => *answered,
 		_ => return Err(ServerError::other_answer()),

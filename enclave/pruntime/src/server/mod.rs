@@ -107,6 +107,7 @@ impl From<MachineError> for ServerError {
 			| TooManyCalls
 			| NotCommitted
 			| Interrupted
+			| TaskFailed { .. }
 			| Busy
 			| AgentRequests { .. }
 			| WaitTime { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -114,7 +115,7 @@ impl From<MachineError> for ServerError {
 			BadSignature { .. } => StatusCode::UNAUTHORIZED,
 			CallerNotAllowed | NotOwner | NotFromLeaseHolder | CallToWrite => StatusCode::FORBIDDEN,
 			Repeated | NotLeaseHolder { .. } | OtherCode => StatusCode::CONFLICT,
-			TooLate | MayStillCommit => StatusCode::GATEWAY_TIMEOUT,
+			TooLate | MayStillCommit | ReadTime { .. } => StatusCode::GATEWAY_TIMEOUT,
 			Failed { refusal, .. } => match refusal {
 				Refusal::Uncaught | Refusal::Trapped | Refusal::NoAnswer | Refusal::BadResponse => {
 					StatusCode::INTERNAL_SERVER_ERROR

@@ -12,6 +12,19 @@ fn hostile() -> TestAgent {
 	TestAgent::new("enclave/sandbox/tests/hostile")
 }
 
+/// One that is given all the time there is, so that another limit ends it.
+fn patient() -> TestAgent {
+	TestAgent::with(
+		"enclave/sandbox/tests/hostile",
+		|manifest| {
+			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
+			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
+		},
+		BTreeMap::new(),
+		Vec::new(),
+	)
+}
+
 /// An agent whose calls of any agent reach itself.
 fn calling_itself() -> TestAgent {
 	let agent = hostile();
@@ -90,15 +103,7 @@ async fn floods_of_host_calls_end_with_their_limits() {
 
 #[tokio::test]
 async fn a_flood_of_cheap_host_calls_ends_with_their_limit() {
-	let agent = TestAgent::with(
-		"enclave/sandbox/tests/hostile",
-		|manifest| {
-			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
-			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
-		},
-		BTreeMap::new(),
-		Vec::new(),
-	);
+	let agent = patient();
 	let failure = agent.run(get("/host-call-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::HostCalls), "{}", told(&failure));
 }
@@ -113,7 +118,7 @@ async fn floods_of_state_end_with_their_limits() {
 
 #[tokio::test]
 async fn a_flood_of_reads_of_what_an_earlier_run_kept_ends_with_their_limit() {
-	let agent = hostile();
+	let agent = patient();
 	agent.run(get("/state-keep")).await.unwrap();
 	let failure = agent.run(get("/state-read-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::StateReadBytes), "{}", told(&failure));
@@ -261,6 +266,22 @@ async fn an_on_chain_request_draws_the_same_numbers_when_it_runs_again() {
 	};
 	assert_eq!(drawn(1).await, drawn(1).await);
 	assert_ne!(drawn(1).await, drawn(2).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_endless_runs_than_threads_let_another_agent_begin_and_end_its_own() {
+	let villain = Arc::new(patient());
+	let hello = TestAgent::new("agents/hello");
+	let mut running = tokio::task::JoinSet::new();
+	for _ in 0..4 {
+		let villain = villain.clone();
+		running.spawn(async move { villain.run(get("/endless-loop")).await.map(drop) });
+	}
+	for _ in 0..5 {
+		assert_eq!(hello.get("/").await, "Hello, world!");
+	}
+	assert!(running.try_join_next().is_none(), "all of them were still at it");
+	running.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

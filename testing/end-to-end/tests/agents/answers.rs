@@ -2,11 +2,26 @@
 
 use crate::Stage;
 use anyhow::{ensure, Context};
-use phala_end_to_end::{chain::hash, cluster::DEVELOPER, search::Mark, PATIENCE};
+use codec::Encode;
+use phala_chain_client::transactions;
+use phala_end_to_end::{
+	chain::hash,
+	cluster::{http, DEVELOPER},
+	search::Mark,
+	PATIENCE,
+};
+use phala_protocol::{
+	requests::{LogsContent, LogsQuery},
+	BlockNumber,
+};
 use serde_json::Value;
+use subxt_signer::sr25519::dev;
 
 /// Files of answers that [`crate::offline`] checks.
 pub const SAVED: [&str; 2] = ["direct.json", "paid.json"];
+
+/// An X25519 key; whose does not matter, it is no point of low order.
+const READER: [u8; 32] = [9; 32];
 
 pub async fn a_secret_is_sealed_to_its_agent(stage: &mut Stage) -> anyhow::Result<()> {
 	let secret = Mark::new("the secret")?;
@@ -58,6 +73,29 @@ pub async fn a_request_is_answered_both_ways_and_those_who_worked_are_paid(
 	}
 	let refused = phala.refused(&["logs", &agent]).await?;
 	assert!(refused.contains("to its owner"), "{refused}");
+	// Who leaves the command line out of it hears the same from the workers.
+	let chain = &stage.network.chain;
+	let asked = chain.best().await?;
+	for worker in stage.network.workers() {
+		let mut answers = Vec::new();
+		for asker in [dev::eve(), transactions::account(DEVELOPER)?] {
+			let block = BlockNumber::try_from(asked)?;
+			let content = LogsContent::new(
+				chain.genesis(),
+				hash(&agent.clone().into())?,
+				[1; 32],
+				READER,
+				block,
+			);
+			let signature = asker.sign(&content.encode()).0;
+			let query = LogsQuery { nonce: [1; 32], reply_key: READER, block, signature };
+			let path = format!("/v1/agents/{agent}/logs");
+			answers.push(http(&worker.enclave.public_url, "POST", &path, &query.encode()).await?);
+		}
+		let said: Value = serde_json::from_slice(&answers[0].body)?;
+		assert_eq!((answers[0].status, &said["error"]), (403, &"NotOwner".into()), "{said}");
+		assert_eq!(answers[1].status, 200, "its owner is answered: {:?}", answers[1]);
+	}
 	Ok(())
 }
 

@@ -31,6 +31,9 @@ async fn settlements(stage: &Stage, request: H256) -> anyhow::Result<usize> {
 	Ok(count)
 }
 
+/// How many blocks a command may take until its request is in one.
+const SUBMITTED_WITHIN: u64 = 8;
+
 pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
@@ -46,7 +49,7 @@ pub async fn a_killed_lease_holder_s_request_is_refunded_once_and_the_other_work
 	stage.hide(&lost);
 	let chain = &stage.network.chain;
 	let from = chain.best().await?;
-	let deadline = (from + 5 + 10 + 5).to_string();
+	let deadline = (chain.newest().await? + 5 + 10 + SUBMITTED_WITHIN).to_string();
 	let ask = ["call", &agent, "/lost", "--on-chain", "--no-wait"];
 	let ask = [&ask[..], &["--deadline", &deadline, "--data", &lost.text]].concat();
 	let request = hash(&phala.ok(&ask).await?["request"])?;

@@ -20,6 +20,9 @@ use std::cell::Cell;
 /// How often the second is tried before its block is final: blocks come when they come.
 const ATTEMPTS: u32 = 5;
 
+/// How many blocks a command may take until its request is in one.
+const SUBMITTED_WITHIN: u64 = 8;
+
 /// 1 PHA.
 const PENALTY: u128 = 1_000_000_000_000;
 
@@ -67,7 +70,7 @@ pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
 	let chain = stage.network.chain.clone();
 	let from = chain.best().await?;
 	let ask = ["call", &stage.agent, "/unlucky", "--on-chain", "--no-wait", "--data", "lost"];
-	let deadline = (from + 5 + 10 + 8).to_string();
+	let deadline = (chain.newest().await? + 5 + 10 + SUBMITTED_WITHIN).to_string();
 	let asked = stage.network.phala.ok(&[&ask[..], &["--deadline", &deadline]].concat()).await?;
 	let request = hash(&asked["request"])?;
 	let (_, submitted) = chain.submitted(from, request).await?;
