@@ -4,7 +4,7 @@ use super::{
 	chat, prices,
 	summary::{CallSummary, Summary},
 };
-use crate::commands::readable;
+use crate::{commands::readable, limits};
 use phala_protocol::text::pha;
 use serde_json::Value;
 
@@ -91,10 +91,13 @@ pub fn next_steps(summary: &Summary) -> String {
 		std::env::current_exe().map_or_else(|_| "phala".into(), |own| own.display().to_string());
 	if let (Some(chain), Some(oracle)) = (&summary.chain, summary.agents.first()) {
 		let id = &oracle.id;
-		text += &format!(
-			"\n  alias phala={phala}\n  export PHALA_NODE={} PHALA_SURI=//Bob\n",
-			chain.url
-		);
+		// What all commands ask if they are told nothing.
+		let default = format!("ws://127.0.0.1:{}", limits::PORT_BASE_DEFAULT);
+		let node = match &chain.url {
+			url if *url == default => String::new(),
+			url => format!("PHALA_NODE={url} "),
+		};
+		text += &format!("\n  alias phala={phala}\n  export {node}PHALA_SURI=//Bob\n");
 		text += &format!("  phala call {id} /last --save answer.json\n");
 		text += &format!("  phala verify answer.json --genesis {}\n", chain.genesis);
 		text += &format!("  phala call {id} / --on-chain -d '{{}}'\n");
@@ -106,6 +109,7 @@ pub fn next_steps(summary: &Summary) -> String {
 			"  phala new my-agent && phala deploy my-agent --cluster {}\n",
 			summary.cluster.unwrap_or_default()
 		);
+		text += "  phala network stop worker-1 && phala network status && phala network start worker-1\n";
 		text += &format!(
 			"  (cd testing/end-to-end/node-client && npm ci && node transfer.mjs {})\n",
 			chain.url
