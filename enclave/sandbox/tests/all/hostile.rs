@@ -7,9 +7,14 @@ use phala_sandbox::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
 
 fn hostile() -> TestAgent {
 	TestAgent::new("enclave/sandbox/tests/hostile")
+}
+
+fn changed(change: impl FnOnce(&mut Manifest)) -> TestAgent {
+	TestAgent::with("enclave/sandbox/tests/hostile", change, BTreeMap::new(), Vec::new())
 }
 
 /// An agent whose calls of any agent reach itself.
@@ -112,8 +117,89 @@ async fn floods_of_state_end_with_their_limits() {
 }
 
 #[tokio::test]
+async fn reads_by_a_key_that_no_entry_can_have_end_with_its_limit() {
+	assert_eq!(limit_of("/state-get-long-key").await, Limit::StateKeyBytes);
+	assert_eq!(limit_of("/state-scan-long-prefix").await, Limit::StateKeyBytes);
+	assert_eq!(limit_of("/state-scan-long-start").await, Limit::StateKeyBytes);
+}
+
+#[tokio::test]
+async fn what_goes_out_besides_bodies_ends_with_the_limit_of_fetched_bytes() {
+	let agent = changed(|manifest| {
+		manifest.limits.fetched_bytes = Some(64 * 1024);
+		manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
+	});
+	for path in ["/header-flood", "/url-flood", "/agent-path-flood"] {
+		let failure = agent.run(get(path)).await.unwrap_err();
+		assert_eq!(failure.error.limit(), Some(Limit::FetchedBytes), "{path}: {}", told(&failure));
+	}
+}
+
+/// A server that begins long answers and never ends them, until it is dropped.
+struct Withholder {
+	authority: String,
+	task: tokio::task::JoinHandle<()>,
+}
+
+impl Withholder {
+	async fn start(begun_bytes: usize) -> Self {
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let authority = listener.local_addr().unwrap().to_string();
+		let task = tokio::spawn(async move {
+			let mut held = Vec::new();
+			while let Ok((mut stream, _)) = listener.accept().await {
+				let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+				let _ = stream.write_all(head.as_bytes()).await;
+				let _ = stream.write_all(&vec![7; begun_bytes]).await;
+				held.push(stream);
+			}
+		});
+		Self { authority, task }
+	}
+}
+
+impl Drop for Withholder {
+	fn drop(&mut self) {
+		self.task.abort();
+	}
+}
+
+#[tokio::test]
+async fn fetches_under_way_together_hold_no_more_than_one_run_may() {
+	// None passes the limit alone, and none ends.
+	let withholder = Withholder::start(40 * 1024).await;
+	let url = format!("http://{}", withholder.authority);
+	let agent = TestAgent::with(
+		"enclave/sandbox/tests/hostile",
+		|manifest| {
+			manifest.egress = vec![url.parse().unwrap()];
+			manifest.limits.fetched_bytes = Some(100 * 1024);
+			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
+		},
+		BTreeMap::new(),
+		vec![withholder.authority.clone()],
+	);
+	let failure = agent.run(get(&format!("/fetch-herd?url={url}/"))).await.unwrap_err();
+	assert_eq!(failure.error.limit(), Some(Limit::FetchedBytes), "{}", told(&failure));
+}
+
+#[tokio::test]
+async fn floods_of_reads_of_what_the_run_itself_wrote_end_with_their_limit() {
+	let agent = changed(|manifest| manifest.limits.cpu_ms = Some(CPU_MS_CEILING));
+	for path in ["/state-own-read-flood", "/state-own-scan-flood"] {
+		let failure = agent.run(get(path)).await.expect_err(path);
+		assert_eq!(
+			failure.error.limit(),
+			Some(Limit::StateReadBytes),
+			"{path}: {}",
+			told(&failure)
+		);
+	}
+}
+
+#[tokio::test]
 async fn a_flood_of_reads_of_what_an_earlier_run_kept_ends_with_their_limit() {
-	let agent = hostile();
+	let agent = changed(|manifest| manifest.limits.cpu_ms = Some(CPU_MS_CEILING));
 	agent.run(get("/state-keep")).await.unwrap();
 	let failure = agent.run(get("/state-read-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::StateReadBytes), "{}", told(&failure));
