@@ -7,7 +7,11 @@
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
 use super::{bounded, parse_hash, ServerError};
-use crate::{executor::Executor, limits, store::CodeError};
+use crate::{
+	executor::{Executor, Lane},
+	limits,
+	store::CodeError,
+};
 use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, Path, Query, State},
@@ -43,7 +47,7 @@ pub fn router(executor: Executor, permits: Arc<Semaphore>) -> Router {
 
 async fn keep(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let verified = executor
-		.verify(move |snapshot, _| {
+		.verify(Lane::Members, move |snapshot, _| {
 			let brought = ReplicatedBody::decode_all(&mut &body[..]).map_err(|_| {
 				MachineError::Malformed { expected: "the SCALE of a replicated body" }
 			})?;
@@ -114,7 +118,9 @@ async fn take_code(
 	if !snapshot.cluster.as_ref().is_some_and(|cluster| cluster.wanted_code.contains(&hash)) {
 		return Err(CodeError::NotWanted.into());
 	}
-	executor.compute(move |executor| executor.store().put_code(hash, body.to_vec())).await??;
+	executor
+		.compute(Lane::Callers, move |executor| executor.store().put_code(hash, body.to_vec()))
+		.await??;
 	executor.tell(Event::CodeStored { hash });
 	Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,10 @@
 //! there are older lines, `x-phala-log-older` is `1`, and `?before=` that number gives their page.
 
 use super::{bounded, hex, parse_hash, ServerError};
-use crate::{executor::Executor, limits};
+use crate::{
+	executor::{Executor, Lane},
+	limits,
+};
 use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, Path, Query, State},
@@ -63,7 +66,7 @@ async fn call(
 ) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
 	let opened = executor
-		.verify(move |snapshot, now| {
+		.verify(Lane::Callers, move |snapshot, now| {
 			let call = DirectCall::decode_all(&mut &body[..])
 				.map_err(|_| MachineError::Malformed { expected: "the SCALE of a DirectCall" })?;
 			snapshot.open_call(agent, &call, now)
@@ -103,7 +106,7 @@ async fn logs(
 		let sealed = seal_reply(&mut rng, &key, &context, &page.entries.encode())?;
 		Ok::<_, MachineError>((page.first, page.has_older, sealed.encode()))
 	};
-	let (first, has_older, sealed) = executor.compute(work).await??;
+	let (first, has_older, sealed) = executor.compute(Lane::Callers, work).await??;
 	let headers = [(LOG_FIRST, first.to_string()), (LOG_OLDER, u8::from(has_older).to_string())];
 	Ok((headers, sealed).into_response())
 }
@@ -141,7 +144,7 @@ async fn report(
 	let report_data =
 		ReportStatement::new(config.genesis, config.worker, keys, nonce.0).report_data();
 	let evidence = executor
-		.compute(move |executor| executor.platform().evidence(&report_data))
+		.compute(Lane::Callers, move |executor| executor.platform().evidence(&report_data))
 		.await?
 		.map_err(|error| {
 			ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NoEvidence, error)
