@@ -13,14 +13,14 @@
 //! A log is given newest page first. The number of a page's first line is in `x-phala-log-first`; if
 //! there are older lines, `x-phala-log-older` is `1`, and `?before=` that number gives their page.
 
-use super::{bounded, hex, parse_hash, ServerError};
+use super::{bodies::Bodies, bounded, hex, parse_hash, places, ServerError};
 use crate::{
 	executor::{Executor, Lane},
 	limits,
 };
 use axum::{
-	body::Bytes,
-	extract::{DefaultBodyLimit, Path, Query, State},
+	body::Body,
+	extract::{Path, Query, State},
 	http::{HeaderName, StatusCode},
 	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
@@ -41,30 +41,31 @@ use phala_protocol::{
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use serde::Deserialize;
 use serde_json::{json, Value};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 const LOG_FIRST: HeaderName = HeaderName::from_static("x-phala-log-first");
 const LOG_OLDER: HeaderName = HeaderName::from_static("x-phala-log-older");
 
 /// The server's routes.
-pub fn router(executor: Executor, permits: Arc<Semaphore>) -> Router {
-	Router::new()
+pub fn router(executor: Executor, bodies: Bodies) -> Router {
+	let sealed = Router::new()
 		.route("/v1/agents/{id}/call", post(call))
 		.route("/v1/agents/{id}/logs", post(logs))
+		.with_state((executor.clone(), bodies));
+	Router::new()
 		.route("/v1/signature/{id}", get(signature))
 		.route("/v1/attestation/report", get(report))
-		.layer(DefaultBodyLimit::max(limits::SEALED_CALL_BYTES_MAX))
-		.layer(from_fn_with_state(permits, bounded))
+		.layer(from_fn_with_state(places(), bounded))
 		.with_state(executor)
+		.merge(sealed)
 }
 
 async fn call(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(id): Path<String>,
-	body: Bytes,
+	body: Body,
 ) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
+	let body = bodies.read(body, limits::SEALED_CALL_BYTES_MAX).await?;
 	let opened = executor
 		.verify(Lane::Callers, move |snapshot, now| {
 			let call = DirectCall::decode_all(&mut &body[..])
@@ -85,12 +86,13 @@ struct Page {
 }
 
 async fn logs(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(id): Path<String>,
 	Query(Page { before }): Query<Page>,
-	body: Bytes,
+	body: Body,
 ) -> Result<Response, ServerError> {
 	let agent = parse_hash(&id)?;
+	let body = bodies.read(body, limits::LOGS_QUERY_BYTES_MAX).await?;
 	let work = move |executor: &Executor| {
 		let query = LogsQuery::decode_all(&mut &body[..])
 			.map_err(|_| MachineError::Malformed { expected: "the SCALE of a LogsQuery" })?;
