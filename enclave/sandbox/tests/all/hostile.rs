@@ -2,7 +2,7 @@
 
 use crate::common::server::{ok, redirect, Server};
 use crate::common::*;
-use phala_agent_manifest::limits::{CPU_MS_CEILING, WALL_MS_CEILING};
+use phala_agent_manifest::limits::{LimitsRequest, CPU_MS_CEILING, WALL_MS_CEILING};
 use phala_sandbox::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,12 @@ use tokio::io::AsyncWriteExt;
 
 fn hostile() -> TestAgent {
 	TestAgent::new("enclave/sandbox/tests/hostile")
+}
+
+/// Where only the limit that is meant may be passed, however slow the machine is.
+fn patient(limits: &mut LimitsRequest) {
+	limits.cpu_ms = Some(CPU_MS_CEILING);
+	limits.wall_ms = Some(WALL_MS_CEILING);
 }
 
 fn changed(change: impl FnOnce(&mut Manifest)) -> TestAgent {
@@ -97,10 +103,7 @@ async fn floods_of_host_calls_end_with_their_limits() {
 async fn a_flood_of_cheap_host_calls_ends_with_their_limit() {
 	let agent = TestAgent::with(
 		"enclave/sandbox/tests/hostile",
-		|manifest| {
-			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
-			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
-		},
+		|manifest| patient(&mut manifest.limits),
 		BTreeMap::new(),
 		Vec::new(),
 	);
@@ -127,7 +130,7 @@ async fn reads_by_a_key_that_no_entry_can_have_end_with_its_limit() {
 async fn what_goes_out_besides_bodies_ends_with_the_limit_of_fetched_bytes() {
 	let agent = changed(|manifest| {
 		manifest.limits.fetched_bytes = Some(64 * 1024);
-		manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
+		patient(&mut manifest.limits);
 	});
 	for path in ["/header-flood", "/url-flood", "/agent-path-flood"] {
 		let failure = agent.run(get(path)).await.unwrap_err();
@@ -174,7 +177,7 @@ async fn fetches_under_way_together_hold_no_more_than_one_run_may() {
 		|manifest| {
 			manifest.egress = vec![url.parse().unwrap()];
 			manifest.limits.fetched_bytes = Some(100 * 1024);
-			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
+			patient(&mut manifest.limits);
 		},
 		BTreeMap::new(),
 		vec![withholder.authority.clone()],
@@ -185,7 +188,7 @@ async fn fetches_under_way_together_hold_no_more_than_one_run_may() {
 
 #[tokio::test]
 async fn floods_of_reads_of_what_the_run_itself_wrote_end_with_their_limit() {
-	let agent = changed(|manifest| manifest.limits.cpu_ms = Some(CPU_MS_CEILING));
+	let agent = changed(|manifest| patient(&mut manifest.limits));
 	for path in ["/state-own-read-flood", "/state-own-scan-flood"] {
 		let failure = agent.run(get(path)).await.expect_err(path);
 		assert_eq!(
@@ -199,7 +202,7 @@ async fn floods_of_reads_of_what_the_run_itself_wrote_end_with_their_limit() {
 
 #[tokio::test]
 async fn a_flood_of_reads_of_what_an_earlier_run_kept_ends_with_their_limit() {
-	let agent = changed(|manifest| manifest.limits.cpu_ms = Some(CPU_MS_CEILING));
+	let agent = changed(|manifest| patient(&mut manifest.limits));
 	agent.run(get("/state-keep")).await.unwrap();
 	let failure = agent.run(get("/state-read-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::StateReadBytes), "{}", told(&failure));

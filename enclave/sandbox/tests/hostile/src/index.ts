@@ -107,7 +107,7 @@ const villains: Record<string, Villain> = {
     return new Response("kept");
   },
   "/state-read-flood": async (_request, env) => {
-    for (;;) await env.state.get("kept").catch(() => {});
+    for (;;) await env.state.getBytes("kept").catch(() => {});
   },
   "/state-long-key": async (_request, env) => {
     await env.state.set("k".repeat(513), "x");
