@@ -116,7 +116,7 @@ impl From<BodyError> for ServerError {
 #[cfg(test)]
 mod tests {
 	use super::{
-		super::villains::{Hoarder, Idler},
+		super::villains::{villains_stand_still, Hoarder, Idler},
 		*,
 	};
 
@@ -147,7 +147,7 @@ mod tests {
 			let bodies = bodies.clone();
 			idlers.spawn(async move { bodies.read(Idler::body(), BODY).await.err() });
 		}
-		tokio::task::yield_now().await;
+		villains_stand_still().await;
 		assert!(bodies.read(whole(ROOM), ROOM).await.is_ok());
 		for ended in idlers.join_all().await {
 			assert_eq!(ended, Some(BodyError::Time(1_000)));
@@ -162,7 +162,7 @@ mod tests {
 			let bodies = bodies.clone();
 			hoarders.spawn(async move { bodies.read(Hoarder::body(BODY), BODY).await.err() });
 		}
-		tokio::task::yield_now().await;
+		villains_stand_still().await;
 		let refused = bodies.read(whole(1), BODY).await.err();
 		assert_eq!(refused, Some(BodyError::NoRoom(ROOM)));
 		let mut ended = hoarders.join_all().await;

@@ -1,7 +1,7 @@
 //! Villains at the routes of the public server.
 
 use super::{
-	villains::{Hoarder, Idler},
+	villains::{villains_stand_still, Hoarder, Idler},
 	*,
 };
 use crate::executor::testing;
@@ -54,7 +54,7 @@ async fn idlers_on_every_route_keep_no_members_body_out_and_end_by_name() {
 			idlers.spawn(async move { answer(&routes, "POST", &path, Idler::body()).await });
 		}
 	}
-	tokio::task::yield_now().await;
+	villains_stand_still().await;
 	// It is read and looked at: this boot has no cluster yet.
 	let answered = answer(&routes, "POST", MEMBERS, a_members_body()).await;
 	assert_eq!(answered, (404, "NoCluster".to_owned()));
@@ -74,7 +74,7 @@ async fn hoarders_fill_the_callers_room_and_none_of_the_members() {
 		let body = Hoarder::body(limits::SEALED_CALL_BYTES_MAX);
 		hoarders.spawn(async move { answer(&routes, "POST", &calls(), body).await });
 	}
-	tokio::task::yield_now().await;
+	villains_stand_still().await;
 	let answered = answer(&routes, "POST", &calls(), Body::from("a call")).await;
 	assert_eq!(answered, (503, "TooManyRequests".to_owned()));
 	let answered = answer(&routes, "POST", MEMBERS, a_members_body()).await;

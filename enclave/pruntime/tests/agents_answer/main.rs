@@ -44,6 +44,16 @@ fn hello_answers_by_name_and_by_id_and_counts() {
 	assert_eq!(stranger.header("x-phala-agent"), None);
 }
 
+/// What the shell of whoever runs the tests exports, `PHALA_RECORD` say, is not told to workers.
+#[test]
+fn a_worker_knows_nothing_of_this_programs_environment() {
+	assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo sets it");
+	let environment = Worker::start(&[built("agents/hello")]).environment();
+	let names: BTreeSet<_> =
+		environment.iter().filter_map(|variable| Some(variable.split_once('=')?.0)).collect();
+	assert_eq!(names, ["HOME", "NO_COLOR", "PATH", "TMPDIR"].into());
+}
+
 #[test]
 fn writing_requests_that_come_at_once_are_applied_one_after_another() {
 	const REQUESTS: u64 = 12;

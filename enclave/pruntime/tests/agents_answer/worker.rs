@@ -50,7 +50,7 @@ fn runtime() -> &'static Runtime {
 
 /// A process with a public server.
 pub struct Worker {
-	_process: Process,
+	process: Process,
 	public: SocketAddr,
 	_folders: tempfile::TempDir,
 }
@@ -65,7 +65,7 @@ impl Worker {
 		let (supervisor, arguments, folders) = prepared(agents, flags);
 		let mut process = supervisor.start("worker", BINARY, &arguments, &[]).unwrap();
 		let public = runtime().block_on(process.line_after("public http://")).unwrap();
-		Self { _process: process, public: public.parse().unwrap(), _folders: folders }
+		Self { process, public: public.parse().unwrap(), _folders: folders }
 	}
 
 	/// What a worker says that does not start.
@@ -76,6 +76,12 @@ impl Worker {
 		let code = runtime().block_on(process.ended(TIME_LIMIT)).unwrap();
 		assert_ne!(code, Some(0));
 		process.log().text()
+	}
+
+	/// The variables that it was started with, `NAME=value` each.
+	pub fn environment(&self) -> Vec<String> {
+		let environment = std::fs::read(format!("/proc/{}/environ", self.process.id())).unwrap();
+		String::from_utf8(environment).unwrap().split_terminator('\0').map(Into::into).collect()
 	}
 
 	pub fn get(&self, path: &str) -> Answer {
