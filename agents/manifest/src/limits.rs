@@ -37,7 +37,7 @@ pub const STATE_VALUE_BYTES: u64 = MIB;
 /// Keys that one request may set or delete.
 pub const STATE_WRITE_KEYS: u64 = 1_000;
 pub const STATE_WRITE_BYTES: u64 = 8 * MIB;
-/// Bytes of values that one request may read from the snapshot.
+/// Bytes of entries that one request may read, its own writes among them.
 pub const STATE_READ_BYTES: u64 = 32 * MIB;
 /// Calls of any host function.
 pub const HOST_CALLS: u64 = 100_000;

@@ -31,7 +31,9 @@
 #[cfg(feature = "development")]
 pub mod development;
 pub mod executor;
+pub mod hexadecimal;
 pub mod limits;
 pub mod platform;
 pub mod server;
 pub mod store;
+mod sync;

@@ -10,14 +10,36 @@ pub const RELAY_BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Most agents from folders.
 pub const DEVELOPMENT_AGENTS_MAX: usize = 64;
 
+/// Most connections to the public server at once.
+pub const CONNECTIONS_MAX: usize = 512;
+
+/// The longest that the head of a request may take, in milliseconds: from when its connection is new
+/// or the last request was answered.
+pub const HEAD_WAIT_MS_MAX: u64 = 15_000;
+
+/// The longest that a connection to another member is kept for the next request, in milliseconds.
+pub const PEER_IDLE_MS_MAX: u64 = 5_000;
+
+/// Longest head of a request, in bytes; as much is held of what was not read yet.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// The longest that a caller may take to send a body, in milliseconds.
 pub const BODY_WAIT_MS_MAX: u64 = 30_000;
 
-/// Most requests that the servers of a member work on at once.
+/// Most requests without a body that are worked on at once for callers; as many for members.
 pub const SERVER_REQUESTS_MAX: usize = 256;
+
+/// Most bytes of callers' bodies that are held until they are checked.
+pub const CALLER_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Most bytes of members' bodies that are held until they are checked.
+pub const MEMBER_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Longest sealed call, in bytes.
 pub const SEALED_CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Longest question for a log, in bytes of SCALE.
+pub const LOGS_QUERY_BYTES_MAX: usize = 1024;
 
 /// Longest component or manifest that is taken in, in bytes.
 pub const BLOB_BYTES_MAX: usize = CODE_BYTES_MAX;
@@ -53,4 +75,9 @@ const _: () = assert!((READS_MAX + NESTED_READS_MAX) * 4 <= INSTANCES_MAX_DEFAUL
 // A read ends by its own limit before its caller is told that it took too long.
 const _: () = assert!(RUN_MS_MAX >= WALL_MS_CEILING);
 const _: () = assert!(LOG_PAGE_BYTES_MAX <= LOG_BYTES_MAX);
+// Nobody uses a connection just as the other side ends it.
+const _: () = assert!(PEER_IDLE_MS_MAX < HEAD_WAIT_MS_MAX);
+// One body is never most of what may be held.
+const _: () = assert!(BLOB_BYTES_MAX * 4 <= CALLER_BODIES_BYTES_MAX);
+const _: () = assert!(PEER_BODY_BYTES_MAX * 16 <= MEMBER_BODIES_BYTES_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < phala_machine::limits::CALL_WAIT_MS_MAX);

@@ -11,7 +11,7 @@ use phala_pruntime::{
 		Executor, Ports, Recording,
 	},
 	platform::Platform,
-	server,
+	server::{self, connections::ConnectionLimits},
 	store::MemoryStore,
 };
 use std::{net::SocketAddr, sync::Arc};
@@ -58,12 +58,8 @@ struct Arguments {
 	development: phala_pruntime::development::DevelopmentAgents,
 }
 
-fn hash(text: &str) -> Result<H256, String> {
-	let bytes = hex::decode(text.trim_start_matches("0x")).map_err(|error| error.to_string())?;
-	let bytes: [u8; 32] = bytes
-		.try_into()
-		.map_err(|bytes: Vec<u8>| format!("{} bytes, 32 are a hash", bytes.len()))?;
-	Ok(H256(bytes))
+fn hash(text: &str) -> Result<H256, &'static str> {
+	phala_pruntime::hexadecimal::parse_hash(text).ok_or("a hash is 32 bytes in hexadecimal")
 }
 
 #[tokio::main]
@@ -145,7 +141,7 @@ async fn main() -> anyhow::Result<()> {
 			Some((listener, routes)) => axum::serve(listener, routes).await,
 			None => std::future::pending().await,
 		} } => ended?,
-		ended = async { axum::serve(public_server, public_routes).await } => ended?,
+		() = server::connections::serve(public_server, public_routes, ConnectionLimits::default()) => {},
 		() = stop => {},
 	}
 	Ok(())

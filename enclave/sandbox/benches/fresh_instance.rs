@@ -27,7 +27,7 @@ impl Host for NoHost {
 	async fn secret(&self, _: String) -> Result<Option<SecretValue>, HostError> {
 		Ok(None)
 	}
-	async fn fetch(&self, _: FetchCall) -> Result<FetchReply, HostError> {
+	async fn fetch(&self, _: FetchCall, _: FetchAllowance) -> Result<FetchReply, HostError> {
 		Err(HostError::new(RefusalKind::Unavailable, "not in a benchmark"))
 	}
 	async fn call_agent(&self, _: AgentCall) -> AgentReply {

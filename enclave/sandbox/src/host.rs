@@ -4,13 +4,15 @@
 //! request to one agent, and knows by itself which: it takes the agent's state, secrets and egress
 //! rules from its own records, never from what a sandbox says of itself.
 
+use crate::budget::Budget;
 use crate::error::{FailedRun, RunError};
 use crate::invocation::Outcome;
 use crate::redact::Bytes;
 use async_trait::async_trait;
-use phala_agent_manifest::limits::{Limit, LimitExceeded};
+use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// The kinds of refusal that an agent can tell apart.
@@ -98,8 +100,29 @@ pub struct FetchCall {
 	pub redirect: RedirectMode,
 	/// At most what is left of the run's wall time, which its manifest sets.
 	pub timeout_ms: u64,
-	/// A longer answer is refused with the `FetchedBytes` limit.
-	pub response_bytes_max: u64,
+}
+
+/// What fetches may still bring in. All fetches of a run share one and take from it what comes,
+/// before they keep it: together they never hold more than the `FetchedBytes` limit.
+#[derive(Clone)]
+pub struct FetchAllowance(Arc<Budget>);
+
+impl FetchAllowance {
+	/// For fetches that no run makes.
+	pub fn new(bytes: u64) -> Self {
+		Self(Budget::new(Limits { fetched_bytes: bytes, ..Limits::default() }))
+	}
+
+	pub(crate) fn of_run(budget: Arc<Budget>) -> Self {
+		Self(budget)
+	}
+
+	/// Takes `bytes` that have come. What is refused ends the run.
+	pub fn take(&self, bytes: usize) -> Result<(), HostError> {
+		self.0
+			.add(Limit::FetchedBytes, bytes as u64, |usage| &mut usage.fetched_bytes)
+			.map_err(HostError::Limit)
+	}
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,8 +250,13 @@ pub trait Host: Send + Sync {
 	/// `name` is one that the manifest declares.
 	async fn secret(&self, name: String) -> Result<Option<SecretValue>, HostError>;
 
-	/// Under the agent's egress rules: see [`crate::egress::EgressClient`].
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError>;
+	/// Under the agent's egress rules: see [`crate::egress::EgressClient`]. Whatever comes, of
+	/// redirects too, is taken from `allowance` as it comes.
+	async fn fetch(
+		&self,
+		call: FetchCall,
+		allowance: FetchAllowance,
+	) -> Result<FetchReply, HostError>;
 
 	/// Runs another agent, here or elsewhere: see [`crate::Invocation::of_call`] and [`AgentReply::of_run`].
 	async fn call_agent(&self, call: AgentCall) -> AgentReply;

@@ -42,8 +42,8 @@ mod stdio;
 pub use engine::{LoadedAgent, Sandbox, SandboxConfig};
 pub use error::{FailedRun, RunError, SandboxError};
 pub use host::{
-	AgentCall, AgentReply, AgentResponse, FetchCall, FetchReply, Host, HostError, LogLevel,
-	LogLine, RedirectMode, RefusalKind, SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, AgentResponse, FetchAllowance, FetchCall, FetchReply, Host, HostError,
+	LogLevel, LogLine, RedirectMode, RefusalKind, SecretValue, StateEntry, StateScan,
 };
 pub use invocation::{
 	BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,

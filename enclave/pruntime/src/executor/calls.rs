@@ -1,6 +1,7 @@
 //! Who waits for an answer of the machine.
 
 use super::sandbox::{Outside, Sandbox};
+use crate::sync::lock;
 use phala_machine::{worker::Run, Answer, CallId, MachineError};
 use phala_protocol::H256;
 use phala_sandbox::{AgentCall, AgentReply, HostError, RefusalKind};
@@ -8,18 +9,13 @@ use std::{
 	collections::HashMap,
 	sync::{
 		atomic::{AtomicU64, Ordering},
-		Arc, Mutex, MutexGuard, PoisonError,
+		Arc, Mutex,
 	},
 };
 use tokio::sync::oneshot;
 
 type Sender = oneshot::Sender<Result<Answer, MachineError>>;
 type Receiver = oneshot::Receiver<Result<Answer, MachineError>>;
-
-/// Each operation on a map is whole, so a lock poisoned elsewhere still guards a consistent one.
-fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
-	map.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Callers from outside.
 #[derive(Default)]

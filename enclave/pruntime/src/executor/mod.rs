@@ -1,13 +1,15 @@
 //! Gives the machine its turns, one after another on a thread of its own, and carries out what it
 //! wants done. Nothing is decided here: whatever comes back is an event for the machine.
 //!
-//! Readers take the published snapshot and wait for nobody. Public-key cryptography runs on a pool
-//! of as many threads as there are processors, before the turn (what comes from outside) and after it
-//! (what goes there); no lock is held while it does.
+//! Readers take the published snapshot and wait for nobody. Public-key cryptography runs on a pool,
+//! before the turn (what comes from outside) and after it (what goes there); no lock is held while it
+//! does. Each [`Lane`] of the pool has as many places as there are processors.
 
 mod calls;
 pub mod peers;
 pub mod sandbox;
+#[cfg(all(test, feature = "software-evidence"))]
+pub mod testing;
 mod turns;
 mod units;
 
@@ -57,8 +59,20 @@ struct Inner {
 	snapshot: watch::Sender<Arc<Snapshot>>,
 	callers: Callers,
 	agent_calls: AgentCalls,
-	/// One for each processor.
-	pool: Semaphore,
+	machine_lane: Arc<Semaphore>,
+	member_lane: Arc<Semaphore>,
+	caller_lane: Arc<Semaphore>,
+}
+
+/// Whose work it is: nobody has to wait for another lane's.
+#[derive(Clone, Copy, Debug)]
+pub enum Lane {
+	/// What the machine wants done, and what its relayer brings: a heartbeat waits for no caller.
+	Machine,
+	/// What other members bring.
+	Members,
+	/// What anybody asks for.
+	Callers,
 }
 
 impl Executor {
@@ -67,13 +81,16 @@ impl Executor {
 		let (events, inbox) = mpsc::channel();
 		let (snapshot, _) = watch::channel(Arc::new(machine.snapshot()));
 		let processors = std::thread::available_parallelism().map_or(1, usize::from);
+		let lane = || Arc::new(Semaphore::new(processors));
 		let inner = Arc::new(Inner {
 			ports,
 			events,
 			snapshot,
 			callers: Callers::default(),
 			agent_calls: AgentCalls::default(),
-			pool: Semaphore::new(processors),
+			machine_lane: lane(),
+			member_lane: lane(),
+			caller_lane: lane(),
 		});
 		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
 		Self(inner)
@@ -120,22 +137,32 @@ impl Executor {
 	/// Has `work` done on the pool, as for cryptography.
 	pub async fn compute<T: Send + 'static>(
 		&self,
+		lane: Lane,
 		work: impl FnOnce(&Self) -> T + Send + 'static,
 	) -> Result<T, MachineError> {
 		let executor = self.clone();
-		let _place = self.0.pool.acquire().await;
+		let lane = match lane {
+			Lane::Machine => &self.0.machine_lane,
+			Lane::Members => &self.0.member_lane,
+			Lane::Callers => &self.0.caller_lane,
+		};
+		let place = lane.clone().acquire_owned().await;
+		let placed = move || {
+			// The work's, not its caller's: it goes on when nobody waits for it any more.
+			let _place = place;
+			work(&executor)
+		};
 		// A panic is that of a bug in what was to be checked: it is refused.
-		tokio::task::spawn_blocking(move || work(&executor))
-			.await
-			.map_err(|_| MachineError::Interrupted)
+		tokio::task::spawn_blocking(placed).await.map_err(|_| MachineError::Interrupted)
 	}
 
 	/// As [`Self::compute`], for what is checked against the newest snapshot.
 	pub async fn verify<T: Send + 'static>(
 		&self,
+		lane: Lane,
 		check: impl FnOnce(&Snapshot, Instant) -> Result<T, MachineError> + Send + 'static,
 	) -> Result<T, MachineError> {
-		self.compute(|executor| check(&executor.snapshot(), executor.now())).await?
+		self.compute(lane, |executor| check(&executor.snapshot(), executor.now())).await?
 	}
 
 	fn carry_out(&self, action: Action) {
@@ -194,7 +221,7 @@ impl Executor {
 
 	async fn make_evidence(&self, request: EvidenceRequest) {
 		let report_data = request.report_data;
-		let made = self.compute(move |executor| {
+		let made = self.compute(Lane::Machine, move |executor| {
 			let evidence = executor.platform().evidence(&report_data);
 			evidence.map(|evidence| evidence.encode()).map_err(|error| error.to_string())
 		});
@@ -204,7 +231,7 @@ impl Executor {
 
 	async fn run_task(&self, task: Task) {
 		let id = task.id();
-		let done = self.compute(move |executor| {
+		let done = self.compute(Lane::Machine, move |executor| {
 			executor.platform().seed().map(|seed| task.run(seed)).map_err(|error| {
 				tracing::error!("no cryptography: {error}");
 			})
@@ -250,7 +277,7 @@ impl Executor {
 		let (agent, worker) = (body.agent, to.worker);
 		let given = self.0.ports.peers.keep(&to, &body).await;
 		let genesis = self.snapshot().config.genesis;
-		let checked = self.compute(move |_| {
+		let checked = self.compute(Lane::Machine, move |_| {
 			given.and_then(|availability| {
 				Ok(ProvenAcknowledgement::verify(genesis, &to, &body, availability)?)
 			})
@@ -275,7 +302,7 @@ impl Executor {
 		let bodies =
 			bodies.inspect_err(|error| tracing::debug!(worker, "gives no bodies: {error:#}")).ok();
 		let hash = |bodies: Vec<SealedBody>| bodies.into_iter().map(HashedBody::new).collect();
-		let bodies = self.compute(move |_| bodies.map(hash)).await.ok().flatten();
+		let bodies = self.compute(Lane::Machine, move |_| bodies.map(hash)).await.ok().flatten();
 		self.tell(Event::BodiesFetched { from: worker, agent, first, bodies });
 	}
 
@@ -283,7 +310,7 @@ impl Executor {
 		let worker = from.worker;
 		let fetched = match self.0.ports.peers.code(&from, hash).await {
 			Ok(bytes) => self
-				.compute(move |executor| executor.store().put_code(hash, bytes))
+				.compute(Lane::Machine, move |executor| executor.store().put_code(hash, bytes))
 				.await
 				.is_ok_and(|put| put.is_ok()),
 			Err(error) => {

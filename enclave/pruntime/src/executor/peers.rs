@@ -1,7 +1,10 @@
 //! The port to the other members. Untrusted both ways: bodies are encrypted and checked by hash,
 //! acknowledgements are signed.
 
-use crate::limits::{BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_WAIT_MS_MAX};
+use crate::hexadecimal::hex;
+use crate::limits::{
+	BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_IDLE_MS_MAX, PEER_WAIT_MS_MAX,
+};
 use anyhow::{bail, Context};
 use async_trait::async_trait;
 use codec::{DecodeAll, Encode};
@@ -41,6 +44,7 @@ impl HttpPeers {
 	pub fn new() -> anyhow::Result<Self> {
 		let client = reqwest::Client::builder()
 			.timeout(Duration::from_millis(PEER_WAIT_MS_MAX))
+			.pool_idle_timeout(Duration::from_millis(PEER_IDLE_MS_MAX))
 			.redirect(reqwest::redirect::Policy::none())
 			.no_proxy()
 			.build()?;
@@ -68,7 +72,7 @@ impl Peers for HttpPeers {
 		let mut bytes = 0;
 		while first + (bodies.len() as u64) <= last {
 			let from = first + bodies.len() as u64;
-			let path = format!("/v1/cluster/agents/{}/bodies?from={from}", hex(&agent));
+			let path = format!("/v1/cluster/agents/{}/bodies?from={from}", hex(agent));
 			let answer =
 				read(self.0.get(url(member, &path)?).send().await?, PEER_BODY_BYTES_MAX).await?;
 			let page = Vec::<SealedBody>::decode_all(&mut &answer[..])
@@ -84,7 +88,7 @@ impl Peers for HttpPeers {
 	}
 
 	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>> {
-		let url = url(member, &format!("/v1/code/{}", hex(&hash)))?;
+		let url = url(member, &format!("/v1/code/{}", hex(hash)))?;
 		read(self.0.get(url).send().await?, BLOB_BYTES_MAX).await
 	}
 }
@@ -92,10 +96,6 @@ impl Peers for HttpPeers {
 fn url(member: &Member, path: &str) -> anyhow::Result<String> {
 	let base = std::str::from_utf8(&member.endpoint).context("its endpoint is no text")?;
 	Ok(format!("{}{path}", base.trim_end_matches('/')))
-}
-
-fn hex(hash: &H256) -> String {
-	format!("0x{}", hex::encode(hash))
 }
 
 /// A body that is not longer than it may be.

@@ -13,9 +13,9 @@ use phala_protocol::{
 };
 use phala_sandbox::{
 	egress::{EgressClient, EgressConfig},
-	AgentCall, AgentReply, BlockRef, Context, FailedRun, FetchCall, FetchReply, Host, HostError,
-	HttpRequest, Invocation, Limit, LimitExceeded, LoadedAgent, LogLevel, LogLine, Manifest,
-	Outcome, RunError, SandboxConfig, SandboxError, SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, BlockRef, Context, FailedRun, FetchAllowance, FetchCall, FetchReply,
+	Host, HostError, HttpRequest, Invocation, Limit, LimitExceeded, LoadedAgent, LogLevel, LogLine,
+	Manifest, Outcome, RunError, SandboxConfig, SandboxError, SecretValue, StateEntry, StateScan,
 };
 use std::{
 	collections::{BTreeMap, HashMap},
@@ -345,8 +345,12 @@ impl Host for RunHost {
 		Ok(self.secrets.get(&name).cloned())
 	}
 
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError> {
-		self.egress.fetch(&self.manifest.egress, call).await
+	async fn fetch(
+		&self,
+		call: FetchCall,
+		allowance: FetchAllowance,
+	) -> Result<FetchReply, HostError> {
+		self.egress.fetch(&self.manifest.egress, call, &allowance).await
 	}
 
 	async fn call_agent(&self, call: AgentCall) -> AgentReply {

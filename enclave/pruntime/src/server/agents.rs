@@ -15,13 +15,18 @@
 //! | the agent's state would be too large | 422 `AgentStateBytes` |
 //! | the agent did not catch its error, trapped, gave no answer or a wrong one | 500 `Uncaught`, `Trapped`, `NoAnswer`, `BadResponse` |
 //! | the request cannot be given to an agent | 400 `BadRequest` |
+//! | the body did not come in time, or broke off | 408 `BodyTime`, 400 `Malformed` |
 //! | too many requests of the agent; too long a wait | 503 `AgentRequests`, `WaitTime`, `TooManyCalls`, `Busy` |
+//! | too many bytes of bodies at this server | 503 `TooManyRequests` |
 //! | this boot is over | 409 `Over` |
 //!
 //! What an agent answers itself has its own status, with `x-phala-agent`; a refusal has no such header.
 
-use super::{hash_of_text, hex, ServerError};
-use crate::{executor::Executor, limits};
+use super::{
+	bodies::{Bodies, BodyError},
+	hex, ServerError,
+};
+use crate::{executor::Executor, hexadecimal::parse_hash};
 use axum::{
 	body::Body,
 	extract::{Request, State},
@@ -38,7 +43,6 @@ use phala_protocol::{
 };
 use phala_sandbox::{HttpRequest, HttpResponse};
 use serde_json::{json, Value};
-use std::time::Duration;
 
 const AGENT: HeaderName = HeaderName::from_static("x-phala-agent");
 const CODE_HASH: HeaderName = HeaderName::from_static("x-phala-code-hash");
@@ -74,13 +78,13 @@ const PROVEN_HEADERS: [HeaderName; 3] =
 	[header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION];
 
 /// The server's routes.
-pub fn router(executor: Executor) -> Router {
-	Router::new()
-		.route("/v1/agents", get(list))
+pub fn router(executor: Executor, bodies: Bodies) -> Router {
+	let calls = Router::new()
 		.route("/agents/{agent}", any(call))
 		.route("/agents/{agent}/", any(call))
 		.route("/agents/{agent}/{*path}", any(call))
-		.with_state(executor)
+		.with_state((executor.clone(), bodies));
+	Router::new().route("/v1/agents", get(list)).with_state(executor).merge(calls)
 }
 
 /// `GET /v1/agents`: which agents answer here.
@@ -109,7 +113,10 @@ async fn list(State(executor): State<Executor>) -> Json<Value> {
 }
 
 /// An agent, called by nobody in particular.
-async fn call(State(executor): State<Executor>, request: Request) -> Result<Response, ServerError> {
+async fn call(
+	State((executor, bodies)): State<(Executor, Bodies)>,
+	request: Request,
+) -> Result<Response, ServerError> {
 	let (id_or_name, path_and_query) = split(&request);
 	let (agent, request_bytes_max) = {
 		let snapshot = executor.snapshot();
@@ -121,7 +128,7 @@ async fn call(State(executor): State<Executor>, request: Request) -> Result<Resp
 		let program = view.program.as_ref();
 		(agent, program.map_or(0, |program| program.request_bytes_max))
 	};
-	let request = read(request, path_and_query, request_bytes_max).await?;
+	let request = read(&bodies, request, path_and_query, request_bytes_max).await?;
 	let proven = |name: &HeaderName| {
 		let own = request.headers.iter().find(|(own, _)| own == name.as_str());
 		own.map(|(name, value)| (name.clone().into_bytes(), value.clone()))
@@ -162,7 +169,7 @@ async fn call(State(executor): State<Executor>, request: Request) -> Result<Resp
 		]);
 	} else {
 		// There is nothing that could prove who signed.
-		said.push((FRESHNESS, "NoChain".to_owned()));
+		said.push((FRESHNESS, Refusal::NoChain.name().to_owned()));
 	}
 	for (name, text) in said {
 		if let Ok(value) = HeaderValue::try_from(text) {
@@ -174,7 +181,7 @@ async fn call(State(executor): State<Executor>, request: Request) -> Result<Resp
 
 /// By its id, or where there is no chain by its name.
 fn find(snapshot: &Snapshot, id_or_name: &str) -> Option<AgentId> {
-	if let Some(id) = hash_of_text(id_or_name) {
+	if let Some(id) = parse_hash(id_or_name) {
 		return Some(id);
 	}
 	let agents = snapshot.cluster.iter().flat_map(|cluster| &cluster.agents);
@@ -195,26 +202,20 @@ fn split(request: &Request) -> (String, String) {
 }
 
 async fn read(
+	bodies: &Bodies,
 	request: Request,
 	path_and_query: String,
 	bytes_max: u64,
 ) -> Result<HttpRequest, ServerError> {
 	let (parts, body) = request.into_parts();
 	let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-	let body = tokio::time::timeout(
-		Duration::from_millis(limits::BODY_WAIT_MS_MAX),
-		axum::body::to_bytes(body, bytes_max),
-	)
-	.await
-	.map_err(|_| {
-		let message = format!("the body took longer than {} ms", limits::BODY_WAIT_MS_MAX);
-		ServerError::new(StatusCode::REQUEST_TIMEOUT, Refusal::BodyTime, message)
-	})?
-	.map_err(|_| {
-		let message = format!(
-			"the body broke off, or has more than {bytes_max} bytes, the most for this agent"
-		);
-		ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, Refusal::RequestBytes, message)
+	let body = bodies.read(body, bytes_max).await.map_err(|refused| match refused {
+		BodyError::TooLong(_) => {
+			let message =
+				format!("the body has more than {bytes_max} bytes, the most for this agent");
+			ServerError::new(StatusCode::PAYLOAD_TOO_LARGE, Refusal::RequestBytes, message)
+		}
+		refused => refused.into(),
 	})?;
 	let dropped = connection_options(&parts.headers);
 	let headers = parts
@@ -227,7 +228,7 @@ async fn read(
 		method: parts.method.as_str().to_owned(),
 		path_and_query,
 		headers,
-		body: body.into(),
+		body: body.into_bytes(),
 	})
 }
 

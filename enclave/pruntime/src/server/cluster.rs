@@ -6,14 +6,21 @@
 //! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
-use super::{bounded, parse_hash, ServerError};
-use crate::{executor::Executor, limits, store::CodeError};
+use super::{
+	bodies::{Bodies, BodyError},
+	bounded, parse_hash, places, ServerError,
+};
+use crate::{
+	executor::{Executor, Lane},
+	limits,
+	store::CodeError,
+};
 use axum::{
-	body::Bytes,
-	extract::{DefaultBodyLimit, Path, Query, State},
+	body::{Body, Bytes},
+	extract::{Path, Query, State},
 	http::StatusCode,
 	middleware::from_fn_with_state,
-	routing::{get, post},
+	routing::{get, post, put},
 	Router,
 };
 use codec::{DecodeAll, Encode};
@@ -22,28 +29,31 @@ use phala_machine::{Answer, Event, MachineError, ReplicatedBody};
 use phala_protocol::refusals::Refusal;
 use serde::Deserialize;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// The server's routes.
-pub fn router(executor: Executor, permits: Arc<Semaphore>) -> Router {
-	let bodies = Router::new()
+pub fn router(executor: Executor, members: Bodies, callers: Bodies) -> Router {
+	let keep = Router::new()
 		.route("/v1/cluster/bodies", post(keep))
-		.layer(DefaultBodyLimit::max(limits::PEER_BODY_BYTES_MAX));
-	let code = Router::new()
-		.route("/v1/code/{hash}", get(code).put(take_code))
-		// One more, so that a blob that is too long is refused by its own name.
-		.layer(DefaultBodyLimit::max(limits::BLOB_BYTES_MAX + 1));
+		.with_state((executor.clone(), members));
+	let take_code = Router::new()
+		.route("/v1/code/{hash}", put(take_code))
+		.with_state((executor.clone(), callers));
 	Router::new()
 		.route("/v1/cluster/agents/{id}/bodies", get(give))
-		.merge(bodies)
-		.merge(code)
-		.layer(from_fn_with_state(permits, bounded))
+		.route("/v1/code/{hash}", get(code))
+		.layer(from_fn_with_state(places(), bounded))
 		.with_state(executor)
+		.merge(keep)
+		.merge(take_code)
 }
 
-async fn keep(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8>, ServerError> {
+async fn keep(
+	State((executor, bodies)): State<(Executor, Bodies)>,
+	body: Body,
+) -> Result<Vec<u8>, ServerError> {
+	let body = bodies.read(body, limits::PEER_BODY_BYTES_MAX).await?;
 	let verified = executor
-		.verify(move |snapshot, _| {
+		.verify(Lane::Members, move |snapshot, _| {
 			let brought = ReplicatedBody::decode_all(&mut &body[..]).map_err(|_| {
 				MachineError::Malformed { expected: "the SCALE of a replicated body" }
 			})?;
@@ -102,19 +112,23 @@ async fn code(
 }
 
 async fn take_code(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(hash): Path<String>,
-	body: Bytes,
+	body: Body,
 ) -> Result<StatusCode, ServerError> {
 	let hash = parse_hash(&hash)?;
-	if body.len() > limits::BLOB_BYTES_MAX {
-		return Err(CodeError::TooLong.into());
-	}
 	let snapshot = executor.snapshot();
 	if !snapshot.cluster.as_ref().is_some_and(|cluster| cluster.wanted_code.contains(&hash)) {
 		return Err(CodeError::NotWanted.into());
 	}
-	executor.compute(move |executor| executor.store().put_code(hash, body.to_vec())).await??;
+	let body =
+		bodies.read(body, limits::BLOB_BYTES_MAX).await.map_err(|refused| match refused {
+			BodyError::TooLong(_) => CodeError::TooLong.into(),
+			refused => ServerError::from(refused),
+		})?;
+	executor
+		.compute(Lane::Callers, move |executor| executor.store().put_code(hash, body.into_bytes()))
+		.await??;
 	executor.tell(Event::CodeStored { hash });
 	Ok(StatusCode::NO_CONTENT)
 }

@@ -2,18 +2,30 @@
 //! verified what came, ask the machine, and answer; what is only read comes from its snapshot.
 
 pub mod agents;
+mod bodies;
 pub mod cluster;
+pub mod connections;
 pub mod public;
 pub mod relay;
 pub mod sealed;
+#[cfg(all(test, feature = "software-evidence"))]
+mod tests;
+#[cfg(test)]
+mod villains;
 
-use crate::{executor::Executor, limits, store::CodeError};
+use crate::{
+	executor::Executor,
+	hexadecimal::{self, hex},
+	limits,
+	store::CodeError,
+};
 use axum::{
 	extract::State,
 	http::StatusCode,
 	response::{IntoResponse, Response},
 	Json, Router,
 };
+use bodies::Bodies;
 use phala_machine::MachineError;
 use phala_protocol::{boot::WorkerId, refusals::Refusal, H256};
 use std::sync::Arc;
@@ -21,15 +33,23 @@ use tokio::sync::Semaphore;
 
 /// All routes of the public server.
 pub fn public_router(executor: Executor) -> Router {
-	let permits = Arc::new(Semaphore::new(limits::SERVER_REQUESTS_MAX));
+	// Members have their own, so that callers cannot keep a lease holder from its quorum. Whoever
+	// brings a member's body waits no longer than a peer does.
+	let callers = Bodies::new(limits::CALLER_BODIES_BYTES_MAX, limits::BODY_WAIT_MS_MAX);
+	let members = Bodies::new(limits::MEMBER_BODIES_BYTES_MAX, limits::PEER_WAIT_MS_MAX);
 	Router::new()
 		.merge(public::router(executor.clone()))
-		.merge(cluster::router(executor.clone(), permits.clone()))
-		.merge(sealed::router(executor.clone(), permits))
-		.merge(agents::router(executor))
+		.merge(cluster::router(executor.clone(), members, callers.clone()))
+		.merge(sealed::router(executor.clone(), callers.clone()))
+		.merge(agents::router(executor, callers))
 }
 
-/// So many requests at once and no more: each may hold a body, and nobody has to say who it is.
+/// So many requests at once and no more. For what is answered out of memory or off the pool: never
+/// while a body is read, or while a call waits for its commit.
+fn places() -> Arc<Semaphore> {
+	Arc::new(Semaphore::new(limits::SERVER_REQUESTS_MAX))
+}
+
 async fn bounded(
 	State(permits): State<Arc<Semaphore>>,
 	request: axum::extract::Request,
@@ -47,22 +67,12 @@ async fn bounded(
 
 /// 32 bytes in hexadecimal in a path, `0x` or not.
 fn parse_hash(text: &str) -> Result<H256, ServerError> {
-	hash_of_text(text).ok_or_else(|| {
+	hexadecimal::parse_hash(text).ok_or_else(|| {
 		ServerError::bad_request(
 			Refusal::Malformed,
 			"32 bytes in hexadecimal are expected in the path",
 		)
 	})
-}
-
-fn hash_of_text(text: &str) -> Option<H256> {
-	let digits = text.strip_prefix("0x").unwrap_or(text);
-	let mut hash = [0; 32];
-	hex::decode_to_slice(digits, &mut hash).ok().map(|()| H256(hash))
-}
-
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-	format!("0x{}", hex::encode(bytes))
 }
 
 /// A refusal as both servers answer it.

@@ -2,7 +2,10 @@
 //! still listen where only the operator's relayer reaches it, since it does work for whoever asks.
 
 use super::ServerError;
-use crate::{executor::Executor, limits};
+use crate::{
+	executor::{Executor, Lane},
+	limits,
+};
 use axum::{
 	body::Bytes,
 	extract::{DefaultBodyLimit, State},
@@ -32,7 +35,9 @@ async fn status(State(executor): State<Executor>) -> Vec<u8> {
 
 async fn genesis(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let proven = executor
-		.verify(move |snapshot, _| snapshot.prove_genesis(decode_genesis_bundle(&body)?))
+		.verify(Lane::Machine, move |snapshot, _| {
+			snapshot.prove_genesis(decode_genesis_bundle(&body)?)
+		})
 		.await?;
 	let genesis = Box::new(proven);
 	status_of(executor.ask(|reply| Event::Genesis { reply, genesis }).await)
@@ -40,7 +45,7 @@ async fn genesis(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8
 
 async fn sync(State(executor): State<Executor>, body: Bytes) -> Result<Vec<u8>, ServerError> {
 	let proven = executor
-		.verify(move |snapshot, _| snapshot.prove(decode_sync_bundle(&body)?))
+		.verify(Lane::Machine, move |snapshot, _| snapshot.prove(decode_sync_bundle(&body)?))
 		.await
 		.inspect_err(
 			|refused| tracing::warn!(error = %refused.refusal(), "refused a bundle: {refused}"),

@@ -13,11 +13,14 @@
 //! A log is given newest page first. The number of a page's first line is in `x-phala-log-first`; if
 //! there are older lines, `x-phala-log-older` is `1`, and `?before=` that number gives their page.
 
-use super::{bounded, hex, parse_hash, ServerError};
-use crate::{executor::Executor, limits};
+use super::{bodies::Bodies, bounded, hex, parse_hash, places, ServerError};
+use crate::{
+	executor::{Executor, Lane},
+	limits,
+};
 use axum::{
-	body::Bytes,
-	extract::{DefaultBodyLimit, Path, Query, State},
+	body::Body,
+	extract::{Path, Query, State},
 	http::{HeaderName, StatusCode},
 	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
@@ -38,32 +41,33 @@ use phala_protocol::{
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use serde::Deserialize;
 use serde_json::{json, Value};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 const LOG_FIRST: HeaderName = HeaderName::from_static("x-phala-log-first");
 const LOG_OLDER: HeaderName = HeaderName::from_static("x-phala-log-older");
 
 /// The server's routes.
-pub fn router(executor: Executor, permits: Arc<Semaphore>) -> Router {
-	Router::new()
+pub fn router(executor: Executor, bodies: Bodies) -> Router {
+	let sealed = Router::new()
 		.route("/v1/agents/{id}/call", post(call))
 		.route("/v1/agents/{id}/logs", post(logs))
+		.with_state((executor.clone(), bodies));
+	Router::new()
 		.route("/v1/signature/{id}", get(signature))
 		.route("/v1/attestation/report", get(report))
-		.layer(DefaultBodyLimit::max(limits::SEALED_CALL_BYTES_MAX))
-		.layer(from_fn_with_state(permits, bounded))
+		.layer(from_fn_with_state(places(), bounded))
 		.with_state(executor)
+		.merge(sealed)
 }
 
 async fn call(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(id): Path<String>,
-	body: Bytes,
+	body: Body,
 ) -> Result<Vec<u8>, ServerError> {
 	let agent = parse_hash(&id)?;
+	let body = bodies.read(body, limits::SEALED_CALL_BYTES_MAX).await?;
 	let opened = executor
-		.verify(move |snapshot, now| {
+		.verify(Lane::Callers, move |snapshot, now| {
 			let call = DirectCall::decode_all(&mut &body[..])
 				.map_err(|_| MachineError::Malformed { expected: "the SCALE of a DirectCall" })?;
 			snapshot.open_call(agent, &call, now)
@@ -82,12 +86,13 @@ struct Page {
 }
 
 async fn logs(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(id): Path<String>,
 	Query(Page { before }): Query<Page>,
-	body: Bytes,
+	body: Body,
 ) -> Result<Response, ServerError> {
 	let agent = parse_hash(&id)?;
+	let body = bodies.read(body, limits::LOGS_QUERY_BYTES_MAX).await?;
 	let work = move |executor: &Executor| {
 		let query = LogsQuery::decode_all(&mut &body[..])
 			.map_err(|_| MachineError::Malformed { expected: "the SCALE of a LogsQuery" })?;
@@ -103,7 +108,7 @@ async fn logs(
 		let sealed = seal_reply(&mut rng, &key, &context, &page.entries.encode())?;
 		Ok::<_, MachineError>((page.first, page.has_older, sealed.encode()))
 	};
-	let (first, has_older, sealed) = executor.compute(work).await??;
+	let (first, has_older, sealed) = executor.compute(Lane::Callers, work).await??;
 	let headers = [(LOG_FIRST, first.to_string()), (LOG_OLDER, u8::from(has_older).to_string())];
 	Ok((headers, sealed).into_response())
 }
@@ -141,7 +146,7 @@ async fn report(
 	let report_data =
 		ReportStatement::new(config.genesis, config.worker, keys, nonce.0).report_data();
 	let evidence = executor
-		.compute(move |executor| executor.platform().evidence(&report_data))
+		.compute(Lane::Callers, move |executor| executor.platform().evidence(&report_data))
 		.await?
 		.map_err(|error| {
 			ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NoEvidence, error)

@@ -8,6 +8,7 @@ mod proofs;
 pub use code::CodeError;
 pub use logs::LogPage;
 
+use crate::sync::lock;
 use code::Code;
 use logs::Logs;
 use phala_machine::Kept;
@@ -17,7 +18,7 @@ use phala_protocol::{
 	H256,
 };
 use proofs::Proofs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A place to keep things. Everything in it is untrusted when it comes back, or was checked before
 /// it went in.
@@ -40,11 +41,6 @@ pub struct MemoryStore {
 	code: Mutex<Code>,
 	logs: Mutex<Logs>,
 	proofs: Mutex<Proofs>,
-}
-
-/// Each part is changed in one go, so a lock poisoned elsewhere still guards a consistent one.
-fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
-	part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store for MemoryStore {

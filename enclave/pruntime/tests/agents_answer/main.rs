@@ -2,10 +2,13 @@
 
 mod worker;
 
+use phala_pruntime::limits::CALLER_BODIES_BYTES_MAX;
 use serde_json::json;
 use std::{
 	collections::BTreeSet,
+	io::Write,
 	sync::atomic::{AtomicBool, Ordering},
+	time::{Duration, Instant},
 };
 use worker::{built, price_server, Agent, Worker};
 
@@ -39,6 +42,16 @@ fn hello_answers_by_name_and_by_id_and_counts() {
 	let stranger = worker.get("/agents/stranger/");
 	assert_eq!((stranger.status, stranger.error().as_str()), (404, "NoSuchAgent"));
 	assert_eq!(stranger.header("x-phala-agent"), None);
+}
+
+/// What the shell of whoever runs the tests exports, `PHALA_RECORD` say, is not told to workers.
+#[test]
+fn a_worker_knows_nothing_of_this_programs_environment() {
+	assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo sets it");
+	let environment = Worker::start(&[built("agents/hello")]).environment();
+	let names: BTreeSet<_> =
+		environment.iter().filter_map(|variable| Some(variable.split_once('=')?.0)).collect();
+	assert_eq!(names, ["HOME", "NO_COLOR", "PATH", "TMPDIR"].into());
 }
 
 #[test]
@@ -142,6 +155,38 @@ fn too_long_a_body_is_refused_by_name() {
 	assert_eq!(worker.request("POST", "/agents/hello/", &[0; 500]).status, 200);
 	let refused = worker.request("POST", "/agents/hello/", &[0; 1_001]);
 	assert_eq!((refused.status, refused.error().as_str()), (413, "RequestBytes"));
+}
+
+#[test]
+fn hoarders_of_bodies_are_refused_by_name_and_hold_nothing_when_they_are_gone() {
+	const BODY: usize = 4 * 1024 * 1024;
+	const HOARDERS: usize = CALLER_BODIES_BYTES_MAX / BODY + 8;
+	let worker = Worker::start(&[built("agents/hello")]);
+	let head = format!(
+		"POST /agents/hello/count HTTP/1.1\r\nhost: worker\r\nconnection: close\r\ncontent-length: {BODY}\r\n\r\n"
+	);
+	// All of a body but its last byte.
+	let hoarded = vec![0; BODY - 1];
+	let mut hoarders = Vec::new();
+	for _ in 0..HOARDERS {
+		let mut stream = worker.connect();
+		stream.write_all(head.as_bytes()).unwrap();
+		// The last ones are refused while they send.
+		let _ = stream.write_all(&hoarded);
+		hoarders.push(stream);
+		assert_eq!(
+			worker.get("/agents/hello/").text(),
+			"Hello, world!",
+			"without a body it goes on"
+		);
+	}
+	let refused = worker.request("POST", "/agents/hello/count", &[0; 10_000]);
+	assert_eq!((refused.status, refused.error().as_str()), (503, "TooManyRequests"));
+	drop(hoarders);
+	let gone = Instant::now();
+	while worker.request("POST", "/agents/hello/count", &[0; 10_000]).status != 200 {
+		assert!(gone.elapsed() < Duration::from_secs(60));
+	}
 }
 
 #[test]

@@ -1,14 +1,22 @@
 //! The real binary on free loopback ports, which ends with its test.
 
 use phala_agent_builder::{AgentFolder, Builder, BuiltAgent};
+use phala_devnet::{Process, Supervisor};
 use std::{
 	collections::BTreeMap,
 	io::{BufRead, BufReader, Read, Write},
 	net::{SocketAddr, TcpListener, TcpStream},
 	path::{Path, PathBuf},
-	process::{Child, Command, Stdio},
 	sync::{Mutex, OnceLock},
+	time::Duration,
 };
+use tokio::runtime::Runtime;
+
+/// Far more than any test takes: what still runs then hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// Far more than any answer takes.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(120);
 
 pub type Agent = BuiltAgent;
 
@@ -34,18 +42,17 @@ pub fn built(folder: &str) -> Agent {
 		.clone()
 }
 
-/// A process with a public server.
-pub struct Worker {
-	child: Child,
-	public: SocketAddr,
-	_folders: tempfile::TempDir,
+/// Where processes are looked after, until the test program ends.
+fn runtime() -> &'static Runtime {
+	static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+	RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
-impl Drop for Worker {
-	fn drop(&mut self) {
-		let _ = self.child.kill();
-		let _ = self.child.wait();
-	}
+/// A process with a public server.
+pub struct Worker {
+	process: Process,
+	public: SocketAddr,
+	_folders: tempfile::TempDir,
 }
 
 impl Worker {
@@ -54,25 +61,27 @@ impl Worker {
 	}
 
 	pub fn start_with(agents: &[Agent], flags: &[String]) -> Self {
-		let (mut command, folders) = command(agents, flags);
-		let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-		let stdout = BufReader::new(child.stdout.take().unwrap());
-		let mut worker = Self { child, public: ([0, 0, 0, 0], 0).into(), _folders: folders };
-		for line in stdout.lines() {
-			if let Some(address) = line.unwrap().strip_prefix("public http://") {
-				worker.public = address.parse().unwrap();
-				return worker;
-			}
-		}
-		panic!("the worker ended before its public server was open");
+		let _entered = runtime().enter();
+		let (supervisor, arguments, folders) = prepared(agents, flags);
+		let mut process = supervisor.start("worker", BINARY, &arguments, &[]).unwrap();
+		let public = runtime().block_on(process.line_after("public http://")).unwrap();
+		Self { process, public: public.parse().unwrap(), _folders: folders }
 	}
 
 	/// What a worker says that does not start.
 	pub fn refusal(agents: &[Agent], flags: &[String]) -> String {
-		let (mut command, _folders) = command(agents, flags);
-		let output = command.stderr(Stdio::piped()).output().unwrap();
-		assert!(!output.status.success());
-		String::from_utf8(output.stderr).unwrap()
+		let _entered = runtime().enter();
+		let (supervisor, arguments, _folders) = prepared(agents, flags);
+		let mut process = supervisor.start("worker", BINARY, &arguments, &[]).unwrap();
+		let code = runtime().block_on(process.ended(TIME_LIMIT)).unwrap();
+		assert_ne!(code, Some(0));
+		process.log().text()
+	}
+
+	/// The variables that it was started with, `NAME=value` each.
+	pub fn environment(&self) -> Vec<String> {
+		let environment = std::fs::read(format!("/proc/{}/environ", self.process.id())).unwrap();
+		String::from_utf8(environment).unwrap().split_terminator('\0').map(Into::into).collect()
 	}
 
 	pub fn get(&self, path: &str) -> Answer {
@@ -83,8 +92,16 @@ impl Worker {
 		self.request("POST", path, b"")
 	}
 
+	/// Reading or writing fails rather than waits for ever.
+	pub fn connect(&self) -> TcpStream {
+		let stream = TcpStream::connect(self.public).unwrap();
+		stream.set_read_timeout(Some(ANSWER_WAIT_MAX)).unwrap();
+		stream.set_write_timeout(Some(ANSWER_WAIT_MAX)).unwrap();
+		stream
+	}
+
 	pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-		let mut stream = TcpStream::connect(self.public).unwrap();
+		let mut stream = self.connect();
 		let length = body.len();
 		let head = format!(
 			"{method} {path} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
@@ -98,21 +115,26 @@ impl Worker {
 	}
 }
 
-fn command(agents: &[Agent], flags: &[String]) -> (Command, tempfile::TempDir) {
+const BINARY: &str = "pruntime";
+
+/// How to start it: it knows nothing of this program's environment, and ends with it.
+fn prepared(agents: &[Agent], flags: &[String]) -> (Supervisor, Vec<String>, tempfile::TempDir) {
 	let folders = tempfile::tempdir().unwrap();
-	let mut command = Command::new(env!("CARGO_BIN_EXE_pruntime"));
-	command.args(["--public-listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null());
+	let binaries = Path::new(env!("CARGO_BIN_EXE_pruntime")).parent().unwrap();
+	let supervisor = Supervisor::new(binaries, folders.path()).unwrap();
+	let mut arguments = vec!["--public-listen".to_owned(), "127.0.0.1:0".to_owned()];
+	arguments.extend_from_slice(flags);
 	for agent in agents {
-		let path = folders.path().join(&agent.manifest.name);
+		let path = folders.path().join("agents").join(&agent.manifest.name);
 		let folder = AgentFolder {
 			path: path.clone(),
 			manifest: agent.manifest.clone(),
 			main: path.join("src/index.ts"),
 		};
 		agent.write(&folder).unwrap();
-		command.arg("--dev-agent").arg(path);
+		arguments.extend(["--dev-agent".to_owned(), path.display().to_string()]);
 	}
-	(command, folders)
+	(supervisor.with_time_limit(TIME_LIMIT), arguments, folders)
 }
 
 pub struct Answer {
@@ -122,7 +144,7 @@ pub struct Answer {
 }
 
 impl Answer {
-	fn parse(bytes: &[u8]) -> Self {
+	pub fn parse(bytes: &[u8]) -> Self {
 		let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
 		let head = std::str::from_utf8(&bytes[..end]).unwrap();
 		let mut lines = head.split("\r\n");

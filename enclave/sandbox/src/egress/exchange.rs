@@ -4,14 +4,13 @@
 //! checked for one request is not one that was checked for the next.
 
 use super::Hop;
-use crate::host::{HostError, RefusalKind};
-use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT};
+use crate::host::{FetchAllowance, HostError, RefusalKind};
+use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT, HEADER_BYTES_MAX};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use phala_agent_manifest::limits::{Limit, LimitExceeded};
 use phala_agent_manifest::Scheme;
 use rustls::pki_types::ServerName;
 use std::net::IpAddr;
@@ -31,17 +30,17 @@ fn network(message: impl Into<String>) -> HostError {
 	HostError::new(RefusalKind::Network, message)
 }
 
-/// Sends `request` to one of `addresses` and reads the answer, of at most `bytes_max`.
+/// Sends `request` to one of `addresses` and reads the answer, as far as `allowance` goes.
 pub(super) async fn exchange(
 	hop: &Hop,
 	addresses: &[IpAddr],
 	tls: &Arc<rustls::ClientConfig>,
 	request: Request<Full<Bytes>>,
-	bytes_max: u64,
+	allowance: &FetchAllowance,
 ) -> Result<Answer, HostError> {
 	let tcp = connect(hop, addresses).await?;
 	match hop.scheme {
-		Scheme::Http => send(tcp, hop, request, bytes_max).await,
+		Scheme::Http => send(tcp, hop, request, allowance).await,
 		Scheme::Https => {
 			let name = ServerName::try_from(hop.host.trim_matches(['[', ']']).to_owned())
 				.map_err(|_| network(format!("{hop}: no certificate can be for this host")))?;
@@ -49,7 +48,7 @@ pub(super) async fn exchange(
 				.connect(name, tcp)
 				.await
 				.map_err(|error| network(format!("{hop}: TLS failed: {error}")))?;
-			send(tls, hop, request, bytes_max).await
+			send(tls, hop, request, allowance).await
 		}
 	}
 }
@@ -87,29 +86,30 @@ async fn send<S>(
 	stream: S,
 	hop: &Hop,
 	request: Request<Full<Bytes>>,
-	bytes_max: u64,
+	allowance: &FetchAllowance,
 ) -> Result<Answer, HostError>
 where
 	S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
 	let failed = |error: hyper::Error| network(format!("{hop}: HTTP failed: {error}"));
-	let (mut sender, connection) =
-		hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+	let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+		// All that a connection holds which nothing was taken for yet.
+		.max_buf_size(HEADER_BYTES_MAX)
+		.handshake(TokioIo::new(stream))
+		.await
+		.map_err(failed)?;
 	let _connection = EndWithExchange(tokio::spawn(async move {
 		// What goes wrong shows at the sender.
 		let _ = connection.await;
 	}));
 	let response: Response<Incoming> = sender.send_request(request).await.map_err(failed)?;
 	let (head, mut incoming) = response.into_parts();
+	allowance
+		.take(head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum())?;
 	let mut body = Vec::new();
 	while let Some(frame) = incoming.frame().await {
 		if let Ok(data) = frame.map_err(failed)?.into_data() {
-			if (body.len() + data.len()) as u64 > bytes_max {
-				return Err(HostError::Limit(LimitExceeded {
-					limit: Limit::FetchedBytes,
-					allowed: bytes_max,
-				}));
-			}
+			allowance.take(data.len())?;
 			body.extend_from_slice(&data);
 		}
 	}

@@ -12,7 +12,9 @@ mod resolve;
 pub use address::refusal;
 pub use resolve::{Resolve, SystemResolver};
 
-use crate::host::{text_of, FetchCall, FetchReply, HostError, RedirectMode, RefusalKind};
+use crate::host::{
+	text_of, FetchAllowance, FetchCall, FetchReply, HostError, RedirectMode, RefusalKind,
+};
 use crate::limits::{REDIRECTS_MAX, RESOLVE_TIMEOUT, URL_BYTES_MAX};
 use bytes::Bytes;
 use exchange::exchange;
@@ -102,22 +104,30 @@ impl EgressClient {
 		})
 	}
 
-	/// Fetches under `rules`, the egress of the agent's manifest.
+	/// Fetches under `rules`, the egress of the agent's manifest, as far as `allowance` goes.
 	pub async fn fetch(
 		&self,
 		rules: &[EgressRule],
 		call: FetchCall,
+		allowance: &FetchAllowance,
 	) -> Result<FetchReply, HostError> {
 		let timeout = Duration::from_millis(call.timeout_ms);
-		tokio::time::timeout(timeout, self.follow(rules, call)).await.unwrap_or_else(|_elapsed| {
-			Err(HostError::new(
-				RefusalKind::Timeout,
-				format!("the fetch took longer than {} ms", timeout.as_millis()),
-			))
-		})
+		tokio::time::timeout(timeout, self.follow(rules, call, allowance)).await.unwrap_or_else(
+			|_elapsed| {
+				Err(HostError::new(
+					RefusalKind::Timeout,
+					format!("the fetch took longer than {} ms", timeout.as_millis()),
+				))
+			},
+		)
 	}
 
-	async fn follow(&self, rules: &[EgressRule], call: FetchCall) -> Result<FetchReply, HostError> {
+	async fn follow(
+		&self,
+		rules: &[EgressRule],
+		call: FetchCall,
+		allowance: &FetchAllowance,
+	) -> Result<FetchReply, HostError> {
 		let invalid = |message: &str| HostError::new(RefusalKind::Invalid, message);
 		if call.url.len() > URL_BYTES_MAX {
 			return Err(invalid("the URL is longer than 8 KiB"));
@@ -140,8 +150,7 @@ impl EgressClient {
 				plain_http.push(format!("{}:{}", hop.host, hop.port));
 			}
 			let request = to_request(&url, &method, &headers, body.clone())?;
-			let answer =
-				exchange(&hop, &addresses, &self.tls, request, call.response_bytes_max).await?;
+			let answer = exchange(&hop, &addresses, &self.tls, request, allowance).await?;
 			let target = match (redirect_target(&url, &answer.head), call.redirect) {
 				(Some(_), RedirectMode::Error) => {
 					return Err(HostError::new(

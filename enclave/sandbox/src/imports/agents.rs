@@ -1,4 +1,4 @@
-use super::{answer_later, GuestAccess};
+use super::{answer_later, head_bytes, GuestAccess};
 use crate::bindings::agents::{self, Request, Response};
 use crate::bindings::types::HostError as WitError;
 use crate::guest::Guest;
@@ -23,14 +23,14 @@ impl<T: 'static> agents::HostWithStore<T> for HasSelf<Guest> {
 		let call_depth = guest.context.call_depth.saturating_add(1);
 		budget.check(Limit::CallDepth, call_depth.into())?;
 		budget.add(Limit::OutboundCalls, 1, |usage| &mut usage.outbound_calls)?;
-		budget.add(Limit::FetchedBytes, request.body.len() as u64, |usage| {
-			&mut usage.fetched_bytes
-		})?;
+		let sent = head_bytes(&request.method, &request.path, &request.headers)
+			+ request.body.len() as u64;
+		budget.add(Limit::FetchedBytes, sent, |usage| &mut usage.fetched_bytes)?;
+		let agent = <[u8; 32]>::try_from(agent)
+			.map_err(|_| HostError::new(RefusalKind::Invalid, "an agent id has 32 bytes"));
 		let response_bytes_max = budget.fetched_bytes_left();
 		answer_later(access, async move {
-			let agent = agent
-				.try_into()
-				.map_err(|_| HostError::new(RefusalKind::Invalid, "an agent id has 32 bytes"))?;
+			let agent = agent?;
 			let lent = budget.lend_calls();
 			let reply = host
 				.call_agent(AgentCall {

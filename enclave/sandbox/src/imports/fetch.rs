@@ -1,8 +1,8 @@
-use super::{answer_later, GuestAccess};
+use super::{answer_later, head_bytes, GuestAccess};
 use crate::bindings::fetch::{self, RedirectMode, Request, Response};
 use crate::bindings::types::HostError as WitError;
 use crate::guest::Guest;
-use crate::host::{self, FetchCall, HostError};
+use crate::host::{self, FetchAllowance, FetchCall};
 use crate::invocation::UnprovenInput;
 use phala_agent_manifest::limits::Limit;
 use std::sync::PoisonError;
@@ -19,7 +19,8 @@ impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
 		let (host, budget, unproven) =
 			(guest.host.clone(), guest.budget.clone(), guest.unproven.clone());
 		budget.add(Limit::OutboundCalls, 1, |usage| &mut usage.outbound_calls)?;
-		let sent = request.body.as_ref().map_or(0, Vec::len) as u64;
+		let sent = head_bytes(&request.method, &request.url, &request.headers)
+			+ request.body.as_ref().map_or(0, Vec::len) as u64;
 		budget.add(Limit::FetchedBytes, sent, |usage| &mut usage.fetched_bytes)?;
 		let call = FetchCall {
 			method: request.method,
@@ -34,13 +35,9 @@ impl<T: 'static> fetch::HostWithStore<T> for HasSelf<Guest> {
 			// A fetch may take as long as the run that waits for it, and no longer.
 			timeout_ms: u64::from(request.timeout_ms.unwrap_or(u32::MAX))
 				.min(budget.wall_ms_left()),
-			response_bytes_max: budget.fetched_bytes_left(),
 		};
 		answer_later(access, async move {
-			let reply = host.fetch(call).await?;
-			budget
-				.add(Limit::FetchedBytes, reply.body.len() as u64, |usage| &mut usage.fetched_bytes)
-				.map_err(HostError::Limit)?;
+			let reply = host.fetch(call, FetchAllowance::of_run(budget)).await?;
 			let authenticated = reply.plain_http.is_empty();
 			unproven.lock().unwrap_or_else(PoisonError::into_inner).extend(
 				reply

@@ -24,6 +24,12 @@ impl crate::bindings::types::Host for Guest {}
 /// A store's view that can also make futures.
 type GuestAccess<'a, T> = Access<'a, T, HasSelf<Guest>>;
 
+/// What a request to the outside has besides its body, in bytes: as it is sent.
+fn head_bytes(method: &str, url: &str, headers: &[(String, String)]) -> u64 {
+	let headers = headers.iter().map(|(name, value)| name.len() + value.len());
+	(method.len() + url.len() + headers.sum::<usize>()) as u64
+}
+
 /// A future for the guest that resolves as `work` does.
 ///
 /// A refusal is the guest's to handle. A passed limit is an error of the whole run.

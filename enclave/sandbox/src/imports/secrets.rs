@@ -14,14 +14,16 @@ impl<T: 'static> secrets::HostWithStore<T> for HasSelf<Guest> {
 	) -> wasmtime::Result<FutureReader<Result<Option<String>, WitError>>> {
 		let guest = access.get();
 		let host = guest.host.clone();
-		let declared = guest.manifest.secrets.contains(&name);
+		// A name of any length that the manifest does not have is not kept.
+		let declared = guest.manifest.secrets.get(&name).cloned();
+		drop(name);
 		answer_later(access, async move {
-			if !declared {
+			let Some(name) = declared else {
 				return Err(HostError::new(
 					RefusalKind::NotDeclared,
 					"the manifest does not name this secret; add it to `secrets` in agent.toml",
 				));
-			}
+			};
 			Ok(host.secret(name).await?.map(|secret| secret.0))
 		})
 	}

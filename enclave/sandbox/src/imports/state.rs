@@ -59,7 +59,12 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 	) -> wasmtime::Result<FutureReader<Result<Option<Vec<u8>>, WitError>>> {
 		let guest = access.get();
 		let (host, budget) = (guest.host.clone(), guest.budget.clone());
-		let own = guest.overlay.get(&key).cloned();
+		budget.check(Limit::StateKeyBytes, key.len() as u64)?;
+		let own = guest.overlay.get(&key);
+		// Before it is copied: many calls may hold a copy each until the guest takes it.
+		let own_bytes = own.and_then(Option::as_ref).map_or(0, Vec::len);
+		budget.add(Limit::StateReadBytes, own_bytes as u64, |usage| &mut usage.state_read_bytes)?;
+		let own = own.cloned();
 		answer_later(access, async move {
 			if let Some(own) = own {
 				return Ok(own);
@@ -78,9 +83,18 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 	) -> wasmtime::Result<FutureReader<Result<Vec<Entry>, WitError>>> {
 		let guest = access.get();
 		let (host, budget) = (guest.host.clone(), guest.budget.clone());
-		let own = in_range(&guest.overlay, &prefix, after.as_deref());
+		budget.check(Limit::StateKeyBytes, prefix.len() as u64)?;
+		budget.check(Limit::StateKeyBytes, after.as_ref().map_or(0, String::len) as u64)?;
+		let is_page = (1..=SCAN_ENTRIES_MAX).contains(&limit);
+		let page = if is_page { limit as usize } else { 0 };
+		let own = in_range(&guest.overlay, &prefix, after.as_deref(), page);
+		let own_bytes =
+			own.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+		budget.add(Limit::StateReadBytes, own_bytes.sum::<usize>() as u64, |usage| {
+			&mut usage.state_read_bytes
+		})?;
 		answer_later(access, async move {
-			if limit == 0 || limit > SCAN_ENTRIES_MAX {
+			if !is_page {
 				return Err(HostError::new(
 					RefusalKind::Invalid,
 					format!("a scan takes 1 to {SCAN_ENTRIES_MAX} entries at once"),
@@ -100,7 +114,7 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 				&budget,
 				found.iter().map(|entry| entry.key.len() + entry.value.len()).sum(),
 			)?;
-			Ok(merge(found, own, asked, limit as usize))
+			Ok(merge(found, own, asked, page))
 		})
 	}
 }
@@ -111,12 +125,19 @@ fn count_read(budget: &Arc<Budget>, bytes: usize) -> Result<(), HostError> {
 		.map_err(|exceeded: LimitExceeded| HostError::Limit(exceeded))
 }
 
-/// The request's own writes that a scan would meet.
-fn in_range(overlay: &Overlay, prefix: &str, after: Option<&str>) -> Overlay {
+/// The request's own writes that a scan of `limit` entries would meet.
+fn in_range(overlay: &Overlay, prefix: &str, after: Option<&str>, limit: usize) -> Overlay {
+	let mut set = 0;
 	overlay
 		.range(prefix.to_owned()..)
 		.take_while(|(key, _)| key.starts_with(prefix))
 		.filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
+		.take_while(|(_, value)| {
+			// These alone would fill the page: no later key is on it.
+			let has_room = set < limit;
+			set += usize::from(value.is_some());
+			has_room
+		})
 		.map(|(key, value)| (key.clone(), value.clone()))
 		.collect()
 }
@@ -173,8 +194,21 @@ mod tests {
 			.map(|key| (key.to_owned(), Some(vec![])))
 			.into_iter()
 			.collect();
-		let met = |after| in_range(&overlay, "p/", after).into_keys().collect::<Vec<_>>();
-		assert_eq!(met(None), ["p/1", "p/2"]);
-		assert_eq!(met(Some("p/1")), ["p/2"]);
+		let met =
+			|after, limit| in_range(&overlay, "p/", after, limit).into_keys().collect::<Vec<_>>();
+		assert_eq!(met(None, 9), ["p/1", "p/2"]);
+		assert_eq!(met(Some("p/1"), 9), ["p/2"]);
+		assert_eq!(met(None, 1), ["p/1"]);
+		assert!(met(None, 0).is_empty());
+	}
+
+	#[test]
+	fn own_deletions_take_no_place_on_a_page() {
+		let overlay: Overlay = [("a", false), ("b", true), ("c", false), ("d", true)]
+			.map(|(key, is_set)| (key.to_owned(), is_set.then(Vec::new)))
+			.into();
+		let own = in_range(&overlay, "", None, 1);
+		assert_eq!(own.keys().collect::<Vec<_>>(), ["a", "b"]);
+		assert_eq!(keys(&merge(snapshot(&["a", "c"]), own, 2, 1)), ["b"]);
 	}
 }

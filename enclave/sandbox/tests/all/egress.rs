@@ -18,8 +18,11 @@ fn call(url: &str) -> FetchCall {
 		body: None,
 		redirect: RedirectMode::Follow,
 		timeout_ms: 60_000,
-		response_bytes_max: 1_000,
 	}
+}
+
+fn allowance() -> FetchAllowance {
+	FetchAllowance::new(1_000)
 }
 
 fn rules(rules: &[&str]) -> Vec<EgressRule> {
@@ -54,7 +57,8 @@ async fn a_fetch_sends_what_the_agent_said_and_not_the_connections_headers() {
 	]
 	.map(|(name, value)| (name.to_owned(), value.to_owned()))
 	.into();
-	let reply = client(&[&server]).fetch(&rules(&[&server.url("")]), post).await.unwrap();
+	let reply =
+		client(&[&server]).fetch(&rules(&[&server.url("")]), post, &allowance()).await.unwrap();
 	assert_eq!((reply.status, reply.body.as_slice()), (200, b"fine".as_slice()));
 	assert_eq!(reply.url, server.url("/path?query=1"));
 	assert_eq!(reply.plain_http, [server.authority()]);
@@ -87,7 +91,7 @@ async fn https_is_checked_against_the_name_and_is_no_unproven_input() {
 		let rules = rules(&[&authority]);
 		EgressClient::new(config)
 			.unwrap()
-			.fetch(&rules, call(&format!("https://{authority}/")))
+			.fetch(&rules, call(&format!("https://{authority}/")), &allowance())
 			.await
 	};
 	let root = cert.der().clone();
@@ -128,7 +132,8 @@ async fn every_spelling_of_a_private_address_is_refused() {
 	] {
 		let url = url::Url::parse(&format!("http://{host}/")).unwrap();
 		let rules = rules(&[&format!("http://{}", url.host_str().unwrap())]);
-		let (refused, message) = refusal(client.fetch(&rules, call(url.as_str())).await);
+		let (refused, message) =
+			refusal(client.fetch(&rules, call(url.as_str()), &allowance()).await);
 		assert_eq!(refused, RefusalKind::AddressRefused, "{host}: {message}");
 	}
 }
@@ -167,7 +172,9 @@ async fn a_public_name_with_a_private_address_is_refused() {
 	{
 		let (client, _) = rebound(&[answer], vec![]);
 		let (refused, message) = refusal(
-			client.fetch(&rules(&["http://evil.example"]), call("http://evil.example/")).await,
+			client
+				.fetch(&rules(&["http://evil.example"]), call("http://evil.example/"), &allowance())
+				.await,
 		);
 		assert_eq!(refused, RefusalKind::AddressRefused, "{answer:?}");
 		assert!(!message.contains(answer[0]), "the address is not the agent's to know: {message}");
@@ -181,7 +188,7 @@ async fn a_name_is_resolved_once_for_the_check_and_the_connection() {
 	// Asked twice, it would lead elsewhere.
 	let (client, asked) = rebound(&[&["127.0.0.1"], &["10.0.0.1"]], vec![authority.clone()]);
 	let url = format!("http://{authority}");
-	let reply = client.fetch(&rules(&[&url]), call(&url)).await.unwrap();
+	let reply = client.fetch(&rules(&[&url]), call(&url), &allowance()).await.unwrap();
 	assert_eq!(reply.body, b"fine");
 	assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
@@ -189,7 +196,8 @@ async fn a_name_is_resolved_once_for_the_check_and_the_connection() {
 #[tokio::test]
 async fn the_dev_preset_opens_loopback_and_no_other_private_network() {
 	let (client, _) = rebound(&[&["10.0.0.1"]], vec!["name.test:80".to_owned()]);
-	let result = client.fetch(&rules(&["http://name.test"]), call("http://name.test/")).await;
+	let result =
+		client.fetch(&rules(&["http://name.test"]), call("http://name.test/"), &allowance()).await;
 	assert_eq!(refusal(result).0, RefusalKind::AddressRefused);
 }
 
@@ -203,7 +211,7 @@ async fn a_redirect_to_another_origin_takes_no_credentials_along() {
 	post.headers =
 		vec![("authorization".into(), "Bearer secret".into()), ("cookie".into(), "a=b".into())];
 	let allowed = rules(&[&honest.url(""), &thief.url("")]);
-	let reply = client(&[&honest, &thief]).fetch(&allowed, post).await.unwrap();
+	let reply = client(&[&honest, &thief]).fetch(&allowed, post, &allowance()).await.unwrap();
 	assert!(reply.redirected);
 	assert_eq!(reply.plain_http.len(), 2);
 	assert_eq!(honest.requests()[0].headers["authorization"], "Bearer secret");
@@ -220,7 +228,7 @@ async fn a_redirected_post_becomes_a_get_as_in_browsers() {
 	let mut post = call(&server.url("/"));
 	post.method = "POST".to_owned();
 	post.body = Some(b"body".to_vec());
-	client(&[&server]).fetch(&rules(&[&server.url("")]), post).await.unwrap();
+	client(&[&server]).fetch(&rules(&[&server.url("")]), post, &allowance()).await.unwrap();
 	let after = &server.requests()[1];
 	assert_eq!(
 		(after.method.as_str(), after.path.as_str(), after.body.as_str()),
@@ -240,30 +248,59 @@ async fn redirects_end() {
 	})
 	.await;
 	let (client, rules) = (client(&[&server]), rules(&[&server.url("")]));
-	assert!(client.fetch(&rules, call(&server.url(&format!("/{REDIRECTS_MAX}")))).await.is_ok());
-	let (refused, message) =
-		refusal(client.fetch(&rules, call(&server.url(&format!("/{}", REDIRECTS_MAX + 1)))).await);
+	assert!(client
+		.fetch(&rules, call(&server.url(&format!("/{REDIRECTS_MAX}"))), &allowance())
+		.await
+		.is_ok());
+	let (refused, message) = refusal(
+		client
+			.fetch(&rules, call(&server.url(&format!("/{}", REDIRECTS_MAX + 1))), &allowance())
+			.await,
+	);
 	assert_eq!(refused, RefusalKind::Network);
 	assert!(message.contains("redirects"), "{message}");
 
 	let mut manual = call(&server.url("/3"));
 	manual.redirect = RedirectMode::Manual;
-	assert_eq!(client.fetch(&rules, manual).await.unwrap().status, 302);
+	assert_eq!(client.fetch(&rules, manual, &allowance()).await.unwrap().status, 302);
 	let mut none = call(&server.url("/3"));
 	none.redirect = RedirectMode::Error;
-	assert_eq!(refusal(client.fetch(&rules, none).await).0, RefusalKind::Network);
+	assert_eq!(refusal(client.fetch(&rules, none, &allowance()).await).0, RefusalKind::Network);
 }
 
 #[tokio::test]
-async fn an_answer_holds_at_its_limit_and_not_one_past_it() {
+async fn answers_hold_at_their_common_limit_and_not_one_past_it() {
 	let server = Server::start(|seen| ok(&"x".repeat(seen.path[1..].parse().unwrap()))).await;
 	let (client, rules) = (client(&[&server]), rules(&[&server.url("")]));
-	assert_eq!(client.fetch(&rules, call(&server.url("/1000"))).await.unwrap().body.len(), 1_000);
-	let result = client.fetch(&rules, call(&server.url("/1001"))).await;
-	assert_eq!(
-		result.err(),
-		Some(HostError::Limit(LimitExceeded { limit: Limit::FetchedBytes, allowed: 1_000 }))
-	);
+	let headers = ["content-length", "1000", "connection", "close"].concat().len() as u64;
+	let allowance = FetchAllowance::new(1_000 + headers);
+	let fetched = client.fetch(&rules, call(&server.url("/1000")), &allowance).await;
+	assert_eq!(fetched.unwrap().body.len(), 1_000);
+	let over = LimitExceeded { limit: Limit::FetchedBytes, allowed: 1_000 + headers };
+	// Of the same run, and one longer.
+	let result = client.fetch(&rules, call(&server.url("/0")), &allowance).await;
+	assert_eq!(result.err(), Some(HostError::Limit(over)));
+	let allowance = FetchAllowance::new(1_000 + headers);
+	let result = client.fetch(&rules, call(&server.url("/1001")), &allowance).await;
+	assert_eq!(result.err(), Some(HostError::Limit(over)));
+}
+
+#[tokio::test]
+async fn what_a_redirect_says_counts_too() {
+	let server = Server::start(|seen| {
+		let (status, location) =
+			if seen.path == "/" { (302, "location: /after\r\n") } else { (200, "") };
+		let body = "x".repeat(600);
+		format!(
+			"HTTP/1.1 {status} X\r\n{location}content-length: 600\r\nconnection: close\r\n\r\n{body}"
+		)
+		.into_bytes()
+	})
+	.await;
+	let (client, rules) = (client(&[&server]), rules(&[&server.url("")]));
+	assert!(client.fetch(&rules, call(&server.url("/after")), &allowance()).await.is_ok());
+	let result = client.fetch(&rules, call(&server.url("/")), &allowance()).await;
+	assert!(matches!(result, Err(HostError::Limit(_))));
 }
 
 #[tokio::test]
@@ -275,7 +312,8 @@ async fn a_server_that_never_answers_ends_with_the_timeout() {
 	let url = format!("http://{authority}");
 	let mut waiting = call(&url);
 	waiting.timeout_ms = 50;
-	let result = EgressClient::new(config).unwrap().fetch(&rules(&[&url]), waiting).await;
+	let result =
+		EgressClient::new(config).unwrap().fetch(&rules(&[&url]), waiting, &allowance()).await;
 	assert_eq!(refusal(result).0, RefusalKind::Timeout);
 }
 
@@ -294,12 +332,16 @@ async fn what_is_no_fetch_is_refused_with_its_reason() {
 		("https://example.com:444/", RefusalKind::NotDeclared),
 		("https://example.com.evil.org/", RefusalKind::NotDeclared),
 	] {
-		assert_eq!(refusal(client.fetch(&rules, call(url)).await).0, refused, "{url}");
+		assert_eq!(
+			refusal(client.fetch(&rules, call(url), &allowance()).await).0,
+			refused,
+			"{url}"
+		);
 	}
 	let mut connect = call("https://example.com/");
 	connect.method = "CONNECT".to_owned();
-	assert_eq!(refusal(client.fetch(&rules, connect).await).0, RefusalKind::Invalid);
+	assert_eq!(refusal(client.fetch(&rules, connect, &allowance()).await).0, RefusalKind::Invalid);
 	let mut smuggler = call("https://example.com/");
 	smuggler.headers = vec![("x".into(), "1\r\nhost: evil".into())];
-	assert_eq!(refusal(client.fetch(&rules, smuggler).await).0, RefusalKind::Invalid);
+	assert_eq!(refusal(client.fetch(&rules, smuggler, &allowance()).await).0, RefusalKind::Invalid);
 }

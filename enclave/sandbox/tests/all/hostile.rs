@@ -2,27 +2,25 @@
 
 use crate::common::server::{ok, redirect, Server};
 use crate::common::*;
-use phala_agent_manifest::limits::{CPU_MS_CEILING, WALL_MS_CEILING};
+use phala_agent_manifest::limits::{LimitsRequest, CPU_MS_CEILING, WALL_MS_CEILING};
 use phala_sandbox::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
 
 fn hostile() -> TestAgent {
 	TestAgent::new("enclave/sandbox/tests/hostile")
 }
 
-/// One that is given all the time there is, so that another limit ends it.
-fn patient() -> TestAgent {
-	TestAgent::with(
-		"enclave/sandbox/tests/hostile",
-		|manifest| {
-			manifest.limits.cpu_ms = Some(CPU_MS_CEILING);
-			manifest.limits.wall_ms = Some(WALL_MS_CEILING);
-		},
-		BTreeMap::new(),
-		Vec::new(),
-	)
+/// Where only the limit that is meant may be passed, however slow the machine is.
+fn patient(limits: &mut LimitsRequest) {
+	limits.cpu_ms = Some(CPU_MS_CEILING);
+	limits.wall_ms = Some(WALL_MS_CEILING);
+}
+
+fn changed(change: impl FnOnce(&mut Manifest)) -> TestAgent {
+	TestAgent::with("enclave/sandbox/tests/hostile", change, BTreeMap::new(), Vec::new())
 }
 
 /// An agent whose calls of any agent reach itself.
@@ -103,7 +101,7 @@ async fn floods_of_host_calls_end_with_their_limits() {
 
 #[tokio::test]
 async fn a_flood_of_cheap_host_calls_ends_with_their_limit() {
-	let agent = patient();
+	let agent = changed(|manifest| patient(&mut manifest.limits));
 	let failure = agent.run(get("/host-call-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::HostCalls), "{}", told(&failure));
 }
@@ -117,8 +115,89 @@ async fn floods_of_state_end_with_their_limits() {
 }
 
 #[tokio::test]
+async fn reads_by_a_key_that_no_entry_can_have_end_with_its_limit() {
+	assert_eq!(limit_of("/state-get-long-key").await, Limit::StateKeyBytes);
+	assert_eq!(limit_of("/state-scan-long-prefix").await, Limit::StateKeyBytes);
+	assert_eq!(limit_of("/state-scan-long-start").await, Limit::StateKeyBytes);
+}
+
+#[tokio::test]
+async fn what_goes_out_besides_bodies_ends_with_the_limit_of_fetched_bytes() {
+	let agent = changed(|manifest| {
+		manifest.limits.fetched_bytes = Some(64 * 1024);
+		patient(&mut manifest.limits);
+	});
+	for path in ["/header-flood", "/url-flood", "/agent-path-flood"] {
+		let failure = agent.run(get(path)).await.unwrap_err();
+		assert_eq!(failure.error.limit(), Some(Limit::FetchedBytes), "{path}: {}", told(&failure));
+	}
+}
+
+/// A server that begins long answers and never ends them, until it is dropped.
+struct Withholder {
+	authority: String,
+	task: tokio::task::JoinHandle<()>,
+}
+
+impl Withholder {
+	async fn start(begun_bytes: usize) -> Self {
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let authority = listener.local_addr().unwrap().to_string();
+		let task = tokio::spawn(async move {
+			let mut held = Vec::new();
+			while let Ok((mut stream, _)) = listener.accept().await {
+				let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+				let _ = stream.write_all(head.as_bytes()).await;
+				let _ = stream.write_all(&vec![7; begun_bytes]).await;
+				held.push(stream);
+			}
+		});
+		Self { authority, task }
+	}
+}
+
+impl Drop for Withholder {
+	fn drop(&mut self) {
+		self.task.abort();
+	}
+}
+
+#[tokio::test]
+async fn fetches_under_way_together_hold_no_more_than_one_run_may() {
+	// None passes the limit alone, and none ends.
+	let withholder = Withholder::start(40 * 1024).await;
+	let url = format!("http://{}", withholder.authority);
+	let agent = TestAgent::with(
+		"enclave/sandbox/tests/hostile",
+		|manifest| {
+			manifest.egress = vec![url.parse().unwrap()];
+			manifest.limits.fetched_bytes = Some(100 * 1024);
+			patient(&mut manifest.limits);
+		},
+		BTreeMap::new(),
+		vec![withholder.authority.clone()],
+	);
+	let failure = agent.run(get(&format!("/fetch-herd?url={url}/"))).await.unwrap_err();
+	assert_eq!(failure.error.limit(), Some(Limit::FetchedBytes), "{}", told(&failure));
+}
+
+#[tokio::test]
+async fn floods_of_reads_of_what_the_run_itself_wrote_end_with_their_limit() {
+	let agent = changed(|manifest| patient(&mut manifest.limits));
+	for path in ["/state-own-read-flood", "/state-own-scan-flood"] {
+		let failure = agent.run(get(path)).await.expect_err(path);
+		assert_eq!(
+			failure.error.limit(),
+			Some(Limit::StateReadBytes),
+			"{path}: {}",
+			told(&failure)
+		);
+	}
+}
+
+#[tokio::test]
 async fn a_flood_of_reads_of_what_an_earlier_run_kept_ends_with_their_limit() {
-	let agent = patient();
+	let agent = changed(|manifest| patient(&mut manifest.limits));
 	agent.run(get("/state-keep")).await.unwrap();
 	let failure = agent.run(get("/state-read-flood")).await.unwrap_err();
 	assert_eq!(failure.error.limit(), Some(Limit::StateReadBytes), "{}", told(&failure));
@@ -270,7 +349,7 @@ async fn an_on_chain_request_draws_the_same_numbers_when_it_runs_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_endless_runs_than_threads_let_another_agent_begin_and_end_its_own() {
-	let villain = Arc::new(patient());
+	let villain = Arc::new(changed(|manifest| patient(&mut manifest.limits)));
 	let hello = TestAgent::new("agents/hello");
 	let mut running = tokio::task::JoinSet::new();
 	for _ in 0..4 {

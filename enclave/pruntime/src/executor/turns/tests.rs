@@ -1,18 +1,9 @@
 //! A planted failure in a turn.
 
 use super::*;
-use crate::{
-	executor::{
-		peers::HttpPeers,
-		sandbox::{WasmConfig, WasmSandbox},
-		Ports,
-	},
-	platform::SoftwarePlatform,
-	store::MemoryStore,
-};
-use phala_machine::{Config, MachineError};
-use phala_protocol::{refusals::Refusal, H256};
-use std::sync::Arc;
+use crate::executor::testing;
+use phala_machine::MachineError;
+use phala_protocol::refusals::Refusal;
 
 /// What makes the machine fail: an operator that is all ones.
 const PANICS: [u8; 32] = [0xff; 32];
@@ -30,17 +21,8 @@ fn planted(
 }
 
 fn turns() -> Turns {
-	let config = Config { genesis: H256::zero(), worker: 1 };
-	let machine =
-		|| Machine::boot(config, Instant::from_ms(0), &mut ChaCha20Rng::from_seed([7; 32]));
-	let ports = Ports {
-		platform: Box::new(SoftwarePlatform::pretending(H256::zero(), "test")),
-		sandbox: Arc::new(WasmSandbox::new(WasmConfig::default()).unwrap()),
-		peers: Box::new(HttpPeers::new().unwrap()),
-		store: Box::new(MemoryStore::default()),
-	};
-	let executor = Executor::start(machine(), ports, None);
-	Turns { machine: machine(), executor, recording: None, handle: planted }
+	let executor = testing::executor();
+	Turns { machine: testing::machine(), executor, recording: None, handle: planted }
 }
 
 #[tokio::test]

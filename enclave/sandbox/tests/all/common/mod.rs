@@ -198,9 +198,13 @@ impl Host for TestHost {
 		Ok(self.secrets.get(&name).cloned().map(SecretValue))
 	}
 
-	async fn fetch(&self, call: FetchCall) -> Result<FetchReply, HostError> {
+	async fn fetch(
+		&self,
+		call: FetchCall,
+		allowance: FetchAllowance,
+	) -> Result<FetchReply, HostError> {
 		self.fetch_timeouts_ms.lock().unwrap().push(call.timeout_ms);
-		self.egress.fetch(&self.manifest.egress, call).await
+		self.egress.fetch(&self.manifest.egress, call, &allowance).await
 	}
 
 	async fn call_agent(&self, call: AgentCall) -> AgentReply {

@@ -67,6 +67,21 @@ const villains: Record<string, Villain> = {
     const body = new Uint8Array(MIB);
     for (;;) await fetch("http://127.0.0.1:1/", { method: "POST", body }).catch(() => {});
   },
+  "/header-flood": async () => {
+    const headers = { x: "y".repeat(8192) };
+    for (;;) await fetch("http://127.0.0.1:1/", { headers }).catch(() => {});
+  },
+  "/url-flood": async () => {
+    for (;;) await fetch(`http://127.0.0.1:1/${"y".repeat(8000)}`).catch(() => {});
+  },
+  "/agent-path-flood": async (_request, env) => {
+    for (;;) await env.agents.fetch(`0x${"11".repeat(32)}`, `/${"y".repeat(8000)}`).catch(() => {});
+  },
+  "/fetch-herd": async (request) => {
+    const url = new URL(request.url).searchParams.get("url")!;
+    await Promise.all(Array.from({ length: 8 }, () => fetch(url)));
+    return new Response("fetched");
+  },
   "/host-call-flood": () => {
     const byte = new Uint8Array(1);
     for (;;) crypto.getRandomValues(byte);
@@ -92,11 +107,33 @@ const villains: Record<string, Villain> = {
     return new Response("kept");
   },
   "/state-read-flood": async (_request, env) => {
-    for (;;) await env.state.get("kept").catch(() => {});
+    for (;;) await env.state.getBytes("kept").catch(() => {});
   },
   "/state-long-key": async (_request, env) => {
     await env.state.set("k".repeat(513), "x");
     return new Response("set");
+  },
+  "/state-get-long-key": async (_request, env) => {
+    await env.state.get("k".repeat(513));
+    return new Response("got");
+  },
+  "/state-scan-long-prefix": async (_request, env) => {
+    await env.state.scan({ prefix: "k".repeat(513) });
+    return new Response("scanned");
+  },
+  "/state-scan-long-start": async (_request, env) => {
+    await env.state.scan({ after: "k".repeat(513) });
+    return new Response("scanned");
+  },
+  "/state-own-read-flood": async (_request, env) => {
+    await env.state.set("own", new Uint8Array(MIB));
+    await Promise.all(Array.from({ length: 64 }, () => env.state.getBytes("own")));
+    return new Response("read");
+  },
+  "/state-own-scan-flood": async (_request, env) => {
+    for (let i = 0; i < 7; i++) await env.state.set(`own-${i}`, new Uint8Array(MIB));
+    await Promise.all(Array.from({ length: 8 }, () => env.state.scan({ prefix: "own" })));
+    return new Response("scanned");
   },
   "/writes-then-throws": async (_request, env) => {
     await env.state.set("key", "must not stay");
