@@ -19,7 +19,7 @@ use phala_light_client::{
 	limits::STEPS_PER_BUNDLE_MAX, LightClient, LightClientError, ProvenState,
 };
 use phala_protocol::{
-	agents::AgentRecord,
+	agents::{AgentCode, AgentRecord},
 	boot::Boot,
 	caller::Caller,
 	evidence::{Evidence, EvidenceKind, MeasurementRule},
@@ -314,13 +314,26 @@ fn code(state: &ProvenState, content: &AnswerContent) -> Found<()> {
 		.read_as::<AgentRecord>(&storage_keys::agents_agent(*agent))
 		.map_err(|error| error.to_string())?
 		.ok_or_else(|| format!("the chain knows no agent {agent:?}"))?;
-	if record.code.component != *code {
+	let AgentCode { component, manifest } = code;
+	if record.code.component != *component {
 		return Err(format!(
-			"{code:?} ran, the chain names {:?} for agent {agent:?}",
+			"{component:?} ran, the chain names {:?} for agent {agent:?}",
 			record.code.component
 		));
 	}
-	Ok(((), format!("{code:?}, version {} of agent {agent:?}", record.code_version)))
+	if record.code.manifest != *manifest {
+		return Err(format!(
+			"{component:?} ran under the manifest {manifest:?}, the chain names the manifest {:?} for agent {agent:?}",
+			record.code.manifest
+		));
+	}
+	Ok((
+		(),
+		format!(
+			"{component:?} under the manifest {manifest:?}, version {} of agent {agent:?}",
+			record.code_version
+		),
+	))
 }
 
 fn hashed(what: &str, salt: [u8; 32], bytes: &[u8], expected: H256) -> Found<()> {

@@ -18,7 +18,7 @@ use phala_keys::{
 	reply::{seal_reply, ReplyContext},
 	sr25519,
 };
-use phala_light_client::test_chain::TestChain;
+use phala_light_client::{test_chain::TestChain, ProvenState};
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentRecord, UpgradePolicy},
 	boot::{Boot, BootKeys},
@@ -38,7 +38,7 @@ use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 /// Of the boot's identity key.
 const BOOT_SEED: [u8; 32] = [7; 32];
 const AGENT: H256 = H256([2; 32]);
-const CODE: H256 = H256([3; 32]);
+const CODE: AgentCode = AgentCode { component: H256([3; 32]), manifest: H256([13; 32]) };
 const MEASUREMENT: H256 = H256([4; 32]);
 const REQUEST: H256 = H256([5; 32]);
 const CALLER: [u8; 32] = [6; 32];
@@ -72,7 +72,7 @@ impl Scene {
 		let record = AgentRecord {
 			owner: [1; 32],
 			cluster: 0,
-			code: AgentCode { component: CODE, manifest: H256::zero() },
+			code: CODE,
 			code_version: 1,
 			upgrades: UpgradePolicy::Free,
 			access: Access::Public,
@@ -169,6 +169,12 @@ impl Scene {
 		};
 		self.file = self.file.of_request(REQUEST, Some(reply));
 		self
+	}
+
+	/// What the chain says in the file.
+	fn state(&self) -> ProvenState {
+		let content = &self.answer.proof.content;
+		check::finality(self.file.chain.as_ref(), content, self.chain.genesis()).unwrap().0
 	}
 
 	fn verify(&self) -> Verification {
@@ -311,17 +317,8 @@ fn another_chain_than_the_pinned_one_is_refused() {
 #[test]
 fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 	let mut scene = Scene::new();
-	let state = |scene: &Scene| {
-		check::finality(
-			scene.file.chain.as_ref(),
-			&scene.answer.proof.content,
-			scene.chain.genesis(),
-		)
-		.unwrap()
-		.0
-	};
 	let key = storage_keys::registry_boot(WORKER);
-	let boot = state(&scene).read_as::<Boot>(&key).unwrap().unwrap();
+	let boot = scene.state().read_as::<Boot>(&key).unwrap().unwrap();
 	for other in [
 		Some(Boot { number: 8, ..boot.clone() }),
 		Some(Boot { expires_at: 1, ..boot.clone() }),
@@ -365,6 +362,29 @@ fn code_that_the_chain_does_not_name_or_allow_is_refused() {
 	scene.chain.seal();
 	scene.prove();
 	assert_eq!(scene.refused_by(), "code");
+}
+
+/// Deploys what it deployed before with another manifest: other places to go, other configuration.
+struct Redeployer;
+
+impl Redeployer {
+	fn record(honest: AgentRecord) -> AgentRecord {
+		let code = AgentCode { manifest: H256([14; 32]), ..honest.code };
+		AgentRecord { code, code_version: 2, ..honest }
+	}
+}
+
+#[test]
+fn the_same_component_under_another_manifest_is_refused() {
+	let mut scene = Scene::new();
+	let key = storage_keys::agents_agent(AGENT);
+	let record = scene.state().read_as::<AgentRecord>(&key).unwrap().unwrap();
+	scene.chain.put(key, Redeployer::record(record).encode());
+	scene.chain.seal();
+	scene.prove();
+	assert_eq!(scene.refused_by(), "code");
+	let verification = scene.verify();
+	assert!(verification.to_string().contains("manifest"), "{verification}");
 }
 
 #[test]

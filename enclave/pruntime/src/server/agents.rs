@@ -42,6 +42,7 @@ use std::time::Duration;
 
 const AGENT: HeaderName = HeaderName::from_static("x-phala-agent");
 const CODE_HASH: HeaderName = HeaderName::from_static("x-phala-code-hash");
+const MANIFEST_HASH: HeaderName = HeaderName::from_static("x-phala-manifest-hash");
 const UNPROVEN_INPUTS: HeaderName = HeaderName::from_static("x-phala-unproven-inputs");
 /// The finalized block that the run saw; not there if it saw none.
 const BLOCK: HeaderName = HeaderName::from_static("x-phala-block");
@@ -149,7 +150,8 @@ async fn call(State(executor): State<Executor>, request: Request) -> Result<Resp
 	let content = &proof.content;
 	let mut said = vec![
 		(AGENT, hex(agent)),
-		(CODE_HASH, hex(content.code)),
+		(CODE_HASH, hex(content.code.component)),
+		(MANIFEST_HASH, hex(content.code.manifest)),
 		(UNPROVEN_INPUTS, content.unproven_inputs.to_string()),
 		(STATE_VERSION, content.state_version.to_string()),
 	];
