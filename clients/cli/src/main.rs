@@ -217,6 +217,8 @@ mod tests {
 		assert!(parse("phala status").is_err());
 		assert!(parse("phala status --worker http://127.0.0.1:8000 --json").unwrap().json);
 		assert!(parse("phala worker register --operator //Eve").is_ok());
+		assert!(parse("phala worker register --account eve --node ws://a").is_ok());
+		assert!(parse("phala worker register --operator //Eve --account eve").is_err());
 		let measurement = "11".repeat(32);
 		let allow = "phala worker allow-measurement";
 		assert!(parse(allow).is_err());
