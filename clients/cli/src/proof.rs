@@ -147,3 +147,42 @@ pub async fn report(file: &mut AnswerFile, client: &WorkerClient) -> anyhow::Res
 fn signed_answer(file: &AnswerFile) -> anyhow::Result<SignedAnswer> {
 	SignedAnswer::decode_all(&mut &file.proof.0[..]).context("the answer's proof cannot be read")
 }
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_light_client::test_chain::TestChain;
+
+	const AGENT: AgentId = H256([2; 32]);
+
+	/// What a node gives for a proof, of a chain on which nobody has deployed the agent.
+	fn evidence(chain: &TestChain) -> ChainEvidence {
+		let proof = chain.read_proof(1, ProvenAgent::needed_keys(AGENT));
+		ChainEvidence {
+			genesis_bundle: HexBytes(chain.genesis_bundle().encode()),
+			finality: HexBytes(chain.steps(0, 1).encode()),
+			state_proof: HexBytes(proof.encode()),
+		}
+	}
+
+	/// Names a key of its own, and has no proof of it.
+	struct Proofless;
+
+	impl Proofless {
+		fn bend(honest: ChainEvidence) -> ChainEvidence {
+			let none: Vec<Vec<u8>> = Vec::new();
+			ChainEvidence { state_proof: HexBytes(none.encode()), ..honest }
+		}
+	}
+
+	#[test]
+	fn what_a_node_does_not_prove_is_refused_before_anything_is_sealed() {
+		let mut chain = TestChain::new(1, 4);
+		chain.seal();
+		let proofless = Proofless::bend(evidence(&chain));
+		let refused = proven_agent(chain.genesis(), &proofless, AGENT).unwrap_err().to_string();
+		assert!(refused.contains("nothing was sealed"), "{refused}");
+		let unknown = proven_agent(chain.genesis(), &evidence(&chain), AGENT).unwrap_err();
+		assert!(unknown.to_string().contains("phala deploy"), "{unknown:#}");
+	}
+}

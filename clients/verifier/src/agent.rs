@@ -150,6 +150,33 @@ mod tests {
 		);
 	}
 
+	/// Proves, honestly, the record of an agent of its own when another one is asked for.
+	struct RecordSwapper;
+
+	impl RecordSwapper {
+		const AGENT: AgentId = H256([0x12; 32]);
+
+		fn evidence() -> ChainEvidence {
+			let mut chain = chain(1, HONEST);
+			chain.put(storage_keys::agents_agent(Self::AGENT), record(SWAPPED).encode());
+			chain.seal();
+			let proof = chain.read_proof(2, ProvenAgent::needed_keys(Self::AGENT));
+			let finality = HexBytes(chain.steps(0, 2).encode());
+			let state_proof = HexBytes(proof.encode());
+			ChainEvidence { finality, state_proof, ..evidence(&chain) }
+		}
+	}
+
+	#[test]
+	fn an_honest_proof_of_another_agent_s_record_proves_nothing_of_the_one_that_is_asked_for() {
+		let evidence = RecordSwapper::evidence();
+		let own = ProvenAgent::prove(chain(1, HONEST).genesis(), &evidence, RecordSwapper::AGENT)
+			.unwrap();
+		assert_eq!(*own.record(), record(SWAPPED), "the proof is good");
+		let refused = proven(&evidence);
+		assert!(matches!(refused, Err(VerifierError::NotProven(_))), "{refused:?}");
+	}
+
 	/// Has a chain of its own, on which the agent has the liar's key, and proves that one well.
 	struct ChainForger;
 
