@@ -1,7 +1,7 @@
 //! Paid requests: what a caller sends through the chain, and what comes back.
 
 use crate::{
-	agents::AgentId,
+	agents::{AgentCode, AgentId},
 	boot::{BootNumber, WorkerId},
 	caller::Caller,
 	domains, hash_of,
@@ -211,8 +211,8 @@ pub struct AnswerContent {
 	pub boot: BootNumber,
 	/// Which agent.
 	pub agent: AgentId,
-	/// Hash of the component that ran.
-	pub code: H256,
+	/// What ran: the component, under this manifest (its configuration, and where it may go).
+	pub code: AgentCode,
 	/// Who asked; `None` for a caller that did not say.
 	pub caller: Option<Caller>,
 	/// [`salted_hash`] of the SCALE of the [`CallInput`].

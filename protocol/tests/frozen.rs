@@ -218,7 +218,7 @@ fn answer() -> AnswerContent {
 		worker: 7,
 		boot: 2,
 		agent: h(0xa9),
-		code: h(0xc0),
+		code: code(0xc0),
 		caller: Some(Caller::Account([1; 32])),
 		request_hash: h(0x71),
 		response_hash: h(0x72),

@@ -80,7 +80,8 @@ pub async fn record(
 	chain.read(at, storage_keys::agents_agent(agent)).await
 }
 
-/// An agent's record at the newest finalized block.
+/// An agent's record at the newest finalized block, as the node says: nothing is sealed to the key
+/// in it (see `phala_verifier::ProvenAgent`).
 ///
 /// # Errors
 /// [`ChainClientError::UnknownAgent`].

@@ -185,25 +185,25 @@ impl Chain {
 		Ok(finality)
 	}
 
-	/// The steps from block 0 to the newest provable block, once that is `until` or a later one.
+	/// The steps from behind block `from`, or from block 0, to the newest provable block, once that is
+	/// `until` or a later one. There may be none from a block that is the newest.
 	///
 	/// # Errors
 	/// Also [`ChainClientError::NotFinal`].
-	pub async fn finality_from_genesis(
+	pub async fn finality_until(
 		&self,
+		from: Option<HeaderId>,
 		until: BlockNumber,
 	) -> Result<(HeaderId, Vec<FinalityStep>), ChainClientError> {
 		let following = async {
 			let mut steps: Vec<FinalityStep> = Vec::new();
-			let mut height = 0;
+			let mut newest = from;
 			loop {
-				let next = self.finality_after(height).await?;
-				let last = next.steps.last().map(|(at, _)| *at);
+				let next = self.finality_after(newest.map_or(0, |at| at.number)).await?;
+				newest = next.steps.last().map(|(at, _)| *at).or(newest);
 				steps.extend(next.steps.into_iter().map(|(_, step)| step));
-				match last {
-					Some(at) if at.number >= until && !next.cut => return Ok((at, steps)),
-					Some(at) => height = at.number,
-					None => {}
+				if let Some(at) = newest.filter(|at| at.number >= until && !next.cut) {
+					return Ok((at, steps));
 				}
 				if !next.cut {
 					tokio::time::sleep(limits::POLL).await;

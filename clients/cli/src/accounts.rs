@@ -68,18 +68,39 @@ impl AccountOptions {
 	/// # Errors
 	/// When none was, or it is not there.
 	pub fn open(&self) -> anyhow::Result<Account> {
-		// What was said on the command line counts before what the environment says.
-		let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-		let given = (self.account.clone(), self.suri.clone());
-		let (account, suri) = match given {
-			(None, None) => (set("PHALA_ACCOUNT"), set("PHALA_SURI")),
-			given => given,
-		};
-		match (account, suri) {
-			(Some(name), _) => Accounts::of_user()?.open(&name),
-			(None, Some(secret)) => Account::of_secret(&secret),
-			(None, None) => bail!("no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
+		self.open_or(None)
+	}
+
+	/// The same; what the variable `secret` says counts before what the general ones say.
+	///
+	/// # Errors
+	/// As [`AccountOptions::open`].
+	pub fn open_or(&self, secret: Option<&str>) -> anyhow::Result<Account> {
+		let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+		match self.chosen(secret, set) {
+			Some(Chosen::Name(name)) => Accounts::of_user()?.open(&name),
+			Some(Chosen::Secret(secret)) => Account::of_secret(&secret),
+			None => bail!("no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
 		}
+	}
+}
+
+/// How an account was named.
+#[derive(Debug, PartialEq, Eq)]
+enum Chosen {
+	Name(String),
+	Secret(String),
+}
+
+impl AccountOptions {
+	/// What was said on the command line counts before what the environment says.
+	fn chosen(&self, secret: Option<&str>, set: impl Fn(&str) -> Option<String>) -> Option<Chosen> {
+		let of = |name: Option<String>, secret: Option<String>| {
+			name.map(Chosen::Name).or(secret.map(Chosen::Secret))
+		};
+		of(self.account.clone(), self.suri.clone())
+			.or_else(|| of(None, secret.and_then(&set)))
+			.or_else(|| of(set("PHALA_ACCOUNT"), set("PHALA_SURI")))
 	}
 }
 
@@ -301,6 +322,24 @@ mod tests {
 		};
 		assert_eq!((mode("me") & 0o777, mode("me/phrase") & 0o777), (0o700, 0o600));
 		assert!(accounts.create("me").is_err_and(|error| error.to_string().contains("already")));
+	}
+
+	#[test]
+	fn the_command_line_counts_before_the_environment_and_a_variable_of_its_own_before_all_others()
+	{
+		let all = |name: &str| Some(format!("in {name}"));
+		let general = |name: &str| all(name).filter(|_| name.starts_with("PHALA_"));
+		let suri = |name: &str| all(name).filter(|_| name == "PHALA_SURI");
+		let own = Some("PHERRY_OPERATOR");
+		let none = AccountOptions::default();
+		let secret = |name: &str| Some(Chosen::Secret(format!("in {name}")));
+		assert_eq!(none.chosen(own, all), secret("PHERRY_OPERATOR"));
+		assert_eq!(none.chosen(own, suri), secret("PHALA_SURI"));
+		assert_eq!(none.chosen(own, general), Some(Chosen::Name("in PHALA_ACCOUNT".into())));
+		assert_eq!(none.chosen(None, all), Some(Chosen::Name("in PHALA_ACCOUNT".into())));
+		assert_eq!(none.chosen(own, |_| None), None);
+		let given = AccountOptions { account: Some("me".into()), suri: None };
+		assert_eq!(given.chosen(own, all), Some(Chosen::Name("me".into())));
 	}
 
 	#[test]

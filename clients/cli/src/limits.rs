@@ -23,6 +23,12 @@ pub const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// How long a direct call may take: the longest wall time of an agent, and the commit.
 pub const CALL_MAX: Duration = Duration::from_secs(360);
 
+/// How long a node may be behind the worker's until it shows the commit that an answer names.
+pub const COMMIT_SEEN_MAX: Duration = Duration::from_secs(15);
+
+/// Most pages of one worker's log: each has up to 256 KiB, all of them up to 1 MiB and a page.
+pub const LOG_PAGES_MAX: usize = 8;
+
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;
 

@@ -182,6 +182,29 @@ mod tests {
 	}
 
 	#[test]
+	fn whatever_seals_or_opens_takes_the_chain_that_is_trusted() {
+		let id = "11".repeat(32);
+		for command in [
+			format!("phala call {id}"),
+			format!("phala secrets set {id} KEY"),
+			format!("phala secrets remove {id} KEY"),
+			format!("phala request status {id}"),
+		] {
+			assert!(parse(&format!("{command} --genesis 0x{id}")).is_ok(), "{command}");
+			assert!(parse(&format!("{command} --genesis 0x11")).is_err(), "{command}");
+		}
+	}
+
+	#[test]
+	fn verify_takes_what_is_expected() {
+		let id = "11".repeat(32);
+		let verify = format!("phala verify a.json --genesis {id}");
+		let expected = format!("--agent {id} --caller 0x{id} --max-age 10 --min-block 7");
+		assert!(parse(&format!("{verify} {expected}")).is_ok());
+		assert!(parse(&format!("{verify} --max-age -1")).is_err());
+	}
+
+	#[test]
 	fn deploy_goes_on_with_an_agent_or_makes_a_new_one_but_not_both() {
 		let agent = "11".repeat(32);
 		assert!(parse(&format!("phala deploy --agent {agent}")).is_ok());
@@ -194,6 +217,8 @@ mod tests {
 		assert!(parse("phala status").is_err());
 		assert!(parse("phala status --worker http://127.0.0.1:8000 --json").unwrap().json);
 		assert!(parse("phala worker register --operator //Eve").is_ok());
+		assert!(parse("phala worker register --account eve --node ws://a").is_ok());
+		assert!(parse("phala worker register --operator //Eve --account eve").is_err());
 		let measurement = "11".repeat(32);
 		let allow = "phala worker allow-measurement";
 		assert!(parse(allow).is_err());

@@ -1,35 +1,135 @@
-//! Gets what proves an answer from a node and a worker. Neither is believed: `phala-verifier` holds
-//! all of it against the pinned block 0.
+//! Gets what proves an answer, or an agent's key, from a node and a worker. Neither is believed:
+//! `phala-verifier` holds all of it against the pinned block 0.
 
-use crate::worker_client::WorkerClient;
+use crate::{limits, worker_client::WorkerClient};
 use anyhow::Context;
 use codec::{DecodeAll, Encode};
-use phala_chain_client::Chain;
-use phala_protocol::{boot::Boot, requests::SignedAnswer, storage_keys, BlockNumber, H256};
-use phala_verifier::file::{AnswerFile, ChainEvidence, HexBytes, ReportEvidence};
+use phala_chain_client::{Chain, ChainClientError, HeaderId};
+use phala_protocol::{
+	agents::{AgentId, AgentRecord},
+	boot::Boot,
+	relay::{FinalityStep, GenesisBundle},
+	requests::{AnswerContent, SignedAnswer},
+	storage_keys, BlockNumber, H256,
+};
+use phala_verifier::{
+	file::{AnswerFile, ChainEvidence, HexBytes, ReportEvidence, VerifierError},
+	ProvenAgent,
+};
+use tokio::time::Instant;
+
+/// Finality from block 0 on, as far as it was fetched: what one proof needed serves the next.
+#[derive(Default)]
+pub struct Finality {
+	genesis: Option<GenesisBundle>,
+	steps: Vec<FinalityStep>,
+	newest: Option<HeaderId>,
+}
+
+impl Finality {
+	/// Fetches what is missing up to the newest provable block, once that is `until` or a later one.
+	async fn advance(&mut self, chain: &Chain, until: BlockNumber) -> anyhow::Result<HeaderId> {
+		if self.genesis.is_none() {
+			self.genesis = Some(chain.genesis_bundle().await?);
+		}
+		let (at, steps) = chain.finality_until(self.newest, until).await?;
+		self.steps.extend(steps);
+		self.newest = Some(at);
+		Ok(at)
+	}
+
+	/// With a proof of the state after the newest block that it leads to.
+	async fn evidence(
+		&self,
+		chain: &Chain,
+		at: HeaderId,
+		keys: &[Vec<u8>],
+	) -> anyhow::Result<ChainEvidence> {
+		let genesis = self.genesis.as_ref().context("nothing of finality was fetched")?;
+		let state_proof = chain.state_proof(at, keys).await?;
+		Ok(ChainEvidence {
+			genesis_bundle: HexBytes(genesis.encode()),
+			finality: HexBytes(self.steps.encode()),
+			state_proof: HexBytes(state_proof.encode()),
+		})
+	}
+}
+
+/// An agent as the chain proves it at its newest final block.
+///
+/// # Errors
+/// Those of the node; when it does not prove what it says; when there is no such agent.
+pub async fn agent(
+	chain: &Chain,
+	finality: &mut Finality,
+	agent: AgentId,
+) -> anyhow::Result<(HeaderId, ProvenAgent)> {
+	let newest = chain.finalized().await?;
+	let at = finality.advance(chain, newest).await?;
+	let evidence = finality.evidence(chain, at, &ProvenAgent::needed_keys(agent)).await?;
+	let proven = proven_agent(chain.genesis_hash(), &evidence, agent)?;
+	Ok((at, proven))
+}
+
+fn proven_agent(
+	genesis: H256,
+	evidence: &ChainEvidence,
+	agent: AgentId,
+) -> anyhow::Result<ProvenAgent> {
+	match ProvenAgent::prove(genesis, evidence, agent) {
+		// With what to do.
+		Err(VerifierError::UnknownAgent { agent, block }) => {
+			Err(ChainClientError::UnknownAgent { agent, block }.into())
+		}
+		proven => proven.with_context(|| {
+			format!(
+				"nothing was sealed: the node does not prove the key of agent {agent:?} on the chain {genesis:?}"
+			)
+		}),
+	}
+}
 
 /// Adds what the chain says of an answer at its newest provable final block, which is not before
 /// the one that the answer names, nor before `from`.
 ///
 /// # Errors
 /// Those of the node; when finality does not come that far.
-pub async fn chain(file: &mut AnswerFile, chain: &Chain, from: BlockNumber) -> anyhow::Result<()> {
-	let answer = signed_answer(file)?;
-	let from = from.max(answer.content.block);
-	let bundle = chain.genesis_bundle().await?;
-	let (at, steps) = chain.finality_from_genesis(from).await?;
-
-	let worker = storage_keys::registry_boot(answer.content.worker);
-	let boot = chain.read::<Boot>(at, worker).await?;
+pub async fn chain(
+	file: &mut AnswerFile,
+	chain: &Chain,
+	finality: &mut Finality,
+	from: BlockNumber,
+) -> anyhow::Result<()> {
+	let content = signed_answer(file)?.content;
+	let mut from = from.max(content.block);
+	let waiting = Instant::now();
+	let (at, boot, record) = loop {
+		let at = finality.advance(chain, from).await?;
+		let (boot, record) = spoken_of(chain, at, &content).await?;
+		// The worker's node may have seen the commit before this one did.
+		let is_behind =
+			record.as_ref().is_some_and(|record| record.version < content.state_version);
+		if !is_behind || waiting.elapsed() >= limits::COMMIT_SEEN_MAX {
+			break (at, boot, record);
+		}
+		from = at.number.saturating_add(1);
+	};
 	let request = file.request.as_ref().and_then(|request| request.id.exactly()).map(H256);
-	let keys = phala_verifier::needed_keys(&answer.content, boot.as_ref(), request);
-	let state_proof = chain.state_proof(at, &keys).await?;
-	file.chain = Some(ChainEvidence {
-		genesis_bundle: HexBytes(bundle.encode()),
-		finality: HexBytes(steps.encode()),
-		state_proof: HexBytes(state_proof.encode()),
-	});
+	let keys = phala_verifier::needed_keys(&content, boot.as_ref(), record.as_ref(), request);
+	file.chain = Some(finality.evidence(chain, at, &keys).await?);
 	Ok(())
+}
+
+/// The boot and the agent that an answer names, as the node says: which keys are to be proven.
+async fn spoken_of(
+	chain: &Chain,
+	at: HeaderId,
+	content: &AnswerContent,
+) -> anyhow::Result<(Option<Boot>, Option<AgentRecord>)> {
+	let boot = storage_keys::registry_boot(content.worker);
+	let agent = storage_keys::agents_agent(content.agent);
+	let (boot, record) = tokio::try_join!(chain.read(at, boot), chain.read(at, agent))?;
+	Ok((boot, record))
 }
 
 /// Adds fresh evidence of the boot that answered, bound to the answer.
@@ -46,4 +146,43 @@ pub async fn report(file: &mut AnswerFile, client: &WorkerClient) -> anyhow::Res
 
 fn signed_answer(file: &AnswerFile) -> anyhow::Result<SignedAnswer> {
 	SignedAnswer::decode_all(&mut &file.proof.0[..]).context("the answer's proof cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_light_client::test_chain::TestChain;
+
+	const AGENT: AgentId = H256([2; 32]);
+
+	/// What a node gives for a proof, of a chain on which nobody has deployed the agent.
+	fn evidence(chain: &TestChain) -> ChainEvidence {
+		let proof = chain.read_proof(1, ProvenAgent::needed_keys(AGENT));
+		ChainEvidence {
+			genesis_bundle: HexBytes(chain.genesis_bundle().encode()),
+			finality: HexBytes(chain.steps(0, 1).encode()),
+			state_proof: HexBytes(proof.encode()),
+		}
+	}
+
+	/// Names a key of its own, and has no proof of it.
+	struct Proofless;
+
+	impl Proofless {
+		fn bend(honest: ChainEvidence) -> ChainEvidence {
+			let none: Vec<Vec<u8>> = Vec::new();
+			ChainEvidence { state_proof: HexBytes(none.encode()), ..honest }
+		}
+	}
+
+	#[test]
+	fn what_a_node_does_not_prove_is_refused_before_anything_is_sealed() {
+		let mut chain = TestChain::new(1, 4);
+		chain.seal();
+		let proofless = Proofless::bend(evidence(&chain));
+		let refused = proven_agent(chain.genesis(), &proofless, AGENT).unwrap_err().to_string();
+		assert!(refused.contains("nothing was sealed"), "{refused}");
+		let unknown = proven_agent(chain.genesis(), &evidence(&chain), AGENT).unwrap_err();
+		assert!(unknown.to_string().contains("phala deploy"), "{unknown:#}");
+	}
 }

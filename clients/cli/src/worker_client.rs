@@ -4,9 +4,22 @@
 use crate::limits;
 use anyhow::{bail, Context};
 use phala_protocol::{agents::AgentId, boot::WorkerId, refusals::Refusal, H256};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{header::HeaderMap, Client, Method, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
+
+/// Number of the first line of a page of a log.
+const LOG_FIRST: &str = "x-phala-log-first";
+/// `1` if there are older lines than the page's.
+const LOG_OLDER: &str = "x-phala-log-older";
+
+/// A page of an agent's log.
+pub struct LogPage {
+	/// SCALE of a `Sealed`, which opens to `Vec<LogEntry>`.
+	pub sealed: Vec<u8>,
+	/// The number that older lines are asked for by, if there are any.
+	pub older_before: Option<u64>,
+}
 
 /// A worker at a URL.
 #[derive(Clone)]
@@ -94,13 +107,24 @@ impl WorkerClient {
 		Ok(listed.agents.iter().any(|agent| agent.id == id && agent.ready))
 	}
 
-	/// An agent's log, for its owner.
+	/// A page of an agent's log, for its owner: the newest, or the one of lines older than `before`.
 	///
 	/// # Errors
 	/// [`WorkerError`], or why nobody answers.
-	pub async fn logs(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-		let path = format!("/v1/agents/{agent:?}/logs");
-		self.send(Method::POST, &path, body, limits::DIRECT_MAX).await
+	pub async fn logs(
+		&self,
+		agent: AgentId,
+		before: Option<u64>,
+		body: Vec<u8>,
+	) -> anyhow::Result<LogPage> {
+		let query = before.map(|before| format!("?before={before}")).unwrap_or_default();
+		let path = format!("/v1/agents/{agent:?}/logs{query}");
+		let (headers, sealed) =
+			self.exchange(Method::POST, &path, body, limits::DIRECT_MAX).await?;
+		let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+		let first = header(LOG_FIRST).and_then(|first| first.parse().ok());
+		let older_before = first.filter(|_| header(LOG_OLDER) == Some("1"));
+		Ok(LogPage { sealed, older_before })
 	}
 
 	/// Fresh evidence for whoever chose `nonce`.
@@ -124,14 +148,25 @@ impl WorkerClient {
 		body: Vec<u8>,
 		wait_max: Duration,
 	) -> anyhow::Result<Vec<u8>> {
+		Ok(self.exchange(method, path, body, wait_max).await?.1)
+	}
+
+	async fn exchange(
+		&self,
+		method: Method,
+		path: &str,
+		body: Vec<u8>,
+		wait_max: Duration,
+	) -> anyhow::Result<(HeaderMap, Vec<u8>)> {
 		let at = format!("{}{path}", self.url);
 		let request = self.client.request(method, &at).timeout(wait_max).body(body);
 		let answer =
 			request.send().await.with_context(|| format!("no worker answers at {}", self.url))?;
 		let status = answer.status();
+		let headers = answer.headers().clone();
 		let bytes = answer.bytes().await.with_context(|| format!("{at} broke off"))?;
 		if status.is_success() {
-			return Ok(bytes.to_vec());
+			return Ok((headers, bytes.to_vec()));
 		}
 		match serde_json::from_slice::<WorkerError>(&bytes) {
 			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal })

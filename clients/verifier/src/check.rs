@@ -1,12 +1,15 @@
 //! The checks. The first check that fails ends it: what comes after would rest on it.
 
-use crate::file::{AnswerFile, ChainEvidence, HexBytes, RequestEvidence, FORMAT};
+use crate::{
+	file::{AnswerFile, ChainEvidence, HexBytes, RequestEvidence, VerifierError, FORMAT},
+	finality::{self, follow},
+};
 use alloc::{
 	format,
 	string::{String, ToString},
 	vec::Vec,
 };
-use codec::{DecodeAll, Encode};
+use codec::{Decode, DecodeAll, Encode};
 use core::fmt;
 use phala_attestation::Roots;
 use phala_keys::{
@@ -15,22 +18,20 @@ use phala_keys::{
 	secret::Secret32,
 	sr25519,
 };
-use phala_light_client::{
-	limits::STEPS_PER_BUNDLE_MAX, LightClient, LightClientError, ProvenState,
-};
+use phala_light_client::ProvenState;
 use phala_protocol::{
-	agents::AgentRecord,
+	agents::{AgentCode, AgentId, AgentRecord},
 	boot::Boot,
 	caller::Caller,
+	clusters::MemberRecord,
 	evidence::{Evidence, EvidenceKind, MeasurementRule},
-	relay::{FinalityStep, GenesisBundle, StateProof},
 	requests::{
 		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, ReportStatement, Request,
 		RequestId, RequestKind, RequestOutcome, RequestState, SignedAnswer,
 	},
 	storage_keys,
 	text::{pha, Address},
-	H256,
+	BlockNumber, H256,
 };
 use serde::Serialize;
 
@@ -64,6 +65,11 @@ impl Verification {
 	pub fn refused(&self) -> Option<&Check> {
 		self.checks.iter().find(|check| check.verdict == Verdict::Refused)
 	}
+
+	/// The checks for which there was nothing to check.
+	pub fn absent(&self) -> impl Iterator<Item = &Check> {
+		self.checks.iter().filter(|check| check.verdict == Verdict::Absent)
+	}
 }
 
 impl fmt::Display for Verification {
@@ -76,10 +82,16 @@ impl fmt::Display for Verification {
 			};
 			writeln!(to, "  {mark} {name:<11} {detail}")?;
 		}
-		match self.refused() {
-			None => writeln!(to, "  verified: every check holds"),
-			Some(check) => writeln!(to, "  REFUSED by the check of its {}", check.name),
+		if let Some(check) = self.refused() {
+			return writeln!(to, "  REFUSED by the check of its {}", check.name);
 		}
+		let absent: Vec<_> = self.absent().map(|check| check.name).collect();
+		if absent.is_empty() {
+			return writeln!(to, "  verified: every check holds");
+		}
+		let held = self.checks.len().saturating_sub(absent.len());
+		let (count, absent) = (absent.len(), absent.join(", "));
+		writeln!(to, "  verified: {held} checks hold, {count} absent: {absent}")
 	}
 }
 
@@ -90,11 +102,27 @@ pub fn evidence_worth(kind: EvidenceKind) -> &'static str {
 	}
 }
 
+/// What whoever checks an answer knows of it beforehand; `None` is not compared. A file says nothing
+/// of when it is looked at: an old answer with proofs of its own time is good, unless this says more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+	/// Who was asked.
+	pub agent: Option<AgentId>,
+	/// Who asked.
+	pub caller: Option<Caller>,
+	/// How many blocks the enclave's view may have been behind the block that the proofs are of.
+	pub age_max: Option<BlockNumber>,
+	/// The enclave's view must not have been older than this block.
+	pub block_min: Option<BlockNumber>,
+}
+
 /// The facts of the chain that the checks read: whoever collects the proofs of an answer asks a node
-/// to prove these. `boot` is that of the worker that answered, as the chain has it.
+/// to prove these. `boot` is that of the worker that answered and `record` the agent's, as the chain
+/// has them.
 pub fn needed_keys(
 	content: &AnswerContent,
 	boot: Option<&Boot>,
+	record: Option<&AgentRecord>,
 	request: Option<RequestId>,
 ) -> Vec<Vec<u8>> {
 	let mut keys: Vec<Vec<u8>> = [
@@ -104,6 +132,7 @@ pub fn needed_keys(
 	]
 	.into();
 	keys.extend(boot.map(|boot| storage_keys::registry_measurement(boot.measurement)));
+	keys.extend(record.map(|agent| storage_keys::clusters_member(agent.cluster, content.worker)));
 	if let Some(id) = request {
 		keys.extend([storage_keys::requests_request(id), storage_keys::requests_response(id)]);
 	}
@@ -111,9 +140,9 @@ pub fn needed_keys(
 }
 
 /// Checks an answer under the chain whose block 0 has the hash `pinned`.
-pub fn verify(file: &AnswerFile, pinned: H256) -> Verification {
+pub fn verify(file: &AnswerFile, pinned: H256, expected: &Expected) -> Verification {
 	let mut checks = Checks::default();
-	let verified = checks.all(file, pinned).is_some();
+	let verified = checks.all(file, pinned, expected).is_some();
 	Verification { verified, checks: checks.0 }
 }
 
@@ -137,7 +166,7 @@ impl Checks {
 		self.0.push(Check { name, verdict: Verdict::Absent, detail: detail.into() });
 	}
 
-	fn all(&mut self, file: &AnswerFile, pinned: H256) -> Option<()> {
+	fn all(&mut self, file: &AnswerFile, pinned: H256, expected: &Expected) -> Option<()> {
 		let proven = self.note("form", form(file))?;
 		let content = &proven.proof.content;
 		self.note("chain", chain(file, content, pinned))?;
@@ -150,12 +179,18 @@ impl Checks {
 				let found = evidence(&state, &proven.proof, &boot, &report.evidence);
 				self.note("evidence", found)?
 			}
-			None => self.absent(
-				"evidence",
-				&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
-			),
+			// Nothing is won by leaving it out: what it would be checked by must be there.
+			None => match root(&state, boot.evidence) {
+				Ok(_) => self.absent(
+					"evidence",
+					&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
+				),
+				Err(why) => self.note("evidence", Err(why))?,
+			},
 		}
-		self.note("code", code(&state, content))?;
+		let record = self.note("code", code(&state, content))?;
+		self.note("member", member(&state, content, &record))?;
+		self.note("context", context(&state, content, &record, expected))?;
 		self.note(
 			"question",
 			hashed("question", proven.salt, &file.input.0, content.request_hash),
@@ -172,8 +207,13 @@ impl Checks {
 	}
 }
 
-fn read<T: DecodeAll>(what: &str, bytes: &[u8]) -> Result<T, String> {
-	T::decode_all(&mut &bytes[..]).map_err(|error| format!("{what} cannot be read: {error}"))
+fn read<T: DecodeAll>(what: &'static str, bytes: &[u8]) -> Result<T, String> {
+	finality::read(what, bytes).map_err(|error| error.to_string())
+}
+
+/// A fact of the chain; `None` when it is proven that there is none.
+fn fact<T: Decode>(state: &ProvenState, key: Vec<u8>) -> Result<Option<T>, String> {
+	state.read_as(&key).map_err(|error| error.to_string())
 }
 
 fn form(file: &AnswerFile) -> Found<ProvenAnswer> {
@@ -209,14 +249,8 @@ pub(crate) fn finality(
 	let evidence = evidence.ok_or(
 		"the file has nothing of the chain in it: give --node, which fetches it while the boot lives",
 	)?;
-	let bundle: GenesisBundle = read("block 0", &evidence.genesis_bundle.0)?;
-	let steps: Vec<FinalityStep> = read("finality", &evidence.finality.0)?;
-	let proof: StateProof = read("the state proof", &evidence.state_proof.0)?;
-	let refused = |error: LightClientError| error.to_string();
-	let mut client = LightClient::from_genesis(pinned, &bundle).map_err(refused)?;
-	for steps in steps.chunks(STEPS_PER_BUNDLE_MAX) {
-		client = client.advance(steps).map_err(refused)?;
-	}
+	let (client, state) =
+		follow(evidence, pinned).map_err(|error: VerifierError| error.to_string())?;
 	let height = client.height();
 	if height < content.block {
 		return Err(format!(
@@ -230,15 +264,13 @@ pub(crate) fn finality(
 		client.authority_count(),
 		client.authority_set_id()
 	);
-	Ok((client.prove(proof).map_err(refused)?, detail))
+	Ok((state, detail))
 }
 
 fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
 	let AnswerContent { worker, boot: number, .. } = content;
 	let height = state.header().number();
-	let boot = state
-		.read_as::<Boot>(&storage_keys::registry_boot(*worker))
-		.map_err(|error| error.to_string())?
+	let boot = fact::<Boot>(state, storage_keys::registry_boot(*worker))?
 		.ok_or_else(|| format!("worker {worker} has no boot at block {height}"))?;
 	if boot.number != *number {
 		return Err(format!(
@@ -270,9 +302,8 @@ fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
 
 fn measurement(state: &ProvenState, boot: &Boot) -> Found<()> {
 	let height = state.header().number();
-	let rule = state
-		.read_as::<MeasurementRule>(&storage_keys::registry_measurement(boot.measurement))
-		.map_err(|error| error.to_string())?
+	let key = storage_keys::registry_measurement(boot.measurement);
+	let rule = fact::<MeasurementRule>(state, key)?
 		.ok_or_else(|| format!("the chain does not allow the code {:?}", boot.measurement))?;
 	if !rule.allows(height) {
 		return Err(format!(
@@ -283,6 +314,14 @@ fn measurement(state: &ProvenState, boot: &Boot) -> Found<()> {
 	Ok(((), format!("{:?}, which the chain allows", boot.measurement)))
 }
 
+/// By what the chain checks evidence of a kind.
+fn root(state: &ProvenState, kind: EvidenceKind) -> Result<[u8; 32], String> {
+	let EvidenceKind::Software = kind;
+	fact(state, storage_keys::registry_software_root())?.ok_or_else(|| {
+		"the chain took the boot by software evidence, and names no root for such any more".into()
+	})
+}
+
 fn evidence(
 	state: &ProvenState,
 	proof: &SignedAnswer,
@@ -290,9 +329,7 @@ fn evidence(
 	evidence: &HexBytes,
 ) -> Found<()> {
 	let evidence: Evidence = read("the evidence", &evidence.0)?;
-	let software = state
-		.read_as::<[u8; 32]>(&storage_keys::registry_software_root())
-		.map_err(|error| error.to_string())?;
+	let software = fact::<[u8; 32]>(state, storage_keys::registry_software_root())?;
 	let roots = Roots {
 		software,
 		verify_sr25519: |signature, message, public| sr25519::verify(public, message, signature),
@@ -308,19 +345,95 @@ fn evidence(
 	))
 }
 
-fn code(state: &ProvenState, content: &AnswerContent) -> Found<()> {
+fn code(state: &ProvenState, content: &AnswerContent) -> Found<AgentRecord> {
 	let AnswerContent { agent, code, .. } = content;
-	let record = state
-		.read_as::<AgentRecord>(&storage_keys::agents_agent(*agent))
-		.map_err(|error| error.to_string())?
+	let record = fact::<AgentRecord>(state, storage_keys::agents_agent(*agent))?
 		.ok_or_else(|| format!("the chain knows no agent {agent:?}"))?;
-	if record.code.component != *code {
+	let AgentCode { component, manifest } = code;
+	if record.code.component != *component {
 		return Err(format!(
-			"{code:?} ran, the chain names {:?} for agent {agent:?}",
+			"{component:?} ran, the chain names {:?} for agent {agent:?}",
 			record.code.component
 		));
 	}
-	Ok(((), format!("{code:?}, version {} of agent {agent:?}", record.code_version)))
+	if record.code.manifest != *manifest {
+		return Err(format!(
+			"{component:?} ran under the manifest {manifest:?}, the chain names the manifest {:?} for agent {agent:?}",
+			record.code.manifest
+		));
+	}
+	let version = record.code_version;
+	let detail = format!(
+		"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}"
+	);
+	Ok((record, detail))
+}
+
+/// Any boot that the chain lets in can sign; only those that its owner let into the agent's cluster
+/// speak for the agent.
+fn member(state: &ProvenState, content: &AnswerContent, record: &AgentRecord) -> Found<()> {
+	let (cluster, worker) = (record.cluster, content.worker);
+	fact::<MemberRecord>(state, storage_keys::clusters_member(cluster, worker))?.ok_or_else(
+		|| {
+			format!(
+				"worker {worker} is no member of cluster {cluster}, whose members alone keep agent {:?}",
+				content.agent
+			)
+		},
+	)?;
+	Ok(((), format!("worker {worker} is in cluster {cluster}, which keeps the agent")))
+}
+
+/// What the boot signed about the answer's bounds: on which view and state, for whom.
+fn context(
+	state: &ProvenState,
+	content: &AnswerContent,
+	record: &AgentRecord,
+	expected: &Expected,
+) -> Found<()> {
+	let AnswerContent { agent, block, state_version, unproven_inputs, .. } = content;
+	let height = state.header().number();
+	if *state_version > record.version {
+		return Err(format!(
+			"it names version {state_version} of the agent's state, the chain has committed version {} at block {height}",
+			record.version
+		));
+	}
+	if let Some(expected) = expected.agent.filter(|expected| expected != agent) {
+		return Err(format!("agent {agent:?} answered, {expected:?} was to be asked"));
+	}
+	let caller = caller_text(content.caller);
+	if expected.caller.is_some() && expected.caller != content.caller {
+		let expected = caller_text(expected.caller);
+		return Err(format!("{caller} asked, {expected} was to be who asked"));
+	}
+	let age = height.saturating_sub(*block);
+	if let Some(age_max) = expected.age_max.filter(|age_max| age > *age_max) {
+		return Err(format!(
+			"it was given on block {block}, {age} blocks before the proven block {height}: at most {age_max} were to be"
+		));
+	}
+	if let Some(block_min) = expected.block_min.filter(|block_min| block < block_min) {
+		return Err(format!(
+			"it was given on block {block}, and was to be on no block before {block_min}"
+		));
+	}
+	Ok((
+		(),
+		format!(
+			"on block {block}, {age} before the proven one; for {caller}; version {state_version} of the state; unproven inputs: {unproven_inputs}"
+		),
+	))
+}
+
+fn caller_text(caller: Option<Caller>) -> String {
+	match caller {
+		None => "somebody who did not say".into(),
+		Some(Caller::Account(account)) => Address(account).to_string(),
+		Some(Caller::Agent(agent)) => format!("agent {agent:?}"),
+		Some(Caller::Token(hash)) => format!("the holder of the token 0x{}", hex::encode(hash)),
+		Some(Caller::Evm(account)) => format!("the Ethereum account 0x{}", hex::encode(account)),
+	}
 }
 
 fn hashed(what: &str, salt: [u8; 32], bytes: &[u8], expected: H256) -> Found<()> {
@@ -342,9 +455,7 @@ fn settled(
 	let content = &proven.proof.content;
 	let id = H256(request.id.exactly().ok_or("the request's id has not 32 bytes")?);
 	let height = state.header().number();
-	let stored = state
-		.read_as::<Request>(&storage_keys::requests_request(id))
-		.map_err(|error| error.to_string())?
+	let stored = fact::<Request>(state, storage_keys::requests_request(id))?
 		.ok_or_else(|| format!("the chain knows no request {id:?} at block {height}"))?;
 	let caller = Caller::Account(stored.caller);
 	let asked = (stored.agent, Some(caller), stored.worker, stored.boot, stored.kind);
@@ -355,9 +466,7 @@ fn settled(
 	let RequestState::Settled { fee, failed: false, block } = stored.state else {
 		return Err(format!("request {id:?} was not answered: it is {:?}", stored.state));
 	};
-	let outcome = state
-		.read_as::<Vec<u8>>(&storage_keys::requests_response(id))
-		.map_err(|error| error.to_string())?
+	let outcome = fact::<Vec<u8>>(state, storage_keys::requests_response(id))?
 		.ok_or_else(|| format!("the chain keeps no answer to request {id:?}"))?;
 	let RequestOutcome::Answered(bytes) = read("the answer on the chain", &outcome)? else {
 		return Err(format!("request {id:?} failed"));

@@ -7,18 +7,29 @@ use alloc::{
 	vec::Vec,
 };
 use codec::Encode;
+use phala_light_client::LightClientError;
 use phala_protocol::{
+	agents::AgentId,
 	requests::{CallInput, ProvenAnswer, RequestId},
-	H256,
+	BlockNumber, H256,
 };
 use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a file is refused before anything in it is checked.
+/// Why a file or a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierError {
 	/// Not the JSON of an [`AnswerFile`].
 	#[error("it is no answer of the form {FORMAT}: {reason}")]
 	NotAnswerFile { reason: String },
+	/// Not what it should be.
+	#[error("{what} cannot be read: {reason}")]
+	Unreadable { what: &'static str, reason: String },
+	/// It does not lead from the pinned block 0 to what it should prove.
+	#[error(transparent)]
+	NotProven(#[from] LightClientError),
+	/// Proven: there is none.
+	#[error("no agent has the id {agent:?} on this chain, as of finalized block {block}")]
+	UnknownAgent { agent: AgentId, block: BlockNumber },
 }
 
 /// What [`AnswerFile::format`] says.
@@ -69,7 +80,7 @@ pub struct ReplyEvidence {
 }
 
 /// From block 0 to a newer final block, and of the state there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ChainEvidence {
 	/// SCALE of the `GenesisBundle`.

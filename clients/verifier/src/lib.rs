@@ -9,14 +9,16 @@
 //! |---|---|
 //! | [`file`](mod@file) | an answer with all that proves it, as JSON |
 //! | [`check`] | one named check after the other; the first that fails ends it |
+//! | [`agent`] | an agent's record, and with it the key that is sealed to, proven before anything is sealed |
 //!
 //! `no_std`: no clock, no disk, no network. Who collects the proofs is believed as little as who gave
 //! the answer.
 //!
 //! # What a verdict does not say
 //!
-//! That the boot *still* counts: the proofs show the chain at the block that they are of. That the
-//! machine is sound: see the kind of its evidence. That the agent's sources told the truth.
+//! That the boot *still* counts: the proofs show the chain at the block that they are of, and nothing
+//! in a file says how old that is; who knows what to expect says so ([`Expected`]). That the machine
+//! is sound: see the kind of its evidence. That the agent's sources told the truth.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 // Nothing here panics, whatever arrives.
@@ -31,8 +33,10 @@
 
 extern crate alloc;
 
+pub mod agent;
 pub mod check;
 pub mod file;
+mod finality;
 #[cfg(test)]
 #[allow(
 	clippy::arithmetic_side_effects,
@@ -43,5 +47,6 @@ pub mod file;
 )]
 mod tests;
 
-pub use check::{needed_keys, verify, Verification};
+pub use agent::ProvenAgent;
+pub use check::{needed_keys, verify, Expected, Verification};
 pub use file::{AnswerFile, VerifierError};

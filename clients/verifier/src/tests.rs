@@ -3,7 +3,7 @@
 use crate::{
 	check::{self, Verification},
 	file::{AnswerFile, ChainEvidence, HexBytes, ReplyEvidence, ReportEvidence},
-	needed_keys, verify,
+	needed_keys, verify, Expected,
 };
 use alloc::{
 	borrow::ToOwned,
@@ -18,11 +18,12 @@ use phala_keys::{
 	reply::{seal_reply, ReplyContext},
 	sr25519,
 };
-use phala_light_client::test_chain::TestChain;
+use phala_light_client::{test_chain::TestChain, ProvenState};
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentRecord, UpgradePolicy},
 	boot::{Boot, BootKeys},
 	caller::Caller,
+	clusters::MemberRecord,
 	evidence::{
 		Evidence, EvidenceKind, MeasurementRule, SoftwareEvidence, SoftwareReport,
 		SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC, DEVELOPMENT_ROOT_SEED,
@@ -38,13 +39,16 @@ use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 /// Of the boot's identity key.
 const BOOT_SEED: [u8; 32] = [7; 32];
 const AGENT: H256 = H256([2; 32]);
-const CODE: H256 = H256([3; 32]);
+const CODE: AgentCode = AgentCode { component: H256([3; 32]), manifest: H256([13; 32]) };
 const MEASUREMENT: H256 = H256([4; 32]);
 const REQUEST: H256 = H256([5; 32]);
 const CALLER: [u8; 32] = [6; 32];
 const ALLOWED: MeasurementRule = MeasurementRule { until: None };
 const REPLY_NONCE: [u8; 32] = [10; 32];
 const WORKER: u32 = 1;
+const CLUSTER: u32 = 3;
+/// Of the agent's state, on the chain.
+const VERSION: u64 = 5;
 
 /// An honest boot answers an honest request on a chain of tests.
 struct Scene {
@@ -71,17 +75,18 @@ impl Scene {
 		};
 		let record = AgentRecord {
 			owner: [1; 32],
-			cluster: 0,
-			code: AgentCode { component: CODE, manifest: H256::zero() },
+			cluster: CLUSTER,
+			code: CODE,
 			code_version: 1,
 			upgrades: UpgradePolicy::Free,
 			access: Access::Public,
 			unit_price: 1,
 			timeout: 10,
 			key: None,
-			version: 1,
+			version: VERSION,
 			state_hash: H256::zero(),
 		};
+		let member = MemberRecord { endpoint: b"http://w".to_vec(), set_aside: None };
 		let input =
 			CallInput { method: b"GET".to_vec(), path: b"/price".to_vec(), ..Default::default() };
 		let output = CallOutput { status: 200, headers: vec![], body: b"64000".to_vec() };
@@ -95,7 +100,7 @@ impl Scene {
 			caller: Some(Caller::Account(CALLER)),
 			request_hash: salted_hash(salt, &input.encode()),
 			response_hash: salted_hash(salt, &output.encode()),
-			state_version: 1,
+			state_version: VERSION,
 			block: 1,
 			unproven_inputs: 0,
 		};
@@ -135,6 +140,7 @@ impl Scene {
 
 		chain.put(storage_keys::registry_boot(WORKER), boot.encode());
 		chain.put(storage_keys::agents_agent(AGENT), record.encode());
+		chain.put(storage_keys::clusters_member(CLUSTER, WORKER), member.encode());
 		chain.put(storage_keys::registry_software_root(), DEVELOPMENT_ROOT_PUBLIC.encode());
 		chain.put(storage_keys::registry_measurement(MEASUREMENT), ALLOWED.encode());
 		chain.put(storage_keys::requests_request(REQUEST), request.encode());
@@ -152,9 +158,10 @@ impl Scene {
 	fn prove(&mut self) {
 		let height = self.chain.height();
 		let content = &self.answer.proof.content;
-		let mut keys = needed_keys(content, None, Some(REQUEST));
-		// Whatever the chain has of the boot by now, the answer is about this one.
+		let mut keys = needed_keys(content, None, None, Some(REQUEST));
+		// Whatever the chain has of boot and agent by now, the answer is about these.
 		keys.push(storage_keys::registry_measurement(MEASUREMENT));
+		keys.push(storage_keys::clusters_member(CLUSTER, WORKER));
 		self.file.chain = Some(ChainEvidence {
 			genesis_bundle: HexBytes(self.chain.genesis_bundle().encode()),
 			finality: HexBytes(self.chain.steps(0, height).encode()),
@@ -171,15 +178,39 @@ impl Scene {
 		self
 	}
 
+	/// What the chain says in the file.
+	fn state(&self) -> ProvenState {
+		let content = &self.answer.proof.content;
+		check::finality(self.file.chain.as_ref(), content, self.chain.genesis()).unwrap().0
+	}
+
 	fn verify(&self) -> Verification {
-		verify(&self.file, self.chain.genesis())
+		self.verify_for(Expected::default())
+	}
+
+	fn verify_for(&self, expected: Expected) -> Verification {
+		verify(&self.file, self.chain.genesis(), &expected)
 	}
 
 	fn refused_by(&self) -> &'static str {
-		let verification = self.verify();
-		assert!(!verification.verified);
-		verification.refused().expect("some check refuses it").name
+		refused_by(&self.verify())
 	}
+
+	/// The boot signs what it gave, and something else about it.
+	fn sign(&mut self, change: impl FnOnce(&mut AnswerContent)) {
+		let proof = &mut self.answer.proof;
+		change(&mut proof.content);
+		let statement = proof.content.statement().encode();
+		proof.signature = sr25519::sign_with_published_seed(BOOT_SEED, &statement);
+		self.file.proof = HexBytes(proof.encode());
+		// That one was for another statement.
+		self.file.report = None;
+	}
+}
+
+fn refused_by(verification: &Verification) -> &'static str {
+	assert!(!verification.verified);
+	verification.refused().expect("some check refuses it").name
 }
 
 #[test]
@@ -189,6 +220,8 @@ fn an_honest_answer_is_verified_and_the_kind_of_its_evidence_is_shown_plainly() 
 	let text = verification.to_string();
 	assert!(text.contains("proves nothing about the machine"), "{text}");
 	assert!(text.contains("- request"), "a direct call has none: {text}");
+	assert!(text.contains("12 checks hold, 1 absent: request"), "{text}");
+	assert!(!text.contains("every check"), "{text}");
 }
 
 #[test]
@@ -196,6 +229,7 @@ fn an_honest_answer_through_the_chain_is_verified_to_its_settlement() {
 	let verification = Scene::new().of_request().verify();
 	assert!(verification.verified, "{verification}");
 	assert!(verification.to_string().contains("settled in block 1"), "{verification}");
+	assert!(verification.to_string().contains("verified: every check holds"), "{verification}");
 }
 
 #[test]
@@ -243,7 +277,7 @@ fn a_changed_bit_anywhere_in_the_file_is_refused() {
 			let mut json = json.clone();
 			*json.pointer_mut(field).unwrap() = format!("0x{}", hex::encode(changed)).into();
 			let file: AnswerFile = serde_json::from_value(json).unwrap();
-			let verification = verify(&file, genesis);
+			let verification = verify(&file, genesis, &Expected::default());
 			assert!(!verification.verified, "{field}, bit {bit}: {verification}");
 			assert!(verification.refused().is_some());
 		}
@@ -304,24 +338,16 @@ fn what_was_changed_is_named() {
 #[test]
 fn another_chain_than_the_pinned_one_is_refused() {
 	let scene = Scene::new();
-	let verification = verify(&scene.file, TestChain::new(2, 4).genesis());
+	let other = TestChain::new(2, 4).genesis();
+	let verification = verify(&scene.file, other, &Expected::default());
 	assert_eq!(verification.refused().unwrap().name, "chain");
 }
 
 #[test]
 fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 	let mut scene = Scene::new();
-	let state = |scene: &Scene| {
-		check::finality(
-			scene.file.chain.as_ref(),
-			&scene.answer.proof.content,
-			scene.chain.genesis(),
-		)
-		.unwrap()
-		.0
-	};
 	let key = storage_keys::registry_boot(WORKER);
-	let boot = state(&scene).read_as::<Boot>(&key).unwrap().unwrap();
+	let boot = scene.state().read_as::<Boot>(&key).unwrap().unwrap();
 	for other in [
 		Some(Boot { number: 8, ..boot.clone() }),
 		Some(Boot { expires_at: 1, ..boot.clone() }),
@@ -367,6 +393,29 @@ fn code_that_the_chain_does_not_name_or_allow_is_refused() {
 	assert_eq!(scene.refused_by(), "code");
 }
 
+/// Deploys what it deployed before with another manifest: other places to go, other configuration.
+struct Redeployer;
+
+impl Redeployer {
+	fn record(honest: AgentRecord) -> AgentRecord {
+		let code = AgentCode { manifest: H256([14; 32]), ..honest.code };
+		AgentRecord { code, code_version: 2, ..honest }
+	}
+}
+
+#[test]
+fn the_same_component_under_another_manifest_is_refused() {
+	let mut scene = Scene::new();
+	let key = storage_keys::agents_agent(AGENT);
+	let record = scene.state().read_as::<AgentRecord>(&key).unwrap().unwrap();
+	scene.chain.put(key, Redeployer::record(record).encode());
+	scene.chain.seal();
+	scene.prove();
+	assert_eq!(scene.refused_by(), "code");
+	let verification = scene.verify();
+	assert!(verification.to_string().contains("manifest"), "{verification}");
+}
+
 #[test]
 fn software_evidence_is_refused_where_the_chain_names_no_root_for_it() {
 	let mut scene = Scene::new();
@@ -374,4 +423,164 @@ fn software_evidence_is_refused_where_the_chain_names_no_root_for_it() {
 	scene.chain.seal();
 	scene.prove();
 	assert_eq!(scene.refused_by(), "evidence");
+}
+
+/// Leaves out of a file what would be refused in it.
+struct ReportDropper;
+
+impl ReportDropper {
+	fn bend(file: &mut AnswerFile) {
+		file.report = None;
+	}
+}
+
+#[test]
+fn leaving_the_report_out_turns_no_refusal_into_a_verdict() {
+	let mut scene = Scene::new();
+	ReportDropper::bend(&mut scene.file);
+	let verification = scene.verify();
+	assert!(verification.verified, "{verification}");
+	let text = verification.to_string();
+	assert!(text.contains("11 checks hold, 2 absent: evidence, request"), "{text}");
+	scene.chain.remove(storage_keys::registry_software_root());
+	scene.chain.seal();
+	scene.prove();
+	assert_eq!(scene.refused_by(), "evidence");
+}
+
+/// Has a worker of its own that the chain let in, with one broken machine, and signs as any agent.
+struct Outsider;
+
+impl Outsider {
+	/// Takes the worker out of the agent's cluster; it may be in another one.
+	fn leave(scene: &mut Scene, other_cluster: Option<u32>) {
+		scene.chain.remove(storage_keys::clusters_member(CLUSTER, WORKER));
+		if let Some(cluster) = other_cluster {
+			let member = MemberRecord { endpoint: b"http://w".to_vec(), set_aside: None };
+			scene.chain.put(storage_keys::clusters_member(cluster, WORKER), member.encode());
+		}
+		scene.chain.seal();
+		scene.prove();
+	}
+}
+
+#[test]
+fn a_worker_that_no_owner_let_into_the_agent_s_cluster_speaks_for_nobody() {
+	for other_cluster in [None, Some(CLUSTER + 1)] {
+		let mut scene = Scene::new();
+		Outsider::leave(&mut scene, other_cluster);
+		let verification = scene.verify();
+		assert_eq!(refused_by(&verification), "member");
+		let detail = &verification.refused().unwrap().detail;
+		assert!(detail.contains("worker 1") && detail.contains("cluster 3"), "{detail}");
+	}
+	// Nor does it help to leave the proof of it out.
+	let mut scene = Scene::new();
+	let keys = needed_keys(&scene.answer.proof.content, None, None, None).into_iter();
+	let keys = keys.chain([storage_keys::registry_measurement(MEASUREMENT)]);
+	let proof = scene.chain.read_proof(1, keys);
+	scene.file.chain.as_mut().unwrap().state_proof = HexBytes(proof.encode());
+	assert_eq!(scene.refused_by(), "member");
+}
+
+/// Shows an answer of long ago as if it were of now.
+struct Archivist;
+
+impl Archivist {
+	fn wait(scene: &mut Scene, blocks: u32) {
+		let height = scene.chain.height();
+		scene.chain.seal_to(height + blocks);
+		scene.prove();
+	}
+}
+
+#[test]
+fn an_old_answer_shows_its_age_and_is_refused_by_who_says_how_old_it_may_be() {
+	let mut scene = Scene::new();
+	Archivist::wait(&mut scene, 40);
+	let text = scene.verify().to_string();
+	assert!(text.contains("on block 1, 40 before the proven one"), "{text}");
+	let aged = |age_max| Expected { age_max: Some(age_max), ..Default::default() };
+	assert!(scene.verify_for(aged(40)).verified);
+	assert_eq!(refused_by(&scene.verify_for(aged(39))), "context");
+	let from = |block_min| Expected { block_min: Some(block_min), ..Default::default() };
+	assert!(scene.verify_for(from(1)).verified);
+	assert_eq!(refused_by(&scene.verify_for(from(2))), "context");
+}
+
+/// Shows somebody else's answer, or another agent's.
+struct Passer;
+
+impl Passer {
+	const CALLER: Caller = Caller::Account([0x66; 32]);
+	const AGENT: H256 = H256([0x67; 32]);
+}
+
+#[test]
+fn an_answer_of_another_agent_or_to_another_caller_is_refused_by_who_expects_one() {
+	let scene = Scene::new();
+	let agent = |agent| Expected { agent: Some(agent), ..Default::default() };
+	assert!(scene.verify_for(agent(AGENT)).verified);
+	assert_eq!(refused_by(&scene.verify_for(agent(Passer::AGENT))), "context");
+	let caller = |caller| Expected { caller: Some(caller), ..Default::default() };
+	assert!(scene.verify_for(caller(Caller::Account(CALLER))).verified);
+	assert_eq!(refused_by(&scene.verify_for(caller(Passer::CALLER))), "context");
+	let mut nobody = Scene::new();
+	nobody.sign(|content| content.caller = None);
+	assert!(nobody.verify().verified);
+	assert_eq!(refused_by(&nobody.verify_for(caller(Caller::Account(CALLER)))), "context");
+}
+
+#[test]
+fn what_the_boot_signed_about_its_answer_s_bounds_is_shown() {
+	let mut scene = Scene::new();
+	scene.sign(|content| content.unproven_inputs = 2);
+	let verification = scene.verify();
+	let context = verification.checks.iter().find(|check| check.name == "context").unwrap();
+	let caller = phala_protocol::text::Address(CALLER).to_string();
+	for shown in [&caller[..], "on block 1, 0 before", "version 5", "unproven inputs: 2"] {
+		assert!(context.detail.contains(shown), "{}", context.detail);
+	}
+}
+
+/// A boot that names a state that was never committed.
+struct Overstater;
+
+impl Overstater {
+	fn sign(scene: &mut Scene, version: u64) {
+		scene.sign(|content| content.state_version = version);
+	}
+}
+
+#[test]
+fn a_state_that_the_chain_has_not_committed_is_refused() {
+	for (version, is_accepted) in [(VERSION - 1, true), (VERSION, true), (VERSION + 1, false)] {
+		let mut scene = Scene::new();
+		Overstater::sign(&mut scene, version);
+		let verification = scene.verify();
+		assert_eq!(verification.verified, is_accepted, "{verification}");
+		if !is_accepted {
+			assert_eq!(refused_by(&verification), "context");
+		}
+	}
+}
+
+#[test]
+fn finality_over_more_bytes_than_a_light_client_takes_at_once_is_followed() {
+	use phala_light_client::limits::{FINALITY_BYTES_PER_BUNDLE_MAX, HEADER_BYTES_MAX};
+	let mut scene = Scene::new();
+	let block = HEADER_BYTES_MAX - 1024;
+	let count = (FINALITY_BYTES_PER_BUNDLE_MAX / block + 2) as u32;
+	for _ in 0..count {
+		// Of an engine that nobody knows: passed over.
+		let item = (4u8, *b"LONG", vec![0u8; block]).encode();
+		scene.chain.add_digest_item(item);
+		scene.chain.seal();
+	}
+	scene.prove();
+	// A node proves each block for itself.
+	let steps: Vec<_> = (1..=scene.chain.height()).map(|number| scene.chain.step(number)).collect();
+	scene.file.chain.as_mut().unwrap().finality = HexBytes(steps.encode());
+	let verification = scene.verify();
+	assert!(verification.verified, "{verification}");
 }

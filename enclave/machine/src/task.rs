@@ -22,7 +22,7 @@ use phala_keys::{
 	Error as KeyError,
 };
 use phala_protocol::{
-	agents::{AgentId, Availability, AvailabilityContent},
+	agents::{AgentCode, AgentId, Availability, AvailabilityContent},
 	boot::{BootNumber, WorkerId},
 	caller::Caller,
 	clusters::Generation,
@@ -89,7 +89,7 @@ pub(crate) struct ToOpen {
 pub(crate) struct ToAnswer {
 	pub agent: AgentId,
 	pub run: RunId,
-	pub code: H256,
+	pub code: AgentCode,
 	pub caller: Option<Caller>,
 	pub input: Arc<CallInput>,
 	pub output: CallOutput,

@@ -9,14 +9,8 @@ use std::time::Instant;
 use subxt_signer::sr25519::Keypair;
 
 use crate::{
-	backoff::Backoff,
-	bundle,
-	enclave::EnclaveClient,
-	envelopes::EnvelopeBook,
-	limits,
-	registration::RegistrationGate,
-	status::SharedStatus,
-	RelayError,
+	backoff::Backoff, bundle, enclave::EnclaveClient, envelopes::EnvelopeBook, limits,
+	registration::RegistrationGate, status::SharedStatus, RelayError,
 };
 
 /// Between whom to relay.

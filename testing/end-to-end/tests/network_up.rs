@@ -212,9 +212,9 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 	// The other one's process ends, as by itself.
 	let running = processes(machine.path())?;
 	let relay = summary["workers"][1]["worker"].to_string();
-	let own = running.iter().find(|it| {
-		it.line.contains("pruntime") && it.line.contains(&format!("--worker={relay}"))
-	});
+	let own = running
+		.iter()
+		.find(|it| it.line.contains("pruntime") && it.line.contains(&format!("--worker={relay}")));
 	let own = own.context("worker-2 runs")?.id;
 	nix::sys::signal::kill(nix::unistd::Pid::from_raw(own.try_into()?), Signal::SIGTERM)?;
 	until("both workers to be named as stopped", || async {

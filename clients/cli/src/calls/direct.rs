@@ -5,6 +5,7 @@ use crate::{
 	accounts::Account,
 	conversation::Conversation,
 	limits,
+	proof::{self, Finality},
 	worker_client::{self, WorkerClient, WorkerError},
 };
 use anyhow::{bail, Context};
@@ -18,7 +19,7 @@ use phala_protocol::{
 	refusals::Refusal,
 	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer},
 };
-use phala_verifier::AnswerFile;
+use phala_verifier::{AnswerFile, Expected};
 
 /// A direct call's answer.
 pub struct Direct {
@@ -37,18 +38,17 @@ pub async fn call(
 	agent: AgentId,
 	input: &CallInput,
 ) -> anyhow::Result<Direct> {
-	let genesis = chain.genesis_hash();
-	let (at, record) = agents::known(chain, agent).await?;
-	let key = agents::key(agent, &record)?;
-	agents::check_caller(chain, at, agent, &record, account.bytes()).await?;
+	let mut finality = Finality::default();
+	let (at, proven) = proof::agent(chain, &mut finality, agent).await?;
+	let (genesis, record) = (proven.genesis(), proven.record());
+	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
 	let mut members = clusters::members(chain, record.cluster).await?;
 	let lease = clusters::lease(chain, at, agent).await?;
 	go_first(&mut members, lease.map(|lease| lease.worker));
 
 	let conversation = Conversation::new(genesis, agent, account.bytes())?;
 	let expiry = at.number.saturating_add(limits::DIRECT_INPUT_BLOCKS);
-	let code = record.code.component;
-	let sealed = conversation.seal(key, InputKind::Direct, code, expiry, input.encode())?;
+	let sealed = conversation.seal(&proven, InputKind::Direct, expiry, input.encode())?;
 	let caller = Caller::Account(account.bytes());
 	let content = DirectCallContent::new(genesis, agent, caller, &sealed).encode();
 	let signature = CallerSignature::Sr25519(account.keypair.sign(&content).0);
@@ -60,7 +60,10 @@ pub async fn call(
 		.context("what the worker sealed is no answer: is this `phala` as new as the worker?")?;
 	let file = AnswerFile::new(genesis, input, &answer);
 	let client = WorkerClient::new(&worker.endpoint)?;
-	let answered = super::prove(chain, file, answer, Some(&client), at.number).await?;
+	let expected = Expected { agent: Some(agent), caller: Some(caller), ..Expected::default() };
+	let proving =
+		super::prove(chain, &mut finality, file, answer, Some(&client), at.number, &expected);
+	let answered = proving.await?;
 	Ok(Direct { answered, worker })
 }
 

@@ -87,7 +87,7 @@ pub enum Found {
 	OnItsWay { until: BlockNumber },
 }
 
-const BROKEN: &str = "what was kept of the request is broken";
+pub const BROKEN: &str = "what was kept of the request is broken";
 
 impl Kept {
 	pub fn new(

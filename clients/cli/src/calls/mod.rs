@@ -11,13 +11,16 @@ pub mod direct;
 pub mod kept;
 pub mod on_chain;
 
-use crate::{proof, worker_client::WorkerClient};
+use crate::{
+	proof::{self, Finality},
+	worker_client::WorkerClient,
+};
 use phala_chain_client::Chain;
 use phala_protocol::{
 	requests::{CallInput, CallOutput, ProvenAnswer},
 	BlockNumber,
 };
-use phala_verifier::{AnswerFile, Verification};
+use phala_verifier::{AnswerFile, Expected, Verification};
 use serde_json::{json, Value};
 
 /// An answer, what proves it, and what came of checking it.
@@ -27,32 +30,57 @@ pub struct Answered {
 	pub verification: Verification,
 }
 
+impl Answered {
+	/// What the agent answered, if that is proven: nothing else is shown as its answer.
+	pub fn output(&self) -> Option<&CallOutput> {
+		self.verification.verified.then_some(&self.answer.output)
+	}
+}
+
 /// Collects what proves an answer and checks it. `from` is the oldest block that can show it.
 ///
 /// # Errors
 /// Those of the node. What does not hold is in the verification.
 pub async fn prove(
 	chain: &Chain,
+	finality: &mut Finality,
 	mut file: AnswerFile,
 	answer: ProvenAnswer,
 	client: Option<&WorkerClient>,
 	from: BlockNumber,
+	expected: &Expected,
 ) -> anyhow::Result<Answered> {
 	if let Some(client) = client {
 		if let Err(error) = proof::report(&mut file, client).await {
 			eprintln!("warning: no evidence of the worker's own: {error:#}");
 		}
 	}
-	proof::chain(&mut file, chain, from).await?;
-	let verification = phala_verifier::verify(&file, chain.genesis_hash());
+	proof::chain(&mut file, chain, finality, from).await?;
+	let verification = phala_verifier::verify(&file, chain.genesis_hash(), expected);
 	Ok(Answered { answer, file, verification })
 }
 
 /// An agent's answer as JSON: its body too, if it is.
 pub fn output_json(output: &CallOutput) -> Value {
-	let headers: Vec<_> =
-		output.headers.iter().map(|(name, value)| json!([text(name), text(value)])).collect();
-	json!({ "status": output.status, "headers": headers, "body": body_json(&output.body) })
+	json!({
+		"status": output.status,
+		"headers": headers_json(&output.headers),
+		"body": body_json(&output.body),
+	})
+}
+
+/// A question to an agent as JSON.
+pub fn input_json(input: &CallInput) -> Value {
+	json!({
+		"method": text(&input.method),
+		"path": text(&input.path),
+		"headers": headers_json(&input.headers),
+		"body": body_json(&input.body),
+	})
+}
+
+fn headers_json(headers: &[(Vec<u8>, Vec<u8>)]) -> Value {
+	headers.iter().map(|(name, value)| json!([text(name), text(value)])).collect()
 }
 
 /// JSON if it is, else text, else hexadecimal.

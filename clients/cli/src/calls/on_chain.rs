@@ -2,13 +2,14 @@
 //! request outlives this process.
 
 use super::{
-	kept::{self, Found, Keeper, Kept},
+	kept::{self, Found, Keeper, Kept, BROKEN},
 	Answered,
 };
 use crate::{
 	accounts::{Account, Accounts},
 	conversation::Conversation,
 	limits,
+	proof::{self, Finality},
 	worker_client::WorkerClient,
 };
 use anyhow::{bail, Context};
@@ -22,6 +23,7 @@ use phala_chain_client::{
 use phala_keys::input::InputKind;
 use phala_protocol::{
 	agents::AgentId,
+	caller::Caller,
 	requests::{
 		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
 		RequestState,
@@ -30,7 +32,7 @@ use phala_protocol::{
 };
 use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
-	AnswerFile,
+	AnswerFile, Expected,
 };
 
 /// What the caller may choose.
@@ -65,27 +67,27 @@ pub struct Ended {
 /// What would be refused, with figures; or what was.
 pub async fn submit(
 	chain: &Chain,
+	finality: &mut Finality,
 	accounts: &Accounts,
 	account: &Account,
 	agent: AgentId,
 	input: &CallInput,
 	choices: Choices,
 ) -> anyhow::Result<Submitted> {
-	let (at, record) = agents::known(chain, agent).await?;
-	let key = agents::key(agent, &record)?;
-	agents::check_caller(chain, at, agent, &record, account.bytes()).await?;
-	let conversation = Conversation::new(chain.genesis_hash(), agent, account.bytes())?;
+	let (at, proven) = proof::agent(chain, finality, agent).await?;
+	let record = proven.record();
+	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
+	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
 	let base_fee = requests::base_fee(chain).await?;
 	// The chain compares with its newest block, not with the newest final one.
 	let now = chain.header(None).await?.0.number;
-	let terms = requests::terms(&record, base_fee, now, choices.max_fee, choices.deadline)?;
+	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
 	let plain = input.encode();
 	let bytes = if choices.public {
 		RequestInput::Public(plain.clone())
 	} else {
-		let code = record.code.component;
 		let sealed =
-			conversation.seal(key, InputKind::Request, code, terms.deadline, plain.clone())?;
+			conversation.seal(&proven, InputKind::Request, terms.deadline, plain.clone())?;
 		RequestInput::Sealed(sealed)
 	};
 	let submission = Submission {
@@ -152,8 +154,8 @@ pub async fn submit_secrets(
 	secrets: &[(Vec<u8>, Vec<u8>)],
 	choices: Choices,
 ) -> anyhow::Result<Submitted> {
-	let (_, record) = agents::known(chain, agent).await?;
-	let key = agents::key(agent, &record)?;
+	let (_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
+	let record = proven.record();
 	if record.owner != account.bytes() {
 		bail!(
 			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
@@ -161,13 +163,12 @@ pub async fn submit_secrets(
 			phala_protocol::text::Address(record.owner)
 		);
 	}
-	let conversation = Conversation::new(chain.genesis_hash(), agent, account.bytes())?;
+	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
 	let base_fee = requests::base_fee(chain).await?;
 	let now = chain.header(None).await?.0.number;
-	let terms = requests::terms(&record, base_fee, now, choices.max_fee, choices.deadline)?;
-	let code = record.code.component;
+	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
 	let body = secrets.encode();
-	let sealed = conversation.seal(key, InputKind::OwnerSecrets, code, terms.deadline, body)?;
+	let sealed = conversation.seal(&proven, InputKind::OwnerSecrets, terms.deadline, body)?;
 	let submission = Submission {
 		agent,
 		kind: RequestKind::Secrets,
@@ -214,6 +215,7 @@ pub async fn settlement(
 /// When it failed or expired, or its answer does not open.
 pub async fn answer(
 	chain: &Chain,
+	finality: &mut Finality,
 	accounts: &Accounts,
 	name: H256,
 ) -> anyhow::Result<(RequestId, Ended)> {
@@ -230,11 +232,13 @@ pub async fn answer(
 	let outcome = outcome.with_context(|| {
 		format!("request {request:?} was settled in block {block}, but the chain no longer keeps the answer")
 	})?;
+	let agent = H256(kept.agent.exactly().context(BROKEN)?);
+	let caller = Caller::Account(kept.caller.exactly().context(BROKEN)?);
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
 		RequestOutcome::Failed(refusal) => bail!(
 			"agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
-			H256(kept.agent.exactly().unwrap_or_default()),
+			agent,
 			refusal,
 			phala_protocol::text::pha(settlement.fee),
 			settlement.units,
@@ -247,7 +251,9 @@ pub async fn answer(
 	let file = AnswerFile::new(chain.genesis_hash(), &input, &answer);
 	let file = file.of_request(request, kept.reply);
 	let client = client_of(chain, &answer).await;
-	let answered = super::prove(chain, file, answer, client.as_ref(), block).await?;
+	let expected = Expected { agent: Some(agent), caller: Some(caller), ..Expected::default() };
+	let proving = super::prove(chain, finality, file, answer, client.as_ref(), block, &expected);
+	let answered = proving.await?;
 	Ok((request, Ended { block, settlement, answered }))
 }
 
@@ -256,13 +262,12 @@ fn open(kept: &Kept, bytes: &[u8]) -> anyhow::Result<ProvenAnswer> {
 	let Some(reply) = &kept.reply else {
 		return ProvenAnswer::decode_all(&mut &bytes[..]).context(unreadable);
 	};
-	let broken = "what was kept of the request is broken";
 	let conversation = Conversation::resume(
-		H256(kept.genesis.exactly().context(broken)?),
-		H256(kept.agent.exactly().context(broken)?),
-		kept.caller.exactly().context(broken)?,
-		reply.nonce.exactly().context(broken)?,
-		reply.secret.exactly().context(broken)?,
+		H256(kept.genesis.exactly().context(BROKEN)?),
+		H256(kept.agent.exactly().context(BROKEN)?),
+		kept.caller.exactly().context(BROKEN)?,
+		reply.nonce.exactly().context(BROKEN)?,
+		reply.secret.exactly().context(BROKEN)?,
 	);
 	let opened = conversation.open(bytes)?;
 	ProvenAnswer::decode_all(&mut opened.expose()).context(unreadable)

@@ -9,13 +9,14 @@ use crate::{
 		on_chain::{self, Choices},
 		output_json, Answered,
 	},
-	chain::{hash, NodeOption},
+	chain::{hash, ChainOptions},
+	proof::Finality,
 	steps::{seconds, step},
 	terminal,
 };
 use anyhow::{ensure, Context};
 use phala_protocol::{
-	requests::CallInput,
+	requests::{CallInput, CallOutput, SignedAnswer},
 	text::{parse_pha, pha},
 	Balance, BlockNumber, H256,
 };
@@ -82,7 +83,7 @@ pub struct Arguments {
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
-	node: NodeOption,
+	chain: ChainOptions,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -94,7 +95,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let input = input(&arguments)?;
 	let account = arguments.account.open()?;
-	let chain = arguments.node.connect().await?;
+	let chain = arguments.chain.connect().await?;
 	let agent = arguments.agent;
 	if !arguments.on_chain {
 		let calling = direct::call(&chain, &account, agent, &input);
@@ -108,7 +109,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { max_fee, deadline, min_block, public, .. } = arguments;
 	let choices = Choices { max_fee, deadline, min_block, public, says_how_to_go_on: true };
 	let accounts = Accounts::of_user()?;
-	let submitting = on_chain::submit(&chain, &accounts, &account, agent, &input, choices);
+	let mut finality = Finality::default();
+	let submitting =
+		on_chain::submit(&chain, &mut finality, &accounts, &account, agent, &input, choices);
 	let (submitted, _) = step("submitting the request", submitting).await?;
 	let request = submitted.request;
 	let terms = submitted.terms;
@@ -131,7 +134,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 		return Ok(ExitCode::SUCCESS);
 	}
-	let waiting = on_chain::answer(&chain, &accounts, request);
+	let waiting = on_chain::answer(&chain, &mut finality, &accounts, request);
 	let ((_, ended), took) = step("waiting for the answer and checking it", waiting).await?;
 	let mut extra = ending_json(request, &ended);
 	extra["baseFee"] = terms.base_fee.to_string().into();
@@ -173,7 +176,7 @@ fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
 	})
 }
 
-/// Shows an answer; fails when it is not proven.
+/// Shows an answer if it is proven, and else only why it is not; fails then.
 pub fn shown(
 	answered: &Answered,
 	mut extra: Value,
@@ -181,25 +184,29 @@ pub fn shown(
 	save: Option<&Path>,
 	json: bool,
 ) -> anyhow::Result<ExitCode> {
-	let Answered { answer, file, verification } = answered;
+	let Answered { file, verification, answer } = answered;
 	if let Some(path) = save {
 		let bytes = serde_json::to_vec_pretty(file)?;
 		fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
 	}
 	if json {
-		extra["answer"] = output_json(&answer.output);
-		extra["proof"] = proof_json(answered);
+		extra["answer"] = answered.output().map(output_json).into();
+		extra["proof"] = proof_json(&answer.proof);
 		extra["verified"] = verification.verified.into();
 		extra["checks"] = serde_json::to_value(&verification.checks)?;
 		println!("{extra}");
 	} else {
-		let status = answer.output.status;
-		if !(200..300).contains(&status) {
-			eprintln!("  the agent answered with HTTP status {status}");
+		match answered.output() {
+			Some(CallOutput { status, body: bytes, .. }) => {
+				if !(200..300).contains(status) {
+					eprintln!("  the agent answered with HTTP status {status}");
+				}
+				let mut out = std::io::stdout().lock();
+				let is_terminal = out.is_terminal();
+				out.write_all(&body(bytes, is_terminal))?;
+			}
+			None => eprintln!("  the answer is not proven, and so is not shown"),
 		}
-		let mut out = std::io::stdout().lock();
-		let is_terminal = out.is_terminal();
-		out.write_all(&body(&answer.output.body, is_terminal))?;
 		eprint!("{verification}");
 		if let Some(text) = text {
 			eprint!("{text}");
@@ -209,7 +216,7 @@ pub fn shown(
 }
 
 /// An agent's answer as it is, but on a terminal without what would move that.
-fn body(body: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
+pub fn body(body: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
 	let mut shown = match is_terminal {
 		true => terminal::lines(&String::from_utf8_lossy(body)).into_bytes().into(),
 		false => Cow::Borrowed(body),
@@ -226,15 +233,15 @@ pub fn verified(verification: &Verification) -> anyhow::Result<ExitCode> {
 }
 
 /// What the boot signed, for programs.
-pub fn proof_json(answered: &Answered) -> Value {
-	let proof = &answered.answer.proof;
+pub fn proof_json(proof: &SignedAnswer) -> Value {
 	let content = &proof.content;
 	json!({
 		"id": format!("{:?}", proof.id()),
 		"worker": content.worker,
 		"boot": content.boot,
 		"agent": format!("{:?}", content.agent),
-		"code": format!("{:?}", content.code),
+		"code": format!("{:?}", content.code.component),
+		"manifest": format!("{:?}", content.code.manifest),
 		"stateVersion": content.state_version,
 		"block": content.block,
 		"unprovenInputs": content.unproven_inputs,

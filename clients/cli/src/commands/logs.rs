@@ -5,12 +5,12 @@ use crate::{
 	accounts::{Account, AccountOptions},
 	chain::{hash, NodeOption},
 	conversation::Conversation,
-	terminal,
-	worker_client::WorkerClient,
+	limits, terminal,
+	worker_client::{LogPage, WorkerClient},
 };
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
-use phala_chain_client::{agents, clusters, Chain};
+use phala_chain_client::{agents, clusters};
 use phala_protocol::{
 	agents::AgentId,
 	boot::WorkerId,
@@ -43,21 +43,26 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			phala_protocol::text::Address(record.owner)
 		);
 	}
+	let genesis = chain.genesis_hash();
 	let mut lines = Vec::new();
 	let members = clusters::members(&chain, record.cluster).await?;
 	let count = members.len();
-	let mut failed = Vec::new();
+	let (mut failed, mut warnings) = (Vec::new(), Vec::new());
 	for member in members {
-		match of_worker(&chain, &account, agent, at.number, &member.endpoint).await {
-			Ok(entries) => lines.extend(entries.into_iter().map(|entry| (member.worker, entry))),
+		match of_worker(genesis, &account, agent, at.number, &member.endpoint).await {
+			Ok(log) => {
+				lines.extend(log.entries.into_iter().map(|entry| (member.worker, entry)));
+				let cut = |why| format!("worker {}: older lines are missing: {why}", member.worker);
+				warnings.extend(log.cut.map(cut));
+			}
 			Err(error) => failed.push(format!("worker {}: {error:#}", member.worker)),
 		}
 	}
 	if failed.len() == count {
 		bail!("no worker showed the agent's log:\n  {}", failed.join("\n  "));
 	}
-	for failed in failed {
-		eprintln!("warning: {}", terminal::line(&failed));
+	for warning in failed.into_iter().chain(warnings) {
+		eprintln!("warning: {}", terminal::line(&warning));
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
 	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -89,22 +94,68 @@ fn shown(worker: WorkerId, entry: &LogEntry) -> String {
 	)
 }
 
+/// What one worker has of an agent's log.
+struct WorkerLog {
+	/// Oldest first.
+	entries: Vec<LogEntry>,
+	/// Why older ones are missing, if they are.
+	cut: Option<String>,
+}
+
+/// Asks for page after page, newest first.
 async fn of_worker(
-	chain: &Chain,
+	genesis: H256,
 	account: &Account,
 	agent: AgentId,
 	block: BlockNumber,
 	url: &str,
-) -> anyhow::Result<Vec<LogEntry>> {
-	let genesis = chain.genesis_hash();
+) -> anyhow::Result<WorkerLog> {
+	let client = WorkerClient::new(url)?;
+	let page = |before| page(&client, genesis, account, agent, block, before);
+	let (newest, mut older) = page(None).await?;
+	let mut pages = vec![newest];
+	let mut cut = None;
+	while let Some(before) = older {
+		if pages.len() == limits::LOG_PAGES_MAX {
+			cut = Some(format!("at most {} pages are asked for", limits::LOG_PAGES_MAX));
+			break;
+		}
+		match page(Some(before)).await {
+			Ok((entries, next)) => {
+				pages.push(entries);
+				older = next.filter(|next| *next < before);
+				if older != next {
+					cut = Some("the worker leads in a circle".into());
+				}
+			}
+			Err(error) => {
+				cut = Some(format!("{error:#}"));
+				break;
+			}
+		}
+	}
+	Ok(WorkerLog { entries: pages.into_iter().rev().flatten().collect(), cut })
+}
+
+/// A page, and by what number the one before it is asked for.
+async fn page(
+	client: &WorkerClient,
+	genesis: H256,
+	account: &Account,
+	agent: AgentId,
+	block: BlockNumber,
+	before: Option<u64>,
+) -> anyhow::Result<(Vec<LogEntry>, Option<u64>)> {
 	let conversation = Conversation::new(genesis, agent, account.bytes())?;
 	let (nonce, reply_key) = (conversation.nonce, conversation.reply_key());
 	let content = LogsContent::new(genesis, agent, nonce, reply_key, block).encode();
 	let signature = account.keypair.sign(&content).0;
 	let query = LogsQuery { nonce, reply_key, block, signature };
-	let answer = WorkerClient::new(url)?.logs(agent, query.encode()).await?;
-	let opened = conversation.open(&answer)?;
-	Vec::decode_all(&mut opened.expose()).context("what the worker sealed is no log")
+	let LogPage { sealed, older_before } = client.logs(agent, before, query.encode()).await?;
+	let opened = conversation.open(&sealed)?;
+	let entries =
+		Vec::decode_all(&mut opened.expose()).context("what the worker sealed is no log")?;
+	Ok((entries, older_before))
 }
 
 #[cfg(test)]
@@ -121,5 +172,83 @@ mod tests {
 		};
 		let expected = "block 7      worker 1  info   \\u{1b}[2J\\u{1b}[Hall well\\nblock 8      worker 2  info   paid\u{fffd}";
 		assert_eq!(shown(1, &entry), expected);
+	}
+
+	const GENESIS: H256 = H256([1; 32]);
+	const AGENT: H256 = H256([2; 32]);
+
+	fn line(number: u64) -> LogEntry {
+		let (level, message) = (b"info".to_vec(), number.to_string().into_bytes());
+		LogEntry { block: 7, request: H256::zero(), level, message }
+	}
+
+	/// A worker whose pages are of one line each: which line it gives, and what it says is older.
+	async fn worker(pages: fn(before: Option<u64>) -> (u64, bool)) -> String {
+		use axum::{body::Bytes, http::Uri, routing::post, Router};
+		use phala_keys::{
+			hpke::EncryptionKey,
+			reply::{seal_reply, ReplyContext},
+		};
+		let owner = Account::of_secret("//Alice").unwrap().bytes();
+		let answer = move |asked: Uri, body: Bytes| async move {
+			let before = asked.query().map(|query| query.strip_prefix("before=").unwrap());
+			let (number, has_older) = pages(before.map(|before| before.parse().unwrap()));
+			let query = LogsQuery::decode_all(&mut &body[..]).unwrap();
+			let context = ReplyContext::new(GENESIS, AGENT, owner.into(), query.nonce);
+			let mut rng = crate::randomness::generator().unwrap();
+			let key = EncryptionKey(query.reply_key);
+			let entries = vec![line(number)].encode();
+			let sealed = seal_reply(&mut rng, &key, &context, &entries).unwrap().encode();
+			let headers = [
+				("x-phala-log-first", number.to_string()),
+				("x-phala-log-older", u8::from(has_older).to_string()),
+			];
+			(headers, sealed)
+		};
+		let router = Router::new().route(&format!("/v1/agents/{AGENT:?}/logs"), post(answer));
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let url = format!("http://{}", listener.local_addr().unwrap());
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		url
+	}
+
+	async fn log_of(url: &str) -> (Vec<LogEntry>, Option<String>) {
+		let owner = Account::of_secret("//Alice").unwrap();
+		let log = of_worker(GENESIS, &owner, AGENT, 7, url).await.unwrap();
+		(log.entries, log.cut)
+	}
+
+	#[tokio::test]
+	async fn a_log_of_several_pages_is_read_to_its_oldest_line() {
+		let honest = |before: Option<u64>| match before {
+			None => (12, true),
+			Some(before) => (before - 1, before - 1 > 10),
+		};
+		let (lines, cut) = log_of(&worker(honest).await).await;
+		assert_eq!(lines, [line(10), line(11), line(12)]);
+		assert_eq!(cut, None);
+	}
+
+	/// A worker that always says that there is more.
+	struct Endless;
+
+	impl Endless {
+		fn circle(_: Option<u64>) -> (u64, bool) {
+			(9, true)
+		}
+
+		fn descent(before: Option<u64>) -> (u64, bool) {
+			(before.unwrap_or(1_000_000) - 1, true)
+		}
+	}
+
+	#[tokio::test]
+	async fn a_worker_that_always_has_older_lines_is_left_after_a_bounded_number_of_pages() {
+		let (lines, cut) = log_of(&worker(Endless::circle).await).await;
+		assert_eq!(lines.len(), 2);
+		assert!(cut.is_some_and(|why| why.contains("circle")));
+		let (lines, cut) = log_of(&worker(Endless::descent).await).await;
+		assert_eq!(lines.len(), limits::LOG_PAGES_MAX);
+		assert!(cut.is_some_and(|why| why.contains("pages")));
 	}
 }

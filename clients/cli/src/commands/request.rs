@@ -7,7 +7,8 @@ use crate::{
 		kept::{self, Found},
 		on_chain::{self, Ended},
 	},
-	chain::{hash, NodeOption},
+	chain::{hash, ChainOptions},
+	proof::Finality,
 	steps::step,
 };
 use phala_chain_client::Chain;
@@ -33,13 +34,13 @@ pub enum Command {
 		#[arg(long, value_name = "FILE")]
 		save: Option<PathBuf>,
 		#[command(flatten)]
-		node: NodeOption,
+		chain: ChainOptions,
 	},
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let Command::Status { request: name, wait, save, node } = command;
-	let chain = node.connect().await?;
+	let Command::Status { request: name, wait, save, chain } = command;
+	let chain = chain.connect().await?;
 	let accounts = Accounts::of_user()?;
 	if !wait {
 		if let Some((state, text)) = unfinished(&chain, &accounts, name).await? {
@@ -47,7 +48,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			return Ok(ExitCode::SUCCESS);
 		}
 	}
-	let getting = on_chain::answer(&chain, &accounts, name);
+	let mut finality = Finality::default();
+	let getting = on_chain::answer(&chain, &mut finality, &accounts, name);
 	let ((request, ended), _) = step("getting the answer and checking it", getting).await?;
 	let text = ending_text(&ended);
 	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save.as_deref(), json)

@@ -4,7 +4,7 @@
 use crate::{
 	accounts::AccountOptions,
 	calls::on_chain::{self, Choices},
-	chain::{hash, NodeOption},
+	chain::{hash, ChainOptions},
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
@@ -34,7 +34,7 @@ pub enum Command {
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
-		node: NodeOption,
+		chain: ChainOptions,
 	},
 }
 
@@ -62,22 +62,22 @@ pub struct SetArguments {
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
-	node: NodeOption,
+	chain: ChainOptions,
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let (agent, name, value, max_fee, account, node) = match command {
+	let (agent, name, value, max_fee, account, chain) = match command {
 		Command::Set(arguments) => {
 			let value = value(&arguments)?;
-			let SetArguments { agent, name, max_fee, account, node, .. } = arguments;
-			(agent, name, value, max_fee, account, node)
+			let SetArguments { agent, name, max_fee, account, chain, .. } = arguments;
+			(agent, name, value, max_fee, account, chain)
 		}
-		Command::Remove { agent, name, account, node } => {
-			(agent, name, Vec::new(), None, account, node)
+		Command::Remove { agent, name, account, chain } => {
+			(agent, name, Vec::new(), None, account, chain)
 		}
 	};
 	let account = account.open()?;
-	let chain = node.connect().await?;
+	let chain = chain.connect().await?;
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
 	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);

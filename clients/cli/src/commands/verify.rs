@@ -1,16 +1,33 @@
 //! `phala verify`: checks an answer that `phala call --save` wrote: from the pinned block 0 by
-//! finality to the boot that signed it, its evidence, the code and what was asked and answered.
-//! Offline, unless `--node` is given, which fetches what the file lacks and looks anew.
+//! finality to the boot that signed it, its evidence, the code, the cluster and what was asked and
+//! answered. Offline, unless `--node` is given, which fetches what the file lacks and looks anew.
+//!
+//! Question and answer are shown if all that holds, and else nothing of them.
 
 use super::call;
-use crate::{calls::output_json, chain::hash, proof};
+use crate::{
+	calls::{input_json, output_json},
+	chain::hash,
+	proof::{self, Finality},
+	terminal,
+};
 use anyhow::{bail, Context};
 use codec::DecodeAll;
 use phala_chain_client::Chain;
-use phala_protocol::{requests::CallOutput, H256};
-use phala_verifier::AnswerFile;
-use serde_json::json;
-use std::{fs, path::PathBuf, process::ExitCode};
+use phala_protocol::{
+	caller::Caller,
+	requests::{CallInput, CallOutput, SignedAnswer},
+	text::Address,
+	BlockNumber, H256,
+};
+use phala_verifier::{AnswerFile, Expected, Verification};
+use serde_json::{json, Value};
+use std::{
+	fs,
+	io::{IsTerminal, Write},
+	path::PathBuf,
+	process::ExitCode,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -24,10 +41,45 @@ pub struct Arguments {
 	/// Fetches what proves the answer from this node, instead of taking it from the file.
 	#[arg(long, value_name = "URL")]
 	node: Option<String>,
+
+	#[command(flatten)]
+	expected: ExpectedOptions,
+}
+
+/// What is known of an answer beforehand.
+#[derive(Debug, clap::Args)]
+struct ExpectedOptions {
+	/// Refuses an answer of another agent.
+	#[arg(long, value_name = "ID", value_parser = hash)]
+	agent: Option<H256>,
+
+	/// Refuses an answer to another account.
+	#[arg(long, value_name = "ADDRESS")]
+	caller: Option<Address>,
+
+	/// Refuses an answer given on a view that was more blocks behind the one that it is proven at: the
+	/// file's, which may be old itself, or with --node the newest.
+	#[arg(long, value_name = "BLOCKS")]
+	max_age: Option<BlockNumber>,
+
+	/// Refuses an answer given on a view older than this block.
+	#[arg(long, value_name = "BLOCK")]
+	min_block: Option<BlockNumber>,
+}
+
+impl ExpectedOptions {
+	fn expected(&self) -> Expected {
+		Expected {
+			agent: self.agent,
+			caller: self.caller.map(|address| Caller::Account(address.0)),
+			age_max: self.max_age,
+			block_min: self.min_block,
+		}
+	}
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let Arguments { file: path, genesis, node } = arguments;
+	let Arguments { file: path, genesis, node, expected } = arguments;
 	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
 	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
@@ -41,25 +93,150 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 					"warning: without --genesis the node's word is taken for which chain it is"
 				);
 			}
-			proof::chain(&mut file, &chain, 0).await?;
+			proof::chain(&mut file, &chain, &mut Finality::default(), 0).await?;
 			genesis.or(Some(found))
 		}
 	};
 	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
-	let verification = phala_verifier::verify(&file, genesis);
+	let verification = phala_verifier::verify(&file, genesis, &expected.expected());
+	let exchange = Exchange::of(&file, &verification);
 	if json {
-		let output = CallOutput::decode_all(&mut &file.output.0[..]).ok();
-		println!(
-			"{}",
-			json!({
-				"verified": verification.verified,
-				"refused": verification.refused().map(|check| check.name),
-				"checks": verification.checks,
-				"answer": output.as_ref().map(output_json),
-			})
-		);
+		println!("{}", shown_json(&verification, exchange.as_ref()));
 	} else {
-		print!("{verification}");
+		let mut out = std::io::stdout().lock();
+		let is_terminal = out.is_terminal();
+		write!(out, "{verification}")?;
+		if let Some(exchange) = exchange {
+			out.write_all(&exchange.text(is_terminal))?;
+		}
 	}
 	call::verified(&verification)
+}
+
+/// What was asked and answered. There is none of a file that was refused.
+struct Exchange {
+	input: CallInput,
+	output: CallOutput,
+	proof: SignedAnswer,
+}
+
+impl Exchange {
+	fn of(file: &AnswerFile, verification: &Verification) -> Option<Self> {
+		verification.verified.then_some(())?;
+		Some(Self {
+			input: CallInput::decode_all(&mut &file.input.0[..]).ok()?,
+			output: CallOutput::decode_all(&mut &file.output.0[..]).ok()?,
+			proof: SignedAnswer::decode_all(&mut &file.proof.0[..]).ok()?,
+		})
+	}
+
+	/// For people.
+	fn text(&self, is_terminal: bool) -> Vec<u8> {
+		let line = |bytes: &[u8]| terminal::line(&String::from_utf8_lossy(bytes));
+		let Self { input, output, .. } = self;
+		let question = format!("question: {} {}", line(&input.method), line(&input.path));
+		let answer = format!("answer: HTTP status {}", output.status);
+		let mut text = Vec::new();
+		for (first, headers, body) in
+			[(question, &input.headers, &input.body), (answer, &output.headers, &output.body)]
+		{
+			text.extend(format!("\n{first}\n").into_bytes());
+			for (name, value) in headers {
+				text.extend(format!("{}: {}\n", line(name), line(value)).into_bytes());
+			}
+			if !body.is_empty() {
+				text.push(b'\n');
+				text.extend(&*call::body(body, is_terminal));
+			}
+		}
+		text
+	}
+}
+
+fn shown_json(verification: &Verification, exchange: Option<&Exchange>) -> Value {
+	json!({
+		"verified": verification.verified,
+		"refused": verification.refused().map(|check| check.name),
+		"absent": verification.absent().map(|check| check.name).collect::<Vec<_>>(),
+		"checks": verification.checks,
+		"question": exchange.map(|exchange| input_json(&exchange.input)),
+		"answer": exchange.map(|exchange| output_json(&exchange.output)),
+		"proof": exchange.map(|exchange| call::proof_json(&exchange.proof)),
+	})
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use codec::Encode;
+	use phala_protocol::{
+		agents::AgentCode,
+		requests::{AnswerContent, ProvenAnswer},
+	};
+	use phala_verifier::check::{Check, Verdict};
+
+	fn file() -> AnswerFile {
+		let input = CallInput {
+			method: b"POST".to_vec(),
+			path: b"/a".to_vec(),
+			headers: vec![(b"accept".to_vec(), b"text/plain\x1b[2J".to_vec())],
+			body: b"what?".to_vec(),
+		};
+		let output = CallOutput { status: 200, headers: vec![], body: b"that\x1b[2J".to_vec() };
+		let content = AnswerContent {
+			genesis: H256::zero(),
+			worker: 1,
+			boot: 1,
+			agent: H256::zero(),
+			code: AgentCode { component: H256::zero(), manifest: H256::zero() },
+			caller: None,
+			request_hash: H256::zero(),
+			response_hash: H256::zero(),
+			state_version: 1,
+			block: 1,
+			unproven_inputs: 0,
+		};
+		let proof = SignedAnswer { content, signature: [0; 64] };
+		AnswerFile::new(H256::zero(), &input, &ProvenAnswer { output, salt: [0; 32], proof })
+	}
+
+	fn verification(verdict: Verdict) -> Verification {
+		let checks = vec![Check { name: "answer", verdict, detail: String::new() }];
+		Verification { verified: verdict != Verdict::Refused, checks }
+	}
+
+	#[test]
+	fn a_verified_file_shows_question_and_answer_and_moves_no_terminal() {
+		let exchange = Exchange::of(&file(), &verification(Verdict::Ok)).unwrap();
+		let text = String::from_utf8(exchange.text(true)).unwrap();
+		let expected = "\nquestion: POST /a\naccept: text/plain\\u{1b}[2J\n\nwhat?\n\nanswer: HTTP status 200\n\nthat\\u{1b}[2J\n";
+		assert_eq!(text, expected);
+		let json = shown_json(&verification(Verdict::Ok), Some(&exchange));
+		assert_eq!(json["question"]["method"], "POST");
+		assert_eq!(json["answer"]["status"], 200);
+	}
+
+	/// Bends a file so that it says something else.
+	struct Forger;
+
+	impl Forger {
+		fn bend(mut file: AnswerFile) -> AnswerFile {
+			file.output.0 = CallOutput { body: b"forged".to_vec(), ..Default::default() }.encode();
+			file
+		}
+	}
+
+	#[test]
+	fn nothing_of_a_refused_file_is_shown_as_question_or_answer() {
+		let forged = Forger::bend(file());
+		let refused = phala_verifier::verify(&forged, H256::zero(), &Expected::default());
+		let exchange = Exchange::of(&forged, &refused);
+		assert!(exchange.is_none());
+		let json = shown_json(&refused, exchange.as_ref());
+		assert_eq!(json["verified"], false);
+		assert!(json["answer"].is_null() && json["question"].is_null(), "{json}");
+		assert!(!json.to_string().contains("forged"), "{json}");
+		let absent = shown_json(&verification(Verdict::Absent), None);
+		assert_eq!(absent["absent"], json!(["answer"]));
+	}
 }

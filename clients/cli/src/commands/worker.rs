@@ -1,34 +1,38 @@
 //! `phala worker`: what it takes until a worker can register.
 //!
-//! * `register`: a place for a worker; the operator's account holds its stake.
+//! * `register`: a place for a worker; the account that is chosen, its operator's, holds its stake.
 //! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
 
-use crate::chain;
+use crate::{
+	accounts::AccountOptions,
+	chain::{self, NodeOption},
+};
 use anyhow::{bail, Context};
-use phala_chain_client::{registry, transactions, Chain, Sender};
-use phala_protocol::{text::Address, H256};
+use phala_chain_client::{registry, transactions, Sender};
+use phala_protocol::H256;
 use serde_json::json;
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
-const NODE_DEFAULT: &str = "ws://127.0.0.1:9944";
+/// The operator's secret, as `pherry` reads it.
+const OPERATOR_VARIABLE: &str = "PHERRY_OPERATOR";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
 	/// Creates a worker and prints its number.
 	Register {
-		/// The chain node's websocket address.
-		#[arg(long, default_value = NODE_DEFAULT)]
-		node: String,
-		/// The operator's secret: a phrase, a 0x seed or, in development, //Alice. Others on this
-		/// machine can see a command line: prefer the variable.
-		#[arg(long, env = "PHERRY_OPERATOR", hide_env_values = true)]
-		operator: String,
+		/// The operator's secret, as with --suri. The variable PHERRY_OPERATOR counts before PHALA_ACCOUNT
+		/// and PHALA_SURI.
+		#[arg(long, value_name = "SECRET", conflicts_with_all = ["account", "suri"])]
+		operator: Option<String>,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
 	},
 	/// On a development chain: lets a build of pruntime register.
 	AllowMeasurement {
-		/// The chain node's websocket address.
-		#[arg(long, default_value = NODE_DEFAULT)]
-		node: String,
+		#[command(flatten)]
+		node: NodeOption,
 		/// The secret of the chain's sudo account.
 		#[arg(long, default_value = "//Alice")]
 		sudo: String,
@@ -43,10 +47,13 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
-		Command::Register { node, operator } => {
-			let operator = transactions::account(&operator)?;
-			let account = Address(operator.public_key().0).to_string();
-			let sender = Sender::new(&Chain::connect(&node).await?, operator);
+		Command::Register { operator, account, node } => {
+			let operator = match operator {
+				Some(secret) => AccountOptions { account: None, suri: Some(secret) }.open()?,
+				None => account.open_or(Some(OPERATOR_VARIABLE))?,
+			};
+			let account = operator.address().to_string();
+			let sender = Sender::new(&node.connect().await?, operator.keypair);
 			let worker = registry::register_worker(&sender).await?;
 			if json {
 				println!("{}", json!({ "worker": worker, "operator": account }));
@@ -61,7 +68,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				(None, None) => bail!("give --measurement or --pruntime"),
 			};
 			let sudo = transactions::account(&sudo)?;
-			let sudo = Sender::new(&Chain::connect(&node).await?, sudo);
+			let sudo = Sender::new(&node.connect().await?, sudo);
 			let block = registry::allow_measurement(&sudo, measurement).await?;
 			if json {
 				println!(

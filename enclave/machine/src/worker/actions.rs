@@ -123,7 +123,7 @@ impl Membership {
 			state,
 			block: (turn.height, turn.block_hash),
 		};
-		self.reads.start(RunningRead { read, code: code.component, state_version });
+		self.reads.start(RunningRead { read, code, state_version });
 		turn.act(Action::Run(Box::new(run)));
 	}
 }
@@ -257,6 +257,7 @@ impl Agent {
 					code,
 				})));
 				let base = self.head().hash;
+				let code = self.snapshot.record.code;
 				self.running = Some(Running { job, code, base, stage: Stage::Opening });
 				return;
 			}
@@ -324,7 +325,7 @@ impl Agent {
 			block: (turn.height, turn.block_hash),
 		})));
 		let stage = Stage::Running { input };
-		self.running = Some(Running { job, code: code.component, base, stage });
+		self.running = Some(Running { job, code, base, stage });
 	}
 
 	/// Makes the proposal of a run that ended well and is answered.

@@ -23,8 +23,8 @@ use codec::{DecodeAll, Encode};
 use phala_keys::{secret::SecretBytes, state::SealedBody};
 use phala_protocol::{
 	agents::{
-		availability_quorum, next_state_hash, AgentId, AgentKey, AgentSnapshot, EffectSet,
-		StateVersion,
+		availability_quorum, next_state_hash, AgentCode, AgentId, AgentKey, AgentSnapshot,
+		EffectSet, StateVersion,
 	},
 	boot::WorkerId,
 	clusters::{Generation, Member},
@@ -68,8 +68,8 @@ pub struct Proposal {
 /// A job under way, and on what: an upgrade, a refusal or a new holder may come meanwhile.
 pub struct Running {
 	pub job: Job,
-	/// The component that runs it.
-	pub code: H256,
+	/// What runs it.
+	pub code: AgentCode,
 	/// Hash of the state that it runs on.
 	pub base: H256,
 	pub stage: Stage,

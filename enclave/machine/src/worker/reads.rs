@@ -15,7 +15,12 @@ use crate::{
 	Instant, MachineError,
 };
 use phala_keys::hpke::EncryptionKey;
-use phala_protocol::{agents::AgentId, caller::Caller, requests::CallInput, H256};
+use phala_protocol::{
+	agents::{AgentCode, AgentId},
+	caller::Caller,
+	requests::CallInput,
+	H256,
+};
 use std::{
 	collections::{BTreeMap, VecDeque},
 	ops::Bound,
@@ -40,7 +45,7 @@ pub struct Read {
 /// What a running read is proven with.
 pub struct RunningRead {
 	pub read: Read,
-	pub code: H256,
+	pub code: AgentCode,
 	pub state_version: u64,
 }
 

@@ -361,8 +361,9 @@ impl Outside for Executor {
 		let (reply, answer) = oneshot::channel();
 		let id = self.0.callers.next_id();
 		self.0.agent_calls.wait(id, call, log_as, reply);
-		let opened = self
-			.compute(move |_| Box::new(phala_machine::OpenedCall::by_agent(agent, caller, input)));
+		let opened = self.compute(Lane::Callers, move |_| {
+			Box::new(phala_machine::OpenedCall::by_agent(agent, caller, input))
+		});
 		match opened.await {
 			Ok(call) => self.tell(Event::Called { reply: id, call }),
 			Err(failed) => self.reply(id, Err(failed)),

@@ -26,7 +26,10 @@ use super::{
 	bodies::{Bodies, BodyError},
 	hex, ServerError,
 };
-use crate::{executor::Executor, hexadecimal::parse_hash};
+use crate::{
+	executor::{Executor, Lane},
+	hexadecimal::parse_hash,
+};
 use axum::{
 	body::Body,
 	extract::{Request, State},
@@ -46,6 +49,7 @@ use serde_json::{json, Value};
 
 const AGENT: HeaderName = HeaderName::from_static("x-phala-agent");
 const CODE_HASH: HeaderName = HeaderName::from_static("x-phala-code-hash");
+const MANIFEST_HASH: HeaderName = HeaderName::from_static("x-phala-manifest-hash");
 const UNPROVEN_INPUTS: HeaderName = HeaderName::from_static("x-phala-unproven-inputs");
 /// The finalized block that the run saw; not there if it saw none.
 const BLOCK: HeaderName = HeaderName::from_static("x-phala-block");
@@ -139,7 +143,9 @@ async fn call(
 		path: request.path_and_query.into_bytes(),
 		body: request.body,
 	};
-	let call = executor.compute(move |_| Box::new(OpenedCall::public(agent, input))).await?;
+	let call = executor
+		.compute(Lane::Callers, move |_| Box::new(OpenedCall::public(agent, input)))
+		.await?;
 	let answered = match executor.ask(|reply| Event::Called { reply, call }).await? {
 		Answer::Plain(answered) => *answered,
 		_ => return Err(ServerError::other_answer()),
@@ -156,7 +162,8 @@ async fn call(
 	let content = &proof.content;
 	let mut said = vec![
 		(AGENT, hex(agent)),
-		(CODE_HASH, hex(content.code)),
+		(CODE_HASH, hex(content.code.component)),
+		(MANIFEST_HASH, hex(content.code.manifest)),
 		(UNPROVEN_INPUTS, content.unproven_inputs.to_string()),
 		(STATE_VERSION, content.state_version.to_string()),
 	];

@@ -25,6 +25,7 @@ fn hello_answers_by_name_and_by_id_and_counts() {
 	assert_eq!(hello["name"], "hello");
 	assert_eq!(answer.header("x-phala-agent"), hello["id"].as_str());
 	assert_eq!(answer.header("x-phala-code-hash"), hello["codeHash"].as_str());
+	assert_eq!(answer.header("x-phala-manifest-hash"), hello["manifestHash"].as_str());
 	assert_eq!(answer.header("x-phala-unproven-inputs"), Some("0"));
 	// There is no chain, and the answer says so.
 	assert_eq!(answer.header("x-phala-freshness"), Some("NoChain"));

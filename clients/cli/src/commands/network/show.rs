@@ -19,6 +19,7 @@ use crate::{
 		call::proof_json,
 		request::{ending_text, paid_json},
 	},
+	proof::Finality,
 	steps::{seconds, step},
 };
 use anyhow::{bail, Context};
@@ -92,8 +93,12 @@ async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<
 	let input = calls::input("/", Some(&json!({})));
 	let paying = async {
 		let choices = Choices::default();
-		let submitted = on_chain::submit(chain, &accounts, caller, agent, &input, choices).await?;
-		let (_, ended) = on_chain::answer(chain, &accounts, submitted.request).await?;
+		let mut finality = Finality::default();
+		let submitted =
+			on_chain::submit(chain, &mut finality, &accounts, caller, agent, &input, choices);
+		let submitted = submitted.await?;
+		let request = submitted.request;
+		let (_, ended) = on_chain::answer(chain, &mut finality, &accounts, request).await?;
 		Ok((submitted, ended))
 	};
 	let what = "asking price-oracle through the chain, sealed and paid, and checking its answer";
@@ -137,11 +142,11 @@ async fn talk(
 fn summary(answered: &Answered) -> CallSummary {
 	let Answered { answer, verification, .. } = answered;
 	CallSummary {
-		answer: calls::body_json(&answer.output.body),
+		answer: answered.output().map(|output| calls::body_json(&output.body)).into(),
 		status: Some(answer.output.status),
 		verified: verification.verified,
 		checks: serde_json::to_value(&verification.checks).unwrap_or_default(),
-		proof: proof_json(answered),
+		proof: proof_json(&answer.proof),
 		..Default::default()
 	}
 }
