@@ -26,6 +26,11 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The longest that a caller may take to send a body, in milliseconds.
 pub const BODY_WAIT_MS_MAX: u64 = 30_000;
 
+/// Of a body that nobody wants so much is read, and so long, in bytes and milliseconds: what is longer, or
+/// slower, ends with its connection.
+pub const READ_OUT_BYTES_MAX: usize = BLOB_BYTES_MAX;
+pub const READ_OUT_WAIT_MS_MAX: u64 = 5_000;
+
 /// Most requests without a body that are worked on at once for callers; as many for members.
 pub const SERVER_REQUESTS_MAX: usize = 256;
 

@@ -101,7 +101,7 @@ fn the_transaction_extensions_are_frozen() {
 		VERSION.transaction_version, TRANSACTION_VERSION,
 		"transaction_version moves with the transaction format, and with nothing else"
 	);
-	assert!(VERSION.spec_version >= VERSION.transaction_version);
+	const { assert!(VERSION.spec_version >= VERSION.transaction_version) };
 }
 
 fn extensions(metadata_hash: CheckMetadataHash<Runtime>) -> TransactionExtensions {

@@ -4,10 +4,21 @@
 //! it comes. A body that is not whole in time is dropped by name.
 
 use super::ServerError;
-use axum::{body::Body, http::StatusCode};
+use crate::limits;
+use axum::{
+	body::{Body, Bytes, HttpBody},
+	http::StatusCode,
+};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use phala_protocol::refusals::Refusal;
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+	ops::Deref,
+	pin::Pin,
+	sync::Arc,
+	task::{Context, Poll},
+	time::Duration,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A permit is so many bytes.
@@ -98,6 +109,56 @@ impl Deref for HeldBody {
 
 	fn deref(&self) -> &[u8] {
 		&self.bytes
+	}
+}
+
+/// A body whose rest is read and dropped when whoever was to take it does not: a sender that is answered
+/// before it has sent all reads the answer only afterwards, and would else be told by a closed connection.
+pub fn read_out(body: Body) -> Body {
+	Body::new(ReadOut(body))
+}
+
+struct ReadOut(Body);
+
+impl HttpBody for ReadOut {
+	type Data = Bytes;
+	type Error = axum::Error;
+
+	fn poll_frame(
+		mut self: Pin<&mut Self>,
+		context: &mut Context<'_>,
+	) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+		Pin::new(&mut self.0).poll_frame(context)
+	}
+
+	fn is_end_stream(&self) -> bool {
+		self.0.is_end_stream()
+	}
+
+	fn size_hint(&self) -> SizeHint {
+		self.0.size_hint()
+	}
+}
+
+impl Drop for ReadOut {
+	fn drop(&mut self) {
+		let mut body = std::mem::take(&mut self.0);
+		let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+		if body.is_end_stream() {
+			return;
+		}
+		runtime.spawn(async move {
+			let reading = async {
+				let mut left = limits::READ_OUT_BYTES_MAX;
+				while let Some(Ok(frame)) = body.frame().await {
+					let bytes = frame.data_ref().map_or(0, Bytes::len);
+					let Some(rest) = left.checked_sub(bytes) else { return };
+					left = rest;
+				}
+			};
+			let wait = Duration::from_millis(limits::READ_OUT_WAIT_MS_MAX);
+			let _ = tokio::time::timeout(wait, reading).await;
+		});
 	}
 }
 

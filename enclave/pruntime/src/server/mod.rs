@@ -42,6 +42,9 @@ pub fn public_router(executor: Executor) -> Router {
 		.merge(cluster::router(executor.clone(), members, callers.clone()))
 		.merge(sealed::router(executor.clone(), callers.clone()))
 		.merge(agents::router(executor, callers))
+		.layer(axum::middleware::map_request(|request: axum::extract::Request| async {
+			request.map(bodies::read_out)
+		}))
 }
 
 /// So many requests at once and no more. For what is answered out of memory or off the pool: never

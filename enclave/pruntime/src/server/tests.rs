@@ -95,6 +95,29 @@ async fn code_that_nobody_wants_is_refused_before_its_body_is_read() {
 	assert_eq!(answered, (409, "CodeNotWanted".to_owned()));
 }
 
+#[tokio::test]
+async fn who_still_sends_when_it_is_refused_hears_why() {
+	let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+	let address = listener.local_addr().unwrap();
+	let routes = public_router(testing::executor());
+	let limits = ConnectionLimits { connections_max: 8, head_wait_ms_max: limits::HEAD_WAIT_MS_MAX };
+	let serving = tokio::spawn(connections::serve(listener, routes, limits));
+	let client = reqwest::Client::builder().no_proxy().build().unwrap();
+	for (path, bytes, expected) in [
+		(format!("/v1/code/{}", hex([7; 32])), 16 * 1024 * 1024, (409, "CodeNotWanted")),
+		(calls(), limits::SEALED_CALL_BYTES_MAX + 8 * 1024 * 1024, (413, "TooLong")),
+	] {
+		let method = if expected.0 == 409 { "PUT" } else { "POST" };
+		let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+		let sending = client.request(method, format!("http://{address}{path}"));
+		let answer = sending.body(vec![7; bytes]).send().await.unwrap();
+		let status = answer.status().as_u16();
+		let said: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+		assert_eq!((status, said["error"].as_str().unwrap()), expected);
+	}
+	serving.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_long_a_body_is_refused_by_name() {
 	let routes = public_router(testing::executor());
