@@ -3,7 +3,8 @@
 use crate::{
 	accounts::AccountOptions,
 	chain::{hash, NodeOption},
-	steps::chain_step,
+	deployment,
+	steps::{chain_step, step},
 };
 use phala_chain_client::{agents, clusters, Call, Sender};
 use phala_protocol::{
@@ -125,11 +126,14 @@ async fn change(
 ) -> anyhow::Result<()> {
 	let account = account.open()?;
 	let chain = node.connect().await?;
-	agents::known(&chain, agent).await?;
+	let (_, record) = agents::known(&chain, agent).await?;
 	let what = format!("{} for agent {agent:?}", call.name);
 	let sender = Sender::new(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
+	let members = clusters::members(&chain, record.cluster).await?;
+	let following = deployment::followed(&members, block);
+	step("waiting until the workers know it", following).await?;
 	if json {
 		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));
 	} else {
@@ -195,13 +199,29 @@ pub fn record_json(agent: H256, record: &AgentRecord) -> Value {
 		"component": format!("{:?}", record.code.component),
 		"manifest": format!("{:?}", record.code.manifest),
 		"codeVersion": record.code_version,
-		"upgrades": upgrades_text(record.upgrades),
-		"access": access_text(record.access),
+		"upgrades": upgrades_json(record.upgrades),
+		"access": access_name(record.access),
 		"unitPrice": record.unit_price.to_string(),
 		"timeout": record.timeout,
 		"keyVersion": record.key.map(|key| key.version),
 		"stateVersion": record.version,
 	})
+}
+
+/// As `--access` takes it.
+fn access_name(access: Access) -> &'static str {
+	match access {
+		Access::Public => "public",
+		Access::Listed => "listed",
+	}
+}
+
+fn upgrades_json(policy: UpgradePolicy) -> Value {
+	match policy {
+		UpgradePolicy::Immutable => json!({ "policy": "immutable" }),
+		UpgradePolicy::AfterNotice(blocks) => json!({ "policy": "notice", "blocks": blocks }),
+		UpgradePolicy::Free => json!({ "policy": "free" }),
+	}
 }
 
 pub fn access_text(access: Access) -> &'static str {
