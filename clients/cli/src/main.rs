@@ -26,6 +26,7 @@ mod deployed;
 mod deployment;
 mod failure;
 mod limits;
+mod names;
 mod proof;
 mod randomness;
 mod steps;

@@ -9,7 +9,8 @@ use crate::{
 		on_chain::{self, Choices},
 		output_json, Answered,
 	},
-	chain::{hash, ChainOptions},
+	chain::ChainOptions,
+	names::AgentName,
 	proof::Finality,
 	steps::{seconds, step},
 	terminal,
@@ -18,7 +19,7 @@ use anyhow::{ensure, Context};
 use phala_protocol::{
 	requests::{CallInput, CallOutput, SignedAnswer},
 	text::{parse_pha, pha},
-	Balance, BlockNumber, H256,
+	Balance, BlockNumber,
 };
 use phala_verifier::{AnswerFile, Verification};
 use serde_json::{json, Value};
@@ -33,9 +34,8 @@ use tempfile::NamedTempFile;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 
 	/// Path and query that the agent sees.
 	#[arg(default_value = "/")]
@@ -98,7 +98,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let save = Saving::prepare(arguments.save)?;
 	let account = arguments.account.open()?;
 	let chain = arguments.chain.connect().await?;
-	let agent = arguments.agent;
+	let agent = arguments.agent.resolve(&chain, arguments.chain.url()).await?;
 	if !arguments.on_chain {
 		let calling = direct::call(&chain, &account, agent, &input);
 		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
@@ -200,11 +200,11 @@ impl Saving {
 		Ok(Some(Self { path, file }))
 	}
 
-	fn write(mut self, file: &AnswerFile) -> anyhow::Result<()> {
-		let Self { path, .. } = &self;
+	fn write(self, answer: &AnswerFile) -> anyhow::Result<()> {
+		let Self { path, mut file } = self;
 		let named = || format!("the answer could not be saved to {}", path.display());
-		self.file.write_all(&serde_json::to_vec_pretty(file)?).with_context(named)?;
-		self.file.persist(path).with_context(named)?;
+		file.write_all(&serde_json::to_vec_pretty(answer)?).with_context(named)?;
+		file.persist(&path).with_context(named)?;
 		Ok(())
 	}
 }
