@@ -59,6 +59,11 @@ pub fn agents_agent(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Agents", &agent)
 }
 
+/// What the keys of all agents start with: see [`agents_agent`]. The id is a key's last 32 bytes.
+pub fn agents_agents() -> Vec<u8> {
+	item("Agents", "Agents")
+}
+
 /// `pallet_agents::Callers`: SCALE `Vec<AccountBytes>`; absent means nobody.
 pub fn agents_callers(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Callers", &agent)

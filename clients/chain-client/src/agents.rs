@@ -5,7 +5,7 @@ use codec::Encode;
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, UpgradePolicy},
 	mailbox::ClusterId,
-	storage_keys, AccountBytes, Balance, BlockNumber,
+	storage_keys, AccountBytes, Balance, BlockNumber, H256,
 };
 use subxt::ext::scale_decode::DecodeAsType;
 
@@ -78,6 +78,21 @@ pub async fn record(
 	agent: AgentId,
 ) -> Result<Option<AgentRecord>, ChainClientError> {
 	chain.read(at, storage_keys::agents_agent(agent)).await
+}
+
+/// All agents with their records in the state after a block, as the node says.
+pub async fn all(
+	chain: &Chain,
+	at: HeaderId,
+) -> Result<Vec<(AgentId, AgentRecord)>, ChainClientError> {
+	let mut all = Vec::new();
+	for key in chain.keys(at, &storage_keys::agents_agents()).await? {
+		let Some((_, id)) = key.split_last_chunk::<32>() else { continue };
+		if let Some(record) = chain.read(at, key.clone()).await? {
+			all.push((H256(*id), record));
+		}
+	}
+	Ok(all)
 }
 
 /// An agent's record at the newest finalized block, as the node says: nothing is sealed to the key

@@ -104,6 +104,23 @@ impl AccountOptions {
 	}
 }
 
+/// Where this user's accounts, and names of agents, are.
+///
+/// # Errors
+/// When there is no HOME.
+pub fn home() -> anyhow::Result<PathBuf> {
+	let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+	if let Some(home) = set(HOME_VARIABLE) {
+		return Ok(home.into());
+	}
+	if let Some(config) = set("XDG_CONFIG_HOME") {
+		return Ok(Path::new(&config).join("phala"));
+	}
+	let home = set("HOME")
+		.with_context(|| format!("there is no HOME: set {HOME_VARIABLE} to a folder"))?;
+	Ok(Path::new(&home).join(".config/phala"))
+}
+
 /// All accounts in one folder.
 pub struct Accounts {
 	folder: PathBuf,
@@ -115,20 +132,7 @@ impl Accounts {
 	/// # Errors
 	/// When there is no home.
 	pub fn of_user() -> anyhow::Result<Self> {
-		let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-		let home = match set(HOME_VARIABLE) {
-			Some(home) => PathBuf::from(home),
-			None => match set("XDG_CONFIG_HOME") {
-				Some(config) => Path::new(&config).join("phala"),
-				None => {
-					let home = set("HOME").with_context(|| {
-						format!("there is no HOME: set {HOME_VARIABLE} to a folder")
-					})?;
-					Path::new(&home).join(".config/phala")
-				}
-			},
-		};
-		Ok(Self::in_home(&home))
+		Ok(Self::in_home(&home()?))
 	}
 
 	pub fn in_home(home: &Path) -> Self {

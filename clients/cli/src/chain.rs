@@ -33,6 +33,11 @@ pub struct ChainOptions {
 }
 
 impl ChainOptions {
+	/// The node's URL.
+	pub fn url(&self) -> &str {
+		&self.node.node
+	}
+
 	/// # Errors
 	/// When no node answers there, or one of another chain.
 	pub async fn connect(&self) -> anyhow::Result<Chain> {

@@ -17,8 +17,9 @@ use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	mailbox::ClusterId,
 	refusals::Refusal,
-	H256,
+	BlockNumber, H256,
 };
+use tokio::task::JoinSet;
 
 /// Registers an agent, and writes that down from before it is submitted.
 ///
@@ -117,6 +118,38 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 		}
 		tokio::time::sleep(limits::POLL).await;
 	}
+}
+
+/// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
+/// One that does not come so far in time is named: it may be down, and what holds is the chain's matter.
+pub async fn followed(members: &[clusters::Member], block: BlockNumber) -> anyhow::Result<()> {
+	let follows = |member: &clusters::Member| {
+		let endpoint = member.endpoint.clone();
+		async move {
+			loop {
+				let info = crate::commands::status::info(&endpoint).await.ok();
+				let height = info.and_then(|info| info["height"].as_u64());
+				if height.is_some_and(|height| height >= block.into()) {
+					return;
+				}
+				tokio::time::sleep(limits::POLL).await;
+			}
+		}
+	};
+	let mut waiting = JoinSet::new();
+	for member in members {
+		let (worker, following) = (member.worker, follows(member));
+		waiting.spawn(async move {
+			let followed = tokio::time::timeout(limits::FOLLOW_MAX, following).await;
+			(worker, followed.is_ok())
+		});
+	}
+	while let Some(Ok((worker, followed))) = waiting.join_next().await {
+		if !followed {
+			eprintln!("  worker {worker} does not know of block {block} yet");
+		}
+	}
+	Ok(())
 }
 
 /// Waits until an agent has a key.

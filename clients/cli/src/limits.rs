@@ -29,6 +29,12 @@ pub const COMMIT_SEEN_MAX: Duration = Duration::from_secs(15);
 /// Most pages of one worker's log: each has up to 256 KiB, all of them up to 1 MiB and a page.
 pub const LOG_PAGES_MAX: usize = 8;
 
+/// How long workers may take to follow to a block that is in the chain.
+pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
+
+/// How long a worker may say nothing until others are asked as well.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;
 

@@ -12,7 +12,7 @@
 //! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`status`](commands::status) | what owners of clusters and operators do |
 //!
 //! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON, and
-//! an error is `{"error": "…"}`. It ends with 0 when all went well, 1 when something was refused or
+//! an error is `{"error": {"code": "…", "message": "…"}}`: see [`failure`]. It ends with 0 when all went well, 1 when something was refused or
 //! failed, 2 when it was called wrongly.
 
 #![deny(unsafe_code)]
@@ -24,7 +24,9 @@ mod commands;
 mod conversation;
 mod deployed;
 mod deployment;
+mod failure;
 mod limits;
+mod names;
 mod proof;
 mod randomness;
 mod steps;
@@ -90,7 +92,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-	let arguments = Arguments::parse();
+	let arguments = match Arguments::try_parse() {
+		Ok(arguments) => arguments,
+		Err(error) => return failure::of_arguments(&error),
+	};
 	let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
 		Ok(runtime) => runtime,
 		Err(error) => {
@@ -125,7 +130,7 @@ fn main() -> ExitCode {
 		Ok(code) => code,
 		Err(error) => {
 			if json {
-				println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+				println!("{}", failure::json(failure::code(&error), &format!("{error:#}")));
 			}
 			// It may quote what workers and nodes said.
 			eprintln!("error: {}", terminal::lines(&format!("{error:#}")));

@@ -121,7 +121,7 @@ impl Phala {
 	pub async fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
 		let said = self.run(arguments).await?;
 		ensure!(said.code == Some(1), "phala {arguments:?} was to be refused: {said:?}");
-		let error = said.json()?["error"].as_str().context("it says why")?.to_owned();
+		let error = said.json()?["error"]["message"].as_str().context("it says why")?.to_owned();
 		ensure!(said.stderr.contains(&error), "people are told the same: {said:?}");
 		Ok(error)
 	}

@@ -203,10 +203,10 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 	let (code, said) = ask(&["stop", "worker-1"]).await?;
 	assert_eq!((code, &said["stopped"]), (Some(0), &"worker-1".into()), "{said}");
 	let (code, said) = ask(&["stop", "worker-1"]).await?;
-	let error = said["error"].as_str().unwrap_or_default();
+	let error = said["error"]["message"].as_str().unwrap_or_default();
 	assert!(code == Some(1) && error.contains("phala network start worker-1"), "{said}");
 	let (code, said) = ask(&["stop", "worker-9"]).await?;
-	let error = said["error"].as_str().unwrap_or_default();
+	let error = said["error"]["message"].as_str().unwrap_or_default();
 	assert!(code == Some(1) && error.contains("gatekeeper, worker-1, worker-2"), "{said}");
 
 	// The other one's process ends, as by itself.

@@ -2,12 +2,14 @@
 
 use crate::{
 	accounts::AccountOptions,
-	chain::{hash, NodeOption},
-	steps::chain_step,
+	chain::NodeOption,
+	deployment,
+	names::{AgentName, Names},
+	steps::{chain_step, step},
 };
 use phala_chain_client::{agents, clusters, Call, Sender};
 use phala_protocol::{
-	agents::{Access, AgentRecord, UpgradePolicy},
+	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
 	text::{parse_pha, pha, Address},
 	Balance, H256,
 };
@@ -16,11 +18,20 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+	/// The agents that an account owns on the chain, with the names that they have on this machine.
+	List {
+		/// Those of everybody.
+		#[arg(long)]
+		all: bool,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
 	/// What the chain knows of an agent.
 	Status {
-		/// Its id.
-		#[arg(value_parser = hash)]
-		agent: H256,
+		/// Its name or id.
+		agent: AgentName,
 		#[command(flatten)]
 		node: NodeOption,
 	},
@@ -32,9 +43,8 @@ pub enum Command {
 	Disallow(ListArguments),
 	/// Sets who may call.
 	Access {
-		/// The agent's id.
-		#[arg(value_parser = hash)]
-		agent: H256,
+		/// The agent's name or id.
+		agent: AgentName,
 		/// Anybody, or the owner and its list.
 		access: AccessChoice,
 		#[command(flatten)]
@@ -44,9 +54,8 @@ pub enum Command {
 	},
 	/// Sets the price of a unit of work, for requests from then on.
 	Price {
-		/// The agent's id.
-		#[arg(value_parser = hash)]
-		agent: H256,
+		/// The agent's name or id.
+		agent: AgentName,
 		/// In PHA.
 		#[arg(value_parser = parse_pha)]
 		price: Balance,
@@ -59,9 +68,8 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct ListArguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 	/// Whose address.
 	caller: Address,
 	#[command(flatten)]
@@ -90,34 +98,35 @@ impl From<AccessChoice> for Access {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
-		Command::Status { agent, node } => status(agent, &node, json).await?,
+		Command::List { all, account, node } => list(all, &account, &node, json).await?,
+		Command::Status { agent, node } => status(&agent, &node, json).await?,
 		Command::Upgrade(arguments) => return super::deploy::upgrade(arguments, json).await,
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
-			let call = agents::allow_caller(agent, caller.0);
-			change(agent, call, &format!("{caller} may call"), &account, &node, json).await?;
+			let call = |agent| agents::allow_caller(agent, caller.0);
+			change(&agent, call, &format!("{caller} may call"), &account, &node, json).await?;
 		}
 		Command::Disallow(ListArguments { agent, caller, account, node }) => {
-			let call = agents::disallow_caller(agent, caller.0);
+			let call = |agent| agents::disallow_caller(agent, caller.0);
 			let done = format!("{caller} is off its list");
-			change(agent, call, &done, &account, &node, json).await?;
+			change(&agent, call, &done, &account, &node, json).await?;
 		}
 		Command::Access { agent, access, account, node } => {
 			let access = access.into();
-			let call = agents::set_access(agent, access);
-			change(agent, call, access_text(access), &account, &node, json).await?;
+			let call = |agent| agents::set_access(agent, access);
+			change(&agent, call, access_text(access), &account, &node, json).await?;
 		}
 		Command::Price { agent, price, account, node } => {
-			let call = agents::set_price(agent, price);
+			let call = |agent| agents::set_price(agent, price);
 			let done = format!("a unit of its work costs {}", pha(price));
-			change(agent, call, &done, &account, &node, json).await?;
+			change(&agent, call, &done, &account, &node, json).await?;
 		}
 	}
 	Ok(ExitCode::SUCCESS)
 }
 
 async fn change(
-	agent: H256,
-	call: Call,
+	agent: &AgentName,
+	call: impl FnOnce(AgentId) -> Call,
 	done: &str,
 	account: &AccountOptions,
 	node: &NodeOption,
@@ -125,11 +134,16 @@ async fn change(
 ) -> anyhow::Result<()> {
 	let account = account.open()?;
 	let chain = node.connect().await?;
-	agents::known(&chain, agent).await?;
+	let agent = agent.resolve(&chain, &node.node).await?;
+	let (_, record) = agents::known(&chain, agent).await?;
+	let call = call(agent);
 	let what = format!("{} for agent {agent:?}", call.name);
 	let sender = Sender::new(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
+	let members = clusters::members(&chain, record.cluster).await?;
+	let following = deployment::followed(&members, block);
+	step("waiting until the workers know it", following).await?;
 	if json {
 		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));
 	} else {
@@ -138,8 +152,41 @@ async fn change(
 	Ok(())
 }
 
-async fn status(agent: H256, node: &NodeOption, json: bool) -> anyhow::Result<()> {
+async fn list(
+	all: bool,
+	account: &AccountOptions,
+	node: &NodeOption,
+	json: bool,
+) -> anyhow::Result<()> {
+	let owner = if all { None } else { Some(account.open()?.bytes()) };
 	let chain = node.connect().await?;
+	let names = Names::of_user()?;
+	let at = chain.finalized_head().await?;
+	let mut shown = Vec::new();
+	for (agent, record) in agents::all(&chain, at).await? {
+		if owner.is_some_and(|owner| owner != record.owner) {
+			continue;
+		}
+		let name = names.name_of(chain.genesis_hash(), agent)?;
+		if !json {
+			let name = name.as_deref().unwrap_or("-");
+			println!("{name:<20} {agent:?}  cluster {}", record.cluster);
+		}
+		let mut told = record_json(agent, &record);
+		told["name"] = name.into();
+		shown.push(told);
+	}
+	if json {
+		println!("{}", json!({ "agents": shown, "block": at.number }));
+	} else if shown.is_empty() {
+		eprintln!("  none as of block {}; `phala deploy` makes one", at.number);
+	}
+	Ok(())
+}
+
+async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Result<()> {
+	let chain = node.connect().await?;
+	let agent = agent.resolve(&chain, &node.node).await?;
 	let (at, record) = agents::known(&chain, agent).await?;
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
@@ -195,13 +242,29 @@ pub fn record_json(agent: H256, record: &AgentRecord) -> Value {
 		"component": format!("{:?}", record.code.component),
 		"manifest": format!("{:?}", record.code.manifest),
 		"codeVersion": record.code_version,
-		"upgrades": upgrades_text(record.upgrades),
-		"access": access_text(record.access),
+		"upgrades": upgrades_json(record.upgrades),
+		"access": access_name(record.access),
 		"unitPrice": record.unit_price.to_string(),
 		"timeout": record.timeout,
 		"keyVersion": record.key.map(|key| key.version),
 		"stateVersion": record.version,
 	})
+}
+
+/// As `--access` takes it.
+fn access_name(access: Access) -> &'static str {
+	match access {
+		Access::Public => "public",
+		Access::Listed => "listed",
+	}
+}
+
+fn upgrades_json(policy: UpgradePolicy) -> Value {
+	match policy {
+		UpgradePolicy::Immutable => json!({ "policy": "immutable" }),
+		UpgradePolicy::AfterNotice(blocks) => json!({ "policy": "notice", "blocks": blocks }),
+		UpgradePolicy::Free => json!({ "policy": "free" }),
+	}
 }
 
 pub fn access_text(access: Access) -> &'static str {

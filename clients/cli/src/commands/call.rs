@@ -9,7 +9,8 @@ use crate::{
 		on_chain::{self, Choices},
 		output_json, Answered,
 	},
-	chain::{hash, ChainOptions},
+	chain::ChainOptions,
+	names::AgentName,
 	proof::Finality,
 	steps::{seconds, step},
 	terminal,
@@ -18,9 +19,9 @@ use anyhow::{ensure, Context};
 use phala_protocol::{
 	requests::{CallInput, CallOutput, SignedAnswer},
 	text::{parse_pha, pha},
-	Balance, BlockNumber, H256,
+	Balance, BlockNumber,
 };
-use phala_verifier::Verification;
+use phala_verifier::{AnswerFile, Verification};
 use serde_json::{json, Value};
 use std::{
 	borrow::Cow,
@@ -29,12 +30,12 @@ use std::{
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
+use tempfile::NamedTempFile;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 
 	/// Path and query that the agent sees.
 	#[arg(default_value = "/")]
@@ -94,9 +95,10 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let input = input(&arguments)?;
+	let save = Saving::prepare(arguments.save)?;
 	let account = arguments.account.open()?;
 	let chain = arguments.chain.connect().await?;
-	let agent = arguments.agent;
+	let agent = arguments.agent.resolve(&chain, arguments.chain.url()).await?;
 	if !arguments.on_chain {
 		let calling = direct::call(&chain, &account, agent, &input);
 		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
@@ -104,7 +106,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			"worker": { "id": direct.worker.worker, "url": direct.worker.endpoint },
 			"seconds": seconds(took),
 		});
-		return shown(&direct.answered, extra, None, arguments.save.as_deref(), json);
+		return shown(&direct.answered, extra, None, save, json);
 	}
 	let Arguments { max_fee, deadline, min_block, public, .. } = arguments;
 	let choices = Choices { max_fee, deadline, min_block, public, says_how_to_go_on: true };
@@ -140,7 +142,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	extra["baseFee"] = terms.base_fee.to_string().into();
 	extra["seconds"] = seconds(took).into();
 	let text = ending_text(&ended);
-	shown(&ended.answered, extra, Some(&text), arguments.save.as_deref(), json)
+	shown(&ended.answered, extra, Some(&text), save, json)
 }
 
 fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
@@ -176,20 +178,52 @@ fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
 	})
 }
 
-/// Shows an answer if it is proven, and else only why it is not; fails then.
+/// Where an answer is to be saved: found out before anything is paid for it.
+pub struct Saving {
+	path: PathBuf,
+	/// Under its name the file is never seen half written.
+	file: NamedTempFile,
+}
+
+impl Saving {
+	/// In `path`, if there is one.
+	///
+	/// # Errors
+	/// When it cannot be written there.
+	pub fn prepare(path: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+		let Some(path) = path else { return Ok(None) };
+		ensure!(!path.is_dir(), "cannot save to {}: it is a folder", path.display());
+		let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+		let folder = folder.unwrap_or(Path::new("."));
+		let file = NamedTempFile::new_in(folder)
+			.with_context(|| format!("cannot save to {}: nothing was asked yet", path.display()))?;
+		Ok(Some(Self { path, file }))
+	}
+
+	fn write(self, answer: &AnswerFile) -> anyhow::Result<()> {
+		let Self { path, mut file } = self;
+		let named = || format!("the answer could not be saved to {}", path.display());
+		file.write_all(&serde_json::to_vec_pretty(answer)?).with_context(named)?;
+		file.persist(&path).with_context(named)?;
+		Ok(())
+	}
+}
+
+/// Shows an answer if it is proven, and else only why it is not; fails then. It is shown whatever
+/// becomes of the file.
 pub fn shown(
 	answered: &Answered,
 	mut extra: Value,
 	text: Option<&str>,
-	save: Option<&Path>,
+	save: Option<Saving>,
 	json: bool,
 ) -> anyhow::Result<ExitCode> {
 	let Answered { file, verification, answer } = answered;
-	if let Some(path) = save {
-		let bytes = serde_json::to_vec_pretty(file)?;
-		fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-	}
+	let saved = save.map_or(Ok(()), |saving| saving.write(file));
 	if json {
+		if let Err(error) = &saved {
+			extra["saveError"] = format!("{error:#}").into();
+		}
 		extra["answer"] = answered.output().map(output_json).into();
 		extra["proof"] = proof_json(&answer.proof);
 		extra["verified"] = verification.verified.into();
@@ -211,6 +245,10 @@ pub fn shown(
 		if let Some(text) = text {
 			eprint!("{text}");
 		}
+	}
+	if let Err(error) = saved {
+		eprintln!("error: {error:#}");
+		return Ok(ExitCode::FAILURE);
 	}
 	verified(verification)
 }
@@ -258,6 +296,18 @@ mod tests {
 		assert_eq!(body(answer, true), "a\n\\u{1b}[2Jb\u{fffd}\n".as_bytes());
 		assert_eq!(*body(answer, false), *b"a\n\x1b[2Jb\xff\n");
 		assert_eq!(*body(b"a\n", false), *b"a\n");
+	}
+
+	#[test]
+	fn where_nothing_can_be_written_nothing_is_asked() {
+		let folder = tempfile::tempdir().unwrap();
+		let refused = |path: PathBuf| Saving::prepare(Some(path)).err().unwrap().to_string();
+		assert!(refused(folder.path().into()).contains("it is a folder"));
+		assert!(refused(folder.path().join("none/answer.json")).contains("nothing was asked yet"));
+		assert!(Saving::prepare(None).unwrap().is_none());
+		// Nothing is left of one that was prepared and not needed.
+		drop(Saving::prepare(Some(folder.path().join("answer.json"))).unwrap());
+		assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 	}
 
 	#[test]

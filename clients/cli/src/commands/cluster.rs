@@ -1,7 +1,12 @@
 //! `phala cluster`: groups of workers that keep the same agents.
 
 use crate::{
-	accounts::AccountOptions, chain::NodeOption, commands::status, steps::chain_step, terminal,
+	accounts::AccountOptions,
+	chain::NodeOption,
+	commands::status,
+	deployment,
+	steps::{chain_step, step},
+	terminal,
 };
 use phala_chain_client::{clusters, Sender};
 use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
@@ -64,6 +69,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let sender = sender(&account, &node).await?;
 			let approving = sender.send(clusters::approve_join(cluster, worker));
 			let block = chain_step("letting it in", approving).await?.0.block.number;
+			let members = clusters::members(&node.connect().await?, cluster).await?;
+			let following = deployment::followed(&members, block);
+			step("waiting until the workers know it", following).await?;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
 		}

@@ -11,6 +11,7 @@ use crate::{
 	chain::{hash, NodeOption},
 	deployed::Deployments,
 	deployment,
+	names::{AgentName, Names},
 	steps::{chain_step, step},
 };
 use anyhow::ensure;
@@ -89,9 +90,8 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Args)]
 pub struct UpgradeArguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 
 	/// The folder of its new code.
 	#[arg(default_value = ".")]
@@ -264,6 +264,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			step(&what, registering).await?.0
 		}
 	};
+	// From here on it can be named, whatever becomes of the rest.
+	eprintln!("  agent {agent:?}");
+	if let Err(error) =
+		Names::of_user().and_then(|names| names.remember(chain.genesis_hash(), &built.name, agent))
+	{
+		eprintln!("  it is named by its id alone: {error:#}");
+	}
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (members, _) = step(&what, uploading).await?;
@@ -287,7 +294,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	for member in &members {
 		println!("worker      {}  {}", member.worker, member.endpoint);
 	}
-	println!("call it     phala call {agent:?} /");
+	println!("call it     phala call {} /", built.name);
 	Ok(ExitCode::SUCCESS)
 }
 
@@ -295,6 +302,7 @@ pub async fn upgrade(arguments: UpgradeArguments, json: bool) -> anyhow::Result<
 	let UpgradeArguments { agent, folder, no_build, sdk, account, node } = arguments;
 	let account = account.open()?;
 	let chain = node.connect().await?;
+	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
 	let built = built(&folder, no_build, sdk).await?;
 	let sender = Sender::new(&chain, account.keypair);

@@ -3,9 +3,11 @@
 
 use crate::{
 	accounts::{Account, AccountOptions},
-	chain::{hash, NodeOption},
+	chain::NodeOption,
 	conversation::Conversation,
-	limits, terminal,
+	limits,
+	names::AgentName,
+	terminal,
 	worker_client::{LogPage, WorkerClient},
 };
 use anyhow::{bail, Context};
@@ -22,9 +24,8 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -34,7 +35,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let account = arguments.account.open()?;
 	let chain = arguments.node.connect().await?;
-	let agent = arguments.agent;
+	let agent = arguments.agent.resolve(&chain, &arguments.node.node).await?;
 	let (at, record) = agents::known(&chain, agent).await?;
 	if record.owner != account.bytes() {
 		bail!(

@@ -40,7 +40,7 @@
 
 mod agents;
 mod chat;
-mod control;
+pub mod control;
 mod log;
 mod parts;
 mod prices;
@@ -54,7 +54,12 @@ use control::{Control, Order, WorkerArguments};
 use log::Style;
 use parts::Network;
 use phala_devnet::{Devnet, Folder, Supervisor};
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	path::PathBuf,
+	process::ExitCode,
+	sync::Arc,
+};
 use summary::Summary;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -244,11 +249,12 @@ async fn bring_up(
 	} else {
 		print!("{}", text::next_steps(summary));
 	}
-	stay_up(devnet.as_mut().context("it is up")?).await
+	let agents = summary.agents.iter().map(|agent| (agent.name.clone(), agent.id.clone()));
+	stay_up(devnet.as_mut().context("it is up")?, &agents.collect()).await
 }
 
 /// As long as the chain is there: workers may end, be stopped and come back.
-async fn stay_up(devnet: &mut Devnet) -> anyhow::Result<Ended> {
+async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, String>) -> anyhow::Result<Ended> {
 	let control = Control::open(&devnet.url()?)?;
 	let mut ended = BTreeSet::new();
 	loop {
@@ -261,7 +267,7 @@ async fn stay_up(devnet: &mut Devnet) -> anyhow::Result<Ended> {
 			}
 		}
 		tokio::select! {
-			() = control.serve_one(devnet, &mut ended) => {}
+			() = control.serve_one(devnet, &mut ended, agents) => {}
 			() = tokio::time::sleep(limits::POLL) => {}
 		}
 	}

@@ -40,6 +40,7 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let Command::Status { request: name, wait, save, chain } = command;
+	let save = call::Saving::prepare(save)?;
 	let chain = chain.connect().await?;
 	let accounts = Accounts::of_user()?;
 	if !wait {
@@ -52,7 +53,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let getting = on_chain::answer(&chain, &mut finality, &accounts, name);
 	let ((request, ended), _) = step("getting the answer and checking it", getting).await?;
 	let text = ending_text(&ended);
-	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save.as_deref(), json)
+	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save, json)
 }
 
 /// Where a request stands that has no end yet, for programs and for people.

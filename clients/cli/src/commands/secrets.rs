@@ -4,13 +4,14 @@
 use crate::{
 	accounts::AccountOptions,
 	calls::on_chain::{self, Choices},
-	chain::{hash, ChainOptions},
+	chain::ChainOptions,
+	names::AgentName,
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
 use phala_protocol::{
 	text::{parse_pha, pha},
-	Balance, H256,
+	Balance,
 };
 use serde_json::json;
 use std::{
@@ -26,9 +27,8 @@ pub enum Command {
 	Set(SetArguments),
 	/// Removes a secret.
 	Remove {
-		/// The agent's id.
-		#[arg(value_parser = hash)]
-		agent: H256,
+		/// The agent's name or id.
+		agent: AgentName,
 		/// Its name.
 		name: String,
 		#[command(flatten)]
@@ -40,9 +40,8 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct SetArguments {
-	/// The agent's id.
-	#[arg(value_parser = hash)]
-	agent: H256,
+	/// The agent's name or id.
+	agent: AgentName,
 
 	/// Its name, as agent.toml declares it.
 	name: String,
@@ -77,7 +76,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	};
 	let account = account.open()?;
-	let chain = chain.connect().await?;
+	let (node, chain) = (chain.url().to_owned(), chain.connect().await?);
+	let agent = agent.resolve(&chain, &node).await?;
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
 	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);

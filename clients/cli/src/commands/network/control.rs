@@ -8,7 +8,7 @@ use phala_protocol::boot::WorkerId;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 use std::{
-	collections::BTreeSet,
+	collections::{BTreeMap, BTreeSet},
 	path::{Path, PathBuf},
 	process::ExitCode,
 	time::Duration,
@@ -86,7 +86,12 @@ impl Control {
 	}
 
 	/// Takes one order, carries it out and answers it. What somebody asks wrongly is their own trouble.
-	pub async fn serve_one(&self, devnet: &mut Devnet, ended: &mut BTreeSet<WorkerId>) {
+	pub async fn serve_one(
+		&self,
+		devnet: &mut Devnet,
+		ended: &mut BTreeSet<WorkerId>,
+		agents: &BTreeMap<String, String>,
+	) {
 		let Ok((stream, _)) = self.listener.accept().await else { return };
 		let (read, mut write) = stream.into_split();
 		let mut line = String::new();
@@ -96,7 +101,7 @@ impl Control {
 			return;
 		}
 		let done = match serde_json::from_str(&line) {
-			Ok(order) => carry_out(order, devnet, ended).await,
+			Ok(order) => carry_out(order, devnet, ended, agents).await,
 			Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
 		};
 		let answer = match done {
@@ -120,6 +125,7 @@ async fn carry_out(
 	order: Order,
 	devnet: &mut Devnet,
 	ended: &mut BTreeSet<WorkerId>,
+	agents: &BTreeMap<String, String>,
 ) -> anyhow::Result<Value> {
 	match order {
 		Order::Stop { name } => {
@@ -157,7 +163,7 @@ async fn carry_out(
 				}
 				workers.push(told);
 			}
-			Ok(json!({ "chain": devnet.url()?, "workers": workers }))
+			Ok(json!({ "chain": devnet.url()?, "workers": workers, "agents": agents }))
 		}
 	}
 }
@@ -173,6 +179,16 @@ async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
 	let mut answer = String::new();
 	stream.read_to_string(&mut answer).await?;
 	Ok(answer)
+}
+
+/// The agents of the network that is up on this machine with this chain, by name; none if none is.
+///
+/// # Errors
+/// When no network answers there.
+pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, String>> {
+	let answer = ask(&socket(port(chain)?)?, &Order::Status).await?;
+	let mut answer: Value = serde_json::from_str(&answer)?;
+	Ok(serde_json::from_value(answer["agents"].take())?)
 }
 
 /// Has a network that is up on this machine do something.

@@ -90,7 +90,7 @@ pub fn next_steps(summary: &Summary) -> String {
 	let phala =
 		std::env::current_exe().map_or_else(|_| "phala".into(), |own| own.display().to_string());
 	if let (Some(chain), Some(oracle)) = (&summary.chain, summary.agents.first()) {
-		let id = &oracle.id;
+		let id = &oracle.name;
 		// What all commands ask if they are told nothing.
 		let default = format!("ws://127.0.0.1:{}", limits::PORT_BASE_DEFAULT);
 		let node = match &chain.url {
@@ -102,7 +102,7 @@ pub fn next_steps(summary: &Summary) -> String {
 		text += &format!("  phala verify answer.json --genesis {}\n", chain.genesis);
 		text += &format!("  phala call {id} / --on-chain -d '{{}}'\n");
 		if let Some(chat) = summary.agents.get(1) {
-			text += &format!("  phala call {} / -d '{{\"message\":\"Hello\"}}'\n", chat.id);
+			text += &format!("  phala call {} / -d '{{\"message\":\"Hello\"}}'\n", chat.name);
 		}
 		text += &format!("  phala logs {id} --suri //Alice\n");
 		text += &format!(

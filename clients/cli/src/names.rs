@@ -1,0 +1,214 @@
+//! Agents by name: what `phala deploy` deployed from this machine, each by the name in its `agent.toml`,
+//! in `$PHALA_HOME/agents.json`, and those of a network that is up here. A name counts on the chain on
+//! which it was given, and the newest of a name is meant. An id is always taken as well.
+
+use crate::{accounts, chain::hash, commands::network::control};
+use anyhow::Context;
+use phala_chain_client::Chain;
+use phala_protocol::{agents::AgentId, H256};
+use serde::{Deserialize, Serialize};
+use std::{
+	convert::Infallible,
+	fmt, fs,
+	path::{Path, PathBuf},
+	str::FromStr,
+};
+
+const FILE: &str = "agents.json";
+const FORMAT: &str = "phala-agents/1";
+/// Of these the newest are kept: development chains come and go.
+const NAMES_MAX: usize = 256;
+
+/// How an agent is named on a command line: by its id or its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentName(String);
+
+impl FromStr for AgentName {
+	type Err = Infallible;
+
+	fn from_str(text: &str) -> Result<Self, Infallible> {
+		Ok(Self(text.to_owned()))
+	}
+}
+
+impl fmt::Display for AgentName {
+	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+		self.0.fmt(to)
+	}
+}
+
+impl AgentName {
+	/// Which agent is meant on this chain, whose node has this URL.
+	///
+	/// # Errors
+	/// When none has this name, and it is no id.
+	pub async fn resolve(&self, chain: &Chain, node: &str) -> anyhow::Result<AgentId> {
+		if let Ok(id) = hash(&self.0) {
+			return Ok(id);
+		}
+		let known = Names::of_user()?.find(chain.genesis_hash(), &self.0)?;
+		if let Some(id) = known {
+			return Ok(id);
+		}
+		let up = control::agents(node).await.unwrap_or_default();
+		let found = up.get(&self.0).and_then(|id| hash(id).ok());
+		found.with_context(|| {
+			format!(
+				"no agent of this name or id: {:?}; `phala agent list` shows those of your account on this chain",
+				self.0
+			)
+		})
+	}
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct File {
+	format: String,
+	/// The newest first.
+	agents: Vec<Named>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Named {
+	genesis: String,
+	name: String,
+	agent: String,
+}
+
+/// The names of one user.
+pub struct Names {
+	path: PathBuf,
+}
+
+impl Names {
+	/// # Errors
+	/// When this user has no home.
+	pub fn of_user() -> anyhow::Result<Self> {
+		Ok(Self { path: accounts::home()?.join(FILE) })
+	}
+
+	/// From now on `name` is this agent, on the chain with this block 0.
+	///
+	/// # Errors
+	/// When it cannot be written down.
+	pub fn remember(&self, genesis: H256, name: &str, agent: AgentId) -> anyhow::Result<()> {
+		let named = Named {
+			genesis: format!("{genesis:?}"),
+			name: name.to_owned(),
+			agent: format!("{agent:?}"),
+		};
+		let mut agents = self.read()?;
+		agents.retain(|other| (&other.genesis, &other.name) != (&named.genesis, &named.name));
+		agents.insert(0, named);
+		agents.truncate(NAMES_MAX);
+		let folder = self.path.parent().unwrap_or(Path::new("."));
+		let write = || {
+			fs::create_dir_all(folder)?;
+			let file = tempfile::NamedTempFile::new_in(folder)?;
+			let content = File { format: FORMAT.into(), agents };
+			serde_json::to_writer_pretty(&file, &content)?;
+			file.persist(&self.path)?;
+			anyhow::Ok(())
+		};
+		write().with_context(|| format!("cannot write {}", self.path.display()))
+	}
+
+	/// The agent of this name on a chain.
+	///
+	/// # Errors
+	/// When the file is broken.
+	pub fn find(&self, genesis: H256, name: &str) -> anyhow::Result<Option<AgentId>> {
+		let genesis = format!("{genesis:?}");
+		let agents = self.read()?;
+		let found = agents.iter().find(|named| named.genesis == genesis && named.name == name);
+		found.map(|named| hash(&named.agent).map_err(|_| self.broken())).transpose()
+	}
+
+	/// The name of an agent, if it has one.
+	///
+	/// # Errors
+	/// When the file is broken.
+	pub fn name_of(&self, genesis: H256, agent: AgentId) -> anyhow::Result<Option<String>> {
+		let (genesis, agent) = (format!("{genesis:?}"), format!("{agent:?}"));
+		let agents = self.read()?;
+		let found = agents.iter().find(|named| named.genesis == genesis && named.agent == agent);
+		Ok(found.map(|named| named.name.clone()))
+	}
+
+	fn read(&self) -> anyhow::Result<Vec<Named>> {
+		let bytes = match fs::read(&self.path) {
+			Ok(bytes) => bytes,
+			Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+			Err(error) => {
+				return Err(error).with_context(|| format!("cannot read {}", self.path.display()))
+			}
+		};
+		let file: File = serde_json::from_slice(&bytes).map_err(|_| self.broken())?;
+		if file.format == FORMAT {
+			Ok(file.agents)
+		} else {
+			Err(self.broken())
+		}
+	}
+
+	fn broken(&self) -> anyhow::Error {
+		anyhow::anyhow!(
+			"{} is broken, or of another release: move it away; agents are then named by their ids",
+			self.path.display()
+		)
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	const HERE: H256 = H256([1; 32]);
+	const ELSEWHERE: H256 = H256([2; 32]);
+
+	fn names() -> (tempfile::TempDir, Names) {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("new").join(FILE);
+		(folder, Names { path })
+	}
+
+	#[test]
+	fn a_name_means_the_newest_agent_of_its_chain() {
+		let (_folder, names) = names();
+		assert_eq!(names.find(HERE, "mine").unwrap(), None);
+		let (old, new, other) = (H256([3; 32]), H256([4; 32]), H256([5; 32]));
+		names.remember(HERE, "mine", old).unwrap();
+		names.remember(ELSEWHERE, "mine", other).unwrap();
+		names.remember(HERE, "mine", new).unwrap();
+		assert_eq!(names.find(HERE, "mine").unwrap(), Some(new));
+		assert_eq!(names.find(ELSEWHERE, "mine").unwrap(), Some(other));
+		assert_eq!(names.find(HERE, "yours").unwrap(), None);
+		assert_eq!(names.name_of(HERE, new).unwrap().as_deref(), Some("mine"));
+		assert_eq!(names.name_of(HERE, old).unwrap(), None, "another one has its name");
+	}
+
+	#[test]
+	fn the_oldest_names_go() {
+		let (_folder, names) = names();
+		for index in 0..=NAMES_MAX {
+			names.remember(HERE, &format!("agent-{index}"), H256([6; 32])).unwrap();
+		}
+		assert_eq!(names.find(HERE, "agent-0").unwrap(), None);
+		assert!(names.find(HERE, "agent-1").unwrap().is_some());
+	}
+
+	#[test]
+	fn a_broken_file_is_named_and_not_written_over() {
+		let (folder, names) = names();
+		fs::create_dir(folder.path().join("new")).unwrap();
+		fs::write(&names.path, "{").unwrap();
+		for error in
+			[names.find(HERE, "mine").unwrap_err(), names.remember(HERE, "mine", HERE).unwrap_err()]
+		{
+			assert!(error.to_string().contains("agents.json is broken"), "{error:#}");
+		}
+		assert_eq!(fs::read(&names.path).unwrap(), b"{");
+	}
+}
