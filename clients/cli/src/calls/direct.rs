@@ -304,7 +304,7 @@ mod tests {
 		let first = worker(1, Villain::Refuses(503, "NotReady", None)).await;
 		let second = worker(2, Villain::Refuses(503, "NotFresh", None)).await;
 		let error = format!("{:#}", ask_all(&[&first, &second]).await.unwrap_err());
-		for said in ["worker 1: NotReady", "worker 2: NotFresh"] {
+		for said in ["refused: NotReady", "refused: NotFresh"] {
 			assert!(error.contains(said), "{error}");
 		}
 	}

@@ -267,7 +267,9 @@ async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, String>) -> anyh
 			}
 		}
 		tokio::select! {
-			() = control.serve_one(devnet, &mut ended, agents) => {}
+			stream = control.accept() => {
+				control::serve(stream?, devnet, &mut ended, agents).await;
+			}
 			() = tokio::time::sleep(limits::POLL) => {}
 		}
 	}

@@ -4,7 +4,7 @@ use super::{
 	villains::{villains_stand_still, Hoarder, Idler},
 	*,
 };
-use crate::executor::testing;
+use crate::{executor::testing, server::connections::ConnectionLimits};
 use axum::body::Body;
 use codec::Encode;
 use http_body_util::BodyExt;
@@ -100,7 +100,8 @@ async fn who_still_sends_when_it_is_refused_hears_why() {
 	let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 	let address = listener.local_addr().unwrap();
 	let routes = public_router(testing::executor());
-	let limits = ConnectionLimits { connections_max: 8, head_wait_ms_max: limits::HEAD_WAIT_MS_MAX };
+	let limits =
+		ConnectionLimits { connections_max: 8, head_wait_ms_max: limits::HEAD_WAIT_MS_MAX };
 	let serving = tokio::spawn(connections::serve(listener, routes, limits));
 	let client = reqwest::Client::builder().no_proxy().build().unwrap();
 	for (path, bytes, expected) in [
@@ -112,7 +113,8 @@ async fn who_still_sends_when_it_is_refused_hears_why() {
 		let sending = client.request(method, format!("http://{address}{path}"));
 		let answer = sending.body(vec![7; bytes]).send().await.unwrap();
 		let status = answer.status().as_u16();
-		let said: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+		let said: serde_json::Value =
+			serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
 		assert_eq!((status, said["error"].as_str().unwrap()), expected);
 	}
 	serving.abort();

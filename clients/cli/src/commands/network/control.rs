@@ -85,31 +85,36 @@ impl Control {
 		Ok(Self { listener, path })
 	}
 
-	/// Takes one order, carries it out and answers it. What somebody asks wrongly is their own trouble.
-	pub async fn serve_one(
-		&self,
-		devnet: &mut Devnet,
-		ended: &mut BTreeSet<WorkerId>,
-		agents: &BTreeMap<String, String>,
-	) {
-		let Ok((stream, _)) = self.listener.accept().await else { return };
-		let (read, mut write) = stream.into_split();
-		let mut line = String::new();
-		let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
-		let reading = tokio::time::timeout(ASKING_MAX, read.read_line(&mut line));
-		if !matches!(reading.await, Ok(Ok(_))) {
-			return;
-		}
-		let done = match serde_json::from_str(&line) {
-			Ok(order) => carry_out(order, devnet, ended, agents).await,
-			Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
-		};
-		let answer = match done {
-			Ok(answer) => answer,
-			Err(error) => json!({ "error": format!("{error:#}") }),
-		};
-		let _ = write.write_all(format!("{answer}\n").as_bytes()).await;
+	/// Somebody who wants something. Nothing is lost when this is dropped.
+	pub async fn accept(&self) -> std::io::Result<UnixStream> {
+		Ok(self.listener.accept().await?.0)
 	}
+}
+
+/// Takes one order, carries it out and answers it: to its end, for half of it would be told to nobody.
+/// What somebody asks wrongly is their own trouble.
+pub async fn serve(
+	stream: UnixStream,
+	devnet: &mut Devnet,
+	ended: &mut BTreeSet<WorkerId>,
+	agents: &BTreeMap<String, String>,
+) {
+	let (read, mut write) = stream.into_split();
+	let mut line = String::new();
+	let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+	let reading = tokio::time::timeout(ASKING_MAX, read.read_line(&mut line));
+	if !matches!(reading.await, Ok(Ok(_))) {
+		return;
+	}
+	let done = match serde_json::from_str(&line) {
+		Ok(order) => carry_out(order, devnet, ended, agents).await,
+		Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
+	};
+	let answer = match done {
+		Ok(answer) => answer,
+		Err(error) => json!({ "error": format!("{error:#}") }),
+	};
+	let _ = write.write_all(format!("{answer}\n").as_bytes()).await;
 }
 
 fn named(devnet: &Devnet, name: &str) -> anyhow::Result<WorkerId> {
