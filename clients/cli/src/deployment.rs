@@ -122,7 +122,16 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
 /// One that does not come so far in time is named: it may be down, and what holds is the chain's matter.
-pub async fn followed(members: &[clusters::Member], block: BlockNumber) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the block does not become final.
+pub async fn followed(
+	chain: &Chain,
+	cluster: ClusterId,
+	block: BlockNumber,
+) -> anyhow::Result<()> {
+	chain.wait_until_final(block).await?;
+	let members = clusters::members(chain, cluster).await?;
 	let follows = |member: &clusters::Member| {
 		let endpoint = member.endpoint.clone();
 		async move {
@@ -137,7 +146,7 @@ pub async fn followed(members: &[clusters::Member], block: BlockNumber) -> anyho
 		}
 	};
 	let mut waiting = JoinSet::new();
-	for member in members {
+	for member in &members {
 		let (worker, following) = (member.worker, follows(member));
 		waiting.spawn(async move {
 			let followed = tokio::time::timeout(limits::FOLLOW_MAX, following).await;

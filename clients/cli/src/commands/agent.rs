@@ -141,8 +141,7 @@ async fn change(
 	let sender = Sender::new(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
-	let members = clusters::members(&chain, record.cluster).await?;
-	let following = deployment::followed(&members, block);
+	let following = deployment::followed(&chain, record.cluster, block);
 	step("waiting until the workers know it", following).await?;
 	if json {
 		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));

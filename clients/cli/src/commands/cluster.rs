@@ -69,8 +69,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let sender = sender(&account, &node).await?;
 			let approving = sender.send(clusters::approve_join(cluster, worker));
 			let block = chain_step("letting it in", approving).await?.0.block.number;
-			let members = clusters::members(&node.connect().await?, cluster).await?;
-			let following = deployment::followed(&members, block);
+			let chain = node.connect().await?;
+			let following = deployment::followed(&chain, cluster, block);
 			step("waiting until the workers know it", following).await?;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
