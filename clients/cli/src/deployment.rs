@@ -6,7 +6,8 @@ use crate::{
 	limits,
 	worker_client::{self, WorkerClient},
 };
-use anyhow::{bail, Context};
+use anyhow::{bail, ensure, Context};
+use phala_agent_manifest::Manifest;
 use phala_chain_client::{
 	agents::{self, Deployment},
 	clusters,
@@ -15,6 +16,7 @@ use phala_chain_client::{
 };
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
+	blake2_256,
 	mailbox::ClusterId,
 	refusals::Refusal,
 	BlockNumber, H256,
@@ -120,16 +122,32 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 	}
 }
 
+/// The manifest with this hash, from whichever worker has it.
+///
+/// # Errors
+/// When none has.
+pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Result<Manifest> {
+	let mut refusals = String::new();
+	for member in members {
+		let given = WorkerClient::new(&member.endpoint)?.code(hash).await;
+		let read = given.and_then(|bytes| {
+			ensure!(blake2_256(&bytes) == hash, "it gave something else");
+			Ok(serde_json::from_slice(&bytes)?)
+		});
+		match read {
+			Ok(manifest) => return Ok(manifest),
+			Err(error) => refusals += &format!("\n  worker {}: {error:#}", member.worker),
+		}
+	}
+	bail!("no worker of the cluster gave the agent's manifest {hash:?}:{refusals}")
+}
+
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
 /// One that does not come so far in time is named: it may be down, and what holds is the chain's matter.
 ///
 /// # Errors
 /// When the block does not become final.
-pub async fn followed(
-	chain: &Chain,
-	cluster: ClusterId,
-	block: BlockNumber,
-) -> anyhow::Result<()> {
+pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> anyhow::Result<()> {
 	chain.wait_until_final(block).await?;
 	let members = clusters::members(chain, cluster).await?;
 	let follows = |member: &clusters::Member| {

@@ -86,6 +86,14 @@ impl WorkerClient {
 		self.send(Method::PUT, &path, bytes, limits::UPLOAD_MAX).await.map(drop)
 	}
 
+	/// Code or a manifest; whether it is what was asked for is for the asker to check.
+	///
+	/// # Errors
+	/// [`WorkerError`], or why nobody answers.
+	pub async fn code(&self, hash: H256) -> anyhow::Result<Vec<u8>> {
+		self.get(&format!("/v1/code/{hash:?}")).await
+	}
+
 	/// A sealed call of an agent.
 	///
 	/// # Errors

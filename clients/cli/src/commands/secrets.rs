@@ -4,17 +4,21 @@
 use crate::{
 	accounts::AccountOptions,
 	calls::on_chain::{self, Choices},
-	chain::ChainOptions,
+	chain::{ChainOptions, NodeOption},
+	deployment,
 	names::AgentName,
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
+use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::{
+	agents::AgentId,
 	text::{parse_pha, pha},
 	Balance,
 };
 use serde_json::json;
 use std::{
+	collections::BTreeSet,
 	io::{IsTerminal, Read},
 	os::unix::ffi::OsStringExt,
 	path::PathBuf,
@@ -25,6 +29,8 @@ use std::{
 pub enum Command {
 	/// Sets a secret. Its value is read from standard input, a file or a variable.
 	Set(SetArguments),
+	/// The names of the secrets that an agent may ask for. Which it has, only the agent knows.
+	List(ListArguments),
 	/// Removes a secret.
 	Remove {
 		/// The agent's name or id.
@@ -36,6 +42,14 @@ pub enum Command {
 		#[command(flatten)]
 		chain: ChainOptions,
 	},
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ListArguments {
+	/// The agent's name or id.
+	agent: AgentName,
+	#[command(flatten)]
+	node: NodeOption,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +68,10 @@ pub struct SetArguments {
 	#[arg(long, value_name = "VARIABLE", conflicts_with = "value_file")]
 	value_env: Option<String>,
 
+	/// Sets it though the agent's manifest does not declare the name: for code that is still to come.
+	#[arg(long)]
+	force: bool,
+
 	/// The most to pay, in PHA. What is not used is refunded.
 	#[arg(long, value_parser = parse_pha)]
 	max_fee: Option<Balance>,
@@ -65,19 +83,23 @@ pub struct SetArguments {
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let (agent, name, value, max_fee, account, chain) = match command {
+	let (agent, name, value, must_be_declared, max_fee, account, chain) = match command {
 		Command::Set(arguments) => {
 			let value = value(&arguments)?;
-			let SetArguments { agent, name, max_fee, account, chain, .. } = arguments;
-			(agent, name, value, max_fee, account, chain)
+			let SetArguments { agent, name, force, max_fee, account, chain, .. } = arguments;
+			(agent, name, value, !force, max_fee, account, chain)
 		}
+		Command::List(ListArguments { agent, node }) => return list(&agent, &node, json).await,
 		Command::Remove { agent, name, account, chain } => {
-			(agent, name, Vec::new(), None, account, chain)
+			(agent, name, Vec::new(), false, None, account, chain)
 		}
 	};
 	let account = account.open()?;
 	let (node, chain) = (chain.url().to_owned(), chain.connect().await?);
 	let agent = agent.resolve(&chain, &node).await?;
+	if must_be_declared {
+		check_declared(&name, &declared(&chain, agent).await?)?;
+	}
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
 	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
@@ -95,6 +117,38 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		);
 	} else {
 		println!("agent {agent:?} has {name} since block {block}; it cost {}", pha(paid.fee));
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+/// The names that the manifest of the agent's code declares.
+async fn declared(chain: &Chain, agent: AgentId) -> anyhow::Result<BTreeSet<String>> {
+	let (_, record) = agents::known(chain, agent).await?;
+	let members = clusters::members(chain, record.cluster).await?;
+	Ok(deployment::manifest(&members, record.code.manifest).await?.secrets)
+}
+
+fn check_declared(name: &str, declared: &BTreeSet<String>) -> anyhow::Result<()> {
+	let names = || match declared.len() {
+		0 => "none".to_owned(),
+		_ => declared.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+	};
+	ensure!(
+		declared.contains(name),
+		"the secret {name:?} was refused: the agent's manifest declares {}, and it would never see another; add it to `secrets` in agent.toml and upgrade the agent, or set it now with --force",
+		names()
+	);
+	Ok(())
+}
+
+async fn list(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
+	let chain = node.connect().await?;
+	let agent = agent.resolve(&chain, &node.node).await?;
+	let declared = declared(&chain, agent).await?;
+	if json {
+		println!("{}", json!({ "agent": format!("{agent:?}"), "declared": declared }));
+	} else {
+		declared.iter().for_each(|name| println!("{name}"));
 	}
 	Ok(ExitCode::SUCCESS)
 }
@@ -147,6 +201,16 @@ fn checked(name: &str, from: &str, mut value: Vec<u8>) -> anyhow::Result<Vec<u8>
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn a_name_that_no_code_asks_for_is_refused_with_those_that_it_does() {
+		let declared = ["API_KEY", "WORD"].map(str::to_owned).into();
+		assert!(check_declared("WORD", &declared).is_ok());
+		let refused = check_declared("WROD", &declared).unwrap_err().to_string();
+		assert!(refused.contains("declares API_KEY, WORD"), "{refused}");
+		let refused = check_declared("WORD", &BTreeSet::new()).unwrap_err().to_string();
+		assert!(refused.contains("declares none") && refused.contains("--force"), "{refused}");
+	}
 
 	#[test]
 	fn a_secret_that_is_no_text_is_refused_by_name_and_place_and_not_quoted() {
