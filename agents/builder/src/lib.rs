@@ -86,6 +86,11 @@ impl Builder {
 		Ok(Self { sdk, packages, cache, evaluation_time_max: EVALUATION_TIME_MAX })
 	}
 
+	/// The folder of the npm package.
+	pub fn sdk(&self) -> &Path {
+		&self.sdk
+	}
+
 	/// Caches in another folder.
 	pub fn with_cache(self, folder: impl Into<PathBuf>) -> Self {
 		Self { cache: Some(Cache::new(folder.into())), ..self }

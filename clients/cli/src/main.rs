@@ -31,6 +31,7 @@ mod proof;
 mod randomness;
 mod steps;
 mod terminal;
+mod types;
 mod worker_client;
 
 use clap::{Parser, Subcommand};

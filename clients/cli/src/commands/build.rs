@@ -1,6 +1,6 @@
 //! `phala build`: an agent's folder becomes a component and a manifest, in its `dist`.
 
-use crate::steps::step;
+use crate::{steps::step, types};
 use anyhow::Context;
 use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
 use phala_protocol::{agents::AgentCode, blake2_256};
@@ -20,6 +20,10 @@ pub struct Arguments {
 	/// The folder of @phala/agent. Found if not said: an installed one, or that of the repository.
 	#[arg(long, env = "PHALA_SDK", value_name = "FOLDER")]
 	pub sdk: Option<PathBuf>,
+
+	/// Builds it without checking its types.
+	#[arg(long)]
+	pub no_check: bool,
 }
 
 /// An agent as it is deployed.
@@ -52,9 +56,12 @@ impl Built {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let Arguments { folder, sdk } = arguments;
+	let Arguments { folder, sdk, no_check } = arguments;
+	if no_check {
+		eprintln!("  types are not checked, as you asked");
+	}
 	let what = format!("building {}", folder.display());
-	let (built, _) = step(&what, build(&folder, sdk)).await?;
+	let (built, _) = step(&what, build(&folder, sdk, !no_check)).await?;
 	let AgentCode { component, manifest } = built.code();
 	let dist = folder.join(OUT_DIR);
 	if json {
@@ -80,8 +87,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 /// Builds the agent in a folder and writes its `dist`.
 ///
 /// # Errors
-/// Why it was not built: of code that does not parse the file, the line and the column.
-pub async fn build(folder: &Path, sdk: Option<PathBuf>) -> anyhow::Result<Built> {
+/// Why it was not built: of code that does not parse, or whose types are wrong, the file, the line and the
+/// column.
+pub async fn build(
+	folder: &Path,
+	sdk: Option<PathBuf>,
+	checks_types: bool,
+) -> anyhow::Result<Built> {
 	let folder = folder.to_owned();
 	let building = tokio::task::spawn_blocking(move || {
 		let folder = AgentFolder::open(&folder)?;
@@ -89,6 +101,9 @@ pub async fn build(folder: &Path, sdk: Option<PathBuf>) -> anyhow::Result<Built>
 			Some(sdk) => Builder::new(sdk)?,
 			None => Builder::find(&folder.path).or_else(checkout_builder)?,
 		};
+		if checks_types {
+			types::check(&folder.path, builder.sdk())?;
+		}
 		let built = builder.build(&folder)?;
 		built.write(&folder)?;
 		if !built.warnings.trim().is_empty() {

@@ -18,7 +18,7 @@ use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
 use phala_chain_client::{
 	agents::{self, Deployment},
-	Sender,
+	clusters, Sender,
 };
 use phala_protocol::{
 	agents::{Access, AgentRecord, UpgradePolicy},
@@ -105,6 +105,10 @@ pub struct UpgradeArguments {
 	#[arg(long, env = "PHALA_SDK", value_name = "FOLDER")]
 	sdk: Option<PathBuf>,
 
+	/// Upgrades though the folder's agent has another name.
+	#[arg(long)]
+	force: bool,
+
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -153,7 +157,7 @@ async fn built(
 		return Built::read(&folder.join(OUT_DIR));
 	}
 	let what = format!("building {}", folder.display());
-	Ok(step(&what, build::build(folder, sdk)).await?.0)
+	Ok(step(&what, build::build(folder, sdk, true)).await?.0)
 }
 
 /// Whether the folder's code is that of the agent.
@@ -298,13 +302,26 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	Ok(ExitCode::SUCCESS)
 }
 
+fn check_same_name(running: &str, built: &str) -> anyhow::Result<()> {
+	ensure!(
+		running == built,
+		"the upgrade was refused: the agent is {running}, the folder has {built}; --force puts it in place all the same"
+	);
+	Ok(())
+}
+
 pub async fn upgrade(arguments: UpgradeArguments, json: bool) -> anyhow::Result<ExitCode> {
-	let UpgradeArguments { agent, folder, no_build, sdk, account, node } = arguments;
+	let UpgradeArguments { agent, folder, no_build, sdk, force, account, node } = arguments;
 	let account = account.open()?;
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
 	let built = built(&folder, no_build, sdk).await?;
+	if !force {
+		let members = clusters::members(&chain, record.cluster).await?;
+		let running = deployment::manifest(&members, record.code.manifest).await?;
+		check_same_name(&running.name, &built.name)?;
+	}
 	let sender = Sender::new(&chain, account.keypair);
 	let call = agents::upgrade(agent, built.code());
 	let (included, _) = chain_step("announcing the new code", sender.send(call)).await?;
@@ -337,6 +354,13 @@ mod tests {
 		assert_eq!(timeout_blocks(30_000), 15 + COMMIT_BLOCKS);
 		assert_eq!(timeout_blocks(30_001), 16 + COMMIT_BLOCKS);
 		assert_eq!(timeout_blocks(u64::MAX), AGENT_TIMEOUT_MAX);
+	}
+
+	#[test]
+	fn another_agent_s_folder_is_no_upgrade() {
+		assert!(check_same_name("riddle", "riddle").is_ok());
+		let refused = check_same_name("riddle", "oracle").unwrap_err().to_string();
+		assert!(refused.contains("is riddle") && refused.contains("--force"), "{refused}");
 	}
 
 	#[test]

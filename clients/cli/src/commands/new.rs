@@ -1,5 +1,6 @@
 //! `phala new`: the beginnings of an agent, which build as they are.
 
+use crate::types;
 use anyhow::{bail, ensure, Context};
 use serde_json::json;
 use std::{
@@ -59,6 +60,7 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 			bail!("cannot write {}: {error}", path.display());
 		}
 	}
+	types::write(folder)?;
 	Ok(name)
 }
 
@@ -66,6 +68,24 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 mod tests {
 	use super::*;
 	use phala_agent_builder::AgentFolder;
+
+	#[test]
+	fn what_is_made_passes_its_type_check_and_a_mistake_is_named_with_its_line() {
+		let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk-js");
+		let sdk = sdk.canonicalize().unwrap();
+		assert!(sdk.join("node_modules/.bin/tsc").is_file(), "`make setup` installs it");
+		let parent = tempfile::tempdir().unwrap();
+		let folder = parent.path().join("my-agent");
+		create(&folder).unwrap();
+		// As an editor sees it, without anything installed.
+		assert!(folder.join(".phala/types/index.d.ts").is_file());
+		types::check(&folder, &sdk).unwrap();
+		let source = folder.join("src/index.ts");
+		let text = fs::read_to_string(&source).unwrap();
+		fs::write(&source, text.replace("ctx.block.number", "ctx.blok.number")).unwrap();
+		let refused = types::check(&folder, &sdk).unwrap_err().to_string();
+		assert!(refused.contains("src/index.ts(") && refused.contains("blok"), "{refused}");
+	}
 
 	#[test]
 	fn only_the_place_of_the_name_is_filled_in() {
