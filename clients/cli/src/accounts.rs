@@ -264,6 +264,31 @@ impl Accounts {
 		Ok(None)
 	}
 
+	/// All that [`Accounts::keep`] wrote of a kind: for which account, under which name, when it was
+	/// written last; the newest first.
+	///
+	/// # Errors
+	/// When it cannot be read.
+	pub fn all_kept(&self, kind: &str) -> anyhow::Result<Vec<(String, String, Vec<u8>)>> {
+		let mut found = Vec::new();
+		for folder in self.folders()? {
+			let account = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+			let kept = folder.join(kind);
+			let Ok(entries) = fs::read_dir(&kept) else { continue };
+			for entry in entries {
+				let entry = entry?;
+				let path = entry.path();
+				let read = || anyhow::Ok((entry.metadata()?.modified()?, fs::read(&path)?));
+				let (written, bytes) =
+					read().with_context(|| format!("cannot read {}", path.display()))?;
+				let name = entry.file_name().to_string_lossy().into_owned();
+				found.push((written, (account.clone(), name, bytes)));
+			}
+		}
+		found.sort_by(|one, other| other.0.cmp(&one.0));
+		Ok(found.into_iter().map(|(_, kept)| kept).collect())
+	}
+
 	fn folders(&self) -> anyhow::Result<Vec<PathBuf>> {
 		let entries = match fs::read_dir(&self.folder) {
 			Ok(entries) => entries,

@@ -29,6 +29,9 @@ pub const COMMIT_SEEN_MAX: Duration = Duration::from_secs(15);
 /// Most pages of one worker's log: each has up to 256 KiB, all of them up to 1 MiB and a page.
 pub const LOG_PAGES_MAX: usize = 8;
 
+/// How often those who follow a log are asked.
+pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
 /// How long workers may take to follow to a block that is in the chain.
 pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 

@@ -17,6 +17,8 @@ const LOG_OLDER: &str = "x-phala-log-older";
 pub struct LogPage {
 	/// SCALE of a `Sealed`, which opens to `Vec<LogEntry>`.
 	pub sealed: Vec<u8>,
+	/// The number of its first line, counted from the boot's first.
+	pub first: Option<u64>,
 	/// The number that older lines are asked for by, if there are any.
 	pub older_before: Option<u64>,
 }
@@ -132,7 +134,7 @@ impl WorkerClient {
 		let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
 		let first = header(LOG_FIRST).and_then(|first| first.parse().ok());
 		let older_before = first.filter(|_| header(LOG_OLDER) == Some("1"));
-		Ok(LogPage { sealed, older_before })
+		Ok(LogPage { sealed, first, older_before })
 	}
 
 	/// Fresh evidence for whoever chose `nonce`.

@@ -4,12 +4,17 @@
 
 use crate::accounts::Accounts;
 use anyhow::{bail, Context};
+use codec::DecodeAll;
 use phala_chain_client::{
 	requests,
 	transactions::{Fate, SignedAt},
 	Chain, HeaderId,
 };
-use phala_protocol::{agents::AgentId, requests::RequestId, AccountBytes, BlockNumber, H256};
+use phala_protocol::{
+	agents::AgentId,
+	requests::{CallInput, RequestId},
+	AccountBytes, BlockNumber, H256,
+};
 use phala_verifier::file::{HexBytes, ReplyEvidence};
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +226,43 @@ pub async fn lookup(
 	}
 }
 
+/// A request that is kept on this machine.
+pub struct Listed {
+	/// Its id, or the hash of its transaction while it has none.
+	pub name: H256,
+	/// Name of the account's folder.
+	pub account: String,
+	pub agent: AgentId,
+	/// Method and path of a call; none for secrets.
+	pub asked: Option<(String, String)>,
+	/// In which it is, once it has an id.
+	pub block: Option<BlockNumber>,
+}
+
+/// All that are kept of one chain, the newest first. What is broken is passed over: it is named when it is
+/// asked for.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn list(accounts: &Accounts, genesis: H256) -> anyhow::Result<Vec<Listed>> {
+	let mut listed = Vec::new();
+	for (account, file, json) in accounts.all_kept(FOLDER)? {
+		let name = file.strip_suffix(".json").and_then(|name| crate::chain::hash(name).ok());
+		let (Some(name), Ok(File::Kept(kept))) = (name, serde_json::from_slice(&json)) else {
+			continue;
+		};
+		let Some(agent) = kept.agent.exactly().map(H256) else { continue };
+		if kept.genesis.0 != genesis.0 {
+			continue;
+		}
+		let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+		let input = CallInput::decode_all(&mut &kept.input.0[..]).ok();
+		let asked = input.map(|input| (text(input.method), text(input.path)));
+		listed.push(Listed { name, account, agent, asked, block: kept.block });
+	}
+	Ok(listed)
+}
+
 /// What is kept under a name, or under the one that it points to: for which account, that name.
 fn read(accounts: &Accounts, mut name: H256) -> anyhow::Result<Option<(String, H256, Kept)>> {
 	// Who is pointed to points nowhere.
@@ -273,7 +315,20 @@ mod tests {
 		assert_eq!(found(&accounts, first), None);
 		assert!(found(&accounts, second).is_some());
 
+		let listed = list(&accounts, H256([3; 32])).unwrap();
+		assert_eq!(
+			listed.iter().map(|one| (one.name, one.block)).collect::<Vec<_>>(),
+			[(second, None)]
+		);
+		assert!(list(&accounts, H256([9; 32])).unwrap().is_empty(), "of another chain");
+
 		keeper.submitted(id, 20).unwrap();
+		let listed = list(&accounts, H256([3; 32])).unwrap();
+		assert_eq!(
+			listed.iter().map(|one| (one.name, one.block)).collect::<Vec<_>>(),
+			[(id, Some(20))]
+		);
+		assert_eq!((listed[0].agent, listed[0].account.as_str()), (H256([4; 32]), "me"));
 		let expected = Some((id, Kept { block: Some(20), ..kept() }));
 		assert_eq!(found(&accounts, id), expected);
 		assert_eq!(found(&accounts, second), expected, "who was told to go on with it still can");

@@ -19,13 +19,16 @@ use phala_protocol::{
 	requests::{LogEntry, LogsContent, LogsQuery},
 	BlockNumber, H256,
 };
-use serde_json::json;
-use std::process::ExitCode;
+use serde_json::{json, Value};
+use std::{collections::BTreeMap, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
 	/// The agent's name or id.
 	agent: AgentName,
+	/// Goes on with what is logged from then on, until Ctrl-C. With --json a line for each entry.
+	#[arg(short, long)]
+	follow: bool,
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -49,9 +52,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let members = clusters::members(&chain, record.cluster).await?;
 	let count = members.len();
 	let (mut failed, mut warnings) = (Vec::new(), Vec::new());
-	for member in members {
+	let mut followed = Followed::default();
+	for member in &members {
 		match of_worker(genesis, &account, agent, at.number, &member.endpoint).await {
 			Ok(log) => {
+				followed.next.insert(member.worker, log.next);
 				lines.extend(log.entries.into_iter().map(|entry| (member.worker, entry)));
 				let cut = |why| format!("worker {}: older lines are missing: {why}", member.worker);
 				warnings.extend(log.cut.map(cut));
@@ -62,33 +67,87 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if failed.len() == count {
 		bail!("no worker showed the agent's log:\n  {}", failed.join("\n  "));
 	}
+	let warned = !failed.is_empty();
 	for warning in failed.into_iter().chain(warnings) {
 		eprintln!("warning: {}", terminal::line(&warning));
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
-	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-	if json {
-		let entries: Vec<_> = lines
-			.iter()
-			.map(|(worker, entry)| json!({ "worker": worker, "block": entry.block, "request": format!("{:?}", entry.request), "level": text(&entry.level), "message": text(&entry.message) }))
-			.collect();
+	if json && !arguments.follow {
+		let entries: Vec<_> =
+			lines.iter().map(|(worker, entry)| entry_json(*worker, entry)).collect();
 		println!("{}", json!({ "entries": entries }));
 		return Ok(ExitCode::SUCCESS);
 	}
-	for (worker, entry) in &lines {
-		println!("{}", shown(*worker, entry));
-	}
+	let print = |worker: WorkerId, entry: &LogEntry| {
+		if json {
+			println!("{}", entry_json(worker, entry));
+		} else {
+			println!("{}", shown(worker, entry));
+		}
+	};
+	lines.iter().for_each(|(worker, entry)| print(*worker, entry));
 	if lines.is_empty() {
-		eprintln!("the agent has logged nothing");
+		let of = if warned { "on the workers that answered " } else { "" };
+		eprintln!("the agent has logged nothing {of}since they started");
+	}
+	while arguments.follow {
+		tokio::time::sleep(limits::LOG_FOLLOW_EVERY).await;
+		let at = chain.finalized_head().await?;
+		for member in &members {
+			let client = WorkerClient::new(&member.endpoint)?;
+			// One that does not answer now may do so later, and then says what is missing.
+			let Ok(page) = page(&client, genesis, &account, agent, at.number, None).await else {
+				continue;
+			};
+			for entry in followed.newly(member.worker, page) {
+				print(member.worker, &entry);
+			}
+		}
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+/// How far each worker's log was shown.
+#[derive(Default)]
+struct Followed {
+	/// The number of the line that comes next.
+	next: BTreeMap<WorkerId, u64>,
+}
+
+impl Followed {
+	/// What of a worker's newest page was not shown yet.
+	fn newly(&mut self, worker: WorkerId, page: Page) -> Vec<LogEntry> {
+		let next = self.next.entry(worker).or_default();
+		let (first, end) = (page.first, page.end());
+		// Numbers begin anew with a boot.
+		let shown = if end < *next { first } else { (*next).max(first) };
+		if shown > *next || end < *next {
+			eprintln!("warning: lines of worker {worker} are missing here: it started again, or logs fast");
+		}
+		*next = end;
+		let known = usize::try_from(shown - first).unwrap_or(usize::MAX);
+		page.entries.into_iter().skip(known).collect()
+	}
+}
+
+fn entry_json(worker: WorkerId, entry: &LogEntry) -> Value {
+	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+	json!({
+		"worker": worker,
+		"block": entry.block,
+		"request": format!("{:?}", entry.request),
+		"level": text(&entry.level),
+		"message": text(&entry.message),
+	})
 }
 
 /// An entry as people read it: on one line, whatever the agent wrote.
 fn shown(worker: WorkerId, entry: &LogEntry) -> String {
 	let text = |bytes: &[u8]| terminal::line(&String::from_utf8_lossy(bytes));
+	// Its beginning is enough to tell what one request said from what the others did.
+	let request = hex::encode(&entry.request.as_bytes()[..4]);
 	format!(
-		"block {:<6} worker {worker}  {:<5}  {}",
+		"block {:<6} worker {worker}  {request}  {:<5}  {}",
 		entry.block,
 		text(&entry.level),
 		text(&entry.message)
@@ -101,6 +160,24 @@ struct WorkerLog {
 	entries: Vec<LogEntry>,
 	/// Why older ones are missing, if they are.
 	cut: Option<String>,
+	/// The number of the line that comes next.
+	next: u64,
+}
+
+/// A part of one worker's log.
+struct Page {
+	/// The number of its first line.
+	first: u64,
+	entries: Vec<LogEntry>,
+	/// By what number the page before it is asked for.
+	older: Option<u64>,
+}
+
+impl Page {
+	/// The number of the line that comes next.
+	fn end(&self) -> u64 {
+		self.first.saturating_add(self.entries.len() as u64)
+	}
 }
 
 /// Asks for page after page, newest first.
@@ -113,8 +190,9 @@ async fn of_worker(
 ) -> anyhow::Result<WorkerLog> {
 	let client = WorkerClient::new(url)?;
 	let page = |before| page(&client, genesis, account, agent, block, before);
-	let (newest, mut older) = page(None).await?;
-	let mut pages = vec![newest];
+	let newest = page(None).await?;
+	let (next, mut older) = (newest.end(), newest.older);
+	let mut pages = vec![newest.entries];
 	let mut cut = None;
 	while let Some(before) = older {
 		if pages.len() == limits::LOG_PAGES_MAX {
@@ -122,10 +200,10 @@ async fn of_worker(
 			break;
 		}
 		match page(Some(before)).await {
-			Ok((entries, next)) => {
-				pages.push(entries);
-				older = next.filter(|next| *next < before);
-				if older != next {
+			Ok(page) => {
+				pages.push(page.entries);
+				older = page.older.filter(|older| *older < before);
+				if older != page.older {
 					cut = Some("the worker leads in a circle".into());
 				}
 			}
@@ -135,10 +213,10 @@ async fn of_worker(
 			}
 		}
 	}
-	Ok(WorkerLog { entries: pages.into_iter().rev().flatten().collect(), cut })
+	Ok(WorkerLog { entries: pages.into_iter().rev().flatten().collect(), cut, next })
 }
 
-/// A page, and by what number the one before it is asked for.
+/// The newest page, or the one before a line.
 async fn page(
 	client: &WorkerClient,
 	genesis: H256,
@@ -146,22 +224,49 @@ async fn page(
 	agent: AgentId,
 	block: BlockNumber,
 	before: Option<u64>,
-) -> anyhow::Result<(Vec<LogEntry>, Option<u64>)> {
+) -> anyhow::Result<Page> {
 	let conversation = Conversation::new(genesis, agent, account.bytes())?;
 	let (nonce, reply_key) = (conversation.nonce, conversation.reply_key());
 	let content = LogsContent::new(genesis, agent, nonce, reply_key, block).encode();
 	let signature = account.keypair.sign(&content).0;
 	let query = LogsQuery { nonce, reply_key, block, signature };
-	let LogPage { sealed, older_before } = client.logs(agent, before, query.encode()).await?;
+	let LogPage { sealed, first, older_before: older } =
+		client.logs(agent, before, query.encode()).await?;
 	let opened = conversation.open(&sealed)?;
 	let entries =
 		Vec::decode_all(&mut opened.expose()).context("what the worker sealed is no log")?;
-	Ok((entries, older_before))
+	Ok(Page { first: first.unwrap_or_default(), entries, older })
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn what_follows_is_shown_once_and_a_new_boot_begins_anew() {
+		let entry = |text: &str| LogEntry {
+			block: 1,
+			request: H256::zero(),
+			level: b"info".to_vec(),
+			message: text.into(),
+		};
+		let page = |first, texts: &[&str]| Page {
+			first,
+			entries: texts.iter().map(|text| entry(text)).collect(),
+			older: None,
+		};
+		let mut followed = Followed { next: [(1, 2)].into() };
+		let mut newly = |page| {
+			let entries = followed.newly(1, page).into_iter();
+			entries.map(|entry| String::from_utf8(entry.message).unwrap()).collect::<Vec<_>>()
+		};
+		assert_eq!(newly(page(0, &["a", "b"])), [""; 0]);
+		assert_eq!(newly(page(0, &["a", "b", "c"])), ["c"]);
+		// The older ones are on a page of their own by now.
+		assert_eq!(newly(page(3, &["d", "e"])), ["d", "e"]);
+		assert_eq!(newly(page(0, &["of the next boot"])), ["of the next boot"]);
+		assert_eq!(newly(page(0, &["of the next boot", "more"])), ["more"]);
+	}
 
 	#[test]
 	fn an_agent_cannot_clear_the_screen_of_its_owner_or_forge_an_entry() {
@@ -171,7 +276,7 @@ mod tests {
 			level: b"info".to_vec(),
 			message: b"\x1b[2J\x1b[Hall well\nblock 8      worker 2  info   paid\xff".to_vec(),
 		};
-		let expected = "block 7      worker 1  info   \\u{1b}[2J\\u{1b}[Hall well\\nblock 8      worker 2  info   paid\u{fffd}";
+		let expected = "block 7      worker 1  00000000  info   \\u{1b}[2J\\u{1b}[Hall well\\nblock 8      worker 2  info   paid\u{fffd}";
 		assert_eq!(shown(1, &entry), expected);
 	}
 

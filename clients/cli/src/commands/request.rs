@@ -7,9 +7,11 @@ use crate::{
 		kept::{self, Found},
 		on_chain::{self, Ended},
 	},
-	chain::{hash, ChainOptions},
+	chain::{hash, ChainOptions, NodeOption},
+	names::Names,
 	proof::Finality,
 	steps::step,
+	terminal,
 };
 use phala_chain_client::Chain;
 use phala_protocol::{
@@ -22,6 +24,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+	/// The requests that were made on this machine on the node's chain, the newest first.
+	List {
+		#[command(flatten)]
+		node: NodeOption,
+	},
 	/// What became of a request; opens its answer if it was made on this machine.
 	Status {
 		/// The request's id, or the hash of its transaction.
@@ -39,7 +46,10 @@ pub enum Command {
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let Command::Status { request: name, wait, save, chain } = command;
+	let (name, wait, save, chain) = match command {
+		Command::List { node } => return list(&node, json).await,
+		Command::Status { request, wait, save, chain } => (request, wait, save, chain),
+	};
 	let save = call::Saving::prepare(save)?;
 	let chain = chain.connect().await?;
 	let accounts = Accounts::of_user()?;
@@ -54,6 +64,44 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let ((request, ended), _) = step("getting the answer and checking it", getting).await?;
 	let text = ending_text(&ended);
 	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save, json)
+}
+
+async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
+	let genesis = node.connect().await?.genesis_hash();
+	let listed = kept::list(&Accounts::of_user()?, genesis)?;
+	if json {
+		let requests: Vec<_> = listed
+			.iter()
+			.map(|one| {
+				let asked = one.asked.as_ref();
+				json!({
+					"request": format!("{:?}", one.name),
+					"account": one.account,
+					"agent": format!("{:?}", one.agent),
+					"method": asked.map(|(method, _)| method),
+					"path": asked.map(|(_, path)| path),
+					"block": one.block,
+				})
+			})
+			.collect();
+		println!("{}", json!({ "requests": requests }));
+		return Ok(ExitCode::SUCCESS);
+	}
+	let names = Names::of_user()?;
+	for one in &listed {
+		let agent =
+			names.name_of(genesis, one.agent)?.unwrap_or_else(|| format!("{:?}", one.agent));
+		let (method, path) = one.asked.clone().unwrap_or_else(|| ("secrets".into(), String::new()));
+		let block = one.block.map_or("on its way".into(), |block| format!("block {block}"));
+		let asked = terminal::line(&format!("{method} {path}"));
+		println!("{:?}  {block:<12} {agent}  {asked}", one.name);
+	}
+	if listed.is_empty() {
+		eprintln!("  none was made on this machine on the chain {genesis:?}");
+	} else {
+		eprintln!("  phala request status <request> gets an answer");
+	}
+	Ok(ExitCode::SUCCESS)
 }
 
 /// Where a request stands that has no end yet, for programs and for people.
