@@ -35,8 +35,9 @@ pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long workers may take to follow to a block that is in the chain.
 pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 
-/// How long a worker may say nothing until others are asked as well.
-pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long a worker may say nothing until it is asked who it is. It has half of that to say so: then
+/// others are asked as well.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;

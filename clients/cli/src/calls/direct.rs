@@ -106,11 +106,11 @@ async fn ask(
 		let Ok(answered) = answered else {
 			if let Some(member) = newest.as_ref().filter(|newest| !silent.contains(&newest.worker))
 			{
-				if !is_there(member, patience).await {
+				if !is_there(member, patience / 2).await {
 					eprintln!(
-						"  worker {} has not answered for {} s, nor says who it is; asking others",
+						"  worker {} has not answered for {:.1} s, nor says who it is; asking others",
 						member.worker,
-						patience.as_secs()
+						(patience + patience / 2).as_secs_f64()
 					);
 					silent.insert(member.worker);
 				}
