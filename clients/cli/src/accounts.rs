@@ -285,7 +285,7 @@ impl Accounts {
 				found.push((written, (account.clone(), name, bytes)));
 			}
 		}
-		found.sort_by(|one, other| other.0.cmp(&one.0));
+		found.sort_by_key(|(written, _)| std::cmp::Reverse(*written));
 		Ok(found.into_iter().map(|(_, kept)| kept).collect())
 	}
 

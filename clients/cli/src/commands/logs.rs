@@ -90,7 +90,10 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		let of = if warned { "on the workers that answered " } else { "" };
 		eprintln!("the agent has logged nothing {of}since they started");
 	}
-	while arguments.follow {
+	if !arguments.follow {
+		return Ok(ExitCode::SUCCESS);
+	}
+	loop {
 		tokio::time::sleep(limits::LOG_FOLLOW_EVERY).await;
 		let at = chain.finalized_head().await?;
 		for member in &members {
@@ -104,7 +107,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			}
 		}
 	}
-	Ok(ExitCode::SUCCESS)
 }
 
 /// How far each worker's log was shown.
