@@ -110,7 +110,12 @@ impl Phala {
 	/// When it does not succeed.
 	pub async fn ok(&self, arguments: &[&str]) -> anyhow::Result<Value> {
 		let said = self.run(arguments).await?;
-		ensure!(said.code == Some(0), "phala {arguments:?} failed:\n{}", said.stderr);
+		ensure!(
+			said.code == Some(0),
+			"phala {arguments:?} failed:\n{}\n{:?}",
+			said.stderr,
+			said.json()
+		);
 		said.json()
 	}
 
