@@ -238,7 +238,7 @@ fn chain(file: &AnswerFile, content: &AnswerContent, pinned: H256) -> Found<()> 
 	if content.genesis != pinned {
 		return Err(format!("the answer was given on the chain {:?}", content.genesis));
 	}
-	Ok(((), format!("{pinned:?}, as you pinned it")))
+	Ok(((), format!("{pinned:?}, as it was to be")))
 }
 
 pub(crate) fn finality(

@@ -29,7 +29,7 @@ pub(crate) fn encrypt(
 	rng.fill_bytes(&mut nonce);
 	let ciphertext = XChaCha20Poly1305::new(key.expose().into())
 		.encrypt((&nonce).into(), Payload { msg: plaintext, aad: &aad.encode() })
-		.expect("plaintexts are bounded far below the 256 GiB that the cipher takes");
+		.expect("plaintexts are bounded far below the 256 GiB that the cipher takes; qed");
 	(nonce, ciphertext)
 }
 

@@ -69,7 +69,7 @@ impl DecryptionKey {
 	#[allow(clippy::expect_used)]
 	fn private(&self) -> <X25519HkdfSha256 as Kem>::PrivateKey {
 		<X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(self.0.expose())
-			.expect("any 32 bytes are an X25519 secret key")
+			.expect("any 32 bytes are an X25519 secret key; qed")
 	}
 }
 

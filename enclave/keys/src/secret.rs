@@ -40,7 +40,7 @@ impl Secret32 {
 		let mut secret = Self([0; 32]);
 		Hkdf::<Sha256>::new(None, ikm)
 			.expand(&info.encode(), &mut secret.0)
-			.expect("32 bytes are less than the 255 * 32 that HKDF-SHA256 can expand to");
+			.expect("32 bytes are less than the 255 * 32 that HKDF-SHA256 can expand to; qed");
 		secret
 	}
 }

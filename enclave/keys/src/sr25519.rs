@@ -17,8 +17,8 @@ impl SigningKey {
 	/// The pair that `sp_core::sr25519::Pair::from_seed` makes of the same seed.
 	#[allow(clippy::expect_used)]
 	pub(crate) fn from_seed(seed: &Secret32) -> Self {
-		let mini =
-			MiniSecretKey::from_bytes(seed.expose()).expect("any 32 bytes are a mini secret key");
+		let mini = MiniSecretKey::from_bytes(seed.expose())
+			.expect("any 32 bytes are a mini secret key; qed");
 		Self(mini.expand_to_keypair(ExpansionMode::Ed25519))
 	}
 

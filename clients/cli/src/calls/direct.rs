@@ -20,7 +20,10 @@ use phala_protocol::{
 	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer},
 };
 use phala_verifier::{AnswerFile, Expected};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	time::Duration,
+};
 use tokio::task::JoinSet;
 
 /// A direct call's answer.
@@ -92,7 +95,8 @@ async fn ask(
 	let mut silent = BTreeSet::new();
 	let mut not_holders = Vec::new();
 	let mut newest: Option<clusters::Member> = None;
-	let mut refusals = Vec::new();
+	// By worker: one that is asked again says the same again.
+	let mut refusals = BTreeMap::new();
 	loop {
 		let is_awaited = newest.as_ref().is_some_and(|newest| !silent.contains(&newest.worker));
 		if !is_awaited && !waiting.is_empty() {
@@ -115,14 +119,18 @@ async fn ask(
 					silent.insert(member.worker);
 				}
 			}
-			// The lease of one that is silent moves on, sooner or later.
+			// Its lease may have moved meanwhile: by its restart, or by a paid request that it missed.
 			if waiting.is_empty() {
 				waiting.append(&mut not_holders);
 			}
 			continue;
 		};
 		let Some(answered) = answered else {
-			bail!("no worker of the cluster answered for agent {agent:?}:{}", refusals.concat())
+			let said: String = refusals
+				.into_iter()
+				.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
+				.collect();
+			bail!("no worker of the cluster answered for agent {agent:?}:{said}")
 		};
 		let (member, result) = answered.context("a call of a worker broke off")?;
 		if newest.as_ref().is_some_and(|newest| newest.worker == member.worker) {
@@ -136,6 +144,7 @@ async fn ask(
 			// The only one that can answer says who else can.
 			Some(refusal) if refusal.is(Refusal::NotLeaseHolder) => {
 				if refusal.worker.is_some_and(|holder| silent.contains(&holder)) {
+					refusals.insert(member.worker, format!("{error:#}"));
 					not_holders.push(member);
 					continue;
 				}
@@ -155,7 +164,7 @@ async fn ask(
 			}
 			_ => {}
 		}
-		refusals.push(format!("\n  worker {}: {error:#}", member.worker));
+		refusals.insert(member.worker, format!("{error:#}"));
 	}
 }
 
