@@ -34,7 +34,7 @@ domains! {
 	// --- signed by a boot's identity key (sr25519, context `substrate`) ---
 
 	/// An envelope from an enclave to the chain.
-	ENVELOPE = "phala/mailbox/envelope/v1";
+	ENVELOPE = "phala/mailbox/envelope/v2";
 	/// Statement of a member: it keeps an effect set's body.
 	AVAILABILITY = "phala/agents/availability/v1";
 	/// An effect set's body, given to another member to keep.

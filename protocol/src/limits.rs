@@ -8,13 +8,20 @@ pub const MESSAGE_BYTES_MAX: u32 = 32 * 1024;
 /// Most messages that the chain pushes in one block, over all channels.
 pub const MESSAGES_PER_BLOCK_MAX: u32 = 1024;
 
+/// Of [`MESSAGES_PER_BLOCK_MAX`], those kept for registrations, keys, clusters and liveness.
+pub const VITAL_MESSAGES_PER_BLOCK: u32 = 256;
+
+/// Most bytes of bodies that the chain pushes in one block, over all channels. All members follow
+/// all of it, so it is less than what a block can carry.
+pub const PUSHED_BYTES_PER_BLOCK_MAX: u32 = 2 * 1024 * 1024;
+
+/// Of [`PUSHED_BYTES_PER_BLOCK_MAX`], those kept for registrations, keys, clusters and liveness.
+pub const VITAL_BYTES_PER_BLOCK: u32 = 512 * 1024;
+
 /// Longest payload of one envelope, in bytes of SCALE.
 pub const ENVELOPE_PAYLOAD_BYTES_MAX: u32 = 32 * 1024;
 
-/// Most envelopes that one worker may land in one block.
-pub const ENVELOPES_PER_WORKER_PER_BLOCK_MAX: u32 = 32;
-
-/// How far ahead of the chain's `next` an envelope may wait in the transaction pool.
+/// How far ahead of its lane's `next` an envelope may wait in the transaction pool.
 pub const ENVELOPES_PENDING_MAX: u64 = 128;
 
 /// Oldest block hash that evidence may be bound to, in blocks.
@@ -109,8 +116,10 @@ const _: () = {
 	assert!(WRAPPED_KEYS_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
 	assert!(CEREMONY_OUTCOME_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
 	assert!(KEY_RELEASE_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
-	// A whole block's worth of one worker may wait in the pool.
-	assert!(ENVELOPES_PER_WORKER_PER_BLOCK_MAX as u64 <= ENVELOPES_PENDING_MAX);
+	// What is kept leaves most to the others, and the longest message fits either part.
+	assert!(VITAL_MESSAGES_PER_BLOCK <= MESSAGES_PER_BLOCK_MAX / 2);
+	assert!(VITAL_BYTES_PER_BLOCK <= PUSHED_BYTES_PER_BLOCK_MAX / 2);
+	assert!(MESSAGE_BYTES_MAX <= VITAL_BYTES_PER_BLOCK);
 	// The slowest agent can meet a deadline, and its caller can name a later one.
 	assert!(AGENT_TIMEOUT_MAX + FINALITY_MARGIN < DEADLINE_BLOCKS_MAX);
 	// A member dies silently for less long than any deadline may lie ahead.

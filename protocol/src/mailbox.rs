@@ -5,8 +5,8 @@
 //! head's hash to `blake2_256(SCALE(ChannelLink))`. Whoever knows an old head and a new one can
 //! check every body in between, whoever carried it.
 //!
-//! **Inbound.** An [`Envelope`] is signed by a boot's identity key over [`EnvelopeContent`].
-//! `seq` counts from 0 for each boot.
+//! **Inbound.** An [`Envelope`] is signed by a boot's identity key over [`EnvelopeContent`]. It
+//! travels in the [`Lane`] of its payload; `seq` counts from 0 in each lane of each boot.
 
 use crate::{boot::BootNumber, boot::WorkerId, domains, hash_of, BlockNumber, H256};
 use alloc::vec::Vec;
@@ -112,7 +112,109 @@ pub struct StoredMessage<Body = Vec<u8>> {
 	pub body: Body,
 }
 
-/// The next envelope that the chain accepts from a worker.
+/// One of the streams of envelopes of a boot, most urgent first. Each has its own numbers, and its
+/// own share of what envelopes may take of a block, so that one that is full holds up no other.
+/// Nothing that a payload means may rest on the order between lanes.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Hash,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Lane {
+	/// Signs of life.
+	#[codec(index = 0)]
+	Liveness,
+	/// Master keys, cluster secrets, wrapped data keys.
+	#[codec(index = 1)]
+	Keys,
+	/// Effect sets: what agents wrote and answered.
+	#[codec(index = 2)]
+	PaidCommits,
+	/// Unused until agents pay for unpaid writes by fuel: then the commits without paid results.
+	#[codec(index = 3)]
+	FuelCommits,
+	/// All else.
+	#[codec(index = 4)]
+	Rest,
+}
+
+impl Lane {
+	/// All, most urgent first.
+	pub const ALL: [Self; 5] =
+		[Self::Liveness, Self::Keys, Self::PaidCommits, Self::FuelCommits, Self::Rest];
+}
+
+/// Which of a boot's envelopes: its lane, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvelopeNumber {
+	/// The stream.
+	pub lane: Lane,
+	/// From 0.
+	pub seq: u64,
+}
+
+/// A value for each [`Lane`].
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct ByLane<T> {
+	/// Of [`Lane::Liveness`].
+	pub liveness: T,
+	/// Of [`Lane::Keys`].
+	pub keys: T,
+	/// Of [`Lane::PaidCommits`].
+	pub paid_commits: T,
+	/// Of [`Lane::FuelCommits`].
+	pub fuel_commits: T,
+	/// Of [`Lane::Rest`].
+	pub rest: T,
+}
+
+impl<T> ByLane<T> {
+	/// That of one lane.
+	pub const fn of(&self, lane: Lane) -> &T {
+		match lane {
+			Lane::Liveness => &self.liveness,
+			Lane::Keys => &self.keys,
+			Lane::PaidCommits => &self.paid_commits,
+			Lane::FuelCommits => &self.fuel_commits,
+			Lane::Rest => &self.rest,
+		}
+	}
+
+	/// That of one lane, to be changed.
+	pub const fn of_mut(&mut self, lane: Lane) -> &mut T {
+		match lane {
+			Lane::Liveness => &mut self.liveness,
+			Lane::Keys => &mut self.keys,
+			Lane::PaidCommits => &mut self.paid_commits,
+			Lane::FuelCommits => &mut self.fuel_commits,
+			Lane::Rest => &mut self.rest,
+		}
+	}
+}
+
+/// The next envelopes that the chain accepts from a worker.
 #[derive(
 	Clone,
 	Copy,
@@ -129,8 +231,20 @@ pub struct StoredMessage<Body = Vec<u8>> {
 pub struct InboundNext {
 	/// The boot whose envelopes count.
 	pub boot: BootNumber,
-	/// The number of its next envelope.
-	pub seq: u64,
+	/// The number of the next envelope in each lane.
+	pub seqs: ByLane<u64>,
+}
+
+impl InboundNext {
+	/// A boot that has said nothing yet.
+	pub fn first_of(boot: BootNumber) -> Self {
+		Self { boot, seqs: ByLane::default() }
+	}
+
+	/// The number of the next envelope in a lane.
+	pub fn seq(&self, lane: Lane) -> u64 {
+		*self.seqs.of(lane)
+	}
 }
 
 /// What a boot signs when it speaks to the chain.
@@ -143,7 +257,9 @@ pub struct EnvelopeContent<'a> {
 	pub worker: WorkerId,
 	/// Which life of that worker speaks.
 	pub boot: BootNumber,
-	/// From 0 for each boot.
+	/// In which stream.
+	pub lane: Lane,
+	/// From 0 in each lane of a boot.
 	pub seq: u64,
 	/// SCALE of [`crate::messages::Payload`].
 	pub payload: &'a [u8],
@@ -155,10 +271,11 @@ impl<'a> EnvelopeContent<'a> {
 		genesis: H256,
 		worker: WorkerId,
 		boot: BootNumber,
-		seq: u64,
+		number: EnvelopeNumber,
 		payload: &'a [u8],
 	) -> Self {
-		Self { domain: domains::ENVELOPE, genesis, worker, boot, seq, payload }
+		let EnvelopeNumber { lane, seq } = number;
+		Self { domain: domains::ENVELOPE, genesis, worker, boot, lane, seq, payload }
 	}
 }
 
@@ -171,7 +288,9 @@ pub struct Envelope {
 	pub worker: WorkerId,
 	/// Which life of that worker speaks.
 	pub boot: BootNumber,
-	/// From 0 for each boot.
+	/// The stream of its payload: [`crate::messages::Payload::lane`].
+	pub lane: Lane,
+	/// From 0 in each lane of a boot.
 	pub seq: u64,
 	/// SCALE of [`crate::messages::Payload`].
 	pub payload: Vec<u8>,
@@ -180,9 +299,15 @@ pub struct Envelope {
 }
 
 impl Envelope {
+	/// Its lane, and its number there.
+	pub fn number(&self) -> EnvelopeNumber {
+		EnvelopeNumber { lane: self.lane, seq: self.seq }
+	}
+
 	/// The bytes that [`Envelope::signature`] signs.
 	pub fn signed_bytes(&self) -> Vec<u8> {
-		EnvelopeContent::new(self.genesis, self.worker, self.boot, self.seq, &self.payload).encode()
+		EnvelopeContent::new(self.genesis, self.worker, self.boot, self.number(), &self.payload)
+			.encode()
 	}
 }
 
@@ -264,21 +389,32 @@ mod tests {
 	}
 
 	#[test]
+	fn each_lane_has_a_value_of_its_own() {
+		let mut by_lane = ByLane::default();
+		for (value, lane) in (1u64..).zip(Lane::ALL) {
+			*by_lane.of_mut(lane) = value;
+		}
+		assert_eq!(Lane::ALL.map(|lane| *by_lane.of(lane)), [1, 2, 3, 4, 5]);
+	}
+
+	#[test]
 	fn an_envelope_signs_its_domain_and_every_field() {
 		let envelope = Envelope {
 			genesis: H256::repeat_byte(2),
 			worker: 3,
 			boot: 4,
+			lane: Lane::FuelCommits,
 			seq: 5,
 			payload: alloc::vec![6],
 			signature: [0; 64],
 		};
-		let domain = "phala/mailbox/envelope/v1";
+		let domain = "phala/mailbox/envelope/v2";
 		let mut bytes = alloc::vec![(domain.len() as u8) << 2];
 		bytes.extend(domain.as_bytes());
 		bytes.extend([2u8; 32]);
 		bytes.extend(3u32.to_le_bytes());
 		bytes.extend(4u32.to_le_bytes());
+		bytes.push(3);
 		bytes.extend(5u64.to_le_bytes());
 		bytes.extend([1 << 2, 6]);
 		assert_eq!(envelope.signed_bytes(), bytes);

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 pub enum PushError {
 	/// Longer than [`crate::limits::MESSAGE_BYTES_MAX`].
 	TooLong,
-	/// The block already carries [`crate::limits::MESSAGES_PER_BLOCK_MAX`] messages.
+	/// The block already pushes as many messages or bytes as it may, of this kind or in all.
 	BlockFull,
 	/// The channel has used all of its 2⁶⁴ numbers.
 	ChannelExhausted,

@@ -281,6 +281,7 @@ fn variants() -> BTreeMap<String, Vec<u8>> {
 	);
 	add(&mut all, [evidence()]);
 	add(&mut all, [EvidenceKind::Software]);
+	add(&mut all, Lane::ALL);
 	add(&mut all, [RequestInput::Public(vec![6]), RequestInput::Sealed(vec![6])]);
 	add(&mut all, [RequestKind::Call, RequestKind::Secrets]);
 	add(
@@ -327,11 +328,13 @@ fn codes() -> Vec<(String, String)> {
 
 fn others() -> Vec<(&'static str, Vec<u8>)> {
 	let genesis = h(0x6e);
-	let content = EnvelopeContent::new(genesis, 7, 2, 9, &[0xf0]);
+	let number = EnvelopeNumber { lane: Lane::Rest, seq: 9 };
+	let content = EnvelopeContent::new(genesis, 7, 2, number, &[0xf0]);
 	let envelope = Envelope {
 		genesis,
 		worker: 7,
 		boot: 2,
+		lane: Lane::Rest,
 		seq: 9,
 		payload: vec![0xf0],
 		signature: [0x51; 64],
@@ -433,7 +436,14 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 			}
 			.encode(),
 		),
-		("stored InboundNext", InboundNext { boot: 2, seq: 9 }.encode()),
+		(
+			"stored InboundNext",
+			InboundNext {
+				boot: 2,
+				seqs: ByLane { liveness: 1, keys: 2, paid_commits: 3, fuel_commits: 4, rest: 5 },
+			}
+			.encode(),
+		),
 		("stored MeasurementRule", MeasurementRule { until: Some(20) }.encode()),
 		("stored MeasurementRule, for good", MeasurementRule { until: None }.encode()),
 		(

@@ -1,6 +1,7 @@
 //! Contracts between the runtime and those who read it from outside.
 
 mod fees;
+mod lanes;
 mod metadata_hash;
 mod sessions;
 mod slashes;

@@ -19,8 +19,9 @@ pub const RENEWAL_LEAD: BlockNumber = 900;
 /// it reaches the chain well within [`phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX`].
 pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
 
-/// Most envelopes that wait for the chain; what a boot would submit beyond is tried again later.
-pub const OUTBOX_MAX: usize = 4096;
+/// Most envelopes of one lane that wait for the chain; what a boot would submit beyond is tried again
+/// later.
+pub const LANE_WAITING_MAX: usize = 1024;
 
 /// Most requests of one agent that run at once, so that no agent alone takes all places.
 pub const AGENT_RUNS_MAX: usize = 16;

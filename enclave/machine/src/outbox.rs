@@ -1,17 +1,19 @@
-//! Envelopes on their way to the chain: numbered once, signed outside of the turn, kept until the
-//! chain is proven to have them.
+//! Envelopes on their way to the chain: numbered once in their lane, signed outside of the turn, kept
+//! until the chain is proven to have them.
 
 use crate::{limits, task::TaskId, MachineError};
-use phala_protocol::boot::BootNumber;
-use phala_protocol::mailbox::{Envelope, InboundNext};
+use phala_protocol::{
+	boot::BootNumber,
+	mailbox::{ByLane, Envelope, EnvelopeNumber, InboundNext, Lane},
+};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The envelopes of one boot.
 pub struct Outbox {
 	boot: BootNumber,
 	/// `None` in a rebuilt machine until the chain says how far it has consumed.
-	next_seq: Option<u64>,
-	waiting: VecDeque<Queued>,
+	next: Option<ByLane<u64>>,
+	waiting: ByLane<VecDeque<Queued>>,
 }
 
 struct Queued {
@@ -24,28 +26,33 @@ struct Queued {
 impl Outbox {
 	/// Empty; numbers from 0, or from where the chain stands.
 	pub fn new(boot: BootNumber, is_rebuilt: bool) -> Self {
-		Self { boot, next_seq: (!is_rebuilt).then_some(0), waiting: VecDeque::new() }
+		let next = (!is_rebuilt).then(ByLane::default);
+		Self { boot, next, waiting: ByLane::default() }
 	}
 
-	/// Whether one more can be taken.
-	pub fn has_room(&self) -> Result<u64, MachineError> {
-		let waiting = self.waiting.len();
-		self.next_seq
-			.filter(|_| waiting < limits::OUTBOX_MAX)
-			.ok_or(MachineError::OutboxFull { waiting })
+	/// Whether a lane can take one more; its number.
+	pub fn has_room(&self, lane: Lane) -> Result<EnvelopeNumber, MachineError> {
+		let waiting = self.waiting.of(lane).len();
+		let next = self.next.filter(|_| waiting < limits::LANE_WAITING_MAX);
+		let next = next.ok_or(MachineError::OutboxFull { waiting })?;
+		Ok(EnvelopeNumber { lane, seq: *next.of(lane) })
 	}
 
-	/// Takes the next number, for an envelope that `task` signs.
-	pub fn push(&mut self, task: TaskId) -> Result<u64, MachineError> {
-		let seq = self.has_room()?;
-		self.waiting.push_back(Queued { seq, task, envelope: None });
-		self.next_seq = Some(seq.saturating_add(1));
-		Ok(seq)
+	/// Takes the next number of a lane, for an envelope that `task` signs.
+	pub fn push(&mut self, lane: Lane, task: TaskId) -> Result<EnvelopeNumber, MachineError> {
+		let number = self.has_room(lane)?;
+		let seq = number.seq;
+		self.waiting.of_mut(lane).push_back(Queued { seq, task, envelope: None });
+		if let Some(next) = &mut self.next {
+			*next.of_mut(lane) = seq.saturating_add(1);
+		}
+		Ok(number)
 	}
 
 	/// An envelope is signed.
 	pub fn signed(&mut self, task: TaskId, envelope: Envelope) {
-		if let Some(queued) = self.waiting.iter_mut().find(|queued| queued.task == task) {
+		let waiting = self.waiting.of_mut(envelope.lane);
+		if let Some(queued) = waiting.iter_mut().find(|queued| queued.task == task) {
 			queued.envelope = Some(Arc::new(envelope));
 		}
 	}
@@ -55,24 +62,33 @@ impl Outbox {
 		if chain.boot != self.boot {
 			return;
 		}
-		self.next_seq = Some(self.next_seq.unwrap_or_default().max(chain.seq));
-		while self.waiting.front().is_some_and(|queued| queued.seq < chain.seq) {
-			self.waiting.pop_front();
+		let next = self.next.get_or_insert_default();
+		for lane in Lane::ALL {
+			let consumed = chain.seq(lane);
+			let next = next.of_mut(lane);
+			*next = consumed.max(*next);
+			let waiting = self.waiting.of_mut(lane);
+			while waiting.front().is_some_and(|queued| queued.seq < consumed) {
+				waiting.pop_front();
+			}
 		}
 	}
 
 	/// Whether the chain may not have this one yet.
-	pub fn waits(&self, seq: u64) -> bool {
-		self.waiting.front().is_some_and(|first| first.seq <= seq)
+	pub fn waits(&self, number: EnvelopeNumber) -> bool {
+		self.waiting.of(number.lane).front().is_some_and(|first| first.seq <= number.seq)
 	}
 
 	/// How many the chain may not have yet.
 	pub fn len(&self) -> usize {
-		self.waiting.len()
+		Lane::ALL.into_iter().map(|lane| self.waiting.of(lane).len()).sum()
 	}
 
-	/// What can be carried to the chain, in order: nothing behind one that is not signed yet.
+	/// What can be carried to the chain, the urgent lanes first, each in its order: nothing behind
+	/// one that is not signed yet.
 	pub fn signed_in_order(&self) -> impl Iterator<Item = &Arc<Envelope>> {
-		self.waiting.iter().map_while(|queued| queued.envelope.as_ref())
+		Lane::ALL.into_iter().flat_map(|lane| {
+			self.waiting.of(lane).iter().map_while(|queued| queued.envelope.as_ref())
+		})
 	}
 }

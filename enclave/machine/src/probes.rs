@@ -5,6 +5,7 @@
 use crate::turn::Turn;
 use phala_protocol::{
 	limits::OPEN_PROBES_MAX,
+	mailbox::EnvelopeNumber,
 	messages::{Payload, RegistryPayload},
 };
 use std::collections::VecDeque;
@@ -14,8 +15,8 @@ use std::collections::VecDeque;
 pub struct Probes {
 	/// Not answered yet.
 	asked: VecDeque<[u8; 32]>,
-	/// Numbers of the envelopes with answers.
-	sent: VecDeque<u64>,
+	/// The envelopes with answers.
+	sent: VecDeque<EnvelopeNumber>,
 }
 
 impl Probes {
@@ -29,12 +30,12 @@ impl Probes {
 
 	/// Answers as many as may wait for the chain.
 	pub fn answer<R>(&mut self, turn: &mut Turn<'_, R>) {
-		self.sent.retain(|seq| turn.outbox.waits(*seq));
+		self.sent.retain(|number| turn.outbox.waits(*number));
 		while self.sent.len() < OPEN_PROBES_MAX as usize {
 			let Some(nonce) = self.asked.pop_front() else { return };
 			let answer = Payload::Registry(RegistryPayload::ProbeAnswered { nonce });
 			match turn.submit(&answer) {
-				Some(seq) => self.sent.push_back(seq),
+				Some(number) => self.sent.push_back(number),
 				None => return self.asked.push_front(nonce),
 			}
 		}

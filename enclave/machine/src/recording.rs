@@ -374,7 +374,9 @@ fn answer_bytes(answer: &crate::Answer) -> Vec<u8> {
 
 fn encode_work(work: &Work, to: &mut Vec<u8>) {
 	match work {
-		Work::SignEnvelope { seq, payload } => (0u8, seq, payload).encode_to(to),
+		Work::SignEnvelope { number, payload } => {
+			(0u8, number.lane, number.seq, payload).encode_to(to)
+		}
 		Work::MakeMasterKey { epoch, attempt, seats } => (1u8, epoch, attempt, seats).encode_to(to),
 		Work::Release { share, request } => (2u8, share.index(), request).encode_to(to),
 		Work::AskForKeys { cluster, generation, master } => {

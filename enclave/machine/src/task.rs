@@ -28,7 +28,7 @@ use phala_protocol::{
 	clusters::Generation,
 	domains,
 	keys::{Epoch, KeyRequest, Seat},
-	mailbox::{ClusterId, Envelope, EnvelopeContent},
+	mailbox::{ClusterId, Envelope, EnvelopeContent, EnvelopeNumber},
 	requests::{
 		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, RequestKind, SignedAnswer,
 	},
@@ -61,7 +61,7 @@ pub struct TaskDone {
 }
 
 pub(crate) enum Work {
-	SignEnvelope { seq: u64, payload: Vec<u8> },
+	SignEnvelope { number: EnvelopeNumber, payload: Vec<u8> },
 	MakeMasterKey { epoch: Epoch, attempt: u32, seats: Vec<Seat> },
 	Release { share: Arc<MasterShare>, request: KeyRequest },
 	AskForKeys { cluster: ClusterId, generation: Generation, master: Arc<CeremonyOutcome> },
@@ -250,11 +250,20 @@ impl Task {
 		let Config { genesis, worker } = config;
 		let rng = &mut rng;
 		let outcome = match &*work {
-			Work::SignEnvelope { seq, payload } => {
-				let (seq, payload) = (*seq, payload.clone());
-				let content = EnvelopeContent::new(genesis, worker, boot, seq, &payload);
+			Work::SignEnvelope { number, payload } => {
+				let (number, payload) = (*number, payload.clone());
+				let content = EnvelopeContent::new(genesis, worker, boot, number, &payload);
 				let signature = keys.sign(rng, &content);
-				Outcome::EnvelopeSigned(Envelope { genesis, worker, boot, seq, payload, signature })
+				let EnvelopeNumber { lane, seq } = number;
+				Outcome::EnvelopeSigned(Envelope {
+					genesis,
+					worker,
+					boot,
+					lane,
+					seq,
+					payload,
+					signature,
+				})
 			}
 			Work::MakeMasterKey { epoch, attempt, seats } => {
 				let (epoch, attempt) = (*epoch, *attempt);

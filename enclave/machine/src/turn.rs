@@ -14,7 +14,9 @@ use phala_protocol::{
 	agents::next_state_hash,
 	messages::{AgentsMessage, AgentsPayload},
 };
-use phala_protocol::{boot::BootNumber, keys::Epoch, messages::Payload, BlockNumber, H256};
+use phala_protocol::{
+	boot::BootNumber, keys::Epoch, mailbox::EnvelopeNumber, messages::Payload, BlockNumber, H256,
+};
 use rand_core::CryptoRng;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -92,9 +94,9 @@ impl<R> Turn<'_, R> {
 		id
 	}
 
-	/// Has `payload` signed and keeps it for the chain; its number, or `None` when the outbox is
+	/// Has `payload` signed and keeps it for the chain; its number, or `None` when its lane is
 	/// full: whoever wants to submit it tries again in a later turn.
-	pub fn submit(&mut self, payload: &Payload) -> Option<u64> {
+	pub fn submit(&mut self, payload: &Payload) -> Option<EnvelopeNumber> {
 		#[cfg(feature = "development")]
 		if let Some(local) = &mut self.local {
 			if let Payload::Agents(AgentsPayload::EffectSet(set)) = payload {
@@ -106,13 +108,13 @@ impl<R> Turn<'_, R> {
 					worker: self.config.worker,
 				});
 			}
-			return Some(0);
+			return Some(EnvelopeNumber { lane: payload.lane(), seq: 0 });
 		}
-		let seq = self.outbox.has_room().ok()?;
+		let number = self.outbox.has_room(payload.lane()).ok()?;
 		let payload = payload.encode();
-		let task = self.compute(Work::SignEnvelope { seq, payload });
+		let task = self.compute(Work::SignEnvelope { number, payload });
 		*self.changed = true;
-		self.outbox.push(task).ok()
+		self.outbox.push(number.lane, task).ok()
 	}
 }
 

@@ -19,7 +19,7 @@ pub use requests::RequestsMessage;
 
 use crate::{
 	boot::{BootNumber, WorkerId},
-	mailbox::{Channel, ChannelHead},
+	mailbox::{Channel, ChannelHead, Lane},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;
@@ -52,6 +52,29 @@ pub enum Payload {
 	Clusters(ClustersPayload),
 	#[codec(index = 3)]
 	Agents(AgentsPayload),
+}
+
+impl Payload {
+	/// The lane that its envelope travels in.
+	pub fn lane(&self) -> Lane {
+		match self {
+			Self::Registry(RegistryPayload::Heartbeat { .. }) => Lane::Liveness,
+			Self::Registry(RegistryPayload::ProbeAnswered { .. }) => Lane::Rest,
+			Self::Keys(_) | Self::Clusters(_) => Lane::Keys,
+			// All in one lane: each rests on the one before it.
+			Self::Agents(AgentsPayload::EffectSet(_)) => Lane::PaidCommits,
+		}
+	}
+}
+
+impl Message {
+	/// Whether it may take the room that each block keeps for registrations, keys and liveness.
+	pub fn is_vital(&self) -> bool {
+		match self {
+			Self::Registry(_) | Self::Keys(_) | Self::Clusters(_) => true,
+			Self::Agents(_) | Self::Requests(_) => false,
+		}
+	}
 }
 
 macro_rules! from_domain {

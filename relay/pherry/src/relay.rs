@@ -5,7 +5,7 @@ use phala_protocol::{
 	relay::{EnclavePhase, EnclaveStatus},
 	AccountBytes, BlockNumber,
 };
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 use subxt_signer::sr25519::Keypair;
 
 use crate::{
@@ -235,19 +235,22 @@ impl Relay {
 		let envelopes = self.enclave.envelopes().await?;
 		let Some(next) = chain.next_envelope(status.worker).await? else { return Ok(()) };
 		let (best, _) = chain.header(None).await?;
+		let mut refused = BTreeSet::new();
 		for envelope in self.boot.envelopes.due(envelopes, next, best.number) {
-			let (boot, seq) = (envelope.boot, envelope.seq);
+			let (boot, lane, seq) = (envelope.boot, envelope.lane, envelope.seq);
+			// Those after one that was refused would be refused alike.
+			if refused.contains(&lane) {
+				continue;
+			}
 			match transactions::submit_envelope(chain, &envelope).await {
-				Ok(_) => tracing::debug!(boot, seq, "submitted an envelope"),
+				Ok(_) => tracing::debug!(boot, ?lane, seq, "submitted an envelope"),
 				Err(ChainClientError::Pool { refusal, .. }) if refusal.is_already_there() => (),
 				Err(ChainClientError::Pool { call, refusal }) => {
 					if refusal.is_retired() {
 						self.boot.envelopes.retired(boot);
 					}
-					self.boot.envelopes.submitted(&envelope, best.number);
-					// Those after it would be refused alike.
+					refused.insert(lane);
 					self.shared_status.error(&ChainClientError::Pool { call, refusal }.into());
-					break;
 				}
 				Err(error) => return Err(error.into()),
 			}

@@ -13,6 +13,7 @@ fn envelope(p: u32) -> Envelope {
 		genesis: H256::zero(),
 		worker: WORKER,
 		boot: 1,
+		lane: Lane::Rest,
 		seq: 0,
 		payload: alloc::vec![0xff; p as usize],
 		signature: [0; 64],
@@ -28,7 +29,7 @@ mod benchmarks {
 		<Pallet<T> as MailboxInterface>::open_inbound(WORKER, 1);
 		#[extrinsic_call]
 		submit_envelope(frame_system::RawOrigin::Authorized, envelope(p));
-		assert_eq!(NextEnvelope::<T>::get(WORKER).map(|next| next.seq), Some(1));
+		assert_eq!(NextEnvelope::<T>::get(WORKER).map(|next| next.seq(Lane::Rest)), Some(1));
 	}
 
 	/// The whole of authorization is the signature over `p` bytes and a few reads before it.

@@ -5,7 +5,9 @@
 //! * **Channel**: one ordered stream of messages from the chain ([`Channel`]).
 //! * **Head**: the number that a channel's next message gets, and a hash over all before it.
 //!   Enclaves read heads by storage proof and check bodies against them.
-//! * **Envelope**: a signed message from an enclave to the chain, numbered from 0 for each boot.
+//! * **Envelope**: a signed message from an enclave to the chain.
+//! * **Lane**: a stream of envelopes of a boot, numbered from 0 ([`mailbox::Lane`]).
+//! * **Vital**: a message about registrations, keys, clusters or liveness.
 //!
 //! ## Usage
 //!
@@ -23,19 +25,25 @@
 //!
 //! An envelope with a good signature and the expected number consumes that number whatever its
 //! payload does: a payload that fails is [`Event::PayloadFailed`], and the next one goes through.
-//! Since no fee guards the entrance, the cheap checks come first, a worker may land only
-//! [`limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX`] envelopes a block, and the pool holds only
-//! [`limits::ENVELOPES_PENDING_MAX`] ahead of the expected number.
+//! Since no fee guards the entrance, the cheap checks come first, and the pool holds only
+//! [`limits::ENVELOPES_PENDING_MAX`] ahead of a lane's expected number. Envelopes take
+//! [`Config::EnvelopeWeight`] of a block, shared out over lanes and boots ([`SHARES`]): a lane that
+//! is full holds up no other, and the urgent come first.
+//!
+//! What a block pushes is bounded in messages and bytes, with room kept for the vital: whatever
+//! strangers make agents and requests push, workers register and keys are released.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+pub use lanes::{PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
 pub use pallet::*;
 pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod lanes;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
@@ -48,7 +56,10 @@ use frame_support::{pallet_prelude::*, storage::with_storage_layer};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
-	mailbox::{self, Channel, ChannelHead, Envelope, EnvelopeError, InboundNext},
+	mailbox::{
+		self, ByLane, Channel, ChannelHead, Envelope, EnvelopeError, EnvelopeNumber, InboundNext,
+		Lane,
+	},
 	messages::{EnvelopeOrigin, Message, Payload},
 	traits::{BootDirectory, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
@@ -58,6 +69,15 @@ use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
 /// A message's body as storage keeps it.
 pub type StoredMessage =
 	mailbox::StoredMessage<BoundedVec<u8, ConstU32<{ limits::MESSAGE_BYTES_MAX }>>>;
+
+/// Most messages and bytes that a block may push before one more that is vital, or is not.
+const fn room(is_vital: bool) -> (u32, u32) {
+	let (messages, bytes) = (limits::MESSAGES_PER_BLOCK_MAX, limits::PUSHED_BYTES_PER_BLOCK_MAX);
+	if is_vital {
+		return (messages, bytes);
+	}
+	(messages - limits::VITAL_MESSAGES_PER_BLOCK, bytes - limits::VITAL_BYTES_PER_BLOCK)
+}
 
 #[frame_support::pallet]
 pub mod pallet {
@@ -80,6 +100,13 @@ pub mod pallet {
 
 		/// Acts on payloads.
 		type Receiver: ReceivePayload<Payload = Payload, Error = DispatchError>;
+
+		/// What payloads cost.
+		type PayloadWeights: PayloadWeights;
+
+		/// What envelopes may take of a block, over all lanes.
+		#[pallet::constant]
+		type EnvelopeWeight: Get<Weight>;
 
 		/// For how many blocks bodies stay in storage.
 		#[pallet::constant]
@@ -115,13 +142,21 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
-	/// The next envelope that counts from each worker. Read by enclaves through storage proofs.
+	/// Bytes of the bodies that the current block pushed.
+	#[pallet::storage]
+	pub type PushedBytes<T> = StorageValue<_, u32, ValueQuery>;
+
+	/// The next envelopes that count from each worker. Read by enclaves through storage proofs.
 	#[pallet::storage]
 	pub type NextEnvelope<T> = StorageMap<_, Blake2_128Concat, WorkerId, InboundNext, OptionQuery>;
 
-	/// Envelopes that each worker landed in the current block.
+	/// Reference time that envelopes of each lane took of the current block, in picoseconds.
 	#[pallet::storage]
-	pub type LandedInBlock<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+	pub type LaneUse<T> = StorageValue<_, ByLane<u64>, ValueQuery>;
+
+	/// The same of each worker.
+	#[pallet::storage]
+	pub type UseByWorker<T> = StorageMap<_, Twox64Concat, WorkerId, ByLane<u64>, ValueQuery>;
 
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -129,21 +164,31 @@ pub mod pallet {
 		/// The chain spoke to the readers of a channel.
 		MessagePushed { channel: Channel, seq: u64, index: u32, body: Vec<u8> },
 		/// An envelope was consumed and its payload took effect.
-		EnvelopeAccepted { worker: WorkerId, boot: BootNumber, seq: u64 },
+		EnvelopeAccepted { worker: WorkerId, boot: BootNumber, lane: Lane, seq: u64 },
 		/// An envelope was consumed; its payload changed nothing, for this reason.
-		PayloadFailed { worker: WorkerId, boot: BootNumber, seq: u64, error: DispatchError },
+		PayloadFailed {
+			worker: WorkerId,
+			boot: BootNumber,
+			lane: Lane,
+			seq: u64,
+			error: DispatchError,
+		},
 	}
 
 	#[pallet::error]
 	pub enum Error<T> {
-		/// The envelope's number is not the one expected next from its worker.
+		/// The envelope's number is not the one expected next in its lane.
 		OutOfOrder,
 		/// The envelope's boot is not the worker's current one.
 		RetiredBoot,
 		/// The payload is not one that this runtime knows.
 		UnknownPayload,
-		/// The worker used up its envelopes for this block.
+		/// The payload belongs into another lane.
+		OtherLane,
+		/// The worker used up its part of the lane for this block.
 		QuotaUsedUp,
+		/// The lane has no room left in this block.
+		LaneFull,
 	}
 
 	#[pallet::hooks]
@@ -162,7 +207,9 @@ pub mod pallet {
 		fn on_finalize(_: BlockNumberFor<T>) {
 			// At most as many entries as envelopes in this block: each put one in. The weight of
 			// removing it is part of `submit_envelope`.
-			let _ = LandedInBlock::<T>::clear(u32::MAX, None);
+			let _ = UseByWorker::<T>::clear(u32::MAX, None);
+			LaneUse::<T>::kill();
+			PushedBytes::<T>::kill();
 		}
 	}
 
@@ -175,37 +222,50 @@ pub mod pallet {
 		/// # Errors
 		/// [`Error::OutOfOrder`], [`Error::RetiredBoot`] when the order changed since validation.
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::submit_envelope(envelope.payload.len() as u32))]
+		#[pallet::weight(
+			T::WeightInfo::submit_envelope(envelope.payload.len() as u32)
+				.saturating_add(lanes::payload_weight::<T>(envelope))
+		)]
 		#[pallet::authorize(Pallet::<T>::authorize_envelope)]
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_envelope(envelope.payload.len() as u32))]
 		pub fn submit_envelope(origin: OriginFor<T>, envelope: Envelope) -> DispatchResult {
 			ensure_authorized(origin)?;
-			let Envelope { worker, boot, seq, payload, .. } = envelope;
+			let weight = Self::whole_weight(&envelope);
+			let Envelope { worker, boot, lane, seq, payload, .. } = envelope;
 
 			// Validation ran against a state that may be older than this one.
-			let next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
+			let mut next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
 			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
-			ensure!(next.seq == seq, Error::<T>::OutOfOrder);
-			let landed = LandedInBlock::<T>::get(worker);
-			ensure!(landed < limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX, Error::<T>::QuotaUsedUp);
+			ensure!(next.seq(lane) == seq, Error::<T>::OutOfOrder);
+			Self::ensure_room(worker, lane, weight)?;
 
-			LandedInBlock::<T>::insert(worker, landed.saturating_add(1));
-			NextEnvelope::<T>::insert(worker, InboundNext { boot, seq: seq.saturating_add(1) });
+			Self::note_use(worker, lane, weight);
+			*next.seqs.of_mut(lane) = seq.saturating_add(1);
+			NextEnvelope::<T>::insert(worker, next);
 
 			let effect = with_storage_layer(|| {
 				let payload = Payload::decode_all(&mut &payload[..])
 					.map_err(|_| Error::<T>::UnknownPayload)?;
+				ensure!(payload.lane() == lane, Error::<T>::OtherLane);
 				T::Receiver::receive(EnvelopeOrigin { worker, boot }, payload)
 			});
 			Self::deposit_event(match effect {
-				Ok(()) => Event::EnvelopeAccepted { worker, boot, seq },
-				Err(error) => Event::PayloadFailed { worker, boot, seq, error },
+				Ok(()) => Event::EnvelopeAccepted { worker, boot, lane, seq },
+				Err(error) => Event::PayloadFailed { worker, boot, lane, seq, error },
 			});
 			Ok(())
 		}
 	}
 
 	impl<T: Config> Pallet<T> {
+		/// All that an envelope takes of a block.
+		fn whole_weight(envelope: &Envelope) -> Weight {
+			let bytes = envelope.payload.len() as u32;
+			T::WeightInfo::submit_envelope(bytes)
+				.saturating_add(T::WeightInfo::authorize_envelope(bytes))
+				.saturating_add(lanes::payload_weight::<T>(envelope))
+		}
+
 		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.
 		pub fn authorize_envelope(
 			source: TransactionSource,
@@ -226,10 +286,11 @@ pub mod pallet {
 			if envelope.boot != next.boot {
 				return Err(refuse(EnvelopeError::RetiredBoot).into());
 			}
-			if envelope.seq < next.seq {
+			let next_seq = next.seq(envelope.lane);
+			if envelope.seq < next_seq {
 				return Err(InvalidTransaction::Stale.into());
 			}
-			let ahead = envelope.seq.saturating_sub(next.seq);
+			let ahead = envelope.seq.saturating_sub(next_seq);
 			let ahead_max = if source == TransactionSource::InBlock {
 				0
 			} else {
@@ -238,12 +299,9 @@ pub mod pallet {
 			if ahead > ahead_max {
 				return Err(InvalidTransaction::Future.into());
 			}
-			if LandedInBlock::<T>::get(envelope.worker)
-				>= limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX
-			{
-				// Not a fault of the envelope: it may come again in the next block.
-				return Err(InvalidTransaction::ExhaustsResources.into());
-			}
+			// Not a fault of the envelope: it may come again in the next block.
+			Self::ensure_room(envelope.worker, envelope.lane, Self::whole_weight(envelope))
+				.map_err(|_| InvalidTransaction::ExhaustsResources)?;
 			let boot = T::Boots::current_boot(envelope.worker)
 				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
 			if !T::Boots::is_in_force(&boot) {
@@ -258,14 +316,17 @@ pub mod pallet {
 				return Err(refuse(EnvelopeError::BadSignature).into());
 			}
 
-			let tag = |seq: u64| (envelope.worker, envelope.boot, seq);
+			let EnvelopeNumber { lane, seq } = envelope.number();
+			let tag = |seq: u64| (envelope.worker, envelope.boot, lane, seq);
+			// The more urgent the lane, the earlier in the block.
+			let urgency = Lane::ALL.len().saturating_sub(lane as usize) as TransactionPriority;
 			let mut validity = ValidTransaction::with_tag_prefix("PhalaEnvelope")
-				.priority(TransactionPriority::MAX / 2)
+				.priority((TransactionPriority::MAX / 2).saturating_add(urgency))
 				.longevity(64)
-				.and_provides(tag(envelope.seq))
+				.and_provides(tag(seq))
 				.propagate(true);
 			if ahead > 0 {
-				validity = validity.and_requires(tag(envelope.seq.saturating_sub(1)));
+				validity = validity.and_requires(tag(seq.saturating_sub(1)));
 			}
 			Ok((validity.build()?, Weight::zero()))
 		}
@@ -280,7 +341,11 @@ pub mod pallet {
 			let block = now.saturated_into::<BlockNumber>();
 			let index = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
 			let after = head.after(block, index, &body).ok_or(PushError::ChannelExhausted)?;
+			let bytes = PushedBytes::<T>::get().saturating_add(body.len() as u32);
+			let (messages_max, bytes_max) = room(message.is_vital());
+			ensure!(index < messages_max && bytes <= bytes_max, PushError::BlockFull);
 
+			PushedBytes::<T>::put(bytes);
 			PushedIn::<T>::try_append(now, (channel, head.next_seq))
 				.map_err(|_| PushError::BlockFull)?;
 			Heads::<T>::insert(channel, after);
@@ -299,7 +364,7 @@ pub mod pallet {
 		}
 
 		fn open_inbound(worker: WorkerId, boot: BootNumber) {
-			NextEnvelope::<T>::insert(worker, InboundNext { boot, seq: 0 });
+			NextEnvelope::<T>::insert(worker, InboundNext::first_of(boot));
 		}
 
 		fn close_inbound(worker: WorkerId) {

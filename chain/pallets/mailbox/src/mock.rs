@@ -2,17 +2,18 @@
 
 use crate as pallet_mailbox;
 use codec::Encode;
-use frame_support::{derive_impl, parameter_types, traits::ConstU64};
+use frame_support::{derive_impl, parameter_types, traits::ConstU64, weights::Weight};
 use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
-	mailbox::Envelope,
+	mailbox::{Envelope, EnvelopeNumber, Lane},
 	messages::{EnvelopeOrigin, Payload, RegistryPayload},
 	traits::{BootDirectory, MailboxInterface, ReceivePayload},
 	H256,
 };
 use sp_core::{sr25519, Pair};
 use sp_runtime::{BuildStorage, DispatchError};
+use std::collections::BTreeMap;
 
 pub type Block = frame_system::mocking::MockBlock<Runtime>;
 
@@ -32,7 +33,7 @@ pub const RETENTION: u64 = 10;
 pub const WORKER: WorkerId = 1;
 
 parameter_types! {
-	pub static CurrentBoot: Option<Boot> = None;
+	pub static CurrentBoots: BTreeMap<WorkerId, Boot> = BTreeMap::new();
 	pub static InForce: bool = true;
 	pub static Received: Vec<(EnvelopeOrigin, Payload)> = Vec::new();
 }
@@ -41,7 +42,7 @@ pub struct Boots;
 
 impl BootDirectory for Boots {
 	fn current_boot(worker: WorkerId) -> Option<Boot> {
-		(worker == WORKER).then(CurrentBoot::get).flatten()
+		CurrentBoots::get().remove(&worker)
 	}
 
 	fn is_in_force(_: &Boot) -> bool {
@@ -66,9 +67,31 @@ impl ReceivePayload for Recorder {
 	}
 }
 
+/// What a payload costs here: as many picoseconds as this says.
+pub struct Price;
+
+impl crate::PayloadWeights for Price {
+	fn weight_of(payload: &Payload) -> Weight {
+		match payload {
+			Payload::Registry(RegistryPayload::Heartbeat { .. }) => Weight::zero(),
+			_ => Weight::from_parts(PAYLOAD_PS, 0),
+		}
+	}
+}
+
+/// One payload that is no heartbeat.
+pub const PAYLOAD_PS: u64 = 1_000_000_000_000;
+
+parameter_types! {
+	/// As much as a hundred payloads.
+	pub EnvelopeWeight: Weight = Weight::from_parts(100 * PAYLOAD_PS, 0);
+}
+
 impl pallet_mailbox::Config for Runtime {
 	type Boots = Boots;
 	type Receiver = Recorder;
+	type PayloadWeights = Price;
+	type EnvelopeWeight = EnvelopeWeight;
 	type Retention = ConstU64<RETENTION>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 }
@@ -78,32 +101,47 @@ pub const GENESIS: H256 = H256::repeat_byte(0x9e);
 /// An enclave with the keys of one boot.
 pub struct Enclave {
 	pub pair: sr25519::Pair,
+	pub worker: WorkerId,
 	pub boot: BootNumber,
 }
 
 impl Enclave {
 	/// Takes over [`WORKER`] as its newest boot.
 	pub fn boots(number: BootNumber) -> Self {
-		let pair = sr25519::Pair::from_seed(&[number as u8; 32]);
-		CurrentBoot::set(Some(Boot {
+		Self::boots_in(WORKER, number)
+	}
+
+	/// Takes over a worker as its newest boot.
+	pub fn boots_in(worker: WorkerId, number: BootNumber) -> Self {
+		let mut seed = [number as u8; 32];
+		seed[0] = worker as u8;
+		let pair = sr25519::Pair::from_seed(&seed);
+		let boot = Boot {
 			number,
 			keys: BootKeys { identity: pair.public().0, encryption: [0; 32] },
 			evidence: EvidenceKind::Software,
 			measurement: H256::zero(),
 			registered_at: 0,
 			expires_at: u32::MAX,
-		}));
-		Mailbox::open_inbound(WORKER, number);
-		Self { pair, boot: number }
+		};
+		CurrentBoots::mutate(|boots| boots.insert(worker, boot));
+		Mailbox::open_inbound(worker, number);
+		Self { pair, worker, boot: number }
 	}
 
 	pub fn says(&self, seq: u64, payload: &Payload) -> Envelope {
-		self.says_bytes(GENESIS, seq, payload.encode())
+		self.says_in(payload.lane(), seq, payload)
 	}
 
-	pub fn says_bytes(&self, genesis: H256, seq: u64, payload: Vec<u8>) -> Envelope {
-		let mut envelope =
-			Envelope { genesis, worker: WORKER, boot: self.boot, seq, payload, signature: [0; 64] };
+	pub fn says_in(&self, lane: Lane, seq: u64, payload: &Payload) -> Envelope {
+		self.says_bytes(GENESIS, EnvelopeNumber { lane, seq }, payload.encode())
+	}
+
+	pub fn says_bytes(&self, genesis: H256, number: EnvelopeNumber, payload: Vec<u8>) -> Envelope {
+		let EnvelopeNumber { lane, seq } = number;
+		let (worker, boot) = (self.worker, self.boot);
+		let signature = [0; 64];
+		let mut envelope = Envelope { genesis, worker, boot, lane, seq, payload, signature };
 		envelope.signature = self.pair.sign(&envelope.signed_bytes()).0;
 		envelope
 	}
@@ -121,7 +159,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		System::set_block_number(1);
 		Received::set(Vec::new());
 		InForce::set(true);
-		CurrentBoot::set(None);
+		CurrentBoots::set(BTreeMap::new());
 	});
 	ext
 }

@@ -4,7 +4,11 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::Authorize};
-use phala_protocol::messages::{RegistryMessage, RegistryPayload};
+use phala_protocol::{
+	caller::Caller,
+	messages::{ClustersPayload, RegistryMessage, RegistryPayload, RequestsMessage},
+	requests::{RequestInput, RequestKind, RequestOrder},
+};
 use sp_runtime::transaction_validity::{
 	InvalidTransaction, TransactionSource, TransactionValidityError,
 };
@@ -15,6 +19,16 @@ fn probe(n: u8) -> Message {
 
 fn heartbeat(n: u8) -> Payload {
 	Payload::Registry(RegistryPayload::Heartbeat { nonce: [n; 32] })
+}
+
+fn key_request() -> Payload {
+	let (cluster, generation) = (0, 1);
+	Payload::Clusters(ClustersPayload::KeyRequest { cluster, generation, ephemeral_key: [1; 32] })
+}
+
+/// The receiver of the mock refuses it.
+fn probe_answer() -> Payload {
+	Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [0; 32] })
 }
 
 fn refused(refused: EnvelopeError) -> TransactionValidityError {
@@ -105,7 +119,8 @@ fn an_envelope_in_order_takes_effect_once() {
 		assert_eq!(include(envelope.clone()), Ok(Ok(())));
 		assert_eq!(Received::get().len(), 1);
 		System::assert_last_event(
-			Event::EnvelopeAccepted { worker: WORKER, boot: 1, seq: 0 }.into(),
+			Event::EnvelopeAccepted { worker: WORKER, boot: 1, lane: Lane::Liveness, seq: 0 }
+				.into(),
 		);
 
 		// The repeater sends it again.
@@ -140,36 +155,45 @@ fn a_reorderer_gets_nothing_into_a_block_and_the_pool_waits_for_the_gap() {
 	});
 }
 
+fn last_failure(lane: Lane, seq: u64, error: impl Into<DispatchError>) {
+	let error = error.into();
+	System::assert_last_event(
+		Event::PayloadFailed { worker: WORKER, boot: 1, lane, seq, error }.into(),
+	);
+}
+
 #[test]
 fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let failing =
-			enclave.says(0, &Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [0; 32] }));
-		assert_eq!(include(failing), Ok(Ok(())));
-		System::assert_last_event(
-			Event::PayloadFailed {
-				worker: WORKER,
-				boot: 1,
-				seq: 0,
-				error: DispatchError::Unavailable,
-			}
-			.into(),
-		);
+		assert_eq!(include(enclave.says(0, &probe_answer())), Ok(Ok(())));
+		last_failure(Lane::Rest, 0, DispatchError::Unavailable);
 		assert_eq!(sp_io::storage::get(b"written by a failing receiver"), None);
 
-		let gibberish = enclave.says_bytes(GENESIS, 1, vec![0xff; 9]);
+		let second = EnvelopeNumber { lane: Lane::Rest, seq: 1 };
+		let gibberish = enclave.says_bytes(GENESIS, second, vec![0xff; 9]);
 		assert_eq!(include(gibberish), Ok(Ok(())));
-		System::assert_last_event(
-			Event::PayloadFailed {
-				worker: WORKER,
-				boot: 1,
-				seq: 1,
-				error: Error::<Runtime>::UnknownPayload.into(),
-			}
-			.into(),
-		);
-		assert_eq!(include(enclave.says(2, &heartbeat(2))), Ok(Ok(())));
+		last_failure(Lane::Rest, 1, Error::<Runtime>::UnknownPayload);
+		assert_eq!(include(enclave.says(2, &probe_answer())), Ok(Ok(())));
+	});
+}
+
+#[test]
+fn each_lane_counts_for_itself_and_a_payload_in_another_lane_changes_nothing() {
+	new_test_ext().execute_with(|| {
+		let enclave = Enclave::boots(1);
+		assert_eq!(include(enclave.says(0, &heartbeat(1))), Ok(Ok(())));
+		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(Received::get().len(), 2);
+
+		// The pusher-in wants the urgent lane for what is not.
+		go_to_block(2);
+		let pushes_in = enclave.says_in(Lane::Liveness, 1, &key_request());
+		assert_eq!(include(pushes_in), Ok(Ok(())));
+		last_failure(Lane::Liveness, 1, Error::<Runtime>::OtherLane);
+		assert_eq!(Received::get().len(), 2);
+		let next = NextEnvelope::<Runtime>::get(WORKER).unwrap();
+		assert_eq!(Lane::ALL.map(|lane| next.seq(lane)), [2, 1, 0, 0, 0]);
 	});
 }
 
@@ -187,7 +211,8 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 		altered.payload = heartbeat(2).encode();
 		assert_eq!(authorize(pool, &altered), Err(refused(EnvelopeError::BadSignature)));
 
-		let foreign = enclave.says_bytes(H256::repeat_byte(1), 0, heartbeat(1).encode());
+		let first = EnvelopeNumber { lane: Lane::Liveness, seq: 0 };
+		let foreign = enclave.says_bytes(H256::repeat_byte(1), first, heartbeat(1).encode());
 		assert_eq!(authorize(pool, &foreign), Err(refused(EnvelopeError::ForeignChain)));
 
 		let mut stranger = enclave.says(0, &heartbeat(1));
@@ -222,30 +247,131 @@ fn a_payload_at_its_limit_passes_and_one_past_it_does_not() {
 		let enclave = Enclave::boots(1);
 		let longest = limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize;
 		let pool = TransactionSource::External;
-		assert_ok!(authorize(pool, &enclave.says_bytes(GENESIS, 0, vec![0; longest])));
+		let first = EnvelopeNumber { lane: Lane::Rest, seq: 0 };
+		assert_ok!(authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; longest])));
 		assert_eq!(
-			authorize(pool, &enclave.says_bytes(GENESIS, 0, vec![0; longest + 1])),
+			authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; longest + 1])),
 			Err(refused(EnvelopeError::PayloadTooLong))
 		);
 	});
 }
 
+/// Puts envelopes of a payload into the block until it takes no more; how many it took.
+fn flood(enclave: &Enclave, payload: &Payload) -> u64 {
+	let lane = payload.lane();
+	let first = NextEnvelope::<Runtime>::get(enclave.worker).unwrap().seq(lane);
+	for seq in first.. {
+		let envelope = enclave.says(seq, payload);
+		match include(envelope.clone()) {
+			Ok(landed) => assert_ok!(landed),
+			Err(refused) => {
+				assert_eq!(refused, InvalidTransaction::ExhaustsResources.into());
+				// Nor does an author who skips validation get it in.
+				let dispatched =
+					Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), envelope);
+				assert!(dispatched.is_err());
+				return seq - first;
+			}
+		}
+	}
+	unreachable!("a block is full at some time")
+}
+
+/// How many key requests fit this part of what envelopes may take.
+fn fit(part: sp_runtime::Perbill) -> u64 {
+	part.mul_floor(EnvelopeWeight::get().ref_time()) / PAYLOAD_PS
+}
+
 #[test]
-fn a_flooding_worker_is_held_to_its_quota_until_the_next_block() {
+fn a_flooding_boot_is_held_to_its_part_of_a_lane_until_the_next_block() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let quota = u64::from(limits::ENVELOPES_PER_WORKER_PER_BLOCK_MAX);
-		for seq in 0..quota {
-			assert_eq!(include(enclave.says(seq, &heartbeat(0))), Ok(Ok(())));
-		}
-		let flood = enclave.says(quota, &heartbeat(0));
-		assert_eq!(include(flood.clone()), Err(InvalidTransaction::ExhaustsResources.into()));
-		assert_noop!(
-			Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), flood.clone()),
-			Error::<Runtime>::QuotaUsedUp
-		);
+		let quota = fit(SHARE_OF_ONE_BOOT * SHARES.keys);
+		// What an envelope itself weighs takes the last one's place.
+		assert!((quota - 1..=quota).contains(&flood(&enclave, &key_request())));
+		assert!(flood(&enclave, &probe_answer()) > 0, "its other lanes are free");
 		go_to_block(2);
-		assert_eq!(include(flood), Ok(Ok(())));
+		assert!(flood(&enclave, &key_request()) > 0);
+	});
+}
+
+#[test]
+fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
+	new_test_ext().execute_with(|| {
+		let flooders: Vec<_> = (1..=30).map(|worker| Enclave::boots_in(worker, 1)).collect();
+		let landed = |payload: &Payload| -> u64 {
+			flooders.iter().map(|flooder| flood(flooder, payload)).sum()
+		};
+		let rest = landed(&probe_answer());
+		// The less urgent took what the others had left so far: all of it.
+		assert!((95..=100).contains(&rest), "{rest}");
+		// The more urgent have theirs all the same, and what is left of those before them.
+		let keys = landed(&key_request());
+		let expected = fit(SHARES.liveness) + fit(SHARES.keys);
+		assert!((expected - 3..=expected).contains(&keys), "{keys} of {expected}");
+		let victim = Enclave::boots_in(31, 1);
+		assert_eq!(include(victim.says(0, &heartbeat(1))), Ok(Ok(())), "it lives");
+	});
+}
+
+#[test]
+fn what_urgent_lanes_took_is_gone_for_the_others() {
+	new_test_ext().execute_with(|| {
+		let flooders: Vec<_> = (1..=30).map(|worker| Enclave::boots_in(worker, 1)).collect();
+		let keys: u64 = flooders.iter().map(|flooder| flood(flooder, &key_request())).sum();
+		let rest: u64 = flooders.iter().map(|flooder| flood(flooder, &probe_answer())).sum();
+		assert!((95..=100).contains(&(keys + rest)), "{keys} + {rest}");
+	});
+}
+
+#[test]
+fn a_boot_lives_once_a_block_however_full_it_is() {
+	new_test_ext().execute_with(|| {
+		let enclave = Enclave::boots(1);
+		assert_eq!(flood(&enclave, &heartbeat(0)), 1);
+		go_to_block(2);
+		assert_eq!(flood(&enclave, &heartbeat(0)), 1);
+	});
+}
+
+#[test]
+fn the_urgent_lane_goes_first_out_of_the_pool() {
+	new_test_ext().execute_with(|| {
+		let enclave = Enclave::boots(1);
+		let priority = |payload: &Payload| {
+			let call =
+				RuntimeCall::from(Call::submit_envelope { envelope: enclave.says(0, payload) });
+			call.authorize(TransactionSource::External).unwrap().unwrap().0.priority
+		};
+		assert!(priority(&heartbeat(0)) > priority(&key_request()));
+		assert!(priority(&key_request()) > priority(&probe_answer()));
+	});
+}
+
+#[test]
+fn what_strangers_make_the_chain_push_leaves_room_for_keys_and_registrations() {
+	new_test_ext().execute_with(|| {
+		let long = Message::Requests(RequestsMessage::Request(RequestOrder {
+			request: H256::zero(),
+			agent: H256::zero(),
+			caller: Caller::Account([1; 32]),
+			kind: RequestKind::Call,
+			input: RequestInput::Public(vec![0; limits::REQUEST_INPUT_BYTES_MAX as usize]),
+			units_max: 1,
+			min_block: 0,
+			deadline: 1,
+			worker: WORKER,
+			boot: 1,
+		}));
+		let mut pushed = 0;
+		while Mailbox::push(Channel::Cluster(0), &long).is_ok() {
+			pushed += long.encoded_size();
+		}
+		let free = (limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK) as usize;
+		assert!((free - long.encoded_size()..=free).contains(&pushed), "{pushed}");
+		assert_ok!(Mailbox::push(Channel::Worker(1), &probe(1)));
+		go_to_block(2);
+		assert_ok!(Mailbox::push(Channel::Cluster(0), &long));
 	});
 }
 

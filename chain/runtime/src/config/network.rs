@@ -1,6 +1,9 @@
 //! The network's own pallets.
 
-use super::money::{TreasuryAccount, TreasuryAccountId};
+use super::{
+	money::{TreasuryAccount, TreasuryAccountId},
+	system::MAXIMUM_BLOCK_WEIGHT,
+};
 use crate::{
 	currency::{CENTS, PHA},
 	parameters::EvidenceLifetime,
@@ -9,11 +12,16 @@ use crate::{
 };
 use frame_support::{
 	parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
+	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, Get},
+	weights::Weight,
 };
 use frame_system::EnsureRoot;
+use pallet_agents::WeightInfo as _;
+use pallet_mailbox::PayloadWeights;
+use pallet_requests::WeightInfo as _;
 use phala_protocol::{
-	messages::{EnvelopeOrigin, Payload},
+	messages::{AgentsPayload, EnvelopeOrigin, Payload},
+	requests::{RequestOutcome, RequestResult},
 	traits::ReceivePayload,
 };
 use sp_runtime::{DispatchError, Permill};
@@ -36,9 +44,51 @@ impl ReceivePayload for PayloadRouter {
 	}
 }
 
+impl PayloadWeights for PayloadRouter {
+	fn weight_of(payload: &Payload) -> Weight {
+		// A request or an answer, each with what it is checked against, and one push.
+		let of = |reads, writes| {
+			Weight::from_parts(200_000_000, 20_000).saturating_add(
+				<Runtime as frame_system::Config>::DbWeight::get().reads_writes(reads, writes),
+			)
+		};
+		match payload {
+			Payload::Registry(_) => of(6, 6),
+			Payload::Keys(_) => of(12, 10),
+			Payload::Clusters(_) => of(12, 8),
+			Payload::Agents(AgentsPayload::EffectSet(set)) => {
+				let answer_bytes = |result: &RequestResult| match &result.outcome {
+					RequestOutcome::Answered(bytes) => bytes.len() as u32,
+					RequestOutcome::Failed(_) => 0,
+				};
+				set.results
+					.iter()
+					.map(|result| {
+						<Runtime as pallet_requests::Config>::WeightInfo::settle(answer_bytes(
+							result,
+						))
+					})
+					.fold(
+						<Runtime as pallet_agents::Config>::WeightInfo::commit(
+							set.availability.len() as u32,
+						),
+						Weight::saturating_add,
+					)
+			}
+		}
+	}
+}
+
+parameter_types! {
+	/// Half of a block: the rest is for those who pay by transaction.
+	pub EnvelopeWeight: Weight = MAXIMUM_BLOCK_WEIGHT / 2;
+}
+
 impl pallet_mailbox::Config for Runtime {
 	type Boots = Registry;
 	type Receiver = PayloadRouter;
+	type PayloadWeights = PayloadRouter;
+	type EnvelopeWeight = EnvelopeWeight;
 	type Retention = ConstU32<{ 7 * time::DAYS }>;
 	type WeightInfo = pallet_mailbox::ConservativeWeights<Runtime>;
 }

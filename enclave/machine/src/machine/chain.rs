@@ -65,7 +65,7 @@ impl Machine {
 			if let Some(next) = consumed {
 				registered.outbox.confirm(next);
 				if next.boot == registered.boot {
-					registered.consumed = Some(next.seq);
+					registered.consumed = Some(next.seqs);
 				}
 			}
 		}

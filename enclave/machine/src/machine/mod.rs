@@ -36,7 +36,7 @@ use phala_protocol::{
 	agents::AgentId,
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement},
 	keys::MasterKey,
-	mailbox::{Channel, InboundNext},
+	mailbox::{ByLane, Channel, InboundNext, Lane},
 	messages::{ClustersMessage, KeysMessage, Message, Payload, RegistryMessage, RegistryPayload},
 	relay::{ChannelPosition, EnclavePhase, EnclaveStatus, Registration},
 	storage_keys, AccountBytes, BlockNumber, H256,
@@ -80,8 +80,8 @@ pub(crate) struct Registered {
 	pub outbox: Outbox,
 	pub freshness: Freshness,
 	pub probes: Probes,
-	/// Up to which number the chain has consumed this boot's envelopes.
-	pub consumed: Option<u64>,
+	/// Up to which number of each lane the chain has consumed this boot's envelopes.
+	pub consumed: Option<ByLane<u64>>,
 	pub master: Option<MasterInForce>,
 	pub gatekeeper: Gatekeeper,
 	pub membership: Option<Membership>,
@@ -107,6 +107,11 @@ impl Registered {
 			gatekeeper: Gatekeeper::default(),
 			membership: None,
 		}
+	}
+
+	/// Whether a mark could be sent.
+	fn can_beat(&self) -> bool {
+		self.reader.is_some() && self.outbox.has_room(Lane::Liveness).is_ok()
 	}
 
 	fn height(&self) -> BlockNumber {
@@ -203,7 +208,7 @@ impl Machine {
 	/// When [`Event::Tick`] is due, if nothing happens before.
 	pub fn next_deadline(&self) -> Option<Instant> {
 		let Phase::Registered(registered) = &self.phase else { return None };
-		let can_beat = registered.reader.is_some() && registered.outbox.has_room().is_ok();
+		let can_beat = registered.can_beat();
 		let mark = can_beat.then(|| registered.freshness.next_mark_at());
 		let timer = registered
 			.membership
@@ -406,7 +411,7 @@ impl Machine {
 		});
 	}
 
-	/// A full outbox loses it: whoever asked asks again.
+	/// A full lane loses it: whoever asked asks again.
 	fn submit<R: CryptoRng>(
 		&mut self,
 		payload: &Payload,
@@ -422,9 +427,7 @@ impl Machine {
 	/// Sends a heartbeat when it is time for one.
 	fn beat<R: CryptoRng>(&mut self, now: Instant, rng: &mut R, actions: &mut Vec<Action>) {
 		let mark = match &mut self.phase {
-			Phase::Registered(registered)
-				if registered.reader.is_some() && registered.outbox.has_room().is_ok() =>
-			{
+			Phase::Registered(registered) if registered.can_beat() => {
 				registered.freshness.next_mark(now, rng)
 			}
 			_ => None,
@@ -439,7 +442,7 @@ impl Machine {
 /// What a registered boot can be, side by side.
 struct Roles<'a> {
 	probes: &'a mut Probes,
-	consumed: Option<u64>,
+	consumed: Option<ByLane<u64>>,
 	master: Option<&'a MasterInForce>,
 	gatekeeper: &'a mut Gatekeeper,
 	membership: Option<&'a mut Membership>,

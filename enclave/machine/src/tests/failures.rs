@@ -1,7 +1,10 @@
 //! The machine fails: it is rebuilt from its keys and the chain, once for each message.
 
 use super::{world::*, *};
-use phala_protocol::messages::RequestsMessage;
+use phala_protocol::{
+	mailbox::{ByLane, Lane},
+	messages::RequestsMessage,
+};
 
 fn planted() -> RegistryMessage {
 	RegistryMessage::Probe { nonce: PANICS }
@@ -64,9 +67,13 @@ fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_s
 	world.settle();
 	world.node(FIRST).tell(Event::Tick);
 	world.settle();
-	assert!(world.consumed[&FIRST] > consumed);
+	let beats = |consumed: &ByLane<u64>| *consumed.of(Lane::Liveness);
+	assert!(beats(&world.consumed[&FIRST]) > beats(&consumed));
 	for envelope in &world.nodes[&FIRST].snapshot.envelopes {
-		assert!(envelope.seq >= consumed, "a number that the chain has consumed");
+		assert!(
+			envelope.seq >= *consumed.of(envelope.lane),
+			"a number that the chain has consumed"
+		);
 	}
 	// It has the keys again, and fetches the state, whose bodies it lost.
 	assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys);
@@ -117,9 +124,7 @@ fn an_answer_that_was_on_its_way_at_the_failure_counts_and_is_not_given_again() 
 	world.seal();
 	// The relayer had taken it: it lands while the rebuilt machine is on its way.
 	for envelope in sent {
-		world.consumed.insert(FIRST, envelope.seq + 1);
-		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
-		world.receive(FIRST, payload);
+		world.land(FIRST, &envelope);
 	}
 	world.consume(FIRST);
 	world.settle();

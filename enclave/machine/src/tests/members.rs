@@ -236,9 +236,7 @@ fn a_gatekeeper_whose_view_is_old_releases_nothing() {
 	let requests: Vec<_> = world.nodes[&LATER].snapshot.envelopes.clone();
 	assert!(!requests.is_empty(), "it asks for the cluster's secret");
 	for envelope in requests {
-		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
-		world.consumed.insert(LATER, envelope.seq + 1);
-		world.receive(LATER, payload);
+		world.land(LATER, &envelope);
 	}
 	world.consume(LATER);
 	world.seal();
@@ -259,9 +257,7 @@ fn what_a_gatekeeper_made_while_its_view_grew_old_does_not_leave() {
 	world.join(LATER);
 	world.seal();
 	for envelope in world.nodes[&LATER].snapshot.envelopes.clone() {
-		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
-		world.consumed.insert(LATER, envelope.seq + 1);
-		world.receive(LATER, payload);
+		world.land(LATER, &envelope);
 	}
 	world.consume(LATER);
 	world.seal();
@@ -700,9 +696,7 @@ fn the_word_of_a_member_that_started_again_is_none_and_is_asked_for_anew() {
 	world.seal();
 	assert!(world.node(FIRST).sends.is_empty());
 	for envelope in world.nodes[&FIRST].snapshot.envelopes.clone() {
-		world.consumed.insert(FIRST, envelope.seq + 1);
-		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
-		world.receive(FIRST, payload);
+		world.land(FIRST, &envelope);
 	}
 	world.consume(FIRST);
 	world.seal();

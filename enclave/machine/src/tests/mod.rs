@@ -10,7 +10,7 @@ use phala_keys::boot::{verify_statement, BootKeys};
 use phala_light_client::test_chain::TestChain;
 use phala_protocol::{
 	boot::{BootKeys as PublicKeys, BootNumber, BootStatement, WorkerId},
-	mailbox::{Channel, EnvelopeContent, InboundNext},
+	mailbox::{ByLane, Channel, EnvelopeContent, EnvelopeNumber, InboundNext, Lane},
 	messages::{Message, Payload, RegistryMessage, RegistryPayload},
 	refusals::Refusal,
 	relay::{EnclavePhase, EnclaveStatus, Registration, SyncBundle},
@@ -116,8 +116,9 @@ impl Network {
 		self.chain.push(Channel::Worker(WORKER), Message::Registry(message).encode());
 	}
 
+	/// The chain has consumed so many of a boot's answers to probes.
 	fn consume(&mut self, boot: BootNumber, seq: u64) {
-		let next = InboundNext { boot, seq };
+		let next = InboundNext { boot, seqs: ByLane { rest: seq, ..Default::default() } };
 		self.chain.put(storage_keys::mailbox_next_envelope(WORKER), next.encode());
 	}
 
@@ -207,7 +208,13 @@ fn a_probe_is_answered_by_one_signed_envelope_kept_until_the_chain_has_it() {
 		Payload::decode_all(&mut &envelope.payload[..]),
 		Ok(Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [9; 32] }))
 	);
-	let content = EnvelopeContent::new(network.chain.genesis(), WORKER, 1, 0, &envelope.payload);
+	let content = EnvelopeContent::new(
+		network.chain.genesis(),
+		WORKER,
+		1,
+		EnvelopeNumber { lane: Lane::Rest, seq: 0 },
+		&envelope.payload,
+	);
 	assert!(verify_statement(
 		&network.node.machine.public_keys().identity,
 		&content,
@@ -368,15 +375,30 @@ fn of_two_bundles_that_were_proven_at_once_the_second_changes_nothing() {
 #[test]
 fn a_full_outbox_takes_no_more_and_loses_nothing_that_it_has() {
 	let mut outbox = Outbox::new(1, false);
-	for task in 0..limits::OUTBOX_MAX as u64 {
-		outbox.push(TaskId(task)).unwrap();
+	let max = limits::LANE_WAITING_MAX;
+	for task in 0..max as u64 {
+		outbox.push(Lane::Rest, TaskId(task)).unwrap();
 	}
-	let next = TaskId(limits::OUTBOX_MAX as u64);
-	let full = MachineError::OutboxFull { waiting: limits::OUTBOX_MAX };
-	assert_eq!(outbox.push(next), Err(full));
-	outbox.confirm(InboundNext { boot: 1, seq: 1 });
-	assert_eq!(outbox.push(next), Ok(limits::OUTBOX_MAX as u64));
-	assert_eq!(outbox.len(), limits::OUTBOX_MAX);
+	let next = TaskId(max as u64);
+	let full = MachineError::OutboxFull { waiting: max };
+	assert_eq!(outbox.push(Lane::Rest, next), Err(full));
+	let seqs = ByLane { rest: 1, ..Default::default() };
+	outbox.confirm(InboundNext { boot: 1, seqs });
+	let number = EnvelopeNumber { lane: Lane::Rest, seq: max as u64 };
+	assert_eq!(outbox.push(Lane::Rest, next), Ok(number));
+	assert_eq!(outbox.len(), max);
+}
+
+#[test]
+fn a_full_lane_holds_up_no_other() {
+	let mut outbox = Outbox::new(1, false);
+	let mut tasks = (0..).map(TaskId);
+	while outbox.push(Lane::PaidCommits, tasks.next().unwrap()).is_ok() {}
+	for lane in [Lane::Liveness, Lane::Keys, Lane::Rest] {
+		let number = outbox.push(lane, tasks.next().unwrap()).unwrap();
+		assert_eq!(number, EnvelopeNumber { lane, seq: 0 });
+		assert!(outbox.waits(number));
+	}
 }
 
 #[test]

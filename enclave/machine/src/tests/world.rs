@@ -22,7 +22,7 @@ use phala_protocol::{
 	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::{Epoch, KeyRequest, MasterKey, Seat},
-	mailbox::ClusterId,
+	mailbox::{ByLane, ClusterId, Envelope, Lane},
 	messages::{
 		AgentsMessage, AgentsPayload, ClustersMessage, ClustersPayload, KeysMessage, KeysPayload,
 		Subscription,
@@ -56,7 +56,7 @@ pub fn caller_of(seed: [u8; 32]) -> Caller {
 pub struct World {
 	pub chain: TestChain,
 	pub nodes: BTreeMap<WorkerId, Node>,
-	pub consumed: BTreeMap<WorkerId, u64>,
+	pub consumed: BTreeMap<WorkerId, ByLane<u64>>,
 	pub rng: ChaCha20Rng,
 	pub now: Instant,
 	pub seats: Vec<Seat>,
@@ -115,7 +115,7 @@ impl World {
 		if let Some(master) = self.master.clone() {
 			self.tell(worker, KeysMessage::MasterKey(master));
 		}
-		self.consumed.insert(worker, 0);
+		self.consumed.insert(worker, ByLane::default());
 		self.consume(worker);
 		self.seal();
 	}
@@ -133,7 +133,7 @@ impl World {
 	}
 
 	pub fn consume(&mut self, worker: WorkerId) {
-		let next = InboundNext { boot: 1, seq: self.consumed[&worker] };
+		let next = InboundNext { boot: 1, seqs: self.consumed[&worker] };
 		self.chain.put(storage_keys::mailbox_next_envelope(worker), next.encode());
 	}
 
@@ -196,6 +196,15 @@ impl World {
 		}
 	}
 
+	/// An envelope is in a block, and its payload takes effect.
+	pub fn land(&mut self, worker: WorkerId, envelope: &Envelope) {
+		let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+		assert_eq!(payload.lane(), envelope.lane);
+		let consumed = self.consumed.entry(worker).or_default();
+		*consumed.of_mut(envelope.lane) = envelope.seq + 1;
+		self.receive(worker, payload);
+	}
+
 	/// Replicates, submits all envelopes, does what the pallets do, seals. Until nothing happens.
 	pub fn settle(&mut self) {
 		self.seal();
@@ -204,10 +213,8 @@ impl World {
 			let mut anything = false;
 			for worker in self.nodes.keys().copied().collect::<Vec<_>>() {
 				for envelope in self.nodes[&worker].snapshot.envelopes.clone() {
-					if envelope.seq == self.consumed[&worker] {
-						self.consumed.insert(worker, envelope.seq + 1);
-						let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
-						self.receive(worker, payload);
+					if envelope.seq == *self.consumed[&worker].of(envelope.lane) {
+						self.land(worker, &envelope);
 						anything = true;
 					}
 				}
@@ -496,7 +503,9 @@ impl World {
 		kind: RequestKind,
 		input: RequestInput,
 	) -> RequestOrder {
-		let number = self.consumed.values().sum::<u64>() + self.results.len() as u64;
+		let consumed =
+			|next: &ByLane<u64>| Lane::ALL.map(|lane| *next.of(lane)).iter().sum::<u64>();
+		let number = self.consumed.values().map(consumed).sum::<u64>() + self.results.len() as u64;
 		let lease = self.agents[&agent].lease.unwrap();
 		RequestOrder {
 			request: request_id(self.chain.genesis(), number),

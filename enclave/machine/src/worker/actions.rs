@@ -21,6 +21,7 @@ use phala_protocol::{
 	caller::Caller,
 	clusters::Generation,
 	limits::RESPONSE_BYTES_MAX,
+	mailbox::ByLane,
 	refusals::Refusal,
 	requests::{CallInput, RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult},
 	H256,
@@ -29,12 +30,12 @@ use rand_core::CryptoRng;
 use std::sync::Arc;
 
 impl Membership {
-	/// Looks at everything. `consumed` is the number up to which the chain has consumed this
-	/// boot's envelopes.
+	/// Looks at everything. `consumed` is up to which number of each lane the chain has consumed
+	/// this boot's envelopes.
 	pub fn advance<R: CryptoRng>(
 		&mut self,
 		master: Option<&MasterInForce>,
-		consumed: Option<u64>,
+		consumed: Option<ByLane<u64>>,
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(master) = master {
@@ -51,7 +52,7 @@ impl Membership {
 	pub fn advance_agent<R: CryptoRng>(
 		&mut self,
 		id: AgentId,
-		consumed: Option<u64>,
+		consumed: Option<ByLane<u64>>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let Self { agents, keyring, members, timers, code, generation, .. } = self;
@@ -59,8 +60,8 @@ impl Membership {
 		*turn.changed |= agent.apply_committed(keyring, turn.height);
 		agent.fetch_missing(members, timers, turn);
 		let mut ended = Vec::new();
-		if let Some(next) = consumed {
-			ended.extend(agent.find_refused(next, keyring, *generation, members, turn.height));
+		if let Some(consumed) = consumed {
+			ended.extend(agent.find_refused(consumed, keyring, *generation, members, turn.height));
 		}
 		ended.extend(agent.expire(turn.height));
 		// A rebuilt machine first reads what is answered already.

@@ -28,6 +28,7 @@ use phala_protocol::{
 	},
 	boot::WorkerId,
 	clusters::{Generation, Member},
+	mailbox::{ByLane, EnvelopeNumber},
 	messages::{AgentsPayload, Payload},
 	refusals::Refusal,
 	requests::{CallInput, RequestId, RequestResult},
@@ -59,8 +60,8 @@ pub struct Proposal {
 	results: Vec<RequestResult>,
 	pub availability: BTreeMap<WorkerId, ProvenAcknowledgement>,
 	pub replication: Replication,
-	/// Number of the envelope that carries it.
-	sent: Option<u64>,
+	/// The envelope that carries it.
+	sent: Option<EnvelopeNumber>,
 	/// What caused it, and for a direct call the answer that waits for the commit.
 	cause: Option<(Job, Option<Answer>)>,
 }
@@ -255,19 +256,19 @@ impl Agent {
 		ended
 	}
 
-	/// A set of envelopes was consumed up to `next`: a proposal that went with them and is not
+	/// Envelopes were consumed up to these numbers: a proposal that went with them and is not
 	/// committed was refused. If too few members keep it, nothing is wrong with it: it is offered
 	/// again as it is, for as long as it is of use, and nobody's work is done twice.
 	pub fn find_refused(
 		&mut self,
-		next: u64,
+		consumed: ByLane<u64>,
 		keyring: &KeyRing,
 		generation: Generation,
 		members: &BTreeMap<WorkerId, Member>,
 		height: BlockNumber,
 	) -> Vec<JobEnd> {
 		let refused = self.proposals.front().is_some_and(|first| {
-			first.sent.is_some_and(|seq| seq < next)
+			first.sent.is_some_and(|sent| sent.seq < *consumed.of(sent.lane))
 				&& first.state.version > self.snapshot.record.version
 		});
 		if !refused {

@@ -23,7 +23,7 @@ use phala_protocol::{
 	agents::AgentId,
 	clusters::{Generation, WrappedKeys},
 	keys::Epoch,
-	mailbox::ClusterId,
+	mailbox::{ClusterId, Lane},
 	messages::{ClustersPayload, Payload},
 	BlockNumber,
 };
@@ -206,7 +206,8 @@ impl KeyRing {
 			asked.wrapping == wanted && turn.height.saturating_sub(asked.at) < KEY_REQUEST_PATIENCE
 		});
 		// Without room nothing can be asked; made all the same, its key would be made again at once.
-		let can_ask = turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room().is_ok();
+		let can_ask =
+			turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room(Lane::Keys).is_ok();
 		if !waits && can_ask {
 			let (cluster, master) = (self.cluster, master.outcome.clone());
 			let task = turn.compute(Work::AskForKeys { cluster, generation, master });

@@ -1,0 +1,103 @@
+//! How much of a block the lanes of envelopes may take: of all boots together, and of one.
+//!
+//! What counts is a payload's weight before it is acted on, in picoseconds of reference time: a
+//! solo chain has no proof size to share out.
+
+use crate::{Config, Error, LaneUse, Pallet, UseByWorker};
+use codec::DecodeAll;
+use frame_support::{ensure, traits::Get, weights::Weight};
+use phala_protocol::{
+	boot::WorkerId,
+	mailbox::{ByLane, Envelope, Lane},
+	messages::Payload,
+};
+use sp_runtime::Perbill;
+
+/// What payloads cost, beyond what any envelope does.
+pub trait PayloadWeights {
+	/// The most that acting on this one takes.
+	fn weight_of(payload: &Payload) -> Weight;
+}
+
+/// Of what envelopes may take, what each lane is sure of. Commits are what callers pay for.
+pub const SHARES: ByLane<Perbill> = ByLane {
+	liveness: Perbill::from_percent(10),
+	keys: Perbill::from_percent(15),
+	paid_commits: Perbill::from_percent(40),
+	fuel_commits: Perbill::from_percent(20),
+	rest: Perbill::from_percent(15),
+};
+
+/// One boot has at most this part of a lane's share in a block.
+pub const SHARE_OF_ONE_BOOT: Perbill = Perbill::from_percent(25);
+
+/// Of what envelopes may take, the sum of the shares up to this lane's.
+fn share_until(lane: Lane) -> Perbill {
+	Lane::ALL
+		.into_iter()
+		.filter(|one| *one <= lane)
+		.fold(Perbill::zero(), |sum, one| sum.saturating_add(*SHARES.of(one)))
+}
+
+/// What an envelope's payload takes at most: nothing if it will not be acted on.
+pub(crate) fn payload_weight<T: Config>(envelope: &Envelope) -> Weight {
+	match Payload::decode_all(&mut &envelope.payload[..]) {
+		Ok(payload) if payload.lane() == envelope.lane => T::PayloadWeights::weight_of(&payload),
+		_ => Weight::zero(),
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	/// Whether a block still has room for an envelope of this weight.
+	///
+	/// A boot's first in a lane is never too heavy for its quota. Signs of life are always admitted,
+	/// one of each boot. Another lane has its share, and what more urgent ones leave of theirs: since
+	/// blocks take the urgent first, what those leave is known.
+	pub(crate) fn ensure_room(
+		worker: WorkerId,
+		lane: Lane,
+		weight: Weight,
+	) -> Result<(), Error<T>> {
+		let all = T::EnvelopeWeight::get().ref_time();
+		let of_boot = *UseByWorker::<T>::get(worker).of(lane);
+		let quota = match lane {
+			Lane::Liveness => 0,
+			_ => SHARE_OF_ONE_BOOT.mul_floor(SHARES.of(lane).mul_floor(all)),
+		};
+		let with_it = of_boot.saturating_add(weight.ref_time());
+		ensure!(of_boot == 0 || with_it <= quota, Error::<T>::QuotaUsedUp);
+		if lane == Lane::Liveness {
+			return Ok(());
+		}
+		let used = LaneUse::<T>::get();
+		let until_it = Lane::ALL
+			.into_iter()
+			.filter(|one| *one <= lane)
+			.fold(weight.ref_time(), |sum, one| sum.saturating_add(*used.of(one)));
+		ensure!(until_it <= share_until(lane).mul_floor(all), Error::<T>::LaneFull);
+		Ok(())
+	}
+
+	/// An envelope of this weight is in the block.
+	pub(crate) fn note_use(worker: WorkerId, lane: Lane, weight: Weight) {
+		// Also what weighs nothing counts as one.
+		let weight = weight.ref_time().max(1);
+		let add = |used: &mut ByLane<u64>| {
+			let of_lane = used.of_mut(lane);
+			*of_lane = of_lane.saturating_add(weight);
+		};
+		LaneUse::<T>::mutate(add);
+		UseByWorker::<T>::mutate(worker, add);
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_shares_are_all_there_is() {
+		assert_eq!(share_until(Lane::Rest), Perbill::one());
+		assert_eq!(share_until(Lane::Liveness), SHARES.liveness);
+	}
+}
