@@ -42,6 +42,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;
 
+/// Most that a worker's answer may have: more than the largest component.
+pub const WORKER_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// How often what is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(200);
 

@@ -4,7 +4,7 @@
 use crate::limits;
 use anyhow::{bail, Context};
 use phala_protocol::{agents::AgentId, boot::WorkerId, refusals::Refusal, H256};
-use reqwest::{header::HeaderMap, Client, Method, StatusCode};
+use reqwest::{header::HeaderMap, Client, Method, Response, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -174,9 +174,9 @@ impl WorkerClient {
 			request.send().await.with_context(|| format!("no worker answers at {}", self.url))?;
 		let status = answer.status();
 		let headers = answer.headers().clone();
-		let bytes = answer.bytes().await.with_context(|| format!("{at} broke off"))?;
+		let bytes = read_body(answer, &at).await?;
 		if status.is_success() {
-			return Ok((headers, bytes.to_vec()));
+			return Ok((headers, bytes));
 		}
 		match serde_json::from_slice::<WorkerError>(&bytes) {
 			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal })
@@ -190,6 +190,19 @@ impl WorkerClient {
 			),
 		}
 	}
+}
+
+/// A body as it comes, as far as any honest worker's goes.
+async fn read_body(mut answer: Response, at: &str) -> anyhow::Result<Vec<u8>> {
+	let mut bytes = Vec::new();
+	while let Some(part) = answer.chunk().await.with_context(|| format!("{at} broke off"))? {
+		bytes.extend_from_slice(&part);
+		let max = limits::WORKER_ANSWER_BYTES_MAX;
+		if bytes.len() > max {
+			bail!("{at} sends more than {max} bytes, and no worker has so much to say: it is not read on")
+		}
+	}
+	Ok(bytes)
 }
 
 /// The refusal in an error, if a worker said no.
@@ -222,5 +235,25 @@ mod tests {
 		assert!(format!("{error:#}").contains("worker 2 has it"), "{error:#}");
 		let error = client.report([0; 32]).await.unwrap_err().to_string();
 		assert!(error.contains("not there"), "{error}");
+	}
+
+	/// Sends as long as somebody reads.
+	async fn endless(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+		use tokio::io::AsyncWriteExt;
+		let (mut caller, _) = listener.accept().await?;
+		caller.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+		loop {
+			caller.write_all(&[b' '; 64 * 1024]).await?;
+		}
+	}
+
+	#[tokio::test]
+	async fn a_worker_that_never_ends_its_answer_is_not_read_on() {
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let client =
+			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+		tokio::spawn(endless(listener));
+		let error = client.is_ready(H256([7; 32])).await.unwrap_err().to_string();
+		assert!(error.contains("is not read on"), "{error}");
 	}
 }
