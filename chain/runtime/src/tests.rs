@@ -3,6 +3,7 @@
 mod fees;
 mod lanes;
 mod metadata_hash;
+mod random;
 mod sessions;
 mod slashes;
 mod stored_parameters;

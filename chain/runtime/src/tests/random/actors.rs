@@ -1,0 +1,612 @@
+//! Those who send extrinsics, each as it likes: most of what they try is refused.
+
+use super::{chain::Chain, Random};
+use crate::*;
+use codec::Encode;
+use pallet_staking::RewardDestination;
+use phala_protocol::{
+	agents::{
+		Access, AgentCode, AgentId, AgentKey, Availability, AvailabilityContent, EffectSet,
+		UpgradePolicy,
+	},
+	boot::{BootKeys, BootNumber, BootStatement, WorkerId},
+	evidence::{
+		Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
+	},
+	mailbox::{Envelope, InboundNext},
+	messages::{AgentsPayload, ClustersPayload, Payload, RegistryPayload},
+	requests::{RequestId, RequestInput, RequestKind, RequestOutcome, RequestResult, RequestState},
+	traits::ClusterDirectory,
+	H256,
+};
+use sp_core::{sr25519, Pair};
+use sp_runtime::{ApplyExtrinsicResult, MultiAddress};
+use std::collections::BTreeMap;
+
+const MEASUREMENT: H256 = H256::repeat_byte(0xc0);
+const USERS: usize = 10;
+/// The first users are those of genesis, Alice among them; the others begin with nothing.
+const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
+
+/// What a run that is long enough has seen done.
+pub const MUST_HAPPEN: [&str; 14] = [
+	"transferred",
+	"registered a worker",
+	"registered a boot",
+	"evicted a worker",
+	"created a cluster",
+	"joined a cluster",
+	"left a cluster",
+	"registered an agent",
+	"bore an agent",
+	"submitted a request",
+	"answered a request",
+	"missed a deadline",
+	"bonded",
+	"voted",
+];
+
+/// A worker's enclave: who speaks for its newest boot.
+struct Enclave {
+	pair: sr25519::Pair,
+	boot: BootNumber,
+}
+
+pub struct Actors {
+	users: Vec<sr25519::Pair>,
+	enclaves: BTreeMap<WorkerId, Enclave>,
+	happened: BTreeMap<&'static str, u64>,
+	done: u64,
+	refused: u64,
+	boots: u64,
+	referenda: u32,
+}
+
+type Act = fn(&mut Actors, &mut Chain, &mut Random);
+
+/// What may be done, and how often it is tried.
+const ACTS: &[(u64, Act)] = &[
+	(6, Actors::transfer),
+	(3, Actors::register_worker),
+	(6, Actors::boot),
+	(1, Actors::evict),
+	(1, Actors::close_worker),
+	(2, Actors::probe),
+	(2, Actors::create_cluster),
+	(5, Actors::ask_to_join),
+	(5, Actors::approve),
+	(1, Actors::leave),
+	(1, Actors::open_or_close_cluster),
+	(4, Actors::register_agent),
+	(3, Actors::change_agent),
+	(12, Actors::submit_request),
+	(16, Actors::commit),
+	(4, Actors::beat),
+	(2, Actors::ask_for_keys),
+	(6, Actors::stake),
+	(3, Actors::vote),
+];
+
+impl Actors {
+	/// Nobody has done anything.
+	pub fn new() -> Self {
+		let well_known = WELL_KNOWN.iter().map(|uri| (*uri).to_owned());
+		let others = (WELL_KNOWN.len()..USERS).map(|n| format!("//Stranger{n}"));
+		let users = well_known
+			.chain(others)
+			.map(|uri| sr25519::Pair::from_string(&uri, None).expect("a development URI"))
+			.collect();
+		Self {
+			users,
+			enclaves: BTreeMap::new(),
+			happened: BTreeMap::new(),
+			done: 0,
+			refused: 0,
+			boots: 0,
+			referenda: 0,
+		}
+	}
+
+	/// What a block did by itself when it began.
+	pub fn see(&mut self) {
+		for record in System::events() {
+			match record.event {
+				RuntimeEvent::Requests(pallet_requests::Event::RequestExpired { .. }) => {
+					self.note("missed a deadline");
+				}
+				_ => continue,
+			}
+		}
+	}
+
+	/// Extrinsics that did what they should, and others.
+	pub fn counts(&self) -> (u64, u64) {
+		(self.done, self.refused)
+	}
+
+	pub fn happened(&self, kind: &str) -> u64 {
+		self.happened.get(kind).copied().unwrap_or_default()
+	}
+
+	fn note(&mut self, kind: &'static str) {
+		*self.happened.entry(kind).or_default() += 1;
+	}
+
+	/// Somebody does something.
+	pub fn act(&mut self, chain: &mut Chain, random: &mut Random) {
+		let all: u64 = ACTS.iter().map(|(often, _)| often).sum();
+		let mut place = random.below(all);
+		for (often, act) in ACTS {
+			if place < *often {
+				return act(self, chain, random);
+			}
+			place -= often;
+		}
+	}
+
+	fn user(&self, random: &mut Random) -> sr25519::Pair {
+		random.pick(&self.users).expect("there are users").clone()
+	}
+
+	fn account(&self, random: &mut Random) -> AccountId {
+		self.user(random).public().into()
+	}
+
+	/// Mostly the one it belongs to, else a thief.
+	fn owner_or_thief(&self, owner: &AccountId, random: &mut Random) -> sr25519::Pair {
+		let owner = self.users.iter().find(|user| AccountId::from(user.public()) == *owner);
+		match owner {
+			Some(owner) if !random.one_in(8) => owner.clone(),
+			_ => self.user(random),
+		}
+	}
+
+	fn count(&mut self, result: ApplyExtrinsicResult) -> bool {
+		let is_done = matches!(result, Ok(Ok(())));
+		if is_done {
+			self.done += 1;
+		} else {
+			self.refused += 1;
+		}
+		is_done
+	}
+
+	fn send(
+		&mut self,
+		chain: &mut Chain,
+		by: &sr25519::Pair,
+		kind: &'static str,
+		call: impl Into<RuntimeCall>,
+	) -> bool {
+		let result = chain.submit(by, call.into());
+		let is_done = self.count(result);
+		if is_done {
+			self.note(kind);
+		}
+		is_done
+	}
+
+	fn amount(random: &mut Random) -> Balance {
+		let exponent = random.below(20) as u32;
+		Balance::from(random.below(9) + 1) * 10u128.pow(exponent)
+	}
+
+	fn transfer(&mut self, chain: &mut Chain, random: &mut Random) {
+		let (by, dest) = (self.user(random), MultiAddress::Id(self.account(random)));
+		let value = Self::amount(random);
+		let call = match random.below(3) {
+			0 => pallet_balances::Call::transfer_keep_alive { dest, value },
+			1 => pallet_balances::Call::transfer_allow_death { dest, value },
+			// Of a stranger alone: who has all ends the run for many.
+			_ if random.one_in(20) => {
+				pallet_balances::Call::transfer_all { dest, keep_alive: random.one_in(2) }
+			}
+			_ => pallet_balances::Call::transfer_keep_alive { dest, value: 2_000 * currency::PHA },
+		};
+		self.send(chain, &by, "transferred", call);
+	}
+
+	fn register_worker(&mut self, chain: &mut Chain, random: &mut Random) {
+		if pallet_registry::Measurements::<Runtime>::get(MEASUREMENT).is_none() {
+			let allow = pallet_registry::Call::allow_measurement { measurement: MEASUREMENT };
+			let call = Box::new(RuntimeCall::from(allow));
+			let alice = self.users[0].clone();
+			self.send(chain, &alice, "allowed code", pallet_sudo::Call::sudo { call });
+		}
+		if pallet_registry::Workers::<Runtime>::iter_keys().count() > 8 {
+			return;
+		}
+		let by = self.user(random);
+		self.send(chain, &by, "registered a worker", pallet_registry::Call::register_worker {});
+	}
+
+	fn some_worker(&self, random: &mut Random) -> Option<(WorkerId, AccountId)> {
+		let mut workers: Vec<_> = pallet_registry::Workers::<Runtime>::iter()
+			.map(|(worker, record)| (worker, record.operator))
+			.collect();
+		workers.sort();
+		random.pick(&workers).cloned()
+	}
+
+	fn boot(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, operator)) = self.some_worker(random) else { return };
+		// Most boots go on living.
+		let lives = pallet_registry::Boots::<Runtime>::contains_key(worker);
+		if lives && !random.one_in(12) {
+			return;
+		}
+		self.boots += 1;
+		let pair = sr25519::Pair::from_seed(&random.bytes());
+		let keys = BootKeys { identity: pair.public().0, encryption: random.bytes() };
+		let recent_block = System::block_number() - 1;
+		let statement = BootStatement::new(
+			System::block_hash(0),
+			worker,
+			operator.clone().into(),
+			keys,
+			System::block_hash(recent_block),
+		);
+		let report = SoftwareReport {
+			measurement: MEASUREMENT,
+			platform: H256::from_low_u64_be(u64::from(worker) + 1),
+			report_data: statement.report_data(),
+			debug: random.one_in(20),
+		};
+		let root = sr25519::Pair::from_seed(&DEVELOPMENT_ROOT_SEED);
+		let signature = root.sign(&SoftwareReportContent::new(&report).encode()).0;
+		let evidence = Evidence::Software(SoftwareEvidence { report, signature }).encode();
+		let by = self.owner_or_thief(&operator, random);
+		let call = pallet_registry::Call::register_boot { worker, keys, evidence, recent_block };
+		if self.send(chain, &by, "registered a boot", call) {
+			let boot = pallet_registry::Boots::<Runtime>::get(worker).expect("it is registered");
+			self.enclaves.insert(worker, Enclave { pair, boot: boot.number });
+		}
+	}
+
+	fn evict(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, _)) = self.some_worker(random) else { return };
+		let evict = pallet_registry::Call::evict { worker };
+		if random.one_in(2) {
+			let by = self.user(random);
+			self.send(chain, &by, "evicted a delisted worker", evict);
+			return;
+		}
+		let before = pallet_registry::Boots::<Runtime>::contains_key(worker);
+		let call = Box::new(RuntimeCall::from(evict));
+		let alice = self.users[0].clone();
+		self.send(chain, &alice, "commanded", pallet_sudo::Call::sudo { call });
+		if before && !pallet_registry::Boots::<Runtime>::contains_key(worker) {
+			self.note("evicted a worker");
+		}
+	}
+
+	fn close_worker(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, operator)) = self.some_worker(random) else { return };
+		let by = self.owner_or_thief(&operator, random);
+		self.send(chain, &by, "closed a worker", pallet_registry::Call::close_worker { worker });
+	}
+
+	fn probe(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, _)) = self.some_worker(random) else { return };
+		let (by, nonce) = (self.user(random), random.bytes());
+		self.send(chain, &by, "probed", pallet_registry::Call::probe { worker, nonce });
+	}
+
+	fn create_cluster(&mut self, chain: &mut Chain, random: &mut Random) {
+		if pallet_clusters::Clusters::<Runtime>::iter_keys().count() > 3 {
+			return;
+		}
+		let by = self.user(random);
+		self.send(chain, &by, "created a cluster", pallet_clusters::Call::create {});
+	}
+
+	fn some_cluster(&self, random: &mut Random) -> Option<(u32, AccountId)> {
+		let mut clusters: Vec<_> = pallet_clusters::Clusters::<Runtime>::iter()
+			.map(|(cluster, record)| (cluster, record.owner))
+			.collect();
+		clusters.sort();
+		random.pick(&clusters).cloned()
+	}
+
+	fn ask_to_join(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, operator)) = self.some_worker(random) else { return };
+		let Some((cluster, _)) = self.some_cluster(random) else { return };
+		let by = self.owner_or_thief(&operator, random);
+		let endpoint = b"http://a.worker:1".to_vec();
+		let call = pallet_clusters::Call::request_join { cluster, worker, endpoint };
+		self.send(chain, &by, "asked to join", call);
+	}
+
+	fn approve(&mut self, chain: &mut Chain, random: &mut Random) {
+		let mut requests: Vec<_> = pallet_clusters::JoinRequests::<Runtime>::iter()
+			.map(|(worker, request)| (worker, request.cluster))
+			.collect();
+		requests.sort();
+		let Some((worker, cluster)) = random.pick(&requests).copied() else { return };
+		let Some(record) = pallet_clusters::Clusters::<Runtime>::get(cluster) else { return };
+		let by = self.owner_or_thief(&record.owner, random);
+		let call = pallet_clusters::Call::approve_join { cluster, worker };
+		self.send(chain, &by, "joined a cluster", call);
+	}
+
+	fn leave(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, operator)) = self.some_worker(random) else { return };
+		let Some(cluster) = pallet_clusters::MemberOf::<Runtime>::get(worker) else { return };
+		let by = self.owner_or_thief(&operator, random);
+		if random.one_in(2) {
+			let call = pallet_clusters::Call::leave { cluster, worker };
+			self.send(chain, &by, "left a cluster", call);
+		} else {
+			let call = pallet_clusters::Call::remove_member { cluster, worker };
+			let owner = pallet_clusters::Clusters::<Runtime>::get(cluster).map(|one| one.owner);
+			let by = owner.map_or(by, |owner| self.owner_or_thief(&owner, random));
+			self.send(chain, &by, "removed a member", call);
+		}
+	}
+
+	fn open_or_close_cluster(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((cluster, owner)) = self.some_cluster(random) else { return };
+		let by = self.owner_or_thief(&owner, random);
+		if random.one_in(2) {
+			self.send(chain, &by, "closed a cluster", pallet_clusters::Call::close { cluster });
+		} else {
+			let call = pallet_clusters::Call::set_open { cluster, open: !random.one_in(3) };
+			self.send(chain, &by, "opened a cluster", call);
+		}
+	}
+
+	fn register_agent(&mut self, chain: &mut Chain, random: &mut Random) {
+		if pallet_agents::Agents::<Runtime>::iter_keys().count() > 12 {
+			return;
+		}
+		let Some((cluster, owner)) = self.some_cluster(random) else { return };
+		let call = pallet_agents::Call::register {
+			cluster,
+			code: Self::code(random),
+			unit_price: Balance::from(random.below(4)) * currency::MILLIS,
+			timeout: 1 + random.below(4) as u32,
+			access: if random.one_in(4) { Access::Listed } else { Access::Public },
+			upgrades: match random.below(3) {
+				0 => UpgradePolicy::Immutable,
+				1 => UpgradePolicy::AfterNotice(1 + random.below(20) as u32),
+				_ => UpgradePolicy::Free,
+			},
+		};
+		let by = self.owner_or_thief(&owner, random);
+		self.send(chain, &by, "registered an agent", call);
+	}
+
+	fn code(random: &mut Random) -> AgentCode {
+		AgentCode { component: H256(random.bytes()), manifest: H256(random.bytes()) }
+	}
+
+	fn some_agent(&self, random: &mut Random) -> Option<AgentId> {
+		let mut agents: Vec<_> = pallet_agents::Agents::<Runtime>::iter_keys().collect();
+		agents.sort();
+		random.pick(&agents).copied()
+	}
+
+	fn change_agent(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(agent) = self.some_agent(random) else { return };
+		let Some(record) = pallet_agents::Agents::<Runtime>::get(agent) else { return };
+		let by = self.owner_or_thief(&record.owner.into(), random);
+		let caller = self.account(random);
+		let call = match random.below(4) {
+			0 => pallet_agents::Call::upgrade { agent, code: Self::code(random) },
+			1 => pallet_agents::Call::set_access { agent, access: Access::Public },
+			2 => pallet_agents::Call::allow_caller { agent, caller },
+			_ => pallet_agents::Call::disallow_caller { agent, caller },
+		};
+		self.send(chain, &by, "changed an agent", call);
+	}
+
+	fn submit_request(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(agent) = self.some_agent(random) else { return };
+		let now = System::block_number();
+		let call = pallet_requests::Call::submit {
+			agent,
+			kind: if random.one_in(10) { RequestKind::Secrets } else { RequestKind::Call },
+			input: match random.below(3) {
+				0 => RequestInput::Sealed(vec![1; random.below(200) as usize]),
+				_ => RequestInput::Public(vec![2; random.below(200) as usize]),
+			},
+			max_fee: Balance::from(random.below(200)) * currency::MILLIS,
+			deadline: now + random.below(40) as u32,
+			min_block: now.saturating_sub(random.below(3) as u32),
+		};
+		let by = self.user(random);
+		self.send(chain, &by, "submitted a request", call);
+	}
+
+	/// The boot in force of a worker says something; whether the payload took effect.
+	fn say(&mut self, chain: &mut Chain, worker: WorkerId, payload: Payload) -> bool {
+		let Some(enclave) = self.enclaves.get(&worker) else { return false };
+		let next: InboundNext =
+			pallet_mailbox::NextEnvelope::<Runtime>::get(worker).unwrap_or_default();
+		let lane = payload.lane();
+		let mut envelope = Envelope {
+			genesis: System::block_hash(0),
+			worker,
+			boot: enclave.boot,
+			lane,
+			seq: next.seq(lane),
+			payload: payload.encode(),
+			signature: [0; 64],
+		};
+		envelope.signature = enclave.pair.sign(&envelope.signed_bytes()).0;
+		let failures = || {
+			System::events()
+				.iter()
+				.filter(|record| {
+					matches!(
+						record.event,
+						RuntimeEvent::Mailbox(pallet_mailbox::Event::PayloadFailed { .. })
+					)
+				})
+				.count()
+		};
+		let before = failures();
+		let result = chain.relay(envelope);
+		self.count(result) && failures() == before
+	}
+
+	fn some_enclave(&self, random: &mut Random) -> Option<WorkerId> {
+		let workers: Vec<_> = self.enclaves.keys().copied().collect();
+		random.pick(&workers).copied()
+	}
+
+	fn beat(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(worker) = self.some_enclave(random) else { return };
+		let nonce = random.bytes();
+		let open = pallet_registry::OpenProbes::<Runtime>::get(worker);
+		let payload = match open.first() {
+			Some(nonce) if random.one_in(2) => RegistryPayload::ProbeAnswered { nonce: *nonce },
+			_ => RegistryPayload::Heartbeat { nonce },
+		};
+		if self.say(chain, worker, Payload::Registry(payload)) {
+			self.note("lived");
+		}
+	}
+
+	fn ask_for_keys(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(worker) = self.some_enclave(random) else { return };
+		let cluster = pallet_clusters::MemberOf::<Runtime>::get(worker).unwrap_or_default();
+		let generation = pallet_clusters::Clusters::<Runtime>::get(cluster)
+			.map_or(1, |record| record.generation);
+		let ephemeral_key = random.bytes();
+		let payload = ClustersPayload::KeyRequest { cluster, generation, ephemeral_key };
+		if self.say(chain, worker, Payload::Clusters(payload)) {
+			self.note("asked for keys");
+		}
+	}
+
+	/// A lease holder bears an agent, or answers what is asked of it.
+	fn commit(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(agent) = self.some_agent(random) else { return };
+		let Some(record) = pallet_agents::Agents::<Runtime>::get(agent) else { return };
+		let Some(lease) = Clusters::lease(agent) else { return };
+		// Some are lazy, so that deadlines are missed.
+		if lease.worker % 3 == 2 && !random.one_in(6) {
+			return;
+		}
+		let is_birth = record.version == 0;
+		let body_hash = H256(random.bytes());
+		let mut open: Vec<_> = pallet_requests::Requests::<Runtime>::iter()
+			.filter(|(_, request)| {
+				request.state == RequestState::Open
+					&& request.agent == agent
+					&& request.worker == lease.worker
+			})
+			.map(|(id, _)| id)
+			.collect();
+		open.sort();
+		let result = |request: &RequestId, random: &mut Random| RequestResult {
+			request: *request,
+			units: random.below(300) as u32,
+			outcome: if random.one_in(5) {
+				RequestOutcome::Failed(1)
+			} else {
+				RequestOutcome::Answered(vec![7; random.below(60) as usize])
+			},
+		};
+		let mut results = Vec::new();
+		if !is_birth {
+			for request in open.iter().take(1 + random.below(4) as usize) {
+				results.push(result(request, random));
+			}
+		}
+		if random.one_in(15) {
+			// The double-dipper wants to be paid twice, or for nothing.
+			let again = results.first().map_or(H256(random.bytes()), |result| result.request);
+			results.push(result(&again, random));
+		}
+		let answered = results.len();
+		let set = EffectSet {
+			agent,
+			base_version: record.version,
+			base_hash: record.state_hash,
+			body_hash,
+			key: is_birth.then(|| AgentKey { version: 1, key: random.bytes() }),
+			results,
+			availability: self.words(record.cluster, agent, record.state_hash, body_hash),
+		};
+		let payload = Payload::Agents(AgentsPayload::EffectSet(set));
+		if self.say(chain, lease.worker, payload) {
+			self.note(if is_birth { "bore an agent" } else { "committed" });
+			for _ in 0..answered {
+				self.note("answered a request");
+			}
+		}
+	}
+
+	/// The members' words that they keep a body.
+	fn words(&self, cluster: u32, agent: AgentId, base: H256, body: H256) -> Vec<Availability> {
+		let genesis = System::block_hash(0);
+		let word = |worker: WorkerId, boot: BootNumber| {
+			let enclave = self.enclaves.get(&worker)?;
+			let content = AvailabilityContent::new(genesis, worker, boot, agent, base, body);
+			Some(Availability { worker, signature: enclave.pair.sign(&content.encode()).0 })
+		};
+		Clusters::counted(cluster)
+			.into_iter()
+			.filter_map(|(worker, boot)| word(worker, boot.number))
+			.collect()
+	}
+
+	fn stake(&mut self, chain: &mut Chain, random: &mut Random) {
+		let by = self.user(random);
+		let value = Self::amount(random);
+		let target = MultiAddress::Id(self.users[random.below(4) as usize].public().into());
+		let (kind, call) = match random.below(6) {
+			0 | 1 => {
+				let payee = RewardDestination::Staked;
+				("bonded", pallet_staking::Call::bond { value, payee })
+			}
+			2 => ("bonded more", pallet_staking::Call::bond_extra { max_additional: value }),
+			3 => ("unbonded", pallet_staking::Call::unbond { value }),
+			4 => {
+				let call = pallet_staking::Call::withdraw_unbonded { num_slashing_spans: 0 };
+				("withdrew", call)
+			}
+			_ => ("nominated", pallet_staking::Call::nominate { targets: vec![target] }),
+		};
+		self.send(chain, &by, kind, call);
+	}
+
+	fn vote(&mut self, chain: &mut Chain, random: &mut Random) {
+		let by = self.user(random);
+		match random.below(4) {
+			0 => {
+				let remark = frame_system::Call::remark { remark: random.bytes().to_vec() };
+				let call = RuntimeCall::from(remark).encode();
+				let proposal = frame_support::traits::Bounded::Inline(
+					call.try_into().expect("a remark is short"),
+				);
+				let submit = pallet_referenda::Call::submit {
+					proposal_origin: Box::new(frame_system::RawOrigin::Root.into()),
+					proposal,
+					enactment_moment: frame_support::traits::schedule::DispatchTime::After(1),
+				};
+				if self.send(chain, &by, "proposed", submit) {
+					self.referenda += 1;
+				}
+			}
+			1 => {
+				let index = random.below(self.referenda.into()) as u32;
+				let call = pallet_referenda::Call::place_decision_deposit { index };
+				self.send(chain, &by, "deposited", call);
+			}
+			_ => {
+				use pallet_conviction_voting::{AccountVote, Conviction, Vote};
+				let poll_index = random.below(self.referenda.into()) as u32;
+				let aye = !random.one_in(4);
+				let vote = AccountVote::Standard {
+					vote: Vote { aye, conviction: Conviction::Locked1x },
+					balance: Self::amount(random),
+				};
+				let call = pallet_conviction_voting::Call::vote { poll_index, vote };
+				self.send(chain, &by, "voted", call);
+			}
+		}
+	}
+}
