@@ -10,7 +10,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench weights
+.PHONY: setup build dev test lint bench random weights
 .DEFAULT_GOAL := build
 
 setup:
@@ -42,6 +42,11 @@ bench: build
 	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
 	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime --features $(FEATURES)
 	@$(BIN)/phala build benches/items && node benches/beside-workerd.mjs $(CARGO_TARGET_DIR)/release/pruntime
+
+# Everybody at random over the real runtime, for long: BLOCKS blocks from SEED on.
+random: build
+	@$(WITH_ENV) PHALA_RANDOM_BLOCKS=$(or $(BLOCKS),20000) PHALA_RANDOM_SEED=$(or $(SEED),1) \
+		SKIP_WASM_BUILD=1 cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture tests::random
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full
 # build, with the benchmarks inside the runtime.

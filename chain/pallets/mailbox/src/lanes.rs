@@ -11,7 +11,7 @@ use phala_protocol::{
 	mailbox::{ByLane, Envelope, Lane},
 	messages::Payload,
 };
-use sp_runtime::Perbill;
+use sp_runtime::{Perbill, Saturating};
 
 /// What payloads cost, beyond what any envelope does.
 pub trait PayloadWeights {

@@ -138,19 +138,19 @@ fn an_envelope_in_order_takes_effect_once() {
 fn a_reorderer_gets_nothing_into_a_block_and_the_pool_waits_for_the_gap() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let second = enclave.says(1, &heartbeat(1));
+		let second = enclave.says(1, &key_request());
 		assert_eq!(include(second.clone()), Err(InvalidTransaction::Future.into()));
 		assert_ok!(authorize(TransactionSource::External, &second));
 
-		let far = enclave.says(limits::ENVELOPES_PENDING_MAX, &heartbeat(1));
+		let far = enclave.says(limits::ENVELOPES_PENDING_MAX, &key_request());
 		assert_ok!(authorize(TransactionSource::External, &far));
-		let too_far = enclave.says(limits::ENVELOPES_PENDING_MAX + 1, &heartbeat(1));
+		let too_far = enclave.says(limits::ENVELOPES_PENDING_MAX + 1, &key_request());
 		assert_eq!(
 			authorize(TransactionSource::External, &too_far),
 			Err(InvalidTransaction::Future.into())
 		);
 
-		assert_eq!(include(enclave.says(0, &heartbeat(0))), Ok(Ok(())));
+		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
 		assert_eq!(include(second), Ok(Ok(())));
 	});
 }
@@ -229,15 +229,15 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 fn a_twin_boot_silences_the_first() {
 	new_test_ext().execute_with(|| {
 		let first = Enclave::boots(1);
-		assert_eq!(include(first.says(0, &heartbeat(1))), Ok(Ok(())));
+		assert_eq!(include(first.says(0, &key_request())), Ok(Ok(())));
 		let twin = Enclave::boots(2);
-		let late = first.says(1, &heartbeat(2));
+		let late = first.says(1, &key_request());
 		assert_eq!(include(late.clone()), Err(refused(EnvelopeError::RetiredBoot)));
 		assert_noop!(
 			Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), late),
 			Error::<Runtime>::RetiredBoot
 		);
-		assert_eq!(include(twin.says(0, &heartbeat(3))), Ok(Ok(())));
+		assert_eq!(include(twin.says(0, &key_request())), Ok(Ok(())));
 	});
 }
 
@@ -263,7 +263,7 @@ fn flood(enclave: &Enclave, payload: &Payload) -> u64 {
 	for seq in first.. {
 		let envelope = enclave.says(seq, payload);
 		match include(envelope.clone()) {
-			Ok(landed) => assert_ok!(landed),
+			Ok(landed) => assert_eq!(landed, Ok(())),
 			Err(refused) => {
 				assert_eq!(refused, InvalidTransaction::ExhaustsResources.into());
 				// Nor does an author who skips validation get it in.
@@ -298,7 +298,7 @@ fn a_flooding_boot_is_held_to_its_part_of_a_lane_until_the_next_block() {
 #[test]
 fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
 	new_test_ext().execute_with(|| {
-		let flooders: Vec<_> = (1..=30).map(|worker| Enclave::boots_in(worker, 1)).collect();
+		let flooders: Vec<_> = (1..=50).map(|worker| Enclave::boots_in(worker, 1)).collect();
 		let landed = |payload: &Payload| -> u64 {
 			flooders.iter().map(|flooder| flood(flooder, payload)).sum()
 		};
@@ -309,7 +309,7 @@ fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
 		let keys = landed(&key_request());
 		let expected = fit(SHARES.liveness) + fit(SHARES.keys);
 		assert!((expected - 3..=expected).contains(&keys), "{keys} of {expected}");
-		let victim = Enclave::boots_in(31, 1);
+		let victim = Enclave::boots_in(51, 1);
 		assert_eq!(include(victim.says(0, &heartbeat(1))), Ok(Ok(())), "it lives");
 	});
 }
@@ -317,7 +317,7 @@ fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
 #[test]
 fn what_urgent_lanes_took_is_gone_for_the_others() {
 	new_test_ext().execute_with(|| {
-		let flooders: Vec<_> = (1..=30).map(|worker| Enclave::boots_in(worker, 1)).collect();
+		let flooders: Vec<_> = (1..=50).map(|worker| Enclave::boots_in(worker, 1)).collect();
 		let keys: u64 = flooders.iter().map(|flooder| flood(flooder, &key_request())).sum();
 		let rest: u64 = flooders.iter().map(|flooder| flood(flooder, &probe_answer())).sum();
 		assert!((95..=100).contains(&(keys + rest)), "{keys} + {rest}");

@@ -12,7 +12,7 @@ use crate::{
 };
 use frame_support::{
 	parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, Get},
+	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
 	weights::Weight,
 };
 use frame_system::EnsureRoot;

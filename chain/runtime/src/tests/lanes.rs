@@ -5,7 +5,6 @@ use crate::{
 	config::{network::PayloadRouter, system::MAXIMUM_BLOCK_WEIGHT},
 	Runtime,
 };
-use frame_support::traits::Get;
 use pallet_mailbox::{PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
 use phala_protocol::{
 	agents::{AgentKey, Availability, EffectSet},

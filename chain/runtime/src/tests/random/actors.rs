@@ -15,6 +15,7 @@ use phala_protocol::{
 	},
 	mailbox::{Envelope, InboundNext},
 	messages::{AgentsPayload, ClustersPayload, Payload, RegistryPayload},
+	refusals::Refusal,
 	requests::{RequestId, RequestInput, RequestKind, RequestOutcome, RequestResult, RequestState},
 	traits::ClusterDirectory,
 	H256,
@@ -390,12 +391,12 @@ impl Actors {
 		let Some(agent) = self.some_agent(random) else { return };
 		let Some(record) = pallet_agents::Agents::<Runtime>::get(agent) else { return };
 		let by = self.owner_or_thief(&record.owner.into(), random);
-		let caller = self.account(random);
+		let account = self.account(random);
 		let call = match random.below(4) {
 			0 => pallet_agents::Call::upgrade { agent, code: Self::code(random) },
 			1 => pallet_agents::Call::set_access { agent, access: Access::Public },
-			2 => pallet_agents::Call::allow_caller { agent, caller },
-			_ => pallet_agents::Call::disallow_caller { agent, caller },
+			2 => pallet_agents::Call::allow_caller { agent, account },
+			_ => pallet_agents::Call::disallow_caller { agent, account },
 		};
 		self.send(chain, &by, "changed an agent", call);
 	}
@@ -504,7 +505,7 @@ impl Actors {
 			request: *request,
 			units: random.below(300) as u32,
 			outcome: if random.one_in(5) {
-				RequestOutcome::Failed(1)
+				RequestOutcome::Failed(Refusal::CpuTime.code())
 			} else {
 				RequestOutcome::Answered(vec![7; random.below(60) as usize])
 			},

@@ -2,6 +2,7 @@
 
 use super::Random;
 use crate::*;
+use codec::Encode;
 use frame_metadata_hash_extension::CheckMetadataHash;
 use phala_protocol::{mailbox::Envelope, H256};
 use sp_consensus_babe::digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest};

@@ -41,19 +41,19 @@ fn money_is_conserved(start: &Start) -> Result<(), String> {
 
 /// All that is on hold, by reason.
 fn held() -> BTreeMap<String, Balance> {
-	let mut held = BTreeMap::new();
+	let mut held = BTreeMap::<String, Balance>::new();
 	for hold in pallet_balances::Holds::<Runtime>::iter_values().flatten() {
-		*held.entry(format!("{:?}", hold.id)).or_default() += hold.amount;
+		*held.entry(format!("{:?}", hold.id)).or_insert(0) += hold.amount;
 	}
 	held
 }
 
 fn holds_are_explained() -> Result<(), String> {
 	let held = held();
-	let mut explained = BTreeMap::new();
+	let mut explained = BTreeMap::<String, Balance>::new();
 	let mut explain = |reason: RuntimeHoldReason, amount: Balance| {
 		if amount > 0 {
-			*explained.entry(format!("{reason:?}")).or_default() += amount;
+			*explained.entry(format!("{reason:?}")).or_insert(0) += amount;
 		}
 	};
 	explain(
@@ -72,9 +72,10 @@ fn holds_are_explained() -> Result<(), String> {
 		pallet_clusters::Clusters::<Runtime>::iter_values().map(|cluster| cluster.deposit).sum(),
 	);
 	let agents = pallet_agents::Agents::<Runtime>::iter_keys().count() as Balance;
+	let deposit: Balance = <Runtime as pallet_agents::Config>::AgentDeposit::get();
 	explain(
 		RuntimeHoldReason::Agents(pallet_agents::HoldReason::AgentDeposit),
-		agents * <Runtime as pallet_agents::Config>::AgentDeposit::get(),
+		agents * deposit,
 	);
 	explain(
 		RuntimeHoldReason::Staking(pallet_staking::HoldReason::Staking),
