@@ -21,8 +21,14 @@ pub const VITAL_BYTES_PER_BLOCK: u32 = 512 * 1024;
 /// Longest payload of one envelope, in bytes of SCALE.
 pub const ENVELOPE_PAYLOAD_BYTES_MAX: u32 = 32 * 1024;
 
+/// Longest payload in the lanes that carry nothing but nonces, in bytes of SCALE.
+pub const SHORT_PAYLOAD_BYTES_MAX: u32 = 64;
+
 /// How far ahead of its lane's `next` an envelope may wait in the transaction pool.
-pub const ENVELOPES_PENDING_MAX: u64 = 128;
+pub const ENVELOPES_PENDING_MAX: u64 = 16;
+
+/// The same of signs of life, of which a block takes one.
+pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 2;
 
 /// Oldest block hash that evidence may be bound to, in blocks.
 pub const EVIDENCE_BLOCK_AGE_MAX: BlockNumber = 256;

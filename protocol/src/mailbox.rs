@@ -8,7 +8,7 @@
 //! **Inbound.** An [`Envelope`] is signed by a boot's identity key over [`EnvelopeContent`]. It
 //! travels in the [`Lane`] of its payload; `seq` counts from 0 in each lane of each boot.
 
-use crate::{boot::BootNumber, boot::WorkerId, domains, hash_of, BlockNumber, H256};
+use crate::{boot::BootNumber, boot::WorkerId, domains, hash_of, limits, BlockNumber, H256};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -152,6 +152,24 @@ impl Lane {
 	/// All, most urgent first.
 	pub const ALL: [Self; 5] =
 		[Self::Liveness, Self::Keys, Self::PaidCommits, Self::FuelCommits, Self::Rest];
+
+	/// Longest payload that the chain takes in this lane, in bytes of SCALE.
+	pub const fn payload_bytes_max(self) -> u32 {
+		match self {
+			Self::Liveness | Self::Rest => limits::SHORT_PAYLOAD_BYTES_MAX,
+			Self::Keys | Self::PaidCommits | Self::FuelCommits => {
+				limits::ENVELOPE_PAYLOAD_BYTES_MAX
+			}
+		}
+	}
+
+	/// How far ahead of the lane's `next` an envelope may wait in the transaction pool.
+	pub const fn pending_max(self) -> u64 {
+		match self {
+			Self::Liveness => limits::SIGNS_OF_LIFE_PENDING_MAX,
+			_ => limits::ENVELOPES_PENDING_MAX,
+		}
+	}
 }
 
 /// Which of a boot's envelopes: its lane, and its number there.
@@ -328,7 +346,7 @@ pub enum EnvelopeError {
 	Suspended = 4,
 	/// The signature is not the boot's.
 	BadSignature = 5,
-	/// The payload is longer than [`crate::limits::ENVELOPE_PAYLOAD_BYTES_MAX`].
+	/// The payload is longer than [`Lane::payload_bytes_max`].
 	PayloadTooLong = 6,
 }
 
@@ -352,7 +370,7 @@ impl core::fmt::Display for EnvelopeError {
 				"the boot is suspended: renew its evidence with an allowed measurement"
 			}
 			Self::BadSignature => "the signature is not by the boot's identity key",
-			Self::PayloadTooLong => "the payload is longer than the chain accepts",
+			Self::PayloadTooLong => "the payload is longer than the chain accepts in its lane",
 		})
 	}
 }

@@ -23,6 +23,17 @@ pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
 /// later.
 pub const LANE_WAITING_MAX: usize = 1024;
 
+/// Most envelopes of one lane that a relayer is shown: what may wait in the pool, and what the chain
+/// took in blocks that are not proven to this boot yet.
+pub const LANE_OFFERED_MAX: usize = 4 * phala_protocol::limits::ENVELOPES_PENDING_MAX as usize;
+
+// All lanes, full of the longest envelopes, are less than a relayer reads at once (16 MiB).
+const _: () = assert!(
+	3 * LANE_OFFERED_MAX * (phala_protocol::limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize + 256)
+		+ 2 * LANE_OFFERED_MAX * 512
+		< 16 * 1024 * 1024
+);
+
 /// Most requests of one agent that run at once, so that no agent alone takes all places.
 pub const AGENT_RUNS_MAX: usize = 16;
 

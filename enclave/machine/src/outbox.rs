@@ -84,11 +84,12 @@ impl Outbox {
 		Lane::ALL.into_iter().map(|lane| self.waiting.of(lane).len()).sum()
 	}
 
-	/// What can be carried to the chain, the urgent lanes first, each in its order: nothing behind
-	/// one that is not signed yet.
+	/// What can be carried to the chain now, the urgent lanes first, each in its order: nothing behind
+	/// one that is not signed yet, and no more than a relayer can have on its way.
 	pub fn signed_in_order(&self) -> impl Iterator<Item = &Arc<Envelope>> {
 		Lane::ALL.into_iter().flat_map(|lane| {
-			self.waiting.of(lane).iter().map_while(|queued| queued.envelope.as_ref())
+			let waiting = self.waiting.of(lane).iter().take(limits::LANE_OFFERED_MAX);
+			waiting.map_while(|queued| queued.envelope.as_ref())
 		})
 	}
 }

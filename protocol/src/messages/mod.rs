@@ -71,6 +71,8 @@ impl Message {
 	/// Whether it may take the room that each block keeps for registrations, keys and liveness.
 	pub fn is_vital(&self) -> bool {
 		match self {
+			// Any stranger can have a worker asked.
+			Self::Registry(RegistryMessage::Probe { .. }) => false,
 			Self::Registry(_) | Self::Keys(_) | Self::Clusters(_) => true,
 			Self::Agents(_) | Self::Requests(_) => false,
 		}

@@ -2,7 +2,6 @@
 
 use phala_protocol::{
 	boot::BootNumber,
-	limits::ENVELOPES_PENDING_MAX,
 	mailbox::{Envelope, InboundNext, Lane},
 	BlockNumber,
 };
@@ -30,7 +29,7 @@ impl EnvelopeBook {
 		self.submitted.retain(|(boot, lane, seq), _| *boot == next.boot && *seq >= next.seq(*lane));
 		let is_due = |envelope: &Envelope| {
 			let from = next.seq(envelope.lane);
-			let until = from.saturating_add(ENVELOPES_PENDING_MAX);
+			let until = from.saturating_add(envelope.lane.pending_max());
 			let is_wanted = envelope.boot == next.boot && (from..until).contains(&envelope.seq);
 			let submitted = self.submitted.get(&key(envelope));
 			// A best block behind the submission is a fork; it may have lost the envelope.
@@ -60,7 +59,7 @@ fn key(envelope: &Envelope) -> (BootNumber, Lane, u64) {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_protocol::{mailbox::ByLane, H256};
+	use phala_protocol::{limits::ENVELOPES_PENDING_MAX, mailbox::ByLane, H256};
 
 	fn next(boot: BootNumber, rest: u64) -> InboundNext {
 		InboundNext { boot, seqs: ByLane { rest, ..Default::default() } }

@@ -1,10 +1,11 @@
 //! How much of a block the lanes of envelopes may take: of all boots together, and of one.
 //!
-//! What counts is a payload's weight before it is acted on, in picoseconds of reference time: a
-//! solo chain has no proof size to share out.
+//! An envelope's cost is in picoseconds: its weight before it is acted on, or, if that is a larger
+//! part, as much of the time as its bytes are of the bytes that envelopes may have. (A solo chain has
+//! no proof size to share out.) So neither time nor length of a block can be flooded.
 
-use crate::{Config, Error, LaneUse, Pallet, UseByWorker};
-use codec::DecodeAll;
+use crate::{Config, Error, LaneUse, Pallet, UseByWorker, WeightInfo};
+use codec::{DecodeAll, Encode};
 use frame_support::{ensure, traits::Get, weights::Weight};
 use phala_protocol::{
 	boot::WorkerId,
@@ -48,24 +49,32 @@ pub(crate) fn payload_weight<T: Config>(envelope: &Envelope) -> Weight {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Whether a block still has room for an envelope of this weight.
+	/// All that an envelope takes of a block, in picoseconds.
+	pub fn cost_of(envelope: &Envelope) -> u64 {
+		let payload = envelope.payload.len() as u32;
+		let weight = T::WeightInfo::submit_envelope(payload)
+			.saturating_add(T::WeightInfo::authorize_envelope(payload))
+			.saturating_add(payload_weight::<T>(envelope));
+		let of_bytes = Perbill::from_rational(
+			envelope.encoded_size() as u64,
+			u64::from(T::EnvelopeBytes::get()),
+		);
+		weight.ref_time().max(of_bytes.mul_floor(T::EnvelopeWeight::get().ref_time()))
+	}
+
+	/// Whether a block still has room for an envelope of this cost.
 	///
-	/// A boot's first in a lane is never too heavy for its quota. Signs of life are always admitted,
+	/// A boot's first in a lane is never too dear for its quota. Signs of life are always admitted,
 	/// one of each boot. Another lane has its share, and what more urgent ones leave of theirs: since
 	/// blocks take the urgent first, what those leave is known.
-	pub(crate) fn ensure_room(
-		worker: WorkerId,
-		lane: Lane,
-		weight: Weight,
-	) -> Result<(), Error<T>> {
+	pub(crate) fn ensure_room(worker: WorkerId, lane: Lane, cost: u64) -> Result<(), Error<T>> {
 		let all = T::EnvelopeWeight::get().ref_time();
 		let of_boot = *UseByWorker::<T>::get(worker).of(lane);
 		let quota = match lane {
 			Lane::Liveness => 0,
 			_ => SHARE_OF_ONE_BOOT.mul_floor(SHARES.of(lane).mul_floor(all)),
 		};
-		let with_it = of_boot.saturating_add(weight.ref_time());
-		ensure!(of_boot == 0 || with_it <= quota, Error::<T>::QuotaUsedUp);
+		ensure!(of_boot == 0 || of_boot.saturating_add(cost) <= quota, Error::<T>::QuotaUsedUp);
 		if lane == Lane::Liveness {
 			return Ok(());
 		}
@@ -73,18 +82,21 @@ impl<T: Config> Pallet<T> {
 		let until_it = Lane::ALL
 			.into_iter()
 			.filter(|one| *one <= lane)
-			.fold(weight.ref_time(), |sum, one| sum.saturating_add(*used.of(one)));
+			.map(|one| match one {
+				// What is admitted beyond the share is at nobody's cost.
+				Lane::Liveness => SHARES.liveness.mul_floor(all).min(*used.of(one)),
+				_ => *used.of(one),
+			})
+			.fold(cost, u64::saturating_add);
 		ensure!(until_it <= share_until(lane).mul_floor(all), Error::<T>::LaneFull);
 		Ok(())
 	}
 
-	/// An envelope of this weight is in the block.
-	pub(crate) fn note_use(worker: WorkerId, lane: Lane, weight: Weight) {
-		// Also what weighs nothing counts as one.
-		let weight = weight.ref_time().max(1);
+	/// An envelope of this cost is in the block.
+	pub(crate) fn note_use(worker: WorkerId, lane: Lane, cost: u64) {
 		let add = |used: &mut ByLane<u64>| {
 			let of_lane = used.of_mut(lane);
-			*of_lane = of_lane.saturating_add(weight);
+			*of_lane = of_lane.saturating_add(cost);
 		};
 		LaneUse::<T>::mutate(add);
 		UseByWorker::<T>::mutate(worker, add);

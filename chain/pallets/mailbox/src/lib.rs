@@ -27,7 +27,8 @@
 //! payload does: a payload that fails is [`Event::PayloadFailed`], and the next one goes through.
 //! Since no fee guards the entrance, the cheap checks come first, and the pool holds only
 //! [`limits::ENVELOPES_PENDING_MAX`] ahead of a lane's expected number. Envelopes take
-//! [`Config::EnvelopeWeight`] of a block, shared out over lanes and boots ([`SHARES`]): a lane that
+//! [`Config::EnvelopeWeight`] and [`Config::EnvelopeBytes`] of a block, shared out over lanes and
+//! boots ([`SHARES`]): a lane that
 //! is full holds up no other, and the urgent come first.
 //!
 //! What a block pushes is bounded in messages and bytes, with room kept for the vital: whatever
@@ -79,6 +80,9 @@ const fn room(is_vital: bool) -> (u32, u32) {
 	(messages - limits::VITAL_MESSAGES_PER_BLOCK, bytes - limits::VITAL_BYTES_PER_BLOCK)
 }
 
+/// Room between the priorities of two lanes.
+const PRIORITIES_OF_A_LANE: u64 = 1_000;
+
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
@@ -107,6 +111,10 @@ pub mod pallet {
 		/// What envelopes may take of a block, over all lanes.
 		#[pallet::constant]
 		type EnvelopeWeight: Get<Weight>;
+
+		/// The same in bytes of envelopes as they are sent.
+		#[pallet::constant]
+		type EnvelopeBytes: Get<u32>;
 
 		/// For how many blocks bodies stay in storage.
 		#[pallet::constant]
@@ -150,7 +158,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type NextEnvelope<T> = StorageMap<_, Blake2_128Concat, WorkerId, InboundNext, OptionQuery>;
 
-	/// Reference time that envelopes of each lane took of the current block, in picoseconds.
+	/// What envelopes of each lane took of the current block, in picoseconds: [`lanes`].
 	#[pallet::storage]
 	pub type LaneUse<T> = StorageValue<_, ByLane<u64>, ValueQuery>;
 
@@ -230,16 +238,16 @@ pub mod pallet {
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_envelope(envelope.payload.len() as u32))]
 		pub fn submit_envelope(origin: OriginFor<T>, envelope: Envelope) -> DispatchResult {
 			ensure_authorized(origin)?;
-			let weight = Self::whole_weight(&envelope);
+			let cost = Self::cost_of(&envelope);
 			let Envelope { worker, boot, lane, seq, payload, .. } = envelope;
 
 			// Validation ran against a state that may be older than this one.
 			let mut next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
 			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
 			ensure!(next.seq(lane) == seq, Error::<T>::OutOfOrder);
-			Self::ensure_room(worker, lane, weight)?;
+			Self::ensure_room(worker, lane, cost)?;
 
-			Self::note_use(worker, lane, weight);
+			Self::note_use(worker, lane, cost);
 			*next.seqs.of_mut(lane) = seq.saturating_add(1);
 			NextEnvelope::<T>::insert(worker, next);
 
@@ -258,14 +266,6 @@ pub mod pallet {
 	}
 
 	impl<T: Config> Pallet<T> {
-		/// All that an envelope takes of a block.
-		fn whole_weight(envelope: &Envelope) -> Weight {
-			let bytes = envelope.payload.len() as u32;
-			T::WeightInfo::submit_envelope(bytes)
-				.saturating_add(T::WeightInfo::authorize_envelope(bytes))
-				.saturating_add(lanes::payload_weight::<T>(envelope))
-		}
-
 		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.
 		pub fn authorize_envelope(
 			source: TransactionSource,
@@ -273,7 +273,8 @@ pub mod pallet {
 		) -> TransactionValidityWithRefund {
 			let refuse = |refused: EnvelopeError| InvalidTransaction::Custom(refused as u8);
 
-			if envelope.payload.len() as u64 > u64::from(limits::ENVELOPE_PAYLOAD_BYTES_MAX) {
+			let bytes_max = envelope.lane.payload_bytes_max();
+			if envelope.payload.len() as u64 > u64::from(bytes_max) {
 				return Err(refuse(EnvelopeError::PayloadTooLong).into());
 			}
 			if envelope.genesis
@@ -291,16 +292,13 @@ pub mod pallet {
 				return Err(InvalidTransaction::Stale.into());
 			}
 			let ahead = envelope.seq.saturating_sub(next_seq);
-			let ahead_max = if source == TransactionSource::InBlock {
-				0
-			} else {
-				limits::ENVELOPES_PENDING_MAX
-			};
+			let ahead_max =
+				if source == TransactionSource::InBlock { 0 } else { envelope.lane.pending_max() };
 			if ahead > ahead_max {
 				return Err(InvalidTransaction::Future.into());
 			}
 			// Not a fault of the envelope: it may come again in the next block.
-			Self::ensure_room(envelope.worker, envelope.lane, Self::whole_weight(envelope))
+			Self::ensure_room(envelope.worker, envelope.lane, Self::cost_of(envelope))
 				.map_err(|_| InvalidTransaction::ExhaustsResources)?;
 			let boot = T::Boots::current_boot(envelope.worker)
 				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
@@ -318,10 +316,13 @@ pub mod pallet {
 
 			let EnvelopeNumber { lane, seq } = envelope.number();
 			let tag = |seq: u64| (envelope.worker, envelope.boot, lane, seq);
-			// The more urgent the lane, the earlier in the block.
+			// The more urgent the lane, the earlier in the block; within one, who has said least.
 			let urgency = Lane::ALL.len().saturating_sub(lane as usize) as TransactionPriority;
+			let priority = (TransactionPriority::MAX / 2)
+				.saturating_add(urgency.saturating_mul(PRIORITIES_OF_A_LANE))
+				.saturating_sub(ahead.min(PRIORITIES_OF_A_LANE.saturating_sub(1)));
 			let mut validity = ValidTransaction::with_tag_prefix("PhalaEnvelope")
-				.priority((TransactionPriority::MAX / 2).saturating_add(urgency))
+				.priority(priority)
 				.longevity(64)
 				.and_provides(tag(seq))
 				.propagate(true);

@@ -2,7 +2,11 @@
 
 use crate as pallet_mailbox;
 use codec::Encode;
-use frame_support::{derive_impl, parameter_types, traits::ConstU64, weights::Weight};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{ConstU32, ConstU64},
+	weights::Weight,
+};
 use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
@@ -79,6 +83,9 @@ impl crate::PayloadWeights for Price {
 	}
 }
 
+/// As many as a hundred of the longest payloads.
+pub const ENVELOPE_BYTES: u32 = 100 * 32 * 1024;
+
 /// One payload that is no heartbeat.
 pub const PAYLOAD_PS: u64 = 1_000_000_000_000;
 
@@ -92,6 +99,7 @@ impl pallet_mailbox::Config for Runtime {
 	type Receiver = Recorder;
 	type PayloadWeights = Price;
 	type EnvelopeWeight = EnvelopeWeight;
+	type EnvelopeBytes = ConstU32<{ ENVELOPE_BYTES }>;
 	type Retention = ConstU64<RETENTION>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 }

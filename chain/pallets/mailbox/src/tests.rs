@@ -17,6 +17,10 @@ fn probe(n: u8) -> Message {
 	Message::Registry(RegistryMessage::Probe { nonce: [n; 32] })
 }
 
+fn allowed() -> Message {
+	Message::Registry(RegistryMessage::MeasurementAllowed { measurement: H256::zero() })
+}
+
 fn heartbeat(n: u8) -> Payload {
 	Payload::Registry(RegistryPayload::Heartbeat { nonce: [n; 32] })
 }
@@ -101,13 +105,13 @@ fn bodies_are_pruned_after_retention_and_heads_stay() {
 fn a_block_takes_its_limit_of_messages_and_not_one_more() {
 	new_test_ext().execute_with(|| {
 		for _ in 0..limits::MESSAGES_PER_BLOCK_MAX {
-			Mailbox::push(Channel::System, &probe(0)).unwrap();
+			Mailbox::push(Channel::System, &allowed()).unwrap();
 		}
 		let head = Heads::<Runtime>::get(Channel::System);
-		assert_eq!(Mailbox::push(Channel::System, &probe(0)), Err(PushError::BlockFull));
+		assert_eq!(Mailbox::push(Channel::System, &allowed()), Err(PushError::BlockFull));
 		assert_eq!(Heads::<Runtime>::get(Channel::System), head);
 		go_to_block(2);
-		assert_ok!(Mailbox::push(Channel::System, &probe(0)));
+		assert_ok!(Mailbox::push(Channel::System, &allowed()));
 	});
 }
 
@@ -242,17 +246,40 @@ fn a_twin_boot_silences_the_first() {
 }
 
 #[test]
-fn a_payload_at_its_limit_passes_and_one_past_it_does_not() {
+fn a_payload_at_the_limit_of_its_lane_passes_and_one_past_it_does_not() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let longest = limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize;
 		let pool = TransactionSource::External;
-		let first = EnvelopeNumber { lane: Lane::Rest, seq: 0 };
-		assert_ok!(authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; longest])));
-		assert_eq!(
-			authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; longest + 1])),
-			Err(refused(EnvelopeError::PayloadTooLong))
-		);
+		for lane in Lane::ALL {
+			let longest = lane.payload_bytes_max() as usize;
+			let of = |bytes| {
+				let first = EnvelopeNumber { lane, seq: 0 };
+				authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; bytes]))
+			};
+			assert_ok!(of(longest));
+			assert_eq!(of(longest + 1), Err(refused(EnvelopeError::PayloadTooLong)));
+		}
+	});
+}
+
+#[test]
+fn a_block_s_length_is_shared_like_its_time_so_gibberish_fills_no_more_of_it() {
+	new_test_ext().execute_with(|| {
+		let gibberish = vec![0xff; limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize];
+		let mut landed = 0u64;
+		for worker in 1..=50 {
+			let babbler = Enclave::boots_in(worker, 1);
+			for seq in 0.. {
+				let number = EnvelopeNumber { lane: Lane::Keys, seq };
+				if include(babbler.says_bytes(GENESIS, number, gibberish.clone())).is_err() {
+					break;
+				}
+				landed += 1;
+			}
+		}
+		// As many as fit the lane and what liveness leaves of its own: a hundred fit all lanes.
+		let lane = fit(SHARES.liveness) + fit(SHARES.keys);
+		assert!((lane - 2..=lane).contains(&landed), "{landed} of {lane}");
 	});
 }
 
@@ -291,7 +318,7 @@ fn a_flooding_boot_is_held_to_its_part_of_a_lane_until_the_next_block() {
 		assert!((quota - 1..=quota).contains(&flood(&enclave, &key_request())));
 		assert!(flood(&enclave, &probe_answer()) > 0, "its other lanes are free");
 		go_to_block(2);
-		assert!(flood(&enclave, &key_request()) > 0);
+		assert!((quota - 1..=quota).contains(&flood(&enclave, &key_request())));
 	});
 }
 
@@ -311,6 +338,15 @@ fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
 		assert!((expected - 3..=expected).contains(&keys), "{keys} of {expected}");
 		let victim = Enclave::boots_in(51, 1);
 		assert_eq!(include(victim.says(0, &heartbeat(1))), Ok(Ok(())), "it lives");
+		assert_eq!(
+			include(victim.says(0, &key_request())),
+			Err(InvalidTransaction::ExhaustsResources.into())
+		);
+
+		// The next block has all of its room again.
+		go_to_block(2);
+		assert!(!LaneUse::<Runtime>::exists() && !PushedBytes::<Runtime>::exists());
+		assert_eq!(landed(&key_request()), keys);
 	});
 }
 
@@ -349,6 +385,20 @@ fn the_urgent_lane_goes_first_out_of_the_pool() {
 }
 
 #[test]
+fn who_has_a_backlog_waits_behind_those_who_have_none() {
+	new_test_ext().execute_with(|| {
+		let (babbler, quiet) = (Enclave::boots_in(1, 1), Enclave::boots_in(2, 1));
+		let priority = |envelope: Envelope| {
+			let call = RuntimeCall::from(Call::submit_envelope { envelope });
+			call.authorize(TransactionSource::External).unwrap().unwrap().0.priority
+		};
+		let backlog = priority(babbler.says(9, &key_request()));
+		assert!(priority(quiet.says(0, &key_request())) > backlog);
+		assert!(backlog > priority(quiet.says(0, &probe_answer())));
+	});
+}
+
+#[test]
 fn what_strangers_make_the_chain_push_leaves_room_for_keys_and_registrations() {
 	new_test_ext().execute_with(|| {
 		let long = Message::Requests(RequestsMessage::Request(RequestOrder {
@@ -369,7 +419,8 @@ fn what_strangers_make_the_chain_push_leaves_room_for_keys_and_registrations() {
 		}
 		let free = (limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK) as usize;
 		assert!((free - long.encoded_size()..=free).contains(&pushed), "{pushed}");
-		assert_ok!(Mailbox::push(Channel::Worker(1), &probe(1)));
+		assert_eq!(Mailbox::push(Channel::Worker(1), &long), Err(PushError::BlockFull));
+		assert_ok!(Mailbox::push(Channel::Worker(1), &allowed()));
 		go_to_block(2);
 		assert_ok!(Mailbox::push(Channel::Cluster(0), &long));
 	});

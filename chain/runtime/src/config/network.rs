@@ -2,7 +2,7 @@
 
 use super::{
 	money::{TreasuryAccount, TreasuryAccountId},
-	system::MAXIMUM_BLOCK_WEIGHT,
+	system::{RuntimeBlockLength, MAXIMUM_BLOCK_WEIGHT},
 };
 use crate::{
 	currency::{CENTS, PHA},
@@ -11,6 +11,7 @@ use crate::{
 	RuntimeHoldReason,
 };
 use frame_support::{
+	dispatch::DispatchClass,
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
 	weights::Weight,
@@ -20,6 +21,7 @@ use pallet_agents::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
 use pallet_requests::WeightInfo as _;
 use phala_protocol::{
+	limits,
 	messages::{AgentsPayload, EnvelopeOrigin, Payload},
 	requests::{RequestOutcome, RequestResult},
 	traits::ReceivePayload,
@@ -61,8 +63,10 @@ impl PayloadWeights for PayloadRouter {
 					RequestOutcome::Answered(bytes) => bytes.len() as u32,
 					RequestOutcome::Failed(_) => 0,
 				};
+				// More are refused before any is looked at.
 				set.results
 					.iter()
+					.take(limits::RESULTS_PER_EFFECT_SET_MAX as usize)
 					.map(|result| {
 						<Runtime as pallet_requests::Config>::WeightInfo::settle(answer_bytes(
 							result,
@@ -70,7 +74,7 @@ impl PayloadWeights for PayloadRouter {
 					})
 					.fold(
 						<Runtime as pallet_agents::Config>::WeightInfo::commit(
-							set.availability.len() as u32,
+							(set.availability.len() as u32).min(limits::CLUSTER_MEMBERS_MAX),
 						),
 						Weight::saturating_add,
 					)
@@ -80,8 +84,11 @@ impl PayloadWeights for PayloadRouter {
 }
 
 parameter_types! {
-	/// Half of a block: the rest is for those who pay by transaction.
+	/// Half of a block. They are normal transactions, so full lanes leave a quarter to those who pay.
 	pub EnvelopeWeight: Weight = MAXIMUM_BLOCK_WEIGHT / 2;
+	/// Half of the length that normal transactions may have.
+	pub EnvelopeBytes: u32 =
+		RuntimeBlockLength::get().max.get(DispatchClass::Normal) / 2;
 }
 
 impl pallet_mailbox::Config for Runtime {
@@ -89,6 +96,7 @@ impl pallet_mailbox::Config for Runtime {
 	type Receiver = PayloadRouter;
 	type PayloadWeights = PayloadRouter;
 	type EnvelopeWeight = EnvelopeWeight;
+	type EnvelopeBytes = EnvelopeBytes;
 	type Retention = ConstU32<{ 7 * time::DAYS }>;
 	type WeightInfo = pallet_mailbox::ConservativeWeights<Runtime>;
 }

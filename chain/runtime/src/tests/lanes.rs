@@ -5,12 +5,14 @@ use crate::{
 	config::{network::PayloadRouter, system::MAXIMUM_BLOCK_WEIGHT},
 	Runtime,
 };
+use codec::Encode;
 use pallet_mailbox::{PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
 use phala_protocol::{
 	agents::{AgentKey, Availability, EffectSet},
 	clusters::WrappedKeys,
 	keys::KeyRequest,
 	limits,
+	mailbox::Envelope,
 	messages::{AgentsPayload, ClustersPayload, KeysPayload, Payload, RegistryPayload},
 	requests::{RequestOutcome, RequestResult},
 	H256,
@@ -69,6 +71,49 @@ fn envelopes_have_half_of_a_block_and_the_heaviest_of_each_kind_fits_its_lane() 
 			let share = SHARES.of(payload.lane()).mul_floor(all);
 			assert!(weight > 0 && weight < share, "{:?}: {weight} of {share}", payload.lane());
 		}
+	});
+}
+
+#[test]
+fn an_envelope_is_declared_with_all_that_its_payload_takes() {
+	use frame_support::dispatch::GetDispatchInfo;
+	genesis("development").execute_with(|| {
+		for payload in heaviest_of_each_kind() {
+			let weight = PayloadRouter::weight_of(&payload);
+			let envelope = Envelope {
+				genesis: H256::zero(),
+				worker: 1,
+				boot: 1,
+				lane: payload.lane(),
+				seq: 0,
+				payload: payload.encode(),
+				signature: [0; 64],
+			};
+			assert!(envelope.payload.len() <= payload.lane().payload_bytes_max() as usize);
+			let all = <Runtime as pallet_mailbox::Config>::EnvelopeWeight::get().ref_time();
+			let share = SHARES.of(payload.lane()).mul_floor(all);
+			let cost = pallet_mailbox::Pallet::<Runtime>::cost_of(&envelope);
+			assert!(cost < share, "{:?}: {cost} of {share}", payload.lane());
+			let call = crate::RuntimeCall::from(pallet_mailbox::Call::submit_envelope { envelope });
+			let declared = call.get_dispatch_info().total_weight();
+			assert!(declared.all_gt(weight), "{declared:?} of {weight:?}");
+		}
+	});
+}
+
+#[test]
+fn full_lanes_leave_a_quarter_of_a_block_to_those_who_pay() {
+	use frame_support::dispatch::DispatchClass;
+	genesis("development").execute_with(|| {
+		let weights = <Runtime as frame_system::Config>::BlockWeights::get();
+		let normal = weights.get(DispatchClass::Normal).max_total.expect("it is bounded");
+		let lanes = <Runtime as pallet_mailbox::Config>::EnvelopeWeight::get();
+		let left = normal.ref_time() - lanes.ref_time();
+		// Shares are rounded to the picosecond.
+		assert!((left + 1) * 4 >= MAXIMUM_BLOCK_WEIGHT.ref_time());
+		let length = <Runtime as frame_system::Config>::BlockLength::get();
+		let bytes = <Runtime as pallet_mailbox::Config>::EnvelopeBytes::get();
+		assert_eq!(bytes, length.max.get(DispatchClass::Normal) / 2);
 	});
 }
 

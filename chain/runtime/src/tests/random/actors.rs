@@ -13,7 +13,7 @@ use phala_protocol::{
 	evidence::{
 		Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
 	},
-	mailbox::{Envelope, InboundNext},
+	mailbox::{Envelope, InboundNext, Lane},
 	messages::{AgentsPayload, ClustersPayload, Payload, RegistryPayload},
 	refusals::Refusal,
 	requests::{RequestId, RequestInput, RequestKind, RequestOutcome, RequestResult, RequestState},
@@ -419,8 +419,14 @@ impl Actors {
 		self.send(chain, &by, "submitted a request", call);
 	}
 
-	/// The boot in force of a worker says something; whether the payload took effect.
-	fn say(&mut self, chain: &mut Chain, worker: WorkerId, payload: Payload) -> bool {
+	/// The boot of a worker says something, one time in eight a lie; whether the payload took effect.
+	fn say(
+		&mut self,
+		chain: &mut Chain,
+		random: &mut Random,
+		worker: WorkerId,
+		payload: Payload,
+	) -> bool {
 		let Some(enclave) = self.enclaves.get(&worker) else { return false };
 		let next: InboundNext =
 			pallet_mailbox::NextEnvelope::<Runtime>::get(worker).unwrap_or_default();
@@ -434,7 +440,22 @@ impl Actors {
 			payload: payload.encode(),
 			signature: [0; 64],
 		};
+		let lie = random.one_in(8).then(|| random.below(6));
+		// There is none before the first.
+		let lie = lie.filter(|lie| *lie != 0 || envelope.seq > 0);
+		match lie {
+			Some(0) => envelope.seq = envelope.seq.saturating_sub(1),
+			Some(1) => envelope.seq += 1,
+			Some(2) => envelope.boot = envelope.boot.saturating_sub(1),
+			Some(3) => envelope.lane = *random.pick(&Lane::ALL).expect("there are lanes"),
+			Some(4) => envelope.payload = vec![0xff; 40],
+			_ => {}
+		}
 		envelope.signature = enclave.pair.sign(&envelope.signed_bytes()).0;
+		if lie == Some(5) {
+			envelope.signature[7] ^= 1;
+		}
+		let (worker, number) = (envelope.worker, envelope.number());
 		let failures = || {
 			System::events()
 				.iter()
@@ -448,7 +469,19 @@ impl Actors {
 		};
 		let before = failures();
 		let result = chain.relay(envelope);
-		self.count(result) && failures() == before
+		let after: InboundNext =
+			pallet_mailbox::NextEnvelope::<Runtime>::get(worker).unwrap_or_default();
+		if self.count(result) {
+			// It took exactly the number that was next in its lane.
+			let mut expected = next;
+			assert_eq!(number.seq, expected.seq(number.lane));
+			*expected.seqs.of_mut(number.lane) += 1;
+			assert_eq!(after, expected);
+			assert!(!matches!(lie, Some(0 | 1 | 2 | 5)), "a lie of kind {lie:?} was taken");
+			return failures() == before;
+		}
+		assert_eq!(after, next);
+		false
 	}
 
 	fn some_enclave(&self, random: &mut Random) -> Option<WorkerId> {
@@ -464,7 +497,7 @@ impl Actors {
 			Some(nonce) if random.one_in(2) => RegistryPayload::ProbeAnswered { nonce: *nonce },
 			_ => RegistryPayload::Heartbeat { nonce },
 		};
-		if self.say(chain, worker, Payload::Registry(payload)) {
+		if self.say(chain, random, worker, Payload::Registry(payload)) {
 			self.note("lived");
 		}
 	}
@@ -476,7 +509,7 @@ impl Actors {
 			.map_or(1, |record| record.generation);
 		let ephemeral_key = random.bytes();
 		let payload = ClustersPayload::KeyRequest { cluster, generation, ephemeral_key };
-		if self.say(chain, worker, Payload::Clusters(payload)) {
+		if self.say(chain, random, worker, Payload::Clusters(payload)) {
 			self.note("asked for keys");
 		}
 	}
@@ -532,7 +565,7 @@ impl Actors {
 			availability: self.words(record.cluster, agent, record.state_hash, body_hash),
 		};
 		let payload = Payload::Agents(AgentsPayload::EffectSet(set));
-		if self.say(chain, lease.worker, payload) {
+		if self.say(chain, random, lease.worker, payload) {
 			self.note(if is_birth { "bore an agent" } else { "committed" });
 			for _ in 0..answered {
 				self.note("answered a request");

@@ -39,63 +39,69 @@ fn money_is_conserved(start: &Start) -> Result<(), String> {
 	equal("the sum over all accounts", of_accounts, issuance)
 }
 
-/// All that is on hold, by reason.
-fn held() -> BTreeMap<String, Balance> {
-	let mut held = BTreeMap::<String, Balance>::new();
-	for hold in pallet_balances::Holds::<Runtime>::iter_values().flatten() {
-		*held.entry(format!("{:?}", hold.id)).or_insert(0) += hold.amount;
+/// What is on hold of whom, by reason.
+type Held = BTreeMap<(AccountId, String), Balance>;
+
+fn held() -> Held {
+	let mut held = Held::new();
+	for (account, holds) in pallet_balances::Holds::<Runtime>::iter() {
+		for hold in holds {
+			*held.entry((account.clone(), format!("{:?}", hold.id))).or_insert(0) += hold.amount;
+		}
 	}
 	held
 }
 
-fn holds_are_explained() -> Result<(), String> {
-	let held = held();
-	let mut explained = BTreeMap::<String, Balance>::new();
-	let mut explain = |reason: RuntimeHoldReason, amount: Balance| {
+/// What must be on hold, by the records that it is held for.
+fn explained() -> Held {
+	let mut explained = Held::new();
+	let mut explain = |account: AccountId, reason: RuntimeHoldReason, amount: Balance| {
 		if amount > 0 {
-			*explained.entry(format!("{reason:?}")).or_insert(0) += amount;
+			*explained.entry((account, format!("{reason:?}"))).or_insert(0) += amount;
 		}
 	};
-	explain(
-		RuntimeHoldReason::Requests(pallet_requests::HoldReason::Escrow),
-		pallet_requests::Requests::<Runtime>::iter_values()
-			.filter(|request| request.state == RequestState::Open)
-			.map(|request| request.held)
-			.sum(),
-	);
-	explain(
-		RuntimeHoldReason::Registry(pallet_registry::HoldReason::WorkerStake),
-		pallet_registry::Workers::<Runtime>::iter_values().map(|worker| worker.stake).sum(),
-	);
-	explain(
-		RuntimeHoldReason::Clusters(pallet_clusters::HoldReason::ClusterDeposit),
-		pallet_clusters::Clusters::<Runtime>::iter_values().map(|cluster| cluster.deposit).sum(),
-	);
-	let agents = pallet_agents::Agents::<Runtime>::iter_keys().count() as Balance;
-	let deposit: Balance = <Runtime as pallet_agents::Config>::AgentDeposit::get();
-	explain(
-		RuntimeHoldReason::Agents(pallet_agents::HoldReason::AgentDeposit),
-		agents * deposit,
-	);
-	explain(
-		RuntimeHoldReason::Staking(pallet_staking::HoldReason::Staking),
-		pallet_staking::Ledger::<Runtime>::iter_values().map(|ledger| ledger.total).sum(),
-	);
-	// What stock pallets hold is theirs to explain: each such hold is of a reason that has an entry
-	// of theirs. Sums are compared where a pallet says what it holds.
-	for (reason, amount) in &held {
-		let stock = ["Preimage", "Session"].iter().any(|pallet| reason.starts_with(pallet));
-		if !stock && explained.get(reason) != Some(amount) {
-			let expected = explained.get(reason).copied().unwrap_or_default();
-			return Err(format!("{reason} holds {amount}, and {expected} are explained"));
+	for request in pallet_requests::Requests::<Runtime>::iter_values() {
+		if request.state == RequestState::Open {
+			let reason = RuntimeHoldReason::Requests(pallet_requests::HoldReason::Escrow);
+			explain(request.caller, reason, request.held);
 		}
 	}
-	for (reason, amount) in &explained {
-		if !held.contains_key(reason) {
-			return Err(format!("{reason} should hold {amount}, and holds nothing"));
-		}
+	for worker in pallet_registry::Workers::<Runtime>::iter_values() {
+		let reason = RuntimeHoldReason::Registry(pallet_registry::HoldReason::WorkerStake);
+		explain(worker.operator, reason, worker.stake);
 	}
-	Ok(())
+	for cluster in pallet_clusters::Clusters::<Runtime>::iter_values() {
+		let reason = RuntimeHoldReason::Clusters(pallet_clusters::HoldReason::ClusterDeposit);
+		explain(cluster.owner, reason, cluster.deposit);
+	}
+	for agent in pallet_agents::Agents::<Runtime>::iter_values() {
+		let reason = RuntimeHoldReason::Agents(pallet_agents::HoldReason::AgentDeposit);
+		let deposit = <Runtime as pallet_agents::Config>::AgentDeposit::get();
+		explain(agent.owner.into(), reason, deposit);
+	}
+	for ledger in pallet_staking::Ledger::<Runtime>::iter_values() {
+		let reason = RuntimeHoldReason::Staking(pallet_staking::HoldReason::Staking);
+		explain(ledger.stash.clone(), reason, ledger.total);
+	}
+	explained
+}
+
+fn holds_are_explained() -> Result<(), String> {
+	// What these hold is theirs to explain.
+	let is_stock =
+		|reason: &str| ["Preimage", "Session"].iter().any(|name| reason.starts_with(name));
+	let mut held = held();
+	held.retain(|(_, reason), _| !is_stock(reason));
+	let explained = explained();
+	for ((account, reason), amount) in &held {
+		let expected =
+			explained.get(&(account.clone(), reason.clone())).copied().unwrap_or_default();
+		equal(&format!("{reason} of {account}"), *amount, expected)?;
+	}
+	match explained.keys().find(|of| !held.contains_key(of)) {
+		Some((account, reason)) => Err(format!("{reason} of {account}: nothing is held")),
+		None => Ok(()),
+	}
 }
 
 fn maps_are_bounded() -> Result<(), String> {
@@ -112,6 +118,11 @@ fn maps_are_bounded() -> Result<(), String> {
 	)?;
 	// What is for one block is gone when it ends.
 	bound("boots counted in a block", pallet_mailbox::UseByWorker::<Runtime>::iter().count(), 0)?;
+	if pallet_mailbox::LaneUse::<Runtime>::exists()
+		|| pallet_mailbox::PushedBytes::<Runtime>::exists()
+	{
+		return Err("what lanes and pushes took of a block is still counted after it".into());
+	}
 	let open = pallet_requests::Requests::<Runtime>::iter_values()
 		.filter(|request| request.state == RequestState::Open);
 	for request in open {
