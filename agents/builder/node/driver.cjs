@@ -53,6 +53,9 @@ function hintFor(message) {
         `If a package imports it, look whether the package has an entry for browsers or workers.`
       );
     }
+    if (message.notes.some((note) => /^None of the conditions/.test(note.text))) {
+      return "The package has nothing there for browsers or workers, which is what agents take: look for another entry of it, or for another package.";
+    }
     // A path that is not exported, a file of a package that is not there: esbuild's notes say which.
     if (message.notes.length > 0) return undefined;
     if (unresolved.startsWith(".") || unresolved.startsWith("/")) {
@@ -64,6 +67,9 @@ function hintFor(message) {
   if (message.location?.file === ENTRY && /^No matching export .* "default"$/.test(message.text)) {
     return "An agent's main module has a default export: export default { fetch(request, env, ctx) { … } }";
   }
+  if (message.text.startsWith("The JSX syntax extension is not currently enabled")) {
+    return "JSX is taken in files that end in .jsx or .tsx.";
+  }
   const extension = /^No loader is configured for "(\.[^"]+)" files/.exec(message.text)?.[1];
   if (extension !== undefined) {
     const why = { ".node": " Native add-ons of Node.js cannot run.", ".wasm": " WebAssembly cannot be loaded from JavaScript." };
@@ -73,7 +79,7 @@ function hintFor(message) {
 }
 
 // esbuild advises in terms of its own options, which the developer of an agent does not set.
-const ADVICE_OF_ESBUILD = /as external|--platform|"platform"|platform:|--loader|"loader"|main fields|mainFields|--main-fields|--format|--conditions|--supported/i;
+const ADVICE_OF_ESBUILD = /as external|--platform|"platform"|platform:|--loader|"loader"|loader:|main fields|mainFields|--main-fields|--format|format:|--conditions|conditions:|--supported|\besbuild\b/i;
 
 function inOurWords(message) {
   const notes = message.notes.filter((note) => !ADVICE_OF_ESBUILD.test(note.text));

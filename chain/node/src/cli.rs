@@ -1,7 +1,9 @@
 //! Command line.
 
 use crate::{chain_spec, service};
+use phala_runtime::currency;
 use sc_cli::SubstrateCli;
+use sp_core::crypto::set_default_ss58_version;
 
 /// The chain node of the network.
 #[derive(Debug, clap::Parser)]
@@ -63,6 +65,8 @@ impl SubstrateCli for Cli {
 
 /// Does what the command line asks for.
 pub fn run() -> sc_cli::Result<()> {
+	// Addresses and public keys in the log and of `key inspect` are as everywhere in the network.
+	set_default_ss58_version(currency::SS58_PREFIX.into());
 	let cli = Cli::from_args();
 	match &cli.subcommand {
 		Some(Subcommand::Key(command)) => command.run(&cli),

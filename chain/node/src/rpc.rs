@@ -96,6 +96,9 @@ where
 	BE: AuxStore,
 {
 	fn step(&self, from: BlockNumber) -> Result<Option<FinalityStep>, FinalityError> {
+		// Read before it is known that the set is current still: what is read after its end may be by the
+		// next set, which nobody follows who has not seen that end.
+		let best = sc_consensus_grandpa::best_justification::<_, Block>(&*self.backend)?;
 		match last_block_of_set(&self.authority_set.authority_set_changes(), from)? {
 			Some(last) => {
 				let missing = || FinalityError::JustificationMissing(last);
@@ -109,11 +112,7 @@ where
 				Ok(Some(FinalityStep { header: header.encode(), justification }))
 			}
 			None => {
-				let Some(best) =
-					sc_consensus_grandpa::best_justification::<_, Block>(&*self.backend)?
-				else {
-					return Ok(None);
-				};
+				let Some(best) = best else { return Ok(None) };
 				let (number, hash) = best.target();
 				if number < from {
 					return Ok(None);

@@ -5,7 +5,7 @@ use phala_protocol::{
 	boot::{Boot, WorkerId},
 	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage, StoredMessage},
 	relay::{FinalityStep, GenesisBundle, StateProof},
-	storage_keys, BlockNumber, H256,
+	storage_keys, Balance, BlockNumber, H256,
 };
 use serde::de::DeserializeOwned;
 use subxt::{
@@ -70,6 +70,21 @@ impl Chain {
 	/// Hash of block 0.
 	pub fn genesis_hash(&self) -> H256 {
 		self.online.genesis_hash()
+	}
+
+	/// An amount that the runtime has as a constant.
+	pub async fn amount(
+		&self,
+		pallet: &'static str,
+		name: &'static str,
+	) -> Result<Balance, ChainClientError> {
+		let failed = |error: &dyn std::fmt::Display| ChainClientError::NodeAnswer {
+			method: "state_getMetadata",
+			reason: format!("the constant {pallet}.{name}: {error}"),
+		};
+		let at = self.online.at_current_block().await.map_err(|error| failed(&error))?;
+		let address = subxt::dynamic::constant::<Balance>(pallet, name);
+		at.constants().entry(address).map_err(|error| failed(&error))
 	}
 
 	/// A header, its height and its hash; the best block's when `hash` is `None`.

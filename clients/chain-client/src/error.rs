@@ -15,8 +15,8 @@ pub enum ChainClientError {
 	// ── the node ───────────────────────────────────────────────────────────────────────────────
 	/// No connection.
 	#[error(
-		"no node answers at {url} ({reason}): start one with `make dev`, or say where it is with \
-		 --node or PHALA_NODE"
+		"no node answers at {url} ({reason}): `phala network up` starts one for development; --node or \
+		 PHALA_NODE say where one is"
 	)]
 	NodeUnreachable { url: String, reason: String },
 	/// The node did not answer.
@@ -81,6 +81,20 @@ pub enum ChainClientError {
 	/// It is in no block after a while.
 	#[error("{call} got into no block: {reason}")]
 	NotIncluded { call: &'static str, reason: String },
+	/// The signer has not what the call takes.
+	#[error(
+		"{} has {} that is free, and {what} takes {}, besides the transaction's fee and the {} that \
+		 stay in every account; `phala account transfer {} <PHA>` sends it more from another account",
+		Address(*.account), pha(*.free), pha(*.takes), pha(*.stays), Address(*.account)
+	)]
+	NotEnough {
+		account: AccountBytes,
+		free: Balance,
+		/// As in "a request".
+		what: &'static str,
+		takes: Balance,
+		stays: Balance,
+	},
 	/// What it should have caused is not there.
 	#[error("block {block} has the transaction without its event {pallet}.{name}")]
 	NoEvent { block: BlockNumber, pallet: &'static str, name: &'static str },
@@ -181,6 +195,51 @@ pub enum ChainClientError {
 }
 
 impl ChainClientError {
+	/// As programs tell it from others: of what the chain refused the runtime's own name.
+	pub fn name(&self) -> &str {
+		match self {
+			Self::NodeUnreachable { .. } => "NodeUnreachable",
+			Self::Node { .. } => "Node",
+			Self::NodeAnswer { .. } => "NodeAnswer",
+			Self::StatePruned { .. } => "StatePruned",
+			Self::BodyPruned { .. } => "BodyPruned",
+			Self::NotFinal { .. } => "NotFinal",
+			Self::SecretMalformed => "SecretMalformed",
+			Self::NoSuchCall { .. } => "NoSuchCall",
+			Self::OtherArguments { .. } => "OtherArguments",
+			Self::UnknownExtension { .. } => "UnknownExtension",
+			Self::Unmade { .. } => "Unmade",
+			Self::Pool { refusal: PoolError::CannotPay { .. }, .. } | Self::NotEnough { .. } => {
+				"NotEnough"
+			}
+			Self::Pool { .. } => "Pool",
+			Self::Dispatch { error, .. } => {
+				let name = error.rsplit("::").next().unwrap_or_default();
+				let is_name =
+					!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+				if is_name {
+					name
+				} else {
+					"Dispatch"
+				}
+			}
+			Self::NotRoot { .. } => "NotRoot",
+			Self::NotIncluded { .. } => "NotIncluded",
+			Self::NoEvent { .. } => "NoEvent",
+			Self::UnknownAgent { .. } => "UnknownAgent",
+			Self::NotBorn { .. } => "NotBorn",
+			Self::CallerNotAllowed { .. } => "CallerNotAllowed",
+			Self::NoMembers { .. } => "NoMembers",
+			Self::EndpointRefused { .. } => "EndpointRefused",
+			Self::InputTooLong { .. } => "InputTooLong",
+			Self::FeeTooSmall { .. } => "FeeTooSmall",
+			Self::DeadlineInThePast { .. } => "DeadlineInThePast",
+			Self::DeadlineTooNear { .. } => "DeadlineTooNear",
+			Self::DeadlineTooFar { .. } => "DeadlineTooFar",
+			Self::OtherHistory { .. } => "OtherHistory",
+		}
+	}
+
 	/// Whether the connection to the node should be made anew.
 	pub fn is_of_connection(&self) -> bool {
 		matches!(self, Self::NodeUnreachable { .. } | Self::Node { .. })

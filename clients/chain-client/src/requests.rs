@@ -44,13 +44,7 @@ pub struct Terms {
 
 /// What is paid and not refunded for each request.
 pub async fn base_fee(chain: &Chain) -> Result<Balance, ChainClientError> {
-	let failed = |error: &dyn std::fmt::Display| ChainClientError::NodeAnswer {
-		method: "Requests.BaseFee",
-		reason: error.to_string(),
-	};
-	let at = chain.online().at_current_block().await.map_err(|error| failed(&error))?;
-	let address = subxt::dynamic::constant::<u128>(PALLET, "BaseFee");
-	at.constants().entry(address).map_err(|error| failed(&error))
+	chain.amount(PALLET, "BaseFee").await
 }
 
 /// Settles the terms, so that nothing is paid for a request that the chain would refuse.

@@ -2,7 +2,7 @@
 //! not set), readable by its user alone. In it are the phrase, and what opens the answers to
 //! requests that are under way.
 
-use crate::randomness;
+use crate::{failure::Refused, randomness};
 use anyhow::{bail, Context};
 use phala_chain_client::transactions;
 use phala_protocol::text::Address;
@@ -80,7 +80,7 @@ impl AccountOptions {
 		match self.chosen(secret, set) {
 			Some(Chosen::Name(name)) => Accounts::of_user()?.open(&name),
 			Some(Chosen::Secret(secret)) => Account::of_secret(&secret),
-			None => bail!("no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
+			None => bail!(Refused::new("NoAccount", "no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice")),
 		}
 	}
 }
@@ -156,6 +156,9 @@ impl Accounts {
 	/// As [`Accounts::create`]; when it is no secret.
 	pub fn import(&self, name: &str, secret: &str) -> anyhow::Result<Account> {
 		check_name(name)?;
+		if name.parse::<Address>().is_ok() {
+			bail!("{name} is an address, which would mean another account than this one: take another name");
+		}
 		let keypair = transactions::account(secret)?;
 		let folder = self.folder.join(name);
 		let path = folder.join(PHRASE);
@@ -176,15 +179,13 @@ impl Accounts {
 			Ok(secret) => secret,
 			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
 				let known: Vec<_> = self.list()?.into_iter().map(|(name, _)| name).collect();
-				bail!(
-					"there is no account {name:?} in {}: {}",
-					self.folder.display(),
-					if known.is_empty() {
-						"make one with `phala account new <name>`".into()
-					} else {
-						format!("there are {}", known.join(", "))
-					}
-				)
+				let remedy = match known.is_empty() {
+					true => "make one with `phala account new <name>`".into(),
+					false => format!("there are {}", known.join(", ")),
+				};
+				let folder = self.folder.display();
+				let message = format!("there is no account {name:?} in {folder}: {remedy}");
+				return Err(Refused::new("NoSuchAccount", message).into());
 			}
 			Err(error) => {
 				return Err(error).with_context(|| format!("cannot read {}", path.display()))
@@ -375,7 +376,8 @@ mod tests {
 	fn names_that_would_lead_elsewhere_are_refused() {
 		let home = tempfile::tempdir().unwrap();
 		let accounts = Accounts::in_home(home.path());
-		for name in ["", "..", "a/b", "a b", &"a".repeat(NAME_BYTES_MAX + 1)] {
+		let address = Address([1; 32]).to_string();
+		for name in ["", "..", "a/b", "a b", &address, &"a".repeat(NAME_BYTES_MAX + 1)] {
 			assert!(accounts.create(name).is_err(), "{name}");
 			assert!(accounts.open(name).is_err(), "{name}");
 		}

@@ -155,8 +155,8 @@ pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> 
 		async move {
 			loop {
 				let info = crate::commands::status::info(&endpoint).await.ok();
-				let height = info.and_then(|info| info["height"].as_u64());
-				if height.is_some_and(|height| height >= block.into()) {
+				let height = info.and_then(|info| info.height);
+				if height.is_some_and(|height| height >= block) {
 					return;
 				}
 				tokio::time::sleep(limits::POLL).await;

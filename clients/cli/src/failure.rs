@@ -4,37 +4,75 @@
 //! |---|---|
 //! | `Usage` | the command line itself; the exit code is 2 then |
 //! | a refusal's name, as `NotLeaseHolder` | what a worker refused |
-//! | `Chain` | the chain or its node refused, or did not answer |
+//! | a name of [`ChainClientError::name`] as `NodeUnreachable`, or of the runtime as `NotOwner` | the chain or its node refused, or did not answer |
+//! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchCommand` | a name that nothing has |
+//! | `NoAccount` | none was chosen |
+//! | `NoNetwork` | no development network is up there |
+//! | `InputTooLong` | what was to be sent |
+//! | `Unanswered` | no worker of a cluster answered |
+//! | `Interrupted` | by a signal |
 //! | `Failed` | anything else |
 
-use crate::worker_client::WorkerError;
+use crate::{
+	output::{self, ErrorBody, Failure},
+	worker_client::WorkerError,
+};
 use phala_chain_client::ChainClientError;
-use serde_json::{json, Value};
-use std::process::ExitCode;
+use std::{borrow::Cow, process::ExitCode};
 
 /// What clap ends with itself.
 const EXIT_USAGE: u8 = 2;
 
-pub fn json(code: &str, message: &str) -> Value {
-	json!({ "error": { "code": code, "message": message } })
+/// A refusal of the command line's own that programs tell from others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+	pub code: Cow<'static, str>,
+	pub message: String,
 }
 
-pub fn code(error: &anyhow::Error) -> &str {
-	if let Some(refused) = error.chain().find_map(|cause| cause.downcast_ref::<WorkerError>()) {
-		return &refused.error;
+impl Refused {
+	pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+		Self { code: code.into(), message: message.into() }
 	}
-	let is_chain = error.chain().any(|cause| cause.is::<ChainClientError>());
-	if is_chain {
-		"Chain"
-	} else {
-		"Failed"
-	}
+}
+
+/// An error as programs are told it.
+pub fn body(error: &anyhow::Error) -> ErrorBody {
+	ErrorBody { code: code(error).to_owned(), message: format!("{error:#}") }
+}
+
+/// Ends a command for programs.
+pub fn print(error: &anyhow::Error) {
+	print_body(body(error));
+}
+
+fn print_body(error: ErrorBody) {
+	// There is nobody left to tell.
+	let _ = output::print(&Failure { error });
+}
+
+fn code(error: &anyhow::Error) -> &str {
+	let named = error.chain().find_map(|cause| {
+		let worker = cause.downcast_ref::<WorkerError>().map(|refused| &*refused.error);
+		let own = || cause.downcast_ref::<Refused>().map(|refused| &*refused.code);
+		let chain = || cause.downcast_ref::<ChainClientError>().map(ChainClientError::name);
+		worker.or_else(own).or_else(chain)
+	});
+	// A worker, or whoever answers in its place, may say anything.
+	let is_name = |name: &&str| {
+		name.starts_with(|first: char| first.is_ascii_uppercase())
+			&& name.chars().all(|character| character.is_ascii_alphanumeric())
+	};
+	named.filter(is_name).unwrap_or("Failed")
 }
 
 /// Help and versions too are what clap calls an error: they go to stdout, as it does it.
 pub fn of_arguments(error: &clap::Error) -> ExitCode {
 	if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
-		println!("{}", json("Usage", error.to_string().trim_end()));
+		let text = error.to_string();
+		let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+		print_body(ErrorBody { code: "Usage".into(), message: message.to_owned() });
 	}
 	// A closed terminal is nobody's failure.
 	let _ = error.print();
@@ -51,12 +89,33 @@ mod tests {
 	use anyhow::Context;
 
 	#[test]
-	fn what_a_worker_refused_is_its_name_however_deep_it_lies() {
+	fn what_refused_is_a_name_however_deep_it_lies() {
 		let refused = WorkerError { error: "NotReady".into(), ..WorkerError::default() };
 		let error = Err::<(), _>(refused).context("asking").context("calling").unwrap_err();
 		assert_eq!(code(&error), "NotReady");
 		let refused = ChainClientError::SecretMalformed;
-		assert_eq!(code(&anyhow::Error::new(refused).context("signing")), "Chain");
+		let error = anyhow::Error::new(refused).context("signing");
+		assert_eq!(code(&error), "SecretMalformed");
+		let of_the_runtime =
+			ChainClientError::Dispatch { call: "x.y", error: "Agents::NotOwner".into() };
+		assert_eq!(code(&of_the_runtime.into()), "NotOwner");
+		assert_eq!(code(&Refused::new("NoSuchAccount", "nobody").into()), "NoSuchAccount");
 		assert_eq!(code(&anyhow::anyhow!("no file")), "Failed");
+	}
+
+	/// Answers in a worker's place, with a name that is none.
+	struct Scribbler;
+
+	impl Scribbler {
+		fn refusal(name: &str) -> anyhow::Error {
+			WorkerError { error: name.into(), ..WorkerError::default() }.into()
+		}
+	}
+
+	#[test]
+	fn what_is_no_name_is_no_code() {
+		for name in ["", "not ready", "NotReady\n", "notReady"] {
+			assert_eq!(code(&Scribbler::refusal(name)), "Failed", "{name:?}");
+		}
 	}
 }

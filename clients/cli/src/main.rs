@@ -10,10 +10,12 @@
 //! | [`phala verify`](commands::verify) | checks an answer's proof, offline |
 //! | [`phala account`](commands::account) | accounts of this machine, and their PHA |
 //! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`status`](commands::status) | what owners of clusters and operators do |
+//! | [`phala schema`](commands::schema) | what commands tell programs |
 //!
-//! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON, and
-//! an error is `{"error": {"code": "…", "message": "…"}}`: see [`failure`]. It ends with 0 when all went well, 1 when something was refused or
-//! failed, 2 when it was called wrongly.
+//! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON of the type
+//! that [`output::schemas`] names for the command, and an error is
+//! `{"error": {"code": "…", "message": "…"}}`: see [`failure`]. It ends with 0 when all went well, 1 when
+//! something was refused or failed, 2 when it was called wrongly.
 
 #![deny(unsafe_code)]
 
@@ -27,6 +29,7 @@ mod deployment;
 mod failure;
 mod limits;
 mod names;
+mod output;
 mod proof;
 mod randomness;
 mod steps;
@@ -34,6 +37,7 @@ mod terminal;
 mod types;
 mod worker_client;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -90,6 +94,8 @@ enum Command {
 	/// What a worker's operator does.
 	#[command(subcommand)]
 	Worker(commands::worker::Command),
+	/// What a command tells with --json, as JSON Schema.
+	Schema(commands::schema::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -97,14 +103,12 @@ fn main() -> ExitCode {
 		Ok(arguments) => arguments,
 		Err(error) => return failure::of_arguments(&error),
 	};
-	let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-		Ok(runtime) => runtime,
-		Err(error) => {
-			eprintln!("error: the system gives no threads: {error}");
-			return ExitCode::FAILURE;
-		}
-	};
 	let json = arguments.json;
+	let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+	let runtime = match runtime.context("the system gives no threads") {
+		Ok(runtime) => runtime,
+		Err(error) => return failed(&error, json),
+	};
 	let done = runtime.block_on(async {
 		match arguments.command {
 			Command::Network(network) => commands::network::run(network, json).await,
@@ -123,21 +127,24 @@ fn main() -> ExitCode {
 			Command::Gatekeeper(gatekeeper) => commands::gatekeeper::run(gatekeeper, json).await,
 			Command::Status(status) => commands::status::run(status, json).await,
 			Command::Worker(worker) => commands::worker::run(worker, json).await,
+			Command::Schema(schema) => commands::schema::run(schema, json).await,
 		}
 	});
 	// A build of an agent that was interrupted is not waited for.
 	runtime.shutdown_background();
-	match done {
-		Ok(code) => code,
-		Err(error) => {
-			if json {
-				println!("{}", failure::json(failure::code(&error), &format!("{error:#}")));
-			}
-			// It may quote what workers and nodes said.
-			eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
-			ExitCode::FAILURE
-		}
+	done.unwrap_or_else(|error| failed(&error, json))
+}
+
+fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
+	if error.is::<output::Unread>() {
+		return ExitCode::SUCCESS;
 	}
+	if json {
+		failure::print(error);
+	}
+	// It may quote what workers and nodes said.
+	eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
+	ExitCode::FAILURE
 }
 
 #[cfg(test)]

@@ -1,11 +1,25 @@
-//! Agents by name: what `phala deploy` deployed from this machine, each by the name in its `agent.toml`,
-//! in `$PHALA_HOME/agents.json`, and those of a network that is up here. A name counts on the chain on
-//! which it was given, and the newest of a name is meant. An id is always taken as well.
+//! Agents and accounts by name, wherever a command takes an id or an address.
+//!
+//! Agents: what `phala deploy` deployed from this machine, each by the name in its `agent.toml`, in
+//! `$PHALA_HOME/agents.json`, and those of a network that is up here. A name counts on the chain on which
+//! it was given, and the newest of a name is meant. An id is always taken as well.
+//!
+//! Accounts: those of this machine (see [`accounts`]) by their names, all by their addresses, and those
+//! that everybody has the secrets of, for development, as `//Alice`.
 
-use crate::{accounts, chain::hash, commands::network::control};
+use crate::{
+	accounts::{self, Accounts},
+	chain::hash,
+	commands::network::control,
+	failure::Refused,
+};
 use anyhow::Context;
-use phala_chain_client::Chain;
-use phala_protocol::{agents::AgentId, H256};
+use phala_chain_client::{transactions, Chain};
+use phala_protocol::{
+	agents::AgentId,
+	text::{Address, TextError, SS58_PREFIX},
+	H256,
+};
 use serde::{Deserialize, Serialize};
 use std::{
 	convert::Infallible,
@@ -51,13 +65,74 @@ impl AgentName {
 			return Ok(id);
 		}
 		let up = control::agents(node).await.unwrap_or_default();
-		let found = up.get(&self.0).and_then(|id| hash(id).ok());
-		found.with_context(|| {
-			format!(
+		let found = up.get(&self.0).map(|id| id.0);
+		found.ok_or_else(|| {
+			let message = format!(
 				"no agent of this name or id: {:?}; `phala agent list` shows those of your account on this chain",
 				self.0
-			)
+			);
+			Refused::new("NoSuchAgent", message).into()
 		})
+	}
+}
+
+/// How an account is named on a command line: by its name on this machine, its address, or `//Alice`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountName(String);
+
+impl FromStr for AccountName {
+	type Err = Infallible;
+
+	fn from_str(text: &str) -> Result<Self, Infallible> {
+		Ok(Self(text.trim().to_owned()))
+	}
+}
+
+impl AccountName {
+	/// Which account is meant by this user.
+	///
+	/// # Errors
+	/// When there is none of this name, and it is no address.
+	pub fn resolve(&self) -> anyhow::Result<Address> {
+		self.resolve_among(&Accounts::of_user()?)
+	}
+
+	fn resolve_among(&self, accounts: &Accounts) -> anyhow::Result<Address> {
+		if self.0.starts_with("//") {
+			return Ok(Address(transactions::account(&self.0)?.public_key().0));
+		}
+		let malformed = match self.0.parse() {
+			Ok(address) => return Ok(address),
+			Err(malformed) => malformed,
+		};
+		let known = accounts.list()?;
+		match known.into_iter().find(|(name, _)| *name == self.0) {
+			Some((_, address)) => Ok(address),
+			None => Err(Refused::new("NoSuchAccount", self.unknown(&malformed)).into()),
+		}
+	}
+
+	fn unknown(&self, malformed: &TextError) -> String {
+		// As long as an address is, it was meant to be one.
+		const NAME_BYTES_USUAL: usize = 40;
+		let why = match malformed {
+			TextError::OtherNetwork { prefix, .. } => {
+				format!(" (an address of network {prefix}, not {SS58_PREFIX})")
+			}
+			TextError::NotAccountBytes { .. } => " (0x and 64 hexadecimal digits are one)".into(),
+			TextError::NotAddress { why, .. } if self.0.len() > NAME_BYTES_USUAL => {
+				format!(" ({why})")
+			}
+			_ => String::new(),
+		};
+		// With spaces it may be a phrase.
+		let quoted = match self.0.contains(char::is_whitespace) {
+			true => String::new(),
+			false => format!(" {:?}", self.0),
+		};
+		format!(
+			"no account of this name or address:{quoted}{why}; a name in `phala account list` is taken, an SS58 address, or on a development chain //Name"
+		)
 	}
 }
 
@@ -187,6 +262,45 @@ mod tests {
 		assert_eq!(names.find(HERE, "yours").unwrap(), None);
 		assert_eq!(names.name_of(HERE, new).unwrap().as_deref(), Some("mine"));
 		assert_eq!(names.name_of(HERE, old).unwrap(), None, "another one has its name");
+	}
+
+	#[test]
+	fn an_account_is_meant_by_its_name_its_address_or_the_uri_of_a_development_account() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let (me, _) = accounts.create("me").unwrap();
+		let resolve = |text: &str| text.parse::<AccountName>().unwrap().resolve_among(&accounts);
+		let hex = format!("0x{}", hex::encode(me.bytes()));
+		for text in ["me", &me.address().to_string(), &hex, " me\n"] {
+			assert_eq!(resolve(text).unwrap(), me.address(), "{text}");
+		}
+		let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+		assert_eq!(resolve("//Alice").unwrap(), resolve(alice).unwrap());
+		assert_eq!(resolve("//Alice").unwrap(), alice.parse().unwrap());
+	}
+
+	#[test]
+	fn what_names_no_account_is_refused_with_what_would_be_taken() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let refused = |text: &str| {
+			let named: AccountName = text.parse().unwrap();
+			named.resolve_among(&accounts).unwrap_err().to_string()
+		};
+		for remedy in ["\"you\"", "phala account list", "SS58", "//Name"] {
+			assert!(refused("you").contains(remedy), "{}", refused("you"));
+		}
+		let address = Address([7; 32]).to_string();
+		let mistyped = address.replacen(['b', 'c', 'd', 'e', 'f'], "g", 1);
+		assert!(refused(&mistyped).contains("checksum"), "{}", refused(&mistyped));
+		let polkadot = "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5";
+		assert!(refused(polkadot).contains("network 0, not 30"), "{}", refused(polkadot));
+		let phrase = "fashion double hour coin";
+		assert!(
+			!refused(phrase).contains("fashion"),
+			"a secret is not quoted: {}",
+			refused(phrase)
+		);
 	}
 
 	#[test]

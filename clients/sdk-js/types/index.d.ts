@@ -24,7 +24,10 @@ export interface Env {
 export interface Context {
   /** This agent. */
   readonly agent: Hex;
-  /** Who called: an account, or the agent that called this one. Null if nobody said. */
+  /**
+   * Who called: an account's public key, or the id of the agent that called this one. Null if nobody
+   * said, as on a worker's plain server. `phala account show <name> --json` has an account's as `publicKey`.
+   */
   readonly caller: Hex | null;
   readonly requestId: Hex;
   /** The finalized block that the enclave had proven. The only time here that is proven. */

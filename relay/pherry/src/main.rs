@@ -7,6 +7,7 @@ use phala_pherry::{
 	relay::Relay,
 	status::{self, SharedStatus},
 };
+use phala_protocol::text::Address;
 use std::{path::PathBuf, process::ExitCode};
 use subxt_signer::sr25519::Keypair;
 use tokio::{net::TcpListener, signal::unix};
@@ -67,7 +68,7 @@ async fn run(options: Options) -> Result<ExitCode, StartError> {
 		println!("status: http://{actual}{}", status::STATUS_PATH);
 		tokio::spawn(status::serve(listener, shared_status.clone()));
 	}
-	let account = operator.public_key().to_account_id();
+	let account = Address(operator.public_key().0);
 	tracing::info!(node = options.node, enclave = options.enclave, operator = %account, "relaying");
 
 	let relay = Relay::new(options.node, enclave, operator, shared_status);

@@ -1,5 +1,6 @@
 //! The command line as people and programs use it.
 
+use crate::schemas;
 use anyhow::{ensure, Context};
 use phala_devnet::Supervisor;
 use serde_json::Value;
@@ -53,10 +54,10 @@ impl Phala {
 		Self { account: account.into(), ..self.clone() }
 	}
 
-	/// Runs a command to its end.
+	/// Runs a command to its end. Whatever it tells is held against its schema.
 	///
 	/// # Errors
-	/// When it does not start, or does not end.
+	/// When it does not start, or does not end, or tells what its schema does not say.
 	pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Said> {
 		self.run_with(arguments, &[]).await
 	}
@@ -81,7 +82,9 @@ impl Phala {
 		let all = [&["--json"], arguments].concat();
 		let (variables, folder) = ([&own[..], variables].concat(), self.supervisor.folder());
 		let running = self.supervisor.run(&phala, &all, &variables, folder, crate::PATIENCE);
-		Ok(Said::of(running.await?))
+		let said = Said::of(running.await?);
+		schemas::check(&all, &said)?;
+		Ok(said)
 	}
 
 	/// Runs a command and kills it (-9) once `seen` is; that, and what the command said to people.

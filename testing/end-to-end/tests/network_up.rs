@@ -7,6 +7,7 @@ use phala_end_to_end::{
 	cases,
 	cli::Said,
 	leftovers::{files, listening, processes, still_listening},
+	schemas::{schemas, ERROR},
 	supervisor,
 	trials::{self, Stage},
 	until, PATIENCE,
@@ -104,15 +105,16 @@ async fn once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind(
 	ensure!(seen? >= 7, "a node, three enclaves and three relayers");
 
 	let summary = said.json()?;
+	schemas()?.check("network up", &summary)?;
 	assert_eq!(summary["ok"], true, "{summary:#}");
 	assert!(summary["error"].is_null(), "{summary:#}");
 	assert_eq!(summary["workers"].as_array().map(Vec::len), Some(2));
-	for call in ["direct", "on_chain"] {
+	for call in ["direct", "onChain"] {
 		assert_eq!(summary[call]["verified"], true, "{call}: {summary:#}");
 		// Two stand-ins agree on about this; the third is wrong on purpose.
 		assert_eq!(summary[call]["answer"]["price"], 64_040, "{call}: {summary:#}");
 	}
-	let paid = &summary["on_chain"]["paid"];
+	let paid = &summary["onChain"]["paid"];
 	let amount = |value: &Value| -> anyhow::Result<u128> {
 		Ok(value.as_str().with_context(|| format!("an amount in {paid}"))?.parse()?)
 	};
@@ -158,6 +160,7 @@ async fn its_workers_end_and_come_back_and_interrupted_it_leaves_nothing(
 		}
 	});
 	let summary: Value = serde_json::from_str(&waited.await?)?;
+	schemas()?.check("network up", &summary)?;
 	workers_end_and_come_back(machine, &summary).await?;
 	let running = processes(&folder)?;
 	let mut sockets = listening(&running)?;
@@ -192,6 +195,7 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 	let ask = async |arguments: &[&str]| {
 		let arguments = [&["--json", "network"], arguments, &["--node", chain]].concat();
 		let said = machine.run(&arguments, &[]).await?;
+		schemas()?.check_said(&arguments, &said)?;
 		anyhow::Ok((said.code, said.json()?))
 	};
 	let phases = async || {
@@ -265,11 +269,12 @@ async fn once_with_broken_price_sources_it_fails_and_says_why(
 	let said = machine.run(&arguments, &[("PHALA_PRICE_URLS", &sources)]).await?;
 	ensure!(said.code == Some(1), "{:?}\n{}", said.code, said.stderr);
 	let summary = said.json()?;
+	schemas()?.check("network up", &summary)?;
 	assert_eq!(summary["ok"], false, "{summary:#}");
 	// The answer is proven all the same: it is the truth that there is no price.
 	assert_eq!(summary["direct"]["verified"], true, "{summary:#}");
 	assert_eq!(summary["direct"]["status"], 502, "{summary:#}");
-	let error = summary["error"].as_str().context("it says why")?;
+	let error = summary["error"]["message"].as_str().context("it says why")?;
 	assert!(error.contains("502") && error.contains("sources agree"), "{error}");
 	assert!(said.stderr.contains(error), "people are told the same: {}", said.stderr);
 	assert_eq!(machine.left()?, Vec::<String>::new());
@@ -278,7 +283,9 @@ async fn once_with_broken_price_sources_it_fails_and_says_why(
 
 async fn dev_says_what_it_will_be(machine: &mut Machine) -> anyhow::Result<()> {
 	// It starts a network, so it needs the checkout as that does.
-	let said = machine.run(&["dev", "--checkout=/nowhere"], &[]).await?;
+	let dev = ["--json", "dev", "--checkout=/nowhere"];
+	let said = machine.run(&dev, &[]).await?;
+	assert_eq!(schemas()?.check_said(&dev, &said)?, ERROR);
 	assert_eq!(said.code, Some(1), "{said:?}");
 	assert!(said.stderr.contains("this starts a whole network"), "{said:?}");
 	assert!(said.stderr.contains("/nowhere has no agents/price-oracle"), "{said:?}");

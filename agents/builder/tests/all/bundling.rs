@@ -143,6 +143,27 @@ fn what_does_not_resolve_is_told_without_the_bundlers_own_options() {
 }
 
 #[test]
+fn what_is_for_other_machines_alone_is_told_without_the_bundlers_own_options() {
+	let folder = agent("import 'servers/only';\nimport './view.js';\n");
+	let path = folder.path();
+	package(
+		path,
+		"servers",
+		"\"exports\": { \"./only\": { \"node\": \"./node.js\" } }",
+		&[("node.js", "")],
+	);
+	write(path, "src/view.js", "export default () => <p>hello</p>;\n");
+	let text = refusal(path);
+	for told in ["src/index.ts:1:7", "nothing there for browsers", "src/view.js:1:", ".jsx or .tsx"]
+	{
+		assert!(text.contains(told), "{told:?} is not in:\n{text}");
+	}
+	for advice in ["You can use", "conditions:", "loader:", "esbuild"] {
+		assert!(!text.contains(advice), "{advice:?} is in:\n{text}");
+	}
+}
+
+#[test]
 fn a_file_that_is_no_code_is_told_with_what_is() {
 	let folder = agent("import 'native';\nexport default {};\n");
 	package(

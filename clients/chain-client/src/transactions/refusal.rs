@@ -1,6 +1,11 @@
 //! Why a transaction was refused: by the node's pool, or by the chain.
 
-use phala_protocol::{limits, mailbox::EnvelopeError};
+use phala_protocol::{
+	limits,
+	mailbox::EnvelopeError,
+	text::{pha, Address},
+	AccountBytes, Balance,
+};
 use subxt::error::{BackendError, DispatchError, ExtrinsicError, TransactionEventsError};
 
 use crate::ChainClientError;
@@ -38,11 +43,11 @@ pub enum PoolError {
 	#[error("it does not fit into the next block")]
 	ExhaustsResources,
 	/// The signer cannot pay.
-	#[error(
-		"the account cannot pay the transaction's fee; `phala account balance` shows what it has, \
-		 `phala account transfer` sends it PHA"
-	)]
-	CannotPay,
+	#[error("{}", cannot_pay(.signer))]
+	CannotPay {
+		/// Who, and what is free in the account, if that is known.
+		signer: Option<(AccountBytes, Balance)>,
+	},
 	/// The mailbox refuses the envelope.
 	#[error("{refused:?}: {refused}")]
 	Envelope {
@@ -76,7 +81,7 @@ impl PoolError {
 			INVALID if data.contains("outdated") => Self::Stale,
 			INVALID if data.contains("in the future") => Self::Future,
 			INVALID if data.contains("exhaust") => Self::ExhaustsResources,
-			INVALID if data.contains("pay some fees") => Self::CannotPay,
+			INVALID if data.contains("pay some fees") => Self::CannotPay { signer: None },
 			INVALID if custom().is_some() => match custom() {
 				Some(refused) => Self::Envelope { refused },
 				None => Self::Stale,
@@ -99,6 +104,16 @@ impl PoolError {
 	pub fn is_retired(&self) -> bool {
 		matches!(self, Self::Envelope { refused: EnvelopeError::RetiredBoot })
 	}
+}
+
+fn cannot_pay(signer: &Option<(AccountBytes, Balance)>) -> String {
+	let (account, has) = match signer {
+		Some((account, free)) => {
+			(Address(*account).to_string(), format!(": it has {} that is free", pha(*free)))
+		}
+		None => ("the account".into(), String::new()),
+	};
+	format!("{account} cannot pay the transaction's fee{has}; `phala account transfer` from another account sends it PHA")
 }
 
 /// A failed `author_submitAndWatchExtrinsic`.

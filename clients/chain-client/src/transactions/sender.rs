@@ -1,7 +1,7 @@
 //! Sends an account's transactions, several at once if need be.
 
 use super::{next_nonce, refusal, sign, Call, Included, Pending, PoolError, SignedTransaction};
-use crate::{limits, Chain, ChainClientError};
+use crate::{accounts, limits, Chain, ChainClientError};
 use std::str::FromStr;
 use subxt::error::DispatchError;
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -137,7 +137,16 @@ impl Numbered for Signing<'_> {
 	}
 
 	async fn submit(&self, signed: &SignedTransaction) -> Result<Pending, ChainClientError> {
-		signed.submit().await
+		let Sender { chain, keypair, .. } = self.sender;
+		match signed.submit().await {
+			Err(ChainClientError::Pool { call, refusal: PoolError::CannotPay { .. } }) => {
+				let account = keypair.public_key().0;
+				let has = accounts::newest_balance(chain, account).await.ok();
+				let signer = has.map(|has| (account, has.free));
+				Err(ChainClientError::Pool { call, refusal: PoolError::CannotPay { signer } })
+			}
+			submitted => submitted,
+		}
 	}
 }
 
@@ -239,7 +248,7 @@ mod tests {
 		assert!(submit(&rivals).await.is_ok());
 		let rivals = Rivals::new(limits::NONCE_ATTEMPTS_MAX, PoolError::Stale);
 		assert!(submit(&rivals).await.is_err());
-		let rivals = Rivals::new(1, PoolError::CannotPay);
+		let rivals = Rivals::new(1, PoolError::CannotPay { signer: None });
 		assert!(submit(&rivals).await.is_err());
 		assert_eq!(rivals.done.borrow().len(), 3);
 	}

@@ -1,14 +1,15 @@
 //! Direct calls: sealed to the agent, signed by the caller, answered by a worker of its cluster.
 
-use super::Answered;
+use super::{size::Sent, Answered};
 use crate::{
 	accounts::Account,
 	conversation::Conversation,
+	failure::Refused,
 	limits,
 	proof::{self, Finality},
 	worker_client::{self, WorkerClient, WorkerError},
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{agents, clusters, Chain};
 use phala_keys::input::InputKind;
@@ -53,7 +54,9 @@ pub async fn call(
 
 	let conversation = Conversation::new(genesis, agent, account.bytes())?;
 	let expiry = at.number.saturating_add(limits::DIRECT_INPUT_BLOCKS);
-	let sealed = conversation.seal(&proven, InputKind::Direct, expiry, input.encode())?;
+	let plain = input.encode();
+	Sent::Direct.check(input.body.len(), plain.len())?;
+	let sealed = conversation.seal(&proven, InputKind::Direct, expiry, plain)?;
 	let caller = Caller::Account(account.bytes());
 	let content = DirectCallContent::new(genesis, agent, caller, &sealed).encode();
 	let signature = CallerSignature::Sr25519(account.keypair.sign(&content).0);
@@ -130,7 +133,8 @@ async fn ask(
 				.into_iter()
 				.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
 				.collect();
-			bail!("no worker of the cluster answered for agent {agent:?}:{said}")
+			let message = format!("no worker of the cluster answered for agent {agent:?}:{said}");
+			return Err(Refused::new("Unanswered", message).into());
 		};
 		let (member, result) = answered.context("a call of a worker broke off")?;
 		if newest.as_ref().is_some_and(|newest| newest.worker == member.worker) {
@@ -233,7 +237,7 @@ mod tests {
 			if let Villain::Hangs = villain {
 				std::future::pending::<()>().await;
 			}
-			Json(json!({ "worker": id }))
+			Json(json!({ "worker": id, "phase": "serving" }))
 		};
 		let call = move |State(calls): State<Arc<AtomicUsize>>, body: Body| async move {
 			drop(body);

@@ -6,10 +6,12 @@
 //! | [`kept`] | what is kept of a request, from before it is submitted |
 //! | [`direct`] | asks a worker, and the next one if that one cannot answer |
 //! | [`on_chain`] | submits a request, waits for its end and opens the answer |
+//! | [`size`] | whether a question is too long |
 
 pub mod direct;
 pub mod kept;
 pub mod on_chain;
+pub mod size;
 
 use crate::{
 	proof::{self, Finality},
@@ -21,7 +23,7 @@ use phala_protocol::{
 	BlockNumber,
 };
 use phala_verifier::{AnswerFile, Expected, Verification};
-use serde_json::{json, Value};
+use serde_json::Value;
 
 /// An answer, what proves it, and what came of checking it.
 pub struct Answered {
@@ -60,38 +62,6 @@ pub async fn prove(
 	Ok(Answered { answer, file, verification })
 }
 
-/// An agent's answer as JSON: its body too, if it is.
-pub fn output_json(output: &CallOutput) -> Value {
-	json!({
-		"status": output.status,
-		"headers": headers_json(&output.headers),
-		"body": body_json(&output.body),
-	})
-}
-
-/// A question to an agent as JSON.
-pub fn input_json(input: &CallInput) -> Value {
-	json!({
-		"method": text(&input.method),
-		"path": text(&input.path),
-		"headers": headers_json(&input.headers),
-		"body": body_json(&input.body),
-	})
-}
-
-fn headers_json(headers: &[(Vec<u8>, Vec<u8>)]) -> Value {
-	headers.iter().map(|(name, value)| json!([text(name), text(value)])).collect()
-}
-
-/// JSON if it is, else text, else hexadecimal.
-pub fn body_json(body: &[u8]) -> Value {
-	match (serde_json::from_slice(body), std::str::from_utf8(body)) {
-		(Ok(json), _) => json,
-		(_, Ok(text)) => text.into(),
-		_ => format!("0x{}", hex::encode(body)).into(),
-	}
-}
-
 /// A GET of `path`, or a POST with a body of JSON.
 pub fn input(path: &str, body: Option<&Value>) -> CallInput {
 	let method = if body.is_some() { "POST" } else { "GET" };
@@ -102,8 +72,4 @@ pub fn input(path: &str, body: Option<&Value>) -> CallInput {
 		headers: body.map(|_| json).into_iter().collect(),
 		body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
 	}
-}
-
-fn text(bytes: &[u8]) -> String {
-	String::from_utf8_lossy(bytes).into_owned()
 }

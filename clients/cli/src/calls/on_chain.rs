@@ -3,6 +3,7 @@
 
 use super::{
 	kept::{self, Found, Keeper, Kept, BROKEN},
+	size::Sent,
 	Answered,
 };
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
 use anyhow::{bail, Context};
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{
+	accounts::check_funds,
 	agents, clusters,
 	requests::{self, Ending, EndingSearch, Settlement, Submission, Terms},
 	transactions::SignedTransaction,
@@ -82,7 +84,10 @@ pub async fn submit(
 	// The chain compares with its newest block, not with the newest final one.
 	let now = chain.header(None).await?.0.number;
 	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
+	check_funds(chain, account.bytes(), "a request", terms.max_fee).await?;
 	let plain = input.encode();
+	let sent = if choices.public { Sent::Public } else { Sent::OnChain };
+	sent.check(input.body.len(), plain.len())?;
 	let bytes = if choices.public {
 		RequestInput::Public(plain.clone())
 	} else {
@@ -167,7 +172,10 @@ pub async fn submit_secrets(
 	let base_fee = requests::base_fee(chain).await?;
 	let now = chain.header(None).await?.0.number;
 	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
+	check_funds(chain, account.bytes(), "a request with a secret", terms.max_fee).await?;
 	let body = secrets.encode();
+	let given = secrets.iter().map(|(_, value)| value.len()).sum();
+	Sent::Secret.check(given, body.len())?;
 	let sealed = conversation.seal(&proven, InputKind::OwnerSecrets, terms.deadline, body)?;
 	let submission = Submission {
 		agent,

@@ -4,18 +4,19 @@
 use crate::{
 	accounts::{AccountOptions, Accounts},
 	chain::NodeOption,
+	names::AccountName,
+	output::{self, accounts::*, words::Amount},
 	steps::chain_step,
 };
 use anyhow::Context;
 use phala_chain_client::{
-	accounts::{balance, transfer_keep_alive},
+	accounts::{balance, check_funds, transfer_keep_alive},
 	Sender,
 };
 use phala_protocol::{
-	text::{parse_pha, pha, Address},
+	text::{parse_pha, pha},
 	Balance,
 };
-use serde_json::json;
 use std::{io::Read, process::ExitCode};
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,15 +33,17 @@ pub enum Command {
 	List,
 	/// Shows the address of an account.
 	Show {
-		/// Its name. The account of --account or --suri if not said.
-		name: Option<String>,
+		/// Its name or address. The account of --account or --suri if not said.
+		#[arg(value_name = "NAME")]
+		of: Option<AccountName>,
 		#[command(flatten)]
 		account: AccountOptions,
 	},
 	/// Shows what an account has.
 	Balance {
-		/// Its address. The account of --account or --suri if not said.
-		address: Option<Address>,
+		/// Its name or address. The account of --account or --suri if not said.
+		#[arg(value_name = "NAME")]
+		of: Option<AccountName>,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -48,8 +51,8 @@ pub enum Command {
 	},
 	/// Sends PHA.
 	Transfer {
-		/// To whom.
-		to: Address,
+		/// To whom: a name or an address.
+		to: AccountName,
 		/// How much, in PHA.
 		#[arg(value_parser = parse_pha)]
 		amount: Balance,
@@ -62,80 +65,68 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
-		Command::New { name, import } => new(&name, import, json)?,
+		Command::New { name, import } => new(name, import, json)?,
 		Command::List => list(json)?,
-		Command::Show { name, account } => {
-			let account = match name {
-				Some(name) => Accounts::of_user()?.open(&name)?,
-				None => account.open()?,
-			};
-			let address = account.address();
-			if json {
-				let key = format!("0x{}", hex::encode(account.bytes()));
-				println!(
-					"{}",
-					json!({ "name": account.name, "address": address.to_string(), "publicKey": key })
-				);
-			} else {
-				println!("{address}");
-			}
-		}
-		Command::Balance { address, account, node } => {
-			let address = match address {
-				Some(address) => address,
+		Command::Show { of, account } => {
+			let address = match of {
+				Some(name) => name.resolve()?,
 				None => account.open()?.address(),
 			};
-			let balance = balance(&node.connect().await?, address.0).await?;
-			if json {
-				println!(
-					"{}",
-					json!({
-						"address": address.to_string(),
-						"free": balance.free.to_string(),
-						"reserved": balance.reserved.to_string(),
-					})
-				);
-			} else {
-				println!("{}, and {} on hold", pha(balance.free), pha(balance.reserved));
-			}
+			let known = Accounts::of_user()?.list()?;
+			let known = known.into_iter().find(|(_, of)| *of == address);
+			let told = AccountShown {
+				name: known.map(|(name, _)| name),
+				address: address.into(),
+				public_key: address.0.into(),
+			};
+			output::tell(json, &told, address)?;
+		}
+		Command::Balance { of, account, node } => {
+			let address = match of {
+				Some(name) => name.resolve()?,
+				None => account.open()?.address(),
+			};
+			let has = balance(&node.connect().await?, address.0).await?;
+			let told = AccountBalance {
+				address: address.into(),
+				free: Amount(has.free),
+				reserved: Amount(has.reserved),
+			};
+			let text = format!("{}, and {} on hold", pha(has.free), pha(has.reserved));
+			output::tell(json, &told, text)?;
 		}
 		Command::Transfer { to, amount, account, node } => {
-			let account = account.open()?;
+			let (to, account) = (to.resolve()?, account.open()?);
+			let from = account.address();
 			let chain = node.connect().await?;
+			check_funds(&chain, from.0, "the transfer", amount).await?;
 			let what = format!("sending {} to {to}", pha(amount));
-			let sender = Sender::new(&chain, account.keypair.clone());
+			let sender = Sender::new(&chain, account.keypair);
 			let sending = sender.send(transfer_keep_alive(to.0, amount));
 			let block = chain_step(&what, sending).await?.0.block.number;
-			if json {
-				println!(
-					"{}",
-					json!({ "from": account.address().to_string(), "to": to.to_string(), "amount": amount.to_string(), "block": block })
-				);
-			} else {
-				println!("{} from {} to {to} in block {block}", pha(amount), account.address());
-			}
+			let told =
+				Transferred { from: from.into(), to: to.into(), amount: Amount(amount), block };
+			let text = format!("{} from {from} to {to} in block {block}", pha(amount));
+			output::tell(json, &told, text)?;
 		}
 	}
 	Ok(ExitCode::SUCCESS)
 }
 
-fn new(name: &str, import: bool, json: bool) -> anyhow::Result<()> {
+fn new(name: String, import: bool, json: bool) -> anyhow::Result<()> {
 	let accounts = Accounts::of_user()?;
 	let (account, phrase) = if import {
 		let mut secret = String::new();
 		std::io::stdin().read_to_string(&mut secret).context("cannot read standard input")?;
-		(accounts.import(name, &secret)?, None)
+		(accounts.import(&name, &secret)?, None)
 	} else {
-		let (account, phrase) = accounts.create(name)?;
+		let (account, phrase) = accounts.create(&name)?;
 		(account, Some(phrase))
 	};
-	let address = account.address().to_string();
-	if json {
-		println!("{}", json!({ "name": name, "address": address, "phrase": phrase }));
-		return Ok(());
-	}
-	println!("{address}");
-	if let Some(phrase) = phrase {
+	let address = account.address();
+	let told = AccountMade { name, address: address.into(), phrase };
+	output::tell(json, &told, address)?;
+	if let Some(phrase) = told.phrase.filter(|_| !json) {
 		eprintln!("\nIts phrase, shown this once. Whoever has it has the account: write it down.\n\n  {phrase}\n");
 	}
 	Ok(())
@@ -143,13 +134,10 @@ fn new(name: &str, import: bool, json: bool) -> anyhow::Result<()> {
 
 fn list(json: bool) -> anyhow::Result<()> {
 	let accounts = Accounts::of_user()?.list()?;
+	let named = |(name, address)| NamedAccount { name, address };
 	if json {
-		let accounts: Vec<_> = accounts
-			.iter()
-			.map(|(name, address)| json!({ "name": name, "address": address.to_string() }))
-			.collect();
-		println!("{}", json!({ "accounts": accounts }));
-		return Ok(());
+		let accounts = accounts.into_iter().map(|(name, address)| (name, address.into()));
+		return output::print(&AccountList { accounts: accounts.map(named).collect() });
 	}
 	for (name, address) in &accounts {
 		println!("{name:<16} {address}");

@@ -4,16 +4,20 @@ use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
 	deployment,
-	names::{AgentName, Names},
+	names::{AccountName, AgentName, Names},
+	output::{
+		self,
+		agents::{Agent, AgentChanged, AgentList, AgentStatus, ListedAgent},
+		words::Account,
+	},
 	steps::{chain_step, step},
 };
 use phala_chain_client::{agents, clusters, Call, Sender};
 use phala_protocol::{
-	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
+	agents::{Access, AgentId, UpgradePolicy},
 	text::{parse_pha, pha, Address},
-	Balance, H256,
+	Balance,
 };
-use serde_json::{json, Value};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -70,8 +74,8 @@ pub enum Command {
 pub struct ListArguments {
 	/// The agent's name or id.
 	agent: AgentName,
-	/// Whose address.
-	caller: Address,
+	/// Whom: a name or an address.
+	caller: AccountName,
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -102,10 +106,12 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Status { agent, node } => status(&agent, &node, json).await?,
 		Command::Upgrade(arguments) => return super::deploy::upgrade(arguments, json).await,
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
+			let caller = caller.resolve()?;
 			let call = |agent| agents::allow_caller(agent, caller.0);
 			change(&agent, call, &format!("{caller} may call"), &account, &node, json).await?;
 		}
 		Command::Disallow(ListArguments { agent, caller, account, node }) => {
+			let caller = caller.resolve()?;
 			let call = |agent| agents::disallow_caller(agent, caller.0);
 			let done = format!("{caller} is off its list");
 			change(&agent, call, &done, &account, &node, json).await?;
@@ -143,12 +149,8 @@ async fn change(
 	let block = included.block.number;
 	let following = deployment::followed(&chain, record.cluster, block);
 	step("waiting until the workers know it", following).await?;
-	if json {
-		println!("{}", json!({ "agent": format!("{agent:?}"), "block": block }));
-	} else {
-		println!("agent {agent:?}: {done}, from block {block} on");
-	}
-	Ok(())
+	let text = format!("agent {agent:?}: {done}, from block {block} on");
+	output::tell(json, &AgentChanged { agent: agent.into(), block }, text)
 }
 
 async fn list(
@@ -171,12 +173,10 @@ async fn list(
 			let name = name.as_deref().unwrap_or("-");
 			println!("{name:<20} {agent:?}  cluster {}", record.cluster);
 		}
-		let mut told = record_json(agent, &record);
-		told["name"] = name.into();
-		shown.push(told);
+		shown.push(ListedAgent { name, agent: Agent::new(agent, &record) });
 	}
 	if json {
-		println!("{}", json!({ "agents": shown, "block": at.number }));
+		output::print(&AgentList { agents: shown, block: at.number })?;
 	} else if shown.is_empty() {
 		eprintln!("  none as of block {}; `phala deploy` makes one", at.number);
 	}
@@ -190,15 +190,12 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
 	if json {
-		let callers: Vec<_> =
-			callers.into_iter().map(|caller| Address(caller).to_string()).collect();
-		let lease = lease.map(|lease| json!({ "worker": lease.worker, "boot": lease.boot }));
-		let mut status = record_json(agent, &record);
-		status["callers"] = callers.into();
-		status["lease"] = lease.into();
-		status["block"] = at.number.into();
-		println!("{status}");
-		return Ok(());
+		return output::print(&AgentStatus {
+			agent: Agent::new(agent, &record),
+			callers: callers.into_iter().map(Account).collect(),
+			lease: lease.map(Into::into),
+			block: at.number,
+		});
 	}
 	let line = |name: &str, value: String| println!("{name:<12} {value}");
 	line("agent", format!("{agent:?}"));
@@ -232,41 +229,7 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	Ok(())
 }
 
-/// A record as JSON.
-pub fn record_json(agent: H256, record: &AgentRecord) -> Value {
-	json!({
-		"agent": format!("{agent:?}"),
-		"owner": Address(record.owner).to_string(),
-		"cluster": record.cluster,
-		"component": format!("{:?}", record.code.component),
-		"manifest": format!("{:?}", record.code.manifest),
-		"codeVersion": record.code_version,
-		"upgrades": upgrades_json(record.upgrades),
-		"access": access_name(record.access),
-		"unitPrice": record.unit_price.to_string(),
-		"timeout": record.timeout,
-		"keyVersion": record.key.map(|key| key.version),
-		"stateVersion": record.version,
-	})
-}
-
-/// As `--access` takes it.
-fn access_name(access: Access) -> &'static str {
-	match access {
-		Access::Public => "public",
-		Access::Listed => "listed",
-	}
-}
-
-fn upgrades_json(policy: UpgradePolicy) -> Value {
-	match policy {
-		UpgradePolicy::Immutable => json!({ "policy": "immutable" }),
-		UpgradePolicy::AfterNotice(blocks) => json!({ "policy": "notice", "blocks": blocks }),
-		UpgradePolicy::Free => json!({ "policy": "free" }),
-	}
-}
-
-pub fn access_text(access: Access) -> &'static str {
+fn access_text(access: Access) -> &'static str {
 	match access {
 		Access::Public => "anybody may call",
 		Access::Listed => "its owner and those on its list may call",

@@ -1,10 +1,16 @@
 //! `phala build`: an agent's folder becomes a component and a manifest, in its `dist`.
 
-use crate::{steps::step, types};
+use crate::{
+	output::{
+		self,
+		agents::{AgentBuilt, BuiltFile},
+	},
+	steps::step,
+	types,
+};
 use anyhow::Context;
 use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
-use phala_protocol::{agents::AgentCode, blake2_256};
-use serde_json::json;
+use phala_protocol::{agents::AgentCode, blake2_256, H256};
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -64,23 +70,21 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let (built, _) = step(&what, build(&folder, sdk, !no_check)).await?;
 	let AgentCode { component, manifest } = built.code();
 	let dist = folder.join(OUT_DIR);
-	if json {
-		println!(
-			"{}",
-			json!({
-				"name": built.name,
-				"component": { "path": dist.join(COMPONENT_FILE), "hash": format!("{component:?}"), "bytes": built.component.len() },
-				"manifest": { "path": dist.join(BUILT_MANIFEST_FILE), "hash": format!("{manifest:?}"), "bytes": built.manifest.len() },
-			})
-		);
-	} else {
-		println!(
-			"component  {component:?}  {} ({} bytes)",
-			dist.join(COMPONENT_FILE).display(),
-			built.component.len()
-		);
-		println!("manifest   {manifest:?}  {}", dist.join(BUILT_MANIFEST_FILE).display());
-	}
+	let file = |name: &str, hash: H256, bytes: &[u8]| BuiltFile {
+		path: dist.join(name).display().to_string(),
+		hash: hash.into(),
+		bytes: bytes.len(),
+	};
+	let told = AgentBuilt {
+		component: file(COMPONENT_FILE, component, &built.component),
+		manifest: file(BUILT_MANIFEST_FILE, manifest, &built.manifest),
+		name: built.name,
+	};
+	let text = format!(
+		"component  {component:?}  {} ({} bytes)\nmanifest   {manifest:?}  {}",
+		told.component.path, told.component.bytes, told.manifest.path
+	);
+	output::tell(json, &told, text)?;
 	Ok(ExitCode::SUCCESS)
 }
 

@@ -1,28 +1,36 @@
 //! `phala call`: asks an agent, sealed, and checks the answer's proof: directly over a worker's
 //! public server, or with `--on-chain` through the chain, paid.
 
-use super::request::{ending_json, ending_text};
+use super::request::{ending_text, settled};
 use crate::{
 	accounts::{AccountOptions, Accounts},
 	calls::{
 		direct,
 		on_chain::{self, Choices},
-		output_json, Answered,
+		Answered,
 	},
 	chain::ChainOptions,
+	failure,
 	names::AgentName,
+	output::{
+		self,
+		agents::WorkerAt,
+		calls::{Called, Check, Checked, DirectAnswer, SubmittedRequest},
+		words::Amount,
+	},
 	proof::Finality,
 	steps::{seconds, step},
 	terminal,
 };
 use anyhow::{ensure, Context};
 use phala_protocol::{
-	requests::{CallInput, CallOutput, SignedAnswer},
+	requests::{CallInput, CallOutput},
 	text::{parse_pha, pha},
 	Balance, BlockNumber,
 };
 use phala_verifier::{AnswerFile, Verification};
-use serde_json::{json, Value};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{
 	borrow::Cow,
 	fs,
@@ -102,11 +110,12 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if !arguments.on_chain {
 		let calling = direct::call(&chain, &account, agent, &input);
 		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
-		let extra = json!({
-			"worker": { "id": direct.worker.worker, "url": direct.worker.endpoint },
-			"seconds": seconds(took),
-		});
-		return shown(&direct.answered, extra, None, save, json);
+		let told = |checked| {
+			let (worker, url) = (direct.worker.worker, direct.worker.endpoint.clone());
+			let (worker, seconds) = (WorkerAt { worker, url }, seconds(took));
+			Called::Direct(Box::new(DirectAnswer { worker, seconds, checked }))
+		};
+		return shown(&direct.answered, told, None, save, json);
 	}
 	let Arguments { max_fee, deadline, min_block, public, .. } = arguments;
 	let choices = Choices { max_fee, deadline, min_block, public, says_how_to_go_on: true };
@@ -125,24 +134,22 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		terms.deadline
 	);
 	if arguments.no_wait {
-		if json {
-			println!(
-				"{}",
-				json!({ "request": format!("{request:?}"), "block": submitted.block, "deadline": terms.deadline })
-			);
-		} else {
-			println!("{request:?}");
+		let (request_id, block, deadline) = (request.into(), submitted.block, terms.deadline);
+		let told = SubmittedRequest { request: request_id, block, deadline };
+		output::tell(json, &Called::Submitted(told), format!("{request:?}"))?;
+		if !json {
 			eprintln!("  phala request status {request:?} gets the answer");
 		}
 		return Ok(ExitCode::SUCCESS);
 	}
 	let waiting = on_chain::answer(&chain, &mut finality, &accounts, request);
 	let ((_, ended), took) = step("waiting for the answer and checking it", waiting).await?;
-	let mut extra = ending_json(request, &ended);
-	extra["baseFee"] = terms.base_fee.to_string().into();
-	extra["seconds"] = seconds(took).into();
-	let text = ending_text(&ended);
-	shown(&ended.answered, extra, Some(&text), save, json)
+	let told = |checked| {
+		let mut told = settled(request, &ended, checked);
+		(told.base_fee, told.seconds) = (Some(Amount(terms.base_fee)), Some(seconds(took)));
+		Called::OnChain(Box::new(told))
+	};
+	shown(&ended.answered, told, Some(&ending_text(&ended)), save, json)
 }
 
 fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
@@ -210,10 +217,10 @@ impl Saving {
 }
 
 /// Shows an answer if it is proven, and else only why it is not; fails then. It is shown whatever
-/// becomes of the file.
-pub fn shown(
+/// becomes of the file. `told` is what programs are told of it.
+pub fn shown<T: Serialize + JsonSchema>(
 	answered: &Answered,
-	mut extra: Value,
+	told: impl FnOnce(Checked) -> T,
 	text: Option<&str>,
 	save: Option<Saving>,
 	json: bool,
@@ -221,14 +228,13 @@ pub fn shown(
 	let Answered { file, verification, answer } = answered;
 	let saved = save.map_or(Ok(()), |saving| saving.write(file));
 	if json {
-		if let Err(error) = &saved {
-			extra["saveError"] = format!("{error:#}").into();
-		}
-		extra["answer"] = answered.output().map(output_json).into();
-		extra["proof"] = proof_json(&answer.proof);
-		extra["verified"] = verification.verified.into();
-		extra["checks"] = serde_json::to_value(&verification.checks)?;
-		println!("{extra}");
+		output::print(&told(Checked {
+			answer: answered.output().map(Into::into),
+			proof: (&answer.proof).into(),
+			verified: verification.verified,
+			checks: verification.checks.iter().map(Check::from).collect(),
+			save_error: saved.as_ref().err().map(failure::body),
+		}))?;
 	} else {
 		match answered.output() {
 			Some(CallOutput { status, body: bytes, .. }) => {
@@ -268,22 +274,6 @@ pub fn body(body: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
 /// Fails with the check that did.
 pub fn verified(verification: &Verification) -> anyhow::Result<ExitCode> {
 	Ok(if verification.verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What the boot signed, for programs.
-pub fn proof_json(proof: &SignedAnswer) -> Value {
-	let content = &proof.content;
-	json!({
-		"id": format!("{:?}", proof.id()),
-		"worker": content.worker,
-		"boot": content.boot,
-		"agent": format!("{:?}", content.agent),
-		"code": format!("{:?}", content.code.component),
-		"manifest": format!("{:?}", content.code.manifest),
-		"stateVersion": content.state_version,
-		"block": content.block,
-		"unprovenInputs": content.unproven_inputs,
-	})
 }
 
 #[cfg(test)]

@@ -4,13 +4,16 @@ use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
 	commands::status,
-	deployment,
+	deployment, failure,
+	output::{
+		self,
+		operators::{ClusterMade, ClusterStatus, Member, MembershipChanged},
+	},
 	steps::{chain_step, step},
 	terminal,
 };
-use phala_chain_client::{clusters, Sender};
+use phala_chain_client::{accounts::check_funds, clusters, Sender};
 use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
-use serde_json::{json, Value};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -53,17 +56,21 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::Create { account, node } => {
-			let sender = sender(&account, &node).await?;
+			let account = account.open()?;
+			let chain = node.connect().await?;
+			let deposit = chain.amount("Clusters", "ClusterDeposit").await?;
+			check_funds(&chain, account.bytes(), "a cluster's deposit", deposit).await?;
+			let sender = Sender::new(&chain, account.keypair);
 			let ((cluster, block), _) =
 				chain_step("creating a cluster", clusters::create(&sender)).await?;
-			say(json, json!({ "cluster": cluster, "block": block }), &format!("cluster {cluster}"));
+			output::tell(json, &ClusterMade { cluster, block }, format!("cluster {cluster}"))?;
 		}
 		Command::Join { cluster, worker, url, account, node } => {
 			let sender = sender(&account, &node).await?;
 			let asking = clusters::request_join(&sender, cluster, worker, &url);
 			let block = chain_step("asking to join", asking).await?.0.block.number;
 			let text = format!("worker {worker} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {worker}`");
-			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
+			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
 		Command::Approve { cluster, worker, account, node } => {
 			let sender = sender(&account, &node).await?;
@@ -73,7 +80,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let following = deployment::followed(&chain, cluster, block);
 			step("waiting until the workers know it", following).await?;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
-			say(json, json!({ "cluster": cluster, "worker": worker, "block": block }), &text);
+			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
 		Command::Status { cluster, node } => show(cluster, &node, json).await?,
 	}
@@ -89,34 +96,24 @@ pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Resu
 	Ok(Sender::new(&node.connect().await?, account.keypair))
 }
 
-fn say(json: bool, value: Value, text: &str) {
-	if json {
-		println!("{value}");
-	} else {
-		println!("{text}");
-	}
-}
-
 async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Result<()> {
 	let chain = node.connect().await?;
-	let mut shown = Vec::new();
+	let mut members = Vec::new();
 	for member in clusters::members(&chain, cluster).await? {
-		let info = status::info(&member.endpoint).await;
-		let (phase, error) = match info {
-			Ok(info) => (info["phase"].clone(), None),
-			Err(error) => (Value::Null, Some(format!("{error:#}"))),
+		let (phase, error) = match status::info(&member.endpoint).await {
+			Ok(info) => (Some(info.phase), None),
+			Err(error) => (None, Some(failure::body(&error))),
 		};
 		if !json {
-			let phase = error.clone().unwrap_or_else(|| super::readable(&phase));
-			let (phase, url) = (terminal::line(&phase), terminal::line(&member.endpoint));
-			println!("worker {:<4} {url:<32} {phase}", member.worker);
+			let said = error.as_ref().map(|error| error.message.clone());
+			let said = said.or(phase.map(|phase| phase.name())).unwrap_or_default();
+			let (said, url) = (terminal::line(&said), terminal::line(&member.endpoint));
+			println!("worker {:<4} {url:<32} {said}", member.worker);
 		}
-		shown.push(
-			json!({ "worker": member.worker, "url": member.endpoint, "phase": phase, "error": error }),
-		);
+		members.push(Member { worker: member.worker, url: member.endpoint, phase, error });
 	}
 	if json {
-		println!("{}", json!({ "cluster": cluster, "members": shown }));
+		output::print(&ClusterStatus { cluster, members })?;
 	}
 	Ok(())
 }

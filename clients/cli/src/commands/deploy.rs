@@ -3,7 +3,7 @@
 //! where it was cut, and registers no second agent.
 
 use super::{
-	agent::{record_json, AccessChoice},
+	agent::AccessChoice,
 	build::{self, Built},
 };
 use crate::{
@@ -12,11 +12,16 @@ use crate::{
 	deployed::Deployments,
 	deployment,
 	names::{AgentName, Names},
+	output::{
+		self,
+		agents::{Agent, AgentDeployed, AgentUpgraded, WorkerAt},
+	},
 	steps::{chain_step, step},
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
 use phala_chain_client::{
+	accounts::check_funds,
 	agents::{self, Deployment},
 	clusters, Sender,
 };
@@ -27,7 +32,6 @@ use phala_protocol::{
 	text::{parse_pha, pha},
 	Balance, BlockNumber, H256,
 };
-use serde_json::json;
 use std::{
 	path::{Path, PathBuf},
 	process::ExitCode,
@@ -262,6 +266,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			agent
 		}
 		None => {
+			let deposit = chain.amount("Agents", "AgentDeposit").await?;
+			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
 			let sender = Sender::new(&chain, account.keypair.clone());
 			let what = format!("registering {} in cluster {}", built.name, deployment.cluster);
 			let registering = deployment::register(&sender, &deployments, &deployment);
@@ -281,14 +287,14 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let (record, _) = step("waiting for its birth", deployment::born(&chain, agent)).await?;
 	step("waiting for the workers to have it ready", deployment::ready(&members, agent)).await?;
 	if json {
-		let mut result = record_json(agent, &record);
-		result["name"] = built.name.into();
-		result["registered"] = known.is_none().into();
-		result["workers"] = members
-			.iter()
-			.map(|member| json!({ "worker": member.worker, "url": member.endpoint }))
-			.collect();
-		println!("{result}");
+		let at =
+			|member: clusters::Member| WorkerAt { worker: member.worker, url: member.endpoint };
+		output::print(&AgentDeployed {
+			name: built.name,
+			agent: Agent::new(agent, &record),
+			registered: known.is_none(),
+			workers: members.into_iter().map(at).collect(),
+		})?;
 		return Ok(ExitCode::SUCCESS);
 	}
 	println!("agent       {agent:?}");
@@ -332,15 +338,10 @@ pub async fn upgrade(arguments: UpgradeArguments, json: bool) -> anyhow::Result<
 		UpgradePolicy::AfterNotice(blocks) => block.saturating_add(blocks),
 		_ => block,
 	};
-	let component = format!("{:?}", built.code().component);
-	if json {
-		println!(
-			"{}",
-			json!({ "agent": format!("{agent:?}"), "component": component, "block": block, "runsFrom": runs })
-		);
-	} else {
-		println!("agent {agent:?} runs {component} from block {runs} on");
-	}
+	let component = built.code().component;
+	let text = format!("agent {agent:?} runs {component:?} from block {runs} on");
+	let (agent, component) = (agent.into(), component.into());
+	output::tell(json, &AgentUpgraded { agent, component, block, runs_from: runs }, text)?;
 	Ok(ExitCode::SUCCESS)
 }
 

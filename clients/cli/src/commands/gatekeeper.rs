@@ -1,10 +1,14 @@
 //! `phala gatekeeper`: who makes and keeps the master key.
 
 use super::cluster::sender;
-use crate::{accounts::AccountOptions, chain::NodeOption, steps::chain_step};
+use crate::{
+	accounts::AccountOptions,
+	chain::NodeOption,
+	output::{self, operators::GatekeepersChanged},
+	steps::chain_step,
+};
 use phala_chain_client::gatekeepers;
 use phala_protocol::boot::WorkerId;
-use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -44,10 +48,6 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			(block, workers, text)
 		}
 	};
-	if json {
-		println!("{}", json!({ "workers": workers, "block": block }));
-	} else {
-		println!("{text}");
-	}
+	output::tell(json, &GatekeepersChanged { workers, block }, text)?;
 	Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,10 @@ use crate::{
 	conversation::Conversation,
 	limits,
 	names::AgentName,
+	output::{
+		self,
+		agents::{Log, LogLine, Logged},
+	},
 	terminal,
 	worker_client::{LogPage, WorkerClient},
 };
@@ -19,7 +23,6 @@ use phala_protocol::{
 	requests::{LogEntry, LogsContent, LogsQuery},
 	BlockNumber, H256,
 };
-use serde_json::{json, Value};
 use std::{collections::BTreeMap, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
@@ -73,19 +76,16 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
 	if json && !arguments.follow {
-		let entries: Vec<_> =
-			lines.iter().map(|(worker, entry)| entry_json(*worker, entry)).collect();
-		println!("{}", json!({ "entries": entries }));
+		let entries = lines.iter().map(|(worker, entry)| log_line(*worker, entry)).collect();
+		output::print(&Logged::All(Log { entries }))?;
 		return Ok(ExitCode::SUCCESS);
 	}
 	let print = |worker: WorkerId, entry: &LogEntry| {
-		if json {
-			println!("{}", entry_json(worker, entry));
-		} else {
-			println!("{}", shown(worker, entry));
-		}
+		output::tell(json, &Logged::Line(log_line(worker, entry)), shown(worker, entry))
 	};
-	lines.iter().for_each(|(worker, entry)| print(*worker, entry));
+	for (worker, entry) in &lines {
+		print(*worker, entry)?;
+	}
 	if lines.is_empty() {
 		let of = if warned { "on the workers that answered " } else { "" };
 		eprintln!("the agent has logged nothing {of}since they started");
@@ -103,7 +103,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 				continue;
 			};
 			for entry in followed.newly(member.worker, page) {
-				print(member.worker, &entry);
+				print(member.worker, &entry)?;
 			}
 		}
 	}
@@ -132,15 +132,15 @@ impl Followed {
 	}
 }
 
-fn entry_json(worker: WorkerId, entry: &LogEntry) -> Value {
+fn log_line(worker: WorkerId, entry: &LogEntry) -> LogLine {
 	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-	json!({
-		"worker": worker,
-		"block": entry.block,
-		"request": format!("{:?}", entry.request),
-		"level": text(&entry.level),
-		"message": text(&entry.message),
-	})
+	LogLine {
+		worker,
+		block: entry.block,
+		request: entry.request.into(),
+		level: text(&entry.level),
+		message: text(&entry.message),
+	}
 }
 
 /// An entry as people read it: on one line, whatever the agent wrote.

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod network;
 pub mod new;
 pub mod request;
+pub mod schema;
 pub mod secrets;
 pub mod status;
 pub mod verify;

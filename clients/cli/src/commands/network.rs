@@ -48,7 +48,14 @@ mod show;
 mod summary;
 mod text;
 
-use crate::{limits, steps::seconds};
+pub use summary::Summary;
+
+use crate::{
+	failure::{self, Refused},
+	limits,
+	output::{self, words::Hash},
+	steps::seconds,
+};
 use anyhow::Context;
 use control::{Control, Order, WorkerArguments};
 use log::Style;
@@ -60,7 +67,6 @@ use std::{
 	process::ExitCode,
 	sync::Arc,
 };
-use summary::Summary;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
 /// What a shell reports of a process that Ctrl-C ended.
@@ -193,14 +199,17 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let interrupted_early =
 		matches!(ended, Ok(Ended::Interrupted)) && summary.ready_seconds.is_none();
+	let interrupted = || Refused::new("Interrupted", "it was interrupted").into();
 	match &ended {
-		Err(error) => summary.error = Some(format!("{error:#}")),
-		Ok(Ended::Interrupted) => summary.error = Some("interrupted".into()),
+		Err(error) => summary.error = Some(failure::body(error)),
+		Ok(Ended::Interrupted) => summary.error = Some(failure::body(&interrupted())),
 		Ok(Ended::Shown) => {}
 	}
 	if arguments.once {
 		// The last line of stdout, whether or not people read along.
-		println!("{}", serde_json::to_string(&summary)?);
+		output::print(&summary)?;
+	} else if json && interrupted_early {
+		failure::print(&interrupted());
 	}
 	match ended {
 		Ok(Ended::Shown) => Ok(ExitCode::SUCCESS),
@@ -245,16 +254,16 @@ async fn bring_up(
 		return Ok(Ended::Shown);
 	}
 	if json {
-		println!("{}", serde_json::to_string(summary)?);
+		output::print(summary)?;
 	} else {
 		print!("{}", text::next_steps(summary));
 	}
-	let agents = summary.agents.iter().map(|agent| (agent.name.clone(), agent.id.clone()));
+	let agents = summary.agents.iter().map(|agent| (agent.name.clone(), agent.id));
 	stay_up(devnet.as_mut().context("it is up")?, &agents.collect()).await
 }
 
 /// As long as the chain is there: workers may end, be stopped and come back.
-async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, String>) -> anyhow::Result<Ended> {
+async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> anyhow::Result<Ended> {
 	// What it is for is a comfort: a network that is up does not end for want of it.
 	let control = Control::open(&devnet.url()?);
 	if let Err(error) = &control {

@@ -1,8 +1,10 @@
 //! `phala new`: the beginnings of an agent, which build as they are.
 
-use crate::types;
+use crate::{
+	output::{self, agents::AgentBegun},
+	types,
+};
 use anyhow::{bail, ensure, Context};
-use serde_json::json;
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -28,15 +30,9 @@ const FILES: [(&str, &str); 6] = [
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { folder } = arguments;
 	let name = create(&folder)?;
-	if json {
-		println!("{}", json!({ "name": name, "folder": folder }));
-	} else {
-		println!(
-			"{} has the agent {name}. Next: phala build {}",
-			folder.display(),
-			folder.display()
-		);
-	}
+	let folder = folder.display().to_string();
+	let text = format!("{folder} has the agent {name}. Next: phala build {folder}");
+	output::tell(json, &AgentBegun { name, folder }, text)?;
 	Ok(ExitCode::SUCCESS)
 }
 

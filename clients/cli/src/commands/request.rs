@@ -9,6 +9,13 @@ use crate::{
 	},
 	chain::{hash, ChainOptions, NodeOption},
 	names::Names,
+	output::{
+		self,
+		calls::{
+			Checked, ListedRequest, OpenRequest, RequestList, RequestOnItsWay, RequestState,
+			RequestStatus, SettledRequest,
+		},
+	},
 	proof::Finality,
 	steps::step,
 	terminal,
@@ -19,7 +26,6 @@ use phala_protocol::{
 	text::{pha, Address},
 	H256,
 };
-use serde_json::{json, Value};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Subcommand)]
@@ -55,36 +61,33 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let accounts = Accounts::of_user()?;
 	if !wait {
 		if let Some((state, text)) = unfinished(&chain, &accounts, name).await? {
-			println!("{}", if json { state.to_string() } else { text });
+			output::tell(json, &state, text)?;
 			return Ok(ExitCode::SUCCESS);
 		}
 	}
 	let mut finality = Finality::default();
 	let getting = on_chain::answer(&chain, &mut finality, &accounts, name);
 	let ((request, ended), _) = step("getting the answer and checking it", getting).await?;
-	let text = ending_text(&ended);
-	call::shown(&ended.answered, ending_json(request, &ended), Some(&text), save, json)
+	let told = |checked| RequestStatus::Settled(Box::new(settled(request, &ended, checked)));
+	call::shown(&ended.answered, told, Some(&ending_text(&ended)), save, json)
 }
 
 async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	let genesis = node.connect().await?.genesis_hash();
 	let listed = kept::list(&Accounts::of_user()?, genesis)?;
 	if json {
-		let requests: Vec<_> = listed
-			.iter()
-			.map(|one| {
-				let asked = one.asked.as_ref();
-				json!({
-					"request": format!("{:?}", one.name),
-					"account": one.account,
-					"agent": format!("{:?}", one.agent),
-					"method": asked.map(|(method, _)| method),
-					"path": asked.map(|(_, path)| path),
-					"block": one.block,
-				})
-			})
-			.collect();
-		println!("{}", json!({ "requests": requests }));
+		let requests = listed.into_iter().map(|one| {
+			let (method, path) = one.asked.unzip();
+			ListedRequest {
+				request: one.name.into(),
+				account: one.account,
+				agent: one.agent.into(),
+				method,
+				path,
+				block: one.block,
+			}
+		});
+		output::print(&RequestList { requests: requests.collect() })?;
 		return Ok(ExitCode::SUCCESS);
 	}
 	let names = Names::of_user()?;
@@ -109,7 +112,7 @@ async fn unfinished(
 	chain: &Chain,
 	accounts: &Accounts,
 	name: H256,
-) -> anyhow::Result<Option<(Value, String)>> {
+) -> anyhow::Result<Option<(RequestStatus, String)>> {
 	// Anybody may look at a request; a transaction is known to who made it.
 	let (request, on_its_way) = match kept::lookup(chain, accounts, name).await? {
 		None => (name, None),
@@ -117,8 +120,8 @@ async fn unfinished(
 		Some(Found::OnItsWay { until }) => (name, Some(until)),
 	};
 	if let Some(until) = on_its_way {
-		let state =
-			json!({ "transaction": format!("{name:?}"), "state": "submitted", "until": until });
+		let (transaction, state) = (name.into(), RequestState::Submitted);
+		let state = RequestStatus::OnItsWay(RequestOnItsWay { transaction, state, until });
 		let text = format!(
 			"in no block yet: it can get into one until block {until}; --wait waits for its answer"
 		);
@@ -131,31 +134,22 @@ async fn unfinished(
 	let (worker, deadline) = (state.worker, state.deadline);
 	let text =
 		format!("open: worker {worker} must answer until block {deadline}; --wait waits for it");
-	let state = json!({ "request": format!("{request:?}"), "state": "open", "worker": worker, "deadline": deadline });
+	let (request, state) = (request.into(), RequestState::Open);
+	let state = RequestStatus::Open(OpenRequest { request, state, worker, deadline });
 	Ok(Some((state, text)))
 }
 
-/// Who was paid what, for programs.
-pub fn ending_json(request: RequestId, ended: &Ended) -> Value {
-	json!({
-		"request": format!("{request:?}"),
-		"state": "settled",
-		"settledIn": ended.block,
-		"paid": paid_json(ended),
-	})
-}
-
-/// Amounts are texts: they do not fit into what JSON's numbers are for many programs.
-pub fn paid_json(ended: &Ended) -> Value {
-	let paid = &ended.settlement;
-	json!({
-		"units": paid.units,
-		"fee": paid.fee.to_string(),
-		"worker": { "account": paid.worker.map(|worker| Address(worker).to_string()), "amount": paid.worker_paid.to_string() },
-		"developer": { "account": Address(paid.developer).to_string(), "amount": paid.developer_paid.to_string() },
-		"treasury": { "amount": paid.treasury_paid.to_string() },
-		"refunded": paid.refunded.to_string(),
-	})
+/// A request's end, for programs.
+pub fn settled(request: RequestId, ended: &Ended, checked: Checked) -> SettledRequest {
+	SettledRequest {
+		request: request.into(),
+		state: RequestState::Settled,
+		settled_in: ended.block,
+		paid: (&ended.settlement).into(),
+		base_fee: None,
+		seconds: None,
+		checked,
+	}
 }
 
 /// Who was paid what, for people.

@@ -7,6 +7,11 @@ use crate::{
 	chain::{ChainOptions, NodeOption},
 	deployment,
 	names::AgentName,
+	output::{
+		self,
+		agents::{SecretChanged, SecretsDeclared},
+		words::Amount,
+	},
 	steps::step,
 };
 use anyhow::{bail, ensure, Context};
@@ -16,7 +21,6 @@ use phala_protocol::{
 	text::{parse_pha, pha},
 	Balance,
 };
-use serde_json::json;
 use std::{
 	collections::BTreeSet,
 	io::{IsTerminal, Read},
@@ -100,6 +104,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	if must_be_declared {
 		check_declared(&name, &declared(&chain, agent).await?)?;
 	}
+	let removes = value.is_empty();
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
 	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
@@ -110,14 +115,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	if paid.failed {
 		bail!("the agent did not take the secret {name:?}: is it declared under `secrets` in agent.toml?");
 	}
-	if json {
-		println!(
-			"{}",
-			json!({ "request": format!("{request:?}"), "block": block, "fee": paid.fee.to_string() })
-		);
-	} else {
-		println!("agent {agent:?} has {name} since block {block}; it cost {}", pha(paid.fee));
-	}
+	let has = if removes { "has no longer" } else { "has" };
+	let text =
+		format!("agent {agent:?} {has} {name} since block {block}; it cost {}", pha(paid.fee));
+	output::tell(
+		json,
+		&SecretChanged { request: request.into(), block, fee: Amount(paid.fee) },
+		text,
+	)?;
 	Ok(ExitCode::SUCCESS)
 }
 
@@ -146,7 +151,7 @@ async fn list(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let declared = declared(&chain, agent).await?;
 	if json {
-		println!("{}", json!({ "agent": format!("{agent:?}"), "declared": declared }));
+		output::print(&SecretsDeclared { agent: agent.into(), declared })?;
 	} else {
 		declared.iter().for_each(|name| println!("{name}"));
 	}

@@ -6,8 +6,12 @@
 
 use super::call;
 use crate::{
-	calls::{input_json, output_json},
 	chain::hash,
+	names::AccountName,
+	output::{
+		self,
+		calls::{Check, VerifiedFile},
+	},
 	proof::{self, Finality},
 	terminal,
 };
@@ -17,11 +21,9 @@ use phala_chain_client::Chain;
 use phala_protocol::{
 	caller::Caller,
 	requests::{CallInput, CallOutput, SignedAnswer},
-	text::Address,
 	BlockNumber, H256,
 };
 use phala_verifier::{AnswerFile, Expected, Verification};
-use serde_json::{json, Value};
 use std::{
 	fs,
 	io::{IsTerminal, Write},
@@ -53,9 +55,9 @@ struct ExpectedOptions {
 	#[arg(long, value_name = "ID", value_parser = hash)]
 	agent: Option<H256>,
 
-	/// Refuses an answer to another account.
-	#[arg(long, value_name = "ADDRESS")]
-	caller: Option<Address>,
+	/// Refuses an answer to another account than the one of this name or address.
+	#[arg(long, value_name = "NAME")]
+	caller: Option<AccountName>,
 
 	/// Refuses an answer given on a view that was more blocks behind the one that it is proven at: the
 	/// file's, which may be old itself, or with --node the newest.
@@ -68,19 +70,20 @@ struct ExpectedOptions {
 }
 
 impl ExpectedOptions {
-	fn expected(&self) -> Expected {
-		Expected {
+	fn expected(&self) -> anyhow::Result<Expected> {
+		let caller = self.caller.as_ref().map(AccountName::resolve).transpose()?;
+		Ok(Expected {
 			agent: self.agent,
-			caller: self.caller.map(|address| Caller::Account(address.0)),
+			caller: caller.map(|address| Caller::Account(address.0)),
 			age_max: self.max_age,
 			block_min: self.min_block,
-		}
+		})
 	}
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { file: path, genesis, node, expected } = arguments;
-	let shown = path.display();
+	let (expected, shown) = (expected.expected()?, path.display());
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
 	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
 	let genesis = match &node {
@@ -98,10 +101,10 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	};
 	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
-	let verification = phala_verifier::verify(&file, genesis, &expected.expected());
+	let verification = phala_verifier::verify(&file, genesis, &expected);
 	let exchange = Exchange::of(&file, &verification);
 	if json {
-		println!("{}", shown_json(&verification, exchange.as_ref()));
+		output::print(&told(&verification, exchange.as_ref()))?;
 	} else {
 		let mut out = std::io::stdout().lock();
 		let is_terminal = out.is_terminal();
@@ -153,16 +156,16 @@ impl Exchange {
 	}
 }
 
-fn shown_json(verification: &Verification, exchange: Option<&Exchange>) -> Value {
-	json!({
-		"verified": verification.verified,
-		"refused": verification.refused().map(|check| check.name),
-		"absent": verification.absent().map(|check| check.name).collect::<Vec<_>>(),
-		"checks": verification.checks,
-		"question": exchange.map(|exchange| input_json(&exchange.input)),
-		"answer": exchange.map(|exchange| output_json(&exchange.output)),
-		"proof": exchange.map(|exchange| call::proof_json(&exchange.proof)),
-	})
+fn told(verification: &Verification, exchange: Option<&Exchange>) -> VerifiedFile {
+	VerifiedFile {
+		verified: verification.verified,
+		refused: verification.refused().map(|check| check.name.to_owned()),
+		absent: verification.absent().map(|check| check.name.to_owned()).collect(),
+		checks: verification.checks.iter().map(Check::from).collect(),
+		question: exchange.map(|exchange| (&exchange.input).into()),
+		answer: exchange.map(|exchange| (&exchange.output).into()),
+		proof: exchange.map(|exchange| (&exchange.proof).into()),
+	}
 }
 
 #[cfg(test)]
@@ -173,7 +176,12 @@ mod tests {
 		agents::AgentCode,
 		requests::{AnswerContent, ProvenAnswer},
 	};
-	use phala_verifier::check::{Check, Verdict};
+	use phala_verifier::check::Verdict;
+	use serde_json::{json, Value};
+
+	fn shown_json(verification: &Verification, exchange: Option<&Exchange>) -> Value {
+		serde_json::to_value(told(verification, exchange)).unwrap()
+	}
 
 	fn file() -> AnswerFile {
 		let input = CallInput {
@@ -201,7 +209,8 @@ mod tests {
 	}
 
 	fn verification(verdict: Verdict) -> Verification {
-		let checks = vec![Check { name: "answer", verdict, detail: String::new() }];
+		let check = phala_verifier::check::Check { name: "answer", verdict, detail: String::new() };
+		let checks = vec![check];
 		Verification { verified: verdict != Verdict::Refused, checks }
 	}
 

@@ -6,11 +6,14 @@
 use crate::{
 	accounts::AccountOptions,
 	chain::{self, NodeOption},
+	output::{
+		self,
+		operators::{MeasurementAllowed, WorkerRegistered},
+	},
 };
 use anyhow::{bail, Context};
-use phala_chain_client::{registry, transactions, Sender};
+use phala_chain_client::{accounts::check_funds, registry, transactions, Sender};
 use phala_protocol::H256;
-use serde_json::json;
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
 /// The operator's secret, as `pherry` reads it.
@@ -52,14 +55,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				Some(secret) => AccountOptions { account: None, suri: Some(secret) }.open()?,
 				None => account.open_or(Some(OPERATOR_VARIABLE))?,
 			};
-			let account = operator.address().to_string();
-			let sender = Sender::new(&node.connect().await?, operator.keypair);
+			let address = operator.address();
+			let chain = node.connect().await?;
+			let stake = chain.amount("Registry", "WorkerStake").await?;
+			check_funds(&chain, address.0, "a worker's stake", stake).await?;
+			let sender = Sender::new(&chain, operator.keypair);
 			let worker = registry::register_worker(&sender).await?;
-			if json {
-				println!("{}", json!({ "worker": worker, "operator": account }));
-			} else {
-				println!("worker {worker} of operator {account}");
-			}
+			let told = WorkerRegistered { worker, operator: address.into() };
+			output::tell(json, &told, format!("worker {worker} of operator {address}"))?;
 		}
 		Command::AllowMeasurement { node, sudo, measurement, pruntime } => {
 			let measurement = match (measurement, pruntime) {
@@ -70,14 +73,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let sudo = transactions::account(&sudo)?;
 			let sudo = Sender::new(&node.connect().await?, sudo);
 			let block = registry::allow_measurement(&sudo, measurement).await?;
-			if json {
-				println!(
-					"{}",
-					json!({ "measurement": format!("{measurement:?}"), "block": block })
-				);
-			} else {
-				println!("{measurement:?} is allowed from block {block} on");
-			}
+			let text = format!("{measurement:?} is allowed from block {block} on");
+			let told = MeasurementAllowed { measurement: measurement.into(), block };
+			output::tell(json, &told, text)?;
 		}
 	}
 	Ok(ExitCode::SUCCESS)

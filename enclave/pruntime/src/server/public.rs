@@ -19,7 +19,7 @@ async fn info(State(executor): State<Executor>) -> Json<Value> {
 		"genesis": hex(status.genesis),
 		"worker": status.worker,
 		"boot": status.boot,
-		"phase": format!("{:?}", status.phase),
+		"phase": status.phase.name(),
 		"height": status.height,
 		"queued": status.queued,
 		"identity": hex(snapshot.keys.identity),

@@ -8,6 +8,7 @@
 //! | [`cut`] | commands that are killed half way go on |
 //! | [`limits`] | a paid request ends by each limit |
 //! | [`refusals`] | what the command line refuses |
+//! | [`told`] | what commands tell programs, and whom they mean by a name |
 //! | [`workers`] | workers die and join |
 //! | [`privacy`] | nothing of it can be read anywhere |
 //! | [`offline`] | proofs hold without the chain, and only untouched |
@@ -19,6 +20,7 @@ mod limits;
 mod offline;
 mod privacy;
 mod refusals;
+mod told;
 mod workers;
 
 use anyhow::{ensure, Context};
@@ -98,10 +100,14 @@ fn main() -> ExitCode {
 		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
+		told::accounts_are_meant_by_their_names_and_their_addresses_look_alike_everywhere,
+		told::who_cannot_pay_is_told_what_there_is_and_what_is_needed,
+		told::the_other_commands_tell_what_their_schemas_say,
 		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,
 		privacy::the_plaintext_is_nowhere_and_a_public_one_is_everywhere,
 		offline::an_answer_verifies_with_the_node_stopped_and_not_with_a_byte_changed,
+		told::no_command_was_left_out,
 	];
 	phala_end_to_end::trials::run("agents", cases)
 }

@@ -142,7 +142,7 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 	stage.network.devnet.kill(writer).await?;
 	let answer = stage.network.phala.ok(&["call", &agent, "/next"]).await?;
 	assert_eq!(answer["verified"], true, "{answer:#}");
-	assert_eq!(answer["worker"]["id"], worker);
+	assert_eq!(answer["worker"]["worker"], worker);
 	assert_eq!(answer["answer"]["body"]["kept"], kept(&mark("the next input")?).text);
 	Ok(())
 }

@@ -1,12 +1,20 @@
 //! How other terminals reach a network that is up: a socket of this user's, one line of JSON each way.
 //! It is named by the chain's port, so that `PHALA_NODE` (or the default) says which network is meant.
 
-use crate::chain::NodeOption;
+use crate::{
+	chain::NodeOption,
+	failure::{self, Refused},
+	output::{
+		self,
+		operators::{NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStopped},
+		words::Hash,
+		Failure,
+	},
+};
 use anyhow::{bail, Context};
 use phala_devnet::{specification::cache_folder, Devnet};
 use phala_protocol::boot::WorkerId;
 use serde::{Deserialize, Serialize};
-use serde_json::{json, Value};
 use std::{
 	collections::{BTreeMap, BTreeSet},
 	path::{Path, PathBuf},
@@ -97,7 +105,7 @@ pub async fn serve(
 	stream: UnixStream,
 	devnet: &mut Devnet,
 	ended: &mut BTreeSet<WorkerId>,
-	agents: &BTreeMap<String, String>,
+	agents: &BTreeMap<String, Hash>,
 ) {
 	let (read, mut write) = stream.into_split();
 	let mut line = String::new();
@@ -110,11 +118,20 @@ pub async fn serve(
 		Ok(order) => carry_out(order, devnet, ended, agents).await,
 		Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
 	};
-	let answer = match done {
-		Ok(answer) => answer,
-		Err(error) => json!({ "error": format!("{error:#}") }),
-	};
+	let done = done.unwrap_or_else(|error| Done::Refused(Failure { error: failure::body(&error) }));
+	// All of it are texts and numbers.
+	let answer = serde_json::to_string(&done).unwrap_or_default();
 	let _ = write.write_all(format!("{answer}\n").as_bytes()).await;
+}
+
+/// What came of an [`Order`].
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Done {
+	Refused(Failure),
+	Stopped(WorkerStopped),
+	Started(WorkerStarted),
+	Status(NetworkStatus),
 }
 
 fn named(devnet: &Devnet, name: &str) -> anyhow::Result<WorkerId> {
@@ -130,8 +147,8 @@ async fn carry_out(
 	order: Order,
 	devnet: &mut Devnet,
 	ended: &mut BTreeSet<WorkerId>,
-	agents: &BTreeMap<String, String>,
-) -> anyhow::Result<Value> {
+	agents: &BTreeMap<String, Hash>,
+) -> anyhow::Result<Done> {
 	match order {
 		Order::Stop { name } => {
 			let id = named(devnet, &name)?;
@@ -140,7 +157,7 @@ async fn carry_out(
 			}
 			devnet.crash(id).await?;
 			eprintln!("… {name} was stopped from another terminal");
-			Ok(json!({ "stopped": name, "worker": id }))
+			Ok(Done::Stopped(WorkerStopped { stopped: name, worker: id }))
 		}
 		Order::Start { name } => {
 			let id = named(devnet, &name)?;
@@ -150,25 +167,29 @@ async fn carry_out(
 			devnet.restart_worker(id).await?;
 			ended.remove(&id);
 			eprintln!("… {name} was started from another terminal");
-			Ok(json!({ "started": name, "worker": id }))
+			Ok(Done::Started(WorkerStarted { started: name, worker: id }))
 		}
 		Order::Status => {
 			let mut workers = Vec::new();
 			for worker in &devnet.workers {
-				let mut told = json!({
-					"name": worker.options.names[0],
-					"worker": worker.id(),
-					"url": worker.url(),
-					"phase": "stopped",
+				let (boot, phase) = match ended.contains(&worker.id()) {
+					true => (None, Phase::Stopped),
+					false => worker
+						.enclave
+						.status()
+						.await
+						.map_or((None, Phase::Silent), |said| (said.boot, said.phase.into())),
+				};
+				workers.push(NetworkWorker {
+					name: worker.options.names[0].clone(),
+					worker: worker.id(),
+					boot,
+					phase,
+					url: worker.url(),
 				});
-				if !ended.contains(&worker.id()) {
-					let status = worker.enclave.status().await.ok();
-					told["boot"] = json!(status.as_ref().and_then(|status| status.boot));
-					told["phase"] = json!(status.map_or("silent", |status| status.phase.name()));
-				}
-				workers.push(told);
 			}
-			Ok(json!({ "chain": devnet.url()?, "workers": workers, "agents": agents }))
+			let (chain, agents) = (devnet.url()?, agents.clone());
+			Ok(Done::Status(NetworkStatus { chain, workers, agents }))
 		}
 	}
 }
@@ -190,10 +211,9 @@ async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
 ///
 /// # Errors
 /// When no network answers there.
-pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, String>> {
+pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, Hash>> {
 	let answer = ask(&socket(port(chain)?)?, &Order::Status).await?;
-	let mut answer: Value = serde_json::from_str(&answer)?;
-	Ok(serde_json::from_value(answer["agents"].take())?)
+	Ok(serde_json::from_str::<NetworkStatus>(&answer)?.agents)
 }
 
 /// Has a network that is up on this machine do something.
@@ -202,42 +222,39 @@ pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, String>> {
 /// When none is up there, or it refuses.
 pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	let path = socket(port(&node.node)?)?;
-	let answer = ask(&path, &order).await.with_context(|| {
-		format!(
-			"no network of this user is up with its chain at {}; start one with `phala network up`, or name its chain with --node",
+	let answer = ask(&path, &order).await.map_err(|error| {
+		let message = format!(
+			"no network of this user is up with its chain at {} ({error}); start one with `phala network up`, or name its chain with --node",
 			node.node
-		)
+		);
+		Refused::new("NoNetwork", message)
 	})?;
-	let answer: Value = serde_json::from_str(&answer).context("the network did not answer")?;
-	if let Some(error) = answer["error"].as_str() {
-		bail!("{error}");
+	match serde_json::from_str(&answer).context("the network did not answer")? {
+		Done::Refused(Failure { error }) => {
+			return Err(Refused::new(error.code, error.message).into())
+		}
+		Done::Stopped(told) => output::tell(json, &told, stopped(&told))?,
+		Done::Started(told) => output::tell(json, &told, started(&told))?,
+		Done::Status(told) => output::tell(json, &told, status(&told))?,
 	}
-	println!("{}", if json { answer.to_string() } else { text(&order, &answer) });
 	Ok(ExitCode::SUCCESS)
 }
 
-fn text(order: &Order, answer: &Value) -> String {
-	match order {
-		Order::Stop { name } => format!(
-			"{name} is stopped; `phala network start {name}` brings it back as its next boot"
-		),
-		Order::Start { name } => format!(
-			"{name} starts; `phala network status` says when it serves: it registers, fetches its keys and catches up"
-		),
-		Order::Status => {
-			let mut text = format!("chain         {}", answer["chain"].as_str().unwrap_or_default());
-			for worker in answer["workers"].as_array().into_iter().flatten() {
-				let word = |name: &str| worker[name].as_str().unwrap_or_default().to_owned();
-				let boot = worker["boot"].as_u64().map_or_else(String::new, |boot| format!(", boot {boot}"));
-				text += &format!(
-					"\n{:<13} worker {}{boot}, {}, {}",
-					word("name"),
-					worker["worker"],
-					word("phase"),
-					word("url")
-				);
-			}
-			text
-		}
+fn stopped(WorkerStopped { stopped: name, .. }: &WorkerStopped) -> String {
+	format!("{name} is stopped; `phala network start {name}` brings it back as its next boot")
+}
+
+fn started(WorkerStarted { started: name, .. }: &WorkerStarted) -> String {
+	format!(
+		"{name} starts; `phala network status` says when it serves: it registers, fetches its keys and catches up"
+	)
+}
+
+fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
+	let mut text = format!("chain         {chain}");
+	for NetworkWorker { name, worker, boot, phase, url } in workers {
+		let boot = boot.map_or_else(String::new, |boot| format!(", boot {boot}"));
+		text += &format!("\n{name:<13} worker {worker}{boot}, {}, {url}", phase.name());
 	}
+	text
 }

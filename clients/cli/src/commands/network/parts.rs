@@ -83,9 +83,8 @@ impl Network<'_> {
 		let url = devnet.url()?;
 		let chain = Chain::connect(&url).await?;
 		let genesis = chain.genesis_hash();
-		self.summary.measurement = Some(format!("{measurement:?}"));
-		self.summary.chain =
-			Some(ChainSummary { url: url.clone(), genesis: format!("{genesis:?}") });
+		self.summary.measurement = Some(measurement.into());
+		self.summary.chain = Some(ChainSummary { url: url.clone(), genesis: genesis.into() });
 
 		let root = Arc::new(Sender::new(&chain, transactions::account(ROOT)?));
 		let preparing = prepare(&chain, &root, measurement, self.arguments.workers);
@@ -112,8 +111,8 @@ impl Network<'_> {
 		for (built, id) in built.iter().zip(&ids) {
 			self.summary.agents.push(AgentSummary {
 				name: built.name.clone(),
-				id: format!("{id:?}"),
-				code: format!("{:?}", built.code().component),
+				id: (*id).into(),
+				code: built.code().component.into(),
 			});
 		}
 

@@ -15,9 +15,10 @@ use crate::{
 		on_chain::{self, Choices, Ended},
 		Answered,
 	},
-	commands::{
-		call::proof_json,
-		request::{ending_text, paid_json},
+	commands::request::ending_text,
+	output::{
+		calls::{body, Check, Verdict},
+		words::Amount,
 	},
 	proof::Finality,
 	steps::{seconds, step},
@@ -104,9 +105,9 @@ async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<
 	let what = "asking price-oracle through the chain, sealed and paid, and checking its answer";
 	let ((submitted, ended), took) = step(what, paying).await?;
 	let mut summary = summary(&ended.answered);
-	summary.paid = paid_json(&ended);
-	summary.paid["base_fee"] = submitted.terms.base_fee.to_string().into();
-	summary.request = Some(format!("{:?}", submitted.request));
+	summary.paid = Some((&ended.settlement).into());
+	summary.base_fee = Some(Amount(submitted.terms.base_fee));
+	summary.request = Some(submitted.request.into());
 	summary.blocks = Some(ended.block.saturating_sub(submitted.block));
 	summary.seconds = Some(seconds(took));
 	eprint!("{}", payments(&ended));
@@ -142,11 +143,11 @@ async fn talk(
 fn summary(answered: &Answered) -> CallSummary {
 	let Answered { answer, verification, .. } = answered;
 	CallSummary {
-		answer: answered.output().map(|output| calls::body_json(&output.body)).into(),
+		answer: answered.output().map(|output| body(&output.body)).into(),
 		status: Some(answer.output.status),
 		verified: verification.verified,
-		checks: serde_json::to_value(&verification.checks).unwrap_or_default(),
-		proof: proof_json(&answer.proof),
+		checks: verification.checks.iter().map(Check::from).collect(),
+		proof: Some((&answer.proof).into()),
 		..Default::default()
 	}
 }
@@ -159,14 +160,11 @@ pub fn check(summary: &Summary) -> anyhow::Result<()> {
 		[("direct", &summary.direct), ("on-chain", &summary.on_chain), ("chat's", &summary.chat)]
 	{
 		if !call.verified {
-			let checks = call.checks.as_array().cloned().unwrap_or_default();
-			let failed = checks.iter().find(|check| check["verdict"] == "refused");
-			let failed = failed.cloned().unwrap_or_default();
-			bail!(
-				"the {name} answer is not proven, by the check of its {}: {}",
-				failed["name"],
-				failed["detail"]
-			);
+			let refused = call.checks.iter().find(|check| check.verdict == Verdict::Refused);
+			let why = refused.map_or_else(String::new, |check| {
+				format!(", by the check of its {}: {}", check.name, check.detail)
+			});
+			bail!("the {name} answer is not proven{why}");
 		}
 		if !call.status.is_some_and(|status| (200..300).contains(&status)) {
 			let status = call.status.map_or_else(|| "no".into(), |status| status.to_string());
@@ -182,12 +180,13 @@ pub fn check(summary: &Summary) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::commands::network::summary;
 
 	#[test]
 	fn a_proven_answer_that_says_that_the_agent_could_not_do_its_work_is_no_success() {
 		let answered =
 			|status| CallSummary { verified: true, status: Some(status), ..Default::default() };
-		let paid = CallSummary { paid: json!({ "fee": "1" }), ..answered(200) };
+		let paid = CallSummary { paid: Some(summary::tests::paid()), ..answered(200) };
 		let mut shown = Summary {
 			direct: answered(200),
 			on_chain: paid,

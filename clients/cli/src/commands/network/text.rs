@@ -4,9 +4,13 @@ use super::{
 	chat, prices,
 	summary::{CallSummary, Summary},
 };
-use crate::{commands::readable, limits};
-use phala_protocol::text::pha;
-use serde_json::Value;
+use crate::{
+	commands::readable,
+	limits,
+	output::calls::{Share, Verdict},
+	terminal::line,
+};
+use phala_protocol::text::{pha, Address};
 
 /// What was shown, for people.
 pub fn shown(summary: &Summary) -> String {
@@ -16,7 +20,8 @@ pub fn shown(summary: &Summary) -> String {
 		text += &format!("{:<13} worker {worker}, boot {boot}\n", enclave.name);
 	}
 	for agent in &summary.agents {
-		text += &format!("{:<13} {}\n              code {}\n", agent.name, agent.id, agent.code);
+		let (id, code) = (agent.id.0, agent.code.0);
+		text += &format!("{:<13} {id:?}\n              code {code:?}\n", agent.name);
 	}
 	text += &shown_call("\nprice-oracle, asked directly", &summary.direct);
 	text += &shown_call("\nprice-oracle, asked through the chain", &summary.on_chain);
@@ -40,35 +45,30 @@ pub fn shown(summary: &Summary) -> String {
 fn shown_call(name: &str, call: &CallSummary) -> String {
 	let mut text = format!("{name}, answered after {} s:\n", call.seconds.unwrap_or_default());
 	text += &format!("  {}\n", readable(&call.answer));
-	for check in call.checks.as_array().into_iter().flatten() {
-		let mark = match check["verdict"].as_str() {
-			Some("ok") => "✓",
-			Some("absent") => "-",
-			_ => "✗",
+	for check in &call.checks {
+		let mark = match check.verdict {
+			Verdict::Ok => "✓",
+			Verdict::Absent => "-",
+			Verdict::Refused => "✗",
 		};
-		text +=
-			&format!("  {mark} {:<11} {}\n", readable(&check["name"]), readable(&check["detail"]));
+		text += &format!("  {mark} {:<11} {}\n", line(&check.name), line(&check.detail));
 	}
-	if !call.paid.is_null() {
-		let amount = |amount: &Value| {
-			amount.as_str().and_then(|text| text.parse().ok()).map_or_else(|| "-".into(), pha)
-		};
-		let paid = &call.paid;
+	if let Some(paid) = &call.paid {
 		text += &format!(
 			"  paid {} for {} units, and {} as base fee, {} blocks after the question:\n",
-			amount(&paid["fee"]),
-			paid["units"],
-			amount(&paid["base_fee"]),
+			pha(paid.fee.0),
+			paid.units,
+			call.base_fee.map_or_else(|| "-".into(), |fee| pha(fee.0)),
 			number_or_dash(call.blocks)
 		);
-		for who in ["worker", "developer", "treasury"] {
-			text += &format!(
-				"    {who:<10} {:<22} {}\n",
-				amount(&paid[who]["amount"]),
-				paid[who]["account"].as_str().unwrap_or_default()
-			);
+		let shares = [("worker", &paid.worker), ("developer", &paid.developer)];
+		for (who, Share { account, amount }) in shares {
+			let account =
+				account.map_or_else(String::new, |account| Address(account.0).to_string());
+			text += &format!("    {who:<10} {:<22} {account}\n", pha(amount.0));
 		}
-		text += &format!("    refunded   {}\n", amount(&paid["refunded"]));
+		text += &format!("    treasury   {}\n", pha(paid.treasury.amount.0));
+		text += &format!("    refunded   {}\n", pha(paid.refunded.0));
 	}
 	text
 }
@@ -99,7 +99,7 @@ pub fn next_steps(summary: &Summary) -> String {
 		};
 		text += &format!("\n  alias phala={phala}\n  export {node}PHALA_SURI=//Bob\n");
 		text += &format!("  phala call {id} /last --save answer.json\n");
-		text += &format!("  phala verify answer.json --genesis {}\n", chain.genesis);
+		text += &format!("  phala verify answer.json --genesis {:?}\n", chain.genesis.0);
 		text += &format!("  phala call {id} / --on-chain -d '{{}}'\n");
 		if let Some(chat) = summary.agents.get(1) {
 			text += &format!("  phala call {} / -d '{{\"message\":\"Hello\"}}'\n", chat.name);

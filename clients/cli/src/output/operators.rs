@@ -1,0 +1,196 @@
+//! Of `phala cluster`, `gatekeeper`, `worker`, `status` and of a development network.
+
+use super::{
+	words::{Account, Hash},
+	ErrorBody,
+};
+use phala_protocol::{
+	boot::{BootNumber, WorkerId},
+	mailbox::ClusterId,
+	relay::EnclavePhase,
+	BlockNumber,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `phala cluster create`.
+#[derive(Serialize, JsonSchema)]
+pub struct ClusterMade {
+	pub cluster: ClusterId,
+	pub block: BlockNumber,
+}
+
+/// `phala cluster join`, `approve`.
+#[derive(Serialize, JsonSchema)]
+pub struct MembershipChanged {
+	pub cluster: ClusterId,
+	pub worker: WorkerId,
+	pub block: BlockNumber,
+}
+
+/// `phala cluster status`.
+#[derive(Serialize, JsonSchema)]
+pub struct ClusterStatus {
+	pub cluster: ClusterId,
+	/// By worker.
+	pub members: Vec<Member>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Member {
+	pub worker: WorkerId,
+	/// Base URL of its public server, as its operator says.
+	pub url: String,
+	/// As it says; none if it says nothing.
+	pub phase: Option<Phase>,
+	/// Why it says nothing.
+	pub error: Option<ErrorBody>,
+}
+
+/// `phala gatekeeper apply`, `seat`.
+#[derive(Serialize, JsonSchema)]
+pub struct GatekeepersChanged {
+	pub workers: Vec<WorkerId>,
+	pub block: BlockNumber,
+}
+
+/// `phala worker register`.
+#[derive(Serialize, JsonSchema)]
+pub struct WorkerRegistered {
+	pub worker: WorkerId,
+	pub operator: Account,
+}
+
+/// `phala worker allow-measurement`.
+#[derive(Serialize, JsonSchema)]
+pub struct MeasurementAllowed {
+	pub measurement: Hash,
+	/// From which on it is.
+	pub block: BlockNumber,
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+	/// It waits for the chain's block 0.
+	AwaitsGenesis,
+	/// It waits until it has followed the chain to a recent block.
+	AwaitsFirstSync,
+	/// It waits for the chain to have its boot.
+	AwaitsRegistration,
+	/// It is the worker's current boot.
+	Serving,
+	/// As `serving`, but its evidence has expired or is about to.
+	AwaitsRenewal,
+	/// A later boot took the worker.
+	Retired,
+	/// The worker was evicted.
+	Evicted,
+	/// It runs, and does not say where it stands.
+	Silent,
+	/// It does not run.
+	Stopped,
+	/// One that this release does not know.
+	#[serde(other)]
+	Unknown,
+}
+
+impl From<EnclavePhase> for Phase {
+	fn from(phase: EnclavePhase) -> Self {
+		match phase {
+			EnclavePhase::AwaitsGenesis => Self::AwaitsGenesis,
+			EnclavePhase::AwaitsFirstSync => Self::AwaitsFirstSync,
+			EnclavePhase::AwaitsRegistration => Self::AwaitsRegistration,
+			EnclavePhase::Serving => Self::Serving,
+			EnclavePhase::AwaitsRenewal => Self::AwaitsRenewal,
+			EnclavePhase::Retired => Self::Retired,
+			EnclavePhase::Evicted => Self::Evicted,
+		}
+	}
+}
+
+impl Phase {
+	/// As JSON has it.
+	pub fn name(self) -> String {
+		let name = serde_json::to_value(self).unwrap_or_default();
+		name.as_str().unwrap_or_default().to_owned()
+	}
+}
+
+/// `phala status`: what a worker says of itself. What it leaves out is `null`, what this release does
+/// not know is left out.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+	/// Hash of the chain's block 0.
+	pub genesis: Option<Hash>,
+	pub worker: Option<WorkerId>,
+	/// None before it is registered.
+	pub boot: Option<BootNumber>,
+	pub phase: Phase,
+	/// The newest block that is final to it.
+	pub height: Option<BlockNumber>,
+	/// Messages to the chain that wait.
+	pub queued: Option<u64>,
+	/// Its boot's signing key.
+	pub identity: Option<Hash>,
+	/// Its boot's encryption key.
+	pub encryption: Option<Hash>,
+	/// The kind of its evidence, for people.
+	pub evidence: Option<String>,
+	/// How old its view of the chain can be.
+	pub view_age_ms: Option<u64>,
+	/// Whether it takes what needs a recent view.
+	pub fresh: Option<bool>,
+	/// For people: why it does not.
+	pub freshness: Option<String>,
+	/// For people: why it serves no more.
+	pub suspended: Option<String>,
+	/// The one that it is in.
+	pub cluster: Option<ClusterId>,
+	/// Whether it has that cluster's keys.
+	pub cluster_keys: Option<bool>,
+	/// Of its software.
+	pub version: Option<String>,
+}
+
+/// `phala network status`.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct NetworkStatus {
+	/// URL of the chain's node.
+	pub chain: String,
+	/// The gatekeeper first.
+	pub workers: Vec<NetworkWorker>,
+	/// The ids of its agents, by their names.
+	pub agents: BTreeMap<String, Hash>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct NetworkWorker {
+	/// By which it is stopped and started.
+	pub name: String,
+	pub worker: WorkerId,
+	/// None of one that is stopped, or not registered yet.
+	pub boot: Option<BootNumber>,
+	pub phase: Phase,
+	/// Base URL of its public server.
+	pub url: String,
+}
+
+/// `phala network stop`.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct WorkerStopped {
+	/// Its name.
+	pub stopped: String,
+	pub worker: WorkerId,
+}
+
+/// `phala network start`.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct WorkerStarted {
+	/// Its name.
+	pub started: String,
+	pub worker: WorkerId,
+}
