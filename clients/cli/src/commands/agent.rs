@@ -7,11 +7,14 @@ use crate::{
 	names::{AgentName, Names},
 	steps::{chain_step, step},
 };
-use phala_chain_client::{agents, clusters, Call, Sender};
+use phala_chain_client::{
+	agents::{self, PendingUpgrade},
+	clusters, Call, Sender,
+};
 use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
 	text::{parse_pha, pha, Address},
-	Balance, H256,
+	Balance, BlockNumber, H256,
 };
 use serde_json::{json, Value};
 use std::process::ExitCode;
@@ -36,7 +39,7 @@ pub enum Command {
 		node: NodeOption,
 	},
 	/// Puts new code in place of the old, as the agent's policy allows.
-	Upgrade(super::deploy::UpgradeArguments),
+	Upgrade(super::upgrade::Arguments),
 	/// Lets an account call an agent whose access is listed.
 	Allow(ListArguments),
 	/// Takes an account off an agent's list.
@@ -100,7 +103,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::List { all, account, node } => list(all, &account, &node, json).await?,
 		Command::Status { agent, node } => status(&agent, &node, json).await?,
-		Command::Upgrade(arguments) => return super::deploy::upgrade(arguments, json).await,
+		Command::Upgrade(arguments) => return super::upgrade::run(arguments, json).await,
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
 			let call = |agent| agents::allow_caller(agent, caller.0);
 			change(&agent, call, &format!("{caller} may call"), &account, &node, json).await?;
@@ -189,6 +192,7 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	let (at, record) = agents::known(&chain, agent).await?;
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
+	let pending = agents::pending(&chain, at, agent, &record).await?;
 	if json {
 		let callers: Vec<_> =
 			callers.into_iter().map(|caller| Address(caller).to_string()).collect();
@@ -196,6 +200,7 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 		let mut status = record_json(agent, &record);
 		status["callers"] = callers.into();
 		status["lease"] = lease.into();
+		status["pending"] = pending.as_ref().map(pending_json).into();
 		status["block"] = at.number.into();
 		println!("{status}");
 		return Ok(());
@@ -207,6 +212,11 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	line("code", format!("{:?}, version {}", record.code.component, record.code_version));
 	line("manifest", format!("{:?}", record.code.manifest));
 	line("upgrades", upgrades_text(record.upgrades));
+	if let Some(pending) = &pending {
+		let PendingUpgrade { code, runs_from } = pending;
+		line("pending", format!("{:?}, {}", code.component, runs_text(*runs_from)));
+		line("", format!("manifest {:?}", code.manifest));
+	}
 	line("may call", access_text(record.access).into());
 	for caller in callers {
 		line("", Address(caller).to_string());
@@ -230,6 +240,23 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	);
 	line("as of block", at.number.to_string());
 	Ok(())
+}
+
+/// What an agent is about to be upgraded to, as JSON.
+pub fn pending_json(pending: &PendingUpgrade) -> Value {
+	json!({
+		"component": format!("{:?}", pending.code.component),
+		"manifest": format!("{:?}", pending.code.manifest),
+		"runsFrom": pending.runs_from,
+	})
+}
+
+/// From when on code runs that does not yet.
+pub fn runs_text(runs_from: Option<BlockNumber>) -> String {
+	match runs_from {
+		Some(block) => format!("runs from block {block} on"),
+		None => "runs when its owner says".into(),
+	}
 }
 
 /// A record as JSON.
