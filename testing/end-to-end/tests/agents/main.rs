@@ -8,6 +8,7 @@
 //! | [`cut`] | commands that are killed half way go on |
 //! | [`limits`] | a paid request ends by each limit |
 //! | [`refusals`] | what the command line refuses |
+//! | [`upgrades`] | code changes and nobody is refused |
 //! | [`workers`] | workers die and join |
 //! | [`privacy`] | nothing of it can be read anywhere |
 //! | [`offline`] | proofs hold without the chain, and only untouched |
@@ -19,6 +20,7 @@ mod limits;
 mod offline;
 mod privacy;
 mod refusals;
+mod upgrades;
 mod workers;
 
 use anyhow::{ensure, Context};
@@ -96,6 +98,9 @@ fn main() -> ExitCode {
 		copies::a_repeated_direct_call_is_refused_by_every_worker,
 		cut::a_paid_request_whose_command_was_killed_is_answered_to_the_one_that_goes_on,
 		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
+		upgrades::what_an_agent_throws_is_found_at_its_line_in_its_owners_log,
+		upgrades::nobody_is_refused_at_an_upgrade_without_notice,
+		upgrades::nobody_is_refused_at_an_upgrade_with_notice_and_what_is_to_come_is_shown,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
 		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,
