@@ -102,6 +102,53 @@ pub enum UpgradePolicy {
 	Free,
 }
 
+impl UpgradePolicy {
+	/// Whether new code runs when its owner says, with no notice.
+	pub fn is_free(&self) -> bool {
+		matches!(self, Self::Free | Self::AfterNotice(0))
+	}
+}
+
+/// One code that ran.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct CodeEntry {
+	/// What ran.
+	pub code: AgentCode,
+	/// From this block on.
+	pub block: BlockNumber,
+}
+
+/// Code that is announced and does not run yet.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct PlannedUpgrade {
+	/// What will run.
+	pub code: AgentCode,
+	/// From this block on.
+	pub at: BlockNumber,
+}
+
 /// What others seal to. Made by the lease holder at the agent's birth.
 #[derive(
 	Clone,
@@ -184,7 +231,8 @@ pub struct AgentSnapshot {
 	pub callers: Vec<Caller>,
 	/// Who writes; `None` while the cluster has no member in force.
 	pub lease: Option<Lease>,
-	/// Code that was announced and does not run yet: members may fetch it before it is needed.
+	/// Code that was announced or prepared and does not run yet: members fetch and compile it before it
+	/// is needed.
 	pub planned: Option<AgentCode>,
 }
 

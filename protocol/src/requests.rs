@@ -221,7 +221,7 @@ pub struct AnswerContent {
 	pub response_hash: H256,
 	/// The state that the run saw, or for one that writes, the version that its commit makes.
 	pub state_version: u64,
-	/// Newest block that was proven final to the enclave.
+	/// Newest block that was proven final to the enclave when the run started: the code was the agent's there.
 	pub block: BlockNumber,
 	/// Inputs that nobody vouches for, as plain HTTP.
 	pub unproven_inputs: u32,

@@ -69,6 +69,24 @@ pub fn agents_callers(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Callers", &agent)
 }
 
+/// `pallet_agents::History`: SCALE [`crate::agents::CodeEntry`]; absent when the agent has no code of
+/// this version. Versions count from 1.
+pub fn agents_history(agent: AgentId, code_version: u32) -> Vec<u8> {
+	let mut key = blake2_128_concat_entry("Agents", "History", &agent);
+	push_blake2_128_concat(&mut key, &code_version);
+	key
+}
+
+/// `pallet_agents::Planned`: SCALE [`crate::agents::PlannedUpgrade`]; absent when nothing is announced.
+pub fn agents_planned(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Agents", "Planned", &agent)
+}
+
+/// `pallet_agents::Prepared`: SCALE [`crate::agents::AgentCode`]; absent when nothing is prepared.
+pub fn agents_prepared(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Agents", "Prepared", &agent)
+}
+
 /// What the keys of all members of a cluster start with: see [`clusters_member`].
 pub fn clusters_members(cluster: ClusterId) -> Vec<u8> {
 	blake2_128_concat_entry("Clusters", "Members", &cluster)

@@ -1,7 +1,7 @@
 //! Bundling: the SDK's prelude and the agent's modules become one ECMAScript module.
 
 use crate::node::{self, Answer, Request};
-use crate::{AgentFolder, BuildError};
+use crate::{source_lines, AgentFolder, BuildError};
 use serde_json::json;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 const DOING: &str = "bundling the agent's modules";
 
 pub(crate) struct Bundle {
+	/// With what leads from it to the sources, at its end.
 	pub code: String,
 	/// The source map of `code`.
 	pub map: String,
@@ -68,7 +69,9 @@ pub(crate) fn bundle(
 		Answer::Bundle { code, map, warnings } => {
 			let sdk_path = format!("{}/", relative(&folder.path, sdk).display());
 			let [code, map] = [code, map].map(|text| text.replace(&sdk_path, "@phala/agent/"));
-			Ok(Bundle { code, map, warnings })
+			let lines = source_lines::statement(&map)
+				.map_err(|error| BuildError::ToolBroke { doing: DOING, text: error.to_string() })?;
+			Ok(Bundle { code: code + &lines, map, warnings })
 		}
 		Answer::Refused(text) => Err(BuildError::Code(text)),
 		other => Err(other.unexpected(DOING)),

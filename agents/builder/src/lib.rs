@@ -21,6 +21,7 @@ mod error;
 mod folder;
 mod node;
 mod packages;
+mod source_lines;
 
 pub use engine::EngineError;
 pub use error::BuildError;
@@ -36,7 +37,8 @@ use std::time::Duration;
 pub const OUT_DIR: &str = "dist";
 pub const COMPONENT_FILE: &str = "agent.wasm";
 pub const BUILT_MANIFEST_FILE: &str = "manifest.json";
-/// The bundle that the component was made of: stack traces in an agent's log point into it.
+/// The bundle that the component was made of: what an agent's log says of the SDK points into it. Places of
+/// the agent's own are those of its sources.
 pub const BUNDLE_FILE: &str = "agent.js";
 
 /// Seconds are usual for both, and many times that on a busy machine.
@@ -50,7 +52,7 @@ pub struct BuiltAgent {
 	pub component: Vec<u8>,
 	/// blake2-256 of `component`: how a network names this code.
 	pub code_hash: [u8; 32],
-	/// The JavaScript that the component was made of.
+	/// The JavaScript that the component was made of, with what leads to the sources at its end.
 	pub bundle: String,
 	/// What esbuild warned of.
 	pub warnings: String,

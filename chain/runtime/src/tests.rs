@@ -13,7 +13,10 @@ use crate::{parameters::NetworkParameters, *};
 use codec::{Decode, Encode};
 use frame_support::BoundedVec;
 use phala_protocol::{
-	agents::{agent_id, Access, AgentCode, AgentKey, AgentRecord, Lease, UpgradePolicy},
+	agents::{
+		agent_id, Access, AgentCode, AgentKey, AgentRecord, CodeEntry, Lease, PlannedUpgrade,
+		UpgradePolicy,
+	},
 	boot::{Boot, BootKeys},
 	clusters::MemberRecord,
 	evidence::{EvidenceKind, MeasurementRule},
@@ -112,6 +115,14 @@ fn storage_keys_match_the_runtime() {
 			BoundedVec::truncate_from(callers.clone()),
 		);
 		assert_eq!(raw(storage_keys::agents_callers(agent)), Some(callers.encode()));
+		let entry = CodeEntry { code: record.code, block: 4 };
+		pallet_agents::History::<Runtime>::insert(agent, 3, entry);
+		assert_eq!(raw(storage_keys::agents_history(agent, 3)), Some(entry.encode()));
+		let planned = PlannedUpgrade { code: record.code, at: 5 };
+		pallet_agents::Planned::<Runtime>::insert(agent, planned);
+		assert_eq!(raw(storage_keys::agents_planned(agent)), Some(planned.encode()));
+		pallet_agents::Prepared::<Runtime>::insert(agent, record.code);
+		assert_eq!(raw(storage_keys::agents_prepared(agent)), Some(record.code.encode()));
 
 		pallet_registry::SoftwareRoot::<Runtime>::put([9; 32]);
 		assert_eq!(raw(storage_keys::registry_software_root()), Some([9u8; 32].encode()));

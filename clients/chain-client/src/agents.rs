@@ -3,7 +3,7 @@
 use crate::{Call, Chain, ChainClientError, HeaderId, Included};
 use codec::Encode;
 use phala_protocol::{
-	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, UpgradePolicy},
+	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, PlannedUpgrade, UpgradePolicy},
 	mailbox::ClusterId,
 	storage_keys, AccountBytes, Balance, BlockNumber, H256,
 };
@@ -42,7 +42,12 @@ pub fn registered(included: &Included) -> Result<AgentId, ChainClientError> {
 	Ok(agent.into())
 }
 
-/// Announces new code.
+/// Names the code of an upgrade without notice before it.
+pub fn prepare_upgrade(agent: AgentId, code: AgentCode) -> Call {
+	call("agents.prepare_upgrade", "prepare_upgrade", (agent, code).encode())
+}
+
+/// Announces new code, or without a notice puts it in place.
 pub fn upgrade(agent: AgentId, code: AgentCode) -> Call {
 	call("agents.upgrade", "upgrade", (agent, code).encode())
 }
@@ -69,6 +74,31 @@ pub fn disallow_caller(agent: AgentId, account: AccountBytes) -> Call {
 
 fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 	Call { name, pallet: PALLET, call, arguments }
+}
+
+/// Code that is to run and does not yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingUpgrade {
+	pub code: AgentCode,
+	/// The block that its notice ends in; `None` where there is no notice: when its owner says.
+	pub runs_from: Option<BlockNumber>,
+}
+
+/// What an agent is about to be upgraded to in the state after a block, as the node says.
+pub async fn pending(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+	record: &AgentRecord,
+) -> Result<Option<PendingUpgrade>, ChainClientError> {
+	if record.upgrades.is_free() {
+		let prepared: Option<AgentCode> =
+			chain.read(at, storage_keys::agents_prepared(agent)).await?;
+		return Ok(prepared.map(|code| PendingUpgrade { code, runs_from: None }));
+	}
+	let planned: Option<PlannedUpgrade> =
+		chain.read(at, storage_keys::agents_planned(agent)).await?;
+	Ok(planned.map(|PlannedUpgrade { code, at }| PendingUpgrade { code, runs_from: Some(at) }))
 }
 
 /// An agent's record in the state after a block.

@@ -4,9 +4,9 @@ use crate::{
 	commands::build::Built,
 	deployed::Deployments,
 	limits,
-	worker_client::{self, WorkerClient},
+	worker_client::{self, CodeProgress, WorkerClient},
 };
-use anyhow::{bail, ensure, Context};
+use anyhow::{bail, ensure};
 use phala_agent_manifest::Manifest;
 use phala_chain_client::{
 	agents::{self, Deployment},
@@ -15,8 +15,9 @@ use phala_chain_client::{
 	Chain, ChainClientError, Sender,
 };
 use phala_protocol::{
-	agents::{AgentId, AgentRecord},
+	agents::{AgentCode, AgentId, AgentRecord},
 	blake2_256,
+	boot::WorkerId,
 	mailbox::ClusterId,
 	refusals::Refusal,
 	BlockNumber, H256,
@@ -67,29 +68,10 @@ pub async fn upload(
 /// # Errors
 /// Which members did not take it, and why. Those that did have it.
 pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::Result<()> {
-	let code = built.code();
-	let uploads: Vec<_> = members
-		.iter()
-		.map(|member| {
-			let client = WorkerClient::new(&member.endpoint);
-			let blobs = [
-				(code.component, built.component.clone()),
-				(code.manifest, built.manifest.clone()),
-			];
-			let worker = member.worker;
-			tokio::spawn(async move {
-				let client = client?;
-				for (hash, blob) in blobs {
-					put(&client, hash, blob).await.with_context(|| format!("worker {worker}"))?;
-				}
-				anyhow::Ok(())
-			})
-		})
-		.collect();
 	let mut refusals = Vec::new();
-	for upload in uploads {
-		if let Err(error) = upload.await? {
-			refusals.push(format!("\n  {error:#}"));
+	for (worker, uploaded) in upload_each(members, built).await? {
+		if let Err(error) = uploaded {
+			refusals.push(format!("\n  worker {worker}: {error:#}"));
 		}
 	}
 	if !refusals.is_empty() {
@@ -101,6 +83,65 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 		);
 	}
 	Ok(())
+}
+
+/// The same, with what came of it at each, in their order.
+///
+/// # Errors
+/// When this process fails.
+pub async fn upload_each(
+	members: &[clusters::Member],
+	built: &Built,
+) -> anyhow::Result<Vec<(WorkerId, anyhow::Result<()>)>> {
+	let code = built.code();
+	let uploads: Vec<_> = members
+		.iter()
+		.map(|member| {
+			let client = WorkerClient::new(&member.endpoint);
+			let blobs = [
+				(code.component, built.component.clone()),
+				(code.manifest, built.manifest.clone()),
+			];
+			let uploading = tokio::spawn(async move {
+				let client = client?;
+				for (hash, blob) in blobs {
+					put(&client, hash, blob).await?;
+				}
+				anyhow::Ok(())
+			});
+			(member.worker, uploading)
+		})
+		.collect();
+	let mut uploaded = Vec::new();
+	for (worker, uploading) in uploads {
+		uploaded.push((worker, uploading.await?));
+	}
+	Ok(uploaded)
+}
+
+/// Waits until a worker can run code that runs or is to run later.
+///
+/// # Errors
+/// Why it cannot, when it says so or takes too long.
+pub async fn compiled(
+	member: &clusters::Member,
+	agent: AgentId,
+	code: &AgentCode,
+) -> anyhow::Result<()> {
+	let client = WorkerClient::new(&member.endpoint)?;
+	let started = tokio::time::Instant::now();
+	loop {
+		match client.progress(agent, code).await? {
+			CodeProgress::Ready => return Ok(()),
+			CodeProgress::Refused(why) => bail!("it refuses the code: {why}"),
+			CodeProgress::OnItsWay if started.elapsed() < limits::COMPILED_MAX => {
+				tokio::time::sleep(limits::POLL).await;
+			}
+			CodeProgress::OnItsWay => {
+				bail!("it has not compiled the code within {} s", limits::COMPILED_MAX.as_secs())
+			}
+		}
+	}
 }
 
 async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result<()> {

@@ -17,6 +17,12 @@ pub const BIRTH_MAX: Duration = Duration::from_secs(180);
 /// How long a worker may take to see on chain that code is wanted.
 pub const CODE_WANTED_MAX: Duration = Duration::from_secs(60);
 
+/// How long workers may take to compile code that was uploaded.
+pub const COMPILED_MAX: Duration = Duration::from_secs(120);
+
+/// How long the chain's view and a worker's may differ in which code an agent runs.
+pub const CODE_SWITCH_MAX: Duration = Duration::from_secs(30);
+
 /// How long an upload of code may take.
 pub const UPLOAD_MAX: Duration = Duration::from_secs(60);
 

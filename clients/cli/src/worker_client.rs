@@ -3,7 +3,12 @@
 
 use crate::limits;
 use anyhow::{bail, Context};
-use phala_protocol::{agents::AgentId, boot::WorkerId, refusals::Refusal, H256};
+use phala_protocol::{
+	agents::{AgentCode, AgentId},
+	boot::WorkerId,
+	refusals::Refusal,
+	H256,
+};
 use reqwest::{header::HeaderMap, Client, Method, Response, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
@@ -66,9 +71,57 @@ struct AgentList {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ListedAgent {
 	id: String,
 	ready: bool,
+	code_hash: String,
+	manifest_hash: String,
+	#[serde(default)]
+	planned: Option<PlannedCode>,
+}
+
+/// Code that is to run later.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlannedCode {
+	code_hash: String,
+	manifest_hash: String,
+	progress: String,
+	#[serde(default)]
+	message: Option<String>,
+}
+
+/// How far code of an agent is at a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeProgress {
+	/// It runs, or can as soon as the chain names it.
+	Ready,
+	/// It is being fetched or compiled.
+	OnItsWay,
+	/// It is no code for this worker: why not.
+	Refused(String),
+}
+
+impl ListedAgent {
+	fn progress(self, code: &AgentCode) -> CodeProgress {
+		let names = |component: &str, manifest: &str| {
+			(component, manifest)
+				== (&*format!("{:?}", code.component), &*format!("{:?}", code.manifest))
+		};
+		if names(&self.code_hash, &self.manifest_hash) {
+			return if self.ready { CodeProgress::Ready } else { CodeProgress::OnItsWay };
+		}
+		let planned =
+			self.planned.filter(|planned| names(&planned.code_hash, &planned.manifest_hash));
+		match planned {
+			Some(planned) if planned.progress == "ready" => CodeProgress::Ready,
+			Some(planned) if planned.progress == "refused" => {
+				CodeProgress::Refused(planned.message.unwrap_or_default())
+			}
+			_ => CodeProgress::OnItsWay,
+		}
+	}
 }
 
 impl WorkerClient {
@@ -110,11 +163,24 @@ impl WorkerClient {
 	/// # Errors
 	/// [`WorkerError`], or why nobody answers.
 	pub async fn is_ready(&self, agent: AgentId) -> anyhow::Result<bool> {
+		Ok(self.agent(agent).await?.is_some_and(|agent| agent.ready))
+	}
+
+	/// How far code of an agent is here, which runs or is to run later.
+	///
+	/// # Errors
+	/// [`WorkerError`], or why nobody answers.
+	pub async fn progress(&self, agent: AgentId, code: &AgentCode) -> anyhow::Result<CodeProgress> {
+		let found = self.agent(agent).await?;
+		Ok(found.map_or(CodeProgress::OnItsWay, |agent| agent.progress(code)))
+	}
+
+	async fn agent(&self, agent: AgentId) -> anyhow::Result<Option<ListedAgent>> {
 		let answer = self.get("/v1/agents").await?;
 		let listed: AgentList = serde_json::from_slice(&answer)
 			.with_context(|| format!("{} gave no list of agents", self.url))?;
 		let id = format!("{agent:?}");
-		Ok(listed.agents.iter().any(|agent| agent.id == id && agent.ready))
+		Ok(listed.agents.into_iter().find(|agent| agent.id == id))
 	}
 
 	/// A page of an agent's log, for its owner: the newest, or the one of lines older than `before`.
@@ -216,6 +282,33 @@ mod tests {
 	use axum::{routing::post, Json, Router};
 	use serde_json::json;
 
+	#[test]
+	fn how_far_code_is_is_read_of_what_runs_and_of_what_is_to_run() {
+		let code = |n| AgentCode { component: H256([n; 32]), manifest: H256([n + 100; 32]) };
+		let (now, planned, other) = (code(1), code(2), code(3));
+		let progress = |of: &AgentCode, ready: bool, progress: &str| {
+			let hex = |hash: H256| format!("{hash:?}");
+			let listed = json!({
+				"id": "0x07", "ready": ready,
+				"codeHash": hex(now.component), "manifestHash": hex(now.manifest),
+				"planned": {
+					"codeHash": hex(planned.component), "manifestHash": hex(planned.manifest),
+					"progress": progress, "message": "why",
+				},
+			});
+			serde_json::from_value::<ListedAgent>(listed).unwrap().progress(of)
+		};
+		assert_eq!(progress(&now, true, "awaited"), CodeProgress::Ready);
+		assert_eq!(progress(&now, false, "ready"), CodeProgress::OnItsWay);
+		assert_eq!(progress(&planned, false, "ready"), CodeProgress::Ready);
+		assert_eq!(progress(&planned, true, "compiling"), CodeProgress::OnItsWay);
+		assert_eq!(progress(&planned, true, "refused"), CodeProgress::Refused("why".into()));
+		assert_eq!(progress(&other, true, "ready"), CodeProgress::OnItsWay);
+		// The same component under another manifest is other code.
+		let remade = AgentCode { manifest: other.manifest, ..planned };
+		assert_eq!(progress(&remade, true, "ready"), CodeProgress::OnItsWay);
+	}
+
 	#[tokio::test]
 	async fn a_refusal_is_read_with_who_has_the_lease() {
 		let refusing = || async {
@@ -239,8 +332,9 @@ mod tests {
 
 	/// Sends as long as somebody reads.
 	async fn endless(listener: tokio::net::TcpListener) -> std::io::Result<()> {
-		use tokio::io::AsyncWriteExt;
+		use tokio::io::{AsyncReadExt, AsyncWriteExt};
 		let (mut caller, _) = listener.accept().await?;
+		let _ = caller.read(&mut [0; 4096]).await?;
 		caller.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
 		loop {
 			caller.write_all(&[b' '; 64 * 1024]).await?;

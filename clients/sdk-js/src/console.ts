@@ -1,5 +1,6 @@
 import log from "phala:agent/log@0.1.0";
 import { isServing } from "./phase.ts";
+import { withSourcePlaces } from "./places.ts";
 
 const DEPTH_MAX = 4;
 
@@ -24,7 +25,7 @@ function inspect(value: unknown, depth: number, seen: unknown[]): string {
 
 function write(level: "debug" | "info" | "warn" | "error", data: unknown[]): void {
   // While the agent is built there is no log to write to.
-  if (isServing()) log.write(level, data.map((value) => inspect(value, 0, [])).join(" "));
+  if (isServing()) log.write(level, withSourcePlaces(data.map((value) => inspect(value, 0, [])).join(" ")));
 }
 
 export const console = {

@@ -20,7 +20,7 @@ use phala_keys::{
 };
 use phala_light_client::ProvenState;
 use phala_protocol::{
-	agents::{AgentCode, AgentId, AgentRecord},
+	agents::{AgentCode, AgentId, AgentRecord, CodeEntry},
 	boot::Boot,
 	caller::Caller,
 	clusters::MemberRecord,
@@ -133,6 +133,14 @@ pub fn needed_keys(
 	.into();
 	keys.extend(boot.map(|boot| storage_keys::registry_measurement(boot.measurement)));
 	keys.extend(record.map(|agent| storage_keys::clusters_member(agent.cluster, content.worker)));
+	// It was upgraded since: which code ran before, and until when.
+	if let Some(record) = record.filter(|record| record.code != content.code) {
+		let version = record.code_version;
+		keys.extend(
+			[version.saturating_sub(1), version]
+				.map(|version| storage_keys::agents_history(content.agent, version)),
+		);
+	}
 	if let Some(id) = request {
 		keys.extend([storage_keys::requests_request(id), storage_keys::requests_response(id)]);
 	}
@@ -345,28 +353,54 @@ fn evidence(
 	))
 }
 
+/// What the chain named at the block that the answer was given on: what it names now, or the code before
+/// that if the upgrade came later.
 fn code(state: &ProvenState, content: &AnswerContent) -> Found<AgentRecord> {
 	let AnswerContent { agent, code, .. } = content;
 	let record = fact::<AgentRecord>(state, storage_keys::agents_agent(*agent))?
 		.ok_or_else(|| format!("the chain knows no agent {agent:?}"))?;
 	let AgentCode { component, manifest } = code;
+	let version = record.code_version;
+	if record.code == *code {
+		let detail = format!(
+			"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}"
+		);
+		return Ok((record, detail));
+	}
+	if let Some(until) = upgraded_after(state, content, version) {
+		let version = version.saturating_sub(1);
+		let detail = format!(
+			"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}; from block {until} on another runs, {:?}",
+			record.code.component
+		);
+		return Ok((record, detail));
+	}
 	if record.code.component != *component {
 		return Err(format!(
 			"{component:?} ran, the chain names {:?} for agent {agent:?}",
 			record.code.component
 		));
 	}
-	if record.code.manifest != *manifest {
-		return Err(format!(
-			"{component:?} ran under the manifest {manifest:?}, the chain names the manifest {:?} for agent {agent:?}",
-			record.code.manifest
-		));
-	}
-	let version = record.code_version;
-	let detail = format!(
-		"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}"
-	);
-	Ok((record, detail))
+	Err(format!(
+		"{component:?} ran under the manifest {manifest:?}, the chain names the manifest {:?} for agent {agent:?}",
+		record.code.manifest
+	))
+}
+
+/// The block from which `version` runs, if what answered is the version before and was given on an
+/// earlier block.
+fn upgraded_after(
+	state: &ProvenState,
+	content: &AnswerContent,
+	version: u32,
+) -> Option<BlockNumber> {
+	// Without a proof of them there was none.
+	let entry = |version| {
+		state.read_as::<CodeEntry>(&storage_keys::agents_history(content.agent, version)).ok()?
+	};
+	let (old, new) = (entry(version.checked_sub(1)?)?, entry(version)?);
+	let ran = old.code == content.code && (old.block..new.block).contains(&content.block);
+	ran.then_some(new.block)
 }
 
 /// Any boot that the chain lets in can sign; only those that its owner let into the agent's cluster

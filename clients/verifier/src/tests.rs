@@ -20,7 +20,7 @@ use phala_keys::{
 };
 use phala_light_client::{test_chain::TestChain, ProvenState};
 use phala_protocol::{
-	agents::{Access, AgentCode, AgentRecord, UpgradePolicy},
+	agents::{Access, AgentCode, AgentRecord, CodeEntry, UpgradePolicy},
 	boot::{Boot, BootKeys},
 	caller::Caller,
 	clusters::MemberRecord,
@@ -162,6 +162,7 @@ impl Scene {
 		// Whatever the chain has of boot and agent by now, the answer is about these.
 		keys.push(storage_keys::registry_measurement(MEASUREMENT));
 		keys.push(storage_keys::clusters_member(CLUSTER, WORKER));
+		keys.extend([1, 2].map(|version| storage_keys::agents_history(AGENT, version)));
 		self.file.chain = Some(ChainEvidence {
 			genesis_bundle: HexBytes(self.chain.genesis_bundle().encode()),
 			finality: HexBytes(self.chain.steps(0, height).encode()),
@@ -414,6 +415,56 @@ fn the_same_component_under_another_manifest_is_refused() {
 	assert_eq!(scene.refused_by(), "code");
 	let verification = scene.verify();
 	assert!(verification.to_string().contains("manifest"), "{verification}");
+}
+
+/// Upgrades in `block`: another component ran until then than does now.
+fn upgrade(scene: &mut Scene, block: u32) {
+	let key = storage_keys::agents_agent(AGENT);
+	let record = scene.state().read_as::<AgentRecord>(&key).unwrap().unwrap();
+	let code = AgentCode { component: H256([33; 32]), ..CODE };
+	scene.chain.put(key, AgentRecord { code, code_version: 2, ..record }.encode());
+	for (version, entry) in
+		[(1, CodeEntry { code: CODE, block: 0 }), (2, CodeEntry { code, block })]
+	{
+		scene.chain.put(storage_keys::agents_history(AGENT, version), entry.encode());
+	}
+	scene.chain.seal();
+	scene.prove();
+}
+
+#[test]
+fn an_answer_that_an_upgrade_overtook_is_good_and_says_until_when_its_code_ran() {
+	let mut scene = Scene::new();
+	upgrade(&mut scene, 2);
+	let verification = scene.verify();
+	assert!(verification.verified, "{verification}");
+	let text = verification.to_string();
+	assert!(text.contains("version 1 of agent") && text.contains("from block 2 on"), "{text}");
+	// Whoever collects the proofs asks for the entries that show it.
+	let record = scene.state().read_as::<AgentRecord>(&storage_keys::agents_agent(AGENT));
+	let record = record.unwrap().unwrap();
+	let keys = needed_keys(&scene.answer.proof.content, None, Some(&record), None);
+	for version in [1, 2] {
+		assert!(keys.contains(&storage_keys::agents_history(AGENT, version)), "{version}");
+	}
+}
+
+/// Goes on with code that the chain has replaced.
+struct Laggard;
+
+impl Laggard {
+	/// The upgrade is of the block that the answer names, so that the other code ran there already.
+	fn answer(scene: &mut Scene) {
+		let named = scene.answer.proof.content.block;
+		upgrade(scene, named);
+	}
+}
+
+#[test]
+fn an_answer_by_code_that_was_replaced_before_it_was_given_is_refused() {
+	let mut scene = Scene::new();
+	Laggard::answer(&mut scene);
+	assert_eq!(scene.refused_by(), "code");
 }
 
 #[test]

@@ -78,6 +78,9 @@ pub const RELEASES_AT_ONCE_MAX: usize = 16;
 /// A key request that nobody answered is made again after this many blocks.
 pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
 
+/// Most characters of why code is refused that are kept and told to who asks.
+pub const REFUSED_CODE_CHARS_MAX: usize = 500;
+
 /// Most bodies of one agent that a member keeps before they are committed.
 pub const BODIES_KEPT_MAX: usize = 256;
 

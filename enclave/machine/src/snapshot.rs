@@ -3,12 +3,12 @@
 
 use crate::limits::MARK_AGE_MAX_MS;
 use crate::{
-	worker::{AgentState, Bodies, Program},
+	worker::{AgentState, Bodies, CodeProgress, Program},
 	Config, Instant, MachineError,
 };
 use phala_light_client::MailboxReader;
 use phala_protocol::{
-	agents::{AgentId, AgentSnapshot},
+	agents::{AgentCode, AgentId, AgentSnapshot},
 	boot::{BootKeys as PublicKeys, WorkerId},
 	clusters::Member,
 	mailbox::{ClusterId, Envelope},
@@ -68,6 +68,8 @@ pub struct AgentView {
 	pub is_current: bool,
 	/// Its code, if that is compiled.
 	pub program: Option<Arc<Program>>,
+	/// Code that is to run later, if there is any, and how far it is here.
+	pub planned: Option<(AgentCode, CodeProgress)>,
 	/// Committed bodies.
 	pub bodies: Arc<Bodies>,
 }

@@ -5,7 +5,7 @@ use crate::limits::DIRECT_CALL_BLOCKS_MAX;
 use crate::{
 	action::ReplicatedBody,
 	task::{open_sealed, ReplicationContent},
-	worker::writes,
+	worker::{writes, AcceptedCode},
 	Instant, MachineError, Snapshot,
 };
 use codec::{Decode, DecodeAll, Encode};
@@ -73,8 +73,8 @@ pub(crate) struct SealedOrigin {
 	pub reply_key: EncryptionKey,
 	pub nonce: [u8; 32],
 	pub expiry: BlockNumber,
-	/// The component that was running when it was opened, and that it accepts.
-	pub code: H256,
+	/// That which ran when it was opened is one of them.
+	pub accepted: AcceptedCode,
 }
 
 impl OpenedCall {
@@ -300,7 +300,7 @@ impl Snapshot {
 			reply_key: opened.reply_key,
 			nonce: opened.nonce,
 			expiry: opened.expiry_block,
-			code,
+			accepted: AcceptedCode::of_input(opened.accepted_code_hashes),
 		});
 		Ok(OpenedCall::new(agent, origin, input))
 	}

@@ -13,7 +13,8 @@
 //! ## Usage
 //!
 //! * A developer **registers** an agent ([`Call::register`], which holds
-//!   [`Config::AgentDeposit`]), **upgrades** its code ([`Call::upgrade`]), sets its price
+//!   [`Config::AgentDeposit`]), **upgrades** its code ([`Call::upgrade`]), where there is no notice
+//!   after having **prepared** it ([`Call::prepare_upgrade`]), sets its price
 //!   ([`Call::set_price`]) and who may call ([`Call::set_access`], [`Call::allow_caller`],
 //!   [`Call::disallow_caller`]).
 //! * The requests pallet **commits** effect sets ([`AgentDirectory::commit`]).
@@ -45,6 +46,11 @@
 //! upgrades are due in one block; one whose news the mailbox cannot take is tried again in the
 //! next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
 //!
+//! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
+//! chain names it is a gap. During a notice they have it, since they are told of what is planned.
+//! Where there is none, the owner first writes it down in [`Prepared`], waits until the workers say
+//! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
+//!
 //! Whenever anything but an agent's version changes, its cluster is told the whole of it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -65,7 +71,7 @@ pub mod weights;
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
 	storage::with_storage_layer,
@@ -75,7 +81,8 @@ use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	agents::{
 		agent_id, availability_quorum, next_state_hash, Access, AgentCode, AgentId, AgentRecord,
-		AgentSnapshot, AvailabilityContent, EffectSet, Lease, StateVersion, UpgradePolicy,
+		AgentSnapshot, AvailabilityContent, CodeEntry, EffectSet, Lease, PlannedUpgrade,
+		StateVersion, UpgradePolicy,
 	},
 	boot::WorkerId,
 	caller::Caller,
@@ -92,46 +99,6 @@ pub const UPGRADES_DUE_MAX: u32 = 32;
 
 /// Most blocks whose due upgrades one block works off, after blocks that could not.
 pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
-
-/// One code that ran.
-#[derive(
-	Clone,
-	Copy,
-	Debug,
-	PartialEq,
-	Eq,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-pub struct CodeEntry {
-	/// What ran.
-	pub code: AgentCode,
-	/// From this block on.
-	pub block: BlockNumber,
-}
-
-/// Code that is announced and does not run yet.
-#[derive(
-	Clone,
-	Copy,
-	Debug,
-	PartialEq,
-	Eq,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-pub struct PlannedUpgrade {
-	/// What will run.
-	pub code: AgentCode,
-	/// From this block on.
-	pub at: BlockNumber,
-}
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -222,6 +189,10 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Planned<T> = StorageMap<_, Blake2_128Concat, AgentId, PlannedUpgrade, OptionQuery>;
 
+	/// Code that an owner who needs no notice is about to upgrade to, at most one for each agent.
+	#[pallet::storage]
+	pub type Prepared<T> = StorageMap<_, Blake2_128Concat, AgentId, AgentCode, OptionQuery>;
+
 	/// The agents whose notice ends in each block.
 	#[pallet::storage]
 	pub type Due<T> = StorageMap<
@@ -243,6 +214,8 @@ pub mod pallet {
 		AgentRegistered { agent: AgentId, owner: T::AccountId, cluster: ClusterId },
 		/// New code was announced. It replaces what was announced before.
 		UpgradePlanned { agent: AgentId, code: AgentCode, at: BlockNumber },
+		/// An upgrade without notice is about to come. It replaces what was prepared before.
+		UpgradePrepared { agent: AgentId, code: AgentCode },
 		/// New code runs from now on.
 		Upgraded { agent: AgentId, code_version: u32, code: AgentCode },
 		/// Requests from now on cost this much a unit.
@@ -267,6 +240,8 @@ pub mod pallet {
 		TimeoutOutOfRange,
 		/// The agent was deployed as immutable: its code never changes.
 		ImmutableCode,
+		/// The agent was deployed with a notice: `upgrade` announces its code.
+		HasNotice,
 		/// The notice would end after the last block number.
 		NoticeTooLong,
 		/// Too many upgrades are due in that block: announce it in another one.
@@ -367,6 +342,7 @@ pub mod pallet {
 			match record.upgrades {
 				UpgradePolicy::Immutable => Err(Error::<T>::ImmutableCode.into()),
 				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {
+					Prepared::<T>::remove(agent);
 					Self::activate(agent, record, code)
 				}
 				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice),
@@ -440,6 +416,29 @@ pub mod pallet {
 			Self::deposit_event(Event::CallerDisallowed { agent, account });
 			Ok(())
 		}
+
+		/// Names the code of an upgrade without notice before it: the cluster's workers fetch and
+		/// compile it, so that [`Call::upgrade`] leaves no gap.
+		///
+		/// It does less than the announcement of an upgrade, whose weight it has.
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::upgrade())]
+		pub fn prepare_upgrade(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			code: AgentCode,
+		) -> DispatchResult {
+			let record = Self::owned(origin, agent)?;
+			match record.upgrades {
+				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
+				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {}
+				UpgradePolicy::AfterNotice(_) => return Err(Error::<T>::HasNotice.into()),
+			}
+			Prepared::<T>::insert(agent, code);
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::UpgradePrepared { agent, code });
+			Ok(())
+		}
 	}
 }
 
@@ -461,7 +460,12 @@ impl<T: Config> Pallet<T> {
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
 		let callers = Callers::<T>::get(agent).into_iter().map(Caller::from).collect();
-		let planned = Planned::<T>::get(agent).map(|planned| planned.code);
+		// A policy is for good: an agent has one of the two, or none.
+		let planned = match record.upgrades {
+			UpgradePolicy::Immutable => None,
+			UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => Prepared::<T>::get(agent),
+			UpgradePolicy::AfterNotice(_) => Planned::<T>::get(agent).map(|planned| planned.code),
+		};
 		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
 	}
 

@@ -148,6 +148,7 @@ fn an_impostor_changes_nothing_of_an_agent() {
 		let calls = |agent| {
 			[
 				Call::upgrade { agent, code: code(2) },
+				Call::prepare_upgrade { agent, code: code(2) },
 				Call::set_price { agent, unit_price: 0 },
 				Call::set_access { agent, access: Access::Public },
 				Call::allow_caller { agent, account: BOB },
@@ -168,6 +169,7 @@ fn every_change_is_told_whole_and_a_full_mailbox_undoes_it() {
 	new_test_ext().execute_with(|| {
 		let agent = agent();
 		for call in [
+			Call::prepare_upgrade { agent, code: code(2) },
 			Call::upgrade { agent, code: code(2) },
 			Call::set_price { agent, unit_price: 6 },
 			Call::set_access { agent, access: Access::Listed },
@@ -259,6 +261,43 @@ fn free_code_runs_at_once_and_every_earlier_one_is_kept() {
 				assert_eq!(entry.code, code(n as u8));
 			}
 			assert_eq!(Planned::<Runtime>::get(agent), None);
+		}
+	});
+}
+
+#[test]
+fn what_is_prepared_is_told_before_it_runs_and_ends_with_the_upgrade() {
+	new_test_ext().execute_with(|| {
+		let prepare = |agent, n| dispatch(ALICE, Call::prepare_upgrade { agent, code: code(n) });
+		let told = || match last_told().1 {
+			Message::Agents(AgentsMessage::Agent(told)) => (told.record.code, told.planned),
+			other => panic!("{other:?}"),
+		};
+		for policy in [UpgradePolicy::Free, UpgradePolicy::AfterNotice(0)] {
+			let agent = registered(Access::Public, policy);
+			assert_ok!(prepare(agent, 2));
+			System::assert_last_event(Event::UpgradePrepared { agent, code: code(2) }.into());
+			assert_eq!(told(), (code(1), Some(code(2))));
+			// Another in its place, and then yet another that was not prepared: it binds nobody.
+			assert_ok!(prepare(agent, 3));
+			assert_eq!(told(), (code(1), Some(code(3))));
+			assert_ok!(upgrade(agent, 4));
+			assert_eq!(told(), (code(4), None));
+			assert_eq!(Prepared::<Runtime>::get(agent), None);
+		}
+	});
+}
+
+#[test]
+fn who_promised_a_notice_or_no_upgrade_prepares_none() {
+	new_test_ext().execute_with(|| {
+		for (policy, refused) in [
+			(UpgradePolicy::Immutable, Error::<Runtime>::ImmutableCode),
+			(UpgradePolicy::AfterNotice(5), Error::<Runtime>::HasNotice),
+		] {
+			let agent = registered(Access::Public, policy);
+			let call = Call::prepare_upgrade { agent, code: code(2) };
+			assert_noop!(dispatch(ALICE, call), refused);
 		}
 	});
 }

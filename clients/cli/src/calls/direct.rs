@@ -25,7 +25,7 @@ use std::{
 	collections::{BTreeMap, BTreeSet},
 	time::Duration,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 /// A direct call's answer.
 pub struct Direct {
@@ -34,7 +34,8 @@ pub struct Direct {
 	pub worker: clusters::Member,
 }
 
-/// Asks an agent. The lease holder comes first; who cannot answer is passed over.
+/// Asks an agent. The lease holder comes first; who cannot answer is passed over. What was sealed to code
+/// that an upgrade has just replaced, or that a worker does not know of yet, is sealed anew.
 ///
 /// # Errors
 /// What was refused, by whom and why.
@@ -45,7 +46,36 @@ pub async fn call(
 	input: &CallInput,
 ) -> anyhow::Result<Direct> {
 	let mut finality = Finality::default();
-	let (at, proven) = proof::agent(chain, &mut finality, agent).await?;
+	let started = Instant::now();
+	loop {
+		let error = match call_once(chain, &mut finality, account, agent, input).await? {
+			Asked::Answered(direct) => return Ok(*direct),
+			Asked::OtherCode(error) => error,
+		};
+		if started.elapsed() >= limits::CODE_SWITCH_MAX {
+			return Err(error);
+		}
+		eprintln!("  the agent's code is changing; sealing anew");
+		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+/// What came of asking members, `T` if one answered.
+#[derive(Debug)]
+enum Asked<T> {
+	Answered(T),
+	/// It was sealed to other code than runs. Nobody who was asked has run it, or may still do so.
+	OtherCode(anyhow::Error),
+}
+
+async fn call_once(
+	chain: &Chain,
+	finality: &mut Finality,
+	account: &Account,
+	agent: AgentId,
+	input: &CallInput,
+) -> anyhow::Result<Asked<Box<Direct>>> {
+	let (at, proven) = proof::agent(chain, finality, agent).await?;
 	let (genesis, record) = (proven.genesis(), proven.record());
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
 	let mut members = clusters::members(chain, record.cluster).await?;
@@ -62,17 +92,19 @@ pub async fn call(
 	let signature = CallerSignature::Sr25519(account.keypair.sign(&content).0);
 	let body = DirectCall { caller, sealed, signature }.encode();
 
-	let (worker, answer) = ask(members, agent, body, limits::SILENCE_MAX).await?;
+	let (worker, answer) = match ask(members, agent, body, limits::SILENCE_MAX).await? {
+		Asked::Answered(answered) => answered,
+		Asked::OtherCode(error) => return Ok(Asked::OtherCode(error)),
+	};
 	let opened = conversation.open(&answer)?;
 	let answer = ProvenAnswer::decode_all(&mut opened.expose())
 		.context("what the worker sealed is no answer: is this `phala` as new as the worker?")?;
 	let file = AnswerFile::new(genesis, input, &answer);
 	let client = WorkerClient::new(&worker.endpoint)?;
 	let expected = Expected { agent: Some(agent), caller: Some(caller), ..Expected::default() };
-	let proving =
-		super::prove(chain, &mut finality, file, answer, Some(&client), at.number, &expected);
+	let proving = super::prove(chain, finality, file, answer, Some(&client), at.number, &expected);
 	let answered = proving.await?;
-	Ok(Direct { answered, worker })
+	Ok(Asked::Answered(Box::new(Direct { answered, worker })))
 }
 
 /// Puts a member before the others, if it is there.
@@ -92,7 +124,7 @@ async fn ask(
 	agent: AgentId,
 	body: Vec<u8>,
 	patience: Duration,
-) -> anyhow::Result<(clusters::Member, Vec<u8>)> {
+) -> anyhow::Result<Asked<(clusters::Member, Vec<u8>)>> {
 	let mut asked = JoinSet::new();
 	// Who does not answer, and those who say that only such a one can.
 	let mut silent = BTreeSet::new();
@@ -141,7 +173,7 @@ async fn ask(
 			newest = None;
 		}
 		let error = match result {
-			Ok(answer) => return Ok((member, answer)),
+			Ok(answer) => return Ok(Asked::Answered((member, answer))),
 			Err(error) => error,
 		};
 		match worker_client::refusal(&error) {
@@ -153,6 +185,13 @@ async fn ask(
 					continue;
 				}
 				go_first(&mut waiting, refusal.worker);
+			}
+			// One that is still asked may know only the code that it was sealed to, and run it.
+			Some(refusal) if is_sealed_to_other_code(refusal) && asked.is_empty() => {
+				let worker = member.worker;
+				return Ok(Asked::OtherCode(error.context(format!(
+					"the call of agent {agent:?} was refused by worker {worker}"
+				))));
 			}
 			// Another member would say the same of the same input.
 			Some(refusal) if is_final(refusal) => {
@@ -183,6 +222,11 @@ fn is_final(error: &WorkerError) -> bool {
 	use Refusal::*;
 	let has_run = [Uncaught, Trapped, NoAnswer, BadResponse, MayStillCommit, ReadTime];
 	has_run.into_iter().any(|ran| error.is(ran)) || (error.status < 500 && !passes(error))
+}
+
+/// The worker sees another code on the chain than the caller did.
+fn is_sealed_to_other_code(error: &WorkerError) -> bool {
+	[Refusal::CodeNotAccepted, Refusal::OtherCode].into_iter().any(|other| error.is(other))
 }
 
 /// Refusals that are about the worker and not about the call.
@@ -265,9 +309,31 @@ mod tests {
 	}
 
 	async fn ask_all(workers: &[&Worker]) -> anyhow::Result<(clusters::Member, Vec<u8>)> {
+		match asked(workers).await? {
+			Asked::Answered(answered) => Ok(answered),
+			Asked::OtherCode(error) => Err(error),
+		}
+	}
+
+	async fn asked(workers: &[&Worker]) -> anyhow::Result<Asked<(clusters::Member, Vec<u8>)>> {
 		let members = workers.iter().map(|worker| worker.member.clone()).collect();
 		let asking = ask(members, AGENT, vec![0], PATIENCE);
 		tokio::time::timeout(Duration::from_secs(60), asking).await.expect("it ends")
+	}
+
+	#[tokio::test]
+	async fn what_was_sealed_to_other_code_is_sealed_anew_unless_somebody_may_still_run_it() {
+		for refusal in ["CodeNotAccepted", "OtherCode"] {
+			let other = worker(1, Villain::Refuses(400, refusal, None)).await;
+			let well = worker(2, Villain::Answers).await;
+			let sealed_anew = asked(&[&other, &well]).await;
+			assert!(matches!(sealed_anew, Ok(Asked::OtherCode(_))), "{sealed_anew:?}");
+			assert_eq!(well.calls.load(Ordering::Relaxed), 0, "it would be run twice");
+			// It hangs, and may go on with the call when it wakes.
+			let hung = worker(3, Villain::Hangs).await;
+			let refused = asked(&[&hung, &other]).await.unwrap_err();
+			assert!(format!("{refused:#}").contains(refusal), "{refused:#}");
+		}
 	}
 
 	#[tokio::test]

@@ -16,7 +16,7 @@ use phala_chain_client::{agents, clusters, Call, Sender};
 use phala_protocol::{
 	agents::{Access, AgentId, UpgradePolicy},
 	text::{parse_pha, pha, Address},
-	Balance,
+	Balance, BlockNumber,
 };
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ pub enum Command {
 		node: NodeOption,
 	},
 	/// Puts new code in place of the old, as the agent's policy allows.
-	Upgrade(super::deploy::UpgradeArguments),
+	Upgrade(super::upgrade::Arguments),
 	/// Lets an account call an agent whose access is listed.
 	Allow(ListArguments),
 	/// Takes an account off an agent's list.
@@ -104,7 +104,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::List { all, account, node } => list(all, &account, &node, json).await?,
 		Command::Status { agent, node } => status(&agent, &node, json).await?,
-		Command::Upgrade(arguments) => return super::deploy::upgrade(arguments, json).await,
+		Command::Upgrade(arguments) => return super::upgrade::run(arguments, json).await,
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
 			let caller = caller.resolve()?;
 			let call = |agent| agents::allow_caller(agent, caller.0);
@@ -189,11 +189,13 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	let (at, record) = agents::known(&chain, agent).await?;
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
+	let pending = agents::pending(&chain, at, agent, &record).await?;
 	if json {
 		return output::print(&AgentStatus {
 			agent: Agent::new(agent, &record),
 			callers: callers.into_iter().map(Account).collect(),
 			lease: lease.map(Into::into),
+			pending: pending.as_ref().map(Into::into),
 			block: at.number,
 		});
 	}
@@ -204,6 +206,11 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	line("code", format!("{:?}, version {}", record.code.component, record.code_version));
 	line("manifest", format!("{:?}", record.code.manifest));
 	line("upgrades", upgrades_text(record.upgrades));
+	if let Some(pending) = &pending {
+		let agents::PendingUpgrade { code, runs_from } = pending;
+		line("pending", format!("{:?}, {}", code.component, runs_text(*runs_from)));
+		line("", format!("manifest {:?}", code.manifest));
+	}
 	line("may call", access_text(record.access).into());
 	for caller in callers {
 		line("", Address(caller).to_string());
@@ -229,7 +236,15 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 	Ok(())
 }
 
-fn access_text(access: Access) -> &'static str {
+/// From when on code runs that does not yet.
+pub fn runs_text(runs_from: Option<BlockNumber>) -> String {
+	match runs_from {
+		Some(block) => format!("runs from block {block} on"),
+		None => "runs when its owner says".into(),
+	}
+}
+
+pub fn access_text(access: Access) -> &'static str {
 	match access {
 		Access::Public => "anybody may call",
 		Access::Listed => "its owner and those on its list may call",

@@ -11,12 +11,12 @@ use crate::{
 	chain::{hash, NodeOption},
 	deployed::Deployments,
 	deployment,
-	names::{AgentName, Names},
+	names::Names,
 	output::{
 		self,
-		agents::{Agent, AgentDeployed, AgentUpgraded, WorkerAt},
+		agents::{Agent, AgentDeployed, WorkerAt},
 	},
-	steps::{chain_step, step},
+	steps::step,
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
@@ -92,33 +92,6 @@ pub struct Arguments {
 	node: NodeOption,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct UpgradeArguments {
-	/// The agent's name or id.
-	agent: AgentName,
-
-	/// The folder of its new code.
-	#[arg(default_value = ".")]
-	folder: PathBuf,
-
-	/// Takes what dist/ has, and builds nothing.
-	#[arg(long)]
-	no_build: bool,
-
-	/// The folder of @phala/agent. Found if not said.
-	#[arg(long, env = "PHALA_SDK", value_name = "FOLDER")]
-	sdk: Option<PathBuf>,
-
-	/// Upgrades though the folder's agent has another name.
-	#[arg(long)]
-	force: bool,
-
-	#[command(flatten)]
-	account: AccountOptions,
-	#[command(flatten)]
-	node: NodeOption,
-}
-
 fn upgrades(text: &str) -> Result<UpgradePolicy, String> {
 	match text {
 		"immutable" => Ok(UpgradePolicy::Immutable),
@@ -152,7 +125,11 @@ pub fn usual(built: &Built, cluster: ClusterId) -> anyhow::Result<Deployment> {
 	})
 }
 
-async fn built(
+/// Builds the agent in a folder, or takes what was built there.
+///
+/// # Errors
+/// Why it was not built, or what cannot be read.
+pub async fn built(
 	folder: &std::path::Path,
 	no_build: bool,
 	sdk: Option<PathBuf>,
@@ -308,43 +285,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	Ok(ExitCode::SUCCESS)
 }
 
-fn check_same_name(running: &str, built: &str) -> anyhow::Result<()> {
-	ensure!(
-		running == built,
-		"the upgrade was refused: the agent is {running}, the folder has {built}; --force puts it in place all the same"
-	);
-	Ok(())
-}
-
-pub async fn upgrade(arguments: UpgradeArguments, json: bool) -> anyhow::Result<ExitCode> {
-	let UpgradeArguments { agent, folder, no_build, sdk, force, account, node } = arguments;
-	let account = account.open()?;
-	let chain = node.connect().await?;
-	let agent = agent.resolve(&chain, &node.node).await?;
-	let (_, record) = agents::known(&chain, agent).await?;
-	let built = built(&folder, no_build, sdk).await?;
-	if !force {
-		let members = clusters::members(&chain, record.cluster).await?;
-		let running = deployment::manifest(&members, record.code.manifest).await?;
-		check_same_name(&running.name, &built.name)?;
-	}
-	let sender = Sender::new(&chain, account.keypair);
-	let call = agents::upgrade(agent, built.code());
-	let (included, _) = chain_step("announcing the new code", sender.send(call)).await?;
-	let what = format!("uploading it to the workers of cluster {}", record.cluster);
-	step(&what, deployment::upload(&chain, record.cluster, &built)).await?;
-	let block = included.block.number;
-	let runs = match record.upgrades {
-		UpgradePolicy::AfterNotice(blocks) => block.saturating_add(blocks),
-		_ => block,
-	};
-	let component = built.code().component;
-	let text = format!("agent {agent:?} runs {component:?} from block {runs} on");
-	let (agent, component) = (agent.into(), component.into());
-	output::tell(json, &AgentUpgraded { agent, component, block, runs_from: runs }, text)?;
-	Ok(ExitCode::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -355,13 +295,6 @@ mod tests {
 		assert_eq!(timeout_blocks(30_000), 15 + COMMIT_BLOCKS);
 		assert_eq!(timeout_blocks(30_001), 16 + COMMIT_BLOCKS);
 		assert_eq!(timeout_blocks(u64::MAX), AGENT_TIMEOUT_MAX);
-	}
-
-	#[test]
-	fn another_agent_s_folder_is_no_upgrade() {
-		assert!(check_same_name("riddle", "riddle").is_ok());
-		let refused = check_same_name("riddle", "oracle").unwrap_err().to_string();
-		assert!(refused.contains("is riddle") && refused.contains("--force"), "{refused}");
 	}
 
 	#[test]

@@ -15,6 +15,7 @@ pub mod request;
 pub mod schema;
 pub mod secrets;
 pub mod status;
+pub mod upgrade;
 pub mod verify;
 pub mod worker;
 

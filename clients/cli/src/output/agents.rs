@@ -1,6 +1,7 @@
 //! Of `phala agent`, and of an agent's way from its folder to the workers.
 
 use super::words::{Account, Amount, Hash};
+use phala_chain_client::agents::PendingUpgrade;
 use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, KeyVersion, Lease, StateVersion, UpgradePolicy},
 	boot::{BootNumber, WorkerId},
@@ -144,6 +145,8 @@ pub struct AgentStatus {
 	pub callers: Vec<Account>,
 	/// Who writes it; none while nobody can.
 	pub lease: Option<LeaseHolder>,
+	/// The code that is named to run in place of this.
+	pub pending: Option<Pending>,
 	/// The final block as of which it is so.
 	pub block: BlockNumber,
 }
@@ -175,10 +178,42 @@ pub struct AgentUpgraded {
 	pub agent: Hash,
 	/// Hash of the new component.
 	pub component: Hash,
-	/// In which it was announced.
-	pub block: BlockNumber,
+	/// Hash of its manifest.
+	pub manifest: Hash,
+	/// In which this command announced it or put it in place; none if that was done before.
+	pub block: Option<BlockNumber>,
 	/// From which on it runs.
 	pub runs_from: BlockNumber,
+	/// What was named to come and is not any more.
+	pub replaced: Option<Pending>,
+	/// The members of its cluster.
+	pub workers: Vec<WorkerPrepared>,
+}
+
+/// What an agent is about to be upgraded to.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+	pub component: Hash,
+	pub manifest: Hash,
+	/// The block; none where it runs when its owner says.
+	pub runs_from: Option<BlockNumber>,
+}
+
+impl From<&PendingUpgrade> for Pending {
+	fn from(PendingUpgrade { code, runs_from }: &PendingUpgrade) -> Self {
+		let (component, manifest) = (code.component.into(), code.manifest.into());
+		Self { component, manifest, runs_from: *runs_from }
+	}
+}
+
+/// Whether a worker has code compiled.
+#[derive(Serialize, JsonSchema)]
+pub struct WorkerPrepared {
+	pub worker: WorkerId,
+	pub ready: bool,
+	/// Why not.
+	pub message: Option<String>,
 }
 
 /// `phala deploy`.

@@ -2,7 +2,7 @@
 //! answers are kept, everything else waits to be taken.
 
 use crate::{
-	action::{Action, Answer, CallId},
+	action::{Action, Answer, CallId, Kept},
 	event::{Culprit, Event},
 	task::Work,
 	verify::ProvenAcknowledgement,
@@ -41,6 +41,8 @@ pub struct Node {
 	pub rebuilt: usize,
 	/// Code waits in here instead of being compiled.
 	pub held_compiles: Option<Vec<AgentCode>>,
+	/// What the shell was told last to keep.
+	pub kept: Kept,
 	/// Stays empty without the feature.
 	#[cfg_attr(not(feature = "recording"), allow(dead_code))]
 	pub recording: Vec<u8>,
@@ -81,6 +83,7 @@ impl Node {
 			has_code: true,
 			rebuilt: 0,
 			held_compiles: None,
+			kept: Kept::default(),
 			recording,
 		}
 	}
@@ -140,6 +143,7 @@ impl Node {
 				None => events.push_back(self.compiled(code)),
 			},
 			Action::Keep(kept) => {
+				self.kept = kept.clone();
 				if self.has_code {
 					events.extend(kept.code.into_iter().map(|hash| Event::CodeStored { hash }));
 				}

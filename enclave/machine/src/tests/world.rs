@@ -74,6 +74,8 @@ pub struct World {
 	pub refuses_next: bool,
 	/// The ceremony under way.
 	pub ceremony: (Epoch, u32),
+	/// The components that callers name; none: any.
+	pub accepted: Vec<H256>,
 }
 
 impl World {
@@ -95,6 +97,7 @@ impl World {
 			refused: 0,
 			refuses_next: false,
 			ceremony: (0, 0),
+			accepted: Vec::new(),
 		};
 		world.chain.seal();
 		for worker in [GATEKEEPER, FIRST, SECOND] {
@@ -488,7 +491,7 @@ impl World {
 			caller: caller_of(seed),
 			nonce,
 			reply_key,
-			accepted_code_hashes: vec![],
+			accepted_code_hashes: self.accepted.clone(),
 			expiry_block: self.chain.height() + 100,
 			body: SecretBytes::new(body),
 		};

@@ -41,7 +41,8 @@ impl Membership {
 		if let Some(master) = master {
 			self.keyring.advance(master, self.generation, turn);
 		}
-		self.code.advance(&self.agents, &self.members, &mut self.timers, turn);
+		let running = self.reads.running_codes();
+		self.code.advance(&self.agents, running, &self.members, &mut self.timers, turn);
 		for agent in self.agents.keys().copied().collect::<Vec<_>>() {
 			self.advance_agent(agent, consumed, turn);
 		}
@@ -97,10 +98,9 @@ impl Membership {
 	/// Runs a call that only reads on the committed state.
 	pub fn start_read<R: CryptoRng>(&mut self, read: Read, turn: &mut Turn<'_, R>) {
 		let found = self.ready(read.agent, turn).and_then(|agent| {
-			let component = agent.snapshot.record.code.component;
-			match read.code.is_some_and(|accepted| accepted != component) {
-				true => Err(MachineError::OtherCode),
-				false => Ok(agent),
+			match read.accepted.includes(&agent.snapshot.record.code.component) {
+				true => Ok(agent),
+				false => Err(MachineError::OtherCode),
 			}
 		});
 		let agent = match found {
@@ -124,7 +124,7 @@ impl Membership {
 			state,
 			block: (turn.height, turn.block_hash),
 		};
-		self.reads.start(RunningRead { read, code, state_version });
+		self.reads.start(RunningRead { read, code, state_version, height: turn.height });
 		turn.act(Action::Run(Box::new(run)));
 	}
 }
@@ -219,7 +219,7 @@ impl Agent {
 		job: Job,
 		turn: &mut Turn<'_, R>,
 	) -> Vec<JobEnd> {
-		if direct.code != self.snapshot.record.code.component {
+		if !direct.accepted.includes(&self.snapshot.record.code.component) {
 			return vec![JobEnd { to: direct.to, result: Err(MachineError::OtherCode) }];
 		}
 		let (caller, input, request) = (direct.caller, direct.input.clone(), direct.request);
@@ -258,8 +258,8 @@ impl Agent {
 					code,
 				})));
 				let base = self.head().hash;
-				let code = self.snapshot.record.code;
-				self.running = Some(Running { job, code, base, stage: Stage::Opening });
+				let (code, height) = (self.snapshot.record.code, turn.height);
+				self.running = Some(Running { job, code, height, base, stage: Stage::Opening });
 				return;
 			}
 		};
@@ -326,7 +326,7 @@ impl Agent {
 			block: (turn.height, turn.block_hash),
 		})));
 		let stage = Stage::Running { input };
-		self.running = Some(Running { job, code, base, stage });
+		self.running = Some(Running { job, code, height: turn.height, base, stage });
 	}
 
 	/// Makes the proposal of a run that ended well and is answered.

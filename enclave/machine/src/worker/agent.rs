@@ -71,6 +71,8 @@ pub struct Running {
 	pub job: Job,
 	/// What runs it.
 	pub code: AgentCode,
+	/// The newest finalized block when it started: the code was the agent's there.
+	pub height: BlockNumber,
 	/// Hash of the state that it runs on.
 	pub base: H256,
 	pub stage: Stage,

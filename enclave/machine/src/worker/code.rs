@@ -1,8 +1,14 @@
 //! Which components and manifests this member needs, which it has, and which are compiled.
+//!
+//! **What the chain names is what runs.** So that nothing is refused when it names something else, code
+//! that is announced or prepared is fetched and compiled as what runs now is, and its program waits. If
+//! it is not ready all the same when the chain names it, the agent is: until then it answers nobody.
+//! A run ends on the code that it began on, whose program stays until then.
 
-use super::{catch_up::Fetch, state::Timer};
+use super::{agent::Agent, catch_up::Fetch, state::Timer};
 use crate::{
 	action::{Action, Kept},
+	limits::REFUSED_CODE_CHARS_MAX,
 	turn::Turn,
 	worker::Program,
 	Instant,
@@ -15,10 +21,23 @@ use phala_protocol::{
 };
 use rand_core::CryptoRng;
 use std::{
-	collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+	collections::{BTreeMap, BTreeSet, HashMap},
 	ops::Bound,
 	sync::Arc,
 };
+
+/// How far code is that is to run later.
+#[derive(Clone, Debug)]
+pub enum CodeProgress {
+	/// Component or manifest have not come.
+	Awaited,
+	/// They are here, and being compiled or waiting for that.
+	Compiling,
+	/// It can run at once.
+	Ready,
+	/// It is no code for this worker: why not.
+	Refused(Arc<str>),
+}
 
 /// See the module's text.
 #[derive(Default)]
@@ -31,13 +50,28 @@ pub struct CodeBook {
 	compiling: Option<AgentCode>,
 	/// Whose code it was last: the others' turn comes before its next.
 	last_compiled: Option<AgentId>,
-	/// The same bytes would be refused again.
-	refused: HashSet<AgentCode>,
+	/// The same bytes would be refused again, for the same reason.
+	refused: HashMap<AgentCode, Arc<str>>,
 }
 
 impl CodeBook {
 	pub fn program(&self, code: &AgentCode) -> Option<&Arc<Program>> {
 		self.programs.get(code)
+	}
+
+	pub fn progress(&self, code: &AgentCode) -> CodeProgress {
+		if self.programs.contains_key(code) {
+			return CodeProgress::Ready;
+		}
+		match self.refused.get(code) {
+			Some(refused) => CodeProgress::Refused(refused.clone()),
+			None if self.has(code) => CodeProgress::Compiling,
+			None => CodeProgress::Awaited,
+		}
+	}
+
+	fn has(&self, code: &AgentCode) -> bool {
+		self.held.contains(&code.component) && self.held.contains(&code.manifest)
 	}
 
 	/// What the chain names.
@@ -70,34 +104,40 @@ impl CodeBook {
 			}
 			Err(refused) => {
 				tracing::warn!(component = ?code.component, "refused code: {refused}");
-				self.refused.insert(code);
+				let text: String = refused.chars().take(REFUSED_CODE_CHARS_MAX).collect();
+				self.refused.insert(code, text.into());
 			}
 		}
 	}
 
-	/// Fetches and compiles what `agents` name, forgets what they do not.
+	/// Fetches and compiles what `agents` name, forgets what they do not and nothing runs on.
 	pub fn advance<R: CryptoRng>(
 		&mut self,
-		agents: &BTreeMap<AgentId, super::agent::Agent>,
+		agents: &BTreeMap<AgentId, Agent>,
+		reads: impl Iterator<Item = AgentCode>,
 		members: &BTreeMap<WorkerId, Member>,
 		timers: &mut BTreeSet<(Instant, Timer)>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let mut kept = Kept { agents: agents.keys().copied().collect(), ..Kept::default() };
+		let mut keep = |code| {
+			if !kept.programs.contains(&code) {
+				kept.programs.push(code);
+			}
+		};
 		for agent in agents.values() {
-			let (now, planned) = (agent.snapshot.record.code, agent.snapshot.planned);
-			for code in [Some(now), planned].into_iter().flatten() {
+			for code in named(agent) {
 				kept.code.extend([code.component, code.manifest]);
+				keep(code);
 			}
-			if !kept.programs.contains(&now) {
-				kept.programs.push(now);
-			}
+			agent.running.iter().for_each(|running| keep(running.code));
 		}
+		reads.for_each(keep);
 		if kept != self.kept {
 			self.held.retain(|hash| kept.code.contains(hash));
 			self.fetches.retain(|hash, _| kept.code.contains(hash));
 			self.programs.retain(|code, _| kept.programs.contains(code));
-			self.refused.retain(|code| kept.programs.contains(code));
+			self.refused.retain(|code, _| kept.programs.contains(code));
 			turn.act(Action::Keep(kept.clone()));
 			self.kept = kept;
 		}
@@ -118,21 +158,26 @@ impl CodeBook {
 		if self.compiling.is_none() {
 			let can = |code: &AgentCode| {
 				!self.programs.contains_key(code)
-					&& !self.refused.contains(code)
-					&& self.held.contains(&code.component)
-					&& self.held.contains(&code.manifest)
+					&& !self.refused.contains_key(code)
+					&& self.has(code)
 			};
 			let after = self.last_compiled.map_or(Bound::Unbounded, Bound::Excluded);
 			let next = agents
 				.range((after, Bound::Unbounded))
 				.chain(agents)
-				.map(|(id, agent)| (*id, agent.snapshot.record.code))
+				.flat_map(|(id, agent)| named(agent).map(move |code| (*id, code)))
 				.find(|(_, code)| can(code));
 			if let Some((agent, code)) = next {
 				self.compiling = Some(code);
 				self.last_compiled = Some(agent);
+				*turn.changed = true;
 				turn.act(Action::Compile(code));
 			}
 		}
 	}
+}
+
+/// What the chain names for an agent: what runs now first, then what is to run later.
+fn named(agent: &Agent) -> impl Iterator<Item = AgentCode> {
+	[Some(agent.snapshot.record.code), agent.snapshot.planned].into_iter().flatten()
 }

@@ -2,7 +2,7 @@
 
 use super::{
 	agent::{Agent, Running, Stage},
-	jobs::{DirectJob, Job, JobKind, OpenedOrder, RunDone, RunEnd, RunFailed, RunId},
+	jobs::{AcceptedCode, DirectJob, Job, JobKind, OpenedOrder, RunDone, RunEnd, RunFailed, RunId},
 	reads::{Read, RunningRead},
 	state::{Membership, Timer},
 	writes,
@@ -130,7 +130,7 @@ impl Membership {
 			}
 			Origin::Public => {
 				let expiry = turn.height.saturating_add(limits::PLAIN_CALL_BLOCKS_MAX);
-				(None, None, expiry, None)
+				(None, None, expiry, AcceptedCode::any())
 			}
 			Origin::Agent(caller) => {
 				// A list made with accounts names an agent by its id, as one of them.
@@ -145,29 +145,29 @@ impl Membership {
 					return Err(MachineError::CallToWrite);
 				}
 				by_agent = true;
-				(Some(Caller::Agent(caller)), None, turn.height, None)
+				(Some(Caller::Agent(caller)), None, turn.height, AcceptedCode::any())
 			}
 			Origin::Sealed(sealed) => {
 				if !snapshot.may_call(&sealed.caller) {
 					return Err(MachineError::CallerNotAllowed);
 				}
-				if sealed.code != code.component {
+				// It was opened for what ran a moment ago.
+				if !sealed.accepted.includes(&code.component) {
 					return Err(MachineError::OtherCode);
 				}
 				self.use_nonce(agent, sealed.nonce, sealed.expiry)?;
 				let reply = Some((sealed.reply_key, sealed.nonce));
-				(Some(sealed.caller), reply, sealed.expiry, Some(sealed.code))
+				(Some(sealed.caller), reply, sealed.expiry, sealed.accepted)
 			}
 		};
 		if is_write {
 			let request = H256(turn.random());
-			let component = code.component;
-			let job = DirectJob { to, caller, input, reply, expiry, request, code: component };
+			let job = DirectJob { to, caller, input, reply, expiry, request, accepted };
 			return self.queue_direct(agent, job, turn);
 		}
 		let id = RunId(turn.next_id());
 		let until = turn.now.after_ms(limits::REQUEST_WAIT_MS_MAX);
-		let read = Read { id, agent, to, caller, by_agent, input, reply, code: accepted, until };
+		let read = Read { id, agent, to, caller, by_agent, input, reply, accepted, until };
 		match self.reads.admit(read)? {
 			Some(read) => self.start_read(read, turn),
 			None => {
@@ -238,7 +238,7 @@ impl Membership {
 		result: Result<RunDone, RunEnd>,
 		turn: &mut Turn<'_, R>,
 	) {
-		let RunningRead { read, code, state_version } = running;
+		let RunningRead { read, code, state_version, height } = running;
 		if read.by_agent {
 			// Its caller, on this machine, has it already.
 			if let Some(waiting) = self.callers.remove(&read.to) {
@@ -257,7 +257,7 @@ impl Membership {
 					input: read.input,
 					output: done.output,
 					state_version,
-					height: turn.height,
+					height,
 					unproven_inputs: done.unproven_inputs,
 					reply: read.reply,
 				})));
@@ -285,7 +285,7 @@ impl Membership {
 			running.job.id == run && matches!(running.stage, Stage::Running { .. })
 		};
 		let Some(running) = agent.running.take_if(|running| is_it(running)) else { return };
-		let Running { job, code, base, stage } = running;
+		let Running { job, code, height, base, stage } = running;
 		let Stage::Running { input } = stage else { return };
 		// What it ran on was refused meanwhile, or somebody else committed: it never happened.
 		if !agent.is_current() || agent.head().hash != base {
@@ -331,12 +331,12 @@ impl Membership {
 			input,
 			output: done.output,
 			state_version: agent.head().version + u64::from(commits),
-			height: turn.height,
+			height,
 			unproven_inputs: done.unproven_inputs,
 			reply,
 		})));
 		let stage = Stage::Answering { writes: done.writes, units: done.units, commits };
-		agent.running = Some(Running { job, code, base, stage });
+		agent.running = Some(Running { job, code, height, base, stage });
 	}
 
 	/// Cryptography is done.

@@ -21,6 +21,26 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct RunId(pub(crate) u64);
 
+/// The components that may read a call: those that its caller named, or whichever the chain names.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AcceptedCode(Vec<H256>);
+
+impl AcceptedCode {
+	/// Of a caller that named none.
+	pub fn any() -> Self {
+		Self(Vec::new())
+	}
+
+	/// As a sealed input has it: without any, all are.
+	pub fn of_input(components: Vec<H256>) -> Self {
+		Self(components)
+	}
+
+	pub fn includes(&self, component: &H256) -> bool {
+		self.0.is_empty() || self.0.contains(component)
+	}
+}
+
 /// A direct call that may write, waiting for its turn.
 pub struct DirectJob {
 	/// Who waits for the answer.
@@ -33,8 +53,8 @@ pub struct DirectJob {
 	/// Last block at which it may run.
 	pub expiry: BlockNumber,
 	pub request: H256,
-	/// The component that it was admitted for: no other gets to see it.
-	pub code: H256,
+	/// No other gets to see it.
+	pub accepted: AcceptedCode,
 }
 
 pub enum JobKind {

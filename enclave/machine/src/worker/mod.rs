@@ -27,8 +27,9 @@ pub(crate) mod state;
 pub use agent::Bodies;
 pub use agent_state::{AgentState, Effects, Entries, Secrets};
 pub(crate) use answers::Answers;
-pub(crate) use jobs::Opened;
+pub use code::CodeProgress;
 pub use jobs::{writes, Program, Run, RunDone, RunEnd, RunFailed, RunId};
+pub(crate) use jobs::{AcceptedCode, Opened};
 pub(crate) use state::Membership;
 
 #[cfg(feature = "development")]

@@ -5,7 +5,7 @@
 //! writes. A call that another agent's run makes holds its caller's place while it waits: it never
 //! waits for one of its own, and there are so many places for those.
 
-use super::jobs::RunId;
+use super::jobs::{AcceptedCode, RunId};
 use crate::{
 	action::CallId,
 	limits::{
@@ -19,7 +19,7 @@ use phala_protocol::{
 	agents::{AgentCode, AgentId},
 	caller::Caller,
 	requests::CallInput,
-	H256,
+	BlockNumber,
 };
 use std::{
 	collections::{BTreeMap, VecDeque},
@@ -36,8 +36,7 @@ pub struct Read {
 	pub by_agent: bool,
 	pub input: Arc<CallInput>,
 	pub reply: Option<(EncryptionKey, [u8; 32])>,
-	/// The component that the caller accepted, if it said.
-	pub code: Option<H256>,
+	pub accepted: AcceptedCode,
 	/// When it stops waiting.
 	pub until: Instant,
 }
@@ -47,6 +46,8 @@ pub struct RunningRead {
 	pub read: Read,
 	pub code: AgentCode,
 	pub state_version: u64,
+	/// The newest finalized block when it started: the code was the agent's there.
+	pub height: BlockNumber,
 }
 
 /// See the module's text.
@@ -81,6 +82,11 @@ impl Reads {
 		}
 		self.waiting.entry(read.agent).or_default().push_back(read);
 		Ok(None)
+	}
+
+	/// What the reads that run now are run by.
+	pub fn running_codes(&self) -> impl Iterator<Item = AgentCode> + '_ {
+		self.running.values().map(|running| running.code)
 	}
 
 	/// Takes a place for it.

@@ -160,11 +160,13 @@ impl Membership {
 	/// As others may read it.
 	pub fn view(&self) -> ClusterView {
 		let agents = self.agents.values().map(|agent| {
+			let planned = agent.snapshot.planned;
 			let view = AgentView {
 				snapshot: agent.snapshot.clone(),
 				state: agent.state.clone(),
 				is_current: agent.is_current(),
 				program: self.code.program(&agent.snapshot.record.code).cloned(),
+				planned: planned.map(|code| (code, self.code.progress(&code))),
 				bodies: agent.bodies.clone(),
 			};
 			(agent.id, view)

@@ -38,9 +38,9 @@ use axum::{
 	routing::{any, get},
 	Json, Router,
 };
-use phala_machine::{Answer, Event, MachineError, OpenedCall, Snapshot};
+use phala_machine::{worker::CodeProgress, Answer, Event, MachineError, OpenedCall, Snapshot};
 use phala_protocol::{
-	agents::{Access, AgentId},
+	agents::{Access, AgentCode, AgentId},
 	refusals::Refusal,
 	requests::{CallInput, ProvenAnswer},
 };
@@ -110,10 +110,28 @@ async fn list(State(executor): State<Executor>) -> Json<Value> {
 				"committedVersion": record.version,
 				"writer": agent.snapshot.lease.map(|lease| lease.worker),
 				"ready": agent.program.is_some() && agent.is_current && version > 0,
+				"planned": agent.planned.as_ref().map(planned),
 			})
 		})
 		.collect();
 	Json(json!({ "agents": agents }))
+}
+
+/// Code that is to run later, and how far it is here: `awaited`, `compiling`, `ready`, or `refused` with
+/// a message.
+fn planned((code, progress): &(AgentCode, CodeProgress)) -> Value {
+	let (progress, message) = match progress {
+		CodeProgress::Awaited => ("awaited", None),
+		CodeProgress::Compiling => ("compiling", None),
+		CodeProgress::Ready => ("ready", None),
+		CodeProgress::Refused(why) => ("refused", Some(&**why)),
+	};
+	json!({
+		"codeHash": hex(code.component),
+		"manifestHash": hex(code.manifest),
+		"progress": progress,
+		"message": message,
+	})
 }
 
 /// An agent, called by nobody in particular.

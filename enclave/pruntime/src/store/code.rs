@@ -10,7 +10,7 @@ use std::{
 /// Why a component or manifest was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
-	#[error("no agent of this worker's cluster has this code on the chain, as far as this worker knows yet; register the agent first, or try again in a moment")]
+	#[error("no agent of this worker's cluster has this code on the chain, as far as this worker knows yet; register the agent or prepare its upgrade first, or try again in a moment")]
 	NotWanted,
 	#[error("the bytes have another hash than the one in the path (BLAKE2-256)")]
 	WrongHash,

@@ -247,6 +247,27 @@ async fn an_error_that_the_agent_does_not_catch_is_told_and_in_its_log_only() {
 	assert!(told(&failure).contains("must return a Response"), "{}", told(&failure));
 }
 
+/// The line of the agent's main module that has this text.
+fn line_of(text: &str) -> usize {
+	let source = repository().join("enclave/sandbox/tests/hostile/src/index.ts");
+	let source = std::fs::read_to_string(source).unwrap();
+	1 + source.lines().position(|line| line.contains(text)).unwrap()
+}
+
+#[tokio::test]
+async fn an_error_s_log_names_the_line_of_the_source_that_threw_it() {
+	let failure = hostile().run(get("/throws")).await.unwrap_err();
+	let place = format!("src/index.ts:{})", line_of("thrown on purpose"));
+	assert!(failure.logs[0].message.contains(&place), "{place}: {}", told(&failure));
+	// Deeper in, from a text that the agent made of it, and without a place of the engine's own.
+	let logs = hostile().run(get("/logs-a-stack")).await.unwrap().logs;
+	for line in ["thrown deeper", "throwsDeeper()"] {
+		let place = format!("src/index.ts:{}", line_of(line));
+		assert!(logs[0].message.contains(&place), "{place}: {}", logs[0].message);
+	}
+	assert!(!logs[0].message.contains("user.js"), "{}", logs[0].message);
+}
+
 #[tokio::test]
 async fn a_request_that_fails_writes_nothing() {
 	let agent = hostile();

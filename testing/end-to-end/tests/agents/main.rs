@@ -9,6 +9,7 @@
 //! | [`limits`] | a paid request ends by each limit |
 //! | [`refusals`] | what the command line refuses |
 //! | [`told`] | what commands tell programs, and whom they mean by a name |
+//! | [`upgrades`] | code changes and nobody is refused |
 //! | [`workers`] | workers die and join |
 //! | [`privacy`] | nothing of it can be read anywhere |
 //! | [`offline`] | proofs hold without the chain, and only untouched |
@@ -21,6 +22,7 @@ mod offline;
 mod privacy;
 mod refusals;
 mod told;
+mod upgrades;
 mod workers;
 
 use anyhow::{ensure, Context};
@@ -98,6 +100,9 @@ fn main() -> ExitCode {
 		copies::a_repeated_direct_call_is_refused_by_every_worker,
 		cut::a_paid_request_whose_command_was_killed_is_answered_to_the_one_that_goes_on,
 		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
+		upgrades::what_an_agent_throws_is_found_at_its_line_in_its_owners_log,
+		upgrades::nobody_is_refused_at_an_upgrade_without_notice,
+		upgrades::nobody_is_refused_at_an_upgrade_with_notice_and_what_is_to_come_is_shown,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
 		told::accounts_are_meant_by_their_names_and_their_addresses_look_alike_everywhere,

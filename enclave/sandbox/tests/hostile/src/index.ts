@@ -142,6 +142,20 @@ const villains: Record<string, Villain> = {
   "/throws": () => {
     throw new TypeError("thrown on purpose");
   },
+  "/logs-a-stack": () => {
+    const throwsDeeper = (): never => {
+      throw new RangeError("thrown deeper");
+    };
+    try {
+      return new Response(
+        // A place in the midst of a statement.
+        throwsDeeper(),
+      );
+    } catch (error) {
+      console.log(`caught: ${(error as Error).stack}`);
+      return new Response("caught");
+    }
+  },
   "/rejects-later": () => {
     setTimeout(() => {
       throw new Error("nobody waits for this");

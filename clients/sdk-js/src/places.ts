@@ -1,0 +1,35 @@
+// Places in an agent's sources in place of those in its bundle, which are all that the engine knows. The
+// builder puts what leads there at the bundle's end (agents/builder/src/source_lines.rs).
+
+interface SourceLines {
+  sources: string[];
+  lines: string;
+}
+
+const SOURCE_LINES = Symbol.for("@phala/agent/source-lines");
+// How the engine names the bundle.
+const ENGINE_NAME = "componentize-qjs:user.js";
+const ENGINE_PLACE = /componentize-qjs:user\.js:(\d+)(?::(\d+))?/g;
+// The bundle as the builder writes it.
+const BUNDLE = "dist/agent.js";
+
+let lines: string[] | undefined;
+
+/** `src/index.ts:12`, or nothing where the developer wrote none of it. Both numbers count from 1. */
+function inSource(line: number, column: number): string | undefined {
+  const known = (globalThis as any)[SOURCE_LINES] as SourceLines | undefined;
+  if (known === undefined) return undefined;
+  lines ??= known.lines.split(";");
+  const entries = (lines[line - 1] ?? "").split(",").map((entry) => entry.split(" "));
+  // The last that begins before; a line's first, if it is indented.
+  const [, source, sourceLine] = entries.filter(([from]) => Number(from) < column).at(-1) ?? entries[0]!;
+  return sourceLine === undefined ? undefined : `${known.sources[Number(source)]}:${sourceLine}`;
+}
+
+/** A text, such as an error's stack, with the places that it names in the agent's sources. */
+export function withSourcePlaces(text: string): string {
+  if (!text.includes(ENGINE_NAME)) return text;
+  return text.replace(ENGINE_PLACE, (_, line: string, column?: string) => {
+    return inSource(Number(line), Number(column ?? 1)) ?? `${BUNDLE}:${line}${column === undefined ? "" : `:${column}`}`;
+  });
+}

@@ -1,0 +1,167 @@
+//! Upgrades: new code is ready before it runs, and at the switch nobody is refused.
+
+use super::{world::*, *};
+use crate::{
+	action::CallId,
+	worker::{CodeProgress, Run, RunDone},
+	OpenedCall,
+};
+use phala_protocol::{
+	agents::{AgentCode, AgentId},
+	messages::AgentsMessage,
+	requests::{CallInput, CallOutput},
+	H256,
+};
+
+const NEW: AgentCode = AgentCode { component: H256([0xee; 32]), manifest: H256([0xed; 32]) };
+
+fn code(world: &World, agent: AgentId) -> AgentCode {
+	world.agents[&agent].record.code
+}
+
+fn tell(world: &mut World, agent: AgentId) {
+	let snapshot = world.agents[&agent].clone();
+	world.tell_cluster(AgentsMessage::Agent(snapshot));
+	world.seal();
+}
+
+/// The chain says what is to run later.
+fn plan(world: &mut World, agent: AgentId) {
+	world.agents.get_mut(&agent).unwrap().planned = Some(NEW);
+	tell(world, agent);
+}
+
+/// It runs from this block on.
+fn switch(world: &mut World, agent: AgentId) {
+	let snapshot = world.agents.get_mut(&agent).unwrap();
+	(snapshot.record.code, snapshot.record.code_version) = (NEW, 2);
+	snapshot.planned = None;
+	tell(world, agent);
+}
+
+fn progress(world: &World, agent: AgentId) -> CodeProgress {
+	let view = world.nodes[&FIRST].snapshot.agent(agent).unwrap();
+	let (code, progress) = view.planned.clone().unwrap();
+	assert_eq!(code, NEW);
+	progress
+}
+
+fn public(world: &mut World, agent: AgentId, method: &str, body: &[u8]) -> CallId {
+	let input = CallInput { method: method.into(), ..call_input(body) };
+	let call = Box::new(OpenedCall::public(agent, input));
+	world.node(FIRST).call(|reply| Event::Called { reply, call })
+}
+
+fn end(world: &mut World, run: &Run) {
+	let output = CallOutput { status: 200, headers: vec![], body: run.input.body.clone() };
+	let done = RunDone { output, writes: vec![], units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(run, done);
+}
+
+fn answer(world: &mut World, call: CallId) -> Result<Answer, MachineError> {
+	world.node(FIRST).replies.remove(&call).expect("it is answered")
+}
+
+#[test]
+fn code_that_is_to_come_is_compiled_while_the_old_serves_and_nothing_is_refused_at_the_switch() {
+	let (mut world, agent) = World::with_agent(80);
+	let old = code(&world, agent);
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	plan(&mut world, agent);
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![NEW]));
+	assert!(matches!(progress(&world, agent), CodeProgress::Compiling));
+	public(&mut world, agent, "GET", b"");
+	assert_eq!(world.next_run(FIRST).unwrap().code, old);
+
+	let compiled = world.node(FIRST).compiled(NEW);
+	world.node(FIRST).tell(compiled);
+	assert!(matches!(progress(&world, agent), CodeProgress::Ready));
+	public(&mut world, agent, "GET", b"");
+	assert_eq!(world.next_run(FIRST).unwrap().code, old, "it is not its block yet");
+
+	switch(&mut world, agent);
+	let now = world.now;
+	assert!(world.nodes[&FIRST].snapshot.ready(agent, now).is_ok());
+	for method in ["GET", "POST"] {
+		public(&mut world, agent, method, b"");
+		assert_eq!(world.next_run(FIRST).unwrap().code, NEW, "{method}");
+	}
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![NEW]), "once");
+}
+
+#[test]
+fn what_the_chain_names_is_what_runs_even_when_it_is_not_ready() {
+	let (mut world, agent) = World::with_agent(81);
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	switch(&mut world, agent);
+	let call = public(&mut world, agent, "GET", b"");
+	assert_eq!(answer(&mut world, call).unwrap_err().refusal(), Refusal::NotReady);
+	assert!(world.next_run(FIRST).is_none());
+}
+
+#[test]
+fn a_run_that_an_upgrade_overtakes_ends_on_its_code_and_names_the_block_that_it_began_on() {
+	let (mut world, agent) = World::with_agent(82);
+	let old = code(&world, agent);
+	plan(&mut world, agent);
+	let block = world.chain.height();
+	let calls = ["GET", "POST"].map(|method| public(&mut world, agent, method, b"begun"));
+	let runs = calls.map(|_| world.next_run(FIRST).unwrap());
+	switch(&mut world, agent);
+	assert!(world.node(FIRST).kept.programs.contains(&old), "it runs");
+	runs.iter().for_each(|run| end(&mut world, run));
+	for call in calls {
+		let Ok(Answer::Plain(answered)) = answer(&mut world, call) else {
+			panic!("it is answered in the clear")
+		};
+		let content = answered.proof.content;
+		assert_eq!((content.code, content.block), (old, block));
+	}
+	world.seal();
+	assert_eq!(world.node(FIRST).kept.programs, [NEW]);
+}
+
+#[test]
+fn a_call_that_waits_at_the_switch_is_run_by_the_new_code_unless_its_caller_named_the_old() {
+	let (mut world, agent) = World::with_agent(83);
+	let old = code(&world, agent);
+	plan(&mut world, agent);
+	public(&mut world, agent, "POST", b"first");
+	let first = world.next_run(FIRST).unwrap();
+	let plain = public(&mut world, agent, "POST", b"plain");
+	let mut sealed = |accepted: Vec<H256>| {
+		world.accepted = accepted;
+		let call = world.direct(agent, USER_SEED);
+		world.call(FIRST, agent, &call).unwrap()
+	};
+	let named = sealed(vec![old.component]);
+	let both = sealed(vec![old.component, NEW.component]);
+	let any = sealed(vec![]);
+	assert!(world.next_run(FIRST).is_none(), "one after another");
+
+	switch(&mut world, agent);
+	end(&mut world, &first);
+	for _ in [plain, both, any] {
+		let run = world.next_run(FIRST).expect("it runs");
+		assert_eq!(run.code, NEW);
+		end(&mut world, &run);
+	}
+	assert_eq!(answer(&mut world, named).unwrap_err().refusal(), Refusal::OtherCode);
+	assert!(world.next_run(FIRST).is_none());
+	assert!(answer(&mut world, plain).is_ok());
+}
+
+#[test]
+fn why_code_that_is_to_come_is_refused_is_told_and_the_old_serves_on() {
+	let (mut world, agent) = World::with_agent(84);
+	let old = code(&world, agent);
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	plan(&mut world, agent);
+	let program = Err("x".repeat(limits::REFUSED_CODE_CHARS_MAX + 1));
+	world.node(FIRST).tell(Event::Compiled { code: NEW, program });
+	let CodeProgress::Refused(why) = progress(&world, agent) else { panic!("it is refused") };
+	assert_eq!(why.len(), limits::REFUSED_CODE_CHARS_MAX);
+	public(&mut world, agent, "GET", b"");
+	assert_eq!(world.next_run(FIRST).unwrap().code, old);
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![NEW]), "nor is it tried again");
+}
