@@ -33,8 +33,8 @@ pub struct Member {
 pub struct MemberRecord<Endpoint = Vec<u8>> {
 	/// Where it is reached, as its operator says.
 	pub endpoint: Endpoint,
-	/// The block in which it was set aside for a missed deadline: it counts again after a sign of
-	/// life in a later one.
+	/// The block in which it was set aside, for its silence or a missed deadline: it counts again
+	/// after a sign of life in a later one.
 	pub set_aside: Option<BlockNumber>,
 }
 

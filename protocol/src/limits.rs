@@ -56,7 +56,11 @@ pub const AGENT_TIMEOUT_MAX: BlockNumber = 60 * 60 / 2;
 pub const AGENT_CALLERS_MAX: u32 = 256;
 
 /// Most agents of one cluster.
-pub const CLUSTER_AGENTS_MAX: u32 = 64;
+pub const CLUSTER_AGENTS_MAX: u32 = 1024;
+
+/// Most agents of clusters that one step of the chain looks at: what concerns more goes on in later
+/// blocks.
+pub const AGENTS_SWEPT_MAX: u32 = 64;
 
 /// Most members of one cluster.
 pub const CLUSTER_MEMBERS_MAX: u32 = 32;
@@ -80,6 +84,17 @@ pub const KEY_RELEASE_BYTES_MAX: u32 = 2 * 1024;
 /// After this many blocks without a sign of life (a registration or a heartbeat) a member of a
 /// cluster does not count: it can neither hold leases nor is its word on availability needed.
 pub const LIVENESS_BLOCKS: BlockNumber = 300;
+
+/// Fewest blocks between a challenge of a silent lease holder and the loss of its leases: time for the
+/// challenge to become final and to be relayed, and for an envelope in answer.
+pub const CHALLENGE_BLOCKS: BlockNumber = 5;
+
+/// Who says that a challenged holder is still silent has seen this many blocks after the challenge
+/// final: while finality stalls, nobody can.
+pub const CHALLENGE_FINAL_BLOCKS: BlockNumber = 2;
+
+/// Fewest blocks between two challenges of one holder by one member.
+pub const CHALLENGE_SPACING_BLOCKS: BlockNumber = 15;
 
 /// Blocks between two generations of a cluster that departures start.
 pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
@@ -115,6 +130,9 @@ const _: () = {
 	assert!(AGENT_TIMEOUT_MAX + FINALITY_MARGIN < DEADLINE_BLOCKS_MAX);
 	// A member dies silently for less long than any deadline may lie ahead.
 	assert!(LIVENESS_BLOCKS < DEADLINE_BLOCKS_MAX);
+	// Who was to answer a challenge had a final block more to do it than it takes to hear of it.
+	assert!(CHALLENGE_FINAL_BLOCKS < CHALLENGE_BLOCKS);
+	assert!(CHALLENGE_BLOCKS < CHALLENGE_SPACING_BLOCKS);
 	// `frame_system` remembers the hashes of this many blocks.
 	assert!(EVIDENCE_BLOCK_AGE_MAX <= 256);
 };

@@ -4,7 +4,7 @@ use crate::{
 	agents::{AgentId, AgentRecord, AgentSnapshot, EffectSet, Lease},
 	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest},
-	mailbox::{Channel, ChannelHead, ClusterId},
+	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
 	AccountBytes, Balance, BlockNumber,
 };
@@ -34,6 +34,12 @@ pub trait MailboxInterface {
 
 	/// From now on no envelope counts for `worker`.
 	fn close_inbound(worker: WorkerId);
+}
+
+/// How far envelopes have come.
+pub trait EnvelopeLanes {
+	/// The next envelope that counts from a worker: more than it was means that the boot has spoken.
+	fn next_envelope(worker: WorkerId) -> Option<InboundNext>;
 }
 
 /// Who may speak for a worker.
@@ -67,6 +73,9 @@ pub trait WorkerHooks {
 	/// The worker lost its boot for good.
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError>;
 
+	/// The worker's boot gave a sign of life.
+	fn on_sign_of_life(_: WorkerId) {}
+
 	/// Whether the worker serves somewhere and so cannot be closed.
 	fn is_in_use(worker: WorkerId) -> bool;
 }
@@ -94,6 +103,11 @@ impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		A::on_evicted(worker)?;
 		B::on_evicted(worker)
+	}
+
+	fn on_sign_of_life(worker: WorkerId) {
+		A::on_sign_of_life(worker);
+		B::on_sign_of_life(worker);
 	}
 
 	fn is_in_use(worker: WorkerId) -> bool {

@@ -89,6 +89,7 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 				deposit: 0,
 				generation: 1,
 				members: identities.len() as u32,
+				agents: 0,
 				gap: pallet_clusters::GenerationGap::Open,
 			},
 		);

@@ -63,8 +63,12 @@ mod benchmarks {
 		let origin = RawOrigin::Signed(owner.clone()).into();
 		Pallet::<T>::request_join(origin, 0, 0, ENDPOINT.to_vec()).unwrap();
 		// The most work: the new member finds all leases free.
-		for agent in ClusterAgents::<T>::get(0) {
-			Leases::<T>::remove(agent);
+		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
+			if let Some(lease) = Leases::<T>::take(agent) {
+				HeldLeases::<T>::remove(lease.worker, agent);
+				Loads::<T>::remove(lease.worker);
+			}
+			FreeLeases::<T>::insert(0, agent, ());
 		}
 		#[extrinsic_call]
 		approve_join(RawOrigin::Signed(owner), 0, 0);
@@ -114,9 +118,30 @@ mod benchmarks {
 	}
 
 	fn give_all_leases<T: Config>(worker: WorkerId) {
-		for agent in ClusterAgents::<T>::get(0) {
+		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
+			if let Some(lease) = Leases::<T>::take(agent) {
+				HeldLeases::<T>::remove(lease.worker, agent);
+				Loads::<T>::remove(lease.worker);
+			}
 			Leases::<T>::insert(agent, Lease { worker, boot: 1 });
+			HeldLeases::<T>::insert(worker, agent, ());
+			Loads::<T>::mutate(worker, |load| *load += 1);
 		}
+	}
+
+	#[benchmark]
+	fn sweep(n: Linear<0, SWEPT_PER_BLOCK_MAX>) {
+		owner_of_full_cluster::<T>();
+		give_all_leases::<T>(1);
+		for agent in HeldLeases::<T>::iter_key_prefix(1).skip(n as usize).collect::<Vec<_>>() {
+			HeldLeases::<T>::remove(1, agent);
+		}
+		Pallet::<T>::queue_sweep(Sweep::Move { cluster: 0, worker: 1, why: Moves::Silent }, None);
+		#[block]
+		{
+			Pallet::<T>::work_off_sweeps(Weight::MAX);
+		}
+		assert_eq!(HeldLeases::<T>::iter_key_prefix(1).count(), 0);
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

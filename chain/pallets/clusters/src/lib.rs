@@ -5,7 +5,7 @@
 //! * **Cluster**: workers that share keys and state; its owner decides who may join.
 //! * **Member**: a worker in a cluster. A worker is in one cluster at most.
 //! * **Counted**: a member whose boot is in force, that gave a sign of life within
-//!   [`limits::LIVENESS_BLOCKS`], and that is not *set aside* for a missed deadline.
+//!   [`limits::LIVENESS_BLOCKS`], and that is not *set aside* for its silence.
 //! * **Lease**: the right to write one agent's state. One boot has it; without a member that
 //!   counts nobody has.
 //! * **Generation**: counts a cluster's secrets. Who left does not learn the next.
@@ -18,8 +18,8 @@
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
-//! * A member's enclave **asks** for the cluster's secret and **wraps** its data keys
-//!   ([`phala_protocol::messages::ClustersPayload`]).
+//! * A member's enclave **asks** for the cluster's secret, **wraps** its data keys, and **challenges**
+//!   a lease holder that does not answer it ([`phala_protocol::messages::ClustersPayload`]).
 //! * The agents and requests pallets place agents and report missed deadlines
 //!   ([`ClusterDirectory`]).
 //!
@@ -30,9 +30,14 @@
 //! on. Its own `Member` message is the first of them.
 //!
 //! A lease goes to the counted member with fewest leases, the lowest worker on ties. It moves when
-//! its holder departs, restarts (a new boot has no keys yet) or misses a deadline. A member that
-//! misses one is set aside until its next sign of life, unless nobody else counts: somebody has to
-//! try. A lease that nobody could take is handed out at the next join or boot.
+//! its holder departs, restarts (a new boot has no keys yet), is silent when it is challenged (a
+//! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
+//! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
+//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life.
+//!
+//! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
+//! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
+//! them, the rest in later blocks (`sweeps.rs`). A boot gets no lease before it was told of all agents.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order
@@ -51,11 +56,13 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod challenges;
 mod leases;
 mod members;
 #[cfg(test)]
 mod mock;
 mod secrets;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -79,8 +86,8 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{ClustersMessage, Message},
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
-		WorkerDirectory,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests,
+		MailboxInterface, PushError, WorkerDirectory,
 	},
 	AccountBytes, BlockNumber,
 };
@@ -88,6 +95,9 @@ use sp_runtime::traits::SaturatedConversion;
 
 /// Most gaps between generations that one block ends.
 pub const GAPS_PER_BLOCK_MAX: u32 = 16;
+
+/// Most agents that one step of a block looks at in sweeps; a call that begins one does as many.
+pub const SWEPT_PER_BLOCK_MAX: u32 = limits::AGENTS_SWEPT_MAX;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -115,6 +125,9 @@ pub mod pallet {
 
 		/// Carries messages to members.
 		type Mailbox: MailboxInterface;
+
+		/// Knows how far envelopes have come.
+		type Lanes: EnvelopeLanes;
 
 		/// Knows workers, their operators and boots.
 		type Workers: WorkerDirectory;
@@ -177,15 +190,10 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type JoinRequests<T> = StorageMap<_, Blake2_128Concat, WorkerId, JoinRequest, OptionQuery>;
 
-	/// Agents of each cluster, in the order in which they were placed.
+	/// Agents of each cluster. Their ids are hashes already.
 	#[pallet::storage]
-	pub type ClusterAgents<T> = StorageMap<
-		_,
-		Blake2_128Concat,
-		ClusterId,
-		BoundedVec<AgentId, ConstU32<{ limits::CLUSTER_AGENTS_MAX }>>,
-		ValueQuery,
-	>;
+	pub type ClusterAgents<T> =
+		StorageDoubleMap<_, Twox64Concat, ClusterId, Identity, AgentId, (), OptionQuery>;
 
 	/// The cluster of each agent.
 	#[pallet::storage]
@@ -194,6 +202,50 @@ pub mod pallet {
 	/// Who writes each agent; absent while nobody can. Read by clients through storage proofs.
 	#[pallet::storage]
 	pub type Leases<T> = StorageMap<_, Blake2_128Concat, AgentId, Lease, OptionQuery>;
+
+	/// The agents whose lease each worker has, in whichever life.
+	#[pallet::storage]
+	pub type HeldLeases<T> =
+		StorageDoubleMap<_, Twox64Concat, WorkerId, Identity, AgentId, (), OptionQuery>;
+
+	/// How many leases each worker has.
+	#[pallet::storage]
+	pub type Loads<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+
+	/// The agents of each cluster whose lease nobody has.
+	#[pallet::storage]
+	pub type FreeLeases<T> =
+		StorageDoubleMap<_, Twox64Concat, ClusterId, Identity, AgentId, (), OptionQuery>;
+
+	/// Boots that were not told of all agents yet: they get no lease.
+	#[pallet::storage]
+	pub type Untold<T> = StorageMap<_, Twox64Concat, WorkerId, BootNumber, OptionQuery>;
+
+	/// What is to be done for many agents, in order, each with the agent after which it goes on.
+	#[pallet::storage]
+	pub type Sweeps<T> = StorageMap<_, Twox64Concat, u64, (Sweep, Option<AgentId>), OptionQuery>;
+
+	/// Number of the next sweep that begins, or goes on.
+	#[pallet::storage]
+	pub type NextSweep<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// Number of the oldest sweep that is not done.
+	#[pallet::storage]
+	pub type FirstSweep<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// Lease holders that were said to be silent, one challenge each.
+	#[pallet::storage]
+	pub type Challenges<T> = StorageMap<_, Twox64Concat, WorkerId, Challenge, OptionQuery>;
+
+	/// Who challenged each holder within [`limits::CHALLENGE_SPACING_BLOCKS`], and when.
+	#[pallet::storage]
+	pub type LatelyChallenged<T> = StorageMap<
+		_,
+		Twox64Concat,
+		WorkerId,
+		BoundedVec<(WorkerId, BlockNumber), ConstU32<{ limits::CLUSTER_MEMBERS_MAX }>>,
+		ValueQuery,
+	>;
 
 	/// The newest wrapped keys of each cluster.
 	#[pallet::storage]
@@ -233,7 +285,12 @@ pub mod pallet {
 		EndpointChanged { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
 		/// A worker is no longer a member: it left, was removed or evicted.
 		MemberLeft { cluster: ClusterId, worker: WorkerId },
-		/// A member missed a deadline and does not count until its next sign of life.
+		/// A member says that it gets no answer of this one, which has leases.
+		HolderChallenged { cluster: ClusterId, worker: WorkerId, boot: BootNumber, by: WorkerId },
+		/// A member that was challenged, or set aside, is there.
+		HolderPresent { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
+		/// A member was challenged and was silent: it does not count until its next sign of life, and
+		/// its leases move.
 		MemberSetAside { cluster: ClusterId, worker: WorkerId },
 		/// The cluster's secret is a new one.
 		GenerationStarted { cluster: ClusterId, generation: Generation },
@@ -297,12 +354,37 @@ pub mod pallet {
 		NobodyCounts,
 		/// The cluster takes agents of its owner alone.
 		ClusterNotOpen,
+		/// Only a member that counts may say this: in force, alive and not set aside.
+		DoesNotCount,
+		/// Nobody challenges itself.
+		OwnChallenge,
+		/// It is about another boot than the worker's current one.
+		OtherBoot,
+		/// The worker has no lease: there is nothing to challenge it for.
+		HasNoLease,
+		/// The worker is challenged already, and has time left to answer.
+		AlreadyChallenged,
+		/// The sender challenged this worker within [`limits::CHALLENGE_SPACING_BLOCKS`].
+		ChallengedLately,
+		/// No such challenge is open.
+		NoSuchChallenge,
+		/// The boot has sent an envelope since it was challenged: it is there.
+		HolderAnswered,
+		/// The challenged has [`limits::CHALLENGE_BLOCKS`] to answer.
+		ChallengeTooYoung,
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			Self::end_gaps()
+			let whole = T::WeightInfo::sweep(SWEPT_PER_BLOCK_MAX);
+			// Of several sweeps each has its beginning.
+			let budget = whole.saturating_mul(2);
+			Self::end_gaps().saturating_add(Self::work_off_sweeps(budget))
+		}
+
+		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
+			Self::work_off_sweeps(left)
 		}
 	}
 
@@ -325,6 +407,7 @@ pub mod pallet {
 					deposit,
 					generation: 1,
 					members: 0,
+					agents: 0,
 					gap: GenerationGap::Open,
 				},
 			);
@@ -418,7 +501,7 @@ pub mod pallet {
 		pub fn close(origin: OriginFor<T>, cluster: ClusterId) -> DispatchResult {
 			let record = Self::ensure_owner(origin, cluster)?;
 			ensure!(record.members == 0, Error::<T>::ClusterInUse);
-			ensure!(ClusterAgents::<T>::get(cluster).is_empty(), Error::<T>::ClusterInUse);
+			ensure!(record.agents == 0, Error::<T>::ClusterInUse);
 			Clusters::<T>::remove(cluster);
 			ClosedToOthers::<T>::remove(cluster);
 			NewestKeys::<T>::remove(cluster);

@@ -471,7 +471,7 @@ fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
 }
 
 #[test]
-fn who_misses_a_deadline_is_set_aside_until_it_gives_a_sign_of_life() {
+fn who_misses_a_deadline_loses_that_agent_and_keeps_the_others() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		for n in 0..3 {
@@ -484,15 +484,9 @@ fn who_misses_a_deadline_is_set_aside_until_it_gives_a_sign_of_life() {
 		assert_ok!(Clusters::on_missed_deadline(agent(9), late));
 		assert_eq!((counted(), heard()), (vec![1, 2], vec![]));
 
-		System::set_block_number(20);
-		heartbeat(1);
 		assert_ok!(Clusters::on_missed_deadline(agent(0), late));
-		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
-		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(2, Some((2, 1)))]);
-		// The sign of life in the same block is not a later one.
-		assert_eq!(counted(), [2]);
-		System::set_block_number(21);
-		heartbeat(1);
+		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+		assert_eq!(holder(2), Some((1, 1)));
 		assert_eq!(counted(), [1, 2]);
 	});
 }
@@ -657,5 +651,344 @@ fn a_squatter_finds_no_room_in_a_cluster_that_its_owner_closed() {
 		assert_ok!(Clusters::place_agent(CLUSTER, agent(2), &ALICE.into()));
 		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, true));
 		assert_ok!(place(1));
+	});
+}
+
+/// As the mailbox brings it: any envelope shows that its boot is there, whatever comes of it.
+fn say(worker: WorkerId, boot: BootNumber, payload: ClustersPayload) -> DispatchResult {
+	envelope(worker);
+	frame_support::storage::with_storage_layer(|| {
+		Clusters::receive(EnvelopeOrigin { worker, boot }, payload)
+	})
+}
+
+fn silent(by: WorkerId, holder: WorkerId) -> DispatchResult {
+	say(by, 1, ClustersPayload::HolderSilent { holder, boot: 1 })
+}
+
+fn still_silent(by: WorkerId, holder: WorkerId, challenged_at: BlockNumber) -> DispatchResult {
+	say(by, 1, ClustersPayload::HolderStillSilent { holder, boot: 1, challenged_at })
+}
+
+fn now() -> BlockNumber {
+	System::block_number() as BlockNumber
+}
+
+fn pass(blocks: BlockNumber) {
+	go_to_block(u64::from(now() + blocks));
+}
+
+/// The cluster's index of leases is what the leases say.
+fn leases_add_up() {
+	for worker in 1..=4 {
+		let held: Vec<AgentId> = HeldLeases::<Runtime>::iter_key_prefix(worker).collect();
+		assert_eq!(held.len() as u32, Loads::<Runtime>::get(worker), "worker {worker}");
+		for agent in held {
+			assert_eq!(Leases::<Runtime>::get(agent).unwrap().worker, worker);
+		}
+	}
+	for (agent, cluster) in AgentCluster::<Runtime>::iter() {
+		let is_free = FreeLeases::<Runtime>::contains_key(cluster, agent);
+		assert_eq!(is_free, !Leases::<Runtime>::contains_key(agent));
+	}
+	let held = HeldLeases::<Runtime>::iter().count();
+	assert_eq!(held, Leases::<Runtime>::iter().count());
+}
+
+#[test]
+fn a_hung_holder_is_challenged_and_its_leases_move_and_it_goes_on_as_a_follower() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		for n in 0..4 {
+			place(n).unwrap();
+		}
+		let at = now();
+		assert_ok!(silent(2, 1));
+		let told = ClustersMessage::HolderChallenged { holder: 1, boot: 1, by: 2, block: at };
+		assert_eq!(heard(), vec![to_members(told)]);
+		assert_noop!(silent(3, 1), Error::<Runtime>::AlreadyChallenged);
+
+		pass(limits::CHALLENGE_BLOCKS - 1);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::ChallengeTooYoung);
+		pass(1);
+		// It need not be who said it first.
+		assert_ok!(still_silent(3, 1, at));
+		System::assert_last_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
+		assert_eq!(counted(), [2, 3]);
+		assert_eq!(heard(), vec![], "not in the envelope's weight");
+		end_block();
+		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(3, Some((3, 1)))]);
+		leases_add_up();
+
+		// It wakes up and sees that it was challenged.
+		pass(10);
+		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_eq!(counted(), [1, 2, 3]);
+		assert_eq!((holder(0), holder(3)), (Some((2, 1)), Some((3, 1))));
+		assert_eq!(place(9).unwrap().worker, 1, "it takes new ones again");
+		balances_are_whole();
+	});
+}
+
+#[test]
+fn a_block_without_weight_to_spare_leaves_the_leases_to_the_next() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		silent(2, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		still_silent(2, 1, at).unwrap();
+		Clusters::on_idle(System::block_number(), Weight::zero());
+		assert_eq!(holder(0), Some((1, 1)));
+		// A full mailbox puts it off.
+		PushesLeft::set(0);
+		pass(1);
+		assert_eq!(holder(0), Some((1, 1)));
+		PushesLeft::set(usize::MAX);
+		pass(1);
+		assert_eq!(holder(0), Some((2, 1)));
+		assert_eq!(Sweeps::<Runtime>::iter().count(), 0);
+		leases_add_up();
+	});
+}
+
+#[test]
+fn a_holder_that_says_anything_at_all_keeps_its_leases() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		silent(2, 1).unwrap();
+		// Not even a payload that fails is needed to be one.
+		envelope(1);
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::HolderAnswered);
+		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_eq!((holder(0), counted()), (Some((1, 1)), vec![1, 2]));
+	});
+}
+
+/// Challenges whom it can, all day.
+struct Harasser;
+
+impl Harasser {
+	const WORKER: WorkerId = 2;
+
+	/// Tries in each of `blocks` blocks; how often the chain took it. The holder answers as soon as
+	/// it hears of it.
+	fn harass(&self, holder: WorkerId, blocks: BlockNumber) -> u32 {
+		let mut taken = 0;
+		for _ in 0..blocks {
+			let at = now();
+			if silent(Self::WORKER, holder).is_ok() {
+				taken += 1;
+			}
+			// And it goes on at once, and with what it made up.
+			for challenged_at in at.saturating_sub(9)..=at {
+				assert!(still_silent(Self::WORKER, holder, challenged_at).is_err());
+			}
+			pass(1);
+			say(holder, 1, ClustersPayload::HolderPresent).unwrap();
+		}
+		taken
+	}
+}
+
+#[test]
+fn one_that_challenges_all_day_costs_little_and_gets_nothing() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let taken = Harasser.harass(1, 10 * limits::CHALLENGE_SPACING_BLOCKS);
+		assert_eq!(taken, 10);
+		assert_eq!((holder(0), counted()), (Some((1, 1)), vec![1, 2, 3]));
+		assert!(LatelyChallenged::<Runtime>::get(1).len() <= 1);
+		balances_are_whole();
+		// And others are not kept from saying what is so.
+		silent(2, 1).unwrap();
+		envelope(1);
+		pass(1);
+		let at = now();
+		assert_ok!(silent(3, 1));
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_ok!(still_silent(3, 1, at));
+	});
+}
+
+#[test]
+fn a_stranger_a_departed_a_suspended_and_a_restarted_member_cannot_challenge() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let at = now();
+		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
+		Clusters::create(signed(EVE)).unwrap();
+		Clusters::request_join(signed(BOB), 1, 4, URL.to_vec()).unwrap();
+		Clusters::approve_join(signed(EVE), 1, 4).unwrap();
+		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
+		suspend(2);
+		assert_noop!(silent(2, 1), Error::<Runtime>::DoesNotCount);
+		bend(2, |worker| worker.in_force = true);
+		silent(3, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(4, 1, at), Error::<Runtime>::NotMember);
+		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NotMember);
+		register(3, 2);
+		assert_noop!(still_silent(3, 1, at), Error::<Runtime>::RetiredBoot);
+		assert_eq!(holder(0), Some((1, 1)));
+	});
+}
+
+#[test]
+fn nobody_is_challenged_for_an_old_boot_for_no_lease_or_by_itself() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		assert_noop!(silent(1, 1), Error::<Runtime>::OwnChallenge);
+		assert_noop!(silent(1, 2), Error::<Runtime>::HasNoLease);
+		assert_noop!(silent(2, 4), Error::<Runtime>::NotMember);
+		silent(2, 1).unwrap();
+		assert_noop!(still_silent(1, 1, at), Error::<Runtime>::OwnChallenge);
+		// It restarts: what was said of its last life is void.
+		register(1, 2);
+		place(1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(silent(2, 1), Error::<Runtime>::OtherBoot);
+		assert_eq!(holder(1), Some((1, 2)));
+	});
+}
+
+#[test]
+fn two_that_do_not_reach_each_other_both_keep_what_they_have() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let at = now();
+		silent(1, 2).unwrap();
+		silent(2, 1).unwrap();
+		pass(2);
+		say(1, 1, ClustersPayload::HolderPresent).unwrap();
+		say(2, 1, ClustersPayload::HolderPresent).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(1, 2, at), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_eq!((holder(0), holder(1)), (Some((1, 1)), Some((2, 1))));
+	});
+}
+
+#[test]
+fn one_that_was_cut_off_challenges_all_at_once_and_all_keep_what_they_have() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3, 4]);
+		for n in 0..4 {
+			place(n).unwrap();
+		}
+		let at = now();
+		for holder in 1..=3 {
+			silent(4, holder).unwrap();
+		}
+		pass(limits::CHALLENGE_BLOCKS - 1);
+		(1..=3).for_each(envelope);
+		pass(1);
+		for holder in 1..=3 {
+			assert_noop!(still_silent(4, holder, at), Error::<Runtime>::HolderAnswered);
+		}
+		assert_eq!(counted(), [1, 2, 3, 4]);
+	});
+}
+
+#[test]
+fn what_was_said_of_one_challenge_does_not_count_for_another() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let first = now();
+		silent(2, 1).unwrap();
+		envelope(1);
+		pass(3);
+		let second = now();
+		silent(3, 1).unwrap();
+		pass(2);
+		// Late, repeated, or out of order: it names a challenge that is over.
+		assert_noop!(still_silent(2, 1, first), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(still_silent(2, 1, second), Error::<Runtime>::ChallengeTooYoung);
+		pass(3);
+		assert_ok!(still_silent(2, 1, second));
+		assert_noop!(still_silent(2, 1, second), Error::<Runtime>::NoSuchChallenge);
+		end_block();
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+	});
+}
+
+#[test]
+fn while_finality_stalls_a_challenge_alone_moves_nothing() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		silent(2, 1).unwrap();
+		// No enclave sees a final block, so none says the second word.
+		pass(1_000);
+		end_block();
+		assert_eq!(holder(0), Some((1, 1)));
+		let at = now() - 1_000;
+		heartbeat(2);
+		envelope(1);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::HolderAnswered);
+	});
+}
+
+#[test]
+fn a_sign_of_life_takes_leases_that_nobody_has() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		pass(limits::LIVENESS_BLOCKS + 1);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!((counted(), holder(0)), (vec![], None));
+		heartbeat(2);
+		Clusters::on_sign_of_life(2);
+		end_block();
+		assert_eq!(holder(0), Some((2, 1)));
+		leases_add_up();
+	});
+}
+
+#[test]
+fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		let most = limits::CLUSTER_AGENTS_MAX;
+		for n in 0..u64::from(most) {
+			place(n).unwrap();
+		}
+		ask(2).unwrap();
+		heard();
+		Clusters::approve_join(signed(ALICE), CLUSTER, 2).unwrap();
+		let mut told = heard();
+		assert_eq!(told.len() as u32, SWEPT_PER_BLOCK_MAX.min(most) + 2);
+		let at = now();
+		while Sweeps::<Runtime>::iter().count() > 0 {
+			// Who has not heard of all gets none.
+			assert!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 1 }).is_ok());
+			assert_eq!(Loads::<Runtime>::get(2), 0);
+			pass(1);
+			let in_block = heard();
+			assert!(in_block.len() as u32 <= SWEPT_PER_BLOCK_MAX);
+			told.extend(in_block);
+		}
+		assert_eq!(now() - at, most / SWEPT_PER_BLOCK_MAX);
+		assert_eq!(told.len() as u32, most + 2);
+		assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
+		while Sweeps::<Runtime>::iter().count() > 0 {
+			pass(1);
+		}
+		assert_eq!(Loads::<Runtime>::get(2), most);
+		leases_add_up();
 	});
 }

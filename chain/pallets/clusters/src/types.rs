@@ -3,10 +3,12 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use phala_protocol::{
+	boot::{BootNumber, WorkerId},
 	clusters::{self, Generation, WrappedKeys},
 	keys::Epoch,
 	limits,
 	mailbox::ClusterId,
+	BlockNumber,
 };
 use scale_info::TypeInfo;
 
@@ -48,6 +50,8 @@ pub struct Cluster<AccountId, Balance> {
 	pub generation: Generation,
 	/// How many members it has.
 	pub members: u32,
+	/// How many agents it has.
+	pub agents: u32,
 	/// Whether a departure starts the next generation at once.
 	pub gap: GenerationGap,
 }
@@ -84,4 +88,70 @@ impl From<StoredKeys> for WrappedKeys {
 		let StoredKeys { epoch, generation, keys } = stored;
 		Self { epoch, generation, keys: keys.into_inner() }
 	}
+}
+
+/// A lease holder that was said to be silent.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Challenge {
+	/// In which life.
+	pub boot: BootNumber,
+	/// The number that its next envelope had then.
+	pub next_seq: u64,
+	/// When it was said.
+	pub block: BlockNumber,
+}
+
+/// Why a member's leases move.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Moves {
+	/// It is a member no more.
+	Departed,
+	/// It has a new boot, which has no keys yet.
+	Restarted,
+	/// It was challenged and did not answer.
+	Silent,
+}
+
+/// Something that is done for many agents, one after the other.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Sweep {
+	/// A new member, or a new boot of one, is told of all agents.
+	Tell { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
+	/// A member's leases go to others.
+	Move { cluster: ClusterId, worker: WorkerId, why: Moves },
+	/// Leases that nobody has go to those who count.
+	HandOut { cluster: ClusterId },
 }

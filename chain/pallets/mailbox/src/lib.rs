@@ -50,7 +50,7 @@ use phala_protocol::{
 	limits,
 	mailbox::{self, Channel, ChannelHead, Envelope, EnvelopeError, InboundNext},
 	messages::{EnvelopeOrigin, Message, Payload},
-	traits::{BootDirectory, MailboxInterface, PushError, ReceivePayload},
+	traits::{BootDirectory, EnvelopeLanes, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
 };
 use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
@@ -304,6 +304,12 @@ pub mod pallet {
 
 		fn close_inbound(worker: WorkerId) {
 			NextEnvelope::<T>::remove(worker);
+		}
+	}
+
+	impl<T: Config> EnvelopeLanes for Pallet<T> {
+		fn next_envelope(worker: WorkerId) -> Option<InboundNext> {
+			NextEnvelope::<T>::get(worker)
 		}
 	}
 }

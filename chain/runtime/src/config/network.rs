@@ -69,6 +69,7 @@ impl pallet_clusters::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = Mailbox;
+	type Lanes = Mailbox;
 	type Workers = Registry;
 	type Keys = Gatekeepers;
 	type Agents = Agents;

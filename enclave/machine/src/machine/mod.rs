@@ -148,6 +148,8 @@ pub struct Machine {
 enum Scope {
 	Nothing,
 	Agent(AgentId),
+	/// Those who write agents.
+	Watch,
 	All,
 	/// Nothing: it failed, outside of its turns, at what it cannot go on without.
 	Failed,
@@ -291,6 +293,9 @@ impl Machine {
 					}
 				});
 			}
+			Scope::Watch => self.as_member(now, rng, actions, |member, turn| {
+				member.watch_holders(turn)
+			}),
 			Scope::All => {
 				self.beat(now, rng, actions);
 				self.in_turn(now, rng, actions, |roles, turn| {

@@ -28,6 +28,7 @@ mod members;
 mod node;
 #[cfg(feature = "recording")]
 mod replay;
+mod watch;
 mod world;
 
 /// A probe with this nonce makes the machine panic, in tests alone.

@@ -53,6 +53,9 @@ impl Membership {
 					self.end_jobs(ended, turn);
 				}
 			}
+			ClustersMessage::HolderChallenged { holder, boot, block, .. } => {
+				self.watch.challenged(holder, boot, block, turn);
+			}
 		}
 	}
 
@@ -466,8 +469,8 @@ impl Membership {
 						self.answer(to, Err(refused), turn);
 					}
 				}
-				// All agents and all code are looked at after this.
-				Timer::Agent(_) | Timer::Code => {}
+				// All agents, all code and those who write are looked at after this.
+				Timer::Agent(_) | Timer::Code | Timer::Watch => {}
 			}
 		}
 	}
