@@ -46,6 +46,13 @@ pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
 /// relayer and the block that takes the answer.
 pub const FINALITY_MARGIN: BlockNumber = 10;
 
+/// So many blocks before a deadline the members of the cluster are asked whether blocks become final:
+/// a miss counts only if one of them has said by the deadline that they do.
+pub const DEADLINE_NEAR_BLOCKS: BlockNumber = 6;
+
+/// How many members say so, in turns.
+pub const FINALITY_WITNESSES: u32 = 3;
+
 /// How far ahead a request's deadline may lie, in blocks.
 pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;
 
@@ -126,6 +133,8 @@ const _: () = {
 	assert!(KEY_RELEASE_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
 	// A whole block's worth of one worker may wait in the pool.
 	assert!(ENVELOPES_PER_WORKER_PER_BLOCK_MAX as u64 <= ENVELOPES_PENDING_MAX);
+	// A deadline is nowhere near when a request is made.
+	assert!(DEADLINE_NEAR_BLOCKS < FINALITY_MARGIN);
 	// The slowest agent can meet a deadline, and its caller can name a later one.
 	assert!(AGENT_TIMEOUT_MAX + FINALITY_MARGIN < DEADLINE_BLOCKS_MAX);
 	// A member dies silently for less long than any deadline may lie ahead.

@@ -1,7 +1,7 @@
 //! What pallets offer each other. They depend on these traits, never on one another.
 
 use crate::{
-	agents::{AgentId, AgentRecord, AgentSnapshot, EffectSet, Lease},
+	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
@@ -40,6 +40,10 @@ pub trait MailboxInterface {
 pub trait EnvelopeLanes {
 	/// The next envelope that counts from a worker: more than it was means that the boot has spoken.
 	fn next_envelope(worker: WorkerId) -> Option<InboundNext>;
+
+	/// Whether there was no room for a further envelope of `worker` in `block` or since: it had landed
+	/// as many as it may in one block, or the block was full.
+	fn was_full_since(worker: WorkerId, block: BlockNumber) -> bool;
 }
 
 /// Who may speak for a worker.
@@ -179,9 +183,23 @@ pub trait ClusterDirectory {
 	/// Each with its current boot.
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
-	/// The holder of `agent`'s lease missed a deadline: if it is still `holder`, it is set aside
-	/// until its next sign of life, and all its leases in the cluster move on.
-	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), Self::Error>;
+	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
+	/// to a member that counts.
+	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
+
+	/// The newest block that a member said is final to it; 0 before the first.
+	fn final_seen(cluster: ClusterId) -> BlockNumber;
+
+	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
+	/// since.
+	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse>;
+
+	/// The assigned missed a deadline and answers for it: noted once for each lease. If it still has
+	/// the lease, that moves to another member that counts, and who has missed it is set aside.
+	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
+
+	/// The assigned could not answer, and another may: its lease moves.
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
 }
 
 /// Agents, as requests need them.

@@ -182,6 +182,7 @@ fn messages() -> Vec<Message> {
 		}
 		.into(),
 		RequestsMessage::Request(order(RequestInput::Sealed(vec![6]))).into(),
+		RequestsMessage::DeadlineNear { block: 40 }.into(),
 	]
 }
 
@@ -196,6 +197,7 @@ fn payloads() -> Vec<Payload> {
 		ClustersPayload::HolderSilent { holder: 7, boot: 2 }.into(),
 		ClustersPayload::HolderStillSilent { holder: 7, boot: 2, challenged_at: 40 }.into(),
 		ClustersPayload::HolderPresent.into(),
+		ClustersPayload::BlockFinal { block: 40 }.into(),
 		AgentsPayload::EffectSet(effect_set()).into(),
 	]
 }

@@ -149,3 +149,5 @@ const _: () = assert!(REQUEST_WAIT_MS_MAX < CALL_WAIT_MS_MAX);
 const _: () = assert!(AGENT_RUNS_MAX < READS_MAX);
 const _: () = assert!(NESTED_READS_MAX < READS_MAX);
 const _: () = assert!(SETTLE_LEAD < phala_protocol::limits::FINALITY_MARGIN);
+// Who sees the block that members speak for at a miss has given up and said so.
+const _: () = assert!(SETTLE_LEAD >= phala_protocol::limits::DEADLINE_NEAR_BLOCKS);

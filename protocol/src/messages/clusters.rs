@@ -66,4 +66,8 @@ pub enum ClustersPayload {
 	/// A member that was challenged, or set aside, is there.
 	#[codec(index = 4)]
 	HolderPresent,
+	/// This block is final to a member: the answer to
+	/// [`DeadlineNear`](crate::messages::RequestsMessage::DeadlineNear).
+	#[codec(index = 5)]
+	BlockFinal { block: BlockNumber },
 }

@@ -6,15 +6,15 @@ use codec::Encode;
 use frame_support::{derive_impl, parameter_types, traits::ConstU64};
 use phala_protocol::{
 	agents::{
-		AgentCode, AgentId, AgentKey, Availability, AvailabilityContent, EffectSet, Lease,
-		StateVersion,
+		AgentCode, AgentId, AgentKey, Assignment, Availability, AvailabilityContent, EffectSet,
+		Excuse, Lease, StateVersion,
 	},
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{ClusterDirectory, MailboxInterface, PushError},
-	AccountBytes, H256,
+	AccountBytes, BlockNumber, H256,
 };
 use sp_core::{sr25519, Pair};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
@@ -103,7 +103,23 @@ impl ClusterDirectory for OneCluster {
 		}
 	}
 
-	fn on_missed_deadline(_: AgentId, _: Lease) -> Result<(), DispatchError> {
+	fn assign(_: AgentId) -> Result<Option<Assignment>, DispatchError> {
+		Ok(Holder::get().map(|lease| Assignment { lease, number: 1, generation: 1 }))
+	}
+
+	fn final_seen(_: ClusterId) -> BlockNumber {
+		0
+	}
+
+	fn excuse(_: AgentId, _: &Assignment) -> Option<Excuse> {
+		None
+	}
+
+	fn on_missed_deadline(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
+		Ok(())
+	}
+
+	fn relieve(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
 		Ok(())
 	}
 }

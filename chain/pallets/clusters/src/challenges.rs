@@ -118,4 +118,12 @@ impl<T: Config> Pallet<T> {
 		}
 		Ok(())
 	}
+
+	/// A member saw this block final: blocks do become so.
+	pub(crate) fn block_final(origin: EnvelopeOrigin, block: BlockNumber) -> DispatchResult {
+		let cluster = Self::counted_sender(origin)?;
+		ensure!(block <= Self::now(), Error::<T>::BlockInTheFuture);
+		FinalSeen::<T>::mutate(cluster, |newest| *newest = block.max(*newest));
+		Ok(())
+	}
 }

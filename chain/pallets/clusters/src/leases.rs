@@ -39,8 +39,17 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Notes who has the agent's lease from now on, wherever it is looked for.
-	fn set_lease(cluster: ClusterId, agent: AgentId, lease: Option<Lease>) {
-		match Leases::<T>::take(agent) {
+	fn set_lease(cluster: ClusterId, agent: AgentId, lease: Option<Lease>, end: LeaseEnd) {
+		let old = Leases::<T>::take(agent);
+		LeaseHistories::<T>::mutate(agent, |history| {
+			if old.is_some() {
+				history.end(end);
+			}
+			if lease.is_some() {
+				history.number = history.number.saturating_add(1);
+			}
+		});
+		match old {
 			Some(old) => {
 				HeldLeases::<T>::remove(old.worker, agent);
 				Loads::<T>::mutate_exists(old.worker, |load| {
@@ -63,13 +72,37 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn move_lease(
 		cluster: ClusterId,
 		agent: AgentId,
+		end: LeaseEnd,
 		heirs: &mut Heirs,
 	) -> Result<(), PushError> {
 		let lease = heirs.next();
-		Self::set_lease(cluster, agent, lease);
+		Self::set_lease(cluster, agent, lease, end);
 		Self::tell_members(cluster, ClustersMessage::LeaseMoved { agent, lease })?;
 		Self::deposit_event(Event::LeaseMoved { cluster, agent, lease });
 		Ok(())
+	}
+
+	/// The same for a lease that nobody has: none ends.
+	pub(crate) fn give_lease(
+		cluster: ClusterId,
+		agent: AgentId,
+		heirs: &mut Heirs,
+	) -> Result<(), PushError> {
+		Self::move_lease(cluster, agent, LeaseEnd::Removed, heirs)
+	}
+
+	/// Moves one lease to another member that counts, if somebody else does: somebody has to try.
+	fn move_on(agent: AgentId, lease: Lease, end: LeaseEnd) -> Result<bool, PushError> {
+		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(false) };
+		if Leases::<T>::get(agent) != Some(lease) {
+			return Ok(false);
+		}
+		let mut heirs = Self::heirs(cluster, Some(lease.worker));
+		if heirs.are_none() {
+			return Ok(false);
+		}
+		Self::move_lease(cluster, agent, end, &mut heirs)?;
+		Ok(true)
 	}
 }
 
@@ -82,8 +115,8 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		developer: &AccountBytes,
 	) -> Result<Lease, DispatchError> {
 		let mut record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
-		let is_welcome =
-			!ClosedToOthers::<T>::contains_key(cluster) || record.owner.clone().into() == *developer;
+		let is_welcome = !ClosedToOthers::<T>::contains_key(cluster)
+			|| record.owner.clone().into() == *developer;
 		ensure!(is_welcome, Error::<T>::ClusterNotOpen);
 		ensure!(!AgentCluster::<T>::contains_key(agent), Error::<T>::AgentAlreadyPlaced);
 		ensure!(record.agents < limits::CLUSTER_AGENTS_MAX, Error::<T>::TooManyAgents);
@@ -92,7 +125,7 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		Clusters::<T>::insert(cluster, record);
 		ClusterAgents::<T>::insert(cluster, agent, ());
 		AgentCluster::<T>::insert(agent, cluster);
-		Self::set_lease(cluster, agent, Some(lease));
+		Self::set_lease(cluster, agent, Some(lease), LeaseEnd::Removed);
 		Self::deposit_event(Event::AgentPlaced { cluster, agent, lease });
 		Ok(lease)
 	}
@@ -112,17 +145,71 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		counted
 	}
 
-	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), DispatchError> {
-		if Leases::<T>::get(agent) != Some(holder) {
+	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
+		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(None) };
+		if !Leases::<T>::contains_key(agent) {
+			let mut heirs = Self::heirs(cluster, None);
+			if heirs.are_none() {
+				return Ok(None);
+			}
+			Self::give_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
+		}
+		let generation = Clusters::<T>::get(cluster).map_or(0, |record| record.generation);
+		let number = LeaseHistories::<T>::get(agent).number;
+		Ok(Leases::<T>::get(agent).map(|lease| Assignment { lease, number, generation }))
+	}
+
+	fn final_seen(cluster: ClusterId) -> BlockNumber {
+		FinalSeen::<T>::get(cluster)
+	}
+
+	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {
+		let history = LeaseHistories::<T>::get(agent);
+		let is_held =
+			history.number == assigned.number && Leases::<T>::get(agent) == Some(assigned.lease);
+		if !is_held {
+			return match history.end_of(assigned.number) {
+				Some(LeaseEnd::OwnAct) => None,
+				Some(LeaseEnd::Penalised) => Some(Excuse::AlreadyPenalised),
+				Some(LeaseEnd::Removed) => Some(Excuse::Removed),
+				// What is not remembered any more is held against nobody.
+				Some(LeaseEnd::Taken) | None => Some(Excuse::LeaseTaken),
+			};
+		}
+		let generation = AgentCluster::<T>::get(agent)
+			.and_then(Clusters::<T>::get)
+			.map_or(0, |record| record.generation);
+		if history.is_penalised {
+			Some(Excuse::AlreadyPenalised)
+		} else if generation != assigned.generation {
+			Some(Excuse::GenerationChanged)
+		} else {
+			None
+		}
+	}
+
+	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		LeaseHistories::<T>::mutate(agent, |history| history.penalise(assigned.number));
+		let Assignment { lease, number, .. } = *assigned;
+		if LeaseHistories::<T>::get(agent).number != number
+			|| !Self::move_on(agent, lease, LeaseEnd::Penalised).map_err(Error::<T>::from)?
+		{
 			return Ok(());
 		}
-		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(()) };
-		let mut heirs = Self::heirs(cluster, Some(holder.worker));
-		if heirs.are_none() {
-			// Somebody has to try.
-			return Ok(());
+		let Some(cluster) = MemberOf::<T>::get(lease.worker) else { return Ok(()) };
+		Members::<T>::mutate(cluster, lease.worker, |record| {
+			if let Some(record) = record {
+				record.set_aside = Some(Self::now());
+			}
+		});
+		Self::deposit_event(Event::MemberSetAside { cluster, worker: lease.worker });
+		Ok(())
+	}
+
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		if LeaseHistories::<T>::get(agent).number == assigned.number {
+			Self::move_on(agent, assigned.lease, LeaseEnd::Taken).map_err(Error::<T>::from)?;
 		}
-		Self::move_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
 		Ok(())
 	}
 }

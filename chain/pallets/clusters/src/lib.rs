@@ -78,7 +78,7 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Generation,
 	keys::Epoch,
@@ -207,6 +207,14 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type HeldLeases<T> =
 		StorageDoubleMap<_, Twox64Concat, WorkerId, Identity, AgentId, (), OptionQuery>;
+
+	/// How the leases of each agent ended.
+	#[pallet::storage]
+	pub type LeaseHistories<T> = StorageMap<_, Identity, AgentId, LeaseHistory, ValueQuery>;
+
+	/// The newest block of each cluster that a member said is final to it.
+	#[pallet::storage]
+	pub type FinalSeen<T> = StorageMap<_, Twox64Concat, ClusterId, BlockNumber, ValueQuery>;
 
 	/// How many leases each worker has.
 	#[pallet::storage]
@@ -372,6 +380,8 @@ pub mod pallet {
 		HolderAnswered,
 		/// The challenged has [`limits::CHALLENGE_BLOCKS`] to answer.
 		ChallengeTooYoung,
+		/// There is no such block yet.
+		BlockInTheFuture,
 	}
 
 	#[pallet::hooks]
@@ -480,7 +490,7 @@ pub mod pallet {
 		#[pallet::weight(T::WeightInfo::leave())]
 		pub fn leave(origin: OriginFor<T>, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
 			Self::ensure_operator(origin, worker)?;
-			Self::depart_or_drop_request(cluster, worker)
+			Self::depart_or_drop_request(cluster, worker, Moves::Left)
 		}
 
 		/// Removes a member, or declines a request to join. By the cluster's owner.
@@ -492,7 +502,7 @@ pub mod pallet {
 			worker: WorkerId,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			Self::depart_or_drop_request(cluster, worker)
+			Self::depart_or_drop_request(cluster, worker, Moves::Removed)
 		}
 
 		/// Gives up a cluster without members and agents, and releases its deposit.
@@ -504,6 +514,7 @@ pub mod pallet {
 			ensure!(record.agents == 0, Error::<T>::ClusterInUse);
 			Clusters::<T>::remove(cluster);
 			ClosedToOthers::<T>::remove(cluster);
+			FinalSeen::<T>::remove(cluster);
 			NewestKeys::<T>::remove(cluster);
 			T::Currency::release(
 				&HoldReason::ClusterDeposit.into(),

@@ -72,9 +72,13 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	pub(crate) fn depart_or_drop_request(cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+	pub(crate) fn depart_or_drop_request(
+		cluster: ClusterId,
+		worker: WorkerId,
+		why: Moves,
+	) -> DispatchResult {
 		if MemberOf::<T>::get(worker) == Some(cluster) {
-			Self::depart(cluster, worker).map_err(Error::<T>::from)?;
+			Self::depart(cluster, worker, why).map_err(Error::<T>::from)?;
 			return Ok(());
 		}
 		let request = JoinRequests::<T>::get(worker).ok_or(Error::<T>::NotMember)?;
@@ -89,7 +93,7 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	fn depart(cluster: ClusterId, worker: WorkerId) -> Result<(), PushError> {
+	fn depart(cluster: ClusterId, worker: WorkerId, why: Moves) -> Result<(), PushError> {
 		Members::<T>::remove(cluster, worker);
 		MemberOf::<T>::remove(worker);
 		Untold::<T>::remove(worker);
@@ -107,7 +111,7 @@ impl<T: Config> Pallet<T> {
 		}
 		Self::tell_members(cluster, ClustersMessage::MemberLeft { worker })?;
 		Self::deposit_event(Event::MemberLeft { cluster, worker });
-		Self::begin_sweep(Sweep::Move { cluster, worker, why: Moves::Departed })?;
+		Self::begin_sweep(Sweep::Move { cluster, worker, why })?;
 		Self::start_generation_after_departure(cluster)
 	}
 }
@@ -133,7 +137,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		Self::drop_join_request(worker);
 		match MemberOf::<T>::get(worker) {
-			Some(cluster) => Self::depart(cluster, worker),
+			Some(cluster) => Self::depart(cluster, worker, Moves::Removed),
 			None => Ok(()),
 		}
 	}

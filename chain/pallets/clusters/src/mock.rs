@@ -94,6 +94,10 @@ impl EnvelopeLanes for NotingMailbox {
 		let boot = MockRegistry::current_boot(worker)?.number;
 		Some(InboundNext { boot, seq: Envelopes::get().get(&worker).copied().unwrap_or(0) })
 	}
+
+	fn was_full_since(_: WorkerId, _: BlockNumber) -> bool {
+		false
+	}
 }
 
 /// An envelope of the worker's boot is accepted, whatever it says.

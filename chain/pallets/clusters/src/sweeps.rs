@@ -72,7 +72,9 @@ impl<T: Config> Pallet<T> {
 		// Those that are there now: one that goes to the back waits for its next turn.
 		while number < next && budget > 0 && weight.all_gte(used.saturating_add(part(budget))) {
 			// A full mailbox puts it off by a block, and changes nothing.
-			let Ok(looked_at) = with_storage_layer(|| Self::next_part(number, budget)) else { break };
+			let Ok(looked_at) = with_storage_layer(|| Self::next_part(number, budget)) else {
+				break;
+			};
 			used = used.saturating_add(part(looked_at));
 			budget = budget.saturating_sub(looked_at.max(1));
 			number = number.saturating_add(1);
@@ -139,7 +141,9 @@ impl<T: Config> Pallet<T> {
 			None => ClusterAgents::<T>::iter_key_prefix(cluster).take(most as usize).collect(),
 			Some(after) => {
 				let from = ClusterAgents::<T>::hashed_key_for(cluster, after);
-				ClusterAgents::<T>::iter_key_prefix_from(cluster, from).take(most as usize).collect()
+				ClusterAgents::<T>::iter_key_prefix_from(cluster, from)
+					.take(most as usize)
+					.collect()
 			}
 		};
 		for agent in &agents {
@@ -172,7 +176,7 @@ impl<T: Config> Pallet<T> {
 				Moves::Restarted => heirs = Self::heirs(cluster, None),
 				// Somebody has to try.
 				Moves::Silent => return Ok(Part::DONE),
-				Moves::Departed => {}
+				Moves::Left | Moves::Removed => {}
 			}
 		}
 		let current = T::Workers::current_boot(worker).map(|boot| boot.number);
@@ -181,7 +185,7 @@ impl<T: Config> Pallet<T> {
 			let is_anew = why == Moves::Restarted
 				&& Leases::<T>::get(agent).is_some_and(|lease| Some(lease.boot) == current);
 			if is_of_it && !is_anew {
-				Self::move_lease(cluster, *agent, &mut heirs)?;
+				Self::move_lease(cluster, *agent, why.lease_end(), &mut heirs)?;
 			}
 		}
 		Ok(Part::of(&agents, most))
@@ -196,7 +200,7 @@ impl<T: Config> Pallet<T> {
 		let agents: Vec<AgentId> =
 			FreeLeases::<T>::iter_key_prefix(cluster).take(most as usize).collect();
 		for agent in &agents {
-			Self::move_lease(cluster, *agent, &mut heirs)?;
+			Self::give_lease(cluster, *agent, &mut heirs)?;
 		}
 		Ok(Part::of(&agents, most))
 	}

@@ -470,35 +470,182 @@ fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
 	});
 }
 
+fn assigned(n: u64) -> Assignment {
+	Clusters::assign(agent(n)).unwrap().unwrap()
+}
+
 #[test]
-fn who_misses_a_deadline_loses_that_agent_and_keeps_the_others() {
+fn who_misses_a_deadline_loses_that_agent_alone_and_is_set_aside_until_it_gives_a_sign_of_life() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		for n in 0..3 {
 			place(n).unwrap();
 		}
-		let late = Lease { worker: 1, boot: 1 };
-		// Not the holder, or one whose lease has moved: nothing happens.
-		assert_ok!(Clusters::on_missed_deadline(agent(1), late));
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 2 }));
-		assert_ok!(Clusters::on_missed_deadline(agent(9), late));
-		assert_eq!((counted(), heard()), (vec![1, 2], vec![]));
-
-		assert_ok!(Clusters::on_missed_deadline(agent(0), late));
+		let late = assigned(0);
+		assert_eq!(
+			late,
+			Assignment { lease: Lease { worker: 1, boot: 1 }, number: 1, generation: 1 }
+		);
+		System::set_block_number(20);
+		heartbeat(1);
+		assert_ok!(Clusters::on_missed_deadline(agent(0), &late));
+		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
 		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
-		assert_eq!(holder(2), Some((1, 1)));
+		assert_eq!(holder(2), Some((1, 1)), "it keeps what it did not miss");
+		// The sign of life in the same block is not a later one.
+		assert_eq!(counted(), [2]);
+		System::set_block_number(21);
+		heartbeat(1);
 		assert_eq!(counted(), [1, 2]);
+		leases_add_up();
 	});
 }
 
 #[test]
-fn the_last_one_that_counts_keeps_trying() {
+fn a_miss_of_a_lease_that_has_moved_moves_none() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let first = assigned(0);
+		Clusters::on_missed_deadline(agent(0), &first).unwrap();
+		heard();
+		assert_ok!(Clusters::on_missed_deadline(agent(0), &first));
+		assert_ok!(Clusters::relieve(agent(0), &first));
+		assert_ok!(Clusters::on_missed_deadline(agent(9), &first));
+		assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]));
+	});
+}
+
+#[test]
+fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		place(0).unwrap();
 		suspend(2);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 1 }));
+		let late = assigned(0);
+		assert_eq!(Clusters::excuse(agent(0), &late), None);
+		assert_ok!(Clusters::on_missed_deadline(agent(0), &late));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
+		assert_eq!(Clusters::excuse(agent(0), &late), Some(Excuse::AlreadyPenalised));
+	});
+}
+
+#[test]
+fn an_owner_that_removes_a_worker_and_takes_it_in_again_does_not_make_it_answer() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		place(0).unwrap();
+		let work = assigned(0);
+		Clusters::remove_member(signed(ALICE), CLUSTER, 1).unwrap();
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		join(1);
+		assert_eq!(holder(0), Some((1, 1)), "the same boot has it again");
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		// Of the new lease it answers for what it is given.
+		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+	});
+}
+
+#[test]
+fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
+	let escapes: [fn(); 2] =
+		[|| register(1, 2), || Clusters::leave(signed(BOB), CLUSTER, 1).unwrap()];
+	for escape in escapes {
+		new_test_ext().execute_with(|| {
+			cluster_of([1, 2]);
+			place(0).unwrap();
+			let work = assigned(0);
+			escape();
+			assert_eq!(holder(0), Some((2, 1)));
+			assert_eq!(Clusters::excuse(agent(0), &work), None);
+			heard();
+			assert_ok!(Clusters::on_missed_deadline(agent(0), &work));
+			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
+			assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		});
+	}
+}
+
+#[test]
+fn whose_lease_was_taken_answers_for_nothing_more() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let work = assigned(0);
+		let at = now();
+		silent(2, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		still_silent(2, 1, at).unwrap();
+		end_block();
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		// A restart after that makes it no worse.
+		register(1, 2);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		let relieved = assigned(1);
+		assert_ok!(Clusters::relieve(agent(1), &relieved));
+		assert_eq!(Clusters::excuse(agent(1), &relieved), Some(Excuse::LeaseTaken));
+		assert!(counted().contains(&relieved.lease.worker), "nobody is set aside for it");
+	});
+}
+
+#[test]
+fn a_departure_of_another_that_changes_the_generation_excuses_and_one_s_own_does_not() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let (first, second) = (assigned(0), assigned(1));
+		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
+		assert_eq!(Clusters::excuse(agent(0), &first), Some(Excuse::GenerationChanged));
+		assert_eq!(Clusters::excuse(agent(1), &second), None);
+		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+	});
+}
+
+#[test]
+fn what_a_lease_that_ended_long_ago_left_open_is_held_against_nobody() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let work = assigned(0);
+		for boot in 2..3 + LEASE_ENDS_MAX {
+			let worker = holder(0).unwrap().0;
+			register(worker, boot);
+		}
+		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len() as u32, LEASE_ENDS_MAX);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+	});
+}
+
+#[test]
+fn a_free_lease_is_given_out_when_work_comes() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		suspend(2);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!(Clusters::assign(agent(0)), Ok(None));
+		bend(2, |worker| worker.in_force = true);
+		assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(Clusters::assign(agent(9)), Ok(None), "it has no place");
+	});
+}
+
+#[test]
+fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		let say_final = |worker, block| say(worker, 1, ClustersPayload::BlockFinal { block });
+		assert_eq!(Clusters::final_seen(CLUSTER), 0);
+		assert_ok!(say_final(1, now()));
+		assert_ok!(say_final(2, now() - 3));
+		assert_eq!(Clusters::final_seen(CLUSTER), now());
+		assert_noop!(say_final(1, now() + 1), Error::<Runtime>::BlockInTheFuture);
+		assert_noop!(say_final(3, now()), Error::<Runtime>::NotMember);
+		suspend(2);
+		assert_noop!(say_final(2, now()), Error::<Runtime>::DoesNotCount);
 	});
 }
 
@@ -975,7 +1122,7 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 		let at = now();
 		while Sweeps::<Runtime>::iter().count() > 0 {
 			// Who has not heard of all gets none.
-			assert!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 1 }).is_ok());
+			assert_ok!(Clusters::relieve(agent(0), &assigned(0)));
 			assert_eq!(Loads::<Runtime>::get(2), 0);
 			pass(1);
 			let in_block = heard();

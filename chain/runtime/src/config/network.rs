@@ -101,6 +101,7 @@ impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = Mailbox;
+	type Lanes = Mailbox;
 	type Agents = Agents;
 	type Clusters = Clusters;
 	type Workers = Registry;

@@ -293,9 +293,9 @@ impl Machine {
 					}
 				});
 			}
-			Scope::Watch => self.as_member(now, rng, actions, |member, turn| {
-				member.watch_holders(turn)
-			}),
+			Scope::Watch => {
+				self.as_member(now, rng, actions, |member, turn| member.watch_holders(turn))
+			}
 			Scope::All => {
 				self.beat(now, rng, actions);
 				self.in_turn(now, rng, actions, |roles, turn| {

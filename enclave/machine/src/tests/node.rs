@@ -10,7 +10,8 @@ use crate::{
 	Config, Instant, Machine, MachineError, ReplicatedBody, Snapshot, Task,
 };
 use phala_protocol::{
-	agents::AgentCode, boot::WorkerId, clusters::Member, relay::EnclaveStatus, requests::SignedAnswer, H256,
+	agents::AgentCode, boot::WorkerId, clusters::Member, relay::EnclaveStatus,
+	requests::SignedAnswer, H256,
 };
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use rand_core::Rng;

@@ -3,7 +3,9 @@
 use super::{world::*, *};
 use phala_protocol::{
 	agents::{Access, AgentId, Lease},
-	limits::{CHALLENGE_BLOCKS, CHALLENGE_FINAL_BLOCKS, CHALLENGE_SPACING_BLOCKS},
+	limits::{
+		CHALLENGE_BLOCKS, CHALLENGE_FINAL_BLOCKS, CHALLENGE_SPACING_BLOCKS, FINALITY_WITNESSES,
+	},
 	messages::{ClustersPayload, RequestsMessage},
 };
 
@@ -180,4 +182,24 @@ fn a_follower_that_hangs_holds_up_a_write_until_the_next_try_and_no_longer() {
 	assert!(world.node(FIRST).sends.is_empty(), "what is under way is not sent twice");
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"slow"));
+}
+
+#[test]
+fn some_members_say_that_a_block_is_final_when_a_deadline_is_near() {
+	let (mut world, _) = World::with_agent(76);
+	for worker in [LATER, 4, 5] {
+		world.boot(worker);
+		world.join(worker);
+	}
+	world.settle();
+	world.said.clear();
+	let block = world.chain.height() + 1;
+	world.tell_cluster(RequestsMessage::DeadlineNear { block });
+	world.settle();
+	assert_eq!(world.said.len() as u32, FINALITY_WITNESSES);
+	let witness = ClustersPayload::BlockFinal { block };
+	assert!(world.said.iter().all(|(_, said)| *said == witness));
+	let mut witnesses: Vec<_> = world.said.iter().map(|(by, _)| *by).collect();
+	witnesses.dedup();
+	assert_eq!(witnesses.len() as u32, FINALITY_WITNESSES);
 }

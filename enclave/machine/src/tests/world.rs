@@ -22,8 +22,8 @@ use phala_protocol::{
 	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::{Epoch, KeyRequest, MasterKey, Seat},
-	mailbox::ClusterId,
 	limits::CHALLENGE_BLOCKS,
+	mailbox::ClusterId,
 	messages::{
 		AgentsMessage, AgentsPayload, ClustersMessage, ClustersPayload, KeysMessage, KeysPayload,
 		Subscription,

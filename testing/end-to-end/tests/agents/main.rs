@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
-		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,
+		workers::a_withheld_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,
 		privacy::the_plaintext_is_nowhere_and_a_public_one_is_everywhere,
 		offline::an_answer_verifies_with_the_node_stopped_and_not_with_a_byte_changed,
