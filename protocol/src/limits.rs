@@ -72,6 +72,9 @@ pub const AGENTS_SWEPT_MAX: u32 = 64;
 /// Most members of one cluster.
 pub const CLUSTER_MEMBERS_MAX: u32 = 32;
 
+/// Most accounts that the owner of a cluster lets deploy as itself does.
+pub const ADMITTED_DEVELOPERS_MAX: u32 = 256;
+
 /// Longest base URL of a worker's public server, in bytes.
 pub const ENDPOINT_BYTES_MAX: u32 = 256;
 

@@ -3,6 +3,7 @@
 use crate::{
 	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
+	clusters::Opening,
 	keys::{Epoch, KeyRequest},
 	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
@@ -166,6 +167,16 @@ pub trait ClusterDirectory {
 	/// The runtime's error type.
 	type Error;
 
+	/// On which terms a cluster takes agents of this developer: nothing is asked of its owner, and of
+	/// those that it admitted. An error if it takes none.
+	fn terms(cluster: ClusterId, developer: &AccountBytes) -> Result<Opening, Self::Error>;
+
+	/// Who decides about a cluster.
+	fn owner(cluster: ClusterId) -> Option<AccountBytes>;
+
+	/// The agent is given up: its place and lease are free.
+	fn remove_agent(agent: AgentId);
+
 	/// Gives an agent a place in a cluster and its lease to a member that counts.
 	///
 	/// Errors when there is no such cluster, it has no room, it takes no agents of this developer,
@@ -194,8 +205,11 @@ pub trait ClusterDirectory {
 	/// since.
 	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse>;
 
-	/// The assigned missed a deadline and answers for it: noted once for each lease. If it still has
-	/// the lease, that moves to another member that counts, and who has missed it is set aside.
+	/// The assigned has paid for a missed deadline: not again for this lease.
+	fn note_penalty(agent: AgentId, assigned: &Assignment);
+
+	/// The assigned missed a deadline and answers for it. If it still has the lease, that moves to
+	/// another member that counts, and who has missed it is set aside.
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
 
 	/// The assigned could not answer, and another may: its lease moves.

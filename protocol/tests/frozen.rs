@@ -181,6 +181,7 @@ fn messages() -> Vec<Message> {
 			worker: 7,
 		}
 		.into(),
+		AgentsMessage::Retired { agent: h(0xa9) }.into(),
 		RequestsMessage::Request(order(RequestInput::Sealed(vec![6]))).into(),
 		RequestsMessage::DeadlineNear { block: 40 }.into(),
 	]

@@ -93,6 +93,8 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 				gap: pallet_clusters::GenerationGap::Open,
 			},
 		);
+		let opening = phala_protocol::clusters::Opening::default();
+		pallet_clusters::Openings::<Runtime>::insert(CLUSTER, opening);
 		CLUSTER
 	}
 }

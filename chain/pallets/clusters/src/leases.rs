@@ -109,15 +109,38 @@ impl<T: Config> Pallet<T> {
 impl<T: Config> ClusterDirectory for Pallet<T> {
 	type Error = DispatchError;
 
+	fn terms(cluster: ClusterId, developer: &AccountBytes) -> Result<Opening, DispatchError> {
+		let owner = Self::owner(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		if owner == *developer || AdmittedDevelopers::<T>::get(cluster).contains(developer) {
+			return Ok(Opening::default());
+		}
+		Ok(Openings::<T>::get(cluster).ok_or(Error::<T>::ClusterNotOpen)?)
+	}
+
+	fn owner(cluster: ClusterId) -> Option<AccountBytes> {
+		Clusters::<T>::get(cluster).map(|record| record.owner.into())
+	}
+
+	fn remove_agent(agent: AgentId) {
+		let Some(cluster) = AgentCluster::<T>::take(agent) else { return };
+		Self::set_lease(cluster, agent, None, LeaseEnd::Removed);
+		FreeLeases::<T>::remove(cluster, agent);
+		LeaseHistories::<T>::remove(agent);
+		ClusterAgents::<T>::remove(cluster, agent);
+		Clusters::<T>::mutate(cluster, |record| {
+			if let Some(record) = record {
+				record.agents = record.agents.saturating_sub(1);
+			}
+		});
+	}
+
 	fn place_agent(
 		cluster: ClusterId,
 		agent: AgentId,
 		developer: &AccountBytes,
 	) -> Result<Lease, DispatchError> {
 		let mut record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
-		let is_welcome = !ClosedToOthers::<T>::contains_key(cluster)
-			|| record.owner.clone().into() == *developer;
-		ensure!(is_welcome, Error::<T>::ClusterNotOpen);
+		Self::terms(cluster, developer)?;
 		ensure!(!AgentCluster::<T>::contains_key(agent), Error::<T>::AgentAlreadyPlaced);
 		ensure!(record.agents < limits::CLUSTER_AGENTS_MAX, Error::<T>::TooManyAgents);
 		let lease = Self::heirs(cluster, None).next().ok_or(Error::<T>::NobodyCounts)?;
@@ -188,8 +211,12 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		}
 	}
 
+	fn note_penalty(agent: AgentId, assigned: &Assignment) {
+		// Nothing is written of an agent that was given up.
+		LeaseHistories::<T>::mutate_extant(agent, |history| history.penalise(assigned.number));
+	}
+
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
-		LeaseHistories::<T>::mutate(agent, |history| history.penalise(assigned.number));
 		let Assignment { lease, number, .. } = *assigned;
 		if LeaseHistories::<T>::get(agent).number != number
 			|| !Self::move_on(agent, lease, LeaseEnd::Penalised).map_err(Error::<T>::from)?

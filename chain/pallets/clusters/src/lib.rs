@@ -18,6 +18,11 @@
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
+//! * A cluster takes its owner's agents alone, and those of developers that it **admits**
+//!   ([`Call::admit_developer`]), until it is **opened** to all ([`Call::set_open`]), with a floor for
+//!   prices and a deposit.
+//! * The owner **offers** the cluster to another account ([`Call::offer_transfer`]), which **accepts**
+//!   ([`Call::accept_transfer`]).
 //! * A member's enclave **asks** for the cluster's secret, **wraps** its data keys, and **challenges**
 //!   a lease holder that does not answer it ([`phala_protocol::messages::ClustersPayload`]).
 //! * The agents and requests pallets place agents and report missed deadlines
@@ -80,7 +85,8 @@ use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	agents::{AgentId, Assignment, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
-	clusters::Generation,
+	clusters::{Generation, Opening},
+	evidence::Measurement,
 	keys::Epoch,
 	limits,
 	mailbox::{Channel, ClusterId},
@@ -157,9 +163,24 @@ pub mod pallet {
 		ClusterDeposit,
 	}
 
-	/// Clusters that take agents of their owner alone.
+	/// Clusters that take agents of others than their owner, and on which terms.
 	#[pallet::storage]
-	pub type ClosedToOthers<T> = StorageMap<_, Blake2_128Concat, ClusterId, (), OptionQuery>;
+	pub type Openings<T> = StorageMap<_, Blake2_128Concat, ClusterId, Opening, OptionQuery>;
+
+	/// Who may deploy in each cluster as its owner does.
+	#[pallet::storage]
+	pub type AdmittedDevelopers<T> = StorageMap<
+		_,
+		Blake2_128Concat,
+		ClusterId,
+		BoundedVec<AccountBytes, ConstU32<{ limits::ADMITTED_DEVELOPERS_MAX }>>,
+		ValueQuery,
+	>;
+
+	/// Who may take a cluster over.
+	#[pallet::storage]
+	pub type Offers<T: Config> =
+		StorageMap<_, Blake2_128Concat, ClusterId, T::AccountId, OptionQuery>;
 
 	/// The number of the next cluster.
 	#[pallet::storage]
@@ -279,8 +300,14 @@ pub mod pallet {
 		ClusterCreated { cluster: ClusterId, owner: T::AccountId },
 		/// A cluster was given up and its deposit released.
 		ClusterClosed { cluster: ClusterId },
-		/// Others than the owner may deploy agents here from now on, or may not.
-		OpennessSet { cluster: ClusterId, open: bool },
+		/// From now on others than the owner deploy agents here on these terms; `None`: not at all.
+		OpeningSet { cluster: ClusterId, opening: Option<Opening> },
+		/// An account may deploy as the owner does, or may not any more.
+		DeveloperAdmitted { cluster: ClusterId, developer: T::AccountId, admitted: bool },
+		/// The owner offers the cluster to an account; `None`: no more.
+		TransferOffered { cluster: ClusterId, to: Option<T::AccountId> },
+		/// A cluster has another owner.
+		Transferred { cluster: ClusterId, from: T::AccountId, to: T::AccountId },
 		/// A worker wants to join; the cluster's owner decides.
 		JoinRequested { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
 		/// A request to join was taken back, declined, or lost with its worker's boot.
@@ -360,8 +387,14 @@ pub mod pallet {
 		TooManyAgents,
 		/// No member of the cluster is in force, alive and not set aside.
 		NobodyCounts,
-		/// The cluster takes agents of its owner alone.
+		/// The cluster takes agents of its owner, and of those that it admitted, alone.
 		ClusterNotOpen,
+		/// The owner has admitted [`limits::ADMITTED_DEVELOPERS_MAX`] already.
+		TooManyAdmitted,
+		/// The cluster is not offered to this account.
+		NotOffered,
+		/// The worker has another boot, measurement or endpoint than is approved: look again.
+		OtherApplicant,
 		/// Only a member that counts may say this: in force, alive and not set aside.
 		DoesNotCount,
 		/// Nobody challenges itself.
@@ -445,20 +478,29 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Makes a worker that asked for it a member. By the cluster's owner.
+		/// Makes a worker that asked for it a member. By the cluster's owner, who names what it has looked
+		/// at: nobody slips in with another boot, other code or another address.
 		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::approve_join())]
 		pub fn approve_join(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
 			worker: WorkerId,
+			boot: BootNumber,
+			measurement: Measurement,
+			endpoint: Vec<u8>,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
 			let request = JoinRequests::<T>::get(worker)
 				.filter(|request| request.cluster == cluster)
 				.ok_or(Error::<T>::NoJoinRequest)?;
-			let boot = Self::boot_in_force(worker)?;
-			Self::join(cluster, worker, &boot, request.endpoint)
+			let current = Self::boot_in_force(worker)?;
+			ensure!(
+				(current.number, current.measurement) == (boot, measurement)
+					&& *request.endpoint == *endpoint,
+				Error::<T>::OtherApplicant
+			);
+			Self::join(cluster, worker, &current, request.endpoint)
 		}
 
 		/// Says where a member is reached from now on. By the worker's operator.
@@ -513,7 +555,9 @@ pub mod pallet {
 			ensure!(record.members == 0, Error::<T>::ClusterInUse);
 			ensure!(record.agents == 0, Error::<T>::ClusterInUse);
 			Clusters::<T>::remove(cluster);
-			ClosedToOthers::<T>::remove(cluster);
+			Openings::<T>::remove(cluster);
+			AdmittedDevelopers::<T>::remove(cluster);
+			Offers::<T>::remove(cluster);
 			FinalSeen::<T>::remove(cluster);
 			NewestKeys::<T>::remove(cluster);
 			T::Currency::release(
@@ -526,13 +570,73 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Says whether others than the owner may deploy agents here. Those that are here stay.
+		/// Says on which terms others than the owner may deploy agents here; `None`, as at first: they
+		/// may not. Those that are here stay.
 		#[pallet::call_index(7)]
 		#[pallet::weight(T::WeightInfo::set_open())]
-		pub fn set_open(origin: OriginFor<T>, cluster: ClusterId, open: bool) -> DispatchResult {
+		pub fn set_open(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			opening: Option<Opening>,
+		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			ClosedToOthers::<T>::set(cluster, (!open).then_some(()));
-			Self::deposit_event(Event::OpennessSet { cluster, open });
+			Openings::<T>::set(cluster, opening);
+			Self::deposit_event(Event::OpeningSet { cluster, opening });
+			Ok(())
+		}
+
+		/// Lets an account deploy agents as the owner does, or no more.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::admit_developer())]
+		pub fn admit_developer(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			developer: T::AccountId,
+			admitted: bool,
+		) -> DispatchResult {
+			Self::ensure_owner(origin, cluster)?;
+			let bytes: AccountBytes = developer.clone().into();
+			AdmittedDevelopers::<T>::try_mutate_exists(cluster, |list| {
+				let mut all = list.take().unwrap_or_default();
+				all.retain(|other| *other != bytes);
+				if admitted {
+					all.try_push(bytes).map_err(|_| Error::<T>::TooManyAdmitted)?;
+				}
+				*list = Some(all).filter(|all| !all.is_empty());
+				Ok::<_, Error<T>>(())
+			})?;
+			Self::deposit_event(Event::DeveloperAdmitted { cluster, developer, admitted });
+			Ok(())
+		}
+
+		/// Offers the cluster to an account, in place of an earlier offer; `None` takes it back.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::offer_transfer())]
+		pub fn offer_transfer(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			to: Option<T::AccountId>,
+		) -> DispatchResult {
+			Self::ensure_owner(origin, cluster)?;
+			Offers::<T>::set(cluster, to.clone());
+			Self::deposit_event(Event::TransferOffered { cluster, to });
+			Ok(())
+		}
+
+		/// Takes a cluster over that is offered: the caller's deposit is held instead.
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::accept_transfer())]
+		pub fn accept_transfer(origin: OriginFor<T>, cluster: ClusterId) -> DispatchResult {
+			let to = frame_system::ensure_signed(origin)?;
+			let mut record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+			ensure!(Offers::<T>::take(cluster) == Some(to.clone()), Error::<T>::NotOffered);
+			let reason = HoldReason::ClusterDeposit.into();
+			let from = core::mem::replace(&mut record.owner, to.clone());
+			T::Currency::release(&reason, &from, record.deposit, Precision::BestEffort)?;
+			record.deposit = T::ClusterDeposit::get();
+			T::Currency::hold(&reason, &to, record.deposit)?;
+			Clusters::<T>::insert(cluster, record);
+			Self::deposit_event(Event::Transferred { cluster, from, to });
 			Ok(())
 		}
 	}

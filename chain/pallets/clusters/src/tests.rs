@@ -21,17 +21,28 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
+/// Open to all.
 fn cluster() {
 	Clusters::create(signed(ALICE)).unwrap();
+	Clusters::set_open(signed(ALICE), CLUSTER, Some(Opening::default())).unwrap();
 }
 
 fn ask(worker: WorkerId) -> DispatchResult {
 	Clusters::request_join(signed(BOB), CLUSTER, worker, URL.to_vec())
 }
 
+/// The owner lets in what it sees.
+fn approve(who: sp_runtime::AccountId32, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+	let (boot, measurement) = MockRegistry::current_boot(worker)
+		.map_or((0, Default::default()), |boot| (boot.number, boot.measurement));
+	let endpoint = JoinRequests::<Runtime>::get(worker)
+		.map_or(URL.to_vec(), |request| request.endpoint.into_inner());
+	Clusters::approve_join(signed(who), cluster, worker, boot, measurement, endpoint)
+}
+
 fn join(worker: WorkerId) {
 	ask(worker).unwrap();
-	Clusters::approve_join(signed(ALICE), CLUSTER, worker).unwrap();
+	approve(ALICE, CLUSTER, worker).unwrap();
 }
 
 fn cluster_of(workers: impl IntoIterator<Item = WorkerId>) {
@@ -120,8 +131,8 @@ fn a_cluster_holds_its_owners_deposit_until_it_is_closed() {
 
 		// One with an agent stays.
 		Clusters::request_join(signed(BOB), 1, 1, URL.to_vec()).unwrap();
-		Clusters::approve_join(signed(ALICE), 1, 1).unwrap();
-		Clusters::place_agent(1, agent(1), &STRANGER_BYTES).unwrap();
+		approve(ALICE, 1, 1).unwrap();
+		Clusters::place_agent(1, agent(1), &ALICE.into()).unwrap();
 		Clusters::remove_member(signed(ALICE), 1, 1).unwrap();
 		assert_noop!(Clusters::close(signed(ALICE), 1), Error::<Runtime>::ClusterInUse);
 		// The gap of the closed cluster ends without it.
@@ -171,7 +182,7 @@ fn a_stranger_cannot_approve() {
 	new_test_ext().execute_with(|| {
 		cluster();
 		ask(1).unwrap();
-		let approve = |who, cluster, worker| Clusters::approve_join(signed(who), cluster, worker);
+		let approve = |who, cluster, worker| approve(who, cluster, worker);
 		assert_noop!(approve(EVE, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(BOB, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(ALICE, CLUSTER, 2), Error::<Runtime>::NoJoinRequest);
@@ -218,7 +229,7 @@ fn a_new_member_starts_from_the_head_before_its_own_message() {
 		ask(1).unwrap();
 		let head = NotingMailbox::head(CHANNEL);
 		assert_eq!(head.next_seq, 2);
-		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, 1));
+		assert_ok!(approve(ALICE, CLUSTER, 1));
 		let told = heard();
 		let snapshot = ClusterSnapshot {
 			cluster: CLUSTER,
@@ -249,12 +260,9 @@ fn a_cluster_takes_as_many_members_as_its_limit_and_not_one_more() {
 		}
 		(1..=most).for_each(join);
 		ask(most + 1).unwrap();
-		assert_noop!(
-			Clusters::approve_join(signed(ALICE), CLUSTER, most + 1),
-			Error::<Runtime>::ClusterFull
-		);
+		assert_noop!(approve(ALICE, CLUSTER, most + 1), Error::<Runtime>::ClusterFull);
 		Clusters::leave(signed(BOB), CLUSTER, 5).unwrap();
-		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, most + 1));
+		assert_ok!(approve(ALICE, CLUSTER, most + 1));
 	});
 }
 
@@ -424,7 +432,7 @@ fn one_block_ends_a_bounded_number_of_gaps() {
 			Clusters::create(signed(ALICE)).unwrap();
 			for _ in 0..2 {
 				Clusters::request_join(signed(BOB), cluster, 1, URL.to_vec()).unwrap();
-				Clusters::approve_join(signed(ALICE), cluster, 1).unwrap();
+				approve(ALICE, cluster, 1).unwrap();
 				Clusters::leave(signed(BOB), cluster, 1).unwrap();
 			}
 		}
@@ -466,12 +474,18 @@ fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
 			assert_ok!(place(n));
 		}
 		assert_noop!(place(u64::from(limits::CLUSTER_AGENTS_MAX)), Error::<Runtime>::TooManyAgents);
-		assert_eq!(Clusters::lease(agent(99)), None);
+		assert_eq!(Clusters::lease(agent(99_999)), None);
 	});
 }
 
 fn assigned(n: u64) -> Assignment {
 	Clusters::assign(agent(n)).unwrap().unwrap()
+}
+
+/// As the requests pallet does it.
+fn miss(n: u64, work: &Assignment) -> DispatchResult {
+	Clusters::note_penalty(agent(n), work);
+	Clusters::on_missed_deadline(agent(n), work)
 }
 
 #[test]
@@ -488,7 +502,7 @@ fn who_misses_a_deadline_loses_that_agent_alone_and_is_set_aside_until_it_gives_
 		);
 		System::set_block_number(20);
 		heartbeat(1);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), &late));
+		assert_ok!(miss(0, &late));
 		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
 		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
 		assert_eq!(holder(2), Some((1, 1)), "it keeps what it did not miss");
@@ -507,11 +521,11 @@ fn a_miss_of_a_lease_that_has_moved_moves_none() {
 		cluster_of([1, 2, 3]);
 		place(0).unwrap();
 		let first = assigned(0);
-		Clusters::on_missed_deadline(agent(0), &first).unwrap();
+		miss(0, &first).unwrap();
 		heard();
-		assert_ok!(Clusters::on_missed_deadline(agent(0), &first));
+		assert_ok!(miss(0, &first));
 		assert_ok!(Clusters::relieve(agent(0), &first));
-		assert_ok!(Clusters::on_missed_deadline(agent(9), &first));
+		assert_ok!(miss(9, &first));
 		assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]));
 	});
 }
@@ -524,7 +538,7 @@ fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 		suspend(2);
 		let late = assigned(0);
 		assert_eq!(Clusters::excuse(agent(0), &late), None);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), &late));
+		assert_ok!(miss(0, &late));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
 		assert_eq!(Clusters::excuse(agent(0), &late), Some(Excuse::AlreadyPenalised));
 	});
@@ -559,7 +573,7 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
 			assert_eq!(holder(0), Some((2, 1)));
 			assert_eq!(Clusters::excuse(agent(0), &work), None);
 			heard();
-			assert_ok!(Clusters::on_missed_deadline(agent(0), &work));
+			assert_ok!(miss(0, &work));
 			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
 			assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
 		});
@@ -760,10 +774,7 @@ fn a_full_mailbox_refuses_a_join_by_name() {
 		cluster();
 		ask(1).unwrap();
 		PushesLeft::set(1);
-		assert_noop!(
-			Clusters::approve_join(signed(ALICE), CLUSTER, 1),
-			Error::<Runtime>::MailboxFull
-		);
+		assert_noop!(approve(ALICE, CLUSTER, 1), Error::<Runtime>::MailboxFull);
 		assert!(!MemberOf::<Runtime>::contains_key(1));
 	});
 }
@@ -789,15 +800,140 @@ fn the_fullest_snapshot_fits_into_a_message() {
 }
 
 #[test]
-fn a_squatter_finds_no_room_in_a_cluster_that_its_owner_closed() {
+fn a_squatter_finds_no_room_until_the_owner_opens_the_cluster_and_pays_what_it_asks() {
 	new_test_ext().execute_with(|| {
-		cluster_of([1]);
-		assert_noop!(Clusters::set_open(signed(BOB), CLUSTER, false), Error::<Runtime>::NotOwner);
-		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, false));
+		Clusters::create(signed(ALICE)).unwrap();
+		join(1);
 		assert_noop!(place(1), Error::<Runtime>::ClusterNotOpen);
 		assert_ok!(Clusters::place_agent(CLUSTER, agent(2), &ALICE.into()));
-		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, true));
+		let opening = Opening { price_floor: 7, deposit: 9 };
+		let open = |who, opening| Clusters::set_open(signed(who), CLUSTER, opening);
+		assert_noop!(open(BOB, Some(opening)), Error::<Runtime>::NotOwner);
+		assert_ok!(open(ALICE, Some(opening)));
+		assert_eq!(Clusters::terms(CLUSTER, &STRANGER_BYTES), Ok(opening));
+		assert_eq!(Clusters::terms(CLUSTER, &ALICE.into()), Ok(Opening::default()));
 		assert_ok!(place(1));
+		assert_ok!(open(ALICE, None));
+		assert_noop!(place(3), Error::<Runtime>::ClusterNotOpen);
+		assert_eq!(holder(1), Some((1, 1)), "what is here stays");
+		assert_eq!(
+			Clusters::terms(9, &STRANGER_BYTES),
+			Err(Error::<Runtime>::UnknownCluster.into())
+		);
+	});
+}
+
+#[test]
+fn whom_the_owner_admits_deploys_as_the_owner_does() {
+	new_test_ext().execute_with(|| {
+		Clusters::create(signed(ALICE)).unwrap();
+		join(1);
+		let admit = |who, developer, admitted| {
+			Clusters::admit_developer(signed(who), CLUSTER, developer, admitted)
+		};
+		assert_noop!(admit(EVE, EVE, true), Error::<Runtime>::NotOwner);
+		assert_ok!(admit(ALICE, EVE, true));
+		assert_ok!(admit(ALICE, EVE, true));
+		assert_eq!(AdmittedDevelopers::<Runtime>::get(CLUSTER).len(), 1);
+		assert_ok!(Clusters::place_agent(CLUSTER, agent(1), &EVE.into()));
+		assert_noop!(place(2), Error::<Runtime>::ClusterNotOpen);
+		assert_ok!(admit(ALICE, EVE, false));
+		assert_eq!(AdmittedDevelopers::<Runtime>::iter().count(), 0);
+		assert_noop!(
+			Clusters::place_agent(CLUSTER, agent(3), &EVE.into()),
+			Error::<Runtime>::ClusterNotOpen
+		);
+		for n in 0..limits::ADMITTED_DEVELOPERS_MAX {
+			let developer = AgentId::from_low_u64_be(n.into()).0.into();
+			assert_ok!(admit(ALICE, developer, true));
+		}
+		assert_noop!(admit(ALICE, EVE, true), Error::<Runtime>::TooManyAdmitted);
+	});
+}
+
+/// Asks to join with one face, and shows another before it is let in.
+struct Impostor;
+
+impl Impostor {
+	const WORKER: WorkerId = 1;
+
+	fn ask(&self) {
+		ask(Self::WORKER).unwrap();
+	}
+
+	fn moves_its_address(&self) {
+		let endpoint = b"https://evil.example".to_vec();
+		Clusters::request_join(signed(BOB), CLUSTER, Self::WORKER, endpoint).unwrap();
+	}
+}
+
+#[test]
+fn an_impostor_that_changes_after_the_owner_looked_is_not_let_in() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let seen = MockRegistry::current_boot(Impostor::WORKER).unwrap();
+		let approve_seen = || {
+			let (boot, measurement) = (seen.number, seen.measurement);
+			Clusters::approve_join(signed(ALICE), CLUSTER, 1, boot, measurement, URL.to_vec())
+		};
+		Impostor.ask();
+		Impostor.moves_its_address();
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		Impostor.ask();
+		register(Impostor::WORKER, 2);
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		register(Impostor::WORKER, 1);
+		bend(Impostor::WORKER, |worker| {
+			worker.boot.as_mut().unwrap().measurement = AgentId::repeat_byte(0xee)
+		});
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		register(Impostor::WORKER, 1);
+		assert_ok!(approve_seen());
+	});
+}
+
+#[test]
+fn a_cluster_goes_to_whom_it_was_offered_and_the_deposit_with_it() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let offer = |who, to| Clusters::offer_transfer(signed(who), CLUSTER, to);
+		let accept = |who| Clusters::accept_transfer(signed(who), CLUSTER);
+		assert_noop!(offer(EVE, Some(EVE)), Error::<Runtime>::NotOwner);
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(EVE)));
+		assert_ok!(offer(ALICE, None));
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(BOB)));
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(accept(BOB));
+		System::assert_last_event(
+			Event::Transferred { cluster: CLUSTER, from: ALICE, to: BOB }.into(),
+		);
+		assert_eq!(Balances::total_balance_on_hold(&ALICE), 0);
+		assert_eq!(Balances::total_balance_on_hold(&BOB), DEPOSIT);
+		balances_are_whole();
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_noop!(offer(ALICE, Some(ALICE)), Error::<Runtime>::NotOwner);
+		assert_ok!(Clusters::close(signed(BOB), CLUSTER));
+		balances_are_whole();
+	});
+}
+
+#[test]
+fn an_agent_that_is_given_up_leaves_nothing_behind() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let work = assigned(0);
+		Clusters::remove_agent(agent(0));
+		leases_add_up();
+		assert_eq!(Clusters::assign(agent(0)), Ok(None));
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().agents, 1);
+		assert!(!LeaseHistories::<Runtime>::contains_key(agent(0)));
+		Clusters::remove_agent(agent(0));
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().agents, 1);
 	});
 }
 
@@ -973,7 +1109,7 @@ fn a_stranger_a_departed_a_suspended_and_a_restarted_member_cannot_challenge() {
 		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
 		Clusters::create(signed(EVE)).unwrap();
 		Clusters::request_join(signed(BOB), 1, 4, URL.to_vec()).unwrap();
-		Clusters::approve_join(signed(EVE), 1, 4).unwrap();
+		approve(EVE, 1, 4).unwrap();
 		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
 		suspend(2);
 		assert_noop!(silent(2, 1), Error::<Runtime>::DoesNotCount);
@@ -1116,7 +1252,7 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 		}
 		ask(2).unwrap();
 		heard();
-		Clusters::approve_join(signed(ALICE), CLUSTER, 2).unwrap();
+		approve(ALICE, CLUSTER, 2).unwrap();
 		let mut told = heard();
 		assert_eq!(told.len() as u32, SWEPT_PER_BLOCK_MAX.min(most) + 2);
 		let at = now();

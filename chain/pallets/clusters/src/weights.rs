@@ -15,6 +15,9 @@ pub trait WeightInfo {
 	fn remove_member() -> Weight;
 	fn close() -> Weight;
 	fn set_open() -> Weight;
+	fn admit_developer() -> Weight;
+	fn offer_transfer() -> Weight;
+	fn accept_transfer() -> Weight;
 	/// A part of a sweep over so many agents: it tells of each, or moves its lease.
 	fn sweep(agents: u32) -> Weight;
 }
@@ -59,10 +62,19 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::leave()
 	}
 	fn close() -> Weight {
-		Self::of(5, 7)
+		Self::of(5, 10)
 	}
 	fn set_open() -> Weight {
 		Self::of(2, 2)
+	}
+	fn admit_developer() -> Weight {
+		Self::of(2, 2)
+	}
+	fn offer_transfer() -> Weight {
+		Self::of(2, 2)
+	}
+	fn accept_transfer() -> Weight {
+		Self::of(6, 6)
 	}
 	fn sweep(agents: u32) -> Weight {
 		Self::of(8, 4).saturating_add(Self::members()).saturating_add(

@@ -581,6 +581,8 @@ impl<T: Config> Pallet<T> {
 				let work =
 					T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
 				let most = work.saturating_mul(PENALTY_MULTIPLE.into());
+				// Before the lease moves, which may fail.
+				T::Clusters::note_penalty(agent, &assigned);
 				T::Workers::penalise(worker, most.min(T::MissedDeadlinePenalty::get()))
 			}
 			Some(_) => 0,

@@ -14,6 +14,7 @@ use phala_protocol::{
 		UpgradePolicy,
 	},
 	boot::{Boot, BootNumber, WorkerId},
+	clusters::Opening,
 	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
 	traits::{
@@ -173,6 +174,16 @@ impl AgentDirectory for Network {
 impl ClusterDirectory for Network {
 	type Error = DispatchError;
 
+	fn terms(_: ClusterId, _: &AccountBytes) -> Result<Opening, DispatchError> {
+		Err(DispatchError::Unavailable)
+	}
+
+	fn owner(_: ClusterId) -> Option<AccountBytes> {
+		None
+	}
+
+	fn remove_agent(_: AgentId) {}
+
 	fn place_agent(_: ClusterId, _: AgentId, _: &AccountBytes) -> Result<Lease, DispatchError> {
 		Err(DispatchError::Unavailable)
 	}
@@ -197,12 +208,15 @@ impl ClusterDirectory for Network {
 		get::<Option<Excuse>>("excuse", agent).flatten()
 	}
 
+	fn note_penalty(agent: AgentId, _: &Assignment) {
+		put("excuse", agent, Some(Excuse::AlreadyPenalised));
+	}
+
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
 		put("written by the cluster", agent, *assigned);
 		if ClusterRefuses::get() {
 			return Err(LEASE_STAYS);
 		}
-		put("excuse", agent, Some(Excuse::AlreadyPenalised));
 		Missed::mutate(|missed| missed.push((agent, assigned.lease)));
 		Ok(())
 	}

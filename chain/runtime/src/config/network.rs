@@ -85,6 +85,7 @@ impl pallet_agents::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Clusters = Clusters;
 	type AgentDeposit = ConstU128<{ 10 * PHA }>;
+	type EvictionNotice = ConstU32<{ 7 * time::DAYS }>;
 	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;

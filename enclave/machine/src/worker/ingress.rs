@@ -68,6 +68,7 @@ impl Membership {
 	) {
 		match message {
 			AgentsMessage::Agent(snapshot) => self.learn_agent(snapshot, turn),
+			AgentsMessage::Retired { agent } => self.forget(agent, turn),
 			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					let ended = agent.commit(version, body_hash, state_hash);

@@ -103,6 +103,15 @@ impl Membership {
 		}
 	}
 
+	/// An agent was given up: nothing of it stays, and nobody who waits is left without an answer.
+	pub fn forget<R: CryptoRng>(&mut self, agent: AgentId, turn: &mut Turn<'_, R>) {
+		let Some(mut gone) = self.agents.remove(&agent) else { return };
+		*turn.changed = true;
+		for ended in gone.lose_lease(None) {
+			self.answer(ended.to, Err(MachineError::NoSuchAgent), turn);
+		}
+	}
+
 	/// An agent that answers here.
 	pub fn ready<R>(&self, agent: AgentId, turn: &Turn<'_, R>) -> Result<&Agent, MachineError> {
 		let agent = self.agents.get(&agent).ok_or(MachineError::NoSuchAgent)?;
