@@ -3,6 +3,7 @@
 use crate::{
 	boot::{BootNumber, WorkerId},
 	caller::Caller,
+	clusters::Generation,
 	domains, hash_of,
 	mailbox::ClusterId,
 	requests::RequestResult,
@@ -216,6 +217,56 @@ pub struct Lease {
 	pub worker: WorkerId,
 	/// In which life.
 	pub boot: BootNumber,
+}
+
+/// What a boot that has a lease answers for: as it was when the work was given to it.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Assignment {
+	/// Who writes the agent.
+	pub lease: Lease,
+	/// Counts the leases of this agent: one that moved away and came back is another.
+	pub number: u32,
+	/// Of the cluster: nobody can commit before the keys of a new one are there.
+	pub generation: Generation,
+}
+
+/// Why the chain blames nobody for a missed deadline.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Excuse {
+	/// The cluster's owner removed the worker, or governance evicted it.
+	Removed,
+	/// The lease was taken from the boot before.
+	LeaseTaken,
+	/// The cluster has another generation since the request was made.
+	GenerationChanged,
+	/// The chain had no room for the answer shortly before the deadline.
+	LaneFull,
+	/// No member said in time that blocks become final.
+	FinalityStalled,
+	/// The worker has paid for this lease before.
+	AlreadyPenalised,
 }
 
 /// All that a member of the cluster has to know of an agent. Told whole whenever any of it but

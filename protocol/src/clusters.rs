@@ -3,7 +3,7 @@
 use crate::{
 	boot::{BootNumber, WorkerId},
 	mailbox::{ChannelHead, ClusterId},
-	BlockNumber,
+	Balance, BlockNumber,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -33,8 +33,8 @@ pub struct Member {
 pub struct MemberRecord<Endpoint = Vec<u8>> {
 	/// Where it is reached, as its operator says.
 	pub endpoint: Endpoint,
-	/// The block in which it was set aside for a missed deadline: it counts again after a sign of
-	/// life in a later one.
+	/// The block in which it was set aside, for its silence or a missed deadline: it counts again
+	/// after a sign of life in a later one.
 	pub set_aside: Option<BlockNumber>,
 }
 
@@ -64,4 +64,25 @@ pub struct ClusterSnapshot {
 	pub members: Vec<Member>,
 	/// The newest; `None` while the cluster never had any.
 	pub keys: Option<WrappedKeys>,
+}
+
+/// On which terms a cluster takes agents of others than its owner.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Opening {
+	/// A unit of their work costs at least so much.
+	pub price_floor: Balance,
+	/// So much is held for each of them, if that is more than the chain asks for.
+	pub deposit: Balance,
 }

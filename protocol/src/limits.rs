@@ -28,7 +28,7 @@ pub const SHORT_PAYLOAD_BYTES_MAX: u32 = 64;
 pub const ENVELOPES_PENDING_MAX: u64 = 16;
 
 /// The same of signs of life, of which a block takes one.
-pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 2;
+pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 4;
 
 /// Oldest block hash that evidence may be bound to, in blocks.
 pub const EVIDENCE_BLOCK_AGE_MAX: BlockNumber = 256;
@@ -59,6 +59,13 @@ pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
 /// relayer and the block that takes the answer.
 pub const FINALITY_MARGIN: BlockNumber = 10;
 
+/// So many blocks before a deadline the members of the cluster are asked whether blocks become final:
+/// a miss counts only if one of them has said by the deadline that they do.
+pub const DEADLINE_NEAR_BLOCKS: BlockNumber = 6;
+
+/// How many members say so, in turns.
+pub const FINALITY_WITNESSES: u32 = 3;
+
 /// How far ahead a request's deadline may lie, in blocks.
 pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;
 
@@ -69,10 +76,17 @@ pub const AGENT_TIMEOUT_MAX: BlockNumber = 60 * 60 / 2;
 pub const AGENT_CALLERS_MAX: u32 = 256;
 
 /// Most agents of one cluster.
-pub const CLUSTER_AGENTS_MAX: u32 = 64;
+pub const CLUSTER_AGENTS_MAX: u32 = 1024;
+
+/// Most agents of clusters that one step of the chain looks at: what concerns more goes on in later
+/// blocks.
+pub const AGENTS_SWEPT_MAX: u32 = 64;
 
 /// Most members of one cluster.
 pub const CLUSTER_MEMBERS_MAX: u32 = 32;
+
+/// Most accounts that the owner of a cluster lets deploy as itself does.
+pub const ADMITTED_DEVELOPERS_MAX: u32 = 256;
 
 /// Longest base URL of a worker's public server, in bytes.
 pub const ENDPOINT_BYTES_MAX: u32 = 256;
@@ -93,6 +107,17 @@ pub const KEY_RELEASE_BYTES_MAX: u32 = 2 * 1024;
 /// After this many blocks without a sign of life (a registration or a heartbeat) a member of a
 /// cluster does not count: it can neither hold leases nor is its word on availability needed.
 pub const LIVENESS_BLOCKS: BlockNumber = 300;
+
+/// Fewest blocks between a challenge of a silent lease holder and the loss of its leases: time for the
+/// challenge to become final and to be relayed, and for an envelope in answer.
+pub const CHALLENGE_BLOCKS: BlockNumber = 5;
+
+/// Who says that a challenged holder is still silent has seen this many blocks after the challenge
+/// final: while finality stalls, nobody can.
+pub const CHALLENGE_FINAL_BLOCKS: BlockNumber = 2;
+
+/// Fewest blocks between two challenges of one holder by one member.
+pub const CHALLENGE_SPACING_BLOCKS: BlockNumber = 15;
 
 /// Blocks between two generations of a cluster that departures start.
 pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
@@ -126,10 +151,15 @@ const _: () = {
 	assert!(VITAL_MESSAGES_PER_BLOCK <= MESSAGES_PER_BLOCK_MAX / 2);
 	assert!(VITAL_BYTES_PER_BLOCK <= PUSHED_BYTES_PER_BLOCK_MAX / 2);
 	assert!(MESSAGE_BYTES_MAX <= VITAL_BYTES_PER_BLOCK);
+	// A deadline is nowhere near when a request is made.
+	assert!(DEADLINE_NEAR_BLOCKS < FINALITY_MARGIN);
 	// The slowest agent can meet a deadline, and its caller can name a later one.
 	assert!(AGENT_TIMEOUT_MAX + FINALITY_MARGIN < DEADLINE_BLOCKS_MAX);
 	// A member dies silently for less long than any deadline may lie ahead.
 	assert!(LIVENESS_BLOCKS < DEADLINE_BLOCKS_MAX);
+	// Who was to answer a challenge had a final block more to do it than it takes to hear of it.
+	assert!(CHALLENGE_FINAL_BLOCKS < CHALLENGE_BLOCKS);
+	assert!(CHALLENGE_BLOCKS < CHALLENGE_SPACING_BLOCKS);
 	// `frame_system` remembers the hashes of this many blocks.
 	assert!(EVIDENCE_BLOCK_AGE_MAX <= 256);
 };

@@ -131,7 +131,7 @@ pub struct StoredMessage<Body = Vec<u8>> {
 	TypeInfo,
 )]
 pub enum Lane {
-	/// Signs of life.
+	/// Signs of life, one's own and the want of others'.
 	#[codec(index = 0)]
 	Liveness,
 	/// Master keys, cluster secrets, wrapped data keys.

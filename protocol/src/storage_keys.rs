@@ -100,6 +100,18 @@ pub fn clusters_member(cluster: ClusterId, worker: WorkerId) -> Vec<u8> {
 	key
 }
 
+/// `pallet_clusters::JoinRequests`: SCALE of the cluster and the endpoint; absent when the worker asked
+/// for nothing.
+pub fn clusters_join_request(worker: WorkerId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "JoinRequests", &worker)
+}
+
+/// `pallet_clusters::Openings`: SCALE [`crate::clusters::Opening`]; absent while the cluster takes agents
+/// of its owner, and of those that it admitted, alone.
+pub fn clusters_opening(cluster: ClusterId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "Openings", &cluster)
+}
+
 /// `pallet_clusters::Leases`: SCALE [`crate::agents::Lease`]; absent while nobody can write.
 pub fn clusters_lease(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Clusters", "Leases", &agent)

@@ -1,10 +1,11 @@
 //! What pallets offer each other. They depend on these traits, never on one another.
 
 use crate::{
-	agents::{AgentId, AgentRecord, AgentSnapshot, EffectSet, Lease},
+	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
+	clusters::Opening,
 	keys::{Epoch, KeyRequest},
-	mailbox::{Channel, ChannelHead, ClusterId},
+	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
 	AccountBytes, Balance, BlockNumber,
 };
@@ -34,6 +35,16 @@ pub trait MailboxInterface {
 
 	/// From now on no envelope counts for `worker`.
 	fn close_inbound(worker: WorkerId);
+}
+
+/// How far envelopes have come.
+pub trait EnvelopeLanes {
+	/// The next envelope that counts from a worker: more than it was means that the boot has spoken.
+	fn next_envelope(worker: WorkerId) -> Option<InboundNext>;
+
+	/// Whether there was no room for a further envelope of `worker` in `block` or since: it had landed
+	/// as many as it may in one block, or the block was full.
+	fn was_full_since(worker: WorkerId, block: BlockNumber) -> bool;
 }
 
 /// Who may speak for a worker.
@@ -67,6 +78,9 @@ pub trait WorkerHooks {
 	/// The worker lost its boot for good.
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError>;
 
+	/// The worker's boot gave a sign of life.
+	fn on_sign_of_life(_: WorkerId) {}
+
 	/// Whether the worker serves somewhere and so cannot be closed.
 	fn is_in_use(worker: WorkerId) -> bool;
 }
@@ -94,6 +108,11 @@ impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		A::on_evicted(worker)?;
 		B::on_evicted(worker)
+	}
+
+	fn on_sign_of_life(worker: WorkerId) {
+		A::on_sign_of_life(worker);
+		B::on_sign_of_life(worker);
 	}
 
 	fn is_in_use(worker: WorkerId) -> bool {
@@ -148,6 +167,16 @@ pub trait ClusterDirectory {
 	/// The runtime's error type.
 	type Error;
 
+	/// On which terms a cluster takes agents of this developer: nothing is asked of its owner, and of
+	/// those that it admitted. An error if it takes none.
+	fn terms(cluster: ClusterId, developer: &AccountBytes) -> Result<Opening, Self::Error>;
+
+	/// Who decides about a cluster.
+	fn owner(cluster: ClusterId) -> Option<AccountBytes>;
+
+	/// The agent is given up: its place and lease are free.
+	fn remove_agent(agent: AgentId);
+
 	/// Gives an agent a place in a cluster and its lease to a member that counts.
 	///
 	/// Errors when there is no such cluster, it has no room, it takes no agents of this developer,
@@ -165,9 +194,26 @@ pub trait ClusterDirectory {
 	/// Each with its current boot.
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
-	/// The holder of `agent`'s lease missed a deadline: if it is still `holder`, it is set aside
-	/// until its next sign of life, and all its leases in the cluster move on.
-	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), Self::Error>;
+	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
+	/// to a member that counts.
+	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
+
+	/// The newest block that a member said is final to it; 0 before the first.
+	fn final_seen(cluster: ClusterId) -> BlockNumber;
+
+	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
+	/// since.
+	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse>;
+
+	/// The assigned has paid for a missed deadline: not again for this lease.
+	fn note_penalty(agent: AgentId, assigned: &Assignment);
+
+	/// The assigned missed a deadline and answers for it. If it still has the lease, that moves to
+	/// another member that counts, and who has missed it is set aside.
+	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
+
+	/// The assigned could not answer, and another may: its lease moves.
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
 }
 
 /// Agents, as requests need them.

@@ -171,6 +171,7 @@ fn messages() -> Vec<Message> {
 		ClustersMessage::KeysWrapped(wrapped_keys()).into(),
 		ClustersMessage::LeaseMoved { agent: h(0xa9), lease: Some(Lease { worker: 8, boot: 1 }) }
 			.into(),
+		ClustersMessage::HolderChallenged { holder: 7, boot: 2, by: 8, block: 40 }.into(),
 		AgentsMessage::Agent(agent_snapshot()).into(),
 		AgentsMessage::Committed {
 			agent: h(0xa9),
@@ -180,7 +181,9 @@ fn messages() -> Vec<Message> {
 			worker: 7,
 		}
 		.into(),
+		AgentsMessage::Retired { agent: h(0xa9) }.into(),
 		RequestsMessage::Request(order(RequestInput::Sealed(vec![6]))).into(),
+		RequestsMessage::DeadlineNear { block: 40 }.into(),
 	]
 }
 
@@ -192,6 +195,10 @@ fn payloads() -> Vec<Payload> {
 		KeysPayload::KeyReleased { request: key_request(), release: vec![6] }.into(),
 		ClustersPayload::KeyRequest { cluster: 5, generation: 4, ephemeral_key: [0xe9; 32] }.into(),
 		ClustersPayload::KeysWrapped { cluster: 5, keys: wrapped_keys() }.into(),
+		ClustersPayload::HolderSilent { holder: 7, boot: 2 }.into(),
+		ClustersPayload::HolderStillSilent { holder: 7, boot: 2, challenged_at: 40 }.into(),
+		ClustersPayload::HolderPresent.into(),
+		ClustersPayload::BlockFinal { block: 40 }.into(),
 		AgentsPayload::EffectSet(effect_set()).into(),
 	]
 }

@@ -89,9 +89,12 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 				deposit: 0,
 				generation: 1,
 				members: identities.len() as u32,
+				agents: 0,
 				gap: pallet_clusters::GenerationGap::Open,
 			},
 		);
+		let opening = phala_protocol::clusters::Opening::default();
+		pallet_clusters::Openings::<Runtime>::insert(CLUSTER, opening);
 		CLUSTER
 	}
 }

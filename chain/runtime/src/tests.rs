@@ -18,7 +18,7 @@ use phala_protocol::{
 		UpgradePolicy,
 	},
 	boot::{Boot, BootKeys},
-	clusters::MemberRecord,
+	clusters::{MemberRecord, Opening},
 	evidence::{EvidenceKind, MeasurementRule},
 	mailbox::Channel,
 	messages::{AgentsPayload, Message, RegistryMessage},
@@ -138,6 +138,17 @@ fn storage_keys_match_the_runtime() {
 		pallet_clusters::Members::<Runtime>::insert(2, 3, stored);
 		assert_eq!(raw(storage_keys::clusters_member(2, 3)), Some(member.encode()));
 		assert!(storage_keys::clusters_member(2, 3).ends_with(&3u32.encode()));
+		let endpoint = b"http://a".to_vec();
+		let request = pallet_clusters::JoinRequest {
+			cluster: 2,
+			endpoint: BoundedVec::truncate_from(endpoint.clone()),
+		};
+		pallet_clusters::JoinRequests::<Runtime>::insert(3, request);
+		let asked = (2u32, endpoint).encode();
+		assert_eq!(raw(storage_keys::clusters_join_request(3)), Some(asked));
+		let opening = Opening { price_floor: 1, deposit: 2 };
+		pallet_clusters::Openings::<Runtime>::insert(2, opening);
+		assert_eq!(raw(storage_keys::clusters_opening(2)), Some(opening.encode()));
 		let lease = Lease { worker: 3, boot: 9 };
 		pallet_clusters::Leases::<Runtime>::insert(agent, lease);
 		assert_eq!(raw(storage_keys::clusters_lease(agent)), Some(lease.encode()));

@@ -57,6 +57,38 @@ pub fn set_price(agent: AgentId, unit_price: Balance) -> Call {
 	call("agents.set_price", "set_price", (agent, unit_price).encode())
 }
 
+/// Gives an agent up.
+pub fn retire(agent: AgentId) -> Call {
+	call("agents.retire", "retire", agent.encode())
+}
+
+/// Offers an agent to an account; `None` takes the offer back.
+pub fn offer_transfer(agent: AgentId, to: Option<AccountBytes>) -> Call {
+	call("agents.offer_transfer", "offer_transfer", (agent, to).encode())
+}
+
+/// Takes an agent over that is offered.
+pub fn accept_transfer(agent: AgentId) -> Call {
+	call("agents.accept_transfer", "accept_transfer", agent.encode())
+}
+
+/// Throws an agent out of the caller's cluster: the first time, gives notice.
+pub fn evict(agent: AgentId) -> Call {
+	call("agents.evict", "evict", agent.encode())
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct EvictionAnnounced {
+	at: BlockNumber,
+}
+
+/// From which block on the agent may be thrown out, if [`evict`] gave notice.
+pub fn eviction_announced(included: &Included) -> Option<BlockNumber> {
+	let announced: Result<EvictionAnnounced, _> = included.event(PALLET, "EvictionAnnounced");
+	announced.ok().map(|announced| announced.at)
+}
+
 /// Sets who may call.
 pub fn set_access(agent: AgentId, access: Access) -> Call {
 	call("agents.set_access", "set_access", (agent, access).encode())

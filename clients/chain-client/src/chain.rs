@@ -3,7 +3,7 @@
 use codec::{Decode, DecodeAll};
 use phala_protocol::{
 	boot::{Boot, WorkerId},
-	mailbox::{Channel, ChannelHead, InboundNext, OutboundMessage, StoredMessage},
+	mailbox::{Channel, ChannelHead, ClusterId, InboundNext, OutboundMessage, StoredMessage},
 	relay::{FinalityStep, GenesisBundle, StateProof},
 	storage_keys, Balance, BlockNumber, H256,
 };
@@ -361,6 +361,15 @@ impl Chain {
 	/// A worker's current boot, at the best block.
 	pub async fn current_boot(&self, worker: WorkerId) -> Result<Option<Boot>, ChainClientError> {
 		self.best_value("Registry.Boots", &storage_keys::registry_boot(worker)).await
+	}
+
+	/// The cluster that a worker asks to join, and where it would be reached, at the best block.
+	pub async fn join_request(
+		&self,
+		worker: WorkerId,
+	) -> Result<Option<(ClusterId, Vec<u8>)>, ChainClientError> {
+		let key = storage_keys::clusters_join_request(worker);
+		self.best_value("Clusters.JoinRequests", &key).await
 	}
 
 	async fn best_value<T: Decode>(

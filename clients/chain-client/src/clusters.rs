@@ -4,11 +4,12 @@ use crate::{Call, Chain, ChainClientError, HeaderId, Included, Sender};
 use codec::{Decode, Encode};
 use phala_protocol::{
 	agents::{AgentId, Lease},
-	boot::WorkerId,
-	clusters::MemberRecord,
+	boot::{BootNumber, WorkerId},
+	clusters::{MemberRecord, Opening},
+	evidence::Measurement,
 	limits::ENDPOINT_BYTES_MAX,
 	mailbox::ClusterId,
-	storage_keys, BlockNumber,
+	storage_keys, AccountBytes, BlockNumber,
 };
 use subxt::ext::scale_decode::DecodeAsType;
 
@@ -60,10 +61,66 @@ fn checked_endpoint(endpoint: &str) -> Result<&str, ChainClientError> {
 	Ok(endpoint)
 }
 
-/// Lets a worker in that asked for it.
-pub fn approve_join(cluster: ClusterId, worker: WorkerId) -> Call {
-	let arguments = (cluster, worker).encode();
+/// A worker that asks to join, as it is now: its owner approves exactly this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applicant {
+	pub worker: WorkerId,
+	pub boot: BootNumber,
+	pub measurement: Measurement,
+	/// Base URL of its public server, as its operator says.
+	pub endpoint: String,
+}
+
+/// What the chain knows of a worker that asked to join, at the best block.
+///
+/// # Errors
+/// [`ChainClientError::NotAsked`] when it did not ask this cluster, or has no boot.
+pub async fn applicant(
+	chain: &Chain,
+	cluster: ClusterId,
+	worker: WorkerId,
+) -> Result<Applicant, ChainClientError> {
+	let asked = chain.join_request(worker).await?.filter(|(asked, _)| *asked == cluster);
+	match (asked, chain.current_boot(worker).await?) {
+		(Some((_, endpoint)), Some(boot)) => Ok(Applicant {
+			worker,
+			boot: boot.number,
+			measurement: boot.measurement,
+			endpoint: String::from_utf8_lossy(&endpoint).into_owned(),
+		}),
+		_ => Err(ChainClientError::NotAsked { cluster, worker }),
+	}
+}
+
+/// Lets a worker in that asked for it, if it still is what it was.
+pub fn approve_join(cluster: ClusterId, applicant: &Applicant) -> Call {
+	let Applicant { worker, boot, measurement, endpoint } = applicant;
+	let arguments = (cluster, worker, boot, measurement, endpoint.as_bytes()).encode();
 	Call { name: "clusters.approve_join", pallet: PALLET, call: "approve_join", arguments }
+}
+
+/// Says on which terms others than the owner may deploy agents; `None`: not at all.
+pub fn set_open(cluster: ClusterId, opening: Option<Opening>) -> Call {
+	let arguments = (cluster, opening).encode();
+	Call { name: "clusters.set_open", pallet: PALLET, call: "set_open", arguments }
+}
+
+/// Lets an account deploy as the owner does, or no more.
+pub fn admit_developer(cluster: ClusterId, developer: AccountBytes, admitted: bool) -> Call {
+	let arguments = (cluster, developer, admitted).encode();
+	Call { name: "clusters.admit_developer", pallet: PALLET, call: "admit_developer", arguments }
+}
+
+/// Offers a cluster to an account; `None` takes the offer back.
+pub fn offer_transfer(cluster: ClusterId, to: Option<AccountBytes>) -> Call {
+	let arguments = (cluster, to).encode();
+	Call { name: "clusters.offer_transfer", pallet: PALLET, call: "offer_transfer", arguments }
+}
+
+/// Takes a cluster over that is offered.
+pub fn accept_transfer(cluster: ClusterId) -> Call {
+	let arguments = cluster.encode();
+	Call { name: "clusters.accept_transfer", pallet: PALLET, call: "accept_transfer", arguments }
 }
 
 /// A member as the chain has it.

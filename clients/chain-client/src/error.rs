@@ -3,6 +3,7 @@
 use crate::transactions::{remedy, PoolError};
 use phala_protocol::{
 	agents::AgentId,
+	boot::WorkerId,
 	limits,
 	mailbox::{Channel, ClusterId},
 	text::{pha, Address},
@@ -131,6 +132,12 @@ pub enum ChainClientError {
 		 `phala cluster approve {cluster} <worker>`"
 	)]
 	NoMembers { cluster: ClusterId },
+	/// Nobody to approve.
+	#[error(
+		"worker {worker} does not ask to join cluster {cluster}, or has no boot: its operator asks with \
+		 `phala cluster join {cluster} {worker} <url>`; `phala worker status` shows its boot"
+	)]
+	NotAsked { cluster: ClusterId, worker: WorkerId },
 	/// Not a URL that others reach a worker at.
 	#[error(
 		"{endpoint:?} was refused ({why}): an http or https URL of at most {} bytes is taken, as in \
@@ -236,6 +243,7 @@ impl ChainClientError {
 			Self::DeadlineInThePast { .. } => "DeadlineInThePast",
 			Self::DeadlineTooNear { .. } => "DeadlineTooNear",
 			Self::DeadlineTooFar { .. } => "DeadlineTooFar",
+			Self::NotAsked { .. } => "NotAsked",
 			Self::OtherHistory { .. } => "OtherHistory",
 		}
 	}

@@ -34,6 +34,11 @@ pub enum Action {
 		body: Arc<ReplicatedBody>,
 		body_hash: H256,
 	},
+	/// Ask another member whether it is there; ends in `Pinged`, within
+	/// [`PING_WAIT_MS`](crate::limits::PING_WAIT_MS).
+	Ping {
+		member: Member,
+	},
 	/// Ends in `BodiesFetched`.
 	FetchBodies {
 		from: Member,

@@ -12,7 +12,7 @@ use crate::{
 };
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
-	boot::WorkerId,
+	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
 	AccountBytes, H256,
 };
@@ -51,6 +51,8 @@ pub enum Event {
 		first: StateVersion,
 		bodies: Option<Vec<HashedBody>>,
 	},
+	/// The end of an [`Action::Ping`](crate::Action::Ping): whether that boot answered in time.
+	Pinged { worker: WorkerId, boot: BootNumber, is_there: bool },
 	/// A component or manifest with this hash is in the store.
 	CodeStored { hash: H256 },
 	/// The end of an [`Action::FetchCode`](crate::Action::FetchCode) that brought nothing.
@@ -96,6 +98,7 @@ impl Event {
 			Self::BodiesFetched { agent, .. } => event("bodies of agent", *agent),
 			Self::CodeStored { hash } | Self::CodeNotFetched { hash, .. } => event("code", *hash),
 			Self::Compiled { code, .. } => event("program", code.component),
+			Self::Pinged { .. } => event("ping", H256::zero()),
 			Self::Tick => event("tick", H256::zero()),
 		}
 	}

@@ -112,6 +112,25 @@ pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 /// After this long another member is asked again for what it did not give or keep, in milliseconds.
 pub const PEER_RETRY_MS: u64 = 1_000;
 
+/// A member that writes agents is pinged this long after its last answer, in milliseconds.
+pub const PING_INTERVAL_MS: u64 = 2_000;
+
+/// After this long without an answer a ping has failed, in milliseconds.
+pub const PING_WAIT_MS: u64 = 3_000;
+
+/// One that did not answer is pinged again after this long, in milliseconds.
+pub const PING_RETRY_MS: u64 = 1_000;
+
+/// A member that writes agents and has not answered for this long is challenged, in milliseconds.
+pub const HOLDER_PATIENCE_MS: u64 = 3_000;
+
+/// That a challenged member is silent still is said again after this many blocks.
+pub const STILL_SILENT_RETRY_BLOCKS: BlockNumber = 2;
+
+/// From when a member hangs until another that it is cut off from knows that it has the lease, in
+/// milliseconds, where blocks come and become final in time. The docs promise it.
+pub const FAILOVER_MS_MAX: u64 = 30_000;
+
 /// A run that could not start for lack of a place is tried again after this long, in milliseconds.
 pub const RUN_RETRY_MS: u64 = 1_000;
 
@@ -121,6 +140,21 @@ pub const NONCES_MAX: usize = 65_536;
 /// How often one boot is rebuilt after failures of any kind before it is suspended.
 pub const REBUILDS_MAX: usize = 8;
 
+/// As chain specifications have it, in milliseconds.
+const BLOCK_MS: u64 = 2_000;
+
+/// How far finality, and the relayer after it, are behind the newest block, in blocks.
+const FINALITY_BLOCKS: u64 = 3;
+
+const _: () = {
+	use phala_protocol::limits::CHALLENGE_BLOCKS;
+	// It hangs just after an answer; the challenge and what is said of it wait for a block each; the
+	// last is one block late, and must be final.
+	let blocks = 1 + CHALLENGE_BLOCKS as u64 + 1 + FINALITY_BLOCKS;
+	assert!(PING_INTERVAL_MS + HOLDER_PATIENCE_MS + blocks * BLOCK_MS <= FAILOVER_MS_MAX);
+	// A ping that hangs has shown by its end that it does.
+	assert!(HOLDER_PATIENCE_MS <= PING_WAIT_MS);
+};
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
@@ -130,3 +164,5 @@ const _: () = assert!(REQUEST_WAIT_MS_MAX < CALL_WAIT_MS_MAX);
 const _: () = assert!(AGENT_RUNS_MAX < READS_MAX);
 const _: () = assert!(NESTED_READS_MAX < READS_MAX);
 const _: () = assert!(SETTLE_LEAD < phala_protocol::limits::FINALITY_MARGIN);
+// Who sees the block that members speak for at a miss has given up and said so.
+const _: () = assert!(SETTLE_LEAD >= phala_protocol::limits::DEADLINE_NEAR_BLOCKS);

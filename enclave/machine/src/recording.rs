@@ -19,7 +19,7 @@ use codec::{Decode, DecodeAll, Encode};
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	blake2_256,
-	boot::WorkerId,
+	boot::{BootNumber, WorkerId},
 	relay::{GenesisBundle, SyncBundle},
 	AccountBytes, H256,
 };
@@ -139,6 +139,11 @@ enum RecordedEvent {
 	TaskFailed {
 		task: TaskId,
 	},
+	Pinged {
+		worker: WorkerId,
+		boot: BootNumber,
+		is_there: bool,
+	},
 }
 
 impl RecordedEvent {
@@ -185,6 +190,9 @@ impl RecordedEvent {
 			}
 			Event::Tick => Self::Tick,
 			Event::TaskFailed { task } => Self::TaskFailed { task: *task },
+			Event::Pinged { worker, boot, is_there } => {
+				Self::Pinged { worker: *worker, boot: *boot, is_there: *is_there }
+			}
 		}
 	}
 }
@@ -307,6 +315,9 @@ fn again(
 		RecordedEvent::Compiled { code, program } => Event::Compiled { code, program },
 		RecordedEvent::Tick => Event::Tick,
 		RecordedEvent::TaskFailed { task } => Event::TaskFailed { task },
+		RecordedEvent::Pinged { worker, boot, is_there } => {
+			Event::Pinged { worker, boot, is_there }
+		}
 	})
 }
 
@@ -349,6 +360,7 @@ fn encode(action: &Action, to: &mut Vec<u8>) {
 		Action::Compile(code) => (7u8, code).encode_to(to),
 		Action::Keep(kept) => (8u8, kept).encode_to(to),
 		Action::ShowProof(proof) => (9u8, &**proof).encode_to(to),
+		Action::Ping { member } => (11u8, member).encode_to(to),
 		Action::Publish(snapshot) => {
 			(10u8, &snapshot.status, snapshot.finalized).encode_to(to);
 			for envelope in &snapshot.envelopes {

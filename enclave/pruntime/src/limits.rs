@@ -56,6 +56,9 @@ pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Most bytes of bodies that are fetched for one agent before they are checked.
 pub const CATCH_UP_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Longest answer of another member that says who it is, in bytes.
+pub const INFO_BYTES_MAX: usize = 16 * 1024;
+
 /// How long another member may take to keep a body or to give one, in milliseconds.
 pub const PEER_WAIT_MS_MAX: u64 = 5_000;
 

@@ -29,6 +29,9 @@ pub enum AgentsMessage {
 		/// Who proposed it.
 		worker: WorkerId,
 	},
+	/// The agent was given up: its state is to be forgotten.
+	#[codec(index = 2)]
+	Retired { agent: AgentId },
 }
 
 /// To the agents' pallet.

@@ -2,9 +2,10 @@
 
 use crate::{
 	agents::{AgentId, Lease},
-	boot::WorkerId,
+	boot::{BootNumber, WorkerId},
 	clusters::{ClusterSnapshot, Generation, Member, WrappedKeys},
 	mailbox::ClusterId,
+	BlockNumber,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;
@@ -34,6 +35,16 @@ pub enum ClustersMessage {
 	/// Another boot writes from now on; `None` while no member can.
 	#[codec(index = 6)]
 	LeaseMoved { agent: AgentId, lease: Option<Lease> },
+	/// `by` gets no answer of this boot, which has leases. Any envelope of that boot shows that it is
+	/// there; without one, what other members find silent too loses its leases.
+	#[codec(index = 7)]
+	HolderChallenged {
+		holder: WorkerId,
+		boot: BootNumber,
+		by: WorkerId,
+		/// The block that says this.
+		block: BlockNumber,
+	},
 }
 
 /// To the clusters' pallet.
@@ -45,4 +56,18 @@ pub enum ClustersPayload {
 	/// A member wrapped the cluster's data keys. The first for an epoch and generation counts.
 	#[codec(index = 1)]
 	KeysWrapped { cluster: ClusterId, keys: WrappedKeys },
+	/// A member gets no answer of a boot that has leases, and challenges it.
+	#[codec(index = 2)]
+	HolderSilent { holder: WorkerId, boot: BootNumber },
+	/// A member has seen [`crate::limits::CHALLENGE_FINAL_BLOCKS`] blocks after this challenge final,
+	/// and still gets no answer of that boot.
+	#[codec(index = 3)]
+	HolderStillSilent { holder: WorkerId, boot: BootNumber, challenged_at: BlockNumber },
+	/// A member that was challenged, or set aside, is there.
+	#[codec(index = 4)]
+	HolderPresent,
+	/// This block is final to a member: the answer to
+	/// [`DeadlineNear`](crate::messages::RequestsMessage::DeadlineNear).
+	#[codec(index = 5)]
+	BlockFinal { block: BlockNumber },
 }

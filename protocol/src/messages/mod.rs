@@ -60,7 +60,16 @@ impl Payload {
 		match self {
 			Self::Registry(RegistryPayload::Heartbeat { .. }) => Lane::Liveness,
 			Self::Registry(RegistryPayload::ProbeAnswered { .. }) => Lane::Rest,
-			Self::Keys(_) | Self::Clusters(_) => Lane::Keys,
+			Self::Clusters(
+				ClustersPayload::HolderSilent { .. }
+				| ClustersPayload::HolderStillSilent { .. }
+				| ClustersPayload::HolderPresent
+				| ClustersPayload::BlockFinal { .. },
+			) => Lane::Liveness,
+			Self::Keys(_)
+			| Self::Clusters(
+				ClustersPayload::KeyRequest { .. } | ClustersPayload::KeysWrapped { .. },
+			) => Lane::Keys,
 			// All in one lane: each rests on the one before it.
 			Self::Agents(AgentsPayload::EffectSet(_)) => Lane::PaidCommits,
 		}

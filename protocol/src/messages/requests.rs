@@ -1,6 +1,6 @@
 //! Paid requests.
 
-use crate::requests::RequestOrder;
+use crate::{requests::RequestOrder, BlockNumber};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;
 
@@ -10,4 +10,8 @@ pub enum RequestsMessage {
 	/// A paid request.
 	#[codec(index = 0)]
 	Request(RequestOrder),
+	/// This block finds requests of the cluster open whose deadline is near: some of the members say
+	/// when it is final to them. Without their word nobody is punished.
+	#[codec(index = 1)]
+	DeadlineNear { block: BlockNumber },
 }

@@ -91,7 +91,10 @@ impl Network {
 				["worker", "allow-measurement", "--node", &owner.node, "--pruntime", &pruntime];
 			owner.ok(&allow).await?;
 			let made = owner.ok(&["cluster", "create"]).await?;
-			number(&made["cluster"])
+			let cluster: ClusterId = number(&made["cluster"])?;
+			// The agents are somebody else's.
+			owner.ok(&["cluster", "open", &cluster.to_string()]).await?;
+			anyhow::Ok(cluster)
 		};
 		let [first, second] = OPERATORS;
 		let (cluster, gatekeeper, first_worker, second_worker) = tokio::try_join!(

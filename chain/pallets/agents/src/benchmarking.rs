@@ -195,5 +195,62 @@ mod benchmarks {
 		assert_eq!(Agents::<T>::get(agent).unwrap().version, 1);
 	}
 
+	/// Its list is full, and so is what is forgotten of its history.
+	fn to_be_removed<T: Config>() -> (T::AccountId, AgentId)
+	where
+		T::Currency: Mutate<T::AccountId>,
+	{
+		let (owner, agent) = registered::<T>(UpgradePolicy::AfterNotice(10));
+		fill_list::<T>(agent, 0);
+		Pallet::<T>::upgrade(RawOrigin::Signed(owner.clone()).into(), agent, CODE).unwrap();
+		Agents::<T>::mutate(agent, |record| {
+			record.as_mut().unwrap().code_version = HISTORY_FORGOTTEN_MAX;
+		});
+		for version in 1..=HISTORY_FORGOTTEN_MAX {
+			History::<T>::insert(agent, version, CodeEntry { code: CODE, block: 1 });
+		}
+		(owner, agent)
+	}
+
+	#[benchmark]
+	fn retire() {
+		let (owner, agent) = to_be_removed::<T>();
+		#[extrinsic_call]
+		retire(RawOrigin::Signed(owner), agent);
+		assert!(!Agents::<T>::contains_key(agent));
+	}
+
+	#[benchmark]
+	fn offer_transfer() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		#[extrinsic_call]
+		offer_transfer(RawOrigin::Signed(owner.clone()), agent, Some(owner));
+		assert!(Offers::<T>::contains_key(agent));
+	}
+
+	#[benchmark]
+	fn accept_transfer() {
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		let to: T::AccountId = account("to", 0, 0);
+		let funds = T::AgentDeposit::get().saturating_mul(1000u32.into()).max(1_000_000u32.into());
+		T::Currency::set_balance(&to, funds);
+		let origin = RawOrigin::Signed(owner).into();
+		Pallet::<T>::offer_transfer(origin, agent, Some(to.clone())).unwrap();
+		#[extrinsic_call]
+		accept_transfer(RawOrigin::Signed(to), agent);
+		assert!(!Offers::<T>::contains_key(agent));
+	}
+
+	#[benchmark]
+	fn evict() {
+		let (_, agent) = to_be_removed::<T>();
+		Evictions::<T>::insert(agent, 0);
+		let cluster = Agents::<T>::get(agent).unwrap().cluster;
+		let owner = T::AccountId::from(T::Clusters::owner(cluster).unwrap());
+		#[extrinsic_call]
+		evict(RawOrigin::Signed(owner), agent);
+		assert!(!Agents::<T>::contains_key(agent));
+	}
+
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
 }

@@ -19,8 +19,11 @@
 //!   [`Call::disallow_caller`]).
 //! * The requests pallet **commits** effect sets ([`AgentDirectory::commit`]).
 //!
-//! There is no way to give an agent up yet: its deposit stays on hold and is written down in
-//! [`Deposits`].
+//! * An owner **retires** an agent ([`Call::retire`]), which releases its deposit, or **offers** it to
+//!   another account ([`Call::offer_transfer`]), which **accepts** ([`Call::accept_transfer`]).
+//! * A cluster's owner **evicts** an agent ([`Call::evict`]): once to give notice, of
+//!   [`Config::EvictionNotice`], and once more when that is over. The deposit goes back to the agent's
+//!   owner.
 //!
 //! ## Design
 //!
@@ -75,7 +78,10 @@ use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
 	storage::with_storage_layer,
-	traits::fungible::{Inspect, MutateHold},
+	traits::{
+		fungible::{Inspect, MutateHold},
+		tokens::Precision,
+	},
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -97,6 +103,9 @@ use sp_runtime::traits::{SaturatedConversion, Zero};
 /// Most upgrades whose notice may end in one block.
 pub const UPGRADES_DUE_MAX: u32 = 32;
 
+/// Most versions of its code that are forgotten with an agent, the newest.
+pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
+
 /// Most blocks whose due upgrades one block works off, after blocks that could not.
 pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
 
@@ -116,7 +125,7 @@ pub mod pallet {
 		frame_system::Config<
 		Hash = H256,
 		RuntimeEvent: From<Event<Self>>,
-		AccountId: Into<AccountBytes>,
+		AccountId: Into<AccountBytes> + From<AccountBytes>,
 	>
 	{
 		/// Holds the deposit.
@@ -131,9 +140,13 @@ pub mod pallet {
 		/// Where agents run.
 		type Clusters: ClusterDirectory<Error = DispatchError>;
 
-		/// Held from the owner of each agent.
+		/// Held from the owner of each agent, at least.
 		#[pallet::constant]
 		type AgentDeposit: Get<BalanceOf<Self>>;
+
+		/// For how many blocks an agent stays that the cluster's owner evicts.
+		#[pallet::constant]
+		type EvictionNotice: Get<BlockNumber>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -172,6 +185,15 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Deposits<T: Config> =
 		StorageMap<_, Blake2_128Concat, AgentId, BalanceOf<T>, OptionQuery>;
+
+	/// Who may take an agent over.
+	#[pallet::storage]
+	pub type Offers<T: Config> =
+		StorageMap<_, Blake2_128Concat, AgentId, T::AccountId, OptionQuery>;
+
+	/// Agents that their cluster's owner evicts, and from which block on it may.
+	#[pallet::storage]
+	pub type Evictions<T> = StorageMap<_, Blake2_128Concat, AgentId, BlockNumber, OptionQuery>;
 
 	/// Every code that ran, by agent and code version.
 	#[pallet::storage]
@@ -226,6 +248,14 @@ pub mod pallet {
 		CallerAllowed { agent: AgentId, account: T::AccountId },
 		/// An account was taken off the agent's list.
 		CallerDisallowed { agent: AgentId, account: T::AccountId },
+		/// The owner offers the agent to an account; `None`: no more.
+		TransferOffered { agent: AgentId, to: Option<T::AccountId> },
+		/// An agent has another owner.
+		Transferred { agent: AgentId, from: T::AccountId, to: T::AccountId },
+		/// The owner of its cluster may throw the agent out from this block on.
+		EvictionAnnounced { agent: AgentId, at: BlockNumber },
+		/// An agent was given up, or thrown out; what was held for it is its owner's again.
+		Retired { agent: AgentId, owner: T::AccountId, evicted: bool },
 		/// An effect set was accepted.
 		Committed { agent: AgentId, version: StateVersion, body_hash: H256, worker: WorkerId },
 	}
@@ -236,6 +266,14 @@ pub mod pallet {
 		UnknownAgent,
 		/// Only the agent's owner may do this.
 		NotOwner,
+		/// Only the owner of the agent's cluster may do this.
+		NotClusterOwner,
+		/// The agent is not offered to this account.
+		NotOffered,
+		/// The notice has not ended: see [`Event::EvictionAnnounced`].
+		NoticeNotOver,
+		/// The cluster asks for a higher price of a unit: see its opening.
+		PriceBelowFloor,
 		/// A timeout is at least 1 block and at most `AGENT_TIMEOUT_MAX`.
 		TimeoutOutOfRange,
 		/// The agent was deployed as immutable: its code never changes.
@@ -308,7 +346,9 @@ pub mod pallet {
 			let number = NextAgent::<T>::get();
 			let next = number.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
 			let agent = agent_id(Self::genesis(), number);
-			let deposit = T::AgentDeposit::get();
+			let terms = T::Clusters::terms(cluster, &owner.clone().into())?;
+			ensure!(unit_price >= terms.price_floor, Error::<T>::PriceBelowFloor);
+			let deposit = T::AgentDeposit::get().max(terms.deposit.saturated_into());
 			T::Currency::hold(&HoldReason::AgentDeposit.into(), &owner, deposit)?;
 
 			let record = AgentRecord {
@@ -357,7 +397,12 @@ pub mod pallet {
 			agent: AgentId,
 			unit_price: Balance,
 		) -> DispatchResult {
-			let record = AgentRecord { unit_price, ..Self::owned(origin, agent)? };
+			let old = Self::owned(origin, agent)?;
+			// A cluster that was closed since asks for nothing new, and lets nobody go below.
+			let floor = T::Clusters::terms(old.cluster, &old.owner)
+				.map_or(old.unit_price, |terms| terms.price_floor);
+			ensure!(unit_price >= floor.min(old.unit_price), Error::<T>::PriceBelowFloor);
+			let record = AgentRecord { unit_price, ..old };
 			Agents::<T>::insert(agent, &record);
 			Self::tell(agent, record)?;
 			Self::deposit_event(Event::PriceSet { agent, unit_price });
@@ -421,7 +466,7 @@ pub mod pallet {
 		/// compile it, so that [`Call::upgrade`] leaves no gap.
 		///
 		/// It does less than the announcement of an upgrade, whose weight it has.
-		#[pallet::call_index(6)]
+		#[pallet::call_index(10)]
 		#[pallet::weight(T::WeightInfo::upgrade())]
 		pub fn prepare_upgrade(
 			origin: OriginFor<T>,
@@ -438,6 +483,72 @@ pub mod pallet {
 			Self::tell(agent, record)?;
 			Self::deposit_event(Event::UpgradePrepared { agent, code });
 			Ok(())
+		}
+		/// Gives an agent up: its state is forgotten, requests that wait for it are refunded, and its
+		/// deposit is the owner's again.
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::retire())]
+		pub fn retire(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+			let owner = frame_system::ensure_signed(origin.clone())?;
+			let record = Self::owned(origin, agent)?;
+			Self::remove(agent, &record, owner, false)
+		}
+
+		/// Offers an agent to an account, in place of an earlier offer; `None` takes it back.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::offer_transfer())]
+		pub fn offer_transfer(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			to: Option<T::AccountId>,
+		) -> DispatchResult {
+			Self::owned(origin, agent)?;
+			Offers::<T>::set(agent, to.clone());
+			Self::deposit_event(Event::TransferOffered { agent, to });
+			Ok(())
+		}
+
+		/// Takes an agent over that is offered: the caller's deposit is held instead, of the same
+		/// amount.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::accept_transfer())]
+		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+			let to = frame_system::ensure_signed(origin)?;
+			let old = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+			ensure!(Offers::<T>::take(agent) == Some(to.clone()), Error::<T>::NotOffered);
+			let (reason, from) = (HoldReason::AgentDeposit.into(), T::AccountId::from(old.owner));
+			let deposit = Deposits::<T>::get(agent).unwrap_or_default();
+			T::Currency::release(&reason, &from, deposit, Precision::BestEffort)?;
+			T::Currency::hold(&reason, &to, deposit)?;
+			let record = AgentRecord { owner: to.clone().into(), ..old };
+			Agents::<T>::insert(agent, &record);
+			Self::tell(agent, record)?;
+			Self::deposit_event(Event::Transferred { agent, from, to });
+			Ok(())
+		}
+
+		/// Throws an agent out of its cluster, as [`Call::retire`] does. By the cluster's owner: the
+		/// first call gives notice.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::evict())]
+		pub fn evict(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+			let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
+			let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+			let owner = T::Clusters::owner(record.cluster);
+			ensure!(owner == Some(who), Error::<T>::NotClusterOwner);
+			match Evictions::<T>::get(agent) {
+				None => {
+					let at = Self::now().saturating_add(T::EvictionNotice::get());
+					Evictions::<T>::insert(agent, at);
+					Self::deposit_event(Event::EvictionAnnounced { agent, at });
+					Ok(())
+				}
+				Some(at) => {
+					ensure!(Self::now() >= at, Error::<T>::NoticeNotOver);
+					let owner = T::AccountId::from(record.owner);
+					Self::remove(agent, &record, owner, true)
+				}
+			}
 		}
 	}
 }
@@ -456,6 +567,33 @@ impl<T: Config> Pallet<T> {
 		let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 		ensure!(record.owner == who, Error::<T>::NotOwner);
 		Ok(record)
+	}
+
+	/// Forgets an agent, and tells its cluster to.
+	fn remove(
+		agent: AgentId,
+		record: &AgentRecord,
+		owner: T::AccountId,
+		evicted: bool,
+	) -> DispatchResult {
+		Self::drop_plan(agent);
+		Agents::<T>::remove(agent);
+		Callers::<T>::remove(agent);
+		Prepared::<T>::remove(agent);
+		Offers::<T>::remove(agent);
+		Evictions::<T>::remove(agent);
+		// One version after the other, as far as one call goes: what is older stays, and says what ran.
+		for version in (1..=record.code_version).rev().take(HISTORY_FORGOTTEN_MAX as usize) {
+			History::<T>::remove(agent, version);
+		}
+		T::Clusters::remove_agent(agent);
+		if let Some(deposit) = Deposits::<T>::take(agent) {
+			let reason = HoldReason::AgentDeposit.into();
+			T::Currency::release(&reason, &owner, deposit, Precision::BestEffort)?;
+		}
+		Self::push(record.cluster, AgentsMessage::Retired { agent })?;
+		Self::deposit_event(Event::Retired { agent, owner, evicted });
+		Ok(())
 	}
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
@@ -488,21 +626,24 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		ensure!(record.code_version < u32::MAX, Error::<T>::NumbersExhausted);
 		let at = Self::now().checked_add(notice).ok_or(Error::<T>::NoticeTooLong)?;
-		if let Some(replaced) = Planned::<T>::take(agent) {
-			Due::<T>::mutate_exists(replaced.at, |due| {
-				if let Some(agents) = due {
-					agents.retain(|other| *other != agent);
-					if agents.is_empty() {
-						*due = None;
-					}
-				}
-			});
-		}
+		Self::drop_plan(agent);
 		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
 		Planned::<T>::insert(agent, PlannedUpgrade { code, at });
 		Self::tell(agent, record.clone())?;
 		Self::deposit_event(Event::UpgradePlanned { agent, code, at });
 		Ok(())
+	}
+
+	fn drop_plan(agent: AgentId) {
+		let Some(dropped) = Planned::<T>::take(agent) else { return };
+		Due::<T>::mutate_exists(dropped.at, |due| {
+			if let Some(agents) = due {
+				agents.retain(|other| *other != agent);
+				if agents.is_empty() {
+					*due = None;
+				}
+			}
+		});
 	}
 
 	/// From now on `code` runs.

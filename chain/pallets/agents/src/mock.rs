@@ -3,18 +3,22 @@
 
 use crate as pallet_agents;
 use codec::Encode;
-use frame_support::{derive_impl, parameter_types, traits::ConstU64};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{ConstU32, ConstU64},
+};
 use phala_protocol::{
 	agents::{
-		AgentCode, AgentId, AgentKey, Availability, AvailabilityContent, EffectSet, Lease,
-		StateVersion,
+		AgentCode, AgentId, AgentKey, Assignment, Availability, AvailabilityContent, EffectSet,
+		Excuse, Lease, StateVersion,
 	},
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
+	clusters::Opening,
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{ClusterDirectory, MailboxInterface, PushError},
-	AccountBytes, H256,
+	AccountBytes, BlockNumber, H256,
 };
 use sp_core::{sr25519, Pair};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
@@ -51,6 +55,10 @@ parameter_types! {
 	pub static Counted: Vec<(WorkerId, Boot)> = Vec::new();
 	/// Who writes every agent of [`CLUSTER`].
 	pub static Holder: Option<Lease> = None;
+	/// On which terms the cluster takes strangers' agents.
+	pub static Terms: Option<Opening> = Some(Opening { price_floor: 0, deposit: 0 });
+	/// How many agents the cluster gave up.
+	pub static Removed: u32 = 0;
 }
 
 pub struct NotingMailbox;
@@ -73,12 +81,29 @@ impl MailboxInterface for NotingMailbox {
 
 /// The only cluster there is.
 pub const CLUSTER: ClusterId = 7;
+pub const CLOSED: DispatchError = DispatchError::Other("closed");
 pub const NO_SUCH_CLUSTER: DispatchError = DispatchError::Other("no such cluster");
 
 pub struct OneCluster;
 
 impl ClusterDirectory for OneCluster {
 	type Error = DispatchError;
+
+	fn terms(cluster: ClusterId, developer: &AccountBytes) -> Result<Opening, DispatchError> {
+		match (cluster == CLUSTER, *developer == AccountBytes::from(CLUSTER_OWNER)) {
+			(true, true) => Ok(Opening::default()),
+			(true, false) => Terms::get().ok_or(CLOSED),
+			(false, _) => Err(NO_SUCH_CLUSTER),
+		}
+	}
+
+	fn owner(cluster: ClusterId) -> Option<AccountBytes> {
+		(cluster == CLUSTER).then(|| CLUSTER_OWNER.into())
+	}
+
+	fn remove_agent(_: AgentId) {
+		Removed::mutate(|removed| *removed += 1);
+	}
 
 	fn place_agent(
 		cluster: ClusterId,
@@ -103,12 +128,33 @@ impl ClusterDirectory for OneCluster {
 		}
 	}
 
-	fn on_missed_deadline(_: AgentId, _: Lease) -> Result<(), DispatchError> {
+	fn assign(_: AgentId) -> Result<Option<Assignment>, DispatchError> {
+		Ok(Holder::get().map(|lease| Assignment { lease, number: 1, generation: 1 }))
+	}
+
+	fn final_seen(_: ClusterId) -> BlockNumber {
+		0
+	}
+
+	fn excuse(_: AgentId, _: &Assignment) -> Option<Excuse> {
+		None
+	}
+
+	fn note_penalty(_: AgentId, _: &Assignment) {}
+
+	fn on_missed_deadline(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
+		Ok(())
+	}
+
+	fn relieve(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
 		Ok(())
 	}
 }
 
 pub const DEPOSIT: u64 = 100;
+pub const NOTICE: BlockNumber = 30;
+/// Owns [`CLUSTER`].
+pub const CLUSTER_OWNER: AccountId32 = AccountId32::new([9; 32]);
 
 impl pallet_agents::Config for Runtime {
 	type Currency = Balances;
@@ -116,6 +162,7 @@ impl pallet_agents::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type Clusters = OneCluster;
 	type AgentDeposit = ConstU64<DEPOSIT>;
+	type EvictionNotice = ConstU32<NOTICE>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = OneCluster;
@@ -249,6 +296,8 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		System::set_block_number(1);
 		Told::set(Vec::new());
 		PushesLeft::set(u32::MAX);
+		Terms::set(Some(Opening::default()));
+		Removed::set(0);
 		cluster_of(1);
 	});
 	ext

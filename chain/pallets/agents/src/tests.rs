@@ -5,6 +5,7 @@ use frame_support::{
 };
 use phala_protocol::{
 	agents::{AgentKey, Availability},
+	clusters::Opening,
 	messages::Message,
 	requests::{RequestOutcome, RequestResult},
 };
@@ -696,5 +697,137 @@ fn a_set_of_another_history_is_refused_at_the_same_version() {
 		let forked = EffectSet { base_hash: H256::repeat_byte(9), ..set_on(agent, 1) };
 		assert_noop!(commit(writer, &forked), Error::<Runtime>::StaleBase);
 		assert_ok!(commit(writer, &set_on(agent, 1)));
+	});
+}
+
+fn held(who: AccountId32) -> u64 {
+	Balances::balance_on_hold(&HoldReason::AgentDeposit.into(), &who)
+}
+
+#[test]
+fn an_agent_that_its_owner_gives_up_is_forgotten_and_its_deposit_is_the_owner_s_again() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::AfterNotice(20));
+		dispatch(ALICE, Call::allow_caller { agent, account: BOB }).unwrap();
+		upgrade(agent, 2).unwrap();
+		assert_noop!(dispatch(BOB, Call::retire { agent }), Error::<Runtime>::NotOwner);
+		assert_eq!(held(ALICE), DEPOSIT);
+		assert_ok!(dispatch(ALICE, Call::retire { agent }));
+		assert_eq!((held(ALICE), Removed::get()), (0, 1));
+		assert_eq!(
+			last_told(),
+			(Channel::Cluster(CLUSTER), AgentsMessage::Retired { agent }.into())
+		);
+		System::assert_last_event(Event::Retired { agent, owner: ALICE, evicted: false }.into());
+		assert_eq!(Agents::record(agent), None);
+		assert!(!Agents::may_call(agent, &BOB.into()));
+		for left in [
+			Callers::<Runtime>::iter().count(),
+			Planned::<Runtime>::iter().count(),
+			Due::<Runtime>::iter().count(),
+			Deposits::<Runtime>::iter().count(),
+			History::<Runtime>::iter().count(),
+		] {
+			assert_eq!(left, 0);
+		}
+		// The notice of its upgrade ends without it.
+		go_to_block(40);
+		assert_noop!(dispatch(ALICE, Call::retire { agent }), Error::<Runtime>::UnknownAgent);
+		assert_noop!(upgrade(agent, 3), Error::<Runtime>::UnknownAgent);
+	});
+}
+
+#[test]
+fn a_full_mailbox_lets_no_agent_retire_untold() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		PushesLeft::set(0);
+		assert_noop!(dispatch(ALICE, Call::retire { agent }), Error::<Runtime>::MailboxFull);
+		assert_eq!(held(ALICE), DEPOSIT);
+	});
+}
+
+#[test]
+fn an_agent_goes_to_whom_it_was_offered_and_to_no_thief() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		let offer = |who, to| dispatch(who, Call::offer_transfer { agent, to });
+		let accept = |who| dispatch(who, Call::accept_transfer { agent });
+		assert_noop!(offer(BOB, Some(BOB)), Error::<Runtime>::NotOwner);
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(BOB)));
+		assert_ok!(offer(ALICE, None));
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(BOB)));
+		assert_noop!(accept(CLUSTER_OWNER), Error::<Runtime>::NotOffered);
+		assert_ok!(accept(BOB));
+		assert_eq!((held(ALICE), held(BOB)), (0, DEPOSIT));
+		assert_eq!(record(agent).owner, AccountBytes::from(BOB));
+		told_whole(agent);
+		assert_noop!(dispatch(ALICE, Call::retire { agent }), Error::<Runtime>::NotOwner);
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_ok!(dispatch(BOB, Call::retire { agent }));
+		assert_eq!(held(BOB), 0);
+	});
+}
+
+#[test]
+fn a_pauper_cannot_take_an_agent_over() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		let pauper = AccountId32::new([7; 32]);
+		dispatch(ALICE, Call::offer_transfer { agent, to: Some(pauper.clone()) }).unwrap();
+		assert!(dispatch(pauper, Call::accept_transfer { agent }).is_err());
+		assert_eq!((held(ALICE), record(agent).owner), (DEPOSIT, AccountBytes::from(ALICE)));
+	});
+}
+
+#[test]
+fn a_cluster_s_owner_evicts_after_notice_and_the_deposit_goes_back_to_the_agent_s() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		let evict = |who| dispatch(who, Call::evict { agent });
+		assert_noop!(evict(BOB), Error::<Runtime>::NotClusterOwner);
+		assert_noop!(evict(ALICE), Error::<Runtime>::NotClusterOwner);
+		assert_ok!(evict(CLUSTER_OWNER));
+		let at = System::block_number() as BlockNumber + NOTICE;
+		System::assert_last_event(Event::EvictionAnnounced { agent, at }.into());
+		go_to_block(u64::from(at) - 1);
+		assert_noop!(evict(CLUSTER_OWNER), Error::<Runtime>::NoticeNotOver);
+		assert!(Agents::record(agent).is_some());
+		go_to_block(at.into());
+		assert_ok!(evict(CLUSTER_OWNER));
+		System::assert_last_event(Event::Retired { agent, owner: ALICE, evicted: true }.into());
+		assert_eq!(held(ALICE), 0);
+		assert_eq!(Evictions::<Runtime>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn a_squatter_pays_the_deposit_and_the_price_that_the_cluster_asks_for() {
+	new_test_ext().execute_with(|| {
+		Terms::set(None);
+		let register = || register_with(CLUSTER, 10, Access::Public, UpgradePolicy::Free);
+		assert_noop!(register(), CLOSED);
+		// Its unit costs 5.
+		Terms::set(Some(Opening { price_floor: 6, deposit: 3 * u128::from(DEPOSIT) }));
+		assert_noop!(register(), Error::<Runtime>::PriceBelowFloor);
+		Terms::set(Some(Opening { price_floor: 5, deposit: 3 * u128::from(DEPOSIT) }));
+		let agent = agent();
+		assert_eq!(held(ALICE), 3 * DEPOSIT);
+		let set_price = |unit_price| dispatch(ALICE, Call::set_price { agent, unit_price });
+		assert_noop!(set_price(4), Error::<Runtime>::PriceBelowFloor);
+		assert_ok!(set_price(8));
+		assert_ok!(set_price(5));
+		// Closed since: it stays, and may not be made cheaper.
+		Terms::set(None);
+		assert_noop!(set_price(4), Error::<Runtime>::PriceBelowFloor);
+		assert_ok!(set_price(9));
+		// The floor has risen above what it costs: it may stay as it is.
+		Terms::set(Some(Opening { price_floor: 20, deposit: 0 }));
+		assert_ok!(set_price(9));
+		assert_noop!(set_price(8), Error::<Runtime>::PriceBelowFloor);
+		dispatch(ALICE, Call::retire { agent }).unwrap();
+		assert_eq!(held(ALICE), 0, "all of it");
 	});
 }

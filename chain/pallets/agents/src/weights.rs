@@ -11,6 +11,10 @@ pub trait WeightInfo {
 	fn set_access() -> Weight;
 	fn allow_caller() -> Weight;
 	fn disallow_caller() -> Weight;
+	fn retire() -> Weight;
+	fn offer_transfer() -> Weight;
+	fn accept_transfer() -> Weight;
+	fn evict() -> Weight;
 	/// `u`: upgrades whose notice ran out.
 	fn activate_due(u: u32) -> Weight;
 	/// `a`: signatures of other members. Part of what an envelope costs.
@@ -48,6 +52,18 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn disallow_caller() -> Weight {
 		Self::of(8, 7)
+	}
+	fn retire() -> Weight {
+		Self::of(24, 24 + u64::from(crate::HISTORY_FORGOTTEN_MAX))
+	}
+	fn offer_transfer() -> Weight {
+		Self::of(2, 1)
+	}
+	fn accept_transfer() -> Weight {
+		Self::of(12, 12)
+	}
+	fn evict() -> Weight {
+		Self::retire().saturating_add(T::DbWeight::get().reads(2))
 	}
 	fn activate_due(u: u32) -> Weight {
 		T::DbWeight::get()

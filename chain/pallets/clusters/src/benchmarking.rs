@@ -4,6 +4,7 @@ use super::*;
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
+use phala_protocol::H256;
 use sp_runtime::Saturating;
 
 /// Gives benchmarks workers: the registry's storage is the runtime's to fill.
@@ -13,6 +14,13 @@ pub trait BenchmarkHelper<AccountId> {
 }
 
 const ENDPOINT: &[u8] = b"https://worker.example";
+
+/// The owner lets a worker in as it is.
+fn approve<T: Config>(owner: &T::AccountId, worker: WorkerId) -> DispatchResult {
+	let boot = T::Workers::current_boot(worker).ok_or(Error::<T>::NotInForce)?;
+	let origin = RawOrigin::Signed(owner.clone()).into();
+	Pallet::<T>::approve_join(origin, 0, worker, boot.number, boot.measurement, ENDPOINT.to_vec())
+}
 
 /// An owner with a cluster of as many members but one as it may have, and as many agents.
 fn owner_of_full_cluster<T: Config>() -> T::AccountId
@@ -27,11 +35,12 @@ where
 	for worker in 1..limits::CLUSTER_MEMBERS_MAX {
 		T::BenchmarkHelper::boot_worker(worker, owner.clone());
 		Pallet::<T>::request_join(origin(), 0, worker, ENDPOINT.to_vec()).unwrap();
-		Pallet::<T>::approve_join(origin(), 0, worker).unwrap();
+		approve::<T>(&owner, worker).unwrap();
 	}
 	for n in 0..limits::CLUSTER_AGENTS_MAX {
 		let agent = AgentId::from_low_u64_be(n.into());
-		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &[9; 32]).unwrap();
+		let developer: AccountBytes = owner.clone().into();
+		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &developer).unwrap();
 	}
 	T::BenchmarkHelper::boot_worker(0, owner.clone());
 	owner
@@ -63,11 +72,17 @@ mod benchmarks {
 		let origin = RawOrigin::Signed(owner.clone()).into();
 		Pallet::<T>::request_join(origin, 0, 0, ENDPOINT.to_vec()).unwrap();
 		// The most work: the new member finds all leases free.
-		for agent in ClusterAgents::<T>::get(0) {
-			Leases::<T>::remove(agent);
+		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
+			if let Some(lease) = Leases::<T>::take(agent) {
+				HeldLeases::<T>::remove(lease.worker, agent);
+				Loads::<T>::remove(lease.worker);
+			}
+			FreeLeases::<T>::insert(0, agent, ());
 		}
+		let boot = T::Workers::current_boot(0).unwrap();
+		let (number, measurement) = (boot.number, boot.measurement);
 		#[extrinsic_call]
-		approve_join(RawOrigin::Signed(owner), 0, 0);
+		approve_join(RawOrigin::Signed(owner), 0, 0, number, measurement, ENDPOINT.to_vec());
 		assert_eq!(Clusters::<T>::get(0).unwrap().members, limits::CLUSTER_MEMBERS_MAX);
 	}
 
@@ -109,14 +124,67 @@ mod benchmarks {
 	fn set_open() {
 		let owner = owner_of_full_cluster::<T>();
 		#[extrinsic_call]
-		set_open(RawOrigin::Signed(owner), 0, false);
-		assert!(ClosedToOthers::<T>::contains_key(0));
+		set_open(RawOrigin::Signed(owner), 0, Some(Opening::default()));
+		assert!(Openings::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn admit_developer() {
+		let owner = owner_of_full_cluster::<T>();
+		let others =
+			(1..limits::ADMITTED_DEVELOPERS_MAX).map(|n| H256::from_low_u64_be(n.into()).0);
+		AdmittedDevelopers::<T>::insert(0, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
+		#[extrinsic_call]
+		admit_developer(RawOrigin::Signed(owner.clone()), 0, owner, true);
+		assert_eq!(AdmittedDevelopers::<T>::get(0).len() as u32, limits::ADMITTED_DEVELOPERS_MAX);
+	}
+
+	#[benchmark]
+	fn offer_transfer() {
+		let owner = owner_of_full_cluster::<T>();
+		#[extrinsic_call]
+		offer_transfer(RawOrigin::Signed(owner.clone()), 0, Some(owner));
+		assert!(Offers::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn accept_transfer() {
+		let owner = owner_of_full_cluster::<T>();
+		let to: T::AccountId = account("to", 0, 0);
+		let funds = T::ClusterDeposit::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
+		T::Currency::set_balance(&to, funds);
+		let origin = RawOrigin::Signed(owner).into();
+		Pallet::<T>::offer_transfer(origin, 0, Some(to.clone())).unwrap();
+		#[extrinsic_call]
+		accept_transfer(RawOrigin::Signed(to.clone()), 0);
+		assert_eq!(Clusters::<T>::get(0).unwrap().owner, to);
 	}
 
 	fn give_all_leases<T: Config>(worker: WorkerId) {
-		for agent in ClusterAgents::<T>::get(0) {
+		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
+			if let Some(lease) = Leases::<T>::take(agent) {
+				HeldLeases::<T>::remove(lease.worker, agent);
+				Loads::<T>::remove(lease.worker);
+			}
 			Leases::<T>::insert(agent, Lease { worker, boot: 1 });
+			HeldLeases::<T>::insert(worker, agent, ());
+			Loads::<T>::mutate(worker, |load| *load += 1);
 		}
+	}
+
+	#[benchmark]
+	fn sweep(n: Linear<0, SWEPT_PER_BLOCK_MAX>) {
+		owner_of_full_cluster::<T>();
+		give_all_leases::<T>(1);
+		for agent in HeldLeases::<T>::iter_key_prefix(1).skip(n as usize).collect::<Vec<_>>() {
+			HeldLeases::<T>::remove(1, agent);
+		}
+		Pallet::<T>::queue_sweep(Sweep::Move { cluster: 0, worker: 1, why: Moves::Silent }, None);
+		#[block]
+		{
+			Pallet::<T>::work_off_sweeps(Weight::MAX);
+		}
+		assert_eq!(HeldLeases::<T>::iter_key_prefix(1).count(), 0);
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

@@ -1,111 +1,154 @@
-//! Who counts and who writes which agent.
+//! Who counts, who writes which agent, and how that changes.
 
 use crate::*;
 use alloc::collections::BTreeMap;
 
+/// Those that a lease can go to, with how many each has.
+pub(crate) struct Heirs(BTreeMap<WorkerId, (BootNumber, u32)>);
+
+impl Heirs {
+	/// The one with fewest leases, the lowest worker on ties; counts the lease as its.
+	fn next(&mut self) -> Option<Lease> {
+		let (worker, (boot, load)) =
+			self.0.iter_mut().min_by_key(|(worker, (_, load))| (*load, **worker))?;
+		*load = load.saturating_add(1);
+		Some(Lease { worker: *worker, boot: *boot })
+	}
+
+	pub(crate) fn are_none(&self) -> bool {
+		self.0.is_empty()
+	}
+}
+
 impl<T: Config> Pallet<T> {
-	fn is_counted(worker: WorkerId, boot: &Boot, record: &MemberRecord) -> bool {
+	pub(crate) fn is_counted(worker: WorkerId, boot: &Boot, record: &MemberRecord) -> bool {
 		let Some(last) = T::Workers::last_sign_of_life(worker) else { return false };
 		T::Workers::is_in_force(boot)
 			&& Self::now().saturating_sub(last) <= limits::LIVENESS_BLOCKS
 			&& record.set_aside.is_none_or(|block| last > block)
 	}
 
-	/// The leases that members who count could hold.
-	pub(crate) fn counted_leases(cluster: ClusterId) -> Vec<Lease> {
-		Self::counted(cluster)
+	/// Who counts and was told all agents, but for `except`.
+	pub(crate) fn heirs(cluster: ClusterId, except: Option<WorkerId>) -> Heirs {
+		let can = |worker: WorkerId| Some(worker) != except && !Untold::<T>::contains_key(worker);
+		let heirs = Self::counted(cluster)
 			.into_iter()
-			.map(|(worker, boot)| Lease { worker, boot: boot.number })
-			.collect()
+			.filter(|(worker, _)| can(*worker))
+			.map(|(worker, boot)| (worker, (boot.number, Loads::<T>::get(worker))));
+		Heirs(heirs.collect())
 	}
 
-	/// Agents whose lease this worker has, in whichever life.
-	pub(crate) fn leases_of(cluster: ClusterId, worker: WorkerId) -> Vec<AgentId> {
-		ClusterAgents::<T>::get(cluster)
-			.into_iter()
-			.filter(|agent| Leases::<T>::get(agent).is_some_and(|lease| lease.worker == worker))
-			.collect()
-	}
-
-	/// How many leases each worker of the cluster has.
-	fn loads(cluster: ClusterId) -> BTreeMap<WorkerId, u32> {
-		let mut loads = BTreeMap::<WorkerId, u32>::new();
-		for agent in ClusterAgents::<T>::get(cluster) {
-			if let Some(lease) = Leases::<T>::get(agent) {
-				let load = loads.entry(lease.worker).or_default();
-				*load = load.saturating_add(1);
+	/// Notes who has the agent's lease from now on, wherever it is looked for.
+	fn set_lease(cluster: ClusterId, agent: AgentId, lease: Option<Lease>, end: LeaseEnd) {
+		let old = Leases::<T>::take(agent);
+		LeaseHistories::<T>::mutate(agent, |history| {
+			if old.is_some() {
+				history.end(end);
 			}
+			if lease.is_some() {
+				history.number = history.number.saturating_add(1);
+			}
+		});
+		match old {
+			Some(old) => {
+				HeldLeases::<T>::remove(old.worker, agent);
+				Loads::<T>::mutate_exists(old.worker, |load| {
+					*load = load.unwrap_or(0).checked_sub(1).filter(|load| *load > 0);
+				});
+			}
+			None => FreeLeases::<T>::remove(cluster, agent),
 		}
-		loads
+		match lease {
+			Some(new) => {
+				Leases::<T>::insert(agent, new);
+				HeldLeases::<T>::insert(new.worker, agent, ());
+				Loads::<T>::mutate(new.worker, |load| *load = load.saturating_add(1));
+			}
+			None => FreeLeases::<T>::insert(cluster, agent, ()),
+		}
 	}
 
-	/// The heir with fewest leases, the lowest worker on ties; counts the lease as its.
-	fn next_heir(heirs: &[Lease], loads: &mut BTreeMap<WorkerId, u32>) -> Option<Lease> {
-		let load_of = |worker| loads.get(&worker).copied().unwrap_or(0);
-		let heir = *heirs.iter().min_by_key(|heir| (load_of(heir.worker), heir.worker))?;
-		let load = loads.entry(heir.worker).or_default();
-		*load = load.saturating_add(1);
-		Some(heir)
-	}
-
-	/// Gives the leases of `agents` to `heirs`, or to nobody if there are none.
-	pub(crate) fn move_leases(
+	/// Gives the agent's lease to the next of `heirs`, or to nobody if there are none.
+	pub(crate) fn move_lease(
 		cluster: ClusterId,
-		agents: Vec<AgentId>,
-		heirs: &[Lease],
+		agent: AgentId,
+		end: LeaseEnd,
+		heirs: &mut Heirs,
 	) -> Result<(), PushError> {
-		if agents.is_empty() {
-			return Ok(());
-		}
-		// What is to move weighs on nobody.
-		for agent in &agents {
-			Leases::<T>::remove(agent);
-		}
-		let mut loads = Self::loads(cluster);
-		for agent in agents {
-			let lease = Self::next_heir(heirs, &mut loads);
-			Leases::<T>::set(agent, lease);
-			Self::tell_members(cluster, ClustersMessage::LeaseMoved { agent, lease })?;
-			Self::deposit_event(Event::LeaseMoved { cluster, agent, lease });
-		}
+		let lease = heirs.next();
+		Self::set_lease(cluster, agent, lease, end);
+		Self::tell_members(cluster, ClustersMessage::LeaseMoved { agent, lease })?;
+		Self::deposit_event(Event::LeaseMoved { cluster, agent, lease });
 		Ok(())
 	}
 
-	/// Gives leases that nobody has to members that count, if there are any.
-	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<(), PushError> {
-		let free: Vec<AgentId> = ClusterAgents::<T>::get(cluster)
-			.into_iter()
-			.filter(|agent| !Leases::<T>::contains_key(agent))
-			.collect();
-		if free.is_empty() {
-			return Ok(());
+	/// The same for a lease that nobody has: none ends.
+	pub(crate) fn give_lease(
+		cluster: ClusterId,
+		agent: AgentId,
+		heirs: &mut Heirs,
+	) -> Result<(), PushError> {
+		Self::move_lease(cluster, agent, LeaseEnd::Removed, heirs)
+	}
+
+	/// Moves one lease to another member that counts, if somebody else does: somebody has to try.
+	fn move_on(agent: AgentId, lease: Lease, end: LeaseEnd) -> Result<bool, PushError> {
+		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(false) };
+		if Leases::<T>::get(agent) != Some(lease) {
+			return Ok(false);
 		}
-		let heirs = Self::counted_leases(cluster);
-		if heirs.is_empty() {
-			return Ok(());
+		let mut heirs = Self::heirs(cluster, Some(lease.worker));
+		if heirs.are_none() {
+			return Ok(false);
 		}
-		Self::move_leases(cluster, free, &heirs)
+		Self::move_lease(cluster, agent, end, &mut heirs)?;
+		Ok(true)
 	}
 }
 
 impl<T: Config> ClusterDirectory for Pallet<T> {
 	type Error = DispatchError;
 
+	fn terms(cluster: ClusterId, developer: &AccountBytes) -> Result<Opening, DispatchError> {
+		let owner = Self::owner(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		if owner == *developer || AdmittedDevelopers::<T>::get(cluster).contains(developer) {
+			return Ok(Opening::default());
+		}
+		Ok(Openings::<T>::get(cluster).ok_or(Error::<T>::ClusterNotOpen)?)
+	}
+
+	fn owner(cluster: ClusterId) -> Option<AccountBytes> {
+		Clusters::<T>::get(cluster).map(|record| record.owner.into())
+	}
+
+	fn remove_agent(agent: AgentId) {
+		let Some(cluster) = AgentCluster::<T>::take(agent) else { return };
+		Self::set_lease(cluster, agent, None, LeaseEnd::Removed);
+		FreeLeases::<T>::remove(cluster, agent);
+		LeaseHistories::<T>::remove(agent);
+		ClusterAgents::<T>::remove(cluster, agent);
+		Clusters::<T>::mutate(cluster, |record| {
+			if let Some(record) = record {
+				record.agents = record.agents.saturating_sub(1);
+			}
+		});
+	}
+
 	fn place_agent(
 		cluster: ClusterId,
 		agent: AgentId,
 		developer: &AccountBytes,
 	) -> Result<Lease, DispatchError> {
-		let record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
-		let is_welcome =
-			!ClosedToOthers::<T>::contains_key(cluster) || record.owner.into() == *developer;
-		ensure!(is_welcome, Error::<T>::ClusterNotOpen);
+		let mut record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+		Self::terms(cluster, developer)?;
 		ensure!(!AgentCluster::<T>::contains_key(agent), Error::<T>::AgentAlreadyPlaced);
-		let lease = Self::next_heir(&Self::counted_leases(cluster), &mut Self::loads(cluster))
-			.ok_or(Error::<T>::NobodyCounts)?;
-		ClusterAgents::<T>::try_append(cluster, agent).map_err(|()| Error::<T>::TooManyAgents)?;
+		ensure!(record.agents < limits::CLUSTER_AGENTS_MAX, Error::<T>::TooManyAgents);
+		let lease = Self::heirs(cluster, None).next().ok_or(Error::<T>::NobodyCounts)?;
+		record.agents = record.agents.saturating_add(1);
+		Clusters::<T>::insert(cluster, record);
+		ClusterAgents::<T>::insert(cluster, agent, ());
 		AgentCluster::<T>::insert(agent, cluster);
-		Leases::<T>::insert(agent, lease);
+		Self::set_lease(cluster, agent, Some(lease), LeaseEnd::Removed);
 		Self::deposit_event(Event::AgentPlaced { cluster, agent, lease });
 		Ok(lease)
 	}
@@ -125,26 +168,75 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		counted
 	}
 
-	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), DispatchError> {
-		if Leases::<T>::get(agent) != Some(holder) {
+	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
+		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(None) };
+		if !Leases::<T>::contains_key(agent) {
+			let mut heirs = Self::heirs(cluster, None);
+			if heirs.are_none() {
+				return Ok(None);
+			}
+			Self::give_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
+		}
+		let generation = Clusters::<T>::get(cluster).map_or(0, |record| record.generation);
+		let number = LeaseHistories::<T>::get(agent).number;
+		Ok(Leases::<T>::get(agent).map(|lease| Assignment { lease, number, generation }))
+	}
+
+	fn final_seen(cluster: ClusterId) -> BlockNumber {
+		FinalSeen::<T>::get(cluster)
+	}
+
+	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {
+		let history = LeaseHistories::<T>::get(agent);
+		let is_held =
+			history.number == assigned.number && Leases::<T>::get(agent) == Some(assigned.lease);
+		if !is_held {
+			return match history.end_of(assigned.number) {
+				Some(LeaseEnd::OwnAct) => None,
+				Some(LeaseEnd::Penalised) => Some(Excuse::AlreadyPenalised),
+				Some(LeaseEnd::Removed) => Some(Excuse::Removed),
+				// What is not remembered any more is held against nobody.
+				Some(LeaseEnd::Taken) | None => Some(Excuse::LeaseTaken),
+			};
+		}
+		let generation = AgentCluster::<T>::get(agent)
+			.and_then(Clusters::<T>::get)
+			.map_or(0, |record| record.generation);
+		if history.is_penalised {
+			Some(Excuse::AlreadyPenalised)
+		} else if generation != assigned.generation {
+			Some(Excuse::GenerationChanged)
+		} else {
+			None
+		}
+	}
+
+	fn note_penalty(agent: AgentId, assigned: &Assignment) {
+		// Nothing is written of an agent that was given up.
+		LeaseHistories::<T>::mutate_extant(agent, |history| history.penalise(assigned.number));
+	}
+
+	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		let Assignment { lease, number, .. } = *assigned;
+		if LeaseHistories::<T>::get(agent).number != number
+			|| !Self::move_on(agent, lease, LeaseEnd::Penalised).map_err(Error::<T>::from)?
+		{
 			return Ok(());
 		}
-		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(()) };
-		let worker = holder.worker;
-		let mut heirs = Self::counted_leases(cluster);
-		heirs.retain(|heir| heir.worker != worker);
-		if heirs.is_empty() {
-			// Somebody has to try.
-			return Ok(());
-		}
-		Members::<T>::mutate(cluster, worker, |record| {
+		let Some(cluster) = MemberOf::<T>::get(lease.worker) else { return Ok(()) };
+		Members::<T>::mutate(cluster, lease.worker, |record| {
 			if let Some(record) = record {
 				record.set_aside = Some(Self::now());
 			}
 		});
-		Self::deposit_event(Event::MemberSetAside { cluster, worker });
-		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)
-			.map_err(Error::<T>::from)?;
+		Self::deposit_event(Event::MemberSetAside { cluster, worker: lease.worker });
+		Ok(())
+	}
+
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		if LeaseHistories::<T>::get(agent).number == assigned.number {
+			Self::move_on(agent, assigned.lease, LeaseEnd::Taken).map_err(Error::<T>::from)?;
+		}
 		Ok(())
 	}
 }

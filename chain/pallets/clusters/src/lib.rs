@@ -5,7 +5,7 @@
 //! * **Cluster**: workers that share keys and state; its owner decides who may join.
 //! * **Member**: a worker in a cluster. A worker is in one cluster at most.
 //! * **Counted**: a member whose boot is in force, that gave a sign of life within
-//!   [`limits::LIVENESS_BLOCKS`], and that is not *set aside* for a missed deadline.
+//!   [`limits::LIVENESS_BLOCKS`], and that is not *set aside* for its silence.
 //! * **Lease**: the right to write one agent's state. One boot has it; without a member that
 //!   counts nobody has.
 //! * **Generation**: counts a cluster's secrets. Who left does not learn the next.
@@ -18,8 +18,13 @@
 //!   ([`Call::set_endpoint`]) and **leaves** or takes the request back ([`Call::leave`]).
 //! * The owner **approves** a request ([`Call::approve_join`]), and **removes** members or declines
 //!   requests ([`Call::remove_member`]).
-//! * A member's enclave **asks** for the cluster's secret and **wraps** its data keys
-//!   ([`phala_protocol::messages::ClustersPayload`]).
+//! * A cluster takes its owner's agents alone, and those of developers that it **admits**
+//!   ([`Call::admit_developer`]), until it is **opened** to all ([`Call::set_open`]), with a floor for
+//!   prices and a deposit.
+//! * The owner **offers** the cluster to another account ([`Call::offer_transfer`]), which **accepts**
+//!   ([`Call::accept_transfer`]).
+//! * A member's enclave **asks** for the cluster's secret, **wraps** its data keys, and **challenges**
+//!   a lease holder that does not answer it ([`phala_protocol::messages::ClustersPayload`]).
 //! * The agents and requests pallets place agents and report missed deadlines
 //!   ([`ClusterDirectory`]).
 //!
@@ -30,9 +35,14 @@
 //! on. Its own `Member` message is the first of them.
 //!
 //! A lease goes to the counted member with fewest leases, the lowest worker on ties. It moves when
-//! its holder departs, restarts (a new boot has no keys yet) or misses a deadline. A member that
-//! misses one is set aside until its next sign of life, unless nobody else counts: somebody has to
-//! try. A lease that nobody could take is handed out at the next join or boot.
+//! its holder departs, restarts (a new boot has no keys yet), is silent when it is challenged (a
+//! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
+//! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
+//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life.
+//!
+//! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
+//! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
+//! them, the rest in later blocks (`sweeps.rs`). A boot gets no lease before it was told of all agents.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order
@@ -51,11 +61,13 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod challenges;
 mod leases;
 mod members;
 #[cfg(test)]
 mod mock;
 mod secrets;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -71,16 +83,17 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease},
 	boot::{Boot, BootNumber, WorkerId},
-	clusters::Generation,
+	clusters::{Generation, Opening},
+	evidence::Measurement,
 	keys::Epoch,
 	limits,
 	mailbox::{Channel, ClusterId},
 	messages::{ClustersMessage, Message},
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
-		WorkerDirectory,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests,
+		MailboxInterface, PushError, WorkerDirectory,
 	},
 	AccountBytes, BlockNumber,
 };
@@ -88,6 +101,9 @@ use sp_runtime::traits::SaturatedConversion;
 
 /// Most gaps between generations that one block ends.
 pub const GAPS_PER_BLOCK_MAX: u32 = 16;
+
+/// Most agents that one step of a block looks at in sweeps; a call that begins one does as many.
+pub const SWEPT_PER_BLOCK_MAX: u32 = limits::AGENTS_SWEPT_MAX;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -115,6 +131,9 @@ pub mod pallet {
 
 		/// Carries messages to members.
 		type Mailbox: MailboxInterface;
+
+		/// Knows how far envelopes have come.
+		type Lanes: EnvelopeLanes;
 
 		/// Knows workers, their operators and boots.
 		type Workers: WorkerDirectory;
@@ -144,9 +163,24 @@ pub mod pallet {
 		ClusterDeposit,
 	}
 
-	/// Clusters that take agents of their owner alone.
+	/// Clusters that take agents of others than their owner, and on which terms.
 	#[pallet::storage]
-	pub type ClosedToOthers<T> = StorageMap<_, Blake2_128Concat, ClusterId, (), OptionQuery>;
+	pub type Openings<T> = StorageMap<_, Blake2_128Concat, ClusterId, Opening, OptionQuery>;
+
+	/// Who may deploy in each cluster as its owner does.
+	#[pallet::storage]
+	pub type AdmittedDevelopers<T> = StorageMap<
+		_,
+		Blake2_128Concat,
+		ClusterId,
+		BoundedVec<AccountBytes, ConstU32<{ limits::ADMITTED_DEVELOPERS_MAX }>>,
+		ValueQuery,
+	>;
+
+	/// Who may take a cluster over.
+	#[pallet::storage]
+	pub type Offers<T: Config> =
+		StorageMap<_, Blake2_128Concat, ClusterId, T::AccountId, OptionQuery>;
 
 	/// The number of the next cluster.
 	#[pallet::storage]
@@ -177,15 +211,10 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type JoinRequests<T> = StorageMap<_, Blake2_128Concat, WorkerId, JoinRequest, OptionQuery>;
 
-	/// Agents of each cluster, in the order in which they were placed.
+	/// Agents of each cluster. Their ids are hashes already.
 	#[pallet::storage]
-	pub type ClusterAgents<T> = StorageMap<
-		_,
-		Blake2_128Concat,
-		ClusterId,
-		BoundedVec<AgentId, ConstU32<{ limits::CLUSTER_AGENTS_MAX }>>,
-		ValueQuery,
-	>;
+	pub type ClusterAgents<T> =
+		StorageDoubleMap<_, Twox64Concat, ClusterId, Identity, AgentId, (), OptionQuery>;
 
 	/// The cluster of each agent.
 	#[pallet::storage]
@@ -194,6 +223,58 @@ pub mod pallet {
 	/// Who writes each agent; absent while nobody can. Read by clients through storage proofs.
 	#[pallet::storage]
 	pub type Leases<T> = StorageMap<_, Blake2_128Concat, AgentId, Lease, OptionQuery>;
+
+	/// The agents whose lease each worker has, in whichever life.
+	#[pallet::storage]
+	pub type HeldLeases<T> =
+		StorageDoubleMap<_, Twox64Concat, WorkerId, Identity, AgentId, (), OptionQuery>;
+
+	/// How the leases of each agent ended.
+	#[pallet::storage]
+	pub type LeaseHistories<T> = StorageMap<_, Identity, AgentId, LeaseHistory, ValueQuery>;
+
+	/// The newest block of each cluster that a member said is final to it.
+	#[pallet::storage]
+	pub type FinalSeen<T> = StorageMap<_, Twox64Concat, ClusterId, BlockNumber, ValueQuery>;
+
+	/// How many leases each worker has.
+	#[pallet::storage]
+	pub type Loads<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+
+	/// The agents of each cluster whose lease nobody has.
+	#[pallet::storage]
+	pub type FreeLeases<T> =
+		StorageDoubleMap<_, Twox64Concat, ClusterId, Identity, AgentId, (), OptionQuery>;
+
+	/// Boots that were not told of all agents yet: they get no lease.
+	#[pallet::storage]
+	pub type Untold<T> = StorageMap<_, Twox64Concat, WorkerId, BootNumber, OptionQuery>;
+
+	/// What is to be done for many agents, in order, each with the agent after which it goes on.
+	#[pallet::storage]
+	pub type Sweeps<T> = StorageMap<_, Twox64Concat, u64, (Sweep, Option<AgentId>), OptionQuery>;
+
+	/// Number of the next sweep that begins, or goes on.
+	#[pallet::storage]
+	pub type NextSweep<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// Number of the oldest sweep that is not done.
+	#[pallet::storage]
+	pub type FirstSweep<T> = StorageValue<_, u64, ValueQuery>;
+
+	/// Lease holders that were said to be silent, one challenge each.
+	#[pallet::storage]
+	pub type Challenges<T> = StorageMap<_, Twox64Concat, WorkerId, Challenge, OptionQuery>;
+
+	/// Who challenged each holder within [`limits::CHALLENGE_SPACING_BLOCKS`], and when.
+	#[pallet::storage]
+	pub type LatelyChallenged<T> = StorageMap<
+		_,
+		Twox64Concat,
+		WorkerId,
+		BoundedVec<(WorkerId, BlockNumber), ConstU32<{ limits::CLUSTER_MEMBERS_MAX }>>,
+		ValueQuery,
+	>;
 
 	/// The newest wrapped keys of each cluster.
 	#[pallet::storage]
@@ -219,8 +300,14 @@ pub mod pallet {
 		ClusterCreated { cluster: ClusterId, owner: T::AccountId },
 		/// A cluster was given up and its deposit released.
 		ClusterClosed { cluster: ClusterId },
-		/// Others than the owner may deploy agents here from now on, or may not.
-		OpennessSet { cluster: ClusterId, open: bool },
+		/// From now on others than the owner deploy agents here on these terms; `None`: not at all.
+		OpeningSet { cluster: ClusterId, opening: Option<Opening> },
+		/// An account may deploy as the owner does, or may not any more.
+		DeveloperAdmitted { cluster: ClusterId, developer: T::AccountId, admitted: bool },
+		/// The owner offers the cluster to an account; `None`: no more.
+		TransferOffered { cluster: ClusterId, to: Option<T::AccountId> },
+		/// A cluster has another owner.
+		Transferred { cluster: ClusterId, from: T::AccountId, to: T::AccountId },
 		/// A worker wants to join; the cluster's owner decides.
 		JoinRequested { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
 		/// A request to join was taken back, declined, or lost with its worker's boot.
@@ -233,7 +320,12 @@ pub mod pallet {
 		EndpointChanged { cluster: ClusterId, worker: WorkerId, endpoint: Vec<u8> },
 		/// A worker is no longer a member: it left, was removed or evicted.
 		MemberLeft { cluster: ClusterId, worker: WorkerId },
-		/// A member missed a deadline and does not count until its next sign of life.
+		/// A member says that it gets no answer of this one, which has leases.
+		HolderChallenged { cluster: ClusterId, worker: WorkerId, boot: BootNumber, by: WorkerId },
+		/// A member that was challenged, or set aside, is there.
+		HolderPresent { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
+		/// A member was challenged and was silent: it does not count until its next sign of life, and
+		/// its leases move.
 		MemberSetAside { cluster: ClusterId, worker: WorkerId },
 		/// The cluster's secret is a new one.
 		GenerationStarted { cluster: ClusterId, generation: Generation },
@@ -295,14 +387,47 @@ pub mod pallet {
 		TooManyAgents,
 		/// No member of the cluster is in force, alive and not set aside.
 		NobodyCounts,
-		/// The cluster takes agents of its owner alone.
+		/// The cluster takes agents of its owner, and of those that it admitted, alone.
 		ClusterNotOpen,
+		/// The owner has admitted [`limits::ADMITTED_DEVELOPERS_MAX`] already.
+		TooManyAdmitted,
+		/// The cluster is not offered to this account.
+		NotOffered,
+		/// The worker has another boot, measurement or endpoint than is approved: look again.
+		OtherApplicant,
+		/// Only a member that counts may say this: in force, alive and not set aside.
+		DoesNotCount,
+		/// Nobody challenges itself.
+		OwnChallenge,
+		/// It is about another boot than the worker's current one.
+		OtherBoot,
+		/// The worker has no lease: there is nothing to challenge it for.
+		HasNoLease,
+		/// The worker is challenged already, and has time left to answer.
+		AlreadyChallenged,
+		/// The sender challenged this worker within [`limits::CHALLENGE_SPACING_BLOCKS`].
+		ChallengedLately,
+		/// No such challenge is open.
+		NoSuchChallenge,
+		/// The boot has sent an envelope since it was challenged: it is there.
+		HolderAnswered,
+		/// The challenged has [`limits::CHALLENGE_BLOCKS`] to answer.
+		ChallengeTooYoung,
+		/// There is no such block yet.
+		BlockInTheFuture,
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			Self::end_gaps()
+			let whole = T::WeightInfo::sweep(SWEPT_PER_BLOCK_MAX);
+			// Of several sweeps each has its beginning.
+			let budget = whole.saturating_mul(2);
+			Self::end_gaps().saturating_add(Self::work_off_sweeps(budget))
+		}
+
+		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
+			Self::work_off_sweeps(left)
 		}
 	}
 
@@ -325,6 +450,7 @@ pub mod pallet {
 					deposit,
 					generation: 1,
 					members: 0,
+					agents: 0,
 					gap: GenerationGap::Open,
 				},
 			);
@@ -352,20 +478,29 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Makes a worker that asked for it a member. By the cluster's owner.
+		/// Makes a worker that asked for it a member. By the cluster's owner, who names what it has looked
+		/// at: nobody slips in with another boot, other code or another address.
 		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::approve_join())]
 		pub fn approve_join(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
 			worker: WorkerId,
+			boot: BootNumber,
+			measurement: Measurement,
+			endpoint: Vec<u8>,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
 			let request = JoinRequests::<T>::get(worker)
 				.filter(|request| request.cluster == cluster)
 				.ok_or(Error::<T>::NoJoinRequest)?;
-			let boot = Self::boot_in_force(worker)?;
-			Self::join(cluster, worker, &boot, request.endpoint)
+			let current = Self::boot_in_force(worker)?;
+			ensure!(
+				(current.number, current.measurement) == (boot, measurement)
+					&& *request.endpoint == *endpoint,
+				Error::<T>::OtherApplicant
+			);
+			Self::join(cluster, worker, &current, request.endpoint)
 		}
 
 		/// Says where a member is reached from now on. By the worker's operator.
@@ -397,7 +532,7 @@ pub mod pallet {
 		#[pallet::weight(T::WeightInfo::leave())]
 		pub fn leave(origin: OriginFor<T>, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
 			Self::ensure_operator(origin, worker)?;
-			Self::depart_or_drop_request(cluster, worker)
+			Self::depart_or_drop_request(cluster, worker, Moves::Left)
 		}
 
 		/// Removes a member, or declines a request to join. By the cluster's owner.
@@ -409,7 +544,7 @@ pub mod pallet {
 			worker: WorkerId,
 		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			Self::depart_or_drop_request(cluster, worker)
+			Self::depart_or_drop_request(cluster, worker, Moves::Removed)
 		}
 
 		/// Gives up a cluster without members and agents, and releases its deposit.
@@ -418,9 +553,12 @@ pub mod pallet {
 		pub fn close(origin: OriginFor<T>, cluster: ClusterId) -> DispatchResult {
 			let record = Self::ensure_owner(origin, cluster)?;
 			ensure!(record.members == 0, Error::<T>::ClusterInUse);
-			ensure!(ClusterAgents::<T>::get(cluster).is_empty(), Error::<T>::ClusterInUse);
+			ensure!(record.agents == 0, Error::<T>::ClusterInUse);
 			Clusters::<T>::remove(cluster);
-			ClosedToOthers::<T>::remove(cluster);
+			Openings::<T>::remove(cluster);
+			AdmittedDevelopers::<T>::remove(cluster);
+			Offers::<T>::remove(cluster);
+			FinalSeen::<T>::remove(cluster);
 			NewestKeys::<T>::remove(cluster);
 			T::Currency::release(
 				&HoldReason::ClusterDeposit.into(),
@@ -432,13 +570,73 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Says whether others than the owner may deploy agents here. Those that are here stay.
+		/// Says on which terms others than the owner may deploy agents here; `None`, as at first: they
+		/// may not. Those that are here stay.
 		#[pallet::call_index(7)]
 		#[pallet::weight(T::WeightInfo::set_open())]
-		pub fn set_open(origin: OriginFor<T>, cluster: ClusterId, open: bool) -> DispatchResult {
+		pub fn set_open(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			opening: Option<Opening>,
+		) -> DispatchResult {
 			Self::ensure_owner(origin, cluster)?;
-			ClosedToOthers::<T>::set(cluster, (!open).then_some(()));
-			Self::deposit_event(Event::OpennessSet { cluster, open });
+			Openings::<T>::set(cluster, opening);
+			Self::deposit_event(Event::OpeningSet { cluster, opening });
+			Ok(())
+		}
+
+		/// Lets an account deploy agents as the owner does, or no more.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::admit_developer())]
+		pub fn admit_developer(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			developer: T::AccountId,
+			admitted: bool,
+		) -> DispatchResult {
+			Self::ensure_owner(origin, cluster)?;
+			let bytes: AccountBytes = developer.clone().into();
+			AdmittedDevelopers::<T>::try_mutate_exists(cluster, |list| {
+				let mut all = list.take().unwrap_or_default();
+				all.retain(|other| *other != bytes);
+				if admitted {
+					all.try_push(bytes).map_err(|_| Error::<T>::TooManyAdmitted)?;
+				}
+				*list = Some(all).filter(|all| !all.is_empty());
+				Ok::<_, Error<T>>(())
+			})?;
+			Self::deposit_event(Event::DeveloperAdmitted { cluster, developer, admitted });
+			Ok(())
+		}
+
+		/// Offers the cluster to an account, in place of an earlier offer; `None` takes it back.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::offer_transfer())]
+		pub fn offer_transfer(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			to: Option<T::AccountId>,
+		) -> DispatchResult {
+			Self::ensure_owner(origin, cluster)?;
+			Offers::<T>::set(cluster, to.clone());
+			Self::deposit_event(Event::TransferOffered { cluster, to });
+			Ok(())
+		}
+
+		/// Takes a cluster over that is offered: the caller's deposit is held instead.
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::accept_transfer())]
+		pub fn accept_transfer(origin: OriginFor<T>, cluster: ClusterId) -> DispatchResult {
+			let to = frame_system::ensure_signed(origin)?;
+			let mut record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
+			ensure!(Offers::<T>::take(cluster) == Some(to.clone()), Error::<T>::NotOffered);
+			let reason = HoldReason::ClusterDeposit.into();
+			let from = core::mem::replace(&mut record.owner, to.clone());
+			T::Currency::release(&reason, &from, record.deposit, Precision::BestEffort)?;
+			record.deposit = T::ClusterDeposit::get();
+			T::Currency::hold(&reason, &to, record.deposit)?;
+			Clusters::<T>::insert(cluster, record);
+			Self::deposit_event(Event::Transferred { cluster, from, to });
 			Ok(())
 		}
 	}

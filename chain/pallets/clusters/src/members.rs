@@ -3,7 +3,6 @@
 use crate::*;
 use phala_protocol::{
 	clusters::{ClusterSnapshot, Member},
-	messages::AgentsMessage,
 	traits::WorkerHooks,
 };
 
@@ -42,11 +41,8 @@ impl<T: Config> Pallet<T> {
 		};
 		let identity = boot.keys.identity;
 		Self::tell(worker, ClustersMessage::JoinedCluster { identity, snapshot })?;
-		for agent in ClusterAgents::<T>::get(cluster) {
-			if let Some(snapshot) = T::Agents::snapshot(agent) {
-				Self::tell(worker, AgentsMessage::Agent(snapshot))?;
-			}
-		}
+		Untold::<T>::remove(worker);
+		Self::begin_sweep(Sweep::Tell { cluster, worker, boot: boot.number })?;
 		Self::tell_members(cluster, ClustersMessage::Member(Self::member(worker, boot, endpoint)))
 	}
 
@@ -76,9 +72,13 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	pub(crate) fn depart_or_drop_request(cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+	pub(crate) fn depart_or_drop_request(
+		cluster: ClusterId,
+		worker: WorkerId,
+		why: Moves,
+	) -> DispatchResult {
 		if MemberOf::<T>::get(worker) == Some(cluster) {
-			Self::depart(cluster, worker).map_err(Error::<T>::from)?;
+			Self::depart(cluster, worker, why).map_err(Error::<T>::from)?;
 			return Ok(());
 		}
 		let request = JoinRequests::<T>::get(worker).ok_or(Error::<T>::NotMember)?;
@@ -93,9 +93,12 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	fn depart(cluster: ClusterId, worker: WorkerId) -> Result<(), PushError> {
+	fn depart(cluster: ClusterId, worker: WorkerId, why: Moves) -> Result<(), PushError> {
 		Members::<T>::remove(cluster, worker);
 		MemberOf::<T>::remove(worker);
+		Untold::<T>::remove(worker);
+		Challenges::<T>::remove(worker);
+		LatelyChallenged::<T>::remove(worker);
 		Clusters::<T>::mutate(cluster, |record| {
 			if let Some(record) = record {
 				record.members = record.members.saturating_sub(1);
@@ -108,9 +111,7 @@ impl<T: Config> Pallet<T> {
 		}
 		Self::tell_members(cluster, ClustersMessage::MemberLeft { worker })?;
 		Self::deposit_event(Event::MemberLeft { cluster, worker });
-		// It is a member no more, so it is not among them.
-		let heirs = Self::counted_leases(cluster);
-		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)?;
+		Self::begin_sweep(Sweep::Move { cluster, worker, why })?;
 		Self::start_generation_after_departure(cluster)
 	}
 }
@@ -124,24 +125,26 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 			return Ok(());
 		};
 		Self::deposit_event(Event::MemberBooted { cluster, worker, boot: boot.number });
+		Challenges::<T>::remove(worker);
 		let endpoint = record.endpoint.into_inner();
 		Self::welcome(cluster, cluster_record.generation, worker, boot, endpoint)?;
 
 		// The new boot has no keys yet: others go on, if there are any.
-		let mut heirs = Self::counted_leases(cluster);
-		heirs.retain(|heir| heir.worker != worker);
-		if heirs.is_empty() {
-			heirs.push(Lease { worker, boot: boot.number });
-		}
-		Self::move_leases(cluster, Self::leases_of(cluster, worker), &heirs)?;
+		Self::begin_sweep(Sweep::Move { cluster, worker, why: Moves::Restarted })?;
 		Self::hand_out_free_leases(cluster)
 	}
 
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		Self::drop_join_request(worker);
 		match MemberOf::<T>::get(worker) {
-			Some(cluster) => Self::depart(cluster, worker),
+			Some(cluster) => Self::depart(cluster, worker, Moves::Removed),
 			None => Ok(()),
+		}
+	}
+
+	fn on_sign_of_life(worker: WorkerId) {
+		if let Some(cluster) = MemberOf::<T>::get(worker) {
+			Self::queue_free_leases(cluster);
 		}
 	}
 

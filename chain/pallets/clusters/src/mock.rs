@@ -11,11 +11,11 @@ use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	keys::{Epoch, KeyRequest},
-	mailbox::{Channel, ChannelHead, ClusterId},
+	mailbox::{ByLane, Channel, ChannelHead, ClusterId, InboundNext},
 	messages::Message,
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, KeyRequests, MailboxInterface, PushError,
-		WorkerDirectory, WorkerHooks,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests,
+		MailboxInterface, PushError, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -63,6 +63,8 @@ parameter_types! {
 	pub static Admitted: Vec<KeyRequest> = Vec::new();
 	pub static Withdrawn: Vec<(WorkerId, ClusterId)> = Vec::new();
 	pub static ActiveEpoch: Option<Epoch> = Some(1);
+	/// How many envelopes of each worker's boot the chain took.
+	pub static Envelopes: BTreeMap<WorkerId, u64> = BTreeMap::new();
 	static Seen: usize = 0;
 }
 
@@ -85,6 +87,23 @@ impl MailboxInterface for NotingMailbox {
 	fn open_inbound(_: WorkerId, _: BootNumber) {}
 
 	fn close_inbound(_: WorkerId) {}
+}
+
+impl EnvelopeLanes for NotingMailbox {
+	fn next_envelope(worker: WorkerId) -> Option<InboundNext> {
+		let boot = MockRegistry::current_boot(worker)?.number;
+		let rest = Envelopes::get().get(&worker).copied().unwrap_or(0);
+		Some(InboundNext { boot, seqs: ByLane { rest, ..Default::default() } })
+	}
+
+	fn was_full_since(_: WorkerId, _: BlockNumber) -> bool {
+		false
+	}
+}
+
+/// An envelope of the worker's boot is accepted, whatever it says.
+pub fn envelope(worker: WorkerId) {
+	Envelopes::mutate(|envelopes| *envelopes.entry(worker).or_default() += 1);
 }
 
 pub struct MockRegistry;
@@ -166,6 +185,7 @@ impl crate::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = NotingMailbox;
+	type Lanes = NotingMailbox;
 	type Workers = MockRegistry;
 	type Keys = NotingGatekeepers;
 	type Agents = PlacedAgents;
@@ -244,6 +264,11 @@ pub fn go_to_block(n: u64) {
 	}
 }
 
+/// The end of a block that has weight left.
+pub fn end_block() {
+	Clusters::on_idle(System::block_number(), frame_support::weights::Weight::MAX);
+}
+
 /// What was told since the last look.
 pub fn heard() -> Vec<(Channel, Message)> {
 	let seen = Seen::get();
@@ -267,6 +292,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
 		Workers::set(BTreeMap::new());
+		Envelopes::set(BTreeMap::new());
 		Admitted::set(Vec::new());
 		Withdrawn::set(Vec::new());
 		ActiveEpoch::set(Some(1));

@@ -66,7 +66,10 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// The sender is the current boot of a member.
-	fn ensure_member(origin: EnvelopeOrigin, cluster: ClusterId) -> Result<(), Error<T>> {
+	pub(crate) fn ensure_member(
+		origin: EnvelopeOrigin,
+		cluster: ClusterId,
+	) -> Result<(), Error<T>> {
 		ensure!(MemberOf::<T>::get(origin.worker) == Some(cluster), Error::<T>::NotMember);
 		let boot = T::Workers::current_boot(origin.worker).ok_or(Error::<T>::RetiredBoot)?;
 		ensure!(boot.number == origin.boot, Error::<T>::RetiredBoot);
@@ -137,6 +140,14 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 			ClustersPayload::KeysWrapped { cluster, keys } => {
 				Self::keys_wrapped(origin, cluster, keys)
 			}
+			ClustersPayload::HolderSilent { holder, boot } => {
+				Self::holder_silent(origin, holder, boot)
+			}
+			ClustersPayload::HolderStillSilent { holder, boot, challenged_at } => {
+				Self::holder_still_silent(origin, holder, boot, challenged_at)
+			}
+			ClustersPayload::HolderPresent => Self::holder_present(origin),
+			ClustersPayload::BlockFinal { block } => Self::block_final(origin, block),
 		}
 	}
 }

@@ -21,17 +21,28 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
+/// Open to all.
 fn cluster() {
 	Clusters::create(signed(ALICE)).unwrap();
+	Clusters::set_open(signed(ALICE), CLUSTER, Some(Opening::default())).unwrap();
 }
 
 fn ask(worker: WorkerId) -> DispatchResult {
 	Clusters::request_join(signed(BOB), CLUSTER, worker, URL.to_vec())
 }
 
+/// The owner lets in what it sees.
+fn approve(who: sp_runtime::AccountId32, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
+	let (boot, measurement) = MockRegistry::current_boot(worker)
+		.map_or((0, Default::default()), |boot| (boot.number, boot.measurement));
+	let endpoint = JoinRequests::<Runtime>::get(worker)
+		.map_or(URL.to_vec(), |request| request.endpoint.into_inner());
+	Clusters::approve_join(signed(who), cluster, worker, boot, measurement, endpoint)
+}
+
 fn join(worker: WorkerId) {
 	ask(worker).unwrap();
-	Clusters::approve_join(signed(ALICE), CLUSTER, worker).unwrap();
+	approve(ALICE, CLUSTER, worker).unwrap();
 }
 
 fn cluster_of(workers: impl IntoIterator<Item = WorkerId>) {
@@ -120,8 +131,8 @@ fn a_cluster_holds_its_owners_deposit_until_it_is_closed() {
 
 		// One with an agent stays.
 		Clusters::request_join(signed(BOB), 1, 1, URL.to_vec()).unwrap();
-		Clusters::approve_join(signed(ALICE), 1, 1).unwrap();
-		Clusters::place_agent(1, agent(1), &STRANGER_BYTES).unwrap();
+		approve(ALICE, 1, 1).unwrap();
+		Clusters::place_agent(1, agent(1), &ALICE.into()).unwrap();
 		Clusters::remove_member(signed(ALICE), 1, 1).unwrap();
 		assert_noop!(Clusters::close(signed(ALICE), 1), Error::<Runtime>::ClusterInUse);
 		// The gap of the closed cluster ends without it.
@@ -171,7 +182,7 @@ fn a_stranger_cannot_approve() {
 	new_test_ext().execute_with(|| {
 		cluster();
 		ask(1).unwrap();
-		let approve = |who, cluster, worker| Clusters::approve_join(signed(who), cluster, worker);
+		let approve = |who, cluster, worker| approve(who, cluster, worker);
 		assert_noop!(approve(EVE, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(BOB, CLUSTER, 1), Error::<Runtime>::NotOwner);
 		assert_noop!(approve(ALICE, CLUSTER, 2), Error::<Runtime>::NoJoinRequest);
@@ -218,7 +229,7 @@ fn a_new_member_starts_from_the_head_before_its_own_message() {
 		ask(1).unwrap();
 		let head = NotingMailbox::head(CHANNEL);
 		assert_eq!(head.next_seq, 2);
-		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, 1));
+		assert_ok!(approve(ALICE, CLUSTER, 1));
 		let told = heard();
 		let snapshot = ClusterSnapshot {
 			cluster: CLUSTER,
@@ -249,12 +260,9 @@ fn a_cluster_takes_as_many_members_as_its_limit_and_not_one_more() {
 		}
 		(1..=most).for_each(join);
 		ask(most + 1).unwrap();
-		assert_noop!(
-			Clusters::approve_join(signed(ALICE), CLUSTER, most + 1),
-			Error::<Runtime>::ClusterFull
-		);
+		assert_noop!(approve(ALICE, CLUSTER, most + 1), Error::<Runtime>::ClusterFull);
 		Clusters::leave(signed(BOB), CLUSTER, 5).unwrap();
-		assert_ok!(Clusters::approve_join(signed(ALICE), CLUSTER, most + 1));
+		assert_ok!(approve(ALICE, CLUSTER, most + 1));
 	});
 }
 
@@ -424,7 +432,7 @@ fn one_block_ends_a_bounded_number_of_gaps() {
 			Clusters::create(signed(ALICE)).unwrap();
 			for _ in 0..2 {
 				Clusters::request_join(signed(BOB), cluster, 1, URL.to_vec()).unwrap();
-				Clusters::approve_join(signed(ALICE), cluster, 1).unwrap();
+				approve(ALICE, cluster, 1).unwrap();
 				Clusters::leave(signed(BOB), cluster, 1).unwrap();
 			}
 		}
@@ -466,45 +474,192 @@ fn an_agent_finds_a_place_where_somebody_counts_and_there_is_room() {
 			assert_ok!(place(n));
 		}
 		assert_noop!(place(u64::from(limits::CLUSTER_AGENTS_MAX)), Error::<Runtime>::TooManyAgents);
-		assert_eq!(Clusters::lease(agent(99)), None);
+		assert_eq!(Clusters::lease(agent(99_999)), None);
 	});
 }
 
+fn assigned(n: u64) -> Assignment {
+	Clusters::assign(agent(n)).unwrap().unwrap()
+}
+
+/// As the requests pallet does it.
+fn miss(n: u64, work: &Assignment) -> DispatchResult {
+	Clusters::note_penalty(agent(n), work);
+	Clusters::on_missed_deadline(agent(n), work)
+}
+
 #[test]
-fn who_misses_a_deadline_is_set_aside_until_it_gives_a_sign_of_life() {
+fn who_misses_a_deadline_loses_that_agent_alone_and_is_set_aside_until_it_gives_a_sign_of_life() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		for n in 0..3 {
 			place(n).unwrap();
 		}
-		let late = Lease { worker: 1, boot: 1 };
-		// Not the holder, or one whose lease has moved: nothing happens.
-		assert_ok!(Clusters::on_missed_deadline(agent(1), late));
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 2 }));
-		assert_ok!(Clusters::on_missed_deadline(agent(9), late));
-		assert_eq!((counted(), heard()), (vec![1, 2], vec![]));
-
+		let late = assigned(0);
+		assert_eq!(
+			late,
+			Assignment { lease: Lease { worker: 1, boot: 1 }, number: 1, generation: 1 }
+		);
 		System::set_block_number(20);
 		heartbeat(1);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), late));
+		assert_ok!(miss(0, &late));
 		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
-		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(2, Some((2, 1)))]);
+		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+		assert_eq!(holder(2), Some((1, 1)), "it keeps what it did not miss");
 		// The sign of life in the same block is not a later one.
 		assert_eq!(counted(), [2]);
 		System::set_block_number(21);
 		heartbeat(1);
 		assert_eq!(counted(), [1, 2]);
+		leases_add_up();
 	});
 }
 
 #[test]
-fn the_last_one_that_counts_keeps_trying() {
+fn a_miss_of_a_lease_that_has_moved_moves_none() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let first = assigned(0);
+		miss(0, &first).unwrap();
+		heard();
+		assert_ok!(miss(0, &first));
+		assert_ok!(Clusters::relieve(agent(0), &first));
+		assert_ok!(miss(9, &first));
+		assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]));
+	});
+}
+
+#[test]
+fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		place(0).unwrap();
 		suspend(2);
-		assert_ok!(Clusters::on_missed_deadline(agent(0), Lease { worker: 1, boot: 1 }));
+		let late = assigned(0);
+		assert_eq!(Clusters::excuse(agent(0), &late), None);
+		assert_ok!(miss(0, &late));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
+		assert_eq!(Clusters::excuse(agent(0), &late), Some(Excuse::AlreadyPenalised));
+	});
+}
+
+#[test]
+fn an_owner_that_removes_a_worker_and_takes_it_in_again_does_not_make_it_answer() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		place(0).unwrap();
+		let work = assigned(0);
+		Clusters::remove_member(signed(ALICE), CLUSTER, 1).unwrap();
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		join(1);
+		assert_eq!(holder(0), Some((1, 1)), "the same boot has it again");
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		// Of the new lease it answers for what it is given.
+		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+	});
+}
+
+#[test]
+fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
+	let escapes: [fn(); 2] =
+		[|| register(1, 2), || Clusters::leave(signed(BOB), CLUSTER, 1).unwrap()];
+	for escape in escapes {
+		new_test_ext().execute_with(|| {
+			cluster_of([1, 2]);
+			place(0).unwrap();
+			let work = assigned(0);
+			escape();
+			assert_eq!(holder(0), Some((2, 1)));
+			assert_eq!(Clusters::excuse(agent(0), &work), None);
+			heard();
+			assert_ok!(miss(0, &work));
+			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
+			assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		});
+	}
+}
+
+#[test]
+fn whose_lease_was_taken_answers_for_nothing_more() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let work = assigned(0);
+		let at = now();
+		silent(2, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		still_silent(2, 1, at).unwrap();
+		end_block();
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		// A restart after that makes it no worse.
+		register(1, 2);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		let relieved = assigned(1);
+		assert_ok!(Clusters::relieve(agent(1), &relieved));
+		assert_eq!(Clusters::excuse(agent(1), &relieved), Some(Excuse::LeaseTaken));
+		assert!(counted().contains(&relieved.lease.worker), "nobody is set aside for it");
+	});
+}
+
+#[test]
+fn a_departure_of_another_that_changes_the_generation_excuses_and_one_s_own_does_not() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let (first, second) = (assigned(0), assigned(1));
+		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
+		assert_eq!(Clusters::excuse(agent(0), &first), Some(Excuse::GenerationChanged));
+		assert_eq!(Clusters::excuse(agent(1), &second), None);
+		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+	});
+}
+
+#[test]
+fn what_a_lease_that_ended_long_ago_left_open_is_held_against_nobody() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let work = assigned(0);
+		for boot in 2..3 + LEASE_ENDS_MAX {
+			let worker = holder(0).unwrap().0;
+			register(worker, boot);
+		}
+		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len() as u32, LEASE_ENDS_MAX);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+	});
+}
+
+#[test]
+fn a_free_lease_is_given_out_when_work_comes() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		suspend(2);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!(Clusters::assign(agent(0)), Ok(None));
+		bend(2, |worker| worker.in_force = true);
+		assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(Clusters::assign(agent(9)), Ok(None), "it has no place");
+	});
+}
+
+#[test]
+fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		let say_final = |worker, block| say(worker, 1, ClustersPayload::BlockFinal { block });
+		assert_eq!(Clusters::final_seen(CLUSTER), 0);
+		assert_ok!(say_final(1, now()));
+		assert_ok!(say_final(2, now() - 3));
+		assert_eq!(Clusters::final_seen(CLUSTER), now());
+		assert_noop!(say_final(1, now() + 1), Error::<Runtime>::BlockInTheFuture);
+		assert_noop!(say_final(3, now()), Error::<Runtime>::NotMember);
+		suspend(2);
+		assert_noop!(say_final(2, now()), Error::<Runtime>::DoesNotCount);
 	});
 }
 
@@ -619,10 +774,7 @@ fn a_full_mailbox_refuses_a_join_by_name() {
 		cluster();
 		ask(1).unwrap();
 		PushesLeft::set(1);
-		assert_noop!(
-			Clusters::approve_join(signed(ALICE), CLUSTER, 1),
-			Error::<Runtime>::MailboxFull
-		);
+		assert_noop!(approve(ALICE, CLUSTER, 1), Error::<Runtime>::MailboxFull);
 		assert!(!MemberOf::<Runtime>::contains_key(1));
 	});
 }
@@ -648,14 +800,478 @@ fn the_fullest_snapshot_fits_into_a_message() {
 }
 
 #[test]
-fn a_squatter_finds_no_room_in_a_cluster_that_its_owner_closed() {
+fn a_squatter_finds_no_room_until_the_owner_opens_the_cluster_and_pays_what_it_asks() {
 	new_test_ext().execute_with(|| {
-		cluster_of([1]);
-		assert_noop!(Clusters::set_open(signed(BOB), CLUSTER, false), Error::<Runtime>::NotOwner);
-		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, false));
+		Clusters::create(signed(ALICE)).unwrap();
+		join(1);
 		assert_noop!(place(1), Error::<Runtime>::ClusterNotOpen);
 		assert_ok!(Clusters::place_agent(CLUSTER, agent(2), &ALICE.into()));
-		assert_ok!(Clusters::set_open(signed(ALICE), CLUSTER, true));
+		let opening = Opening { price_floor: 7, deposit: 9 };
+		let open = |who, opening| Clusters::set_open(signed(who), CLUSTER, opening);
+		assert_noop!(open(BOB, Some(opening)), Error::<Runtime>::NotOwner);
+		assert_ok!(open(ALICE, Some(opening)));
+		assert_eq!(Clusters::terms(CLUSTER, &STRANGER_BYTES), Ok(opening));
+		assert_eq!(Clusters::terms(CLUSTER, &ALICE.into()), Ok(Opening::default()));
 		assert_ok!(place(1));
+		assert_ok!(open(ALICE, None));
+		assert_noop!(place(3), Error::<Runtime>::ClusterNotOpen);
+		assert_eq!(holder(1), Some((1, 1)), "what is here stays");
+		assert_eq!(
+			Clusters::terms(9, &STRANGER_BYTES),
+			Err(Error::<Runtime>::UnknownCluster.into())
+		);
+	});
+}
+
+#[test]
+fn whom_the_owner_admits_deploys_as_the_owner_does() {
+	new_test_ext().execute_with(|| {
+		Clusters::create(signed(ALICE)).unwrap();
+		join(1);
+		let admit = |who, developer, admitted| {
+			Clusters::admit_developer(signed(who), CLUSTER, developer, admitted)
+		};
+		assert_noop!(admit(EVE, EVE, true), Error::<Runtime>::NotOwner);
+		assert_ok!(admit(ALICE, EVE, true));
+		assert_ok!(admit(ALICE, EVE, true));
+		assert_eq!(AdmittedDevelopers::<Runtime>::get(CLUSTER).len(), 1);
+		assert_ok!(Clusters::place_agent(CLUSTER, agent(1), &EVE.into()));
+		assert_noop!(place(2), Error::<Runtime>::ClusterNotOpen);
+		assert_ok!(admit(ALICE, EVE, false));
+		assert_eq!(AdmittedDevelopers::<Runtime>::iter().count(), 0);
+		assert_noop!(
+			Clusters::place_agent(CLUSTER, agent(3), &EVE.into()),
+			Error::<Runtime>::ClusterNotOpen
+		);
+		for n in 0..limits::ADMITTED_DEVELOPERS_MAX {
+			let developer = AgentId::from_low_u64_be(n.into()).0.into();
+			assert_ok!(admit(ALICE, developer, true));
+		}
+		assert_noop!(admit(ALICE, EVE, true), Error::<Runtime>::TooManyAdmitted);
+	});
+}
+
+/// Asks to join with one face, and shows another before it is let in.
+struct Impostor;
+
+impl Impostor {
+	const WORKER: WorkerId = 1;
+
+	fn ask(&self) {
+		ask(Self::WORKER).unwrap();
+	}
+
+	fn moves_its_address(&self) {
+		let endpoint = b"https://evil.example".to_vec();
+		Clusters::request_join(signed(BOB), CLUSTER, Self::WORKER, endpoint).unwrap();
+	}
+}
+
+#[test]
+fn an_impostor_that_changes_after_the_owner_looked_is_not_let_in() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let seen = MockRegistry::current_boot(Impostor::WORKER).unwrap();
+		let approve_seen = || {
+			let (boot, measurement) = (seen.number, seen.measurement);
+			Clusters::approve_join(signed(ALICE), CLUSTER, 1, boot, measurement, URL.to_vec())
+		};
+		Impostor.ask();
+		Impostor.moves_its_address();
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		Impostor.ask();
+		register(Impostor::WORKER, 2);
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		register(Impostor::WORKER, 1);
+		bend(Impostor::WORKER, |worker| {
+			worker.boot.as_mut().unwrap().measurement = AgentId::repeat_byte(0xee)
+		});
+		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		register(Impostor::WORKER, 1);
+		assert_ok!(approve_seen());
+	});
+}
+
+#[test]
+fn a_cluster_goes_to_whom_it_was_offered_and_the_deposit_with_it() {
+	new_test_ext().execute_with(|| {
+		cluster();
+		let offer = |who, to| Clusters::offer_transfer(signed(who), CLUSTER, to);
+		let accept = |who| Clusters::accept_transfer(signed(who), CLUSTER);
+		assert_noop!(offer(EVE, Some(EVE)), Error::<Runtime>::NotOwner);
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(EVE)));
+		assert_ok!(offer(ALICE, None));
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(offer(ALICE, Some(BOB)));
+		assert_noop!(accept(EVE), Error::<Runtime>::NotOffered);
+		assert_ok!(accept(BOB));
+		System::assert_last_event(
+			Event::Transferred { cluster: CLUSTER, from: ALICE, to: BOB }.into(),
+		);
+		assert_eq!(Balances::total_balance_on_hold(&ALICE), 0);
+		assert_eq!(Balances::total_balance_on_hold(&BOB), DEPOSIT);
+		balances_are_whole();
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_noop!(offer(ALICE, Some(ALICE)), Error::<Runtime>::NotOwner);
+		assert_ok!(Clusters::close(signed(BOB), CLUSTER));
+		balances_are_whole();
+	});
+}
+
+#[test]
+fn an_agent_that_is_given_up_leaves_nothing_behind() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let work = assigned(0);
+		Clusters::remove_agent(agent(0));
+		leases_add_up();
+		assert_eq!(Clusters::assign(agent(0)), Ok(None));
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().agents, 1);
+		assert!(!LeaseHistories::<Runtime>::contains_key(agent(0)));
+		Clusters::remove_agent(agent(0));
+		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().agents, 1);
+	});
+}
+
+/// As the mailbox brings it: any envelope shows that its boot is there, whatever comes of it.
+fn say(worker: WorkerId, boot: BootNumber, payload: ClustersPayload) -> DispatchResult {
+	envelope(worker);
+	frame_support::storage::with_storage_layer(|| {
+		Clusters::receive(EnvelopeOrigin { worker, boot }, payload)
+	})
+}
+
+fn silent(by: WorkerId, holder: WorkerId) -> DispatchResult {
+	say(by, 1, ClustersPayload::HolderSilent { holder, boot: 1 })
+}
+
+fn still_silent(by: WorkerId, holder: WorkerId, challenged_at: BlockNumber) -> DispatchResult {
+	say(by, 1, ClustersPayload::HolderStillSilent { holder, boot: 1, challenged_at })
+}
+
+fn now() -> BlockNumber {
+	System::block_number() as BlockNumber
+}
+
+fn pass(blocks: BlockNumber) {
+	go_to_block(u64::from(now() + blocks));
+}
+
+/// The cluster's index of leases is what the leases say.
+fn leases_add_up() {
+	for worker in 1..=4 {
+		let held: Vec<AgentId> = HeldLeases::<Runtime>::iter_key_prefix(worker).collect();
+		assert_eq!(held.len() as u32, Loads::<Runtime>::get(worker), "worker {worker}");
+		for agent in held {
+			assert_eq!(Leases::<Runtime>::get(agent).unwrap().worker, worker);
+		}
+	}
+	for (agent, cluster) in AgentCluster::<Runtime>::iter() {
+		let is_free = FreeLeases::<Runtime>::contains_key(cluster, agent);
+		assert_eq!(is_free, !Leases::<Runtime>::contains_key(agent));
+	}
+	let held = HeldLeases::<Runtime>::iter().count();
+	assert_eq!(held, Leases::<Runtime>::iter().count());
+}
+
+#[test]
+fn a_hung_holder_is_challenged_and_its_leases_move_and_it_goes_on_as_a_follower() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		for n in 0..4 {
+			place(n).unwrap();
+		}
+		let at = now();
+		assert_ok!(silent(2, 1));
+		let told = ClustersMessage::HolderChallenged { holder: 1, boot: 1, by: 2, block: at };
+		assert_eq!(heard(), vec![to_members(told)]);
+		assert_noop!(silent(3, 1), Error::<Runtime>::AlreadyChallenged);
+
+		pass(limits::CHALLENGE_BLOCKS - 1);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::ChallengeTooYoung);
+		pass(1);
+		// It need not be who said it first.
+		assert_ok!(still_silent(3, 1, at));
+		System::assert_last_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
+		assert_eq!(counted(), [2, 3]);
+		assert_eq!(heard(), vec![], "not in the envelope's weight");
+		end_block();
+		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(3, Some((3, 1)))]);
+		leases_add_up();
+
+		// It wakes up and sees that it was challenged.
+		pass(10);
+		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_eq!(counted(), [1, 2, 3]);
+		assert_eq!((holder(0), holder(3)), (Some((2, 1)), Some((3, 1))));
+		assert_eq!(place(9).unwrap().worker, 1, "it takes new ones again");
+		balances_are_whole();
+	});
+}
+
+#[test]
+fn a_block_without_weight_to_spare_leaves_the_leases_to_the_next() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		silent(2, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		still_silent(2, 1, at).unwrap();
+		Clusters::on_idle(System::block_number(), Weight::zero());
+		assert_eq!(holder(0), Some((1, 1)));
+		// A full mailbox puts it off.
+		PushesLeft::set(0);
+		pass(1);
+		assert_eq!(holder(0), Some((1, 1)));
+		PushesLeft::set(usize::MAX);
+		pass(1);
+		assert_eq!(holder(0), Some((2, 1)));
+		assert_eq!(Sweeps::<Runtime>::iter().count(), 0);
+		leases_add_up();
+	});
+}
+
+#[test]
+fn a_holder_that_says_anything_at_all_keeps_its_leases() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		silent(2, 1).unwrap();
+		// Not even a payload that fails is needed to be one.
+		envelope(1);
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::HolderAnswered);
+		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_eq!((holder(0), counted()), (Some((1, 1)), vec![1, 2]));
+	});
+}
+
+/// Challenges whom it can, all day.
+struct Harasser;
+
+impl Harasser {
+	const WORKER: WorkerId = 2;
+
+	/// Tries in each of `blocks` blocks; how often the chain took it. The holder answers as soon as
+	/// it hears of it.
+	fn harass(&self, holder: WorkerId, blocks: BlockNumber) -> u32 {
+		let mut taken = 0;
+		for _ in 0..blocks {
+			let at = now();
+			if silent(Self::WORKER, holder).is_ok() {
+				taken += 1;
+			}
+			// And it goes on at once, and with what it made up.
+			for challenged_at in at.saturating_sub(9)..=at {
+				assert!(still_silent(Self::WORKER, holder, challenged_at).is_err());
+			}
+			pass(1);
+			say(holder, 1, ClustersPayload::HolderPresent).unwrap();
+		}
+		taken
+	}
+}
+
+#[test]
+fn one_that_challenges_all_day_costs_little_and_gets_nothing() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let taken = Harasser.harass(1, 10 * limits::CHALLENGE_SPACING_BLOCKS);
+		assert_eq!(taken, 10);
+		assert_eq!((holder(0), counted()), (Some((1, 1)), vec![1, 2, 3]));
+		assert!(LatelyChallenged::<Runtime>::get(1).len() <= 1);
+		balances_are_whole();
+		// And others are not kept from saying what is so.
+		silent(2, 1).unwrap();
+		envelope(1);
+		pass(1);
+		let at = now();
+		assert_ok!(silent(3, 1));
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_ok!(still_silent(3, 1, at));
+	});
+}
+
+#[test]
+fn a_stranger_a_departed_a_suspended_and_a_restarted_member_cannot_challenge() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let at = now();
+		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
+		Clusters::create(signed(EVE)).unwrap();
+		Clusters::request_join(signed(BOB), 1, 4, URL.to_vec()).unwrap();
+		approve(EVE, 1, 4).unwrap();
+		assert_noop!(silent(4, 1), Error::<Runtime>::NotMember);
+		suspend(2);
+		assert_noop!(silent(2, 1), Error::<Runtime>::DoesNotCount);
+		bend(2, |worker| worker.in_force = true);
+		silent(3, 1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(4, 1, at), Error::<Runtime>::NotMember);
+		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NotMember);
+		register(3, 2);
+		assert_noop!(still_silent(3, 1, at), Error::<Runtime>::RetiredBoot);
+		assert_eq!(holder(0), Some((1, 1)));
+	});
+}
+
+#[test]
+fn nobody_is_challenged_for_an_old_boot_for_no_lease_or_by_itself() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let at = now();
+		assert_noop!(silent(1, 1), Error::<Runtime>::OwnChallenge);
+		assert_noop!(silent(1, 2), Error::<Runtime>::HasNoLease);
+		assert_noop!(silent(2, 4), Error::<Runtime>::NotMember);
+		silent(2, 1).unwrap();
+		assert_noop!(still_silent(1, 1, at), Error::<Runtime>::OwnChallenge);
+		// It restarts: what was said of its last life is void.
+		register(1, 2);
+		place(1).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(silent(2, 1), Error::<Runtime>::OtherBoot);
+		assert_eq!(holder(1), Some((1, 2)));
+	});
+}
+
+#[test]
+fn two_that_do_not_reach_each_other_both_keep_what_they_have() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		place(1).unwrap();
+		let at = now();
+		silent(1, 2).unwrap();
+		silent(2, 1).unwrap();
+		pass(2);
+		say(1, 1, ClustersPayload::HolderPresent).unwrap();
+		say(2, 1, ClustersPayload::HolderPresent).unwrap();
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_noop!(still_silent(1, 2, at), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
+		assert_eq!((holder(0), holder(1)), (Some((1, 1)), Some((2, 1))));
+	});
+}
+
+#[test]
+fn one_that_was_cut_off_challenges_all_at_once_and_all_keep_what_they_have() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3, 4]);
+		for n in 0..4 {
+			place(n).unwrap();
+		}
+		let at = now();
+		for holder in 1..=3 {
+			silent(4, holder).unwrap();
+		}
+		pass(limits::CHALLENGE_BLOCKS - 1);
+		(1..=3).for_each(envelope);
+		pass(1);
+		for holder in 1..=3 {
+			assert_noop!(still_silent(4, holder, at), Error::<Runtime>::HolderAnswered);
+		}
+		assert_eq!(counted(), [1, 2, 3, 4]);
+	});
+}
+
+#[test]
+fn what_was_said_of_one_challenge_does_not_count_for_another() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		let first = now();
+		silent(2, 1).unwrap();
+		envelope(1);
+		pass(3);
+		let second = now();
+		silent(3, 1).unwrap();
+		pass(2);
+		// Late, repeated, or out of order: it names a challenge that is over.
+		assert_noop!(still_silent(2, 1, first), Error::<Runtime>::NoSuchChallenge);
+		assert_noop!(still_silent(2, 1, second), Error::<Runtime>::ChallengeTooYoung);
+		pass(3);
+		assert_ok!(still_silent(2, 1, second));
+		assert_noop!(still_silent(2, 1, second), Error::<Runtime>::NoSuchChallenge);
+		end_block();
+		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+	});
+}
+
+#[test]
+fn while_finality_stalls_a_challenge_alone_moves_nothing() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		silent(2, 1).unwrap();
+		// No enclave sees a final block, so none says the second word.
+		pass(1_000);
+		end_block();
+		assert_eq!(holder(0), Some((1, 1)));
+		let at = now() - 1_000;
+		heartbeat(2);
+		envelope(1);
+		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::HolderAnswered);
+	});
+}
+
+#[test]
+fn a_sign_of_life_takes_leases_that_nobody_has() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		pass(limits::LIVENESS_BLOCKS + 1);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!((counted(), holder(0)), (vec![], None));
+		heartbeat(2);
+		Clusters::on_sign_of_life(2);
+		end_block();
+		assert_eq!(holder(0), Some((2, 1)));
+		leases_add_up();
+	});
+}
+
+#[test]
+fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		let most = limits::CLUSTER_AGENTS_MAX;
+		for n in 0..u64::from(most) {
+			place(n).unwrap();
+		}
+		ask(2).unwrap();
+		heard();
+		approve(ALICE, CLUSTER, 2).unwrap();
+		let mut told = heard();
+		assert_eq!(told.len() as u32, SWEPT_PER_BLOCK_MAX.min(most) + 2);
+		let at = now();
+		while Sweeps::<Runtime>::iter().count() > 0 {
+			// Who has not heard of all gets none.
+			assert_ok!(Clusters::relieve(agent(0), &assigned(0)));
+			assert_eq!(Loads::<Runtime>::get(2), 0);
+			pass(1);
+			let in_block = heard();
+			assert!(in_block.len() as u32 <= SWEPT_PER_BLOCK_MAX);
+			told.extend(in_block);
+		}
+		assert_eq!(now() - at, most / SWEPT_PER_BLOCK_MAX);
+		assert_eq!(told.len() as u32, most + 2);
+		assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
+		while Sweeps::<Runtime>::iter().count() > 0 {
+			pass(1);
+		}
+		assert_eq!(Loads::<Runtime>::get(2), most);
+		leases_add_up();
 	});
 }

@@ -3,10 +3,12 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use phala_protocol::{
+	boot::{BootNumber, WorkerId},
 	clusters::{self, Generation, WrappedKeys},
 	keys::Epoch,
 	limits,
-	mailbox::ClusterId,
+	mailbox::{ByLane, ClusterId},
+	BlockNumber,
 };
 use scale_info::TypeInfo;
 
@@ -48,6 +50,8 @@ pub struct Cluster<AccountId, Balance> {
 	pub generation: Generation,
 	/// How many members it has.
 	pub members: u32,
+	/// How many agents it has.
+	pub agents: u32,
 	/// Whether a departure starts the next generation at once.
 	pub gap: GenerationGap,
 }
@@ -83,5 +87,162 @@ impl From<StoredKeys> for WrappedKeys {
 	fn from(stored: StoredKeys) -> Self {
 		let StoredKeys { epoch, generation, keys } = stored;
 		Self { epoch, generation, keys: keys.into_inner() }
+	}
+}
+
+/// A lease holder that was said to be silent.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Challenge {
+	/// In which life.
+	pub boot: BootNumber,
+	/// The numbers that its next envelopes had then.
+	pub seqs: ByLane<u64>,
+	/// When it was said.
+	pub block: BlockNumber,
+}
+
+/// Why a member's leases move.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Moves {
+	/// Its operator took it away.
+	Left,
+	/// The owner removed it, or it was evicted.
+	Removed,
+	/// It has a new boot, which has no keys yet.
+	Restarted,
+	/// It was challenged and did not answer.
+	Silent,
+}
+
+/// Something that is done for many agents, one after the other.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Sweep {
+	/// A new member, or a new boot of one, is told of all agents.
+	Tell { cluster: ClusterId, worker: WorkerId, boot: BootNumber },
+	/// A member's leases go to others.
+	Move { cluster: ClusterId, worker: WorkerId, why: Moves },
+	/// Leases that nobody has go to those who count.
+	HandOut { cluster: ClusterId },
+}
+
+/// How a lease ended.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum LeaseEnd {
+	/// Its holder started a new boot, or its operator left: whoever had it answers for it still.
+	OwnAct,
+	/// The owner removed its holder, or it was evicted.
+	Removed,
+	/// Its holder was silent when it was challenged, or could not answer for want of room.
+	Taken,
+	/// Its holder has paid for a missed deadline.
+	Penalised,
+}
+
+/// Most ends of leases that are remembered of one agent.
+pub const LEASE_ENDS_MAX: u32 = 8;
+
+/// The leases of one agent.
+#[derive(
+	Clone,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct LeaseHistory {
+	/// How many there were, with the one that somebody has now.
+	pub number: u32,
+	/// The holder of the newest has paid for a missed deadline.
+	pub is_penalised: bool,
+	/// How the latest ended, by number, newest last.
+	pub ended: BoundedVec<(u32, LeaseEnd), ConstU32<LEASE_ENDS_MAX>>,
+}
+
+impl LeaseHistory {
+	/// The newest lease is over.
+	pub fn end(&mut self, end: LeaseEnd) {
+		if self.ended.is_full() {
+			self.ended.remove(0);
+		}
+		let end = if self.is_penalised { LeaseEnd::Penalised } else { end };
+		// There is room: one was removed if there was none.
+		let _ = self.ended.try_push((self.number, end));
+		self.is_penalised = false;
+	}
+
+	/// How a lease ended, if that is remembered.
+	pub fn end_of(&self, number: u32) -> Option<LeaseEnd> {
+		self.ended.iter().rev().find(|(ended, _)| *ended == number).map(|(_, end)| *end)
+	}
+
+	/// Notes that the holder of a lease has paid.
+	pub fn penalise(&mut self, number: u32) {
+		if self.number == number && self.end_of(number).is_none() {
+			self.is_penalised = true;
+		} else if let Some((_, end)) =
+			self.ended.iter_mut().rev().find(|(ended, _)| *ended == number)
+		{
+			*end = LeaseEnd::Penalised;
+		}
+	}
+}
+
+impl Moves {
+	/// How each lease ends by it.
+	pub fn lease_end(self) -> LeaseEnd {
+		match self {
+			Self::Left | Self::Restarted => LeaseEnd::OwnAct,
+			Self::Removed => LeaseEnd::Removed,
+			Self::Silent => LeaseEnd::Taken,
+		}
 	}
 }

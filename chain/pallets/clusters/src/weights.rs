@@ -1,5 +1,6 @@
 //! Weights of the clusters' calls.
 
+use crate::SWEPT_PER_BLOCK_MAX;
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
 use phala_protocol::limits;
@@ -14,6 +15,11 @@ pub trait WeightInfo {
 	fn remove_member() -> Weight;
 	fn close() -> Weight;
 	fn set_open() -> Weight;
+	fn admit_developer() -> Weight;
+	fn offer_transfer() -> Weight;
+	fn accept_transfer() -> Weight;
+	/// A part of a sweep over so many agents: it tells of each, or moves its lease.
+	fn sweep(agents: u32) -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them. A cluster is taken
@@ -32,21 +38,6 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 			T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(5)),
 		)
 	}
-
-	/// Reads each agent's record, callers and lease.
-	fn agents() -> Weight {
-		Weight::from_parts(500_000_000, 600_000).saturating_add(
-			T::DbWeight::get().reads(u64::from(limits::CLUSTER_AGENTS_MAX).saturating_mul(3)),
-		)
-	}
-
-	/// One message for each agent, and one write of its lease. A push finds the head and the
-	/// block's list in the overlay after the first.
-	fn tell_of_agents() -> Weight {
-		Self::agents().saturating_add(
-			T::DbWeight::get().writes(u64::from(limits::CLUSTER_AGENTS_MAX).saturating_mul(2)),
-		)
-	}
 }
 
 impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
@@ -58,22 +49,38 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn approve_join() -> Weight {
 		Self::of(14, 12)
-			.saturating_add(Self::members().saturating_mul(2))
-			.saturating_add(Self::tell_of_agents().saturating_mul(2))
+			.saturating_add(Self::members())
+			.saturating_add(Self::sweep(SWEPT_PER_BLOCK_MAX).saturating_mul(2))
 	}
 	fn set_endpoint() -> Weight {
 		Self::of(8, 6)
 	}
 	fn leave() -> Weight {
-		Self::of(14, 18).saturating_add(Self::members()).saturating_add(Self::tell_of_agents())
+		Self::of(14, 20).saturating_add(Self::sweep(SWEPT_PER_BLOCK_MAX))
 	}
 	fn remove_member() -> Weight {
 		Self::leave()
 	}
 	fn close() -> Weight {
-		Self::of(5, 7)
+		Self::of(5, 10)
 	}
 	fn set_open() -> Weight {
 		Self::of(2, 2)
+	}
+	fn admit_developer() -> Weight {
+		Self::of(2, 2)
+	}
+	fn offer_transfer() -> Weight {
+		Self::of(2, 2)
+	}
+	fn accept_transfer() -> Weight {
+		Self::of(6, 6)
+	}
+	fn sweep(agents: u32) -> Weight {
+		Self::of(8, 4).saturating_add(Self::members()).saturating_add(
+			Weight::from_parts(30_000_000, 12_000)
+				.saturating_add(T::DbWeight::get().reads_writes(8, 9))
+				.saturating_mul(agents.into()),
+		)
 	}
 }

@@ -53,7 +53,7 @@ pub mod weights;
 
 use alloc::vec::Vec;
 use codec::{DecodeAll, Encode};
-use frame_support::{pallet_prelude::*, storage::with_storage_layer};
+use frame_support::{dispatch::DispatchClass, pallet_prelude::*, storage::with_storage_layer};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
@@ -62,7 +62,7 @@ use phala_protocol::{
 		Lane,
 	},
 	messages::{EnvelopeOrigin, Message, Payload},
-	traits::{BootDirectory, MailboxInterface, PushError, ReceivePayload},
+	traits::{BootDirectory, EnvelopeLanes, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
 };
 use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
@@ -166,6 +166,14 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type UseByWorker<T> = StorageMap<_, Twox64Concat, WorkerId, ByLane<u64>, ValueQuery>;
 
+	/// The last block in which a lane of each worker had no room for one more like its last.
+	#[pallet::storage]
+	pub type LaneFull<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
+
+	/// The last block that had no weight left for one more of the longest envelopes.
+	#[pallet::storage]
+	pub type BlockFull<T> = StorageValue<_, BlockNumber, OptionQuery>;
+
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
@@ -209,10 +217,14 @@ pub mod pallet {
 			for (channel, seq) in &pruned {
 				Bodies::<T>::remove(channel, seq);
 			}
-			T::DbWeight::get().reads_writes(1, 1 + pruned.len() as u64)
+			// `on_finalize` looks at the block's weight, and may note it.
+			T::DbWeight::get().reads_writes(2, 2 + pruned.len() as u64)
 		}
 
-		fn on_finalize(_: BlockNumberFor<T>) {
+		fn on_finalize(now: BlockNumberFor<T>) {
+			if Self::is_block_full() {
+				BlockFull::<T>::put(now.saturated_into::<BlockNumber>());
+			}
 			// At most as many entries as envelopes in this block: each put one in. The weight of
 			// removing it is part of `submit_envelope`.
 			let _ = UseByWorker::<T>::clear(u32::MAX, None);
@@ -248,6 +260,9 @@ pub mod pallet {
 			Self::ensure_room(worker, lane, cost)?;
 
 			Self::note_use(worker, lane, cost);
+			if Self::ensure_room(worker, lane, cost).is_err() {
+				LaneFull::<T>::insert(worker, Self::now());
+			}
 			*next.seqs.of_mut(lane) = seq.saturating_add(1);
 			NextEnvelope::<T>::insert(worker, next);
 
@@ -266,6 +281,22 @@ pub mod pallet {
 	}
 
 	impl<T: Config> Pallet<T> {
+		fn now() -> BlockNumber {
+			frame_system::Pallet::<T>::block_number().saturated_into()
+		}
+
+		/// Whether the current block has no weight left for one more of the longest envelopes.
+		fn is_block_full() -> bool {
+			let longest = limits::ENVELOPE_PAYLOAD_BYTES_MAX;
+			let needed = T::WeightInfo::submit_envelope(longest)
+				.saturating_add(T::WeightInfo::authorize_envelope(longest));
+			let weights = T::BlockWeights::get();
+			let used = frame_system::BlockWeight::<T>::get();
+			let class = weights.get(DispatchClass::Normal).max_total.unwrap_or(weights.max_block);
+			let after = used.get(DispatchClass::Normal).saturating_add(needed);
+			after.any_gt(class) || used.total().saturating_add(needed).any_gt(weights.max_block)
+		}
+
 		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.
 		pub fn authorize_envelope(
 			source: TransactionSource,
@@ -370,6 +401,18 @@ pub mod pallet {
 
 		fn close_inbound(worker: WorkerId) {
 			NextEnvelope::<T>::remove(worker);
+			LaneFull::<T>::remove(worker);
+		}
+	}
+
+	impl<T: Config> EnvelopeLanes for Pallet<T> {
+		fn next_envelope(worker: WorkerId) -> Option<InboundNext> {
+			NextEnvelope::<T>::get(worker)
+		}
+
+		fn was_full_since(worker: WorkerId, block: BlockNumber) -> bool {
+			let is_since = |full: Option<BlockNumber>| full.is_some_and(|full| full >= block);
+			is_since(BlockFull::<T>::get()) || is_since(LaneFull::<T>::get(worker))
 		}
 	}
 }

@@ -634,6 +634,7 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 					.is_some_and(|last| now.saturating_sub(last) < T::HeartbeatGap::get());
 				ensure!(!too_soon, Error::<T>::HeartbeatTooSoon);
 				LastHeartbeat::<T>::insert(worker, now);
+				T::WorkerHooks::on_sign_of_life(worker);
 				Self::tell(worker, RegistryMessage::HeartbeatSeen { boot, nonce })?;
 				Self::deposit_event(Event::Heartbeat { worker, boot });
 			}

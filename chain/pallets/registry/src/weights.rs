@@ -26,11 +26,11 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
 	}
 
-	/// What the worker's other pallets do about a new boot or an eviction: at most a message and a
-	/// lease for each agent of a cluster, a look at each of its members, and a ceremony.
+	/// What the worker's other pallets do about a new boot or an eviction: a message and a lease for
+	/// as many agents as one step of a sweep has, a look at each member, and a ceremony.
 	fn hooks() -> Weight {
 		let (agents, members) = (
-			u64::from(phala_protocol::limits::CLUSTER_AGENTS_MAX),
+			u64::from(phala_protocol::limits::AGENTS_SWEPT_MAX),
 			u64::from(phala_protocol::limits::CLUSTER_MEMBERS_MAX),
 		);
 		Weight::from_parts(2_000_000_000, 1_500_000).saturating_add(

@@ -81,16 +81,29 @@ mod benchmarks {
 		}
 	}
 
-	/// What one worker's cluster does about it; `s` workers cost that many times as much.
+	/// What the cluster does about one; `s` cost that many times as much.
 	#[benchmark]
 	fn move_leases(s: Linear<0, 8>) {
 		let (_, agent) = setup::<T>();
-		let lease = T::Clusters::lease(agent).unwrap();
+		let assigned = T::Clusters::assign(agent).unwrap().unwrap();
 		#[block]
 		{
 			for _ in 0..s {
-				let _ = T::Clusters::on_missed_deadline(agent, lease);
+				let _ = T::Clusters::on_missed_deadline(agent, &assigned);
 			}
+		}
+	}
+
+	#[benchmark]
+	fn near(n: Linear<0, { T::DuePerBlockMax::get() }>) {
+		let (caller, agent) = setup::<T>();
+		let near = T::ResponseRetention::get();
+		let due: Vec<RequestId> = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
+		let at = near.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
+		Due::<T>::insert(at, BoundedVec::truncate_from(due));
+		#[block]
+		{
+			assert_eq!(Pallet::<T>::announce_near(near), n);
 		}
 	}
 

@@ -13,7 +13,8 @@
 //! * A caller **submits** a request ([`Call::submit`]); its id is in [`Event::RequestSubmitted`].
 //! * The assigned enclave answers with an effect set ([`ReceivePayload`]), which **settles** it:
 //!   the answer is in [`Responses`] for [`Config::ResponseRetention`] blocks.
-//! * A request that nobody answered **expires** right after its deadline.
+//! * A request that nobody answered **expires** right after its deadline. [`Event::RequestExpired`] says
+//!   who lost what, or why nobody did.
 //!
 //! ## Design
 //!
@@ -31,14 +32,37 @@
 //!                developer = DeveloperShare * fee, rounded down  -> the agent's owner
 //!                treasury  = fee - worker - developer
 //!                caller    = held - fee
-//! at expiry      caller    = held; the worker loses MissedDeadlinePenalty if it still had the
-//!                            lease, and its leases move on
+//! at expiry      caller    = held; who answers for it loses
+//!                min(MissedDeadlinePenalty, PENALTY_MULTIPLE * WorkerShare * units_max * unit price)
 //! ```
 //!
 //! Price and limit are those of the time of submission. A payment that its receiver cannot take,
 //! because its account would stay below the existential deposit, goes to the treasury, and what
 //! not even that can take stays with the caller: no payment can fail a settlement. A run that
 //! failed pays for the units it used.
+//!
+//! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, at
+//! most once for each lease that it had, and only if the chain shows nobody else's act and a member of
+//! the cluster has said, in the last [`limits::DEADLINE_NEAR_BLOCKS`] before the deadline, that blocks
+//! become final. That agent's lease moves then, and no other; the worker is set aside. An enclave that
+//! lives and hears of blocks never misses: what it cannot do in time it answers with a failure.
+//!
+//! | what happened | caller | worker's stake | lease | [`Excuse`] |
+//! |---|---|---|---|---|
+//! | the holder withheld the answer, or was cut off by its host | refunded | **penalty** | moves | |
+//! | it started a new boot, or left, instead | refunded | **penalty** | has moved | |
+//! | it missed another request of the same lease before | refunded | keeps | has moved, or stays: nobody else counts | `AlreadyPenalised` |
+//! | the owner removed the worker, or it was evicted | refunded | keeps | has moved | `Removed` |
+//! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
+//! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
+//! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
+//! | finality stalled, or nobody else was there to say that it does not | refunded | keeps | stays | `FinalityStalled` |
+//! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
+//! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |
+//!
+//! Inputs travel within requests: nobody can withhold one. What is lost is at most
+//! [`PENALTY_MULTIPLE`] times what the work would have brought the worker, so nobody gains by making
+//! others miss.
 //!
 //! **Bounds.** At most [`Config::DuePerBlockMax`] requests share a deadline. Closed requests and
 //! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block.
@@ -76,18 +100,18 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease},
 	boot::{BootNumber, WorkerId},
 	limits,
-	mailbox::Channel,
+	mailbox::{Channel, ClusterId},
 	messages::{AgentsPayload, EnvelopeOrigin, RequestsMessage},
 	requests::{
 		request_id, RequestId, RequestInput, RequestKind, RequestOrder, RequestOutcome,
 		RequestResult,
 	},
 	traits::{
-		AgentDirectory, ClusterDirectory, MailboxInterface, PushError, ReceivePayload,
-		WorkerDirectory,
+		AgentDirectory, ClusterDirectory, EnvelopeLanes, MailboxInterface, PushError,
+		ReceivePayload, WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -99,6 +123,9 @@ use split::{split, Shares};
 
 /// Most closed requests that one block forgets.
 pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
+
+/// Who misses a deadline loses at most so many times what the work would have brought.
+pub const PENALTY_MULTIPLE: u32 = 10;
 
 /// Longest SCALE of a [`RequestOutcome`], in bytes: its variant, its length, its bytes.
 pub const OUTCOME_BYTES_MAX: u32 = 1 + 5 + limits::RESPONSE_BYTES_MAX;
@@ -131,6 +158,9 @@ pub mod pallet {
 		/// Carries requests to clusters.
 		type Mailbox: MailboxInterface;
 
+		/// Whether an answer had room.
+		type Lanes: EnvelopeLanes;
+
 		/// Who is asked.
 		type Agents: AgentDirectory<Error = DispatchError>;
 
@@ -155,7 +185,7 @@ pub mod pallet {
 		#[pallet::constant]
 		type DeveloperShare: Get<Permill>;
 
-		/// What a worker loses for each deadline that it missed.
+		/// Most that a worker loses for a deadline that it missed.
 		#[pallet::constant]
 		type MissedDeadlinePenalty: Get<Balance>;
 
@@ -200,6 +230,10 @@ pub mod pallet {
 		BoundedVec<u8, ConstU32<OUTCOME_BYTES_MAX>>,
 		OptionQuery,
 	>;
+
+	/// What the boot that must answer an open request answers for.
+	#[pallet::storage]
+	pub type Duties<T> = StorageMap<_, Blake2_128Concat, RequestId, Assignment, OptionQuery>;
 
 	/// Open requests by deadline.
 	#[pallet::storage]
@@ -248,13 +282,14 @@ pub mod pallet {
 			treasury_paid: Balance,
 			refunded: Balance,
 		},
-		/// Nobody answered a request in time. `lease` says whether the cluster was told to move
-		/// the lease, and if not, why.
+		/// Nobody answered a request in time. `lease` says whether the cluster was told what became
+		/// of it, and if not, why; `excuse` why nobody answers for it.
 		RequestExpired {
 			request: RequestId,
 			refunded: Balance,
 			penalty: Balance,
 			lease: DispatchResult,
+			excuse: Option<Excuse>,
 		},
 	}
 
@@ -312,14 +347,15 @@ pub mod pallet {
 			let mut weight = T::WeightInfo::prune(Self::prune(now));
 			if let Some(deadline) = now.checked_sub(1) {
 				let due = Due::<T>::take(deadline);
-				let mut workers = BTreeSet::new();
 				for request in &due {
-					workers.extend(Self::expire(*request, now));
+					Self::expire(*request, now);
 				}
+				let expired = due.len() as u32;
 				weight = weight
-					.saturating_add(T::WeightInfo::expire(due.len() as u32))
-					.saturating_add(T::WeightInfo::move_leases(workers.len() as u32));
+					.saturating_add(T::WeightInfo::expire(expired))
+					.saturating_add(T::WeightInfo::move_leases(expired));
 			}
+			weight = weight.saturating_add(T::WeightInfo::near(Self::announce_near(now)));
 			weight
 		}
 
@@ -386,8 +422,8 @@ pub mod pallet {
 				.checked_sub(base_fee)
 				.filter(|held| *held >= record.unit_price)
 				.ok_or(Error::<T>::FeeTooSmall)?;
-			let Lease { worker, boot } =
-				T::Clusters::lease(agent).ok_or(Error::<T>::NoLeaseHolder)?;
+			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
+			let Lease { worker, boot } = assigned.lease;
 			let number = NextRequest::<T>::get();
 			let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
 			let request = request_id(genesis, number);
@@ -399,6 +435,7 @@ pub mod pallet {
 			// Nothing to divide by: as many as there are.
 			let units_max = held.checked_div(record.unit_price).unwrap_or(Balance::MAX);
 			let units_max: u32 = units_max.saturated_into();
+			Duties::<T>::insert(request, assigned);
 			Requests::<T>::insert(
 				request,
 				Request {
@@ -527,30 +564,82 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Refunds a request that nobody answered, and has the worker punished that should have.
-	/// Returns that worker; `None` when the request was closed before.
-	fn expire(id: RequestId, now: BlockNumber) -> Option<WorkerId> {
-		let request = Requests::<T>::get(id)?;
+	/// Refunds a request that nobody answered, and has the worker punished that answers for it.
+	fn expire(id: RequestId, now: BlockNumber) {
+		let Some(request) = Requests::<T>::get(id) else { return };
+		let Some(assigned) = Duties::<T>::get(id) else { return };
 		if request.state != RequestState::Open {
-			return None;
+			return;
 		}
-		let Request { agent, worker, boot, .. } = request;
+		let Request { agent, worker, units_max, unit_price, deadline, .. } = request;
 		let (refunded, _) = Self::refund(&request.caller, request.held);
 		Self::close(id, request, RequestState::Expired, now);
-		let holder = Lease { worker, boot };
-		// Who lost the lease before could not have answered: that is nobody's fault twice.
-		let penalty = if T::Clusters::lease(agent) == Some(holder) {
-			T::Workers::penalise(worker, T::MissedDeadlinePenalty::get())
-		} else {
-			0
+
+		let excuse = Self::excuse(agent, worker, deadline, &assigned);
+		let penalty = match excuse {
+			None => {
+				let work =
+					T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
+				let most = work.saturating_mul(PENALTY_MULTIPLE.into());
+				// Before the lease moves, which may fail.
+				T::Clusters::note_penalty(agent, &assigned);
+				T::Workers::penalise(worker, most.min(T::MissedDeadlinePenalty::get()))
+			}
+			Some(_) => 0,
 		};
-		let lease = with_storage_layer(|| T::Clusters::on_missed_deadline(agent, holder));
-		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, lease });
-		Some(worker)
+		let lease = with_storage_layer(|| match excuse {
+			None => T::Clusters::on_missed_deadline(agent, &assigned),
+			Some(Excuse::LaneFull) => T::Clusters::relieve(agent, &assigned),
+			Some(_) => Ok(()),
+		});
+		Self::deposit_event(Event::RequestExpired {
+			request: id,
+			refunded,
+			penalty,
+			lease,
+			excuse,
+		});
+	}
+
+	/// Why nobody answers for a missed deadline: what the cluster knows comes first.
+	fn excuse(
+		agent: AgentId,
+		worker: WorkerId,
+		deadline: BlockNumber,
+		assigned: &Assignment,
+	) -> Option<Excuse> {
+		if let Some(excuse) = T::Clusters::excuse(agent, assigned) {
+			return Some(excuse);
+		}
+		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
+		if T::Lanes::was_full_since(worker, near) {
+			return Some(Excuse::LaneFull);
+		}
+		let is_final = T::Agents::record(agent)
+			.is_some_and(|record| T::Clusters::final_seen(record.cluster) >= near);
+		(!is_final).then_some(Excuse::FinalityStalled)
+	}
+
+	/// Has members say whether blocks become final, for requests that may be missed; how many there
+	/// are. What the mailbox does not take is not asked, and nobody is punished.
+	fn announce_near(now: BlockNumber) -> u32 {
+		let near = Due::<T>::get(now.saturating_add(limits::DEADLINE_NEAR_BLOCKS));
+		let clusters: BTreeSet<ClusterId> = near
+			.iter()
+			.filter_map(Requests::<T>::get)
+			.filter_map(|request| T::Agents::record(request.agent))
+			.map(|record| record.cluster)
+			.collect();
+		for cluster in clusters {
+			let message = RequestsMessage::DeadlineNear { block: now };
+			let _ = T::Mailbox::push(Channel::Cluster(cluster), &message.into());
+		}
+		near.len() as u32
 	}
 
 	/// Writes down what became of a request, and that it is to be forgotten.
 	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState, now: BlockNumber) {
+		Duties::<T>::remove(id);
 		Requests::<T>::insert(id, Request { state, ..request });
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));

@@ -9,13 +9,17 @@ use frame_support::{
 	traits::{ConstU128, ConstU32, Hooks},
 };
 use phala_protocol::{
-	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, EffectSet, Lease, UpgradePolicy},
+	agents::{
+		Access, AgentCode, AgentId, AgentKey, AgentRecord, Assignment, EffectSet, Excuse, Lease,
+		UpgradePolicy,
+	},
 	boot::{Boot, BootNumber, WorkerId},
-	mailbox::{Channel, ChannelHead, ClusterId},
+	clusters::Opening,
+	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
 	traits::{
-		AgentDirectory, BootDirectory, ClusterDirectory, MailboxInterface, PushError,
-		WorkerDirectory,
+		AgentDirectory, BootDirectory, ClusterDirectory, EnvelopeLanes, MailboxInterface,
+		PushError, WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -54,6 +58,12 @@ parameter_types! {
 	pub static MailboxIsFull: bool = false;
 	/// Who was reported for a missed deadline.
 	pub static Missed: Vec<(AgentId, Lease)> = Vec::new();
+	/// Who was relieved of a lease without blame.
+	pub static Relieved: Vec<(AgentId, Lease)> = Vec::new();
+	/// The last block that had no room for an envelope.
+	pub static FullAt: Option<BlockNumber> = None;
+	/// The newest block that a member said is final.
+	pub static FinalSeen: BlockNumber = BlockNumber::MAX;
 	/// The cluster refuses to move leases, after having written something that must be undone.
 	pub static ClusterRefuses: bool = false;
 	pub const Treasury: AccountId32 = TREASURY;
@@ -118,6 +128,10 @@ impl Network {
 		put("lease", agent, lease);
 	}
 
+	pub fn set_excuse(agent: AgentId, excuse: Excuse) {
+		put("excuse", agent, Some(excuse));
+	}
+
 	pub fn set_operator(worker: WorkerId, operator: Option<AccountId32>) {
 		put("operator", worker, operator.map(AccountBytes::from));
 	}
@@ -160,6 +174,16 @@ impl AgentDirectory for Network {
 impl ClusterDirectory for Network {
 	type Error = DispatchError;
 
+	fn terms(_: ClusterId, _: &AccountBytes) -> Result<Opening, DispatchError> {
+		Err(DispatchError::Unavailable)
+	}
+
+	fn owner(_: ClusterId) -> Option<AccountBytes> {
+		None
+	}
+
+	fn remove_agent(_: AgentId) {}
+
 	fn place_agent(_: ClusterId, _: AgentId, _: &AccountBytes) -> Result<Lease, DispatchError> {
 		Err(DispatchError::Unavailable)
 	}
@@ -172,13 +196,44 @@ impl ClusterDirectory for Network {
 		Vec::new()
 	}
 
-	fn on_missed_deadline(agent: AgentId, holder: Lease) -> Result<(), DispatchError> {
-		put("written by the cluster", agent, holder);
+	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
+		Ok(Self::lease(agent).map(|lease| Assignment { lease, number: 1, generation: 1 }))
+	}
+
+	fn final_seen(_: ClusterId) -> BlockNumber {
+		FinalSeen::get()
+	}
+
+	fn excuse(agent: AgentId, _: &Assignment) -> Option<Excuse> {
+		get::<Option<Excuse>>("excuse", agent).flatten()
+	}
+
+	fn note_penalty(agent: AgentId, _: &Assignment) {
+		put("excuse", agent, Some(Excuse::AlreadyPenalised));
+	}
+
+	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		put("written by the cluster", agent, *assigned);
 		if ClusterRefuses::get() {
 			return Err(LEASE_STAYS);
 		}
-		Missed::mutate(|missed| missed.push((agent, holder)));
+		Missed::mutate(|missed| missed.push((agent, assigned.lease)));
 		Ok(())
+	}
+
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		Relieved::mutate(|relieved| relieved.push((agent, assigned.lease)));
+		Ok(())
+	}
+}
+
+impl EnvelopeLanes for Network {
+	fn next_envelope(_: WorkerId) -> Option<InboundNext> {
+		None
+	}
+
+	fn was_full_since(_: WorkerId, block: BlockNumber) -> bool {
+		FullAt::get().is_some_and(|full| full >= block)
 	}
 }
 
@@ -217,6 +272,7 @@ impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = NotingMailbox;
+	type Lanes = Network;
 	type Agents = Network;
 	type Clusters = Network;
 	type Workers = Network;
@@ -304,6 +360,9 @@ pub fn new_test_ext_with(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestEx
 		System::set_block_number(1);
 		Told::set(Vec::new());
 		Missed::set(Vec::new());
+		Relieved::set(Vec::new());
+		FullAt::set(None);
+		FinalSeen::set(BlockNumber::MAX);
 		MailboxIsFull::set(false);
 		ClusterRefuses::set(false);
 		Network::set_up();

@@ -485,8 +485,14 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
 		assert_eq!(Missed::get(), vec![(AGENT, lease)]);
 		System::assert_last_event(
-			Event::RequestExpired { request, refunded: 1000, penalty: PENALTY, lease: Ok(()) }
-				.into(),
+			Event::RequestExpired {
+				request,
+				refunded: 1000,
+				penalty: PENALTY,
+				lease: Ok(()),
+				excuse: None,
+			}
+			.into(),
 		);
 		// Expiry happens once, even if asked for again.
 		crate::Pallet::<Runtime>::expire(request, deadline + 1);
@@ -498,15 +504,168 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 	});
 }
 
+/// Nobody answers a request: what its caller and the worker have then, and what was said.
+fn miss(request: RequestId) -> (Balance, Option<Excuse>) {
+	pass_to(ask().deadline + 1);
+	assert_eq!(state(request), RequestState::Expired);
+	assert_eq!(Duties::<Runtime>::iter().count(), 0);
+	System::events()
+		.into_iter()
+		.rev()
+		.find_map(|record| match record.event {
+			RuntimeEvent::Requests(Event::RequestExpired {
+				request: of, penalty, excuse, ..
+			}) if of == request => Some((penalty, excuse)),
+			_ => None,
+		})
+		.expect("it expired")
+}
+
 #[test]
-fn a_worker_that_lost_the_lease_before_is_not_punished_for_what_it_could_not_answer() {
+fn a_withholder_pays_at_most_a_multiple_of_what_the_work_would_have_brought() {
+	new_test_ext().execute_with(|| {
+		set_agent(|agent| agent.unit_price = 5);
+		let request = submit(&Ask { max_fee: BASE_FEE + 5, ..ask() }).unwrap();
+		// 60 % of one unit.
+		let most = Balance::from(PENALTY_MULTIPLE) * 3;
+		assert!(most < PENALTY);
+		assert_eq!(miss(request), (most, None));
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - most);
+		assert_conserved();
+	});
+}
+
+#[test]
+fn a_requester_that_makes_a_worker_miss_many_at_once_costs_it_one_penalty() {
+	new_test_ext().execute_with(|| {
+		let requests: Vec<_> = (0..4).map(|_| submit(&ask()).unwrap()).collect();
+		assert_eq!(miss(requests[0]), (PENALTY, None));
+		for other in &requests[1..] {
+			assert_eq!(miss(*other), (0, Some(Excuse::AlreadyPenalised)));
+		}
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+		assert_eq!(Missed::get().len(), 1);
+		assert_eq!(balance(ALICE), ENDOWMENT - 4 * BASE_FEE);
+		assert_conserved();
+	});
+}
+
+#[test]
+fn who_the_cluster_excuses_keeps_its_stake_and_the_caller_is_refunded() {
+	for excuse in
+		[Excuse::Removed, Excuse::LeaseTaken, Excuse::GenerationChanged, Excuse::AlreadyPenalised]
+	{
+		new_test_ext().execute_with(|| {
+			let request = submit(&ask()).unwrap();
+			Network::set_excuse(AGENT, excuse);
+			assert_eq!(miss(request), (0, Some(excuse)));
+			assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+			assert_eq!(Network::stake(HOLDER.worker), STAKE);
+			assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![]), "{excuse:?}");
+			assert_conserved();
+		});
+	}
+}
+
+/// Fills blocks, so that answers come too late.
+struct Stuffer;
+
+impl Stuffer {
+	fn stuff(&self, until: BlockNumber) {
+		FullAt::set(Some(until));
+	}
+}
+
+#[test]
+fn a_stuffer_of_blocks_takes_the_lease_from_a_worker_and_no_stake() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
-		Network::set_lease(AGENT, Some(Lease { worker: HOLDER.worker + 1, boot: 1 }));
-		pass_to(ask().deadline + 1);
-		assert_eq!(state(request), RequestState::Expired);
-		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+		Stuffer.stuff(ask().deadline - limits::DEADLINE_NEAR_BLOCKS);
+		assert_eq!(miss(request), (0, Some(Excuse::LaneFull)));
 		assert_eq!(Network::stake(HOLDER.worker), STAKE);
+		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
+		assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![(AGENT, lease)]));
+	});
+}
+
+#[test]
+fn a_block_that_was_full_long_before_the_deadline_is_no_excuse() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		Stuffer.stuff(ask().deadline - limits::DEADLINE_NEAR_BLOCKS - 1);
+		assert_eq!(miss(request), (PENALTY, None));
+	});
+}
+
+#[test]
+fn while_finality_stalls_nobody_pays_and_no_lease_moves() {
+	new_test_ext().execute_with(|| {
+		let near = ask().deadline - limits::DEADLINE_NEAR_BLOCKS;
+		let request = submit(&ask()).unwrap();
+		FinalSeen::set(near - 1);
+		assert_eq!(miss(request), (0, Some(Excuse::FinalityStalled)));
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
+		assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![]));
+		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
+	});
+}
+
+#[test]
+fn members_are_asked_once_for_all_requests_whose_deadline_is_near() {
+	new_test_ext().execute_with(|| {
+		let near = ask().deadline - limits::DEADLINE_NEAR_BLOCKS;
+		let answered_before = submit(&ask()).unwrap();
+		receive(vec![answered(answered_before, 1)]).unwrap();
+		pass_to(near);
+		let asked = || {
+			Told::get()
+				.into_iter()
+				.filter(|(_, message)| {
+					matches!(message, Message::Requests(RequestsMessage::DeadlineNear { .. }))
+				})
+				.collect::<Vec<_>>()
+		};
+		assert_eq!(asked(), vec![], "nothing is open");
+		let deadline = near + 20;
+		for _ in 0..3 {
+			submit(&Ask { deadline, ..ask() }).unwrap();
+		}
+		pass_to(deadline);
+		let block = deadline - limits::DEADLINE_NEAR_BLOCKS;
+		let message = RequestsMessage::DeadlineNear { block }.into();
+		assert_eq!(asked(), vec![(Channel::Cluster(CLUSTER), message)]);
+	});
+}
+
+/// Asks an agent of its own that never ends, to have the worker punished.
+struct SlowRequester;
+
+impl SlowRequester {
+	fn ask(&self) -> RequestId {
+		submit(&ask()).unwrap()
+	}
+}
+
+#[test]
+fn a_requester_whose_own_agent_is_slow_or_whose_input_is_rubbish_gets_an_answer_and_hurts_nobody() {
+	new_test_ext().execute_with(|| {
+		let (slow, rubbish) = (SlowRequester.ask(), SlowRequester.ask());
+		pass_to(ask().deadline - 2);
+		// What enclaves say then: see `give_up` and `start_order` of the machine.
+		let failed = |request, code, units| RequestResult {
+			request,
+			outcome: RequestOutcome::Failed(code),
+			units,
+		};
+		assert_ok!(receive(vec![
+			failed(slow, Refusal::TooLate.code(), 0),
+			failed(rubbish, Refusal::Malformed.code(), 1),
+		]));
+		pass_to(ask().deadline + 1);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
+		assert!(Missed::get().is_empty());
+		assert_eq!(balance(ALICE), ENDOWMENT - 2 * BASE_FEE - 100);
+		assert_conserved();
 	});
 }
 
@@ -535,8 +694,14 @@ fn a_cluster_that_cannot_move_the_lease_does_not_undo_the_refund() {
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
 		assert_eq!(state(request), RequestState::Expired);
 		System::assert_last_event(
-			Event::RequestExpired { request, refunded: 1000, penalty: 1, lease: Err(LEASE_STAYS) }
-				.into(),
+			Event::RequestExpired {
+				request,
+				refunded: 1000,
+				penalty: 1,
+				lease: Err(LEASE_STAYS),
+				excuse: None,
+			}
+			.into(),
 		);
 		// What the cluster wrote before it failed is undone.
 		let written = ("written by the cluster", AGENT).encode();
@@ -779,7 +944,14 @@ fn whatever_happens_in_whatever_order_no_money_is_made_or_lost() {
 				assert_eq!(held(who), 0);
 			}
 			assert_eq!(Balances::total_issuance(), issuance);
-			let expired = Missed::get().len();
+			let is_expiry = |event: &RuntimeEvent| {
+				matches!(event, RuntimeEvent::Requests(Event::RequestExpired { .. }))
+			};
+			let events = System::events().into_iter();
+			let expired = events.filter(|record| is_expiry(&record.event)).count();
+			// Once for each agent's lease.
+			assert!(Missed::get().len() <= 2);
+			assert_eq!(Duties::<Runtime>::iter().count(), 0);
 			println!("{} made, {settled} settled, {expired} expired", requests.len());
 			assert_eq!(requests.len(), settled + expired);
 			assert!(settled > 5 && expired > 5 && refused > 5);

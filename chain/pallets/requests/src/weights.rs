@@ -10,8 +10,10 @@ pub trait WeightInfo {
 	fn submit(i: u32) -> Weight;
 	/// `n`: requests whose deadline passed.
 	fn expire(n: u32) -> Weight;
-	/// `s`: different workers that missed deadlines, whose leases move.
+	/// `s`: missed deadlines, each with a lease that moves.
 	fn move_leases(s: u32) -> Weight;
+	/// `n`: open requests whose deadline is near.
+	fn near(n: u32) -> Weight;
 	/// `n`: closed requests that are forgotten.
 	fn prune(n: u32) -> Weight;
 	/// `b`: bytes of one answer. Part of what an envelope costs.
@@ -25,7 +27,11 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn submit(i: u32) -> Weight {
 		Weight::from_parts(400_000_000, 40_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(16, 14))
+			.saturating_add(T::DbWeight::get().reads_writes(22, 22))
+			// A lease that nobody has is given to one of the members.
+			.saturating_add(
+				T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6)),
+			)
 	}
 	fn expire(n: u32) -> Weight {
 		let one = Weight::from_parts(500_000_000, 40_000)
@@ -33,19 +39,16 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn move_leases(s: u32) -> Weight {
-		// A worker is in one cluster: a look at each of its members, and a message and a lease for
-		// each agent. What one block can push bounds how many leases can move.
-		let workers = u64::from(s);
-		let leases = workers
-			.saturating_mul(limits::CLUSTER_AGENTS_MAX.into())
-			.min(limits::MESSAGES_PER_BLOCK_MAX.into());
-		let looks = workers.saturating_mul(10 * u64::from(limits::CLUSTER_MEMBERS_MAX));
-		Weight::from_parts(20_000_000, 1_000)
-			.saturating_mul(leases.saturating_add(workers))
-			.saturating_add(T::DbWeight::get().reads_writes(
-				leases.saturating_mul(6).saturating_add(looks),
-				leases.saturating_mul(5).saturating_add(workers),
-			))
+		// A look at each member of a full cluster, a lease and a message.
+		let looks = u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6);
+		Weight::from_parts(150_000_000, 40_000)
+			.saturating_add(T::DbWeight::get().reads_writes(looks.saturating_add(14), 14))
+			.saturating_mul(s.into())
+	}
+	fn near(n: u32) -> Weight {
+		let one = Weight::from_parts(60_000_000, 10_000)
+			.saturating_add(T::DbWeight::get().reads_writes(4, 4));
+		T::DbWeight::get().reads(1).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn prune(n: u32) -> Weight {
 		let one = Weight::from_parts(50_000_000, 20_000)

@@ -127,6 +127,7 @@ impl pallet_clusters::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = Mailbox;
+	type Lanes = Mailbox;
 	type Workers = Registry;
 	type Keys = Gatekeepers;
 	type Agents = Agents;
@@ -142,6 +143,7 @@ impl pallet_agents::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Clusters = Clusters;
 	type AgentDeposit = ConstU128<{ 10 * PHA }>;
+	type EvictionNotice = ConstU32<{ 7 * time::DAYS }>;
 	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -158,6 +160,7 @@ impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Mailbox = Mailbox;
+	type Lanes = Mailbox;
 	type Agents = Agents;
 	type Clusters = Clusters;
 	type Workers = Registry;

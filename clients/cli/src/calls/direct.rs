@@ -154,7 +154,7 @@ async fn ask(
 					silent.insert(member.worker);
 				}
 			}
-			// Its lease may have moved meanwhile: by its restart, or by a paid request that it missed.
+			// Its lease moves within half a minute: the other members have found it silent too.
 			if waiting.is_empty() {
 				waiting.append(&mut not_holders);
 			}

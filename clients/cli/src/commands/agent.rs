@@ -56,6 +56,35 @@ pub enum Command {
 		#[command(flatten)]
 		node: NodeOption,
 	},
+	/// Gives an agent up: its state is forgotten, and its deposit is the owner's again.
+	Retire {
+		/// The agent's name or id.
+		agent: AgentName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Offers an agent to another account, which takes it with `phala agent accept`.
+	Transfer {
+		/// The agent's name or id.
+		agent: AgentName,
+		/// Whose it is to be.
+		to: AccountName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Takes an agent over that is offered. Its deposit is held from the new owner.
+	Accept {
+		/// The agent's id.
+		agent: AgentName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
 	/// Sets the price of a unit of work, for requests from then on.
 	Price {
 		/// The agent's name or id.
@@ -115,6 +144,20 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let call = |agent| agents::disallow_caller(agent, caller.0);
 			let done = format!("{caller} is off its list");
 			change(&agent, call, &done, &account, &node, json).await?;
+		}
+		Command::Retire { agent, account, node } => {
+			let done = "it is given up, and its deposit released";
+			change(&agent, agents::retire, done, &account, &node, json).await?;
+		}
+		Command::Transfer { agent, to, account, node } => {
+			let to = to.resolve()?;
+			let call = |agent| agents::offer_transfer(agent, Some(to.0));
+			let done = format!("it is offered to {to}");
+			change(&agent, call, &done, &account, &node, json).await?;
+		}
+		Command::Accept { agent, account, node } => {
+			let done = "it is this account's";
+			change(&agent, agents::accept_transfer, done, &account, &node, json).await?;
 		}
 		Command::Access { agent, access, account, node } => {
 			let access = access.into();

@@ -5,15 +5,24 @@ use crate::{
 	chain::NodeOption,
 	commands::status,
 	deployment, failure,
+	names::{AccountName, AgentName},
 	output::{
 		self,
-		operators::{ClusterMade, ClusterStatus, Member, MembershipChanged},
+		operators::{
+			AgentEvicted, ClusterChanged, ClusterMade, ClusterStatus, Member, MembershipChanged,
+		},
 	},
 	steps::{chain_step, step},
 	terminal,
 };
-use phala_chain_client::{accounts::check_funds, clusters, Sender};
-use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
+use phala_chain_client::{accounts::check_funds, agents, clusters, Call, Sender};
+use phala_protocol::{
+	boot::WorkerId,
+	clusters::Opening,
+	mailbox::ClusterId,
+	text::{parse_pha, pha},
+	Balance,
+};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -45,12 +54,105 @@ pub enum Command {
 		#[command(flatten)]
 		node: NodeOption,
 	},
+	/// Lets anybody deploy agents in the cluster, on these terms. By its owner.
+	Open {
+		cluster: ClusterId,
+		/// The least that a unit of their work costs, in PHA.
+		#[arg(long, value_parser = parse_pha, default_value = "0")]
+		price_floor: Balance,
+		/// What is held for each of them, in PHA, if that is more than the chain asks for.
+		#[arg(long, value_parser = parse_pha, default_value = "0")]
+		deposit: Balance,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Lets nobody but the owner, and whom it admits, deploy any more: as a cluster is at first. Agents
+	/// that are there stay.
+	Close {
+		cluster: ClusterId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Lets an account deploy in the cluster as its owner does.
+	Admit(DeveloperArguments),
+	/// Takes that back.
+	Dismiss(DeveloperArguments),
+	/// Throws an agent out of the caller's cluster: the first time gives notice.
+	Evict {
+		/// The agent's name or id.
+		agent: AgentName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Offers the cluster to another account, which takes it with `phala cluster accept`.
+	Transfer {
+		cluster: ClusterId,
+		/// Whose it is to be.
+		to: AccountName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Takes a cluster over that is offered. Its deposit is held from the new owner.
+	Accept {
+		cluster: ClusterId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
 	/// The members of a cluster, and what they say of themselves.
 	Status {
 		cluster: ClusterId,
 		#[command(flatten)]
 		node: NodeOption,
 	},
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DeveloperArguments {
+	cluster: ClusterId,
+	/// Whose address.
+	developer: AccountName,
+	#[command(flatten)]
+	account: AccountOptions,
+	#[command(flatten)]
+	node: NodeOption,
+}
+
+impl DeveloperArguments {
+	async fn admit(self, admitted: bool, json: bool) -> anyhow::Result<()> {
+		let Self { cluster, developer, account, node } = self;
+		let developer = developer.resolve()?;
+		let call = clusters::admit_developer(cluster, developer.0, admitted);
+		let done = match admitted {
+			true => format!("{developer} deploys in cluster {cluster} as its owner does"),
+			false => format!("{developer} does not deploy in cluster {cluster} any more"),
+		};
+		change(cluster, call, &done, &account, &node, json).await
+	}
+}
+
+/// Sends a call about a cluster, and says what it did.
+async fn change(
+	cluster: ClusterId,
+	call: Call,
+	done: &str,
+	account: &AccountOptions,
+	node: &NodeOption,
+	json: bool,
+) -> anyhow::Result<()> {
+	let sender = sender(account, node).await?;
+	let what = format!("{} for cluster {cluster}", call.name);
+	let block = chain_step(&what, sender.send(call)).await?.0.block.number;
+	output::tell(json, &ClusterChanged { cluster, block }, format!("{done}, from block {block} on"))
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
@@ -73,18 +175,75 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
 		Command::Approve { cluster, worker, account, node } => {
-			let sender = sender(&account, &node).await?;
-			let approving = sender.send(clusters::approve_join(cluster, worker));
-			let block = chain_step("letting it in", approving).await?.0.block.number;
+			let account = account.open()?;
 			let chain = node.connect().await?;
+			let applicant = clusters::applicant(&chain, cluster, worker).await?;
+			let clusters::Applicant { boot, measurement, endpoint, .. } = &applicant;
+			let what = format!(
+				"letting in worker {worker}: boot {boot}, measurement {measurement:?}, at {}",
+				terminal::line(endpoint)
+			);
+			let sender = Sender::new(&chain, account.keypair);
+			let approving = sender.send(clusters::approve_join(cluster, &applicant));
+			let block = chain_step(&what, approving).await?.0.block.number;
 			let following = deployment::followed(&chain, cluster, block);
 			step("waiting until the workers know it", following).await?;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
+		Command::Open { cluster, price_floor, deposit, account, node } => {
+			let call = clusters::set_open(cluster, Some(Opening { price_floor, deposit }));
+			let done = format!(
+				"anybody deploys in cluster {cluster}, at {} a unit or more and a deposit of {} or the chain's",
+				pha(price_floor),
+				pha(deposit)
+			);
+			change(cluster, call, &done, &account, &node, json).await?;
+		}
+		Command::Close { cluster, account, node } => {
+			let call = clusters::set_open(cluster, None);
+			let done = format!("cluster {cluster} takes no agents of others");
+			change(cluster, call, &done, &account, &node, json).await?;
+		}
+		Command::Admit(arguments) => arguments.admit(true, json).await?,
+		Command::Dismiss(arguments) => arguments.admit(false, json).await?,
+		Command::Evict { agent, account, node } => evict(&agent, &account, &node, json).await?,
+		Command::Transfer { cluster, to, account, node } => {
+			let to = to.resolve()?;
+			let call = clusters::offer_transfer(cluster, Some(to.0));
+			let done = format!("cluster {cluster} is offered to {to}");
+			change(cluster, call, &done, &account, &node, json).await?;
+		}
+		Command::Accept { cluster, account, node } => {
+			let call = clusters::accept_transfer(cluster);
+			let done = format!("cluster {cluster} is this account's");
+			change(cluster, call, &done, &account, &node, json).await?;
+		}
 		Command::Status { cluster, node } => show(cluster, &node, json).await?,
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+async fn evict(
+	agent: &AgentName,
+	account: &AccountOptions,
+	node: &NodeOption,
+	json: bool,
+) -> anyhow::Result<()> {
+	let account = account.open()?;
+	let chain = node.connect().await?;
+	let agent = agent.resolve(&chain, &node.node).await?;
+	let sender = Sender::new(&chain, account.keypair);
+	let what = format!("evicting agent {agent:?}");
+	let (included, _) = chain_step(&what, sender.send(agents::evict(agent))).await?;
+	let (block, notice) = (included.block.number, agents::eviction_announced(&included));
+	let text = match notice {
+		Some(at) => {
+			format!("agent {agent:?} has notice; from block {at} on the same command throws it out")
+		}
+		None => format!("agent {agent:?} is out, from block {block} on"),
+	};
+	output::tell(json, &AgentEvicted { agent: agent.into(), block, from: notice }, text)
 }
 
 /// Of the account that was chosen.

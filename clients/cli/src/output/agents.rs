@@ -163,7 +163,7 @@ impl From<Lease> for LeaseHolder {
 	}
 }
 
-/// `phala agent access`, `price`, `allow`, `disallow`.
+/// `phala agent accept`, `access`, `price`, `allow`, `disallow`, `retire`, `transfer`.
 #[derive(Serialize, JsonSchema)]
 pub struct AgentChanged {
 	pub agent: Hash,

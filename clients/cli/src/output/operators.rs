@@ -29,6 +29,23 @@ pub struct MembershipChanged {
 	pub block: BlockNumber,
 }
 
+/// `phala cluster open`, `close`, `admit`, `dismiss`, `transfer`, `accept`.
+#[derive(Serialize, JsonSchema)]
+pub struct ClusterChanged {
+	pub cluster: ClusterId,
+	/// From which on it holds.
+	pub block: BlockNumber,
+}
+
+/// `phala cluster evict`.
+#[derive(Serialize, JsonSchema)]
+pub struct AgentEvicted {
+	pub agent: Hash,
+	pub block: BlockNumber,
+	/// It has notice: from this block on the same command throws it out. None when it is out.
+	pub from: Option<BlockNumber>,
+}
+
 /// `phala cluster status`.
 #[derive(Serialize, JsonSchema)]
 pub struct ClusterStatus {

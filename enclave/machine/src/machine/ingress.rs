@@ -112,6 +112,12 @@ impl Machine {
 				});
 				Scope::All
 			}
+			Event::Pinged { worker, boot, is_there } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					member.watch.pinged(worker, boot, is_there, turn.now)
+				});
+				Scope::Watch
+			}
 			Event::Tick => {
 				self.as_member(now, rng, actions, |member, turn| member.on_tick(turn));
 				Scope::All

@@ -153,6 +153,8 @@ pub struct Machine {
 enum Scope {
 	Nothing,
 	Agent(AgentId),
+	/// Those who write agents.
+	Watch,
 	All,
 	/// Nothing: it failed, outside of its turns, at what it cannot go on without.
 	Failed,
@@ -295,6 +297,9 @@ impl Machine {
 						member.advance_agent(agent, consumed, turn);
 					}
 				});
+			}
+			Scope::Watch => {
+				self.as_member(now, rng, actions, |member, turn| member.watch_holders(turn))
 			}
 			Scope::All => {
 				self.beat(now, rng, actions);

@@ -11,7 +11,7 @@ use phala_keys::{
 };
 use phala_protocol::{
 	agents::{Access, AgentId, Lease},
-	messages::{ClustersMessage, RequestsMessage},
+	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
 	requests::{
 		salted_hash, CallOutput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer,
 		RequestInput, RequestKind, RequestOrder, RequestOutcome,
@@ -704,4 +704,25 @@ fn the_word_of_a_member_that_started_again_is_none_and_is_asked_for_anew() {
 	let (to, _) = world.node(FIRST).sends.pop_front().expect("it is asked again");
 	assert_eq!((to.worker, to.boot), (SECOND, 2));
 	assert!(world.next_run(FIRST).is_none(), "nothing is run again");
+}
+
+#[test]
+fn an_agent_that_is_given_up_is_forgotten_and_who_waits_for_it_hears_so() {
+	let (mut world, agent) = World::with_agent(77);
+	let call = world.direct(agent, USER_SEED);
+	let waiting = world.call(FIRST, agent, &call).unwrap();
+	let run = world.next_run(FIRST).expect("it runs");
+	world.tell_cluster(AgentsMessage::Retired { agent });
+	world.seal();
+	let answer = world.node(FIRST).replies.remove(&waiting).expect("nobody is left without one");
+	assert_eq!(answer, Err(MachineError::NoSuchAgent));
+	for worker in [FIRST, SECOND] {
+		assert!(world.nodes[&worker].snapshot.agent(agent).is_err());
+	}
+	// What still runs ends in nothing.
+	let output = CallOutput { status: 200, headers: vec![], body: vec![] };
+	let done = RunDone { output, writes: vec![], units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(&run, done);
+	world.settle();
+	assert_eq!(world.call(FIRST, agent, &call).err(), Some(MachineError::NoSuchAgent));
 }

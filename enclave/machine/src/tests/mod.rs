@@ -29,6 +29,7 @@ mod node;
 #[cfg(feature = "recording")]
 mod replay;
 mod upgrades;
+mod watch;
 mod world;
 
 /// A probe with this nonce makes the machine panic, in tests alone.

@@ -10,12 +10,13 @@ use crate::{
 	Config, Instant, Machine, MachineError, ReplicatedBody, Snapshot, Task,
 };
 use phala_protocol::{
-	agents::AgentCode, clusters::Member, relay::EnclaveStatus, requests::SignedAnswer, H256,
+	agents::AgentCode, boot::WorkerId, clusters::Member, relay::EnclaveStatus,
+	requests::SignedAnswer, H256,
 };
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use rand_core::Rng;
 use std::{
-	collections::{BTreeMap, VecDeque},
+	collections::{BTreeMap, BTreeSet, VecDeque},
 	panic::{catch_unwind, AssertUnwindSafe},
 	sync::Arc,
 };
@@ -31,6 +32,8 @@ pub struct Node {
 	pub runs: VecDeque<Run>,
 	pub sends: VecDeque<(Member, Arc<ReplicatedBody>)>,
 	pub fetches: VecDeque<Action>,
+	/// Members that do not answer pings.
+	pub silent: BTreeSet<WorkerId>,
 	pub proofs: Vec<SignedAnswer>,
 	/// Cryptography waits in here instead of being done.
 	pub held_tasks: Option<Vec<Task>>,
@@ -77,6 +80,7 @@ impl Node {
 			runs: VecDeque::new(),
 			sends: VecDeque::new(),
 			fetches: VecDeque::new(),
+			silent: BTreeSet::new(),
 			proofs: Vec::new(),
 			held_tasks: None,
 			opened: 0,
@@ -148,6 +152,11 @@ impl Node {
 					events.extend(kept.code.into_iter().map(|hash| Event::CodeStored { hash }));
 				}
 			}
+			Action::Ping { member } => events.push_back(Event::Pinged {
+				worker: member.worker,
+				boot: member.boot,
+				is_there: !self.silent.contains(&member.worker),
+			}),
 			Action::FetchBodies { .. } => self.fetches.push_back(action),
 			Action::FetchCode { from, hash } => {
 				events.push_back(Event::CodeNotFetched { from: from.worker, hash });

@@ -22,6 +22,7 @@ use phala_protocol::{
 	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::{Epoch, KeyRequest, MasterKey, Seat},
+	limits::CHALLENGE_BLOCKS,
 	mailbox::{ByLane, ClusterId, Envelope, Lane},
 	messages::{
 		AgentsMessage, AgentsPayload, ClustersMessage, ClustersPayload, KeysMessage, KeysPayload,
@@ -32,9 +33,9 @@ use phala_protocol::{
 		request_id, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
 		RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult,
 	},
-	H256,
+	BlockNumber, H256,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const GATEKEEPER: WorkerId = 0;
 pub const FIRST: WorkerId = 1;
@@ -76,6 +77,12 @@ pub struct World {
 	pub ceremony: (Epoch, u32),
 	/// The components that callers name; none: any.
 	pub accepted: Vec<H256>,
+	/// They neither hear nor say anything.
+	pub hung: BTreeSet<WorkerId>,
+	/// What members said of lease holders that do not answer, and these of themselves.
+	pub said: Vec<(WorkerId, ClustersPayload)>,
+	/// Who is challenged: since which block, and how many of its envelopes there were then.
+	pub challenged: BTreeMap<WorkerId, (BlockNumber, ByLane<u64>)>,
 }
 
 impl World {
@@ -98,6 +105,9 @@ impl World {
 			refuses_next: false,
 			ceremony: (0, 0),
 			accepted: Vec::new(),
+			hung: BTreeSet::new(),
+			said: Vec::new(),
+			challenged: BTreeMap::new(),
 		};
 		world.chain.seal();
 		for worker in [GATEKEEPER, FIRST, SECOND] {
@@ -151,8 +161,37 @@ impl World {
 	/// Seals a block and brings it to every machine.
 	pub fn seal(&mut self) {
 		self.chain.seal();
-		for worker in self.nodes.keys().copied().collect::<Vec<_>>() {
+		for worker in self.awake() {
 			self.relay(worker);
+		}
+	}
+
+	fn awake(&self) -> Vec<WorkerId> {
+		self.nodes.keys().copied().filter(|worker| !self.hung.contains(worker)).collect()
+	}
+
+	/// As `SIGSTOP` does it: connections are taken, nothing is answered.
+	pub fn hang(&mut self, worker: WorkerId) {
+		self.hung.insert(worker);
+		for node in self.nodes.values_mut() {
+			node.silent.insert(worker);
+		}
+	}
+
+	/// As `SIGCONT` does it.
+	pub fn wake(&mut self, worker: WorkerId) {
+		self.hung.remove(&worker);
+		for node in self.nodes.values_mut() {
+			node.silent.remove(&worker);
+		}
+		self.relay(worker);
+	}
+
+	/// Time passes, and everybody awake notices.
+	pub fn tick(&mut self, ms: u64) {
+		self.wait(ms);
+		for worker in self.awake() {
+			self.node(worker).tell(Event::Tick);
 		}
 	}
 
@@ -214,7 +253,7 @@ impl World {
 		for _ in 0..20 {
 			self.replicate();
 			let mut anything = false;
-			for worker in self.nodes.keys().copied().collect::<Vec<_>>() {
+			for worker in self.awake() {
 				for envelope in self.nodes[&worker].snapshot.envelopes.clone() {
 					if envelope.seq == *self.consumed[&worker].of(envelope.lane) {
 						self.land(worker, &envelope);
@@ -246,6 +285,9 @@ impl World {
 		to: WorkerId,
 		body: ReplicatedBody,
 	) -> Result<Answer, MachineError> {
+		if self.hung.contains(&to) {
+			return Err(MachineError::NoCluster);
+		}
 		let Some(node) = self.nodes.get_mut(&to) else { return Err(MachineError::NoCluster) };
 		let body = Box::new(node.snapshot.verify_body(body)?);
 		node.ask(|reply| Event::BodyBrought { reply, body })
@@ -286,10 +328,51 @@ impl World {
 				}
 			}
 			Payload::Agents(AgentsPayload::EffectSet(set)) => self.commit(worker, set),
+			Payload::Clusters(said) => self.hear(worker, said),
 			Payload::Registry(RegistryPayload::Heartbeat { nonce }) => {
 				self.tell(worker, RegistryMessage::HeartbeatSeen { boot: 1, nonce });
 			}
 			_ => {}
+		}
+	}
+
+	/// A challenge, as the pallet has it.
+	fn hear(&mut self, by: WorkerId, said: ClustersPayload) {
+		let block = self.chain.height() + 1;
+		match &said {
+			ClustersPayload::HolderSilent { holder, boot } => {
+				let (holder, boot) = (*holder, *boot);
+				self.challenged.insert(holder, (block, self.consumed[&holder]));
+				let told = ClustersMessage::HolderChallenged { holder, boot, by, block };
+				self.tell_cluster(told);
+			}
+			ClustersPayload::HolderStillSilent { holder, challenged_at, .. } => {
+				let is_it = self.challenged.get(holder).is_some_and(|(at, envelopes)| {
+					at == challenged_at
+						&& block >= at + CHALLENGE_BLOCKS
+						&& self.consumed[holder] == *envelopes
+				});
+				if is_it {
+					self.challenged.remove(holder);
+					self.move_leases(*holder, by);
+				}
+			}
+			_ => {}
+		}
+		self.said.push((by, said));
+	}
+
+	fn move_leases(&mut self, from: WorkerId, to: WorkerId) {
+		let lease = Some(Lease { worker: to, boot: 1 });
+		let mut moved = Vec::new();
+		for (agent, snapshot) in &mut self.agents {
+			if snapshot.lease.is_some_and(|lease| lease.worker == from) {
+				snapshot.lease = lease;
+				moved.push(*agent);
+			}
+		}
+		for agent in moved {
+			self.tell_cluster(ClustersMessage::LeaseMoved { agent, lease });
 		}
 	}
 

@@ -47,6 +47,7 @@ impl Membership {
 			self.advance_agent(agent, consumed, turn);
 		}
 		self.start_waiting_reads(turn);
+		self.watch_holders(turn);
 	}
 
 	/// Looks at one agent.

@@ -20,10 +20,11 @@ use phala_protocol::{
 	agents::{Access, AgentId},
 	caller::Caller,
 	clusters::Generation,
-	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
+	limits::FINALITY_WITNESSES,
+	messages::{AgentsMessage, ClustersMessage, ClustersPayload, Payload, RequestsMessage},
 	refusals::Refusal,
 	requests::{RequestOrder, SignedAnswer},
-	H256,
+	BlockNumber, H256,
 };
 use rand_core::CryptoRng;
 use std::sync::Arc;
@@ -53,6 +54,9 @@ impl Membership {
 					self.end_jobs(ended, turn);
 				}
 			}
+			ClustersMessage::HolderChallenged { holder, boot, block, .. } => {
+				self.watch.challenged(holder, boot, block, turn);
+			}
 		}
 	}
 
@@ -64,6 +68,7 @@ impl Membership {
 	) {
 		match message {
 			AgentsMessage::Agent(snapshot) => self.learn_agent(snapshot, turn),
+			AgentsMessage::Retired { agent } => self.forget(agent, turn),
 			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					let ended = agent.commit(version, body_hash, state_hash);
@@ -80,8 +85,23 @@ impl Membership {
 		message: RequestsMessage,
 		turn: &mut Turn<'_, R>,
 	) {
-		let RequestsMessage::Request(order) = message;
-		self.queue_order(order, turn);
+		match message {
+			RequestsMessage::Request(order) => self.queue_order(order, turn),
+			RequestsMessage::DeadlineNear { block } => self.witness(block, turn),
+		}
+	}
+
+	/// That this was read shows that it is final: some of the members say so, in turns.
+	fn witness<R: CryptoRng>(&mut self, block: BlockNumber, turn: &mut Turn<'_, R>) {
+		let own = turn.config.worker;
+		let count = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+		let Some(rank) = self.members.keys().position(|worker| *worker == own) else { return };
+		let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+		let place = block.wrapping_add(rank).checked_rem(count);
+		if place.is_some_and(|place| place < FINALITY_WITNESSES) && !turn.is_replaying {
+			// Too late it is worth nothing: it is not kept for a full outbox.
+			turn.submit(&Payload::Clusters(ClustersPayload::BlockFinal { block }));
+		}
 	}
 
 	/// A gatekeeper answered this boot's request.
@@ -466,8 +486,8 @@ impl Membership {
 						self.answer(to, Err(refused), turn);
 					}
 				}
-				// All agents and all code are looked at after this.
-				Timer::Agent(_) | Timer::Code => {}
+				// All agents, all code and those who write are looked at after this.
+				Timer::Agent(_) | Timer::Code | Timer::Watch => {}
 			}
 		}
 	}

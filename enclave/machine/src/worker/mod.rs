@@ -9,6 +9,7 @@
 //! | [`agent`], [`agent_state`] | one agent: state, bodies, proposals |
 //! | [`jobs`], [`reads`] | what writes and what only reads: admission, turns |
 //! | [`answers`] | which paid requests are answered, after a failure too |
+//! | [`watch`] | who of those that write agents does not answer |
 //! | [`replication`], [`catch_up`], [`code`] | what goes to other members and comes from them |
 
 pub(crate) mod actions;
@@ -23,6 +24,7 @@ mod keyring;
 mod reads;
 mod replication;
 pub(crate) mod state;
+mod watch;
 
 pub use agent::Bodies;
 pub use agent_state::{AgentState, Effects, Entries, Secrets};

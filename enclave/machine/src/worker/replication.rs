@@ -1,7 +1,8 @@
 //! Has the other members keep what an agent wrote, before the chain is asked to commit it.
 //!
 //! All that do not keep it yet are asked at once. A member that is a block behind, or just
-//! restarts, is asked again until a majority has said yes, or for so many times.
+//! restarts, is asked again until a majority has said yes, or for so many times. With a majority, one
+//! that hangs is waited for as long as until the next time, and no longer.
 
 use super::agent::Agent;
 use crate::{
@@ -72,7 +73,9 @@ impl Agent {
 				}));
 			}
 			let Some(body) = &replication.signed else { continue };
-			if !replication.asked.is_empty() {
+			let is_time = replication.retry_at.is_none_or(|at| at <= turn.now);
+			// All have answered, or who has not had its time: one that hangs holds up nobody for longer.
+			if !replication.asked.is_empty() && !is_time {
 				continue;
 			}
 			let silent: Vec<_> = others()
@@ -89,15 +92,18 @@ impl Agent {
 				replication.is_done = true;
 				continue;
 			}
-			if replication.retry_at.is_some_and(|at| at > turn.now) {
+			if !is_time {
 				continue;
 			}
 			replication.attempts += 1;
-			replication.asked = silent.iter().map(|member| member.worker).collect();
 			let retry_at = turn.now.after_ms(PEER_RETRY_MS);
 			replication.retry_at = Some(retry_at);
 			timers.insert((retry_at, Timer::Agent(agent)));
 			for to in silent {
+				// What was sent and not answered is still under way.
+				if !replication.asked.insert(to.worker) {
+					continue;
+				}
 				turn.act(Action::Send { to, body: body.clone(), body_hash: proposal.body_hash });
 			}
 		}

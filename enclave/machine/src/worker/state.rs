@@ -5,6 +5,7 @@ use super::{
 	code::CodeBook,
 	keyring::KeyRing,
 	reads::Reads,
+	watch::Watch,
 };
 use crate::{
 	action::{Answer, CallId},
@@ -37,6 +38,8 @@ pub enum Timer {
 	Reads,
 	/// Components and manifests.
 	Code,
+	/// Those who write agents.
+	Watch,
 }
 
 /// A caller that has no answer yet.
@@ -55,6 +58,7 @@ pub struct Membership {
 	pub agents: BTreeMap<AgentId, Agent>,
 	pub code: CodeBook,
 	pub reads: Reads,
+	pub watch: Watch,
 	/// Callers that have no answer yet.
 	pub callers: HashMap<CallId, Waiting>,
 	pub timers: BTreeSet<(Instant, Timer)>,
@@ -72,6 +76,7 @@ impl Membership {
 			agents: BTreeMap::new(),
 			code: CodeBook::default(),
 			reads: Reads::default(),
+			watch: Watch::default(),
 			callers: HashMap::new(),
 			timers: BTreeSet::new(),
 		}
@@ -95,6 +100,15 @@ impl Membership {
 			None => {
 				self.agents.insert(snapshot.agent, Agent::new(snapshot));
 			}
+		}
+	}
+
+	/// An agent was given up: nothing of it stays, and nobody who waits is left without an answer.
+	pub fn forget<R: CryptoRng>(&mut self, agent: AgentId, turn: &mut Turn<'_, R>) {
+		let Some(mut gone) = self.agents.remove(&agent) else { return };
+		*turn.changed = true;
+		for ended in gone.lose_lease(None) {
+			self.answer(ended.to, Err(MachineError::NoSuchAgent), turn);
 		}
 	}
 

@@ -195,6 +195,9 @@ impl Executor {
 			Action::Send { to, body, body_hash } => {
 				tokio::spawn(async move { executor.send(to, body, body_hash).await });
 			}
+			Action::Ping { member } => {
+				tokio::spawn(async move { executor.ping(member).await });
+			}
 			Action::FetchBodies { from, agent, first, last } => {
 				tokio::spawn(async move { executor.fetch_bodies(from, agent, first, last).await });
 			}
@@ -288,6 +291,15 @@ impl Executor {
 			.inspect_err(|error| tracing::debug!(worker, "does not keep a body: {error:#}"))
 			.ok();
 		self.tell(Event::BodySent { to: worker, agent, body_hash, acknowledgement });
+	}
+
+	async fn ping(&self, member: Member) {
+		let Member { worker, boot, .. } = member;
+		let answer = self.0.ports.peers.ping(&member).await;
+		let is_there = answer
+			.inspect_err(|error| tracing::debug!(worker, "does not answer: {error:#}"))
+			.is_ok();
+		self.tell(Event::Pinged { worker, boot, is_there });
 	}
 
 	async fn fetch_bodies(

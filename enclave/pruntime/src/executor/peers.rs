@@ -3,18 +3,20 @@
 
 use crate::hexadecimal::hex;
 use crate::limits::{
-	BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_IDLE_MS_MAX, PEER_WAIT_MS_MAX,
+	BLOB_BYTES_MAX, CATCH_UP_BYTES_MAX, INFO_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_IDLE_MS_MAX,
+	PEER_WAIT_MS_MAX,
 };
-use anyhow::{bail, Context};
+use anyhow::{bail, ensure, Context};
 use async_trait::async_trait;
 use codec::{DecodeAll, Encode};
 use phala_keys::state::SealedBody;
-use phala_machine::ReplicatedBody;
+use phala_machine::{limits::PING_WAIT_MS, ReplicatedBody};
 use phala_protocol::{
 	agents::{AgentId, Availability, StateVersion},
 	clusters::Member,
 	H256,
 };
+use serde_json::Value;
 use std::time::Duration;
 
 /// The other members of the cluster.
@@ -22,6 +24,9 @@ use std::time::Duration;
 pub trait Peers: Send + Sync {
 	/// Has a member keep a body; its acknowledgement, not checked yet.
 	async fn keep(&self, member: &Member, body: &ReplicatedBody) -> anyhow::Result<Availability>;
+
+	/// Whether that boot of a member answers, within [`PING_WAIT_MS`].
+	async fn ping(&self, member: &Member) -> anyhow::Result<()>;
 
 	/// Committed bodies of an agent, from `first` to at least `last` if the member has them.
 	async fn bodies(
@@ -59,6 +64,16 @@ impl Peers for HttpPeers {
 		let answer = self.0.post(url).body(body.encode()).send().await?;
 		let answer = read(answer, 1024).await?;
 		Availability::decode_all(&mut &answer[..]).context("its acknowledgement is malformed")
+	}
+
+	async fn ping(&self, member: &Member) -> anyhow::Result<()> {
+		let asked = self.0.get(url(member, "/v1/info")?);
+		let answer = asked.timeout(Duration::from_millis(PING_WAIT_MS)).send().await?;
+		let info: Value = serde_json::from_slice(&read(answer, INFO_BYTES_MAX).await?)?;
+		let identity = hex(H256(member.identity));
+		// Another process may have its address by now, or another boot of it.
+		ensure!(info["identity"] == identity, "another boot answers at its address");
+		Ok(())
 	}
 
 	async fn bodies(

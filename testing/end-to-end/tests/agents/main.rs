@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 		told::accounts_are_meant_by_their_names_and_their_addresses_look_alike_everywhere,
 		told::who_cannot_pay_is_told_what_there_is_and_what_is_needed,
 		told::the_other_commands_tell_what_their_schemas_say,
-		workers::a_killed_lease_holder_s_request_is_refunded_once_and_the_other_worker_answers_the_next,
+		workers::a_withheld_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,
 		privacy::the_plaintext_is_nowhere_and_a_public_one_is_everywhere,
 		offline::an_answer_verifies_with_the_node_stopped_and_not_with_a_byte_changed,

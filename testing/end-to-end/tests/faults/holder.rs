@@ -1,10 +1,12 @@
-//! The lease holder dies at the worst moments.
+//! The lease holder dies, or hangs, at the worst moments.
 
 use crate::Stage;
 use anyhow::{ensure, Context};
 use codec::DecodeAll;
+use nix::sys::signal::Signal;
 use phala_end_to_end::{
 	chain::{hash, Chain},
+	cluster::http,
 	money::{about, Settled},
 	until,
 };
@@ -23,8 +25,9 @@ const ATTEMPTS: u32 = 5;
 /// How many blocks a command may take until its request is in one.
 const SUBMITTED_WITHIN: u64 = 8;
 
-/// 1 PHA.
-const PENALTY: u128 = 1_000_000_000_000;
+/// Within so many blocks, of two seconds, another writes in place of a holder that hangs or is dead:
+/// `phala_machine::limits::FAILOVER_MS_MAX`.
+const FAILOVER_BLOCKS: u64 = 15;
 
 /// Whether what waits for the chain in an enclave's outbox holds the answer to a request.
 async fn has_answer(enclave: &EnclaveClient, request: H256) -> anyhow::Result<bool> {
@@ -70,7 +73,8 @@ pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
 	let chain = stage.network.chain.clone();
 	let from = chain.best().await?;
 	let ask = ["call", &stage.agent, "/unlucky", "--on-chain", "--no-wait", "--data", "lost"];
-	let deadline = (chain.newest().await? + 5 + 10 + SUBMITTED_WITHIN).to_string();
+	let deadline = chain.newest().await? + 5 + 10 + SUBMITTED_WITHIN + FAILOVER_BLOCKS;
+	let deadline = deadline.to_string();
 	let asked = stage.network.phala.ok(&[&ask[..], &["--deadline", &deadline]].concat()).await?;
 	let request = hash(&asked["request"])?;
 	let (_, submitted) = chain.submitted(from, request).await?;
@@ -84,9 +88,10 @@ pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
 	assert_eq!(settlements(&chain, from, request).await?, [], "nobody was told");
 	stage.network.devnet.crash(holder).await?;
 
-	// It counts as never given: refunded, at the holder's cost.
+	// It counts as never given: refunded. It was found silent before, so the lease was taken, and who
+	// could not answer any more pays nothing.
 	let (_, expired) = chain.expired(from, request).await?;
-	assert_eq!((expired.penalty, expired.lease), (PENALTY, 0));
+	assert_eq!((expired.penalty, expired.lease), (0, 0));
 	assert_eq!(settlements(&chain, from, request).await?, []);
 	let next = stage.holder().await?;
 	assert!(others.contains(&next), "the lease moved from {holder} to {next}");
@@ -157,4 +162,55 @@ async fn settled_in(chain: &Chain, next: &Cell<u64>, request: H256) -> anyhow::R
 	}
 	next.set(next.get().max(last_final));
 	Ok(None)
+}
+
+pub async fn a_holder_that_hangs_is_replaced_in_time_and_follows_when_it_goes_on(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	stage.keep("/hung", "before").await?;
+	let everybody = stage.network.worker_ids();
+	stage.network.in_step(&stage.agent, &everybody).await?;
+	let holder = stage.holder().await?;
+	let chain = stage.network.chain.clone();
+	let worker = stage.network.devnet.worker(holder)?;
+	let boot = worker.enclave.status().await?.boot;
+	let from = chain.newest().await?;
+	worker.enclave.process.signal(Signal::SIGSTOP)?;
+
+	// It takes connections and says nothing. Somebody else takes the write; nobody paid for anything.
+	let ask = ["call", &stage.agent, "/hung", "--data", "meanwhile"];
+	let asked = stage.network.phala.ok(&ask).await;
+	let moved = moved_leases(&chain, from).await;
+	stage.network.devnet.worker(holder)?.enclave.process.signal(Signal::SIGCONT)?;
+	let (answer, moved) = (asked?, moved?);
+	assert_eq!(answer["verified"], true, "{answer:#}");
+	let next = stage.holder().await?;
+	assert_ne!(next, holder);
+	assert_eq!(answer["worker"]["id"], next, "{answer:#}");
+	let within = moved.first().context("the lease moved")? - from;
+	ensure!(within <= FAILOVER_BLOCKS, "the lease moved after {within} blocks");
+	let mut events = chain.events(from).await?.into_iter();
+	let of_money = ["Requests.RequestSubmitted", "Registry.WorkerPenalised"];
+	assert!(!events.any(|event| of_money.contains(&event.name.as_str())));
+
+	// It goes on: the same boot, as one of the others.
+	stage.ready_at(holder).await?;
+	stage.network.in_step(&stage.agent, &everybody).await?;
+	assert_eq!(stage.kept_at(holder, "/hung").await?, "MEANWHILE");
+	let enclave = &stage.network.devnet.worker(holder)?.enclave;
+	assert_eq!(enclave.status().await?.boot, boot);
+	let path = format!("/agents/{}/hung", stage.agent);
+	let refused = http(&enclave.public_url, "POST", &path, b"from before").await?;
+	let said: Value = serde_json::from_slice(&refused.body)?;
+	assert_eq!((refused.status, &said["error"]), (409, &"NotLeaseHolder".into()), "{said}");
+	let answer = stage.keep("/hung", "after").await?;
+	assert_eq!(answer["proof"]["worker"], next);
+	chain.check_conservation(from).await
+}
+
+/// The final blocks in which leases moved.
+async fn moved_leases(chain: &Chain, from: u64) -> anyhow::Result<Vec<u64>> {
+	let events = chain.events(from).await?;
+	let moved = events.into_iter().filter(|event| event.name == "Clusters.LeaseMoved");
+	Ok(moved.map(|event| event.block).collect())
 }

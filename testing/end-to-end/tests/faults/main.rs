@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`messages`] | a message travels, proven both ways, whatever dies on the way |
 //! | [`node_client`] | a dApp's way in |
-//! | [`holder`] | the lease holder dies at the worst moments |
+//! | [`holder`] | the lease holder dies, or hangs, at the worst moments |
 //! | [`restarts`] | worker, node and gatekeeper come back |
 //! | [`membership`] | members are cut off, and thrown out |
 
@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 		messages::a_lying_relayer_is_refused_by_name_and_the_honest_one_carries_on,
 		node_client::a_node_script_reads_the_metadata_and_transfers_pha,
 		membership::a_member_that_was_cut_off_holds_nobody_up_and_catches_up,
+		holder::a_holder_that_hangs_is_replaced_in_time_and_follows_when_it_goes_on,
 		holder::a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it,
 		holder::a_holder_that_dies_between_submission_and_finality_has_answered_once,
 		restarts::a_worker_that_comes_back_has_the_state_again,

@@ -10,6 +10,7 @@ use phala_protocol::{
 		UpgradePolicy,
 	},
 	boot::{BootKeys, BootNumber, BootStatement, WorkerId},
+	clusters::Opening,
 	evidence::{
 		Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
 	},
@@ -25,6 +26,7 @@ use sp_runtime::{ApplyExtrinsicResult, MultiAddress};
 use std::collections::BTreeMap;
 
 const MEASUREMENT: H256 = H256::repeat_byte(0xc0);
+const ENDPOINT: &[u8] = b"http://a.worker:1";
 const USERS: usize = 10;
 /// The first users are those of genesis, Alice among them; the others begin with nothing.
 const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
@@ -80,6 +82,7 @@ const ACTS: &[(u64, Act)] = &[
 	(1, Actors::open_or_close_cluster),
 	(4, Actors::register_agent),
 	(3, Actors::change_agent),
+	(2, Actors::give_agent_up_or_away),
 	(12, Actors::submit_request),
 	(16, Actors::commit),
 	(4, Actors::beat),
@@ -313,7 +316,7 @@ impl Actors {
 		let Some((worker, operator)) = self.some_worker(random) else { return };
 		let Some((cluster, _)) = self.some_cluster(random) else { return };
 		let by = self.owner_or_thief(&operator, random);
-		let endpoint = b"http://a.worker:1".to_vec();
+		let endpoint = ENDPOINT.to_vec();
 		let call = pallet_clusters::Call::request_join { cluster, worker, endpoint };
 		self.send(chain, &by, "asked to join", call);
 	}
@@ -326,7 +329,14 @@ impl Actors {
 		let Some((worker, cluster)) = random.pick(&requests).copied() else { return };
 		let Some(record) = pallet_clusters::Clusters::<Runtime>::get(cluster) else { return };
 		let by = self.owner_or_thief(&record.owner, random);
-		let call = pallet_clusters::Call::approve_join { cluster, worker };
+		let Some(boot) = pallet_registry::Boots::<Runtime>::get(worker) else { return };
+		let call = pallet_clusters::Call::approve_join {
+			cluster,
+			worker,
+			boot: boot.number,
+			measurement: boot.measurement,
+			endpoint: ENDPOINT.to_vec(),
+		};
 		self.send(chain, &by, "joined a cluster", call);
 	}
 
@@ -351,7 +361,10 @@ impl Actors {
 		if random.one_in(2) {
 			self.send(chain, &by, "closed a cluster", pallet_clusters::Call::close { cluster });
 		} else {
-			let call = pallet_clusters::Call::set_open { cluster, open: !random.one_in(3) };
+			let price_floor = Balance::from(random.below(2)) * currency::MILLIS;
+			let deposit = Balance::from(random.below(40)) * currency::PHA;
+			let opening = (!random.one_in(3)).then_some(Opening { price_floor, deposit });
+			let call = pallet_clusters::Call::set_open { cluster, opening };
 			self.send(chain, &by, "opened a cluster", call);
 		}
 	}
@@ -399,6 +412,31 @@ impl Actors {
 			_ => pallet_agents::Call::disallow_caller { agent, account },
 		};
 		self.send(chain, &by, "changed an agent", call);
+	}
+
+	fn give_agent_up_or_away(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some(agent) = self.some_agent(random) else { return };
+		let Some(record) = pallet_agents::Agents::<Runtime>::get(agent) else { return };
+		let by = self.owner_or_thief(&record.owner.into(), random);
+		match random.below(6) {
+			0 => drop(self.send(chain, &by, "retired", pallet_agents::Call::retire { agent })),
+			1 => {
+				let owner = pallet_clusters::Clusters::<Runtime>::get(record.cluster);
+				let by = owner.map_or(by, |cluster| self.owner_or_thief(&cluster.owner, random));
+				self.send(chain, &by, "evicted an agent", pallet_agents::Call::evict { agent });
+			}
+			2 | 3 => {
+				let to = Some(self.account(random));
+				let call = pallet_agents::Call::offer_transfer { agent, to };
+				self.send(chain, &by, "offered an agent", call);
+			}
+			_ => {
+				let offered = pallet_agents::Offers::<Runtime>::get(agent);
+				let by = offered.map_or(by, |to| self.owner_or_thief(&to, random));
+				let call = pallet_agents::Call::accept_transfer { agent };
+				self.send(chain, &by, "took an agent over", call);
+			}
+		}
 	}
 
 	fn submit_request(&mut self, chain: &mut Chain, random: &mut Random) {

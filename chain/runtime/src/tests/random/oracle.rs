@@ -1,7 +1,6 @@
 //! What must hold after every block, whoever did what.
 
 use crate::*;
-use frame_support::traits::Get;
 use phala_protocol::{limits, requests::RequestState};
 use std::collections::BTreeMap;
 
@@ -74,10 +73,10 @@ fn explained() -> Held {
 		let reason = RuntimeHoldReason::Clusters(pallet_clusters::HoldReason::ClusterDeposit);
 		explain(cluster.owner, reason, cluster.deposit);
 	}
-	for agent in pallet_agents::Agents::<Runtime>::iter_values() {
+	for (agent, record) in pallet_agents::Agents::<Runtime>::iter() {
 		let reason = RuntimeHoldReason::Agents(pallet_agents::HoldReason::AgentDeposit);
-		let deposit = <Runtime as pallet_agents::Config>::AgentDeposit::get();
-		explain(agent.owner.into(), reason, deposit);
+		let deposit = pallet_agents::Deposits::<Runtime>::get(agent).unwrap_or_default();
+		explain(record.owner.into(), reason, deposit);
 	}
 	for ledger in pallet_staking::Ledger::<Runtime>::iter_values() {
 		let reason = RuntimeHoldReason::Staking(pallet_staking::HoldReason::Staking);

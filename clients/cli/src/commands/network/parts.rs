@@ -19,7 +19,9 @@ use phala_chain_client::{
 	agents as agent_calls, clusters, gatekeepers, registry, transactions, Chain, Sender,
 };
 use phala_devnet::{Devnet, Options, Supervisor, WorkerOptions};
-use phala_protocol::{agents::AgentId, boot::WorkerId, mailbox::ClusterId, H256};
+use phala_protocol::{
+	agents::AgentId, boot::WorkerId, clusters::Opening, mailbox::ClusterId, H256,
+};
 use std::{future::Future, path::Path, sync::Arc, time::Instant};
 
 /// Development accounts with funds. //Alice is root, owns the cluster and both agents; //Bob asks.
@@ -297,9 +299,11 @@ async fn place(
 		asking.await??;
 	}
 	// One account's transactions take effect in their order: all go at once, into one block.
-	let mut joining = Vec::new();
+	let mut joining =
+		vec![root.submit(clusters::set_open(cluster, Some(Opening::default()))).await?];
 	for worker in workers {
-		joining.push(root.submit(clusters::approve_join(cluster, worker.id)).await?);
+		let applicant = clusters::applicant(chain, cluster, worker.id).await?;
+		joining.push(root.submit(clusters::approve_join(cluster, &applicant)).await?);
 	}
 	let mut registering = Vec::new();
 	for built in built {

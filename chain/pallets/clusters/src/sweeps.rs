@@ -1,0 +1,207 @@
+//! What concerns all agents of a cluster, or all leases of a member: done a bounded number at a time.
+//!
+//! A call whose weight covers it does the first part itself ([`Pallet::begin_sweep`]); what is left,
+//! and what envelopes cause, waits in a queue. Each block works it off, in `on_initialize` and with
+//! the weight that the block has left at its end, [`SWEPT_PER_BLOCK_MAX`] agents each. A sweep that is
+//! not done goes to the back of the queue: none holds up another for long.
+
+use crate::*;
+use frame_support::storage::with_storage_layer;
+use phala_protocol::messages::AgentsMessage;
+
+/// How far a part of a sweep came.
+struct Part {
+	/// How many agents it looked at.
+	looked_at: u32,
+	/// The last of them, if there are more.
+	left_after: Option<AgentId>,
+}
+
+impl Part {
+	const DONE: Self = Self { looked_at: 0, left_after: None };
+
+	/// All of `agents`, of which at most `most` were taken.
+	fn of(agents: &[AgentId], most: u32) -> Self {
+		let looked_at = agents.len() as u32;
+		Self { looked_at, left_after: agents.last().copied().filter(|_| looked_at >= most) }
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	/// Does what fits one block, and puts what is left into the queue.
+	pub(crate) fn begin_sweep(sweep: Sweep) -> Result<(), PushError> {
+		let part = Self::do_part(&sweep, None, SWEPT_PER_BLOCK_MAX)?;
+		Self::go_on(sweep, part);
+		Ok(())
+	}
+
+	/// Leaves it to the end of this block, or the next.
+	pub(crate) fn queue_sweep(sweep: Sweep, after: Option<AgentId>) {
+		let number = NextSweep::<T>::get();
+		Sweeps::<T>::insert(number, (sweep, after));
+		NextSweep::<T>::put(number.saturating_add(1));
+	}
+
+	/// Gives leases that nobody has to members that count, if there are any.
+	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<(), PushError> {
+		match FreeLeases::<T>::iter_key_prefix(cluster).next() {
+			Some(_) => Self::begin_sweep(Sweep::HandOut { cluster }),
+			None => Ok(()),
+		}
+	}
+
+	/// The same, where there is no weight to do it at once.
+	pub(crate) fn queue_free_leases(cluster: ClusterId) {
+		if FreeLeases::<T>::iter_key_prefix(cluster).next().is_some() {
+			Self::queue_sweep(Sweep::HandOut { cluster }, None);
+		}
+	}
+
+	/// Works the queue off, as far as `weight` allows; what it took.
+	pub(crate) fn work_off_sweeps(weight: Weight) -> Weight {
+		let begun = T::WeightInfo::sweep(0);
+		let one = T::WeightInfo::sweep(1).saturating_sub(begun);
+		let part = |agents: u32| begun.saturating_add(one.saturating_mul(agents.into()));
+		let mut used = T::DbWeight::get().reads(2);
+		if !weight.all_gte(used) {
+			return Weight::zero();
+		}
+		let mut budget = SWEPT_PER_BLOCK_MAX;
+		let (first, next) = (FirstSweep::<T>::get(), NextSweep::<T>::get());
+		let mut number = first;
+		// Those that are there now: one that goes to the back waits for its next turn.
+		while number < next && budget > 0 && weight.all_gte(used.saturating_add(part(budget))) {
+			// A full mailbox puts it off by a block, and changes nothing.
+			let Ok(looked_at) = with_storage_layer(|| Self::next_part(number, budget)) else {
+				break;
+			};
+			used = used.saturating_add(part(looked_at));
+			budget = budget.saturating_sub(looked_at.max(1));
+			number = number.saturating_add(1);
+		}
+		if number != first {
+			FirstSweep::<T>::put(number);
+		}
+		used
+	}
+
+	/// One part of the sweep with this number; how many agents it looked at.
+	fn next_part(number: u64, most: u32) -> Result<u32, DispatchError> {
+		let Some((sweep, after)) = Sweeps::<T>::take(number) else { return Ok(0) };
+		let part = Self::do_part(&sweep, after, most).map_err(Error::<T>::from)?;
+		let looked_at = part.looked_at;
+		Self::go_on(sweep, part);
+		Ok(looked_at)
+	}
+
+	/// Queues what is left of a sweep, or does what comes after its end.
+	fn go_on(sweep: Sweep, part: Part) {
+		match (sweep, part.left_after) {
+			(Sweep::Tell { worker, boot, .. }, Some(_)) => Untold::<T>::insert(worker, boot),
+			// An earlier boot's says nothing of this one.
+			(Sweep::Tell { cluster, worker, boot }, None)
+				if Untold::<T>::get(worker) == Some(boot) =>
+			{
+				Untold::<T>::remove(worker);
+				Self::queue_free_leases(cluster);
+			}
+			_ => {}
+		}
+		if let Some(after) = part.left_after {
+			Self::queue_sweep(sweep, Some(after));
+		}
+	}
+
+	fn do_part(sweep: &Sweep, after: Option<AgentId>, most: u32) -> Result<Part, PushError> {
+		match *sweep {
+			Sweep::Tell { cluster, worker, boot } => {
+				Self::tell_of_agents(cluster, worker, boot, after, most)
+			}
+			Sweep::Move { cluster, worker, why } => {
+				Self::move_leases(cluster, worker, why, after, most)
+			}
+			Sweep::HandOut { cluster } => Self::hand_out(cluster, most),
+		}
+	}
+
+	/// Tells a boot that is new here of the next agents.
+	fn tell_of_agents(
+		cluster: ClusterId,
+		worker: WorkerId,
+		boot: BootNumber,
+		after: Option<AgentId>,
+		most: u32,
+	) -> Result<Part, PushError> {
+		let is_current = MemberOf::<T>::get(worker) == Some(cluster)
+			&& T::Workers::current_boot(worker).is_some_and(|current| current.number == boot);
+		if !is_current {
+			return Ok(Part::DONE);
+		}
+		let agents: Vec<AgentId> = match after {
+			None => ClusterAgents::<T>::iter_key_prefix(cluster).take(most as usize).collect(),
+			Some(after) => {
+				let from = ClusterAgents::<T>::hashed_key_for(cluster, after);
+				ClusterAgents::<T>::iter_key_prefix_from(cluster, from)
+					.take(most as usize)
+					.collect()
+			}
+		};
+		for agent in &agents {
+			if let Some(snapshot) = T::Agents::snapshot(*agent) {
+				Self::tell(worker, AgentsMessage::Agent(snapshot))?;
+			}
+		}
+		Ok(Part::of(&agents, most))
+	}
+
+	/// Moves the next leases of a worker that is not to keep them.
+	fn move_leases(
+		cluster: ClusterId,
+		worker: WorkerId,
+		why: Moves,
+		after: Option<AgentId>,
+		most: u32,
+	) -> Result<Part, PushError> {
+		let agents: Vec<AgentId> = match after {
+			None => HeldLeases::<T>::iter_key_prefix(worker).take(most as usize).collect(),
+			Some(after) => {
+				let from = HeldLeases::<T>::hashed_key_for(worker, after);
+				HeldLeases::<T>::iter_key_prefix_from(worker, from).take(most as usize).collect()
+			}
+		};
+		let mut heirs = Self::heirs(cluster, Some(worker));
+		if heirs.are_none() {
+			match why {
+				// The new boot goes on, if there is nobody else and as soon as it can.
+				Moves::Restarted => heirs = Self::heirs(cluster, None),
+				// Somebody has to try.
+				Moves::Silent => return Ok(Part::DONE),
+				Moves::Left | Moves::Removed => {}
+			}
+		}
+		let current = T::Workers::current_boot(worker).map(|boot| boot.number);
+		for agent in &agents {
+			let is_of_it = AgentCluster::<T>::get(agent) == Some(cluster);
+			let is_anew = why == Moves::Restarted
+				&& Leases::<T>::get(agent).is_some_and(|lease| Some(lease.boot) == current);
+			if is_of_it && !is_anew {
+				Self::move_lease(cluster, *agent, why.lease_end(), &mut heirs)?;
+			}
+		}
+		Ok(Part::of(&agents, most))
+	}
+
+	fn hand_out(cluster: ClusterId, most: u32) -> Result<Part, PushError> {
+		let mut heirs = Self::heirs(cluster, None);
+		if heirs.are_none() {
+			return Ok(Part::DONE);
+		}
+		// Who has one is no longer among them: it always goes on from the first.
+		let agents: Vec<AgentId> =
+			FreeLeases::<T>::iter_key_prefix(cluster).take(most as usize).collect();
+		for agent in &agents {
+			Self::give_lease(cluster, *agent, &mut heirs)?;
+		}
+		Ok(Part::of(&agents, most))
+	}
+}
