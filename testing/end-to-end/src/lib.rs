@@ -11,6 +11,7 @@
 //! | [`leftovers`] | what a command leaves behind |
 //! | [`memory`] | the secret keys of a boot, out of its memory |
 //! | [`money`] | who has how much, and who was paid what |
+//! | [`pages`] | the pages of docs/, done word by word |
 //! | [`search`] | looks for texts in all that was written, kept and sent |
 
 pub mod chain;
@@ -19,6 +20,7 @@ pub mod cluster;
 pub mod leftovers;
 pub mod memory;
 pub mod money;
+pub mod pages;
 pub mod search;
 pub mod trials;
 

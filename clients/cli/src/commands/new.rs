@@ -31,11 +31,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if json {
 		println!("{}", json!({ "name": name, "folder": folder }));
 	} else {
-		println!(
-			"{} has the agent {name}. Next: phala build {}",
-			folder.display(),
-			folder.display()
-		);
+		println!("{} has the agent {name}. Next: phala dev {}", folder.display(), folder.display());
 	}
 	Ok(ExitCode::SUCCESS)
 }
