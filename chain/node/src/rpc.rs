@@ -164,7 +164,9 @@ fn last_block_of_set(
 	changes: &AuthoritySetChanges<BlockNumber>,
 	block: BlockNumber,
 ) -> Result<Option<BlockNumber>, FinalityError> {
-	let mut ends = changes.iter_from(block).ok_or(FinalityError::UnknownSet(block))?;
+	// It leaves out a set that ends with the block that it is asked from; that set finalizes it.
+	let before = block.saturating_sub(1);
+	let mut ends = changes.iter_from(before).ok_or(FinalityError::UnknownSet(block))?;
 	Ok(ends.next().map(|(_, last)| *last))
 }
 
@@ -264,4 +266,29 @@ where
 	let genesis = Mutex::default();
 	module.merge(Finality { client, backend, authority_set, chain_spec, genesis }.into_rpc())?;
 	Ok(module)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_block_is_finalized_by_the_set_that_it_ends_or_is_within() {
+		let changes = AuthoritySetChanges::from(vec![(0, 31), (1, 61)]);
+		let expected = [
+			(0, Some(31)),
+			(1, Some(31)),
+			(30, Some(31)),
+			// Who has followed to block 30 asks from here.
+			(31, Some(31)),
+			(32, Some(61)),
+			(61, Some(61)),
+			(62, None),
+		];
+		for (block, last) in expected {
+			assert_eq!(last_block_of_set(&changes, block).unwrap(), last, "block {block}");
+		}
+		let synced_by_warp = AuthoritySetChanges::from(vec![(3, 121)]);
+		assert!(last_block_of_set(&synced_by_warp, 100).is_err());
+	}
 }

@@ -68,3 +68,9 @@ pub const PORT_BASE_STEP: usize = 100;
 
 /// Ports between one enclave's and the next one's, with --port-base.
 pub const PORTS_PER_WORKER: u16 = 10;
+
+/// Where `phala dev` listens if nothing is said.
+pub const DEV_PORT_DEFAULT: u16 = 8_000;
+
+/// How many ports from there on it tries.
+pub const DEV_PORTS_TRIED: u16 = 100;

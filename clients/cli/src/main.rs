@@ -3,7 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | [`phala network up`](commands::network) | a whole development network on this machine |
-//! | [`phala dev`](commands::dev) | for one agent in its folder; until that is made, the same |
+//! | [`phala dev`](commands::dev) | the agent of one folder on this machine, without a chain |
 //! | [`phala new`](commands::new), [`build`](commands::build), [`deploy`](commands::deploy) | an agent, from its folder to the workers of a cluster |
 //! | [`phala agent`](commands::agent), [`secrets`](commands::secrets), [`logs`](commands::logs) | what its owner does with it |
 //! | [`phala call`](commands::call), [`request`](commands::request) | asks an agent, directly or through the chain |
@@ -57,8 +57,8 @@ enum Command {
 	/// A whole network on this machine, for development.
 	#[command(subcommand)]
 	Network(commands::network::Command),
-	/// Is to run the agent of one folder. Until it can, the same as `phala network up`.
-	Dev(commands::network::Arguments),
+	/// Runs the agent of one folder on this machine, without a chain.
+	Dev(commands::dev::Arguments),
 	/// Makes the beginnings of an agent.
 	New(commands::new::Arguments),
 	/// Builds an agent.
@@ -189,9 +189,17 @@ mod tests {
 	}
 
 	#[test]
-	fn dev_takes_what_a_network_takes() {
-		let Command::Dev(dev) = parse("phala dev --once").unwrap().command else { panic!("dev") };
-		assert!(dev.once);
+	fn dev_takes_a_folder_and_what_a_build_takes_and_nothing_of_a_network() {
+		let dev = |line: &str| match parse(line).unwrap().command {
+			Command::Dev(dev) => dev,
+			_ => panic!("{line} is dev"),
+		};
+		let plain = dev("phala dev");
+		assert_eq!((plain.build.folder.to_str(), plain.port), (Some("."), None));
+		let told = dev("phala dev riddle --no-check --port 0 --allow-loopback 127.0.0.1:1");
+		assert_eq!(told.build.folder.to_str(), Some("riddle"));
+		assert!(told.build.no_check && told.port == Some(0) && told.allow_loopback.len() == 1);
+		assert!(parse("phala dev --once").is_err());
 	}
 
 	#[test]

@@ -11,6 +11,7 @@
 //! | [`leftovers`] | what a command leaves behind |
 //! | [`memory`] | the secret keys of a boot, out of its memory |
 //! | [`money`] | who has how much, and who was paid what |
+//! | [`pages`] | the pages of docs/, done word by word |
 //! | [`schemas`] | whether what the command line tells programs is what its schemas say |
 //! | [`search`] | looks for texts in all that was written, kept and sent |
 
@@ -20,6 +21,7 @@ pub mod cluster;
 pub mod leftovers;
 pub mod memory;
 pub mod money;
+pub mod pages;
 pub mod schemas;
 pub mod search;
 pub mod trials;

@@ -1,4 +1,5 @@
-//! What the whole is for, in one command: `phala network up`.
+//! What the whole is for, in one command: `phala network up`. The network that is up is also the one
+//! on which the pages of docs/ are done, command by command.
 
 use anyhow::{ensure, Context};
 use nix::sys::signal::Signal;
@@ -7,6 +8,10 @@ use phala_end_to_end::{
 	cases,
 	cli::Said,
 	leftovers::{files, listening, processes, still_listening},
+	pages::{
+		reader::{free_port, PortsMeant, Reader},
+		Page,
+	},
 	schemas::{schemas, ERROR},
 	supervisor,
 	trials::{self, Stage},
@@ -24,12 +29,27 @@ use std::{
 /// Where nobody listens: a source that cannot be reached.
 const NOBODY: &str = "http://127.0.0.1:1/price";
 
+/// Where pages say that the chain listens; the enclaves' ports follow, ten apart.
+const CHAIN_PORT: u16 = 9_944;
+
+/// How many blocks of a page's commands may be left out, each with its reason in the page.
+const NOT_RUN_MAX: usize = 2;
+
 /// A machine on which the command is run: it has nothing of this one's environment.
 struct Machine {
 	folder: Folder,
 	supervisor: Supervisor,
 	/// What was there before.
 	before: BTreeSet<PathBuf>,
+	/// As soon as a case needs it, until one interrupts it.
+	up: Option<Up>,
+}
+
+/// A network that is up.
+struct Up {
+	process: Process,
+	/// What it says of itself.
+	summary: Value,
 }
 
 impl Stage for Machine {
@@ -37,16 +57,13 @@ impl Stage for Machine {
 		let folder = Folder::new(&std::env::temp_dir())?;
 		// What takes long to make, the chain's specification and components, is kept where this user's
 		// is: all else that a run leaves in HOME is found.
-		let cache = specification::cache_folder()?;
-		let cache = cache.parent().context("a cache folder is in a folder")?;
-		let cache = cache.display().to_string();
-		let supervisor = supervisor(folder.path())?.with_variable("XDG_CACHE_HOME", &cache);
+		let supervisor = supervisor(folder.path())?.with_variable("XDG_CACHE_HOME", &cache()?);
 		let before = files(folder.path())?;
-		Ok(Self { folder, supervisor, before })
+		Ok(Self { folder, supervisor, before, up: None })
 	}
 
 	fn last_words(&self) -> String {
-		String::new()
+		self.up.as_ref().map_or_else(String::new, |up| up.process.log().last_lines())
 	}
 }
 
@@ -61,6 +78,55 @@ impl Machine {
 		Ok(Said::of(running.await?))
 	}
 
+	/// A network that stays up, started if it is not. On the usual ports, if they are free.
+	async fn up(&mut self) -> anyhow::Result<&mut Up> {
+		const UP: &str = r#"{"ok":true,"#;
+		if self.up.is_none() {
+			let arguments = ["network", "up", "--json", &checkout()].map(str::to_owned);
+			let mut process = self.supervisor.start("phala", "phala", &arguments, &[])?;
+			let waited = until("the network to be up", || {
+				let text = process.log().text();
+				let found = text.lines().find(|line| line.starts_with(UP)).map(str::to_owned);
+				let ended = process.check();
+				async move {
+					match found {
+						Some(found) => Ok(Some(found)),
+						None => ended.map(|()| None),
+					}
+				}
+			});
+			let summary = serde_json::from_str(&waited.await?)?;
+			self.up = Some(Up { process, summary });
+		}
+		self.up.as_mut().context("it was started")
+	}
+
+	/// Does what a page says, on the network that is up.
+	async fn follow(&mut self, name: &str, listens: &[u16]) -> anyhow::Result<()> {
+		let page = Page::read(&repository(), name)?;
+		ensure!(
+			page.not_run.len() <= NOT_RUN_MAX,
+			"{name}: {} blocks are not run, {NOT_RUN_MAX} at most are: {:?}",
+			page.not_run.len(),
+			page.not_run
+		);
+		let Up { process, summary } = self.up().await?;
+		let text = |value: &Value| Some(value.as_str()?.to_owned());
+		let chain = text(&summary["chain"]["url"]).context("it has a chain")?;
+		let mut ports = listens.iter().map(|port| free_port(*port)).collect::<Result<_, _>>()?;
+		usual_ports(summary, &mut ports)?;
+		// Where it was told by a line that the chain listens elsewhere, a reader does as that says.
+		let cache = cache()?;
+		let mut variables = vec![("XDG_CACHE_HOME", cache.as_str())];
+		if !chain.ends_with(&format!(":{CHAIN_PORT}")) {
+			variables.push(("PHALA_NODE", &chain));
+		}
+		let mut reader = Reader::new(&variables, ports)?;
+		// That is what it runs: see the Makefile.
+		reader.is_told("make dev", || process.log().text());
+		reader.follow(&page).await
+	}
+
 	/// What is there that was not: processes and files.
 	fn left(&self) -> anyhow::Result<Vec<String>> {
 		let processes = processes(self.path())?.into_iter().map(|process| process.line);
@@ -70,16 +136,45 @@ impl Machine {
 	}
 }
 
+fn repository() -> PathBuf {
+	Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn checkout() -> String {
-	format!("--checkout={}/../..", env!("CARGO_MANIFEST_DIR"))
+	format!("--checkout={}", repository().display())
+}
+
+/// This user's, of all programs.
+fn cache() -> anyhow::Result<String> {
+	let cache = specification::cache_folder()?;
+	let cache = cache.parent().context("a cache folder is in a folder")?;
+	Ok(cache.display().to_string())
+}
+
+/// What a page shows of a network's ports, and what they are.
+fn usual_ports(summary: &Value, ports: &mut PortsMeant) -> anyhow::Result<()> {
+	let mut add = |of_page: u16, url: &Value| -> anyhow::Result<()> {
+		let port = url.as_str().and_then(|url| url.rsplit(':').next()?.parse().ok());
+		ports.insert(of_page, port.with_context(|| format!("{url} has a port"))?);
+		Ok(())
+	};
+	add(CHAIN_PORT, &summary["chain"]["url"])?;
+	let workers = summary["workers"].as_array().context("it has workers")?;
+	let enclaves = std::iter::once(&summary["gatekeeper"]).chain(workers);
+	for (of_page, enclave) in (CHAIN_PORT + 10..).step_by(10).zip(enclaves) {
+		add(of_page, &enclave["public"])?;
+	}
+	Ok(())
 }
 
 fn main() -> ExitCode {
 	let cases = cases![
 		once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind,
+		getting_started_is_true_word_by_word,
+		running_a_worker_is_true_word_by_word,
 		its_workers_end_and_come_back_and_interrupted_it_leaves_nothing,
 		once_with_broken_price_sources_it_fails_and_says_why,
-		dev_says_what_it_will_be,
+		dev_runs_an_agent_without_a_chain_and_says_what_it_needs,
 	];
 	trials::run("network_up", cases)
 }
@@ -142,24 +237,22 @@ async fn once_it_shows_a_direct_and_a_paid_answer_and_leaves_nothing_behind(
 	Ok(())
 }
 
+async fn getting_started_is_true_word_by_word(machine: &mut Machine) -> anyhow::Result<()> {
+	let makefile = fs::read_to_string(repository().join("Makefile"))?;
+	ensure!(makefile.contains("phala network up $(if"), "`make dev` is `phala network up`");
+	machine.follow("docs/getting-started.md", &[8_000]).await
+}
+
+async fn running_a_worker_is_true_word_by_word(machine: &mut Machine) -> anyhow::Result<()> {
+	machine.follow("docs/running-a-worker.md", &[8_003, 8_103, 8_203]).await
+}
+
 async fn its_workers_end_and_come_back_and_interrupted_it_leaves_nothing(
 	machine: &mut Machine,
 ) -> anyhow::Result<()> {
-	const UP: &str = r#"{"ok":true,"#;
 	let folder = machine.path().to_owned();
-	let arguments = ["network", "up", "--json", "--port-base=0", &checkout()].map(str::to_owned);
-	let mut up = machine.supervisor.start("phala", "phala", &arguments, &[])?;
-	let waited = until("the network to be up", || {
-		let found = up.log().text().lines().find(|line| line.starts_with(UP)).map(str::to_owned);
-		let ended = up.check();
-		async move {
-			match found {
-				Some(found) => Ok(Some(found)),
-				None => ended.map(|()| None),
-			}
-		}
-	});
-	let summary: Value = serde_json::from_str(&waited.await?)?;
+	machine.up().await?;
+	let Up { process: mut up, summary } = machine.up.take().context("it is up")?;
 	schemas()?.check("network up", &summary)?;
 	workers_end_and_come_back(machine, &summary).await?;
 	let running = processes(&folder)?;
@@ -281,14 +374,52 @@ async fn once_with_broken_price_sources_it_fails_and_says_why(
 	Ok(())
 }
 
-async fn dev_says_what_it_will_be(machine: &mut Machine) -> anyhow::Result<()> {
-	// It starts a network, so it needs the checkout as that does.
-	let dev = ["--json", "dev", "--checkout=/nowhere"];
-	let said = machine.run(&dev, &[]).await?;
-	assert_eq!(schemas()?.check_said(&dev, &said)?, ERROR);
+async fn dev_runs_an_agent_without_a_chain_and_says_what_it_needs(
+	machine: &mut Machine,
+) -> anyhow::Result<()> {
+	let nowhere = ["--json", "dev", "/nowhere"];
+	let said = machine.run(&nowhere, &[]).await?;
+	assert_eq!(schemas()?.check_said(&nowhere, &said)?, ERROR);
+	let said = machine.run(&["dev", "/nowhere"], &[]).await?;
 	assert_eq!(said.code, Some(1), "{said:?}");
-	assert!(said.stderr.contains("this starts a whole network"), "{said:?}");
-	assert!(said.stderr.contains("/nowhere has no agents/price-oracle"), "{said:?}");
+	assert!(said.stderr.contains("/nowhere has no agent.toml"), "{said:?}");
+	assert!(said.stderr.contains("`phala network up` starts a whole network"), "{said:?}");
+
+	// Somebody else has the port that is asked for.
+	let taken = TcpListener::bind("127.0.0.1:0")?;
+	let port = taken.local_addr()?.port();
+	let hello = machine.path().join("hello").display().to_string();
+	let said = machine.run(&["new", &hello], &[]).await?;
+	assert_eq!(said.code, Some(0), "{said:?}");
+	let said = machine.run(&["dev", &hello, &format!("--port={port}")], &[]).await?;
+	assert_eq!(said.code, Some(1), "{said:?}");
+	assert!(said.stderr.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said:?}");
+
+	let secrets = machine.path().join("secrets.json");
+	fs::write(&secrets, r#"{"hello": {"API_KEY": "a secret"}}"#)?;
+	let file = format!("--secrets-file={}", secrets.display());
+	let said = machine.run(&["dev", &hello, "--port=0", &file], &[]).await?;
+	assert_eq!(said.code, Some(1), "{said:?}");
+	assert!(said.stderr.contains("declares no secret API_KEY"), "{said:?}");
+	assert!(!said.stderr.contains("a secret"), "{said:?}");
+	fs::remove_file(&secrets)?;
+
+	// Killed, it takes what it started with it.
+	let arguments = ["dev", &hello, "--port=0", "--json"].map(str::to_owned);
+	let mut dev = machine.supervisor.start("dev", "phala", &arguments, &[])?;
+	let url = dev.line_after(r#""url":""#).await?;
+	assert!(url.contains("/agents/hello/"), "{url}");
+	dev.signal(Signal::SIGKILL)?;
+	dev.ended(PATIENCE).await?;
+	let folder = machine.path().to_owned();
+	until("what it started to be gone", || async {
+		Ok(processes(&folder)?.is_empty().then_some(()))
+	})
+	.await?;
+	fs::remove_dir_all(&hello)?;
+	// And the next one removes its folder.
+	let said = machine.run(&["dev", "/nowhere"], &[]).await?;
+	assert_eq!(said.code, Some(1), "{said:?}");
 	assert_eq!(machine.left()?, Vec::<String>::new());
 	Ok(())
 }

@@ -41,7 +41,7 @@
 mod agents;
 mod chat;
 pub mod control;
-mod log;
+pub(super) mod log;
 mod parts;
 mod prices;
 mod show;
@@ -70,10 +70,11 @@ use std::{
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
 /// What a shell reports of a process that Ctrl-C ended.
-const EXIT_INTERRUPTED: u8 = 130;
+pub(super) const EXIT_INTERRUPTED: u8 = 130;
 
 /// What children are told of this process's environment: how much to say, and whom to trust.
-const PASSED_ON: [&str; 4] = ["RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+pub(super) const PASSED_ON: [&str; 4] =
+	["RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -295,14 +296,14 @@ async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> anyhow
 }
 
 /// Ctrl-C, and what a service manager sends.
-struct StopSignals {
+pub(super) struct StopSignals {
 	interrupt: Signal,
 	terminate: Signal,
 	hang_up: Signal,
 }
 
 impl StopSignals {
-	fn new() -> anyhow::Result<Self> {
+	pub(super) fn new() -> anyhow::Result<Self> {
 		let on = |kind| signal(kind).context("cannot wait for signals");
 		Ok(Self {
 			interrupt: on(SignalKind::interrupt())?,
@@ -311,7 +312,7 @@ impl StopSignals {
 		})
 	}
 
-	async fn one(&mut self) {
+	pub(super) async fn one(&mut self) {
 		tokio::select! {
 			_ = self.interrupt.recv() => {},
 			_ = self.terminate.recv() => {},

@@ -31,7 +31,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { folder } = arguments;
 	let name = create(&folder)?;
 	let folder = folder.display().to_string();
-	let text = format!("{folder} has the agent {name}. Next: phala build {folder}");
+	let text = format!("{folder} has the agent {name}. Next: phala dev {folder}");
 	output::tell(json, &AgentBegun { name, folder }, text)?;
 	Ok(ExitCode::SUCCESS)
 }

@@ -19,6 +19,14 @@ pub struct AgentBegun {
 	pub folder: String,
 }
 
+/// `phala dev`.
+#[derive(Serialize, JsonSchema)]
+pub struct AgentServed {
+	pub name: String,
+	/// Where it answers, until the command ends.
+	pub url: String,
+}
+
 /// `phala build`.
 #[derive(Serialize, JsonSchema)]
 pub struct AgentBuilt {

@@ -46,7 +46,7 @@ const SCHEMAS: [(&str, fn(&str) -> Schema); 49] = [
 	("cluster status", schema::<ClusterStatus>),
 	("cluster transfer", schema::<ClusterChanged>),
 	("deploy", schema::<AgentDeployed>),
-	("dev", schema::<Summary>),
+	("dev", schema::<AgentServed>),
 	(ERROR, schema::<Failure>),
 	("gatekeeper apply", schema::<GatekeepersChanged>),
 	("gatekeeper seat", schema::<GatekeepersChanged>),

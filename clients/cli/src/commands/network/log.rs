@@ -65,7 +65,7 @@ pub fn shown(line: &str, verbose: bool) -> Option<&str> {
 
 /// A line without the time that it starts with, as `2026-11-20T13:35:00.1Z` or
 /// `2026-11-20 13:35:00`.
-fn without_time(line: &str) -> &str {
+pub fn without_time(line: &str) -> &str {
 	let is_time = |word: &str| {
 		word.starts_with(|first: char| first.is_ascii_digit())
 			&& word.chars().all(|c| c.is_ascii_digit() || "-:.TZ+".contains(c))
