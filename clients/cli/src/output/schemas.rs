@@ -15,8 +15,11 @@ use std::collections::BTreeMap;
 /// How a command ends that does not do what it was told: in place of any command's own line.
 pub const ERROR: &str = "error";
 
-/// The commands, by their words, and what makes the schema of the line that each prints.
-const SCHEMAS: [(&str, fn(&str) -> Schema); 49] = [
+/// Makes the schema of the line that a command prints.
+type Maker = fn(command: &str) -> Schema;
+
+/// The commands, by their words.
+const SCHEMAS: [(&str, Maker); 49] = [
 	("account balance", schema::<AccountBalance>),
 	("account list", schema::<AccountList>),
 	("account new", schema::<AccountMade>),
