@@ -285,9 +285,10 @@ fn lie(
 	let Some(shown) = &command.prints else { return Ok(None) };
 	Ok(match shape::of_ended(shown, &ended.stdout, &ended.stderr, known)? {
 		Ok(()) => None,
-		Err(Lie::NotPrinted(line)) => {
-			Some((line.number, format!("the page shows {:?}, which was not printed there", line.text)))
-		}
+		Err(Lie::NotPrinted(line)) => Some((
+			line.number,
+			format!("the page shows {:?}, which was not printed there", line.text),
+		)),
 		Err(Lie::NotShown(line)) => {
 			Some((number, format!("it printed {line:?}, which the page does not show")))
 		}

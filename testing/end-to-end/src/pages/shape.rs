@@ -120,7 +120,8 @@ impl Shape {
 			} else if is_number(word) && !is_json && !is_in_name {
 				// 6.6 and 1,000 are one number.
 				while let Some(after) = rest.strip_prefix(['.', ',']) {
-					let more = &after[..after.find(|c: char| !is_of_word(c)).unwrap_or(after.len())];
+					let more =
+						&after[..after.find(|c: char| !is_of_word(c)).unwrap_or(after.len())];
 					if more.is_empty() || !is_number(more) {
 						break;
 					}
