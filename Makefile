@@ -10,7 +10,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench weights
+.PHONY: setup build dev test lint bench bench-election weights
 .DEFAULT_GOAL := build
 
 setup:
@@ -42,6 +42,10 @@ bench: build
 	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
 	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime --features $(FEATURES)
 	@$(BIN)/phala build benches/items && node benches/beside-workerd.mjs $(CARGO_TARGET_DIR)/release/pruntime
+
+# The block that elects validators among 25,000 nominators, in the wasm: its weight and its time.
+bench-election: build
+	@$(WITH_ENV) cargo test --locked --workspace --features $(FEATURES) --lib -- --include-ignored --nocapture an_election
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full
 # build, with the benchmarks inside the runtime.
