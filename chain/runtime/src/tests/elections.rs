@@ -17,7 +17,8 @@ use crate::{
 	*,
 };
 use frame_election_provider_support::{
-	NposSolver, SequentialPhragmen, SortedListProvider, WeightInfo as ElectionWeights,
+	onchain, ElectionProvider, NposSolver, SequentialPhragmen, SortedListProvider,
+	WeightInfo as ElectionWeights,
 };
 use frame_support::{
 	assert_noop, assert_ok,
@@ -202,6 +203,10 @@ fn more_candidates_than_fit_are_left_out_by_their_stake() {
 		));
 		let purse = Balance::from(CANDIDATES_MAX + 100) * (MIN_VALIDATOR_BOND + PHA);
 		assert!(DustStaker::with(purse).stand_for_election() > CANDIDATES_MAX);
+		// What the stock provider does then, at every session.
+		type Stock = onchain::OnChainExecution<config::staking::OnChainElection>;
+		let failed = onchain::Error::DataProvider("Target snapshot too big");
+		assert_eq!(Stock::elect(0).err(), Some(failed));
 		two_eras_on();
 		assert_eq!(elected(), honest());
 		let candidates = Validators::<Runtime>::count();
