@@ -10,7 +10,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench random weights
+.PHONY: setup build dev test lint bench bench-election random weights
 .DEFAULT_GOAL := build
 
 setup:
@@ -47,6 +47,10 @@ bench: build
 random: build
 	@$(WITH_ENV) PHALA_RANDOM_BLOCKS=$(or $(BLOCKS),20000) PHALA_RANDOM_SEED=$(or $(SEED),1) \
 		SKIP_WASM_BUILD=1 cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture tests::random
+
+# The block that elects validators among 25,000 nominators, in the wasm: its weight and its time.
+bench-election: build
+	@$(WITH_ENV) cargo test --locked --workspace --features $(FEATURES) --lib -- --include-ignored --nocapture an_election
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full
 # build, with the benchmarks inside the runtime.

@@ -2,10 +2,14 @@
 //!
 //! | file | configures |
 //! |---|---|
-//! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions, staking and election |
+//! | [`config::consensus`] | blocks (BABE), finality (GRANDPA), sessions |
+//! | [`config::staking`] | staking, elections, and what they may cost |
+//! | [`reserve`] | what stakers are paid with |
 //! | [`config::fees`] | what transactions cost |
-//! | [`config::money`] | balances, treasury |
+//! | [`config::money`] | balances, treasury and bounties, vesting |
 //! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
+//! | [`config::tracks`], [`origins`] | who decides what, with how many votes |
+//! | [`config::accounts`] | identity, multisig, proxy |
 //! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters, agents, requests |
 //! | [`parameters`] | what differs between the presets, in storage |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
@@ -22,8 +26,10 @@ pub mod apis;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarks;
 pub mod config;
+pub mod origins;
 pub mod parameters;
 pub mod presets;
+pub mod reserve;
 #[cfg(test)]
 mod tests;
 
@@ -212,6 +218,10 @@ mod runtime {
 	pub type AuthorityDiscovery = pallet_authority_discovery;
 	#[runtime::pallet_index(20)]
 	pub type Beefy = pallet_beefy;
+	#[runtime::pallet_index(21)]
+	pub type VoterList = pallet_bags_list;
+	#[runtime::pallet_index(22)]
+	pub type StakingReserve = reserve;
 
 	// Governance.
 	#[runtime::pallet_index(30)]
@@ -229,6 +239,23 @@ mod runtime {
 	// Only the development preset gives it a key.
 	#[runtime::pallet_index(36)]
 	pub type Sudo = pallet_sudo;
+	// After staking, session and sudo: its genesis checks theirs.
+	#[runtime::pallet_index(37)]
+	pub type Origins = origins;
+	#[runtime::pallet_index(38)]
+	pub type Bounties = pallet_bounties;
+	#[runtime::pallet_index(39)]
+	pub type ChildBounties = pallet_child_bounties;
+
+	// Accounts.
+	#[runtime::pallet_index(40)]
+	pub type Identity = pallet_identity;
+	#[runtime::pallet_index(41)]
+	pub type Proxy = pallet_proxy;
+	#[runtime::pallet_index(42)]
+	pub type Multisig = pallet_multisig;
+	#[runtime::pallet_index(43)]
+	pub type Vesting = pallet_vesting;
 
 	// The network.
 	#[runtime::pallet_index(50)]

@@ -3,17 +3,26 @@
 //! | preset | validators | for |
 //! |---|---|---|
 //! | `development` | Alice | one machine; sudo is Alice's; software evidence accepted |
-//! | `local_testnet` | Alice, Bob, Charlie, Dave | as above, with a quorum |
+//! | `local_testnet` | Alice, Bob, Charlie, Dave | as above, with a quorum and without sudo: the chain votes |
 //! | `staging` | Alice, Bob, Charlie, Dave | as production: no sudo, no software evidence, long periods |
 //!
-//! Their keys are the published development keys: none of them is for value.
+//! Their keys are the published development keys: none of them is for value. All have the same bonds
+//! and bounds of staking, a tenth of the issuance in the reserve that pays stakers, and one account
+//! whose PHA vests over a year.
 
 use crate::{
-	config::{consensus::BABE_GENESIS_EPOCH_CONFIG, money::TreasuryAccountId},
+	config::{
+		consensus::BABE_GENESIS_EPOCH_CONFIG,
+		money::TreasuryAccountId,
+		staking::{CANDIDATES_MAX, MIN_NOMINATOR_BOND, MIN_VALIDATOR_BOND, NOMINATORS_MAX},
+	},
 	currency::{ISSUANCE, PHA},
 	opaque::SessionKeys,
+	origins::VALIDATORS_MIN,
 	parameters::{self, NetworkParameters},
-	AccountId, Balance, BalancesConfig, RuntimeGenesisConfig,
+	reserve,
+	time::DAYS,
+	AccountId, Balance, BalancesConfig, BlockNumber, RuntimeGenesisConfig, StakingReserve,
 };
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -30,6 +39,16 @@ pub const STAGING: &str = "staging";
 
 /// What each development validator bonds.
 const VALIDATOR_BOND: Balance = 1_000_000 * PHA;
+
+/// What is set aside for stakers.
+pub(crate) const RESERVE: Balance = ISSUANCE / 10;
+/// What a year pays them: the reserve lasts for ten at least.
+pub(crate) const RESERVE_PER_YEAR: Balance = RESERVE / 10;
+
+/// Whose PHA vests, all but [`LIQUID`] of it, in equal parts over [`VESTING_BLOCKS`].
+pub(crate) const VESTING: Sr25519Keyring = Sr25519Keyring::FerdieStash;
+const VESTING_BLOCKS: BlockNumber = 365 * DAYS;
+const LIQUID: Balance = 1_000_000 * PHA;
 
 const ONE: [Sr25519Keyring; 1] = [Sr25519Keyring::Alice];
 pub(crate) const FOUR: [Sr25519Keyring; 4] =
@@ -64,14 +83,16 @@ pub(crate) fn session_keys(of: Sr25519Keyring) -> SessionKeys {
 	}
 }
 
-/// The whole issuance, in equal parts, to the well-known accounts and the treasury.
+/// The whole issuance: the reserve, and the rest in equal parts to the well-known accounts and the
+/// treasury.
 fn endowed() -> Vec<(AccountId, Balance)> {
 	let mut accounts: Vec<AccountId> =
 		Sr25519Keyring::well_known().map(|key| key.to_account_id()).collect();
-	let share = ISSUANCE / (accounts.len() as Balance + 1);
-	let rest = ISSUANCE - share * accounts.len() as Balance;
+	let share = (ISSUANCE - RESERVE) / (accounts.len() as Balance + 1);
+	let rest = ISSUANCE - RESERVE - share * accounts.len() as Balance;
 	let mut balances: Vec<_> = accounts.drain(..).map(|account| (account, share)).collect();
 	balances.push((TreasuryAccountId::get(), rest));
+	balances.push((StakingReserve::account(), RESERVE));
 	balances
 }
 
@@ -97,7 +118,11 @@ fn genesis(
 		beefy: pallet_beefy::GenesisConfig { authorities: vec![], genesis_block: None },
 		staking: pallet_staking::GenesisConfig {
 			validator_count: count,
-			minimum_validator_count: count.min(1),
+			minimum_validator_count: count.min(VALIDATORS_MIN),
+			min_validator_bond: MIN_VALIDATOR_BOND,
+			min_nominator_bond: MIN_NOMINATOR_BOND,
+			max_validator_count: Some(CANDIDATES_MAX),
+			max_nominator_count: Some(NOMINATORS_MAX),
 			slash_reward_fraction: Perbill::from_percent(10),
 			stakers: validators
 				.iter()
@@ -106,6 +131,10 @@ fn genesis(
 					(id.clone(), id, VALIDATOR_BOND, StakerStatus::<AccountId>::Validator)
 				})
 				.collect::<Vec<_>>(),
+		},
+		staking_reserve: reserve::GenesisConfig { per_year: RESERVE_PER_YEAR },
+		vesting: pallet_vesting::GenesisConfig {
+			vesting: vec![(VESTING.to_account_id(), 0, VESTING_BLOCKS, LIQUID)],
 		},
 		sudo: pallet_sudo::GenesisConfig { key: sudo },
 		registry: pallet_registry::GenesisConfig { software_root },
@@ -119,12 +148,9 @@ pub fn get(id: &PresetId) -> Option<Vec<u8>> {
 		sp_genesis_builder::DEV_RUNTIME_PRESET => {
 			genesis(&ONE, NetworkParameters::DEVELOPMENT, Some(sudo), Some(DEVELOPMENT_ROOT_PUBLIC))
 		}
-		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET => genesis(
-			&FOUR,
-			NetworkParameters::DEVELOPMENT,
-			Some(sudo),
-			Some(DEVELOPMENT_ROOT_PUBLIC),
-		),
+		sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET => {
+			genesis(&FOUR, NetworkParameters::DEVELOPMENT, None, Some(DEVELOPMENT_ROOT_PUBLIC))
+		}
 		STAGING => genesis(&FOUR, NetworkParameters::PRODUCTION, None, None),
 		_ => return None,
 	};

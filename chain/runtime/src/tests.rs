@@ -1,8 +1,13 @@
 //! Contracts between the runtime and those who read it from outside.
 
+mod accounts;
+mod blocks;
+mod elections;
 mod fees;
+mod governance;
 mod lanes;
 mod metadata_hash;
+mod payouts;
 mod random;
 mod sessions;
 mod slashes;
@@ -197,11 +202,22 @@ fn staging_has_no_sudo_no_software_evidence_and_long_periods() {
 }
 
 #[test]
-fn development_has_sudo_and_one_validator() {
-	genesis("development").execute_with(|| {
-		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(endowed_alice()));
-		assert_eq!(Session::validators(), vec![endowed_alice()]);
-	});
+fn development_has_sudo_and_one_validator_and_nobody_else_has_either() {
+	for preset in presets::names() {
+		genesis(preset.as_ref()).execute_with(|| {
+			let fewest = pallet_staking::MinimumValidatorCount::<Runtime>::get();
+			let found = (
+				pallet_sudo::Key::<Runtime>::get(),
+				Session::validators().len(),
+				pallet_staking::ValidatorCount::<Runtime>::get(),
+				fewest,
+			);
+			match preset.as_ref() {
+				"development" => assert_eq!(found, (Some(endowed_alice()), 1, 1, 1)),
+				_ => assert_eq!(found, (None, 4, 4, 4)),
+			}
+		});
+	}
 }
 
 /// The periods as the pallets see them: slots of an epoch, sessions of an era, eras bonded, eras

@@ -4,7 +4,7 @@ use anyhow::Context;
 use codec::DecodeAll;
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
-	H256,
+	storage_keys, H256,
 };
 use std::sync::Arc;
 use subxt::{
@@ -151,6 +151,45 @@ impl Chain {
 	pub async fn allow_measurement(&self, measurement: H256) -> anyhow::Result<()> {
 		let fields = vec![Value::from_bytes(measurement.0)];
 		self.sudo(&dev::alice(), "Registry", "allow_measurement", fields).await
+	}
+
+	/// The same where no key may do everything: four of the chain's holders vote for it, on the track
+	/// of the policy's admin. Takes a minute of a development network's.
+	pub async fn vote_for_measurement(&self, measurement: H256) -> anyhow::Result<()> {
+		const REFERENDUM: u128 = 0;
+		/// `aye`, with the conviction that locks once.
+		const AYE: u128 = 0x80 | 1;
+		const BALANCE: u128 = 60_000_000_000_000_000_000;
+
+		let value = vec![Value::from_bytes(measurement.0)];
+		let allow = transaction("Registry", "allow_measurement", value);
+		let allow = self.api.tx().await?.call_data(&allow)?;
+		let index = || Value::u128(REFERENDUM);
+		let of = |kind: &str, fields: Vec<Value>| Value::unnamed_variant(kind, fields);
+		let submit = vec![
+			of("Origins", vec![of("PolicyAdmin", vec![])]),
+			of("Inline", vec![Value::from_bytes(allow)]),
+			of("After", vec![Value::u128(0)]),
+		];
+		let vote = || {
+			let aye = Value::unnamed_composite([Value::u128(AYE)]);
+			let fields = [("vote", aye), ("balance", Value::u128(BALANCE))];
+			vec![index(), Value::named_variant("Standard", fields)]
+		};
+		let put_up = Value::unnamed_composite([
+			of("Referenda", vec![of("submit", submit)]),
+			of("Referenda", vec![of("place_decision_deposit", vec![index()])]),
+			of("ConvictionVoting", vec![of("vote", vote())]),
+		]);
+		self.submit(&dev::alice(), "Utility", "batch_all", vec![put_up]).await?;
+		for voter in [dev::bob(), dev::charlie(), dev::dave()] {
+			self.submit(&voter, "ConvictionVoting", "vote", vote()).await?;
+		}
+		let key = storage_keys::registry_measurement(measurement);
+		crate::until("the vote to be enacted", || async {
+			Ok(self.value(&key, self.best().await?).await?.map(|_| ()))
+		})
+		.await
 	}
 
 	/// Asks a worker's enclave for a sign of life.

@@ -1,4 +1,4 @@
-//! Four validators: one is stopped, another takes new keys.
+//! Four validators, whose chain votes: one is stopped, another takes new keys.
 
 use anyhow::Context;
 use codec::Decode;
@@ -74,7 +74,8 @@ async fn with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed(
 	let Validators { nodes, supervisor, .. } = stage;
 	let alice = nodes[0].url.clone();
 	let chain = Chain::connect(&alice).await?;
-	chain.allow_measurement(measurement(supervisor).await?).await?;
+	// Nobody's key rules this chain.
+	chain.vote_for_measurement(measurement(supervisor).await?).await?;
 	let worker = chain.register_worker(&dev::alice()).await?;
 	let arguments =
 		["--relay-listen=127.0.0.1:0", "--public-listen=127.0.0.1:0"].map(str::to_owned);

@@ -123,6 +123,8 @@ pub mod pallet {
 
 		/// Who sets policy and may evict.
 		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+		/// Who takes measurements off the list.
+		type DelistOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
 		/// What a worker's operator has at stake.
 		#[pallet::constant]
@@ -432,7 +434,7 @@ pub mod pallet {
 			measurement: Measurement,
 			until: BlockNumber,
 		) -> DispatchResult {
-			T::AdminOrigin::ensure_origin(origin)?;
+			T::DelistOrigin::ensure_origin(origin)?;
 			ensure!(until >= Self::now(), Error::<T>::UntilInThePast);
 			Measurements::<T>::try_mutate(measurement, |rule| {
 				rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?.until = Some(until);

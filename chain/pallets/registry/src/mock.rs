@@ -82,6 +82,7 @@ impl pallet_registry::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type WorkerHooks = ();
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
+	type DelistOrigin = Self::AdminOrigin;
 	type WorkerStake = ConstU64<STAKE>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;

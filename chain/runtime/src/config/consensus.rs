@@ -1,26 +1,20 @@
 //! Who makes blocks, who makes them final and how validators find each other: BABE, GRANDPA,
-//! authority discovery, sessions, nominated proof of stake. BEEFY's keys, which nobody signs with
-//! yet: see decision 011.
+//! authority discovery, sessions. BEEFY's keys, which nobody signs with yet: see decision 011.
 
-use super::money::TreasuryAccount;
+use super::staking::{NOMINATORS_PAID_MAX, VALIDATORS_MAX};
 use crate::{
 	currency::PHA,
 	opaque::SessionKeys,
-	parameters::{BondingDuration, EpochSlots, SessionsPerEra, SlashDeferDuration},
-	time, AccountId, Babe, Balance, Balances, BlockNumber, Hash, Header, Historical, Offences,
-	Parameters, Runtime, RuntimeEvent, RuntimeHoldReason, Session, Staking, Timestamp,
+	parameters::{BondingDuration, EpochSlots, SessionsPerEra},
+	time, AccountId, Babe, Balances, BlockNumber, Hash, Header, Historical, Offences, Parameters,
+	Runtime, RuntimeEvent, Session, Staking,
 };
 use core::marker::PhantomData;
-use frame_election_provider_support::{
-	bounds::{ElectionBounds, ElectionBoundsBuilder},
-	onchain, SequentialPhragmen,
-};
 use frame_support::{
 	ensure, parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstBool, ConstU128, ConstU32, ConstU64, Get},
+	traits::{ConstU128, ConstU32, ConstU64, Get},
 	weights::Weight,
 };
-use frame_system::EnsureRoot;
 use pallet_session::{
 	disabling::UpToLimitWithReEnablingDisablingStrategy,
 	historical::{IdentificationTuple, NoteHistoricalRoot},
@@ -33,18 +27,9 @@ use sp_runtime::{
 	DispatchError, Perbill,
 };
 use sp_staking::{
-	currency_to_vote::U128CurrencyToVote,
 	offence::{OffenceDetails, OffenceReportSystem, OnOffenceHandler},
 	SessionIndex,
 };
-
-/// Most validators in the active set.
-pub const VALIDATORS_MAX: u32 = 300;
-/// Most nominators whose votes one election weighs; on-chain election bounds its weight.
-const ELECTING_VOTERS_MAX: u32 = 2_500;
-const ELECTABLE_TARGETS_MAX: u32 = 1_000;
-/// Backers paid and slashed for one validator.
-const NOMINATORS_MAX: u32 = 512;
 
 /// How BABE starts: one primary in four slots, the other slots filled by turns.
 pub const BABE_GENESIS_EPOCH_CONFIG: sp_consensus_babe::BabeEpochConfiguration =
@@ -58,10 +43,6 @@ parameter_types! {
 	pub ReportLongevity: u64 = Parameters::network().bonding_slots();
 	pub MaxSetIdSessionEntries: u64 =
 		u64::from(BondingDuration::get()) * u64::from(SessionsPerEra::get());
-	pub ElectionBoundsOnChain: ElectionBounds = ElectionBoundsBuilder::default()
-		.voters_count(ELECTING_VOTERS_MAX.into())
-		.targets_count(ELECTABLE_TARGETS_MAX.into())
-		.build();
 }
 
 impl pallet_babe::Config for Runtime {
@@ -71,7 +52,7 @@ impl pallet_babe::Config for Runtime {
 	type DisabledValidators = Session;
 	type WeightInfo = ();
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
-	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_PAID_MAX>;
 	type KeyOwnerProof = sp_session::MembershipProof;
 	type EquivocationReportSystem =
 		pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
@@ -81,7 +62,7 @@ impl pallet_grandpa::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
 	type WeightInfo = ();
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
-	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_PAID_MAX>;
 	type MaxSetIdSessionEntries = MaxSetIdSessionEntries;
 	type KeyOwnerProof = sp_session::MembershipProof;
 	type EquivocationReportSystem =
@@ -97,7 +78,7 @@ impl pallet_grandpa::Config for Runtime {
 impl pallet_beefy::Config for Runtime {
 	type BeefyId = sp_consensus_beefy::ecdsa_crypto::AuthorityId;
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
-	type MaxNominators = ConstU32<NOMINATORS_MAX>;
+	type MaxNominators = ConstU32<NOMINATORS_PAID_MAX>;
 	type MaxSetIdSessionEntries = MaxSetIdSessionEntries;
 	type OnNewValidatorSet = ();
 	type AncestryHelper = NoAncestryProofs;
@@ -232,66 +213,6 @@ impl pallet_session::historical::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
 	type FullIdentification = ();
 	type FullIdentificationOf = pallet_staking::UnitIdentificationOf<Self>;
-}
-
-/// Elections run on chain by sequential Phragmén: validators are few, and no off-chain solution
-/// has to be trusted or awaited.
-pub struct OnChainElection;
-
-impl onchain::Config for OnChainElection {
-	type System = Runtime;
-	type Solver = SequentialPhragmen<AccountId, Perbill>;
-	type DataProvider = Staking;
-	type WeightInfo = frame_election_provider_support::weights::SubstrateWeight<Runtime>;
-	type MaxBackersPerWinner = ConstU32<ELECTING_VOTERS_MAX>;
-	type MaxWinnersPerPage = ConstU32<VALIDATORS_MAX>;
-	type Bounds = ElectionBoundsOnChain;
-	type Sort = ConstBool<true>;
-}
-
-/// `pallet-staking` is marked deprecated in favour of a successor for relay chains with an asset
-/// hub; for a solo chain it is the one that fits.
-impl pallet_staking::Config for Runtime {
-	type OldCurrency = Balances;
-	type Currency = Balances;
-	type RuntimeHoldReason = RuntimeHoldReason;
-	type CurrencyBalance = Balance;
-	type UnixTime = Timestamp;
-	type CurrencyToVote = U128CurrencyToVote;
-	type RewardRemainder = ResolveTo<TreasuryAccount, Balances>;
-	type RuntimeEvent = RuntimeEvent;
-	type Slash = ResolveTo<TreasuryAccount, Balances>;
-	type Reward = ();
-	type SessionsPerEra = SessionsPerEra;
-	type BondingDuration = BondingDuration;
-	type SlashDeferDuration = SlashDeferDuration;
-	type AdminOrigin = EnsureRoot<AccountId>;
-	type SessionInterface = Self;
-	// The supply is fixed: validators earn fees and tips, not new PHA.
-	type EraPayout = ();
-	type NextNewSession = Session;
-	type MaxExposurePageSize = ConstU32<NOMINATORS_MAX>;
-	type MaxValidatorSet = ConstU32<VALIDATORS_MAX>;
-	type ElectionProvider = onchain::OnChainExecution<OnChainElection>;
-	type GenesisElectionProvider = Self::ElectionProvider;
-	type VoterList = pallet_staking::UseNominatorsAndValidatorsMap<Self>;
-	type TargetList = pallet_staking::UseValidatorsMap<Self>;
-	type NominationsQuota = pallet_staking::FixedNominationsQuota<16>;
-	type MaxUnlockingChunks = ConstU32<32>;
-	type HistoryDepth = ConstU32<84>;
-	type MaxControllersInDeprecationBatch = ConstU32<1>;
-	type EventListeners = ();
-	type Filter = frame_support::traits::Nothing;
-	type BenchmarkingConfig = StakingBenchmarks;
-	type WeightInfo = pallet_staking::weights::SubstrateWeight<Runtime>;
-}
-
-/// Sizes for the stock pallet's own benchmarks.
-pub struct StakingBenchmarks;
-
-impl pallet_staking::BenchmarkingConfig for StakingBenchmarks {
-	type MaxNominators = ConstU32<1000>;
-	type MaxValidators = ConstU32<1000>;
 }
 
 /// Transactions that the chain makes of itself: reports of equivocation.

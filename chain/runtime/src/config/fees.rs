@@ -50,19 +50,21 @@ impl<const P: u128, const Q: u128> WeightToFee for BlockRatioFee<P, Q> {
 	}
 }
 
-/// A full block, two thirds of a second, costs 10 PHA while the multiplier is 1.
+/// A full block, two thirds of a second, costs 10 PHA while the multiplier is 1, its least.
 pub type RuntimeWeightToFee = BlockRatioFee<15, 1>;
 
 parameter_types! {
-	/// A full block, 5 MiB, costs about as much by its length as half of one by its weight.
-	pub const TransactionByteFee: Balance = CENTS / 10_000;
+	/// A full block, 5 MiB, costs as much by its length as by its weight while the multiplier is 1.
+	/// The multiplier does not move it, and bytes do not move the multiplier.
+	pub const TransactionByteFee: Balance = CENTS / 5_000;
 	/// The multiplier rests while blocks are this full.
 	pub const TargetBlockFullness: Perquintill = Perquintill::from_percent(25);
-	/// How fast it moves: doubled after two days of blocks that are full of users' transactions.
-	pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(1, 100_000);
-	/// It takes days to rise again, so this is what a stranger pays for flooding a quiet chain: a PHA
-	/// for a full block, and its length. An EVM's gas would have no price were it 0.
-	pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_rational(1, 10);
+	/// How fast it moves: doubled after five hours of blocks that are full of users' transactions,
+	/// half of it gone after fifteen hours of empty ones.
+	pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(1, 10_000);
+	/// A quiet chain is no cheaper to flood than a busy one: the users' three quarters of a block cost
+	/// seven and a half PHA, 324,000 a day, before the multiplier rises.
+	pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_integer(1);
 	pub MaximumMultiplier: Multiplier = Bounded::max_value();
 }
 

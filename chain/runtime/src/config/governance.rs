@@ -1,11 +1,14 @@
-//! Decisions by vote: a referendum on the root track can do anything, runtime upgrades included.
+//! Decisions by vote: a referendum on the root track can do anything, runtime upgrades included; the
+//! other [`Tracks`] can do less, with fewer votes.
 
+use super::tracks::Tracks;
 use crate::{
-	currency::PHA, parameters::NetworkParameters, time::DAYS, AccountId, Balance, Balances,
-	BlockNumber, OriginCaller, Parameters, Preimage, Referenda, Runtime, RuntimeCall, RuntimeEvent,
-	RuntimeHoldReason, Scheduler, System,
+	currency::PHA,
+	origins::{ReferendumCanceller, ReferendumKiller, RootOr},
+	time::DAYS,
+	AccountId, Balance, Balances, OriginCaller, Preimage, Referenda, Runtime, RuntimeCall,
+	RuntimeEvent, RuntimeHoldReason, Scheduler, System,
 };
-use alloc::{borrow::Cow, vec};
 use frame_support::{
 	parameter_types,
 	traits::{
@@ -14,8 +17,7 @@ use frame_support::{
 	weights::Weight,
 };
 use frame_system::{EnsureRoot, EnsureSigned};
-use pallet_referenda::{Curve, Track, TrackInfo, TracksInfo};
-use sp_runtime::{str_array, FixedI64, Perbill};
+use sp_runtime::Perbill;
 
 parameter_types! {
 	pub const PreimageBaseDeposit: Balance = PHA;
@@ -72,8 +74,8 @@ impl pallet_referenda::Config for Runtime {
 	type Scheduler = Scheduler;
 	type Currency = Balances;
 	type SubmitOrigin = EnsureSigned<AccountId>;
-	type CancelOrigin = EnsureRoot<AccountId>;
-	type KillOrigin = EnsureRoot<AccountId>;
+	type CancelOrigin = RootOr<ReferendumCanceller>;
+	type KillOrigin = RootOr<ReferendumKiller>;
 	type Slash = crate::Treasury;
 	type Votes = pallet_conviction_voting::VotesOf<Runtime>;
 	type Tally = pallet_conviction_voting::TallyOf<Runtime>;
@@ -86,55 +88,4 @@ impl pallet_referenda::Config for Runtime {
 	type BlockNumberProvider = System;
 }
 
-/// One track: root. Its periods are genesis storage, so that development need not wait for days.
-pub struct Tracks;
-
-/// Id of the root track.
-pub const ROOT_TRACK: u16 = 0;
-
-const APPROVAL: Curve = Curve::make_reciprocal(
-	4,
-	28,
-	FixedI64::from_rational(80, 100),
-	FixedI64::from_rational(50, 100),
-	FixedI64::from_rational(100, 100),
-);
-const SUPPORT: Curve =
-	Curve::make_linear(28, 28, FixedI64::from_rational(0, 100), FixedI64::from_rational(50, 100));
-
-impl TracksInfo<Balance, BlockNumber> for Tracks {
-	type Id = u16;
-	type RuntimeOrigin = OriginCaller;
-
-	fn tracks() -> impl Iterator<Item = Cow<'static, Track<u16, Balance, BlockNumber>>> {
-		let NetworkParameters {
-			referendum_preparation,
-			referendum_decision,
-			referendum_confirmation,
-			referendum_enactment,
-			..
-		} = Parameters::network();
-		vec![Cow::Owned(Track {
-			id: ROOT_TRACK,
-			info: TrackInfo {
-				name: str_array("root"),
-				max_deciding: 5,
-				decision_deposit: 10_000 * PHA,
-				prepare_period: referendum_preparation,
-				decision_period: referendum_decision,
-				confirm_period: referendum_confirmation,
-				min_enactment_period: referendum_enactment,
-				min_approval: APPROVAL,
-				min_support: SUPPORT,
-			},
-		})]
-		.into_iter()
-	}
-
-	fn track_for(origin: &OriginCaller) -> Result<u16, ()> {
-		match origin {
-			OriginCaller::system(frame_system::RawOrigin::Root) => Ok(ROOT_TRACK),
-			_ => Err(()),
-		}
-	}
-}
+impl crate::origins::Config for Runtime {}

@@ -6,17 +6,17 @@ use super::{
 };
 use crate::{
 	currency::{CENTS, PHA},
+	origins::{Delister, PolicyAdmin, RootOr},
 	parameters::EvidenceLifetime,
-	time, AccountId, Agents, Balances, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
+	time, Agents, Balances, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
 	RuntimeHoldReason,
 };
 use frame_support::{
 	dispatch::DispatchClass,
 	parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32},
+	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, EitherOf},
 	weights::Weight,
 };
-use frame_system::EnsureRoot;
 use pallet_agents::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
 use pallet_requests::WeightInfo as _;
@@ -107,7 +107,8 @@ impl pallet_registry::Config for Runtime {
 	type Penalties = ResolveTo<TreasuryAccount, Balances>;
 	type Mailbox = Mailbox;
 	type WorkerHooks = (Gatekeepers, Clusters);
-	type AdminOrigin = EnsureRoot<AccountId>;
+	type AdminOrigin = RootOr<PolicyAdmin>;
+	type DelistOrigin = EitherOf<RootOr<PolicyAdmin>, RootOr<Delister>>;
 	type WorkerStake = ConstU128<{ 1_000 * PHA }>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
@@ -117,7 +118,7 @@ impl pallet_registry::Config for Runtime {
 impl pallet_gatekeepers::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Boots = Registry;
-	type AdminOrigin = EnsureRoot<AccountId>;
+	type AdminOrigin = RootOr<PolicyAdmin>;
 	type WeightInfo = pallet_gatekeepers::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;

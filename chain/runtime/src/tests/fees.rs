@@ -1,6 +1,6 @@
 //! What a transaction costs.
 
-use super::{endowed_alice, genesis};
+use super::{blocks, endowed_alice, genesis};
 use crate::{
 	config::{
 		fees::{MinimumMultiplier, RuntimeWeightToFee},
@@ -9,12 +9,15 @@ use crate::{
 	*,
 };
 use frame_support::{
-	dispatch::GetDispatchInfo,
+	dispatch::{DispatchClass, GetDispatchInfo},
+	storage::{with_transaction_unchecked, TransactionOutcome},
+	traits::fungible::Inspect,
 	weights::{Weight, WeightToFee},
 };
 use pallet_transaction_payment::{Multiplier, MultiplierUpdate};
 use sp_runtime::{
 	traits::{Convert, One},
+	transaction_validity::InvalidTransaction,
 	FixedPointNumber,
 };
 
@@ -70,7 +73,7 @@ fn more_time_more_proof_or_more_bytes_never_cost_less() {
 }
 
 #[test]
-fn a_transfer_costs_what_it_did_under_the_old_rule() {
+fn a_transfer_costs_what_it_did_under_the_old_rule_but_for_its_bytes() {
 	genesis("development").execute_with(|| {
 		let call = RuntimeCall::from(pallet_balances::Call::transfer_keep_alive {
 			dest: endowed_alice().into(),
@@ -83,7 +86,7 @@ fn a_transfer_costs_what_it_did_under_the_old_rule() {
 		let length = 150;
 		let paid = TransactionPayment::compute_fee(length, &info, 0);
 		let bytes = TransactionPayment::length_to_fee(length);
-		assert_eq!(bytes, 150 * MICROS);
+		assert_eq!(bytes, 300 * MICROS);
 		let before = old_fee(base) + bytes + old_fee(info.total_weight());
 		assert!(paid.abs_diff(before) <= 1, "{paid} now, {before} under the old rule");
 		// Some thousandths of a PHA: 1,000 transfers for a few PHA.
@@ -92,26 +95,128 @@ fn a_transfer_costs_what_it_did_under_the_old_rule() {
 	});
 }
 
-#[test]
-fn the_multiplier_falls_to_a_tenth_on_a_quiet_chain_and_no_further() {
-	type Update = <Runtime as pallet_transaction_payment::Config>::FeeMultiplierUpdate;
-	genesis("development").execute_with(|| {
-		// An empty block takes two and a half parts in a million off: half in six days.
-		let after_one = Multiplier::one() - Update::convert(Multiplier::one());
-		let millionths = after_one.saturating_mul_int(1_000_000_000u128);
-		assert!((2_499..=2_500).contains(&millionths), "{millionths} in 10⁹");
+type Update = <Runtime as pallet_transaction_payment::Config>::FeeMultiplierUpdate;
 
-		let tenth = Multiplier::saturating_from_rational(1, 10);
-		let mut multiplier = Multiplier::saturating_from_rational(100_001, 1_000_000);
+#[test]
+fn the_multiplier_falls_to_one_on_a_quiet_chain_and_no_further() {
+	genesis("development").execute_with(|| {
+		// An empty block takes twenty-five parts in a million off: half in fifteen hours.
+		let after_one = Multiplier::saturating_from_integer(2)
+			- Update::convert(Multiplier::saturating_from_integer(2));
+		let parts = after_one.saturating_mul_int(1_000_000_000u128) / 2;
+		assert!((24_999..=25_000).contains(&parts), "{parts} in 10⁹");
+
+		let mut multiplier = Multiplier::saturating_from_rational(10_001, 10_000);
 		let mut blocks = 0;
-		while multiplier > tenth {
+		while multiplier > Multiplier::one() {
 			let next = Update::convert(multiplier);
 			assert!(next < multiplier, "stuck at {multiplier}");
 			(multiplier, blocks) = (next, blocks + 1);
 		}
-		assert_eq!(blocks, 4, "the last hundred-thousandth of it");
-		assert_eq!(Update::convert(multiplier), tenth);
-		assert_eq!(Update::min(), tenth);
+		assert_eq!(blocks, 4, "the last ten-thousandth above it");
+		assert_eq!(Update::convert(multiplier), Multiplier::one());
+		assert_eq!(Update::min(), Multiplier::one());
+	});
+}
+
+/// A stranger who wants blocks full, and nobody else's transactions in them.
+struct Flooder {
+	key: sp_core::sr25519::Pair,
+	sent: Nonce,
+}
+
+impl Flooder {
+	/// With all of an account's PHA.
+	fn rich() -> Self {
+		Self { key: sp_core::Pair::from_string("//Eve", None).unwrap(), sent: 0 }
+	}
+
+	fn account(&self) -> AccountId {
+		sp_keyring::Sr25519Keyring::Eve.to_account_id()
+	}
+
+	/// Sends `call` until no more of it fits into the block; how many did.
+	fn fill_with(&mut self, call: &RuntimeCall) -> u32 {
+		let mut fitted = 0;
+		loop {
+			let transaction = super::transactions::signed(&self.key, self.sent, call.clone());
+			// As a block's builder does: what does not fit leaves nothing behind.
+			let applied =
+				with_transaction_unchecked(|| match Executive::apply_extrinsic(transaction) {
+					Ok(done) => TransactionOutcome::Commit(Ok(done)),
+					Err(full) => TransactionOutcome::Rollback(Err(full)),
+				});
+			match applied {
+				Ok(done) => done.expect("a remark succeeds"),
+				Err(full) => {
+					assert_eq!(full, InvalidTransaction::ExhaustsResources.into());
+					return fitted;
+				}
+			}
+			self.sent += 1;
+			fitted += 1;
+		}
+	}
+
+	/// What one block full of `calls`, one kind after the other, costs him; he makes none of them.
+	fn cost_of_a_block(&mut self, calls: &[RuntimeCall]) -> Balance {
+		let before = Balances::total_balance(&self.account());
+		blocks::next(1, || {
+			for call in calls {
+				self.fill_with(call);
+			}
+		});
+		before - Balances::total_balance(&self.account())
+	}
+}
+
+fn remark(bytes: usize) -> RuntimeCall {
+	frame_system::Call::remark { remark: vec![0; bytes] }.into()
+}
+
+/// Most that a transaction weighs, roughly: users' calls that do nothing, in one.
+fn heavy() -> RuntimeCall {
+	let calls = vec![remark(0); 5_000];
+	pallet_utility::Call::batch { calls }.into()
+}
+
+#[test]
+fn a_full_block_costs_a_flooder_seven_pha_at_the_floor_by_weight_or_by_bytes() {
+	genesis("development").execute_with(|| {
+		blocks::next(1, || ());
+		let mut flooder = Flooder::rich();
+		let floor = || pallet_transaction_payment::NextFeeMultiplier::<Runtime>::get();
+		assert_eq!(floor(), MinimumMultiplier::get());
+
+		// What is left by the heavy ones he fills with light ones.
+		let by_weight = flooder.cost_of_a_block(&[heavy(), remark(0)]);
+		assert!(floor() > MinimumMultiplier::get(), "and the next one costs more");
+		let by_bytes = flooder.cost_of_a_block(&[remark(1_000_000), remark(10_000), remark(0)]);
+		for (what, cost) in [("weight", by_weight), ("bytes", by_bytes)] {
+			println!(
+				"a block full by {what} costs {:.2} PHA at the floor, {:.0} a day",
+				cost as f64 / currency::PHA as f64,
+				cost as f64 / currency::PHA as f64 * f64::from(time::DAYS)
+			);
+			assert!(cost >= 7 * currency::PHA, "{what}: {cost}");
+		}
+	});
+}
+
+#[test]
+fn a_flood_doubles_its_own_price_in_five_hours() {
+	genesis("development").execute_with(|| {
+		let users = <Runtime as frame_system::Config>::BlockWeights::get()
+			.get(DispatchClass::Normal)
+			.max_total
+			.expect("is bounded");
+		System::register_extra_weight_unchecked(users, DispatchClass::Normal);
+		let (mut multiplier, mut blocks) = (Multiplier::one(), 0);
+		while multiplier < Multiplier::saturating_from_integer(2) {
+			(multiplier, blocks) = (Update::convert(multiplier), blocks + 1);
+		}
+		let hours = f64::from(blocks) / f64::from(time::HOURS);
+		assert!((5.0..5.5).contains(&hours), "{hours}");
 	});
 }
 

@@ -1,0 +1,159 @@
+//! What accounts can do for themselves: a name, deputies, several keys.
+
+use crate::{
+	currency::{CENTS, PHA},
+	time::DAYS,
+	AccountId, Balance, Balances, Runtime, RuntimeCall, RuntimeEvent, Signature, System,
+};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{
+	parameter_types,
+	traits::{ConstU32, InstanceFilter},
+};
+use frame_system::EnsureRoot;
+use scale_info::TypeInfo;
+use sp_runtime::traits::{BlakeTwo256, Verify};
+
+/// What somebody puts down for what the chain stores for them, and gets back when it is gone.
+const fn deposit(items: u32, bytes: u32) -> Balance {
+	items as Balance * PHA + bytes as Balance * CENTS
+}
+
+parameter_types! {
+	pub const IdentityDeposit: Balance = deposit(1, 17);
+	pub const IdentityByteDeposit: Balance = deposit(0, 1);
+	pub const UsernameDeposit: Balance = deposit(0, 32);
+	pub const SubAccountDeposit: Balance = deposit(1, 53);
+	pub const MultisigDeposit: Balance = deposit(1, 88);
+	pub const SignatoryDeposit: Balance = deposit(0, 32);
+	pub const ProxiesDeposit: Balance = deposit(1, 8);
+	pub const ProxyDeposit: Balance = deposit(0, 33);
+	pub const AnnouncementsDeposit: Balance = deposit(1, 8);
+	pub const AnnouncementDeposit: Balance = deposit(0, 66);
+}
+
+impl pallet_identity::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type Currency = Balances;
+	type BasicDeposit = IdentityDeposit;
+	type ByteDeposit = IdentityByteDeposit;
+	type UsernameDeposit = UsernameDeposit;
+	type SubAccountDeposit = SubAccountDeposit;
+	type MaxSubAccounts = ConstU32<100>;
+	type IdentityInformation = pallet_identity::legacy::IdentityInfo<ConstU32<20>>;
+	type MaxRegistrars = ConstU32<20>;
+	type Slashed = crate::Treasury;
+	type ForceOrigin = EnsureRoot<AccountId>;
+	type RegistrarOrigin = EnsureRoot<AccountId>;
+	type OffchainSignature = Signature;
+	type SigningPublicKey = <Signature as Verify>::Signer;
+	type UsernameAuthorityOrigin = EnsureRoot<AccountId>;
+	type PendingUsernameExpiration = ConstU32<{ 7 * DAYS }>;
+	type UsernameGracePeriod = ConstU32<{ 30 * DAYS }>;
+	type MaxSuffixLength = ConstU32<7>;
+	type MaxUsernameLength = ConstU32<32>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = ();
+	type WeightInfo = pallet_identity::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_multisig::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type RuntimeCall = RuntimeCall;
+	type Currency = Balances;
+	type DepositBase = MultisigDeposit;
+	type DepositFactor = SignatoryDeposit;
+	type MaxSignatories = ConstU32<100>;
+	type WeightInfo = pallet_multisig::weights::SubstrateWeight<Runtime>;
+	type BlockNumberProvider = System;
+}
+
+/// What a deputy may do for an account. What is not named here it may not.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum ProxyType {
+	/// Everything.
+	#[default]
+	#[codec(index = 0)]
+	Any,
+	/// Vote, delegate, submit referenda, work on bounties.
+	#[codec(index = 1)]
+	Governance,
+	/// Bond, nominate, validate, set session keys.
+	#[codec(index = 2)]
+	Staking,
+	/// Run workers, gatekeepers and clusters.
+	#[codec(index = 3)]
+	Workers,
+	/// Take back what another deputy announced.
+	#[codec(index = 4)]
+	CancelProxy,
+}
+
+impl InstanceFilter<RuntimeCall> for ProxyType {
+	fn filter(&self, call: &RuntimeCall) -> bool {
+		match self {
+			Self::Any => true,
+			// What is inside a batch is asked about by itself.
+			Self::Governance => matches!(
+				call,
+				RuntimeCall::Preimage(_)
+					| RuntimeCall::ConvictionVoting(_)
+					| RuntimeCall::Referenda(_)
+					| RuntimeCall::Bounties(_)
+					| RuntimeCall::ChildBounties(_)
+					| RuntimeCall::Utility(_)
+			),
+			Self::Staking => matches!(
+				call,
+				RuntimeCall::Staking(_)
+					| RuntimeCall::Session(_)
+					| RuntimeCall::VoterList(_)
+					| RuntimeCall::Utility(_)
+			),
+			Self::Workers => matches!(
+				call,
+				RuntimeCall::Registry(_)
+					| RuntimeCall::Gatekeepers(_)
+					| RuntimeCall::Clusters(_)
+					| RuntimeCall::Utility(_)
+			),
+			Self::CancelProxy => {
+				matches!(call, RuntimeCall::Proxy(pallet_proxy::Call::reject_announcement { .. }))
+			}
+		}
+	}
+
+	fn is_superset(&self, other: &Self) -> bool {
+		*self == Self::Any || self == other
+	}
+}
+
+impl pallet_proxy::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type RuntimeCall = RuntimeCall;
+	type Currency = Balances;
+	type ProxyType = ProxyType;
+	type ProxyDepositBase = ProxiesDeposit;
+	type ProxyDepositFactor = ProxyDeposit;
+	type MaxProxies = ConstU32<32>;
+	type WeightInfo = pallet_proxy::weights::SubstrateWeight<Runtime>;
+	type MaxPending = ConstU32<32>;
+	type CallHasher = BlakeTwo256;
+	type AnnouncementDepositBase = AnnouncementsDeposit;
+	type AnnouncementDepositFactor = AnnouncementDeposit;
+	type BlockNumberProvider = System;
+}

@@ -1,0 +1,173 @@
+//! Names, deputies, several keys, and PHA that is not free yet.
+
+use super::{blocks::next, endowed_alice, genesis};
+use crate::{
+	config::accounts::ProxyType,
+	currency::{CENTS, PHA},
+	*,
+};
+use frame_support::{
+	assert_err_ignore_postinfo, assert_noop, assert_ok,
+	dispatch::GetDispatchInfo,
+	traits::{fungible::Inspect, InstanceFilter},
+};
+use pallet_identity::{legacy::IdentityInfo, Data};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{DispatchError, TokenError};
+
+fn signed(who: &AccountId) -> RuntimeOrigin {
+	RuntimeOrigin::signed(who.clone())
+}
+
+fn transfer(to: &AccountId, value: Balance) -> RuntimeCall {
+	pallet_balances::Call::transfer_keep_alive { dest: to.clone().into(), value }.into()
+}
+
+#[test]
+fn a_name_costs_a_deposit_that_comes_back() {
+	genesis("development").execute_with(|| {
+		let alice = endowed_alice();
+		let before = Balances::balance(&alice);
+		let info = IdentityInfo {
+			additional: Default::default(),
+			display: Data::Raw(b"Alice".to_vec().try_into().unwrap()),
+			legal: Data::None,
+			web: Data::None,
+			riot: Data::None,
+			email: Data::None,
+			pgp_fingerprint: None,
+			image: Data::None,
+			twitter: Data::None,
+		};
+		assert_ok!(Identity::set_identity(signed(&alice), Box::new(info)));
+		let held = before - Balances::balance(&alice);
+		assert!((PHA..2 * PHA).contains(&held), "{held}");
+		assert_ok!(Identity::clear_identity(signed(&alice)));
+		assert_eq!(Balances::balance(&alice), before);
+	});
+}
+
+/// A deputy who was given one thing to do and tries another.
+struct GreedyDeputy(AccountId);
+
+#[test]
+fn a_deputy_for_staking_moves_no_money_in_a_batch_either() {
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		let (alice, deputy) = (endowed_alice(), GreedyDeputy(Sr25519Keyring::Eve.to_account_id()));
+		let adding =
+			Proxy::add_proxy(signed(&alice), deputy.0.clone().into(), ProxyType::Staking, 0);
+		assert_ok!(adding);
+		let tries = |call: RuntimeCall| {
+			let real = alice.clone().into();
+			assert_ok!(Proxy::proxy(signed(&deputy.0), real, None, Box::new(call)));
+			System::events()
+				.into_iter()
+				.rev()
+				.find_map(|record| match record.event {
+					RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => {
+						Some(result)
+					}
+					_ => None,
+				})
+				.expect("says what became of it")
+		};
+		assert_ok!(tries(pallet_staking::Call::chill {}.into()));
+		assert!(!pallet_staking::Validators::<Runtime>::contains_key(&alice));
+
+		let filtered = Err(DispatchError::from(frame_system::Error::<Runtime>::CallFiltered));
+		assert_eq!(tries(transfer(&deputy.0, PHA)), filtered);
+		let before = Balances::total_balance(&deputy.0);
+		let calls = vec![transfer(&deputy.0, PHA)];
+		assert_eq!(
+			tries(pallet_utility::Call::batch_all { calls: calls.clone() }.into()),
+			filtered
+		);
+		// Ends at the first call, and says so in an event of its own.
+		assert_ok!(tries(pallet_utility::Call::batch { calls }.into()));
+		let more = pallet_proxy::Call::add_proxy {
+			delegate: deputy.0.clone().into(),
+			proxy_type: ProxyType::Any,
+			delay: 0,
+		};
+		assert_eq!(tries(more.into()), filtered);
+		assert_eq!(Balances::total_balance(&deputy.0), before);
+	});
+}
+
+#[test]
+fn no_deputy_but_one_for_everything_may_move_money() {
+	let alice = endowed_alice();
+	let calls: [RuntimeCall; 4] = [
+		transfer(&alice, 1),
+		pallet_vesting::Call::vest {}.into(),
+		pallet_sudo::Call::remove_key {}.into(),
+		pallet_proxy::Call::remove_proxies {}.into(),
+	];
+	for call in calls {
+		assert!(ProxyType::Any.filter(&call));
+		for kind in
+			[ProxyType::Governance, ProxyType::Staking, ProxyType::Workers, ProxyType::CancelProxy]
+		{
+			assert!(!kind.filter(&call), "{kind:?} {call:?}");
+			assert!(ProxyType::Any.is_superset(&kind) && !kind.is_superset(&ProxyType::Any));
+		}
+	}
+}
+
+#[test]
+fn two_of_three_move_money_and_one_does_not() {
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		let mut three = [Sr25519Keyring::Bob, Sr25519Keyring::Charlie, Sr25519Keyring::Dave]
+			.map(|key| key.to_account_id());
+		three.sort();
+		let shared = Multisig::multi_account_id(&three, 2);
+		let to = AccountId::from([9; 32]);
+		assert_ok!(Balances::transfer_keep_alive(
+			signed(&endowed_alice()),
+			shared.clone().into(),
+			100 * PHA
+		));
+		let call = transfer(&to, 50 * PHA);
+		let weight = call.get_dispatch_info().call_weight;
+		let [first, second, third] = three;
+		let agree = |who: &AccountId, others: Vec<AccountId>, timepoint| {
+			Multisig::as_multi(signed(who), 2, others, timepoint, Box::new(call.clone()), weight)
+		};
+		assert_ok!(agree(&first, vec![second.clone(), third.clone()], None));
+		assert_eq!(Balances::balance(&to), 0);
+		let timepoint = Multisig::timepoint();
+		let again = agree(&first, vec![second.clone(), third.clone()], Some(timepoint));
+		assert_err_ignore_postinfo!(again, pallet_multisig::Error::<Runtime>::AlreadyApproved);
+		assert_ok!(agree(&third, vec![first, second], Some(timepoint)));
+		assert_eq!(Balances::balance(&to), 50 * PHA);
+	});
+}
+
+#[test]
+fn what_vests_in_genesis_is_free_bit_by_bit_and_pays_fees_before() {
+	for preset in presets::names() {
+		genesis(preset.as_ref()).execute_with(|| {
+			let (who, to) = (presets::VESTING.to_account_id(), AccountId::from([9; 32]));
+			let all = Balances::balance(&who);
+			let liquid = 1_000_000 * PHA;
+			let sends =
+				|amount| Balances::transfer_keep_alive(signed(&who), to.clone().into(), amount);
+			assert_noop!(sends(liquid + CENTS), TokenError::Frozen);
+			assert_ok!(sends(liquid));
+
+			// Half a year later half of the rest is.
+			let half_a_year = 365 * time::DAYS / 2;
+			System::set_block_number(half_a_year - 1);
+			next(1, || ());
+			assert_ok!(Vesting::vest(signed(&who)));
+			let half = (all - liquid) / 2;
+			assert_noop!(sends(half + PHA), TokenError::Frozen);
+			assert_ok!(sends(half - PHA));
+			System::set_block_number(365 * time::DAYS + 2);
+			assert_ok!(Vesting::vest(signed(&who)));
+			assert_noop!(Vesting::vest(signed(&who)), pallet_vesting::Error::<Runtime>::NotVesting);
+		});
+	}
+}
