@@ -4,7 +4,7 @@
 use crate::Stage;
 use anyhow::{ensure, Context};
 use phala_end_to_end::{
-	cluster::DEVELOPER,
+	cluster::{DEVELOPER, OWNER},
 	schemas::{schemas, seen, ERROR},
 };
 use serde_json::Value;
@@ -154,7 +154,8 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 
 	// The cluster's owner gives it notice, its developer gives it away, and its new owner gives it up.
 	let eve = phala.of("//Eve");
-	let notice = phala.ok(&["cluster", "evict", another]).await?;
+	let owner = phala.of(OWNER);
+	let notice = owner.ok(&["cluster", "evict", another]).await?;
 	ensure!(notice["from"].as_u64() > notice["block"].as_u64(), "{notice}");
 	developer.ok(&["agent", "transfer", another, "//Eve"]).await?;
 	eve.ok(&["agent", "accept", another]).await?;

@@ -19,8 +19,9 @@ use phala_protocol::{
 use serde_json::Value;
 use std::cell::Cell;
 
-/// How often the second is tried before its block is final: blocks come when they come.
-const ATTEMPTS: u32 = 5;
+/// How often the second is tried before its block is final: blocks come when they come, and on a busy
+/// machine they are final before a process is dead.
+const ATTEMPTS: u32 = 12;
 
 /// How many blocks a command may take until its request is in one.
 const SUBMITTED_WITHIN: u64 = 8;
