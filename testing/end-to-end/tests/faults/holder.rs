@@ -187,7 +187,7 @@ pub async fn a_holder_that_hangs_is_replaced_in_time_and_follows_when_it_goes_on
 	assert_eq!(answer["verified"], true, "{answer:#}");
 	let next = stage.holder().await?;
 	assert_ne!(next, holder);
-	assert_eq!(answer["worker"]["id"], next, "{answer:#}");
+	assert_eq!(answer["worker"]["worker"], next, "{answer:#}");
 	let within = moved.first().context("the lease moved")? - from;
 	ensure!(within <= FAILOVER_BLOCKS, "the lease moved after {within} blocks");
 	let mut events = chain.events(from).await?.into_iter();
