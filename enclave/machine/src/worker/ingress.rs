@@ -175,6 +175,9 @@ impl Membership {
 				if !sealed.accepted.includes(&code.component) {
 					return Err(MachineError::OtherCode);
 				}
+				if found.has_taken(&sealed.nonce) {
+					return Err(MachineError::Repeated);
+				}
 				// What is refused here may come again, once this boot has the lease.
 				if is_write {
 					self.writable(agent, turn)?;
@@ -209,7 +212,7 @@ impl Membership {
 		expiry: u32,
 	) -> Result<(), MachineError> {
 		let agent = self.agents.get_mut(&agent).ok_or(MachineError::NoSuchAgent)?;
-		if agent.answered.contains_key(&nonce) || agent.state.used_inputs.contains_key(&nonce) {
+		if agent.has_taken(&nonce) {
 			return Err(MachineError::Repeated);
 		}
 		if agent.answered.len() >= limits::NONCES_MAX {
