@@ -3,7 +3,7 @@
 use crate::chain::{Chain, Event};
 use anyhow::{ensure, Context};
 use codec::{Decode, DecodeAll};
-use phala_protocol::{AccountBytes, Balance, H256};
+use phala_protocol::{agents::Excuse, AccountBytes, Balance, H256};
 use sp_crypto_hashing::{blake2_128, twox_128};
 use std::collections::BTreeMap;
 
@@ -158,6 +158,8 @@ pub struct Expired {
 	pub penalty: Balance,
 	/// 0 when the lease was told to move.
 	pub lease: u8,
+	/// Why nobody answers for it.
+	pub excuse: Option<Excuse>,
 }
 
 /// The event's fields if it is about `request`, with its block.

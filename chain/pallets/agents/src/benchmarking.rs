@@ -223,8 +223,9 @@ mod benchmarks {
 	#[benchmark]
 	fn offer_transfer() {
 		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		let to = Some(owner.clone());
 		#[extrinsic_call]
-		offer_transfer(RawOrigin::Signed(owner.clone()), agent, Some(owner));
+		offer_transfer(RawOrigin::Signed(owner), agent, to);
 		assert!(Offers::<T>::contains_key(agent));
 	}
 

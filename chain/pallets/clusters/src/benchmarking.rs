@@ -134,16 +134,18 @@ mod benchmarks {
 		let others =
 			(1..limits::ADMITTED_DEVELOPERS_MAX).map(|n| H256::from_low_u64_be(n.into()).0);
 		AdmittedDevelopers::<T>::insert(0, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
+		let developer = owner.clone();
 		#[extrinsic_call]
-		admit_developer(RawOrigin::Signed(owner.clone()), 0, owner, true);
+		admit_developer(RawOrigin::Signed(owner), 0, developer, true);
 		assert_eq!(AdmittedDevelopers::<T>::get(0).len() as u32, limits::ADMITTED_DEVELOPERS_MAX);
 	}
 
 	#[benchmark]
 	fn offer_transfer() {
 		let owner = owner_of_full_cluster::<T>();
+		let to = Some(owner.clone());
 		#[extrinsic_call]
-		offer_transfer(RawOrigin::Signed(owner.clone()), 0, Some(owner));
+		offer_transfer(RawOrigin::Signed(owner), 0, to);
 		assert!(Offers::<T>::contains_key(0));
 	}
 

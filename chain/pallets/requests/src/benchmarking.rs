@@ -97,13 +97,13 @@ mod benchmarks {
 	#[benchmark]
 	fn near(n: Linear<0, { T::DuePerBlockMax::get() }>) {
 		let (caller, agent) = setup::<T>();
-		let near = T::ResponseRetention::get();
+		let now = T::ResponseRetention::get();
 		let due: Vec<RequestId> = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
-		let at = near.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
+		let at = now.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
 		Due::<T>::insert(at, BoundedVec::truncate_from(due));
 		#[block]
 		{
-			assert_eq!(Pallet::<T>::announce_near(near), n);
+			assert_eq!(Pallet::<T>::announce_near(now), n);
 		}
 	}
 

@@ -321,6 +321,26 @@ fn a_holder_that_lost_its_lease_gives_its_work_up_and_the_next_starts_from_what_
 }
 
 #[test]
+fn an_input_that_was_refused_for_want_of_the_lease_is_taken_by_who_gets_it_and_once() {
+	let (mut world, agent) = World::with_agent(48);
+	let call = world.direct(agent, USER_SEED);
+	let refusal = |world: &mut World| match world.call(SECOND, agent, &call) {
+		Err(refused) => Some(refused.refusal()),
+		Ok(id) => {
+			let answer = world.node(SECOND).replies.remove(&id)?;
+			Some(answer.expect_err("nothing is committed yet").refusal())
+		}
+	};
+	assert_eq!(refusal(&mut world), Some(Refusal::NotLeaseHolder));
+	let lease = Some(Lease { worker: SECOND, boot: 1 });
+	world.agents.get_mut(&agent).unwrap().lease = lease;
+	world.tell_cluster(ClustersMessage::LeaseMoved { agent, lease });
+	world.seal();
+	assert_eq!(refusal(&mut world), None, "it is taken");
+	assert_eq!(refusal(&mut world), Some(Refusal::Repeated));
+}
+
+#[test]
 fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 	let (mut world, agent) = World::with_agent(9);
 	for body in [&b"one"[..], b"two"] {

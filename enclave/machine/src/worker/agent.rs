@@ -402,6 +402,11 @@ impl Agent {
 		proven > 0
 	}
 
+	/// Whether a sealed input with this nonce was taken, here or by who wrote before.
+	pub fn has_taken(&self, nonce: &[u8; 32]) -> bool {
+		self.answered.contains_key(nonce) || self.state.used_inputs.contains_key(nonce)
+	}
+
 	/// Whether one more direct call can be taken. Paid requests are bounded by the chain.
 	pub fn can_queue_direct(&self) -> bool {
 		self.jobs.iter().filter(|job| !job.is_order()).count() < JOBS_MAX

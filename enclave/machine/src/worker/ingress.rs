@@ -175,6 +175,13 @@ impl Membership {
 				if !sealed.accepted.includes(&code.component) {
 					return Err(MachineError::OtherCode);
 				}
+				if found.has_taken(&sealed.nonce) {
+					return Err(MachineError::Repeated);
+				}
+				// What is refused here may come again, once this boot has the lease.
+				if is_write {
+					self.writable(agent, turn)?;
+				}
 				self.use_nonce(agent, sealed.nonce, sealed.expiry)?;
 				let reply = Some((sealed.reply_key, sealed.nonce));
 				(Some(sealed.caller), reply, sealed.expiry, sealed.accepted)
@@ -205,7 +212,7 @@ impl Membership {
 		expiry: u32,
 	) -> Result<(), MachineError> {
 		let agent = self.agents.get_mut(&agent).ok_or(MachineError::NoSuchAgent)?;
-		if agent.answered.contains_key(&nonce) || agent.state.used_inputs.contains_key(&nonce) {
+		if agent.has_taken(&nonce) {
 			return Err(MachineError::Repeated);
 		}
 		if agent.answered.len() >= limits::NONCES_MAX {
@@ -215,12 +222,12 @@ impl Membership {
 		Ok(())
 	}
 
-	fn queue_direct<R: CryptoRng>(
+	/// An agent that this boot writes, with room for one more direct call.
+	fn writable<R>(
 		&mut self,
 		agent: AgentId,
-		job: DirectJob,
-		turn: &mut Turn<'_, R>,
-	) -> Result<(), MachineError> {
+		turn: &Turn<'_, R>,
+	) -> Result<&mut Agent, MachineError> {
 		let agent = self.agents.get_mut(&agent).ok_or(MachineError::NoSuchAgent)?;
 		if !agent.is_mine(turn.config.worker, turn.boot) {
 			let worker = agent.snapshot.lease.map(|lease| lease.worker);
@@ -229,6 +236,16 @@ impl Membership {
 		if !agent.can_queue_direct() {
 			return Err(MachineError::TooManyCalls);
 		}
+		Ok(agent)
+	}
+
+	fn queue_direct<R: CryptoRng>(
+		&mut self,
+		agent: AgentId,
+		job: DirectJob,
+		turn: &mut Turn<'_, R>,
+	) -> Result<(), MachineError> {
+		let agent = self.writable(agent, turn)?;
 		let id = RunId(turn.next_id());
 		let kind = Arc::new(JobKind::Direct(job));
 		agent.jobs.push_back(Job { id, kind, attempt: 1, opened: None });

@@ -43,6 +43,9 @@ const AGAIN_EVERY: Duration = Duration::from_millis(500);
 /// A page's addresses on this machine: ports of the page, and those that are meant.
 pub type PortsMeant = BTreeMap<u16, u16>;
 
+/// Says what a command has printed so far.
+type Told<'a> = Box<dyn Fn() -> String + 'a>;
+
 /// Somebody who follows a page.
 pub struct Reader<'a> {
 	shell: Process,
@@ -55,7 +58,7 @@ pub struct Reader<'a> {
 	ports: PortsMeant,
 	staying: Vec<(Command, Process)>,
 	/// What commands that were not run print, by how they begin.
-	told: Vec<(&'static str, Box<dyn Fn() -> String + 'a>)>,
+	told: Vec<(&'static str, Told<'a>)>,
 	/// Removed last.
 	folder: Folder,
 }

@@ -4,7 +4,7 @@
 use crate::Stage;
 use anyhow::{ensure, Context};
 use phala_end_to_end::{
-	cluster::DEVELOPER,
+	cluster::{DEVELOPER, OWNER},
 	schemas::{schemas, seen, ERROR},
 };
 use serde_json::Value;
@@ -153,24 +153,25 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	developer.ok(&["agent", "upgrade", another, &folder, "--no-build"]).await?;
 
 	// The cluster's owner gives it notice, its developer gives it away, and its new owner gives it up.
-	let eve = phala.of("//Eve");
-	let notice = phala.ok(&["cluster", "evict", another]).await?;
+	let ferdie = phala.of("//Ferdie");
+	let owner = phala.of(OWNER);
+	let notice = owner.ok(&["cluster", "evict", another]).await?;
 	ensure!(notice["from"].as_u64() > notice["block"].as_u64(), "{notice}");
-	developer.ok(&["agent", "transfer", another, "//Eve"]).await?;
-	eve.ok(&["agent", "accept", another]).await?;
+	developer.ok(&["agent", "transfer", another, "//Ferdie"]).await?;
+	ferdie.ok(&["agent", "accept", another]).await?;
 	let status = phala.ok(&["agent", "status", another]).await?;
-	assert_eq!(status["owner"], phala.ok(&["account", "show", "//Eve"]).await?["address"]);
-	eve.ok(&["agent", "retire", another]).await?;
+	assert_eq!(status["owner"], phala.ok(&["account", "show", "//Ferdie"]).await?["address"]);
+	ferdie.ok(&["agent", "retire", another]).await?;
 	let gone = phala.refused(&["agent", "status", another]).await?;
 	ensure!(gone.contains("no agent"), "{gone}");
 
 	let own = phala.ok(&["cluster", "create"]).await?["cluster"].to_string();
 	phala.ok(&["cluster", "open", &own, "--price-floor", "0.5", "--deposit", "20"]).await?;
 	phala.ok(&["cluster", "close", &own]).await?;
-	phala.ok(&["cluster", "admit", &own, "//Eve"]).await?;
-	phala.ok(&["cluster", "dismiss", &own, "//Eve"]).await?;
-	phala.ok(&["cluster", "transfer", &own, "//Eve"]).await?;
-	eve.ok(&["cluster", "accept", &own]).await?;
+	phala.ok(&["cluster", "admit", &own, "//Ferdie"]).await?;
+	phala.ok(&["cluster", "dismiss", &own, "//Ferdie"]).await?;
+	phala.ok(&["cluster", "transfer", &own, "//Ferdie"]).await?;
+	ferdie.ok(&["cluster", "accept", &own]).await?;
 	Ok(())
 }
 

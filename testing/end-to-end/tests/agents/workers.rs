@@ -9,7 +9,7 @@ use phala_end_to_end::{
 	search::Mark,
 	until,
 };
-use phala_protocol::{Balance, H256};
+use phala_protocol::{agents::Excuse, Balance, H256};
 use serde_json::Value;
 use std::str::FromStr;
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -63,7 +63,15 @@ pub async fn a_withheld_request_is_refunded_once_and_the_other_worker_answers_th
 	let (block, expired) = chain.expired(from, request).await?;
 	assert_eq!(block, u64::from(submitted.deadline) + 1);
 	// Ten times the worker's 60 % of all that the request could have cost, and at most 1 PHA.
-	let penalty = PHA.min(6 * expired.refunded);
+	let penalty = match expired.excuse {
+		// On a machine so busy that no member said within six blocks that blocks become final: then
+		// nobody is punished, as pallet-requests' own tests hold.
+		Some(Excuse::FinalityStalled) => 0,
+		excuse => {
+			assert_eq!(excuse, None);
+			PHA.min(6 * expired.refunded)
+		}
+	};
 	assert_eq!((expired.penalty, expired.lease), (penalty, 0));
 	let key = entry("Requests", "Requests", request.as_bytes());
 	ensure!(chain.value(&key, block).await?.is_some(), "the chain remembers the request");

@@ -19,8 +19,9 @@ use phala_protocol::{
 use serde_json::Value;
 use std::cell::Cell;
 
-/// How often the second is tried before its block is final: blocks come when they come.
-const ATTEMPTS: u32 = 5;
+/// How often the second is tried before its block is final: blocks come when they come, and on a busy
+/// machine they are final before a process is dead.
+const ATTEMPTS: u32 = 12;
 
 /// How many blocks a command may take until its request is in one.
 const SUBMITTED_WITHIN: u64 = 8;
@@ -186,7 +187,7 @@ pub async fn a_holder_that_hangs_is_replaced_in_time_and_follows_when_it_goes_on
 	assert_eq!(answer["verified"], true, "{answer:#}");
 	let next = stage.holder().await?;
 	assert_ne!(next, holder);
-	assert_eq!(answer["worker"]["id"], next, "{answer:#}");
+	assert_eq!(answer["worker"]["worker"], next, "{answer:#}");
 	let within = moved.first().context("the lease moved")? - from;
 	ensure!(within <= FAILOVER_BLOCKS, "the lease moved after {within} blocks");
 	let mut events = chain.events(from).await?.into_iter();
