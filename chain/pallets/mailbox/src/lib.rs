@@ -246,7 +246,7 @@ pub mod pallet {
 			}
 			let boot = T::Boots::current_boot(envelope.worker)
 				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
-			if !T::Boots::is_in_force(&boot) {
+			if !T::Boots::is_in_force(envelope.worker, &boot) {
 				return Err(refuse(EnvelopeError::Suspended).into());
 			}
 			let signed = sp_io::crypto::sr25519_verify(

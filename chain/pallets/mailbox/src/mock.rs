@@ -44,7 +44,7 @@ impl BootDirectory for Boots {
 		(worker == WORKER).then(CurrentBoot::get).flatten()
 	}
 
-	fn is_in_force(_: &Boot) -> bool {
+	fn is_in_force(_: WorkerId, _: &Boot) -> bool {
 		InForce::get()
 	}
 }

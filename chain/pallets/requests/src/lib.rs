@@ -86,7 +86,7 @@ use phala_protocol::{
 		RequestResult,
 	},
 	traits::{
-		AgentDirectory, ClusterDirectory, MailboxInterface, PushError, ReceivePayload,
+		AgentDirectory, Assignments, ClusterDirectory, MailboxInterface, PushError, ReceivePayload,
 		WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -210,6 +210,10 @@ pub mod pallet {
 		BoundedVec<RequestId, T::DuePerBlockMax>,
 		ValueQuery,
 	>;
+
+	/// How many open requests each worker was given, whatever became of its boot; absent means none.
+	#[pallet::storage]
+	pub type OpenOfWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
 
 	/// Closed requests, numbered in the order in which they were closed, each with that block.
 	#[pallet::storage]
@@ -414,6 +418,7 @@ pub mod pallet {
 					state: RequestState::Open,
 				},
 			);
+			OpenOfWorker::<T>::mutate(worker, |open| *open = open.saturating_add(1));
 			let order = RequestOrder {
 				request,
 				agent,
@@ -551,6 +556,9 @@ impl<T: Config> Pallet<T> {
 
 	/// Writes down what became of a request, and that it is to be forgotten.
 	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState, now: BlockNumber) {
+		OpenOfWorker::<T>::mutate_exists(request.worker, |open| {
+			*open = open.and_then(|open| open.checked_sub(1)).filter(|open| *open > 0);
+		});
 		Requests::<T>::insert(id, Request { state, ..request });
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));
@@ -623,6 +631,12 @@ impl<T> From<PushError> for Error<T> {
 				Self::MailboxFull
 			}
 		}
+	}
+}
+
+impl<T: Config> Assignments for Pallet<T> {
+	fn open_of(worker: WorkerId) -> u32 {
+		OpenOfWorker::<T>::get(worker)
 	}
 }
 
