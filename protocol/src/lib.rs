@@ -17,6 +17,7 @@
 //! | [`mailbox`] | channels, their heads, the hash chain; envelopes |
 //! | [`messages`] | what the chain tells enclaves, and what they answer, by domain |
 //! | [`caller`] | who asks: accounts, agents, tokens |
+//! | [`bonding`] | what operators have at stake |
 //! | [`boot`] | workers, boots and the statement that evidence is bound to |
 //! | [`evidence`] | the kinds of attestation evidence as they travel |
 //! | [`relay`] | what an untrusted relayer brings |
@@ -43,6 +44,7 @@
 extern crate alloc;
 
 pub mod agents;
+pub mod bonding;
 pub mod boot;
 pub mod caller;
 pub mod clusters;

@@ -40,6 +40,19 @@ pub const EVIDENCE_BYTES_MAX: u32 = 64 * 1024;
 /// Most unanswered probes that the chain remembers for one worker.
 pub const OPEN_PROBES_MAX: u32 = 16;
 
+/// Fewest blocks between two probes of one worker, whoever asks.
+pub const PROBE_GAP: BlockNumber = 3;
+
+/// For how many blocks a probe waits for an answer; then it makes room.
+pub const PROBE_BLOCKS: BlockNumber = 300;
+
+/// Fewest blocks after which a boot's open request for a cluster's secret gives way to another one
+/// of the same boot for the same generation, in the same epoch.
+pub const KEY_REQUEST_GAP: BlockNumber = 20;
+
+/// Most parts of one bond that leave at different blocks.
+pub const UNBONDING_CHUNKS_MAX: u32 = 16;
+
 /// Longest input of a request, in bytes, sealed or public.
 pub const REQUEST_INPUT_BYTES_MAX: u32 = 16 * 1024;
 

@@ -5,6 +5,7 @@
 
 use crate::{
 	agents::AgentId,
+	bonding::BondId,
 	boot::WorkerId,
 	evidence::Measurement,
 	mailbox::{Channel, ClusterId},
@@ -51,6 +52,11 @@ pub fn registry_software_root() -> Vec<u8> {
 /// was never allowed, or no longer is.
 pub fn registry_measurement(measurement: Measurement) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "Measurements", &measurement)
+}
+
+/// `pallet_bonding::Bonds`: SCALE [`crate::bonding::Bond`]; absent when nothing is, or was, at stake.
+pub fn bonding_bond(bond: BondId) -> Vec<u8> {
+	blake2_128_concat_entry("Bonding", "Bonds", &bond)
 }
 
 /// `pallet_agents::Agents`: SCALE [`crate::agents::AgentRecord`]; absent when there is no such

@@ -2,6 +2,7 @@
 
 use crate::{
 	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
+	bonding::BondId,
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,
 	keys::{Epoch, KeyRequest},
@@ -52,8 +53,9 @@ pub trait BootDirectory {
 	/// The worker's current boot, suspended or not.
 	fn current_boot(worker: WorkerId) -> Option<Boot>;
 
-	/// Whether that boot counts now: evidence not expired, measurement allowed.
-	fn is_in_force(boot: &Boot) -> bool;
+	/// Whether that boot of this worker counts now: evidence not expired, measurement allowed, at
+	/// least the minimum at stake.
+	fn is_in_force(worker: WorkerId, boot: &Boot) -> bool;
 }
 
 /// Acts on what enclaves say: a pallet on its domain's payloads, the runtime's router on all.
@@ -128,9 +130,80 @@ pub trait WorkerDirectory: BootDirectory {
 	/// Block of its boot's registration or last heartbeat, whichever is later.
 	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber>;
 
-	/// Takes up to `amount` of the worker's stake for a fault, to the treasury. Returns how much it
-	/// took: all that is left, if that is less.
+	/// Takes up to `amount` of the worker's stake for a fault, to the treasury, of what is leaving
+	/// too and also when the worker was closed since. Returns how much it took: all that is left, if
+	/// that is less.
 	fn penalise(worker: WorkerId, amount: Balance) -> Balance;
+}
+
+/// What operators have at stake, as those need it who rely on it.
+pub trait Bonding {
+	/// The runtime's error type.
+	type Error;
+
+	/// Puts what the role takes at stake, from `account`'s free PHA. What the same account still has
+	/// unbonding in an earlier life of the bond stays there.
+	fn open(bond: BondId, account: &AccountBytes) -> Result<(), Self::Error>;
+
+	/// The bond answers for nothing new: all of it begins to leave. It cannot fail.
+	fn close(bond: BondId);
+
+	/// Hands the bond, with what leaves of it, to another account, which may spend none of it either.
+	fn transfer(bond: BondId, to: &AccountBytes) -> Result<(), Self::Error>;
+
+	/// Whether the active part reaches the role's minimum.
+	fn is_sufficient(bond: BondId) -> bool;
+
+	/// Whether an open bond has so little left that nothing is at stake any more.
+	fn is_exhausted(bond: BondId) -> bool;
+
+	/// What can be slashed: the active part and all that leaves.
+	fn at_stake(bond: BondId) -> Balance;
+
+	/// Takes up to `amount`, in proportion, of the active part and of all that leaves. Returns how
+	/// much it took: all there is, if that is less.
+	fn slash(bond: BondId, amount: Balance) -> Balance;
+}
+
+/// Who relies on bonds, as the pallet that keeps them needs it.
+pub trait BondUsers {
+	/// Whether the bond answers now for something that comes to an end by itself: until then no less
+	/// than the role's minimum is left of it.
+	fn is_answering(bond: BondId) -> bool;
+
+	/// The bond is exhausted: [`Bonding::is_exhausted`]. Cheap; what follows is for later.
+	fn on_exhausted(bond: BondId);
+}
+
+impl BondUsers for () {
+	fn is_answering(_: BondId) -> bool {
+		false
+	}
+
+	fn on_exhausted(_: BondId) {}
+}
+
+impl<A: BondUsers, B: BondUsers> BondUsers for (A, B) {
+	fn is_answering(bond: BondId) -> bool {
+		A::is_answering(bond) || B::is_answering(bond)
+	}
+
+	fn on_exhausted(bond: BondId) {
+		A::on_exhausted(bond);
+		B::on_exhausted(bond);
+	}
+}
+
+/// What workers were given to do, as the registry needs it.
+pub trait Assignments {
+	/// How many requests the worker has to answer still, in whichever boot.
+	fn open_of(worker: WorkerId) -> u32;
+}
+
+impl Assignments for () {
+	fn open_of(_: WorkerId) -> u32 {
+		0
+	}
 }
 
 /// What clusters have to know of agents.

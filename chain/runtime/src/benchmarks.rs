@@ -1,19 +1,25 @@
 //! Which pallets `make weights` measures: our own. Stock pallets bring their own weights.
 
-use crate::{config::money::TreasuryAccountId, AccountId, Agents, Runtime, RuntimeOrigin};
+use crate::{
+	config::money::TreasuryAccountId, AccountId, Agents, Balances, Runtime, RuntimeOrigin,
+};
 use alloc::vec::Vec;
+use frame_support::traits::fungible::{Inspect, Mutate};
+use pallet_registry::benchmarking::BenchmarkHelper as _;
 use phala_protocol::{
 	agents::{agent_id, Access, AgentCode, AgentId, AgentKey, EffectSet, Lease, UpgradePolicy},
+	bonding::BondId,
 	boot::{Boot, BootKeys, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::ClusterId,
 	messages::EnvelopeOrigin,
-	traits::{AgentDirectory, ClusterDirectory},
+	traits::{AgentDirectory, Bonding, ClusterDirectory},
 	BlockNumber, H256,
 };
 
 frame_benchmarking::define_benchmarks!(
 	[pallet_mailbox, crate::Mailbox]
+	[pallet_bonding, crate::Bonding]
 	[pallet_registry, crate::Registry]
 	[pallet_gatekeepers, crate::Gatekeepers]
 	[pallet_clusters, crate::Clusters]
@@ -23,7 +29,7 @@ frame_benchmarking::define_benchmarks!(
 
 pub use {add_benchmarks, list_benchmarks};
 
-/// Workers with a boot in force, straight into the registry's storage: no evidence, no stake.
+/// Workers with a boot in force, straight into the registry's storage: no evidence, but a stake.
 pub struct BootedWorkers;
 
 impl BootedWorkers {
@@ -34,9 +40,14 @@ impl BootedWorkers {
 			measurement,
 			pallet_registry::MeasurementRule { until: None },
 		);
+		Self::fund(&operator);
+		let bond = BondId::Worker(worker);
+		if !crate::Bonding::is_sufficient(bond) {
+			crate::Bonding::open(bond, &operator.clone().into()).expect("the operator has PHA");
+		}
 		pallet_registry::Workers::<Runtime>::insert(
 			worker,
-			pallet_registry::Worker { operator, stake: 0, platform: None, boots: 1 },
+			pallet_registry::Worker { operator, platform: None, boots: 1 },
 		);
 		let identity = H256::from_low_u64_be(worker.into()).0;
 		pallet_registry::Boots::<Runtime>::insert(
@@ -50,6 +61,15 @@ impl BootedWorkers {
 				expires_at: BlockNumber::MAX,
 			},
 		);
+	}
+}
+
+impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers {
+	fn fund(account: &AccountId) {
+		let many = pallet_bonding::Pallet::<Runtime>::stake(BondId::Gatekeeper(0)) * 1_000;
+		if Balances::balance(account) < many {
+			Balances::set_balance(account, many * 2);
+		}
 	}
 }
 

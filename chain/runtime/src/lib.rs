@@ -10,7 +10,7 @@
 //! | [`config::governance`] | preimages, scheduler, referenda, conviction voting |
 //! | [`config::tracks`], [`origins`] | who decides what, with how many votes |
 //! | [`config::accounts`] | identity, multisig, proxy |
-//! | [`config::network`] | the pallets of this network: mailbox, registry, gatekeepers, clusters, agents, requests |
+//! | [`config::network`] | the pallets of this network: mailbox, bonding, registry, gatekeepers, clusters, agents, requests |
 //! | [`parameters`] | what differs between the presets, in storage |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
 //! | [`apis`] | what the node may ask |
@@ -270,4 +270,6 @@ mod runtime {
 	pub type Agents = pallet_agents;
 	#[runtime::pallet_index(55)]
 	pub type Requests = pallet_requests;
+	#[runtime::pallet_index(56)]
+	pub type Bonding = pallet_bonding;
 }

@@ -234,3 +234,13 @@ getter! {
 	EvidenceLifetime: BlockNumber = evidence_lifetime;
 	MeasurementDelay: BlockNumber = measurement_delay;
 }
+
+/// For how many blocks what leaves a bond stays slashable: no shorter than a validator's stake, since a
+/// slot has one block at most.
+pub struct UnbondingBlocks;
+
+impl Get<BlockNumber> for UnbondingBlocks {
+	fn get() -> BlockNumber {
+		crate::Parameters::network().bonding_slots().try_into().unwrap_or(BlockNumber::MAX)
+	}
+}

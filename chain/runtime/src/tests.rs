@@ -11,6 +11,7 @@ mod payouts;
 mod random;
 mod sessions;
 mod slashes;
+mod stakes;
 mod stored_parameters;
 mod transactions;
 
@@ -22,6 +23,7 @@ use phala_protocol::{
 		agent_id, Access, AgentCode, AgentKey, AgentRecord, CodeEntry, Lease, PlannedUpgrade,
 		UpgradePolicy,
 	},
+	bonding::{Bond, BondId, UnbondingChunk},
 	boot::{Boot, BootKeys},
 	clusters::{MemberRecord, Opening},
 	evidence::{EvidenceKind, MeasurementRule},
@@ -29,7 +31,7 @@ use phala_protocol::{
 	messages::{AgentsPayload, Message, RegistryMessage},
 	requests::{Request, RequestKind, RequestOutcome, RequestState},
 	storage_keys,
-	traits::MailboxInterface,
+	traits::{Bonding as _, MailboxInterface},
 	AccountBytes, H256,
 };
 use sp_runtime::BuildStorage;
@@ -96,6 +98,19 @@ fn storage_keys_match_the_runtime() {
 		};
 		pallet_registry::Boots::<Runtime>::insert(3, &boot);
 		assert_eq!(raw(storage_keys::registry_boot(3)), Some(boot.encode()));
+
+		let alice = endowed_alice();
+		let bond = BondId::Worker(3);
+		Bonding::open(bond, &alice.clone().into()).unwrap();
+		Bonding::unbond(RuntimeOrigin::signed(alice.clone()), bond, 7).unwrap();
+		let until = 1 + <parameters::UnbondingBlocks as sp_core::Get<BlockNumber>>::get();
+		let stored = Bond {
+			account: alice.into(),
+			active: pallet_bonding::Pallet::<Runtime>::stake(bond) - 7,
+			unbonding: vec![UnbondingChunk { amount: 7, until }],
+			closed: false,
+		};
+		assert_eq!(raw(storage_keys::bonding_bond(bond)), Some(stored.encode()));
 
 		let agent = agent_id(H256::repeat_byte(1), 2);
 		let record = AgentRecord {

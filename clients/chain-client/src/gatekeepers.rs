@@ -12,6 +12,12 @@ pub fn apply(worker: WorkerId) -> Call {
 	Call { name: "gatekeepers.apply", pallet: PALLET, call: "apply", arguments }
 }
 
+/// A worker's operator takes it back; its bond leaves by unbonding.
+pub fn withdraw(worker: WorkerId) -> Call {
+	let arguments = worker.encode();
+	Call { name: "gatekeepers.withdraw", pallet: PALLET, call: "withdraw", arguments }
+}
+
 /// Root seats candidates.
 pub fn seat(workers: &[WorkerId]) -> Call {
 	let arguments = workers.encode();

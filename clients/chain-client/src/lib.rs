@@ -9,7 +9,7 @@
 //! | [`chain`] | connects; heads, finality, proofs, messages; storage by the keys and types of `phala-protocol` |
 //! | [`header`] | from a node's JSON to the bytes that hash to a block's hash |
 //! | [`transactions`] | makes, submits and follows transactions, finds old ones, reads refusals |
-//! | [`accounts`], [`agents`], [`clusters`], [`gatekeepers`], [`registry`], [`requests`] | calls and records of each pallet |
+//! | [`accounts`], [`agents`], [`bonding`], [`clusters`], [`gatekeepers`], [`registry`], [`requests`] | calls and records of each pallet |
 //!
 //! A refusal ([`ChainClientError`]) says what was refused, why, and what would be accepted.
 
@@ -17,6 +17,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod bonding;
 pub mod chain;
 pub mod clusters;
 mod error;

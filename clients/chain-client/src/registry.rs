@@ -2,7 +2,9 @@
 
 use crate::{transactions, Call, Chain, ChainClientError, Included, Sender};
 use codec::Encode;
-use phala_protocol::{boot::WorkerId, evidence::Measurement, relay::Registration, BlockNumber};
+use phala_protocol::{
+	boot::WorkerId, evidence::Measurement, relay::Registration, AccountBytes, BlockNumber,
+};
 use subxt::ext::scale_decode::DecodeAsType;
 
 const PALLET: &str = "Registry";
@@ -65,9 +67,29 @@ pub async fn allow_measurement(
 	Ok(included.block.number)
 }
 
-/// Throws a worker's boot out, as root by way of a development chain's sudo account; the block.
+/// Gives up a worker; its stake leaves by unbonding.
+pub fn close_worker(worker: WorkerId) -> Call {
+	call("registry.close_worker", "close_worker", worker.encode())
+}
+
+/// Offers a worker, with its stake, to another account; `None` takes that back.
+pub fn offer_worker(worker: WorkerId, to: Option<AccountBytes>) -> Call {
+	call("registry.offer_worker", "offer_worker", (worker, to).encode())
+}
+
+/// Takes over a worker that was offered to the sender.
+pub fn accept_worker(worker: WorkerId) -> Call {
+	call("registry.accept_worker", "accept_worker", worker.encode())
+}
+
+/// Throws a worker's boot out, as root by way of a development chain's sudo account, at no cost to
+/// its stake; the block.
 pub async fn evict(sudo: &Sender, worker: WorkerId) -> Result<BlockNumber, ChainClientError> {
-	let included = sudo.send_as_root(call("registry.evict", "evict", worker.encode())).await?;
+	/// `EvictionReason::Fault`, which slashes so many millionths.
+	const FAULT: u8 = 2;
+	let slash: u32 = 0;
+	let arguments = (worker, FAULT, slash).encode();
+	let included = sudo.send_as_root(call("registry.evict_for", "evict_for", arguments)).await?;
 	Ok(included.block.number)
 }
 

@@ -156,6 +156,8 @@ const _: () = {
 	assert!(HOLDER_PATIENCE_MS <= PING_WAIT_MS);
 };
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
+// Who asks again for a cluster's secret is not refused for having asked.
+const _: () = assert!(KEY_REQUEST_PATIENCE > phala_protocol::limits::KEY_REQUEST_GAP);
 const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
 const _: () = assert!(PLAIN_CALL_BLOCKS_MAX <= DIRECT_CALL_BLOCKS_MAX);

@@ -192,16 +192,21 @@ impl Chain {
 		.await
 	}
 
-	/// Asks a worker's enclave for a sign of life.
+	/// Asks a worker's enclave for a sign of life, as soon as the one before is old enough.
 	pub async fn probe(
 		&self,
 		by: &Keypair,
 		worker: WorkerId,
 		nonce: [u8; 32],
 	) -> anyhow::Result<()> {
-		let fields = vec![Value::u128(worker.into()), Value::from_bytes(nonce)];
-		self.submit(by, "Registry", "probe", fields).await?;
-		Ok(())
+		let fields = || vec![Value::u128(worker.into()), Value::from_bytes(nonce)];
+		loop {
+			match self.submit(by, "Registry", "probe", fields()).await {
+				Ok(_) => return Ok(()),
+				Err(error) if format!("{error:#}").contains("ProbeTooSoon") => {}
+				Err(error) => return Err(error),
+			}
+		}
 	}
 
 	/// Makes new session keys in `node` and registers them for `validator`.

@@ -23,7 +23,7 @@ impl Heirs {
 impl<T: Config> Pallet<T> {
 	pub(crate) fn is_counted(worker: WorkerId, boot: &Boot, record: &MemberRecord) -> bool {
 		let Some(last) = T::Workers::last_sign_of_life(worker) else { return false };
-		T::Workers::is_in_force(boot)
+		T::Workers::is_in_force(worker, boot)
 			&& Self::now().saturating_sub(last) <= limits::LIVENESS_BLOCKS
 			&& record.set_aside.is_none_or(|block| last > block)
 	}

@@ -666,7 +666,7 @@ impl<T: Config> Pallet<T> {
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
 		T::Workers::current_boot(worker)
-			.filter(T::Workers::is_in_force)
+			.filter(|boot| T::Workers::is_in_force(worker, boot))
 			.ok_or(Error::<T>::NotInForce)
 	}
 

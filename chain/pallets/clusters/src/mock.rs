@@ -113,7 +113,7 @@ impl BootDirectory for MockRegistry {
 		Workers::get().get(&worker)?.boot.clone()
 	}
 
-	fn is_in_force(boot: &Boot) -> bool {
+	fn is_in_force(_: WorkerId, boot: &Boot) -> bool {
 		Workers::get().values().any(|worker| worker.boot.as_ref() == Some(boot) && worker.in_force)
 	}
 }

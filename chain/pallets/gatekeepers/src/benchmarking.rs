@@ -6,7 +6,7 @@ use frame_system::RawOrigin;
 
 /// Gives benchmarks workers: the registry's storage is the runtime's to fill.
 pub trait BenchmarkHelper<AccountId> {
-	/// Makes a worker of `operator` with a boot in force.
+	/// Makes a worker of `operator` with a boot in force, and gives the operator PHA for a bond.
 	fn boot_worker(worker: WorkerId, operator: AccountId);
 }
 
@@ -31,7 +31,8 @@ mod benchmarks {
 	#[benchmark]
 	fn withdraw() {
 		let operator = operator_of::<T>(0);
-		Candidates::<T>::insert(0, ());
+		Pallet::<T>::apply(RawOrigin::Signed(operator.clone()).into(), 0)
+			.expect("the worker is in force and the operator has PHA");
 		#[extrinsic_call]
 		withdraw(RawOrigin::Signed(operator), 0);
 		assert!(!Candidates::<T>::contains_key(0));
@@ -41,8 +42,9 @@ mod benchmarks {
 	fn seat(s: Linear<1, { limits::GATEKEEPERS_MAX }>) {
 		let workers: Vec<WorkerId> = (0..s).collect();
 		for worker in &workers {
-			operator_of::<T>(*worker);
-			Candidates::<T>::insert(worker, ());
+			let operator = operator_of::<T>(*worker);
+			Pallet::<T>::apply(RawOrigin::Signed(operator).into(), *worker)
+				.expect("the worker is in force and the operator has PHA");
 		}
 		#[extrinsic_call]
 		seat(RawOrigin::Root, workers);

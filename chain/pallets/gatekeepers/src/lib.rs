@@ -2,7 +2,8 @@
 //!
 //! ## Key terms
 //!
-//! * **Candidate**: a worker whose operator is willing to serve as a gatekeeper.
+//! * **Candidate**: a worker whose operator is willing to serve as a gatekeeper, and put a bond up for
+//!   it, beside the worker's own.
 //! * **Seat**: a candidate's boot that takes part in the making of one master key. A restart is
 //!   another boot and has no share.
 //! * **Epoch**: the life of one master key, from 1. **Attempt**: which ceremony of that epoch.
@@ -10,8 +11,8 @@
 //!
 //! ## Usage
 //!
-//! * An operator **applies** for a worker ([`Call::apply`]) and **withdraws** it while it is not
-//!   seated ([`Call::withdraw`]).
+//! * An operator **applies** for a worker ([`Call::apply`]), which opens the bond ([`Bonding`]), and
+//!   **withdraws** it while it is not seated ([`Call::withdraw`]); the bond then leaves by unbonding.
 //! * Governance **seats** candidates ([`Call::seat`]), which starts a ceremony for the next epoch.
 //! * Seats **confirm** what they came to ([`KeysPayload::MasterKeyConfirmed`]) and **release** cluster
 //!   secrets in parts ([`KeysPayload::KeyReleased`]); each release is an event.
@@ -32,7 +33,8 @@
 //!
 //! Requests that come before the first key wait, at most [`REQUESTS_WAITING_MAX`] of them. All that
 //! are open when a key becomes active are told to its gatekeepers, [`RESENDS_PER_BLOCK_MAX`] a
-//! block. Later on there is one open request for each member at most.
+//! block. Later on there is one open request for each member at most, told once: a boot that asks for
+//! the same again before [`limits::KEY_REQUEST_GAP`] blocks and before another key serves is refused.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -56,14 +58,15 @@ use frame_support::pallet_prelude::*;
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	blake2_256,
+	bonding::BondId,
 	boot::{Boot, BootNumber, WorkerId},
 	keys::{Epoch, KeyRequest, Seat},
 	limits,
 	mailbox::{Channel, ClusterId},
 	messages::{EnvelopeOrigin, KeysMessage, KeysPayload},
 	traits::{
-		BootDirectory, KeyRequests, MailboxInterface, PushError, ReceivePayload, WorkerDirectory,
-		WorkerHooks,
+		BondUsers, Bonding, BootDirectory, KeyRequests, MailboxInterface, PushError,
+		ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, BlockNumber, H256,
 };
@@ -83,7 +86,11 @@ pub const ACTIVATION_DELAY: BlockNumber = 2;
 pub mod pallet {
 	use super::*;
 
+	/// 1: candidates have bonds, open requests their block and epoch.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]
@@ -95,6 +102,9 @@ pub mod pallet {
 
 		/// Knows workers, their operators and boots.
 		type Boots: WorkerDirectory;
+
+		/// Keeps what candidates have at stake.
+		type Bonding: Bonding<Error = DispatchError>;
 
 		/// Who seats gatekeepers.
 		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
@@ -130,7 +140,7 @@ pub mod pallet {
 	/// Requests that wait for answers, by who asks and for which cluster.
 	#[pallet::storage]
 	pub type OpenRequests<T> =
-		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), KeyRequest, OptionQuery>;
+		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), OpenRequest, OptionQuery>;
 
 	/// Who answered an open request.
 	#[pallet::storage]
@@ -216,6 +226,10 @@ pub mod pallet {
 		AlreadyAnswered,
 		/// As many requests as may wait do wait for the first master key.
 		TooManyWaiting,
+		/// The boot has asked for just that less than [`limits::KEY_REQUEST_GAP`] blocks ago.
+		RequestStillOpen,
+		/// The candidate has less than the minimum at stake.
+		StakeTooLow,
 	}
 
 	#[pallet::hooks]
@@ -228,13 +242,15 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Makes a worker with a boot in force a candidate.
+		/// Makes a worker with a boot in force a candidate, and puts up the bond for it.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::apply())]
 		pub fn apply(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 			Self::ensure_operator(origin, worker)?;
 			ensure!(!Candidates::<T>::contains_key(worker), Error::<T>::AlreadyCandidate);
 			Self::boot_in_force(worker)?;
+			let operator = T::Boots::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
+			T::Bonding::open(BondId::Gatekeeper(worker), &operator)?;
 			Candidates::<T>::insert(worker, ());
 			Self::deposit_event(Event::CandidateApplied { worker });
 			Ok(())
@@ -247,8 +263,7 @@ pub mod pallet {
 			Self::ensure_operator(origin, worker)?;
 			ensure!(Candidates::<T>::contains_key(worker), Error::<T>::NotCandidate);
 			ensure!(!Self::is_seated(worker), Error::<T>::Seated);
-			Candidates::<T>::remove(worker);
-			Self::deposit_event(Event::CandidateLeft { worker });
+			Self::end_candidacy(worker);
 			Ok(())
 		}
 
@@ -267,6 +282,10 @@ pub mod pallet {
 			for worker in workers {
 				ensure!(seats.iter().all(|seat| seat.worker != worker), Error::<T>::SeatTwice);
 				ensure!(Candidates::<T>::contains_key(worker), Error::<T>::NotCandidate);
+				ensure!(
+					T::Bonding::is_sufficient(BondId::Gatekeeper(worker)),
+					Error::<T>::StakeTooLow
+				);
 				let boot = Self::boot_in_force(worker)?;
 				seats
 					.try_push(Self::seat_of(worker, &boot))
@@ -292,7 +311,17 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
-		T::Boots::current_boot(worker).filter(T::Boots::is_in_force).ok_or(Error::<T>::NotInForce)
+		T::Boots::current_boot(worker)
+			.filter(|boot| T::Boots::is_in_force(worker, boot))
+			.ok_or(Error::<T>::NotInForce)
+	}
+
+	/// What was at stake for it leaves by unbonding.
+	fn end_candidacy(worker: WorkerId) {
+		if Candidates::<T>::take(worker).is_some() {
+			T::Bonding::close(BondId::Gatekeeper(worker));
+			Self::deposit_event(Event::CandidateLeft { worker });
+		}
 	}
 
 	fn is_current(worker: WorkerId, boot: BootNumber) -> bool {
@@ -414,7 +443,7 @@ impl<T: Config> Pallet<T> {
 		let batch: Vec<_> = remaining.take(RESENDS_PER_BLOCK_MAX as usize).collect();
 		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
 		let mut handled = 0u64;
-		for (key, request) in batch {
+		for (key, OpenRequest { request, .. }) in batch {
 			if !Self::is_current(request.worker, request.boot) {
 				Self::drop_request(request.worker, request.cluster);
 			} else if Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).is_err() {
@@ -489,7 +518,8 @@ impl<T: Config> Pallet<T> {
 		Self::ensure_seat(&active.seats, origin)?;
 		let KeyRequest { worker, boot, cluster, generation, .. } = request;
 		let key = (worker, cluster);
-		ensure!(OpenRequests::<T>::get(key) == Some(request), Error::<T>::RequestNotOpen);
+		let is_open = OpenRequests::<T>::get(key).is_some_and(|open| open.request == request);
+		ensure!(is_open, Error::<T>::RequestNotOpen);
 		ensure!(
 			Self::boot_in_force(worker).is_ok_and(|current| current.number == boot),
 			Error::<T>::RequesterNotInForce
@@ -557,7 +587,14 @@ impl<T: Config> KeyRequests for Pallet<T> {
 
 	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
 		let key = (request.worker, request.cluster);
-		if Active::<T>::exists() {
+		let (now, epoch) = (Self::now(), Self::active_epoch());
+		if let Some(open) = OpenRequests::<T>::get(key) {
+			let same = (open.request.boot, open.epoch) == (request.boot, epoch)
+				&& open.request.generation >= request.generation;
+			let recent = now.saturating_sub(open.opened_at) < limits::KEY_REQUEST_GAP;
+			ensure!(!(same && recent), Error::<T>::RequestStillOpen);
+		}
+		if epoch.is_some() {
 			Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).map_err(Error::<T>::from)?;
 		} else {
 			ensure!(
@@ -566,7 +603,7 @@ impl<T: Config> KeyRequests for Pallet<T> {
 				Error::<T>::TooManyWaiting
 			);
 		}
-		OpenRequests::<T>::insert(key, request);
+		OpenRequests::<T>::insert(key, OpenRequest { request, opened_at: now, epoch });
 		Answers::<T>::remove(key);
 		Self::deposit_event(Event::KeyRequestOpened { request });
 		Ok(())
@@ -598,9 +635,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 
 	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
 		Followers::<T>::remove(worker);
-		if Candidates::<T>::take(worker).is_some() {
-			Self::deposit_event(Event::CandidateLeft { worker });
-		}
+		Self::end_candidacy(worker);
 		if !Self::is_seated(worker) {
 			return Ok(());
 		}
@@ -627,6 +662,19 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 	fn is_in_use(worker: WorkerId) -> bool {
 		Candidates::<T>::contains_key(worker) || Self::is_seated(worker)
 	}
+}
+
+impl<T: Config> BondUsers for Pallet<T> {
+	/// A seat does: it may be slashed for what it has done with its share.
+	fn is_answering(bond: BondId) -> bool {
+		match bond {
+			BondId::Gatekeeper(worker) => Self::is_seated(worker),
+			BondId::Worker(_) => false,
+		}
+	}
+
+	/// The registry evicts the worker, and tells this pallet.
+	fn on_exhausted(_: BondId) {}
 }
 
 impl<T: Config> ReceivePayload for Pallet<T> {

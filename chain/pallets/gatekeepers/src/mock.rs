@@ -4,14 +4,15 @@
 use crate as pallet_gatekeepers;
 use frame_support::{derive_impl, parameter_types, traits::Hooks};
 use phala_protocol::{
+	bonding::BondId,
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{BootDirectory, MailboxInterface, PushError, WorkerDirectory, WorkerHooks},
+	traits::{Bonding, BootDirectory, MailboxInterface, PushError, WorkerDirectory, WorkerHooks},
 	AccountBytes, Balance, BlockNumber, H256,
 };
-use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
 use std::collections::BTreeMap;
 
 pub type Block = frame_system::mocking::MockBlock<Runtime>;
@@ -43,6 +44,8 @@ parameter_types! {
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
 	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
+	/// Bonds: whose, and whether they suffice.
+	pub static Bonds: BTreeMap<BondId, (AccountBytes, bool)> = BTreeMap::new();
 }
 
 pub struct NotingMailbox;
@@ -73,8 +76,11 @@ impl BootDirectory for MockRegistry {
 		Workers::get().get(&worker)?.boot.clone()
 	}
 
-	fn is_in_force(boot: &Boot) -> bool {
-		Workers::get().values().any(|worker| worker.boot.as_ref() == Some(boot) && worker.in_force)
+	fn is_in_force(worker: WorkerId, boot: &Boot) -> bool {
+		let workers = Workers::get();
+		workers
+			.get(&worker)
+			.is_some_and(|worker| worker.boot.as_ref() == Some(boot) && worker.in_force)
 	}
 }
 
@@ -92,9 +98,51 @@ impl WorkerDirectory for MockRegistry {
 	}
 }
 
+/// Takes bonds of everybody but Bob, who has nothing.
+pub struct MockBonding;
+
+pub const NO_FUNDS: DispatchError = DispatchError::Other("no funds");
+
+impl Bonding for MockBonding {
+	type Error = DispatchError;
+
+	fn open(bond: BondId, account: &AccountBytes) -> Result<(), DispatchError> {
+		if *account == <[u8; 32]>::from(BOB) {
+			return Err(NO_FUNDS);
+		}
+		Bonds::mutate(|bonds| bonds.insert(bond, (*account, true)));
+		Ok(())
+	}
+
+	fn close(bond: BondId) {
+		Bonds::mutate(|bonds| bonds.remove(&bond));
+	}
+
+	fn transfer(_: BondId, _: &AccountBytes) -> Result<(), DispatchError> {
+		Err(DispatchError::Unavailable)
+	}
+
+	fn is_sufficient(bond: BondId) -> bool {
+		Bonds::get().get(&bond).is_some_and(|(_, sufficient)| *sufficient)
+	}
+
+	fn is_exhausted(_: BondId) -> bool {
+		false
+	}
+
+	fn at_stake(_: BondId) -> Balance {
+		0
+	}
+
+	fn slash(_: BondId, _: Balance) -> Balance {
+		0
+	}
+}
+
 impl crate::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type Boots = MockRegistry;
+	type Bonding = MockBonding;
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
@@ -176,6 +224,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
 		Workers::set(BTreeMap::new());
+		Bonds::set(BTreeMap::new());
 		System::set_block_number(10);
 		for worker in 0..3 {
 			register(worker, 1);

@@ -4,6 +4,7 @@ use phala_protocol::messages::Message;
 
 const GK: WorkerId = 1;
 const WORKER: WorkerId = 2;
+const BOND: BondId = BondId::Gatekeeper(GK);
 const CLUSTER: ClusterId = 7;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
@@ -73,8 +74,10 @@ fn only_the_operator_of_a_worker_in_force_applies_and_only_once() {
 		System::assert_last_event(Event::CandidateApplied { worker: GK }.into());
 		assert_noop!(Gatekeepers::apply(signed(ALICE), GK), Error::<Runtime>::AlreadyCandidate);
 		assert!(Gatekeepers::is_in_use(GK));
+		assert_eq!(Bonds::get().get(&BOND), Some(&(ALICE.into(), true)));
 		assert_noop!(Gatekeepers::withdraw(signed(BOB), GK), Error::<Runtime>::NotOperator);
 		assert_ok!(Gatekeepers::withdraw(signed(ALICE), GK));
+		assert_eq!(Bonds::get().get(&BOND), None);
 		assert!(!Gatekeepers::is_in_use(GK));
 		assert_noop!(Gatekeepers::withdraw(signed(ALICE), GK), Error::<Runtime>::NotCandidate);
 	});
@@ -92,8 +95,27 @@ fn seats_go_to_candidates_in_force_by_governance_alone_and_within_the_limit() {
 		suspend(GK);
 		assert_noop!(seat(&[GK]), Error::<Runtime>::NotInForce);
 		register(GK, 2);
+		// What is at stake for the worker itself is not at stake for the seat.
+		Bonds::set(
+			[(BOND, (ALICE.into(), false)), (BondId::Worker(GK), (ALICE.into(), true))].into(),
+		);
+		assert_noop!(seat(&[GK]), Error::<Runtime>::StakeTooLow);
+		Bonds::set([(BOND, (ALICE.into(), true))].into());
+		assert!(!Gatekeepers::is_answering(BOND));
 		assert_ok!(seat(&[GK]));
 		assert_noop!(Gatekeepers::withdraw(signed(ALICE), GK), Error::<Runtime>::Seated);
+		// As long as it is seated its bond answers for it, and that of its worker is another matter.
+		assert!(Gatekeepers::is_answering(BOND));
+		assert!(!Gatekeepers::is_answering(BondId::Worker(GK)));
+	});
+}
+
+#[test]
+fn nobody_applies_without_the_bond() {
+	new_test_ext().execute_with(|| {
+		Workers::mutate(|workers| workers.get_mut(&GK).unwrap().operator = BOB);
+		assert_noop!(Gatekeepers::apply(signed(BOB), GK), NO_FUNDS);
+		assert!(!Candidates::<Runtime>::contains_key(GK));
 	});
 }
 
@@ -275,14 +297,48 @@ fn a_release_may_be_as_long_as_its_limit_and_not_one_byte_longer() {
 	});
 }
 
+/// A boot that asks over and over has gatekeepers work for nothing, and its channel filled.
 #[test]
-fn a_later_request_takes_the_place_of_an_earlier_one() {
+fn a_boot_has_one_open_request_that_gives_way_after_a_gap_alone() {
 	new_test_ext().execute_with(|| {
 		key_active();
-		Gatekeepers::admit(request_of(WORKER, 1)).unwrap();
-		Gatekeepers::admit(request_of(WORKER, 2)).unwrap();
-		assert_noop!(release(GK, 1, request_of(WORKER, 1)), Error::<Runtime>::RequestNotOpen);
+		let first = request_of(WORKER, 1);
+		assert_ok!(Gatekeepers::admit(first));
+		heard();
+		go_to_block(12 + u64::from(limits::KEY_REQUEST_GAP) - 1);
+		assert_noop!(Gatekeepers::admit(request_of(WORKER, 2)), Error::<Runtime>::RequestStillOpen);
+		// Not by going back to an older generation either.
+		let older = KeyRequest { generation: 0, ..request_of(WORKER, 2) };
+		assert_noop!(Gatekeepers::admit(older), Error::<Runtime>::RequestStillOpen);
+		assert_eq!(heard(), vec![]);
+		go_to_block(12 + u64::from(limits::KEY_REQUEST_GAP));
+		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
+		assert_noop!(release(GK, 1, first), Error::<Runtime>::RequestNotOpen);
 		assert_ok!(release(GK, 1, request_of(WORKER, 2)));
+		// What was answered is no open request.
+		assert_ok!(Gatekeepers::admit(request_of(WORKER, 3)));
+	});
+}
+
+#[test]
+fn who_has_reason_to_ask_anew_need_not_wait() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		assert_ok!(Gatekeepers::admit(request_of(WORKER, 1)));
+		// The cluster's secret is a new one.
+		let next = KeyRequest { generation: 2, ..request_of(WORKER, 2) };
+		assert_ok!(Gatekeepers::admit(next));
+		// The boot is a new one.
+		register(WORKER, 2);
+		let booted = KeyRequest { boot: 2, ..next };
+		assert_ok!(Gatekeepers::admit(booted));
+		assert_noop!(Gatekeepers::admit(booted), Error::<Runtime>::RequestStillOpen);
+		// The master key is a new one.
+		seat(&[GK]).unwrap();
+		confirm(GK, 1, 2, 0, b"second").unwrap();
+		go_to_block(14);
+		assert_eq!(Gatekeepers::active_epoch(), Some(2));
+		assert_ok!(Gatekeepers::admit(booted));
 	});
 }
 
@@ -320,12 +376,13 @@ fn requests_wait_for_the_first_key_up_to_the_limit() {
 		}
 		let beyond = first + REQUESTS_WAITING_MAX;
 		assert_noop!(Gatekeepers::admit(request_of(beyond, 1)), Error::<Runtime>::TooManyWaiting);
-		// One that waits already may ask anew.
+		// One that waits already may ask anew, after a while.
+		go_to_block(10 + u64::from(limits::KEY_REQUEST_GAP));
 		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
 		assert_eq!(heard(), vec![]);
 
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
-		go_to_block(13);
+		go_to_block(13 + u64::from(limits::KEY_REQUEST_GAP));
 		assert_eq!(heard()[1..], [requested(request_of(WORKER, 2))]);
 		assert_eq!(OpenRequests::<Runtime>::count(), 1);
 		assert_eq!(ResendingRequests::<Runtime>::get(), None);
@@ -444,6 +501,7 @@ fn an_evicted_worker_loses_candidacy_and_seats() {
 		assert_eq!(Ceremony::<Runtime>::get(), None);
 		assert!(Active::<Runtime>::get().unwrap().seats.is_empty());
 		assert!(!Gatekeepers::is_in_use(GK));
+		assert_eq!(Bonds::get().get(&BOND), None, "its bond leaves");
 		System::assert_has_event(Event::SeatGivenUp { worker: GK }.into());
 		System::assert_has_event(Event::CandidateLeft { worker: GK }.into());
 		System::assert_has_event(Event::CeremonyAbandoned { epoch: 2, attempt: 0 }.into());

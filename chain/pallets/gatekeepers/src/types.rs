@@ -4,7 +4,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use phala_protocol::{
 	boot::WorkerId,
-	keys::{Epoch, MasterKey, Seat},
+	keys::{Epoch, KeyRequest, MasterKey, Seat},
 	limits,
 	mailbox::ClusterId,
 	BlockNumber, H256,
@@ -85,6 +85,19 @@ impl ActiveKey {
 			outcome: self.outcome.clone().into_inner(),
 		}
 	}
+}
+
+/// A request that waits for answers.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct OpenRequest {
+	/// As gatekeepers are told it.
+	pub request: KeyRequest,
+	/// Since when it is open.
+	pub opened_at: BlockNumber,
+	/// Life of the master key that served then.
+	pub epoch: Option<Epoch>,
 }
 
 /// Who has answered an open request, under which key.

@@ -23,13 +23,14 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 
 impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn apply() -> Weight {
-		Self::of(6, 2)
+		// With a bond, its account and that account's holds.
+		Self::of(10, 5)
 	}
 	fn withdraw() -> Weight {
-		Self::of(6, 2)
+		Self::of(7, 3)
 	}
 	fn seat(s: u32) -> Weight {
 		// For each seat its boot, its measurement and a message; then one message to all.
-		Self::of(10, 8).saturating_add(Self::of(8, 6).saturating_mul(s.into()))
+		Self::of(10, 8).saturating_add(Self::of(10, 6).saturating_mul(s.into()))
 	}
 }

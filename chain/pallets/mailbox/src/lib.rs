@@ -333,7 +333,7 @@ pub mod pallet {
 				.map_err(|_| InvalidTransaction::ExhaustsResources)?;
 			let boot = T::Boots::current_boot(envelope.worker)
 				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
-			if !T::Boots::is_in_force(&boot) {
+			if !T::Boots::is_in_force(envelope.worker, &boot) {
 				return Err(refuse(EnvelopeError::Suspended).into());
 			}
 			let signed = sp_io::crypto::sr25519_verify(

@@ -49,7 +49,7 @@ impl BootDirectory for Boots {
 		CurrentBoots::get().remove(&worker)
 	}
 
-	fn is_in_force(_: &Boot) -> bool {
+	fn is_in_force(_: WorkerId, _: &Boot) -> bool {
 		InForce::get()
 	}
 }

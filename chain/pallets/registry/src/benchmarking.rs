@@ -3,11 +3,10 @@
 use super::*;
 use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
-use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
 use phala_protocol::evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent};
 use sp_core::crypto::KeyTypeId;
-use sp_runtime::Saturating;
+use sp_runtime::Permill;
 
 const KEY_TYPE: KeyTypeId = KeyTypeId(*b"phbr");
 const MEASUREMENT: Measurement = H256::repeat_byte(7);
@@ -15,10 +14,13 @@ const KEYS: BootKeys = BootKeys { identity: [1; 32], encryption: [2; 32] };
 /// The chain stands here, so that block 0 is recent and has a hash.
 const NOW: u32 = 5;
 
-fn operator_with_worker<T: Config>() -> T::AccountId
-where
-	T::Currency: Mutate<T::AccountId>,
-{
+/// Gives benchmarks operators that can put up what workers take.
+pub trait BenchmarkHelper<AccountId> {
+	/// Gives `account` the PHA for many workers.
+	fn fund(account: &AccountId);
+}
+
+fn operator_with_worker<T: Config>() -> T::AccountId {
 	frame_system::Pallet::<T>::set_block_number(NOW.into());
 	frame_system::BlockHash::<T>::insert(
 		frame_system::pallet_prelude::BlockNumberFor::<T>::zero(),
@@ -26,8 +28,7 @@ where
 	);
 	Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
 	let operator: T::AccountId = whitelisted_caller();
-	let funds = T::WorkerStake::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
-	T::Currency::set_balance(&operator, funds);
+	T::BenchmarkHelper::fund(&operator);
 	Pallet::<T>::register_worker(RawOrigin::Signed(operator.clone()).into()).unwrap();
 	operator
 }
@@ -48,10 +49,7 @@ fn evidence<T: Config>(operator: &T::AccountId) -> Vec<u8> {
 	Evidence::Software(SoftwareEvidence { report, signature }).encode()
 }
 
-fn registered<T: Config>() -> T::AccountId
-where
-	T::Currency: Mutate<T::AccountId>,
-{
+fn registered<T: Config>() -> T::AccountId {
 	let operator = operator_with_worker::<T>();
 	let origin = RawOrigin::Signed(operator.clone()).into();
 	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(&operator), 0).unwrap();
@@ -59,7 +57,7 @@ where
 }
 
 // Software evidence has one length: `e` only scales the weight with what is decoded.
-#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+#[benchmarks]
 mod benchmarks {
 	use super::*;
 
@@ -123,13 +121,71 @@ mod benchmarks {
 	#[benchmark]
 	fn probe() {
 		let operator = registered::<T>();
-		for n in 0..limits::OPEN_PROBES_MAX as u8 {
-			let origin = RawOrigin::Signed(operator.clone()).into();
-			Pallet::<T>::probe(origin, 0, [n; 32]).unwrap();
+		for n in 1..limits::OPEN_PROBES_MAX as u8 {
+			let open = OpenProbe { nonce: [n; 32], asked_at: NOW };
+			let _ = OpenProbes::<T>::mutate(0, |probes| probes.try_push(open));
 		}
 		#[extrinsic_call]
 		probe(RawOrigin::Signed(operator), 0, [77; 32]);
-		assert!(OpenProbes::<T>::get(0).contains(&[77; 32]));
+		assert_eq!(OpenProbes::<T>::get(0).len() as u32, limits::OPEN_PROBES_MAX);
+	}
+
+	#[benchmark]
+	fn evict_for() {
+		registered::<T>();
+		let reason = EvictionReason::Compromised { slash: Permill::from_percent(50) };
+		#[extrinsic_call]
+		evict_for(RawOrigin::Root, 0, reason);
+		assert!(!Boots::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn set_banned() {
+		let platform = H256::repeat_byte(9);
+		BannedPlatforms::<T>::insert(platform, ());
+		#[extrinsic_call]
+		set_banned(RawOrigin::Root, platform, false);
+		assert!(!BannedPlatforms::<T>::contains_key(platform));
+	}
+
+	#[benchmark]
+	fn offer_worker() {
+		let operator = registered::<T>();
+		let to = Some(operator.clone());
+		#[extrinsic_call]
+		offer_worker(RawOrigin::Signed(operator), 0, to);
+		assert!(Offers::<T>::contains_key(0));
+	}
+
+	#[benchmark]
+	fn accept_worker() {
+		registered::<T>();
+		let to: T::AccountId = account("buyer", 0, 0);
+		T::BenchmarkHelper::fund(&to);
+		Offers::<T>::insert(0, to.clone());
+		#[extrinsic_call]
+		accept_worker(RawOrigin::Signed(to.clone()), 0);
+		assert_eq!(Workers::<T>::get(0).map(|worker| worker.operator), Some(to));
+	}
+
+	#[benchmark]
+	fn sweep_base() {
+		#[block]
+		{
+			Pallet::<T>::sweep(&mut WeightMeter::new());
+		}
+	}
+
+	// One boot that stays, and the end behind it.
+	#[benchmark]
+	fn sweep_look() {
+		registered::<T>();
+		SweepUnderWay::<T>::put(SweepCursor::default());
+		#[block]
+		{
+			Pallet::<T>::sweep(&mut WeightMeter::new());
+		}
+		assert!(!SweepUnderWay::<T>::exists() && Boots::<T>::contains_key(0));
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

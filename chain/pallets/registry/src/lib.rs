@@ -5,16 +5,22 @@
 //! * **Worker**: a place in the network, with an operator, a stake and one machine.
 //! * **Boot**: one life of the process in a worker, with keys of its own. The latest one counts.
 //! * **Evidence**: what vouches that a boot's keys live in an enclave that runs allowed code.
-//! * **In force**: a boot whose evidence has not expired and whose measurement is allowed.
+//! * **In force**: a boot whose evidence has not expired, whose measurement is allowed and whose
+//!   worker has at least the minimum at stake.
+//! * **Assignment**: a request that the worker was given to answer and whose deadline is to come.
 //!
 //! ## Usage
 //!
-//! * An operator **creates** a worker ([`Call::register_worker`], which holds [`Config::WorkerStake`]),
+//! * An operator **creates** a worker ([`Call::register_worker`], which opens its bond: [`Bonding`]),
 //!   **registers** each boot ([`Call::register_boot`]), **renews** its evidence
-//!   ([`Call::renew_boot`]) and **closes** the worker ([`Call::close_worker`]).
+//!   ([`Call::renew_boot`]) and **closes** the worker ([`Call::close_worker`]), whose stake then leaves
+//!   by unbonding.
+//! * An operator **offers** a worker to another account ([`Call::offer_worker`]), which **accepts** it
+//!   ([`Call::accept_worker`]) with its stake.
 //! * Governance **allows** and **delists** measurements ([`Call::allow_measurement`],
-//!   [`Call::delist_measurement`]) and **evicts** workers; anyone may evict a worker whose measurement
-//!   is no longer allowed ([`Call::evict`]).
+//!   [`Call::delist_measurement`]), **evicts** workers for a reason that says what they lose
+//!   ([`Call::evict_for`]) and **bans** machines ([`Call::set_banned`]). Anyone may evict a worker whose
+//!   measurement is no longer allowed or whose stake is exhausted ([`Call::evict`]).
 //! * Anyone may **probe** a worker ([`Call::probe`]): its enclave answers through the mailbox, which
 //!   shows that the whole way there and back works.
 //!
@@ -24,8 +30,34 @@
 //! count. What the evidence must be bound to is [`BootStatement`]: genesis, worker, operator, keys
 //! and the hash of a block at most 256 blocks old, so neither a copied nor an old report is of use.
 //!
-//! Suspension is not stored but derived ([`BootDirectory::is_in_force`]): a boot that expired or
-//! whose measurement ran out is out of force in that very block, whatever else the block does.
+//! Suspension is not stored but derived ([`BootDirectory::is_in_force`]): a boot that expired,
+//! whose measurement ran out or whose stake fell below the minimum is out of force in that very block,
+//! whatever else the block does.
+//!
+//! **What a worker cannot run away from.** Penalties go to the bond of the worker's *number*
+//! ([`WorkerDirectory::penalise`]): a new boot, another operator, leaving its clusters, unbonding and
+//! closing change nothing about it. With open assignments it is neither closed nor handed over, and no
+//! withdrawal leaves less than the minimum.
+//!
+//! **Eviction** ends the boot; the worker may come back with another one, but for a ban:
+//!
+//! | [`EvictionReason`] | by | loses | may come back |
+//! |---|---|---|---|
+//! | `Delisted` | anyone, the sweep | nothing | with allowed code |
+//! | `StakeExhausted` | anyone, the sweep | nothing more | when it is topped up |
+//! | `Fault` | governance | a part of its bonds | yes |
+//! | `Compromised` | governance | a part of its bonds | never: its machine is banned |
+//!
+//! Governance's reasons reach who has no boot any more, or closed its worker, while its stake leaves.
+//!
+//! **The sweep** evicts whom a delisting or an exhausted stake concerns, in [`Hooks::on_poll`], within
+//! [`Config::SweepBudget`] a block and what is left of the block: first who was reported exhausted,
+//! then by a cursor over all boots once the `until` of a delisting has come. It may take as long as it
+//! takes, since they are out of force already.
+//!
+//! **What a stranger can store.** A worker's records are backed by its stake. A worker has one offer, and
+//! at most [`limits::OPEN_PROBES_MAX`] open probes, [`limits::PROBE_GAP`] blocks apart, each forgotten
+//! after [`limits::PROBE_BLOCKS`].
 //!
 //! `Software` evidence is accepted only where genesis named [`SoftwareRoot`].
 
@@ -37,64 +69,50 @@ pub use pallet::*;
 pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
+pub mod benchmarking;
 #[cfg(test)]
 mod mock;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod types;
 pub mod weights;
 
-use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{
-	pallet_prelude::*,
-	traits::{
-		fungible::{BalancedHold, Credit, Inspect, MutateHold},
-		tokens::Precision,
-		OnUnbalanced,
-	},
-};
+use codec::DecodeAll;
+use frame_support::{pallet_prelude::*, storage::with_storage_layer, weights::WeightMeter};
 use frame_system::pallet_prelude::BlockNumberFor;
 use phala_attestation::{AcceptedReport, EvidenceError, Roots};
 use phala_protocol::{
+	bonding::BondId,
 	boot::{Boot, BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, Measurement, PlatformId},
 	limits,
 	mailbox::Channel,
 	messages::{EnvelopeOrigin, RegistryMessage, RegistryPayload},
 	traits::{
-		BootDirectory, MailboxInterface, PushError, ReceivePayload, WorkerDirectory, WorkerHooks,
+		Assignments, BondUsers, Bonding, BootDirectory, MailboxInterface, PushError,
+		ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
-use sp_runtime::traits::{SaturatedConversion, Saturating, Zero};
+use sp_runtime::traits::{SaturatedConversion, Zero};
 
 pub use phala_protocol::evidence::MeasurementRule;
+pub use types::{EvictionReason, OpenProbe, SweepCursor, Worker};
 
-/// A place in the network.
-#[derive(
-	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Worker<AccountId, Balance> {
-	/// Who runs the machine, pays for registration and put the stake.
-	pub operator: AccountId,
-	/// Held from the operator while the worker exists.
-	pub stake: Balance,
-	/// The machine, known from the first evidence on.
-	pub platform: Option<PlatformId>,
-	/// Number of the latest boot; 0 before the first.
-	pub boots: BootNumber,
-}
-
-/// Balance type of [`Config::Currency`].
-pub type BalanceOf<T> =
-	<<T as Config>::Currency as Inspect<<T as frame_system::Config>::AccountId>>::Balance;
+/// Most delistings whose sweeps wait for their block; further ones share the last.
+pub const SWEEPS_DUE_MAX: u32 = 32;
 
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
 	use frame_system::pallet_prelude::*;
 
+	/// 1: stakes are in the bonding pallet; probes have their block.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]
@@ -105,15 +123,11 @@ pub mod pallet {
 		AccountId: Into<AccountBytes>,
 	>
 	{
-		/// Holds the stake.
-		type Currency: MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
-			+ BalancedHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+		/// Keeps what operators have at stake.
+		type Bonding: Bonding<Error = DispatchError>;
 
-		/// Gets what workers lose for their faults.
-		type Penalties: OnUnbalanced<Credit<Self::AccountId, Self::Currency>>;
-
-		/// The runtime's hold reasons.
-		type RuntimeHoldReason: From<HoldReason>;
+		/// Knows what workers have still to answer.
+		type Assignments: Assignments;
 
 		/// Carries messages to workers.
 		type Mailbox: MailboxInterface;
@@ -126,10 +140,6 @@ pub mod pallet {
 		/// Who takes measurements off the list.
 		type DelistOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
-		/// What a worker's operator has at stake.
-		#[pallet::constant]
-		type WorkerStake: Get<BalanceOf<Self>>;
-
 		/// For how many blocks evidence counts.
 		type EvidenceLifetime: Get<BlockNumber>;
 
@@ -137,15 +147,15 @@ pub mod pallet {
 		#[pallet::constant]
 		type HeartbeatGap: Get<BlockNumber>;
 
+		/// Most weight that the sweep takes of a block.
+		type SweepBudget: Get<Weight>;
+
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
-	}
 
-	/// Why funds are on hold.
-	#[pallet::composite_enum]
-	pub enum HoldReason {
-		/// The operator's stake for a worker.
-		WorkerStake,
+		/// Gives benchmarks operators with PHA.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
 
 	/// The number of the next worker.
@@ -155,7 +165,12 @@ pub mod pallet {
 	/// All places in the network.
 	#[pallet::storage]
 	pub type Workers<T: Config> =
-		StorageMap<_, Blake2_128Concat, WorkerId, Worker<T::AccountId, BalanceOf<T>>, OptionQuery>;
+		StorageMap<_, Blake2_128Concat, WorkerId, Worker<T::AccountId>, OptionQuery>;
+
+	/// To whom an operator wants to hand a worker.
+	#[pallet::storage]
+	pub type Offers<T: Config> =
+		StorageMap<_, Blake2_128Concat, WorkerId, T::AccountId, OptionQuery>;
 
 	/// The current boot of each worker. Read by enclaves and clients through storage proofs.
 	#[pallet::storage]
@@ -164,6 +179,10 @@ pub mod pallet {
 	/// Which worker a machine is in: one machine, one worker.
 	#[pallet::storage]
 	pub type PlatformWorker<T> = StorageMap<_, Blake2_128Concat, PlatformId, WorkerId, OptionQuery>;
+
+	/// Machines whose secrets are known to be out: they are in no worker again.
+	#[pallet::storage]
+	pub type BannedPlatforms<T> = StorageMap<_, Blake2_128Concat, PlatformId, (), OptionQuery>;
 
 	/// Code that may run.
 	#[pallet::storage]
@@ -178,15 +197,32 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type LastHeartbeat<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
 
-	/// Probes that wait for an answer; the oldest gives way when there are too many.
+	/// Probes that wait for an answer.
 	#[pallet::storage]
 	pub type OpenProbes<T> = StorageMap<
 		_,
 		Twox64Concat,
 		WorkerId,
-		BoundedVec<[u8; 32], ConstU32<{ limits::OPEN_PROBES_MAX }>>,
+		BoundedVec<OpenProbe, ConstU32<{ limits::OPEN_PROBES_MAX }>>,
 		ValueQuery,
 	>;
+
+	/// Block of the last probe of each worker's boot.
+	#[pallet::storage]
+	pub type LastProbe<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
+
+	/// Workers that were reported to have nothing at stake: the sweep looks at them.
+	#[pallet::storage]
+	pub type ReportedExhausted<T> = StorageMap<_, Twox64Concat, WorkerId, (), OptionQuery>;
+
+	/// Blocks in which a measurement runs out, in their order.
+	#[pallet::storage]
+	pub type SweepsDue<T> =
+		StorageValue<_, BoundedVec<BlockNumber, ConstU32<SWEEPS_DUE_MAX>>, ValueQuery>;
+
+	/// How far the sweep over all boots has come.
+	#[pallet::storage]
+	pub type SweepUnderWay<T> = StorageValue<_, SweepCursor, OptionQuery>;
 
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
@@ -212,18 +248,31 @@ pub mod pallet {
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
-		/// A new place in the network, with its operator's stake on hold.
+		/// A new place in the network, with its operator's stake in a bond.
 		WorkerRegistered { worker: WorkerId, operator: T::AccountId },
-		/// A worker was given up and its stake released.
+		/// A worker was given up; its stake leaves by unbonding.
 		WorkerClosed { worker: WorkerId },
+		/// An operator wants to hand a worker to another account; `None` takes that back.
+		WorkerOffered { worker: WorkerId, to: Option<T::AccountId> },
+		/// A worker, with its stake, is another account's; it has no boot.
+		WorkerTransferred { worker: WorkerId, from: T::AccountId, to: T::AccountId },
 		/// A boot was accepted; every earlier boot of its worker is retired.
 		BootRegistered { worker: WorkerId, boot: Boot },
 		/// A boot's evidence counts for longer.
 		BootRenewed { worker: WorkerId, boot: BootNumber, expires_at: BlockNumber },
-		/// A worker's boot was thrown out.
-		WorkerEvicted { worker: WorkerId, boot: BootNumber },
+		/// A worker's boot was thrown out (0: it had none), and so much of its bonds was slashed.
+		WorkerEvicted {
+			worker: WorkerId,
+			boot: BootNumber,
+			reason: EvictionReason,
+			slashed: Balance,
+		},
+		/// A machine is in no worker again.
+		PlatformBanned { platform: PlatformId },
+		/// A machine may be in a worker again.
+		BanLifted { platform: PlatformId },
 		/// A worker lost part of its stake for a fault.
-		WorkerPenalised { worker: WorkerId, amount: BalanceOf<T> },
+		WorkerPenalised { worker: WorkerId, amount: Balance },
 		/// Code may run from now on.
 		MeasurementAllowed { measurement: Measurement },
 		/// Code may run no longer than until this block.
@@ -244,7 +293,7 @@ pub mod pallet {
 		NotOperator,
 		/// The worker has no boot.
 		NoBoot,
-		/// The worker's boot is still in force: evicting it takes governance.
+		/// Its measurement is allowed and its stake not exhausted: evicting it takes governance.
 		StillInForce,
 		/// The worker still serves; it must leave first.
 		WorkerInUse,
@@ -278,25 +327,60 @@ pub mod pallet {
 		MailboxFull,
 		/// The last heartbeat is too recent.
 		HeartbeatTooSoon,
-		/// Nobody asked for this probe, or it was answered, or it was dropped for newer ones.
+		/// Nobody asked for this probe, or it was answered, or asked too long ago.
 		UnknownProbe,
+		/// The worker has less than the minimum at stake: top it up first.
+		StakeTooLow,
+		/// The worker has requests to answer still: wait for their deadlines.
+		OpenAssignments,
+		/// The operator's stake for a seat of this worker has not been withdrawn yet.
+		SeatStakeLeaving,
+		/// Nobody offered the worker to this account.
+		NotOffered,
+		/// The machine is banned.
+		PlatformBanned,
+		/// The machine is not banned.
+		PlatformNotBanned,
+		/// The worker was probed less than [`limits::PROBE_GAP`] blocks ago.
+		ProbeTooSoon,
+		/// [`limits::OPEN_PROBES_MAX`] probes of the worker wait for an answer.
+		TooManyProbes,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
+			let limit = meter.remaining().min(T::SweepBudget::get());
+			let mut budget = WeightMeter::with_limit(limit);
+			Self::sweep(&mut budget);
+			meter.consume(budget.consumed());
+		}
+
+		fn integrity_test() {
+			let one = T::WeightInfo::sweep_base()
+				.saturating_add(T::WeightInfo::sweep_look())
+				.saturating_add(T::WeightInfo::evict());
+			assert!(
+				one.all_lte(T::SweepBudget::get()),
+				"the sweep can evict a worker in each block"
+			);
+		}
 	}
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Creates a worker for the caller and holds its stake.
+		/// Creates a worker for the caller, and its bond.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::register_worker())]
 		pub fn register_worker(origin: OriginFor<T>) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
 			let worker = NextWorker::<T>::get();
 			let next = worker.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-			let stake = T::WorkerStake::get();
-			T::Currency::hold(&HoldReason::WorkerStake.into(), &operator, stake)?;
+			T::Bonding::open(BondId::Worker(worker), &operator.clone().into())?;
 			NextWorker::<T>::put(next);
 			Workers::<T>::insert(
 				worker,
-				Worker { operator: operator.clone(), stake, platform: None, boots: 0 },
+				Worker { operator: operator.clone(), platform: None, boots: 0 },
 			);
 			Self::deposit_event(Event::WorkerRegistered { worker, operator });
 			Ok(())
@@ -316,6 +400,7 @@ pub mod pallet {
 			recent_block: BlockNumber,
 		) -> DispatchResult {
 			let mut record = Self::worker_of(origin, worker)?;
+			ensure!(T::Bonding::is_sufficient(BondId::Worker(worker)), Error::<T>::StakeTooLow);
 			// Two relayers of one boot: the second registration would restart its numbering.
 			ensure!(
 				Boots::<T>::get(worker).is_none_or(|boot| boot.keys != keys),
@@ -339,7 +424,7 @@ pub mod pallet {
 			Workers::<T>::insert(worker, record);
 			Boots::<T>::insert(worker, &boot);
 			LastHeartbeat::<T>::remove(worker);
-			OpenProbes::<T>::remove(worker);
+			Self::forget_probes(worker);
 			T::Mailbox::open_inbound(worker, number);
 			Self::tell(
 				worker,
@@ -373,44 +458,29 @@ pub mod pallet {
 			Ok(())
 		}
 
-		/// Throws out a worker's boot: governance any, anyone one whose measurement ran out.
+		/// Throws out a boot whose measurement ran out, or whose worker has nothing at stake. By
+		/// anyone: the sweep would come to it.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::evict())]
 		pub fn evict(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
-			let by_governance = T::AdminOrigin::ensure_origin(origin.clone()).is_ok();
-			if !by_governance {
-				ensure_signed(origin)?;
-			}
+			ensure_signed(origin)?;
 			let boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
-			ensure!(
-				by_governance || !Self::is_allowed(&boot.measurement),
-				Error::<T>::StillInForce
-			);
-			Self::remove_boot(worker, &boot)?;
-			T::WorkerHooks::on_evicted(worker).map_err(Error::<T>::from)?;
-			Self::deposit_event(Event::WorkerEvicted { worker, boot: boot.number });
-			Ok(())
+			let reason = Self::reason_to_evict(worker, &boot).ok_or(Error::<T>::StillInForce)?;
+			Self::throw_out(worker, Some(&boot), reason)
 		}
 
-		/// Gives up a worker that serves nowhere, and releases its stake.
+		/// Gives up a worker that serves nowhere and owes no answer; its stake leaves by unbonding.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::close_worker())]
 		pub fn close_worker(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 			let record = Self::worker_of(origin, worker)?;
-			ensure!(!T::WorkerHooks::is_in_use(worker), Error::<T>::WorkerInUse);
-			if let Some(boot) = Boots::<T>::get(worker) {
-				Self::remove_boot(worker, &boot)?;
-			}
+			Self::put_out_of_service(worker)?;
 			if let Some(platform) = record.platform {
 				PlatformWorker::<T>::remove(platform);
 			}
+			Offers::<T>::remove(worker);
 			Workers::<T>::remove(worker);
-			T::Currency::release(
-				&HoldReason::WorkerStake.into(),
-				&record.operator,
-				record.stake,
-				Precision::BestEffort,
-			)?;
+			T::Bonding::close(BondId::Worker(worker));
 			Self::deposit_event(Event::WorkerClosed { worker });
 			Ok(())
 		}
@@ -440,6 +510,7 @@ pub mod pallet {
 				rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?.until = Some(until);
 				Ok::<_, DispatchError>(())
 			})?;
+			Self::note_sweep(until);
 			Self::announce(RegistryMessage::MeasurementDelisted { measurement, until })?;
 			Self::deposit_event(Event::MeasurementDelisted { measurement, until });
 			Ok(())
@@ -451,15 +522,87 @@ pub mod pallet {
 		pub fn probe(origin: OriginFor<T>, worker: WorkerId, nonce: [u8; 32]) -> DispatchResult {
 			ensure_signed(origin)?;
 			ensure!(Boots::<T>::contains_key(worker), Error::<T>::NoBoot);
-			OpenProbes::<T>::mutate(worker, |open| {
-				if open.is_full() {
-					open.remove(0);
-				}
-				// There is room: the line above made it.
-				let _ = open.try_push(nonce);
-			});
+			let now = Self::now();
+			let too_soon = LastProbe::<T>::get(worker)
+				.is_some_and(|last| now.saturating_sub(last) < limits::PROBE_GAP);
+			ensure!(!too_soon, Error::<T>::ProbeTooSoon);
+			OpenProbes::<T>::try_mutate(worker, |open| {
+				open.retain(|probe| probe.waits(now));
+				open.try_push(OpenProbe { nonce, asked_at: now })
+					.map_err(|_| Error::<T>::TooManyProbes)
+			})?;
+			LastProbe::<T>::insert(worker, now);
 			Self::tell(worker, RegistryMessage::Probe { nonce })?;
 			Self::deposit_event(Event::Probed { worker, nonce });
+			Ok(())
+		}
+
+		/// Throws out a worker's boot for a reason that says what it loses. By governance. Whoever ends
+		/// the boot or closes the worker before the vote does loses it all the same.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::evict_for())]
+		pub fn evict_for(
+			origin: OriginFor<T>,
+			worker: WorkerId,
+			reason: EvictionReason,
+		) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			let boot = Boots::<T>::get(worker);
+			let has_bond =
+				Self::bonds_of(worker).into_iter().any(|bond| T::Bonding::at_stake(bond) > 0);
+			ensure!(boot.is_some() || has_bond, Error::<T>::NoBoot);
+			Self::throw_out(worker, boot.as_ref(), reason)
+		}
+
+		/// Bans a machine from being in a worker, or lifts that. By governance.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::set_banned())]
+		pub fn set_banned(
+			origin: OriginFor<T>,
+			platform: PlatformId,
+			banned: bool,
+		) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			if banned {
+				Self::ban(platform);
+			} else {
+				BannedPlatforms::<T>::take(platform).ok_or(Error::<T>::PlatformNotBanned)?;
+				Self::deposit_event(Event::BanLifted { platform });
+			}
+			Ok(())
+		}
+
+		/// Offers a worker, with its stake, to another account; `None` takes the offer back.
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::offer_worker())]
+		pub fn offer_worker(
+			origin: OriginFor<T>,
+			worker: WorkerId,
+			to: Option<T::AccountId>,
+		) -> DispatchResult {
+			Self::worker_of(origin, worker)?;
+			Offers::<T>::set(worker, to.clone());
+			Self::deposit_event(Event::WorkerOffered { worker, to });
+			Ok(())
+		}
+
+		/// Takes over a worker that was offered to the caller, with its stake and what leaves of it. It
+		/// must be out of service, since whoever relies on it relied on its operator: its boot ends.
+		#[pallet::call_index(11)]
+		#[pallet::weight(T::WeightInfo::accept_worker())]
+		pub fn accept_worker(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
+			let to = ensure_signed(origin)?;
+			let record = Workers::<T>::get(worker).ok_or(Error::<T>::UnknownWorker)?;
+			ensure!(Offers::<T>::get(worker).as_ref() == Some(&to), Error::<T>::NotOffered);
+			// It answers for what the former operator did.
+			let seat = BondId::Gatekeeper(worker);
+			ensure!(T::Bonding::at_stake(seat) == 0, Error::<T>::SeatStakeLeaving);
+			Self::put_out_of_service(worker)?;
+			Offers::<T>::remove(worker);
+			T::Bonding::transfer(BondId::Worker(worker), &to.clone().into())?;
+			let from = record.operator.clone();
+			Workers::<T>::insert(worker, Worker { operator: to.clone(), ..record });
+			Self::deposit_event(Event::WorkerTransferred { worker, from, to });
 			Ok(())
 		}
 	}
@@ -477,7 +620,7 @@ impl<T: Config> Pallet<T> {
 	fn worker_of(
 		origin: frame_system::pallet_prelude::OriginFor<T>,
 		worker: WorkerId,
-	) -> Result<Worker<T::AccountId, BalanceOf<T>>, DispatchError> {
+	) -> Result<Worker<T::AccountId>, DispatchError> {
 		let who = frame_system::ensure_signed(origin)?;
 		let record = Workers::<T>::get(worker).ok_or(Error::<T>::UnknownWorker)?;
 		ensure!(record.operator == who, Error::<T>::NotOperator);
@@ -485,7 +628,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn verify_evidence(
-		record: &Worker<T::AccountId, BalanceOf<T>>,
+		record: &Worker<T::AccountId>,
 		worker: WorkerId,
 		keys: &BootKeys,
 		evidence: &[u8],
@@ -533,6 +676,7 @@ impl<T: Config> Pallet<T> {
 		)
 		.map_err(Error::<T>::from)?;
 
+		ensure!(!BannedPlatforms::<T>::contains_key(report.platform), Error::<T>::PlatformBanned);
 		match PlatformWorker::<T>::get(report.platform) {
 			Some(other) if other != worker => return Err(Error::<T>::PlatformInOtherWorker.into()),
 			_ => {}
@@ -547,9 +691,70 @@ impl<T: Config> Pallet<T> {
 	fn remove_boot(worker: WorkerId, boot: &Boot) -> DispatchResult {
 		Boots::<T>::remove(worker);
 		LastHeartbeat::<T>::remove(worker);
-		OpenProbes::<T>::remove(worker);
+		Self::forget_probes(worker);
 		T::Mailbox::close_inbound(worker);
 		Self::tell(worker, RegistryMessage::Evicted { boot: boot.number })
+	}
+
+	fn forget_probes(worker: WorkerId) {
+		OpenProbes::<T>::remove(worker);
+		LastProbe::<T>::remove(worker);
+	}
+
+	fn ban(platform: PlatformId) {
+		BannedPlatforms::<T>::insert(platform, ());
+		Self::deposit_event(Event::PlatformBanned { platform });
+	}
+
+	/// Ends the boot of a worker that nobody relies on now.
+	fn put_out_of_service(worker: WorkerId) -> DispatchResult {
+		ensure!(!T::WorkerHooks::is_in_use(worker), Error::<T>::WorkerInUse);
+		ensure!(T::Assignments::open_of(worker) == 0, Error::<T>::OpenAssignments);
+		match Boots::<T>::get(worker) {
+			Some(boot) => Self::remove_boot(worker, &boot),
+			None => Ok(()),
+		}
+	}
+
+	/// Why anyone may evict the worker, if so.
+	fn reason_to_evict(worker: WorkerId, boot: &Boot) -> Option<EvictionReason> {
+		// A gatekeeper has two bonds, and is out with the loss of either.
+		let exhausted = Self::bonds_of(worker).into_iter().any(T::Bonding::is_exhausted);
+		if exhausted {
+			Some(EvictionReason::StakeExhausted)
+		} else {
+			(!Self::is_allowed(&boot.measurement)).then_some(EvictionReason::Delisted)
+		}
+	}
+
+	fn bonds_of(worker: WorkerId) -> [BondId; 2] {
+		[BondId::Worker(worker), BondId::Gatekeeper(worker)]
+	}
+
+	/// Ends a boot for good, tells who relied on it, and takes what the reason says.
+	fn throw_out(worker: WorkerId, boot: Option<&Boot>, reason: EvictionReason) -> DispatchResult {
+		// Before the hooks: they let bonds go that answer for nothing more.
+		let mut slashed: Balance = 0;
+		if let Some(part) = reason.slash() {
+			for bond in Self::bonds_of(worker) {
+				let amount = part.mul_ceil(T::Bonding::at_stake(bond));
+				slashed = slashed.saturating_add(T::Bonding::slash(bond, amount));
+			}
+		}
+		if let EvictionReason::Compromised { .. } = reason {
+			let platform = Workers::<T>::get(worker).and_then(|record| record.platform);
+			if let Some(platform) = platform {
+				Self::ban(platform);
+			}
+		}
+		if let Some(boot) = boot {
+			Self::remove_boot(worker, boot)?;
+			T::WorkerHooks::on_evicted(worker).map_err(Error::<T>::from)?;
+			ReportedExhausted::<T>::remove(worker);
+		}
+		let boot = boot.map_or(0, |boot| boot.number);
+		Self::deposit_event(Event::WorkerEvicted { worker, boot, reason, slashed });
+		Ok(())
 	}
 
 	fn tell(worker: WorkerId, message: RegistryMessage) -> DispatchResult {
@@ -593,8 +798,10 @@ impl<T: Config> BootDirectory for Pallet<T> {
 		Boots::<T>::get(worker)
 	}
 
-	fn is_in_force(boot: &Boot) -> bool {
-		Self::now() < boot.expires_at && Self::is_allowed(&boot.measurement)
+	fn is_in_force(worker: WorkerId, boot: &Boot) -> bool {
+		Self::now() < boot.expires_at
+			&& Self::is_allowed(&boot.measurement)
+			&& T::Bonding::is_sufficient(BondId::Worker(worker))
 	}
 }
 
@@ -609,17 +816,25 @@ impl<T: Config> WorkerDirectory for Pallet<T> {
 	}
 
 	fn penalise(worker: WorkerId, amount: Balance) -> Balance {
-		Workers::<T>::mutate(worker, |record| {
-			let Some(record) = record else { return 0 };
-			let wanted = amount.saturated_into::<BalanceOf<T>>().min(record.stake);
-			let (imbalance, missing) =
-				T::Currency::slash(&HoldReason::WorkerStake.into(), &record.operator, wanted);
-			let taken = wanted.saturating_sub(missing);
-			T::Penalties::on_unbalanced(imbalance);
-			record.stake = record.stake.saturating_sub(taken);
-			Self::deposit_event(Event::WorkerPenalised { worker, amount: taken });
-			taken.saturated_into()
-		})
+		let amount = T::Bonding::slash(BondId::Worker(worker), amount);
+		Self::deposit_event(Event::WorkerPenalised { worker, amount });
+		amount
+	}
+}
+
+impl<T: Config> BondUsers for Pallet<T> {
+	fn is_answering(bond: BondId) -> bool {
+		match bond {
+			BondId::Worker(worker) => T::Assignments::open_of(worker) > 0,
+			BondId::Gatekeeper(_) => false,
+		}
+	}
+
+	fn on_exhausted(bond: BondId) {
+		let (BondId::Worker(worker) | BondId::Gatekeeper(worker)) = bond;
+		if Boots::<T>::contains_key(worker) {
+			ReportedExhausted::<T>::insert(worker, ());
+		}
 	}
 }
 
@@ -644,7 +859,7 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 				OpenProbes::<T>::try_mutate(worker, |open| {
 					let place = open
 						.iter()
-						.position(|asked| *asked == nonce)
+						.position(|asked| asked.nonce == nonce && asked.waits(Self::now()))
 						.ok_or(Error::<T>::UnknownProbe)?;
 					open.remove(place);
 					Ok::<_, DispatchError>(())

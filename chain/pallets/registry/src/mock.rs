@@ -1,28 +1,32 @@
-//! A runtime with the registry, real balances and a mailbox that writes down what it was told.
+//! A runtime with the registry, bonds and assignments that tests bend at will, and a mailbox that writes
+//! down what it was told.
 
 use crate as pallet_registry;
-use codec::Encode;
+use codec::{Decode, Encode};
 use frame_support::{
 	derive_impl, parameter_types,
+	storage::unhashed,
 	traits::{ConstU32, ConstU64},
+	weights::Weight,
 };
 use phala_protocol::{
+	bonding::BondId,
 	boot::{BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent},
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{MailboxInterface, PushError},
-	H256,
+	traits::{Assignments, Bonding, MailboxInterface, PushError, WorkerHooks},
+	AccountBytes, Balance, H256,
 };
 use sp_core::{sr25519, Pair};
-use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
+use std::collections::BTreeMap;
 
 pub type Block = frame_system::mocking::MockBlock<Runtime>;
 
 frame_support::construct_runtime!(
 	pub enum Runtime {
 		System: frame_system,
-		Balances: pallet_balances,
 		Registry: pallet_registry,
 	}
 );
@@ -32,25 +36,137 @@ impl frame_system::Config for Runtime {
 	type Block = Block;
 	type AccountId = AccountId32;
 	type Lookup = IdentityLookup<AccountId32>;
-	type AccountData = pallet_balances::AccountData<u64>;
 	type BlockHashCount = ConstU64<4096>;
 }
 
-#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-impl pallet_balances::Config for Runtime {
-	type AccountStore = System;
-	type RuntimeHoldReason = RuntimeHoldReason;
+/// A bond as the bonding pallet would know it: whose, how much, and whether it is open. In storage, so
+/// that what fails undoes it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct MockBond {
+	pub account: AccountBytes,
+	pub amount: Balance,
+	pub open: bool,
 }
 
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	pub static Inbound: Vec<(WorkerId, BootNumber)> = Vec::new();
+	/// How many further messages the mailbox takes.
+	pub static PushesLeft: usize = usize::MAX;
+	/// Requests that workers have to answer still.
+	pub static OpenRequests: BTreeMap<WorkerId, u32> = BTreeMap::new();
+	/// Workers that serve somewhere.
+	pub static InUse: Vec<WorkerId> = Vec::new();
+	/// Whom the hooks were told of.
+	pub static EvictedWorkers: Vec<WorkerId> = Vec::new();
+	/// How many evictions the sweep has room for in a block.
+	pub static SweptPerBlock: u64 = 3;
+	pub SweepBudget: Weight = {
+		use crate::WeightInfo;
+		type Weights = <Runtime as crate::Config>::WeightInfo;
+		let (evict, look) = (Weights::evict(), Weights::sweep_look());
+		Weights::sweep_base()
+			.saturating_add(evict.saturating_add(look).saturating_mul(SweptPerBlock::get()))
+	};
+}
+
+pub struct MockBonding;
+
+impl MockBonding {
+	pub fn set(bond: BondId, amount: Balance) {
+		Self::put(bond, &MockBond { account: ALICE.into(), amount, open: true });
+	}
+
+	pub fn amount(bond: BondId) -> Balance {
+		Self::of(bond).map_or(0, |bond| bond.amount)
+	}
+
+	pub fn of(bond: BondId) -> Option<MockBond> {
+		unhashed::get(&("bond", bond).encode())
+	}
+
+	fn put(bond: BondId, value: &MockBond) {
+		unhashed::put(&("bond", bond).encode(), value);
+	}
+
+	fn change(bond: BondId, change: impl FnOnce(&mut MockBond)) {
+		if let Some(mut value) = Self::of(bond) {
+			change(&mut value);
+			Self::put(bond, &value);
+		}
+	}
+}
+
+impl Bonding for MockBonding {
+	type Error = DispatchError;
+
+	fn open(bond: BondId, account: &AccountBytes) -> Result<(), DispatchError> {
+		if *account == <[u8; 32]>::from(PAUPER) {
+			return Err(NO_FUNDS);
+		}
+		Self::put(bond, &MockBond { account: *account, amount: STAKE, open: true });
+		Ok(())
+	}
+
+	fn close(bond: BondId) {
+		Self::change(bond, |bond| bond.open = false);
+	}
+
+	fn transfer(bond: BondId, to: &AccountBytes) -> Result<(), DispatchError> {
+		Self::change(bond, |bond| bond.account = *to);
+		Ok(())
+	}
+
+	fn is_sufficient(bond: BondId) -> bool {
+		Self::of(bond).is_some_and(|bond| bond.open && bond.amount >= MINIMUM)
+	}
+
+	fn is_exhausted(bond: BondId) -> bool {
+		Self::of(bond).is_some_and(|bond| bond.open && bond.amount == 0)
+	}
+
+	fn at_stake(bond: BondId) -> Balance {
+		Self::amount(bond)
+	}
+
+	fn slash(bond: BondId, amount: Balance) -> Balance {
+		let taken = amount.min(Self::amount(bond));
+		Self::change(bond, |bond| bond.amount -= taken);
+		taken
+	}
+}
+
+pub struct MockRequests;
+
+impl Assignments for MockRequests {
+	fn open_of(worker: WorkerId) -> u32 {
+		OpenRequests::get().get(&worker).copied().unwrap_or(0)
+	}
+}
+
+pub struct NotingHooks;
+
+impl WorkerHooks for NotingHooks {
+	fn on_boot(_: WorkerId, _: &phala_protocol::boot::Boot) -> Result<(), PushError> {
+		Ok(())
+	}
+
+	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
+		EvictedWorkers::mutate(|evicted| evicted.push(worker));
+		Ok(())
+	}
+
+	fn is_in_use(worker: WorkerId) -> bool {
+		InUse::get().contains(&worker)
+	}
 }
 
 pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
 	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
+		let left = PushesLeft::get().checked_sub(1).ok_or(PushError::BlockFull)?;
+		PushesLeft::set(left);
 		Told::mutate(|told| told.push((channel, message.clone())));
 		Ok(0)
 	}
@@ -71,26 +187,35 @@ impl MailboxInterface for NotingMailbox {
 	}
 }
 
-pub const STAKE: u64 = 100;
+pub const STAKE: Balance = 100;
+pub const MINIMUM: Balance = 90;
+pub const NO_FUNDS: DispatchError = DispatchError::Other("no funds");
 pub const LIFETIME: u32 = 300;
 pub const HEARTBEAT_GAP: u32 = 10;
 
 impl pallet_registry::Config for Runtime {
-	type Currency = Balances;
-	type RuntimeHoldReason = RuntimeHoldReason;
-	type Penalties = ();
+	type Bonding = MockBonding;
+	type Assignments = MockRequests;
 	type Mailbox = NotingMailbox;
-	type WorkerHooks = ();
+	type WorkerHooks = NotingHooks;
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
 	type DelistOrigin = Self::AdminOrigin;
-	type WorkerStake = ConstU64<STAKE>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
+	type SweepBudget = SweepBudget;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = MockBonding;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockBonding {
+	fn fund(_: &AccountId32) {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
 pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+pub const PAUPER: AccountId32 = AccountId32::new([7; 32]);
 pub const GOOD_CODE: H256 = H256::repeat_byte(0xc0);
 pub const BAD_CODE: H256 = H256::repeat_byte(0xbd);
 
@@ -159,10 +284,6 @@ pub fn go_to_block(n: u64) {
 pub fn new_test_ext() -> sp_io::TestExternalities {
 	let storage = RuntimeGenesisConfig {
 		system: Default::default(),
-		balances: pallet_balances::GenesisConfig {
-			balances: vec![(ALICE, 1000), (BOB, 1000)],
-			..Default::default()
-		},
 		registry: crate::GenesisConfig {
 			software_root: Some(software_root().public().0),
 			measurements: vec![GOOD_CODE],
@@ -179,6 +300,10 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	ext.execute_with(|| {
 		Told::set(Vec::new());
 		Inbound::set(Vec::new());
+		PushesLeft::set(usize::MAX);
+		OpenRequests::set(BTreeMap::new());
+		InUse::set(Vec::new());
+		EvictedWorkers::set(Vec::new());
 		go_to_block(10);
 	});
 	ext

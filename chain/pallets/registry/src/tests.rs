@@ -1,6 +1,7 @@
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use frame_support::{assert_noop, assert_ok, traits::Hooks};
 use phala_protocol::messages::Message;
+use sp_runtime::Permill;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
@@ -22,15 +23,15 @@ fn register_worker() -> WorkerId {
 }
 
 #[test]
-fn a_worker_holds_its_operators_stake_until_it_is_closed() {
+fn a_worker_has_its_operators_stake_in_a_bond_that_closing_lets_go() {
 	new_test_ext().execute_with(|| {
 		let worker = register_worker();
-		assert_eq!(Balances::total_balance_on_hold(&ALICE), STAKE);
+		let bond = BondId::Worker(worker);
+		assert_eq!(MockBonding::amount(bond), STAKE);
 		register(&Report::honest(worker, 1)).unwrap();
 		assert_noop!(Registry::close_worker(signed(BOB), worker), Error::<Runtime>::NotOperator);
 		assert_ok!(Registry::close_worker(signed(ALICE), worker));
-		assert_eq!(Balances::total_balance_on_hold(&ALICE), 0);
-		assert_eq!(Balances::free_balance(ALICE), 1000);
+		assert!(!MockBonding::of(bond).unwrap().open);
 		assert!(Inbound::get().is_empty());
 		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::UnknownWorker);
 
@@ -46,9 +47,100 @@ fn a_worker_holds_its_operators_stake_until_it_is_closed() {
 #[test]
 fn an_account_without_the_stake_gets_no_worker() {
 	new_test_ext().execute_with(|| {
-		let pauper = sp_runtime::AccountId32::new([7; 32]);
-		assert!(Registry::register_worker(signed(pauper)).is_err());
+		assert_noop!(Registry::register_worker(signed(PAUPER)), NO_FUNDS);
 		assert_eq!(NextWorker::<Runtime>::get(), 0);
+	});
+}
+
+/// Took a request, has nothing to lose but its stake, and looks for the door.
+#[test]
+fn whatever_a_worker_with_open_assignments_does_it_pays_for_what_it_misses() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		OpenRequests::mutate(|open| open.insert(worker, 1));
+		assert!(Registry::is_answering(BondId::Worker(worker)));
+		assert_noop!(
+			Registry::close_worker(signed(ALICE), worker),
+			Error::<Runtime>::OpenAssignments
+		);
+		// A new boot is no new worker.
+		register(&Report::honest(worker, 2)).unwrap();
+		assert_eq!(Registry::penalise(worker, 1), 1);
+		// Nor is another operator, who does not get it while something is open.
+		assert_ok!(Registry::offer_worker(signed(ALICE), worker, Some(BOB)));
+		assert_noop!(
+			Registry::accept_worker(signed(BOB), worker),
+			Error::<Runtime>::OpenAssignments
+		);
+		OpenRequests::set(Default::default());
+		assert!(!Registry::is_answering(BondId::Worker(worker)));
+		assert_ok!(Registry::close_worker(signed(ALICE), worker));
+		// What it did before is paid of what leaves.
+		assert_eq!(Registry::penalise(worker, 1), 1);
+		System::assert_last_event(Event::WorkerPenalised { worker, amount: 1 }.into());
+		assert_eq!(MockBonding::amount(BondId::Worker(worker)), STAKE - 2);
+	});
+}
+
+#[test]
+fn a_worker_in_use_is_neither_closed_nor_handed_over() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		InUse::set(vec![worker]);
+		assert_noop!(Registry::close_worker(signed(ALICE), worker), Error::<Runtime>::WorkerInUse);
+		Registry::offer_worker(signed(ALICE), worker, Some(BOB)).unwrap();
+		assert_noop!(Registry::accept_worker(signed(BOB), worker), Error::<Runtime>::WorkerInUse);
+	});
+}
+
+#[test]
+fn a_worker_below_the_minimum_is_out_of_force_in_that_block_until_it_is_topped_up() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		let bond = BondId::Worker(worker);
+		register(&Report::honest(worker, 1)).unwrap();
+		let boot = Registry::current_boot(worker).unwrap();
+		MockBonding::set(bond, MINIMUM);
+		assert!(Registry::is_in_force(worker, &boot));
+		assert_eq!(Registry::penalise(worker, 1), 1);
+		assert!(!Registry::is_in_force(worker, &boot));
+		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::StakeTooLow);
+		MockBonding::set(bond, MINIMUM);
+		assert!(Registry::is_in_force(worker, &boot));
+		// The stake of one worker counts for no other.
+		let other = register_worker();
+		MockBonding::set(BondId::Worker(other), MINIMUM - 1);
+		assert!(!Registry::is_in_force(other, &boot));
+	});
+}
+
+#[test]
+fn a_worker_changes_hands_by_offer_and_acceptance_and_its_boot_ends() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		let accept = |who| Registry::accept_worker(signed(who), worker);
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_noop!(
+			Registry::offer_worker(signed(BOB), worker, Some(BOB)),
+			Error::<Runtime>::NotOperator
+		);
+		assert_ok!(Registry::offer_worker(signed(ALICE), worker, Some(BOB)));
+		assert_noop!(accept(PAUPER), Error::<Runtime>::NotOffered);
+		assert_ok!(Registry::offer_worker(signed(ALICE), worker, None));
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		assert_ok!(Registry::offer_worker(signed(ALICE), worker, Some(BOB)));
+		assert_ok!(accept(BOB));
+		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
+		System::assert_last_event(Event::WorkerTransferred { worker, from: ALICE, to: BOB }.into());
+		let bond = MockBonding::of(BondId::Worker(worker)).unwrap();
+		assert_eq!(bond.account, <[u8; 32]>::from(BOB));
+		// Whoever trusted Alice's evidence trusted Alice.
+		assert_eq!(Registry::current_boot(worker), None);
+		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::NotOperator);
+		assert_ok!(register(&Report { operator: BOB, ..Report::honest(worker, 2) }));
+		assert_eq!(Registry::current_boot(worker).unwrap().number, 2);
 	});
 }
 
@@ -59,7 +151,7 @@ fn a_registered_boot_may_speak_and_is_told_so() {
 		assert_ok!(register(&Report::honest(worker, 1)));
 		let boot = Registry::current_boot(worker).unwrap();
 		assert_eq!((boot.number, boot.keys, boot.expires_at), (1, keys(1), 10 + LIFETIME));
-		assert!(Registry::is_in_force(&boot));
+		assert!(Registry::is_in_force(worker, &boot));
 		assert_eq!(Inbound::get(), vec![(worker, 1)]);
 		assert_eq!(
 			Told::get(),
@@ -194,9 +286,9 @@ fn expired_evidence_suspends_until_it_is_renewed() {
 		register(&Report::honest(worker, 1)).unwrap();
 		let expires_at = u64::from(10 + LIFETIME);
 		go_to_block(expires_at - 1);
-		assert!(Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert!(Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 		go_to_block(expires_at);
-		assert!(!Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert!(!Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 
 		// Renewing vouches for the same keys; evidence for others does not renew.
 		let renew = |report: Report| {
@@ -205,7 +297,7 @@ fn expired_evidence_suspends_until_it_is_renewed() {
 		assert_noop!(renew(Report::honest(worker, 2)), Error::<Runtime>::EvidenceNotBound);
 		assert_ok!(renew(Report::honest(worker, 1)));
 		let boot = Registry::current_boot(worker).unwrap();
-		assert!(Registry::is_in_force(&boot));
+		assert!(Registry::is_in_force(worker, &boot));
 		assert_eq!((boot.number, boot.expires_at), (1, expires_at as u32 + LIFETIME));
 	});
 }
@@ -223,10 +315,10 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert_noop!(delist(9), Error::<Runtime>::UntilInThePast);
 		assert_ok!(delist(20));
 		go_to_block(19);
-		assert!(Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert!(Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 		assert_noop!(Registry::evict(signed(BOB), worker), Error::<Runtime>::StillInForce);
 		go_to_block(20);
-		assert!(!Registry::is_in_force(&Registry::current_boot(worker).unwrap()));
+		assert!(!Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::MeasurementNotAllowed);
 		assert_ok!(Registry::evict(signed(BOB), worker));
 		assert_eq!(Registry::current_boot(worker), None);
@@ -242,7 +334,7 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), GOOD_CODE));
 		assert_ok!(register(&Report::honest(worker, 2)));
 		assert_eq!(Registry::current_boot(worker).unwrap().number, 2);
-		assert_ok!(Registry::evict(RuntimeOrigin::root(), worker));
+		assert_ok!(evict_for(worker, FAULT));
 	});
 }
 
@@ -286,15 +378,266 @@ fn a_probe_is_answered_once_and_only_if_somebody_asked() {
 }
 
 #[test]
-fn a_flood_of_probes_drops_the_oldest() {
+fn a_flood_of_probes_is_spaced_and_refused_when_there_are_too_many() {
 	new_test_ext().execute_with(|| {
 		let worker = register_worker();
 		register(&Report::honest(worker, 1)).unwrap();
+		let probe = |n| Registry::probe(signed(BOB), worker, [n; 32]);
 		let most = limits::OPEN_PROBES_MAX as u8;
-		for n in 0..=most {
-			assert_ok!(Registry::probe(signed(BOB), worker, [n; 32]));
+		for n in 0..most {
+			assert_ok!(probe(n));
+			let asked_at = System::block_number();
+			go_to_block(asked_at + u64::from(limits::PROBE_GAP) - 1);
+			assert_noop!(probe(100), Error::<Runtime>::ProbeTooSoon);
+			go_to_block(asked_at + u64::from(limits::PROBE_GAP));
 		}
-		assert_eq!(OpenProbes::<Runtime>::get(worker).len(), usize::from(most));
-		assert_eq!(OpenProbes::<Runtime>::get(worker)[0], [1; 32]);
+		assert_noop!(probe(100), Error::<Runtime>::TooManyProbes);
+		// Another worker is asked all the same, and an answer makes room.
+		let other = register_worker();
+		register(&Report::honest(other, 2)).unwrap();
+		assert_ok!(Registry::probe(signed(BOB), other, [1; 32]));
+		let origin = EnvelopeOrigin { worker, boot: 1 };
+		let answer = RegistryPayload::ProbeAnswered { nonce: [0; 32] };
+		assert_ok!(Registry::receive(origin, answer));
+		assert_ok!(probe(100));
+		go_to_block(System::block_number() + u64::from(limits::PROBE_GAP));
+		assert_noop!(probe(101), Error::<Runtime>::TooManyProbes);
+		// So does time: nobody waits for a dead boot's answers for ever.
+		go_to_block(13 + u64::from(limits::PROBE_BLOCKS));
+		assert_ok!(probe(101));
+	});
+}
+
+const FAULT: EvictionReason = EvictionReason::Fault { slash: Permill::from_percent(10) };
+const COMPROMISED: EvictionReason =
+	EvictionReason::Compromised { slash: Permill::from_percent(100) };
+
+fn evict_for(worker: WorkerId, reason: EvictionReason) -> DispatchResult {
+	Registry::evict_for(RuntimeOrigin::root(), worker, reason)
+}
+
+#[test]
+fn governance_evicts_and_the_reason_says_what_is_lost() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		let (bond, seat) = (BondId::Worker(worker), BondId::Gatekeeper(worker));
+		assert_noop!(evict_for(99, FAULT), Error::<Runtime>::NoBoot);
+		register(&Report::honest(worker, 1)).unwrap();
+		MockBonding::set(seat, 33);
+		assert_noop!(Registry::evict_for(signed(ALICE), worker, FAULT), DispatchError::BadOrigin);
+		assert_ok!(evict_for(worker, FAULT));
+		// A tenth, rounded up: no slash is rounded away.
+		assert_eq!((MockBonding::amount(bond), MockBonding::amount(seat)), (90, 29));
+		System::assert_last_event(
+			Event::WorkerEvicted { worker, boot: 1, reason: FAULT, slashed: 14 }.into(),
+		);
+		assert_eq!(EvictedWorkers::get(), vec![worker]);
+
+		// It may come back, but not once its machine is banned, in whichever worker.
+		register(&Report::honest(worker, 2)).unwrap();
+		assert_ok!(evict_for(worker, COMPROMISED));
+		assert_eq!((MockBonding::amount(bond), MockBonding::amount(seat)), (0, 0));
+		MockBonding::set(bond, STAKE);
+		assert_noop!(register(&Report::honest(worker, 3)), Error::<Runtime>::PlatformBanned);
+		let platform = Report::honest(worker, 3).platform;
+		Registry::close_worker(signed(ALICE), worker).unwrap();
+		let other = register_worker();
+		let again = Report { platform, ..Report::honest(other, 3) };
+		assert_noop!(register(&again), Error::<Runtime>::PlatformBanned);
+		let set_banned = |banned| Registry::set_banned(RuntimeOrigin::root(), platform, banned);
+		assert_noop!(
+			Registry::set_banned(signed(ALICE), platform, false),
+			DispatchError::BadOrigin
+		);
+		assert_ok!(set_banned(false));
+		assert_noop!(set_banned(false), Error::<Runtime>::PlatformNotBanned);
+		assert_ok!(register(&again));
+		assert_ok!(set_banned(true));
+		assert_noop!(
+			register(&Report { platform, ..Report::honest(other, 4) }),
+			Error::<Runtime>::PlatformBanned
+		);
+	});
+}
+
+/// Sees the vote coming.
+#[test]
+fn who_closes_its_worker_before_the_vote_is_enacted_is_slashed_all_the_same() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		assert_ok!(Registry::close_worker(signed(ALICE), worker));
+		assert_ok!(evict_for(worker, FAULT));
+		assert_eq!(MockBonding::amount(BondId::Worker(worker)), 90);
+		System::assert_last_event(
+			Event::WorkerEvicted { worker, boot: 0, reason: FAULT, slashed: 10 }.into(),
+		);
+		// Nobody relied on it any more.
+		assert!(EvictedWorkers::get().is_empty());
+	});
+}
+
+#[test]
+fn who_buys_a_worker_does_not_get_the_sellers_seat_stake_into_trouble() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		MockBonding::set(BondId::Gatekeeper(worker), STAKE);
+		Registry::offer_worker(signed(ALICE), worker, Some(BOB)).unwrap();
+		assert_noop!(
+			Registry::accept_worker(signed(BOB), worker),
+			Error::<Runtime>::SeatStakeLeaving
+		);
+		MockBonding::set(BondId::Gatekeeper(worker), 0);
+		assert_ok!(Registry::accept_worker(signed(BOB), worker));
+	});
+}
+
+/// A boot in force, without evidence.
+fn boot_of(worker: WorkerId, measurement: H256) {
+	Workers::<Runtime>::insert(worker, Worker { operator: ALICE, platform: None, boots: 1 });
+	let (registered_at, expires_at) = (1, BlockNumber::MAX);
+	let evidence = phala_protocol::evidence::EvidenceKind::Software;
+	let boot = Boot { number: 1, keys: keys(1), evidence, measurement, registered_at, expires_at };
+	Boots::<Runtime>::insert(worker, boot);
+	MockBonding::set(BondId::Worker(worker), STAKE);
+}
+
+/// A block passes; the weight that the sweep took of it.
+fn next_block(left: Weight) -> Weight {
+	System::set_block_number(System::block_number() + 1);
+	let mut meter = WeightMeter::with_limit(left);
+	Registry::on_poll(System::block_number(), &mut meter);
+	meter.consumed()
+}
+
+#[test]
+fn a_delisting_with_10_000_workers_in_force_takes_a_bounded_part_of_each_block() {
+	const WORKERS: WorkerId = 10_000;
+	const OTHERS: WorkerId = 50;
+	new_test_ext().execute_with(|| {
+		for worker in 0..WORKERS {
+			boot_of(worker, GOOD_CODE);
+		}
+		let other_code = H256::repeat_byte(0xcc);
+		Registry::allow_measurement(RuntimeOrigin::root(), other_code).unwrap();
+		for worker in WORKERS..WORKERS + OTHERS {
+			boot_of(worker, other_code);
+		}
+		let idle = next_block(Weight::MAX);
+		let until = System::block_number() as u32 + 3;
+		Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, until).unwrap();
+		// Until its block has come nobody is evicted, and it costs no more than any block.
+		for _ in 0..2 {
+			assert_eq!(next_block(Weight::MAX), idle);
+		}
+		assert!(EvictedWorkers::get().is_empty());
+
+		// All of them are out of force at once; the sweep needs its time.
+		System::set_block_number(u64::from(until));
+		let boot = Registry::current_boot(0).unwrap();
+		assert!((0..WORKERS).all(|worker| !Registry::is_in_force(worker, &boot)));
+		SweptPerBlock::set(100);
+		let mut blocks = 0;
+		while !EvictedWorkers::get().len().eq(&(WORKERS as usize)) {
+			let taken = next_block(Weight::MAX);
+			assert!(taken.all_lte(SweepBudget::get()), "{taken:?}");
+			blocks += 1;
+			assert!(blocks <= 110, "{} of {WORKERS}", EvictedWorkers::get().len());
+		}
+		assert!(blocks >= 100, "{blocks}");
+		while SweepUnderWay::<Runtime>::exists() {
+			next_block(Weight::MAX);
+		}
+		assert_eq!(next_block(Weight::MAX), idle);
+		let mut evicted = EvictedWorkers::get();
+		evicted.sort_unstable();
+		assert_eq!(evicted, (0..WORKERS).collect::<Vec<_>>());
+		assert_eq!(Boots::<Runtime>::iter().count(), OTHERS as usize);
+		assert!(MockBonding::amount(BondId::Worker(0)) == STAKE, "a delisting slashes nobody");
+	});
+}
+
+#[test]
+fn the_sweep_takes_no_more_than_what_is_left_of_the_block_and_a_full_mailbox_puts_it_off() {
+	new_test_ext().execute_with(|| {
+		for worker in 0..5 {
+			boot_of(worker, GOOD_CODE);
+		}
+		let now = System::block_number() as u32;
+		Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, now).unwrap();
+		assert_eq!(next_block(Weight::zero()), Weight::zero());
+		assert!(EvictedWorkers::get().is_empty());
+		// One message each: the second eviction finds no room, and is undone whole.
+		PushesLeft::set(1);
+		next_block(Weight::MAX);
+		assert_eq!(Boots::<Runtime>::iter().count(), 4);
+		PushesLeft::set(usize::MAX);
+		next_block(Weight::MAX);
+		assert_eq!(Boots::<Runtime>::iter().count(), 1);
+		next_block(Weight::MAX);
+		assert_eq!((Boots::<Runtime>::iter().count(), SweepUnderWay::<Runtime>::get()), (0, None));
+	});
+}
+
+#[test]
+fn the_sweep_evicts_who_has_nothing_at_stake_unless_it_was_topped_up_since() {
+	new_test_ext().execute_with(|| {
+		for worker in 0..4 {
+			boot_of(worker, GOOD_CODE);
+			MockBonding::set(BondId::Worker(worker), 0);
+			Registry::on_exhausted(BondId::Worker(worker));
+		}
+		// A gatekeeper without its second bond is out as well.
+		MockBonding::set(BondId::Worker(3), STAKE);
+		MockBonding::set(BondId::Gatekeeper(3), 0);
+		MockBonding::set(BondId::Worker(1), STAKE);
+		// Who has no boot is not swept.
+		Registry::on_exhausted(BondId::Worker(77));
+		SweptPerBlock::set(2);
+		next_block(Weight::MAX);
+		next_block(Weight::MAX);
+		next_block(Weight::MAX);
+		let mut evicted = EvictedWorkers::get();
+		evicted.sort_unstable();
+		assert_eq!(evicted, vec![0, 2, 3]);
+		assert_eq!(ReportedExhausted::<Runtime>::iter().count(), 0);
+		System::assert_has_event(
+			Event::WorkerEvicted {
+				worker: 0,
+				boot: 1,
+				reason: EvictionReason::StakeExhausted,
+				slashed: 0,
+			}
+			.into(),
+		);
+	});
+}
+
+#[test]
+fn anyone_evicts_a_worker_without_stake_and_nobody_one_with_it() {
+	new_test_ext().execute_with(|| {
+		boot_of(0, GOOD_CODE);
+		assert_noop!(Registry::evict(signed(BOB), 0), Error::<Runtime>::StillInForce);
+		MockBonding::set(BondId::Worker(0), 0);
+		assert_ok!(Registry::evict(signed(BOB), 0));
+		assert_noop!(Registry::evict(signed(BOB), 0), Error::<Runtime>::NoBoot);
+	});
+}
+
+#[test]
+fn more_delistings_than_there_is_room_for_share_the_last_sweep() {
+	new_test_ext().execute_with(|| {
+		for n in 0..SWEEPS_DUE_MAX + 3 {
+			Registry::note_sweep(1_000 - n);
+			Registry::note_sweep(1_000 - n);
+		}
+		let due = SweepsDue::<Runtime>::get();
+		assert_eq!(due.len() as u32, SWEEPS_DUE_MAX);
+		assert!(due.is_sorted());
+		Registry::note_sweep(2_000);
+		assert_eq!(SweepsDue::<Runtime>::get().last(), Some(&2_000));
+		go_to_block(2_000);
+		next_block(Weight::MAX);
+		assert_eq!(SweepsDue::<Runtime>::get().len(), 0);
 	});
 }

@@ -15,6 +15,14 @@ pub trait WeightInfo {
 	fn allow_measurement() -> Weight;
 	fn delist_measurement() -> Weight;
 	fn probe() -> Weight;
+	fn evict_for() -> Weight;
+	fn set_banned() -> Weight;
+	fn offer_worker() -> Weight;
+	fn accept_worker() -> Weight;
+	/// A sweep with nothing to do.
+	fn sweep_base() -> Weight;
+	/// A look at one boot that stays.
+	fn sweep_look() -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them.
@@ -50,27 +58,46 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 
 impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn register_worker() -> Weight {
-		Self::of(4, 4)
+		Self::of(6, 6)
 	}
 	fn register_boot(e: u32) -> Weight {
-		Self::of(12, 12).saturating_add(Self::evidence(e)).saturating_add(Self::hooks())
+		Self::of(14, 13).saturating_add(Self::evidence(e)).saturating_add(Self::hooks())
 	}
 	fn renew_boot(e: u32) -> Weight {
-		Self::of(12, 6).saturating_add(Self::evidence(e))
+		Self::of(13, 6).saturating_add(Self::evidence(e))
 	}
 	fn evict() -> Weight {
-		Self::of(16, 16).saturating_add(Self::hooks())
+		Self::of(20, 20).saturating_add(Self::hooks())
 	}
 	fn close_worker() -> Weight {
-		Self::of(16, 16)
+		Self::of(20, 20)
 	}
 	fn allow_measurement() -> Weight {
 		Self::of(4, 5)
 	}
 	fn delist_measurement() -> Weight {
-		Self::of(4, 5)
+		Self::of(5, 6)
 	}
 	fn probe() -> Weight {
-		Self::of(5, 6)
+		Self::of(6, 7)
+	}
+	fn evict_for() -> Weight {
+		// Two slashes, each of a bond, an account and the treasury.
+		Self::evict().saturating_add(Self::of(10, 11))
+	}
+	fn set_banned() -> Weight {
+		Self::of(1, 1)
+	}
+	fn offer_worker() -> Weight {
+		Self::of(1, 1)
+	}
+	fn accept_worker() -> Weight {
+		Self::of(22, 20)
+	}
+	fn sweep_base() -> Weight {
+		Self::of(4, 2)
+	}
+	fn sweep_look() -> Weight {
+		Weight::from_parts(20_000_000, 6_000).saturating_add(T::DbWeight::get().reads(3))
 	}
 }

@@ -110,7 +110,7 @@ use phala_protocol::{
 		RequestResult,
 	},
 	traits::{
-		AgentDirectory, ClusterDirectory, EnvelopeLanes, MailboxInterface, PushError,
+		AgentDirectory, Assignments, ClusterDirectory, EnvelopeLanes, MailboxInterface, PushError,
 		ReceivePayload, WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -244,6 +244,10 @@ pub mod pallet {
 		BoundedVec<RequestId, T::DuePerBlockMax>,
 		ValueQuery,
 	>;
+
+	/// How many open requests each worker was given, whatever became of its boot; absent means none.
+	#[pallet::storage]
+	pub type OpenOfWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
 
 	/// Closed requests, numbered in the order in which they were closed, each with that block.
 	#[pallet::storage]
@@ -451,6 +455,7 @@ pub mod pallet {
 					state: RequestState::Open,
 				},
 			);
+			OpenOfWorker::<T>::mutate(worker, |open| *open = open.saturating_add(1));
 			let order = RequestOrder {
 				request,
 				agent,
@@ -640,6 +645,9 @@ impl<T: Config> Pallet<T> {
 	/// Writes down what became of a request, and that it is to be forgotten.
 	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState, now: BlockNumber) {
 		Duties::<T>::remove(id);
+		OpenOfWorker::<T>::mutate_exists(request.worker, |open| {
+			*open = open.and_then(|open| open.checked_sub(1)).filter(|open| *open > 0);
+		});
 		Requests::<T>::insert(id, Request { state, ..request });
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));
@@ -712,6 +720,12 @@ impl<T> From<PushError> for Error<T> {
 				Self::MailboxFull
 			}
 		}
+	}
+}
+
+impl<T: Config> Assignments for Pallet<T> {
+	fn open_of(worker: WorkerId) -> u32 {
+		OpenOfWorker::<T>::get(worker)
 	}
 }
 

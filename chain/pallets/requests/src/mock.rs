@@ -242,7 +242,7 @@ impl BootDirectory for Network {
 		None
 	}
 
-	fn is_in_force(_: &Boot) -> bool {
+	fn is_in_force(_: WorkerId, _: &Boot) -> bool {
 		true
 	}
 }

@@ -8,7 +8,8 @@ use phala_protocol::{caller::Caller, messages::Message, refusals::Refusal};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
-/// Nothing was made, nothing was lost, and each caller's escrow is that of its open requests.
+/// Nothing was made, nothing was lost, each caller's escrow is that of its open requests, and each worker
+/// answers for as many as are open.
 /// Called after every step of every test.
 fn assert_conserved() {
 	let all: Balance = frame_system::Account::<Runtime>::iter()
@@ -16,13 +17,18 @@ fn assert_conserved() {
 		.sum();
 	assert_eq!(Balances::total_issuance(), all);
 	let mut escrows = BTreeMap::<AccountId32, Balance>::new();
+	let mut assigned = BTreeMap::<WorkerId, u32>::new();
 	for (_, request) in Requests::<Runtime>::iter() {
+		if request.state == RequestState::Open {
+			*assigned.entry(request.worker).or_default() += 1;
+		}
 		let open = if request.state == RequestState::Open { request.held } else { 0 };
 		*escrows.entry(request.caller).or_default() += open;
 	}
 	for (caller, escrow) in escrows {
 		assert_eq!(Balances::balance_on_hold(&HoldReason::Escrow.into(), &caller), escrow);
 	}
+	assert_eq!(OpenOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), assigned);
 }
 
 /// What a caller asks; each test bends one part of it.

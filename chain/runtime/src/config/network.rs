@@ -7,8 +7,8 @@ use super::{
 use crate::{
 	currency::{CENTS, PHA},
 	origins::{Delister, PolicyAdmin, RootOr},
-	parameters::EvidenceLifetime,
-	time, Agents, Balances, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
+	parameters::{EvidenceLifetime, UnbondingBlocks},
+	time, Agents, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
 	RuntimeHoldReason,
 };
 use frame_support::{
@@ -26,7 +26,7 @@ use phala_protocol::{
 	requests::{RequestOutcome, RequestResult},
 	traits::ReceivePayload,
 };
-use sp_runtime::{DispatchError, Permill};
+use sp_runtime::{DispatchError, Perbill, Permill};
 
 /// Brings what enclaves say to the pallet that it concerns.
 pub struct PayloadRouter;
@@ -101,23 +101,46 @@ impl pallet_mailbox::Config for Runtime {
 	type WeightInfo = pallet_mailbox::ConservativeWeights<Runtime>;
 }
 
-impl pallet_registry::Config for Runtime {
+/// What roles put up, and what of it must be left: a hundred missed deadlines of a worker lie between
+/// the two, so that it has the time to top up.
+impl pallet_bonding::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
-	type Penalties = ResolveTo<TreasuryAccount, Balances>;
+	type Slashed = ResolveTo<TreasuryAccount, Balances>;
+	type Users = (Registry, Gatekeepers);
+	type UnbondingBlocks = UnbondingBlocks;
+	type WorkerStake = ConstU128<{ 1_000 * PHA }>;
+	type WorkerMinimum = ConstU128<{ 900 * PHA }>;
+	type GatekeeperStake = ConstU128<{ 10_000 * PHA }>;
+	type GatekeeperMinimum = ConstU128<{ 9_000 * PHA }>;
+	type WeightInfo = pallet_bonding::ConservativeWeights<Runtime>;
+}
+
+parameter_types! {
+	/// For evictions of those that are out of force already: of what other hooks leave of the block.
+	pub SweepBudget: Weight =
+		Perbill::from_percent(20) * super::system::MAXIMUM_BLOCK_WEIGHT;
+}
+
+impl pallet_registry::Config for Runtime {
+	type Bonding = Bonding;
+	type Assignments = Requests;
 	type Mailbox = Mailbox;
 	type WorkerHooks = (Gatekeepers, Clusters);
 	type AdminOrigin = RootOr<PolicyAdmin>;
 	type DelistOrigin = EitherOf<RootOr<PolicyAdmin>, RootOr<Delister>>;
-	type WorkerStake = ConstU128<{ 1_000 * PHA }>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
+	type SweepBudget = SweepBudget;
 	type WeightInfo = pallet_registry::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
 impl pallet_gatekeepers::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Boots = Registry;
+	type Bonding = Bonding;
 	type AdminOrigin = RootOr<PolicyAdmin>;
 	type WeightInfo = pallet_gatekeepers::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]

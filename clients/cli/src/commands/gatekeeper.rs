@@ -13,8 +13,16 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-	/// Offers a worker as a gatekeeper. By the worker's operator.
+	/// Offers a worker as a gatekeeper, with a second stake. By the worker's operator.
 	Apply {
+		worker: WorkerId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Takes a worker's candidacy back; what is at stake for it leaves. By the worker's operator.
+	Withdraw {
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -39,6 +47,13 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let applying = sender.send(gatekeepers::apply(worker));
 			let block = chain_step("applying", applying).await?.0.block.number;
 			(block, vec![worker], format!("worker {worker} is a candidate"))
+		}
+		Command::Withdraw { worker, account, node } => {
+			let sender = sender(&account, &node).await?;
+			let withdrawing = sender.send(gatekeepers::withdraw(worker));
+			let block = chain_step("withdrawing", withdrawing).await?.0.block.number;
+			let text = format!("worker {worker} is no candidate; its stake for that leaves: `phala worker status {worker} --gatekeeper`");
+			(block, vec![worker], text)
 		}
 		Command::Seat { workers, account, node } => {
 			let sender = sender(&account, &node).await?;

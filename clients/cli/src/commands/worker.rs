@@ -1,19 +1,32 @@
-//! `phala worker`: what it takes until a worker can register.
+//! `phala worker`: a worker's place in the network, and what is at stake for it ([`stake`]).
 //!
 //! * `register`: a place for a worker; the account that is chosen, its operator's, holds its stake.
+//! * `stake`, `unstake`, `withdraw`, `status`: more of it, less of it, what has left, how it stands.
+//! * `transfer` and `accept`, `close`: another operator; none.
 //! * `allow-measurement`: on a development chain, by its sudo account, lets a build of pruntime in.
+
+mod stake;
 
 use crate::{
 	accounts::AccountOptions,
 	chain::{self, NodeOption},
+	names::AccountName,
 	output::{
 		self,
-		operators::{MeasurementAllowed, WorkerRegistered},
+		operators::{MeasurementAllowed, WorkerChanged, WorkerClosed, WorkerRegistered},
 	},
+	steps::chain_step,
 };
 use anyhow::{bail, Context};
-use phala_chain_client::{accounts::check_funds, registry, transactions, Sender};
-use phala_protocol::H256;
+use phala_chain_client::{
+	accounts::check_funds, bonding, registry, transactions, Call, Chain, Sender,
+};
+use phala_protocol::{
+	bonding::BondId,
+	boot::WorkerId,
+	text::parse_pha,
+	Balance, H256,
+};
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
 /// The operator's secret, as `pherry` reads it.
@@ -27,6 +40,72 @@ pub enum Command {
 		/// and PHALA_SURI.
 		#[arg(long, value_name = "SECRET", conflicts_with_all = ["account", "suri"])]
 		operator: Option<String>,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Puts more at stake for a worker. By its operator.
+	Stake {
+		#[command(flatten)]
+		of: stake::BondOptions,
+		/// How much more, in PHA.
+		#[arg(value_parser = parse_pha)]
+		amount: Balance,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Lets a part of the stake leave: it can be slashed until it can be withdrawn. By its operator.
+	Unstake {
+		#[command(flatten)]
+		of: stake::BondOptions,
+		/// How much, in PHA.
+		#[arg(value_parser = parse_pha)]
+		amount: Balance,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Frees what has left the stake. By anyone; it goes to the operator.
+	Withdraw {
+		#[command(flatten)]
+		of: stake::BondOptions,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Shows what is at stake for a worker, and what leaves.
+	Status {
+		#[command(flatten)]
+		of: stake::BondOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Offers a worker, with its stake, to another account. By its operator.
+	Transfer {
+		worker: WorkerId,
+		/// Whose it is to be.
+		to: AccountName,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Takes over a worker that was offered to this account.
+	Accept {
+		worker: WorkerId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Gives up a worker that serves nowhere; its stake leaves. By its operator.
+	Close {
+		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -50,6 +129,42 @@ pub enum Command {
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
+		Command::Stake { of, amount, account, node } => {
+			let (chain, sender) = sender(&account, &node).await?;
+			stake::top_up(&of, amount, &chain, &sender, json).await?;
+		}
+		Command::Unstake { of, amount, account, node } => {
+			let (chain, sender) = sender(&account, &node).await?;
+			stake::unbond(&of, amount, &chain, &sender, json).await?;
+		}
+		Command::Withdraw { of, account, node } => {
+			let (_, sender) = sender(&account, &node).await?;
+			stake::withdraw(&of, &sender, json).await?;
+		}
+		Command::Status { of, node } => stake::show(&of, &node.connect().await?, json).await?,
+		Command::Transfer { worker, to, account, node } => {
+			let to = to.resolve()?;
+			let call = registry::offer_worker(worker, Some(to.0));
+			let done = format!("worker {worker} is offered to {to}, who takes it over with `phala worker accept {worker}`");
+			change(worker, call, &done, &account, &node, json).await?;
+		}
+		Command::Accept { worker, account, node } => {
+			let call = registry::accept_worker(worker);
+			let done = format!("worker {worker} and its stake are this account's; start pruntime and pherry for it");
+			change(worker, call, &done, &account, &node, json).await?;
+		}
+		Command::Close { worker, account, node } => {
+			let (chain, sender) = sender(&account, &node).await?;
+			let sending = sender.send(registry::close_worker(worker));
+			let block = chain_step("closing the worker", sending).await?.0.block;
+			let bond = bonding::bond(&chain, block, BondId::Worker(worker)).await?;
+			let until = bond.and_then(|bond| Some(bond.unbonding.last()?.until));
+			let text = match until {
+				Some(until) => format!("worker {worker} is closed; its stake leaves until block {until}, then: phala worker withdraw {worker}"),
+				None => format!("worker {worker} is closed"),
+			};
+			output::tell(json, &WorkerClosed { worker, until, block: block.number }, text)?;
+		}
 		Command::Register { operator, account, node } => {
 			let operator = match operator {
 				Some(secret) => AccountOptions { account: None, suri: Some(secret) }.open()?,
@@ -79,6 +194,27 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Result<(Chain, Sender)> {
+	let operator = account.open_or(Some(OPERATOR_VARIABLE))?;
+	let chain = node.connect().await?;
+	let sender = Sender::new(&chain, operator.keypair);
+	Ok((chain, sender))
+}
+
+async fn change(
+	worker: WorkerId,
+	call: Call,
+	done: &str,
+	account: &AccountOptions,
+	node: &NodeOption,
+	json: bool,
+) -> anyhow::Result<()> {
+	let (_, sender) = sender(account, node).await?;
+	let what = format!("changing worker {worker}");
+	let block = chain_step(&what, sender.send(call)).await?.0.block.number;
+	output::tell(json, &WorkerChanged { worker, block }, done)
 }
 
 /// What a pruntime measures of itself.

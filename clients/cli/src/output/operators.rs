@@ -1,7 +1,7 @@
 //! Of `phala cluster`, `gatekeeper`, `worker`, `status` and of a development network.
 
 use super::{
-	words::{Account, Hash},
+	words::{Account, Amount, Hash},
 	ErrorBody,
 };
 use phala_protocol::{
@@ -65,7 +65,7 @@ pub struct Member {
 	pub error: Option<ErrorBody>,
 }
 
-/// `phala gatekeeper apply`, `seat`.
+/// `phala gatekeeper apply`, `withdraw`, `seat`.
 #[derive(Serialize, JsonSchema)]
 pub struct GatekeepersChanged {
 	pub workers: Vec<WorkerId>,
@@ -77,6 +77,85 @@ pub struct GatekeepersChanged {
 pub struct WorkerRegistered {
 	pub worker: WorkerId,
 	pub operator: Account,
+}
+
+/// `phala worker transfer`, `accept`.
+#[derive(Serialize, JsonSchema)]
+pub struct WorkerChanged {
+	pub worker: WorkerId,
+	pub block: BlockNumber,
+}
+
+/// `phala worker close`.
+#[derive(Serialize, JsonSchema)]
+pub struct WorkerClosed {
+	pub worker: WorkerId,
+	/// The block from which on all of its stake can be withdrawn.
+	pub until: Option<BlockNumber>,
+	pub block: BlockNumber,
+}
+
+/// `phala worker stake`.
+#[derive(Serialize, JsonSchema)]
+pub struct StakeAdded {
+	pub worker: WorkerId,
+	/// Whether it is the stake for a gatekeeper's seat.
+	pub gatekeeper: bool,
+	pub amount: Amount,
+	/// What is at stake now.
+	pub active: Amount,
+	pub block: BlockNumber,
+}
+
+/// `phala worker unstake`.
+#[derive(Serialize, JsonSchema)]
+pub struct StakeLeaves {
+	pub worker: WorkerId,
+	/// Whether it is the stake for a gatekeeper's seat.
+	pub gatekeeper: bool,
+	pub amount: Amount,
+	/// What is left.
+	pub active: Amount,
+	/// It can be slashed before this block, and withdrawn from it on.
+	pub until: BlockNumber,
+	pub block: BlockNumber,
+}
+
+/// `phala worker withdraw`.
+#[derive(Serialize, JsonSchema)]
+pub struct StakeWithdrawn {
+	pub worker: WorkerId,
+	/// Whether it was the stake for a gatekeeper's seat.
+	pub gatekeeper: bool,
+	pub amount: Amount,
+	pub block: BlockNumber,
+}
+
+/// `phala worker status`.
+#[derive(Serialize, JsonSchema)]
+pub struct WorkerStake {
+	pub worker: WorkerId,
+	/// Whether it is the stake for a gatekeeper's seat.
+	pub gatekeeper: bool,
+	pub operator: Account,
+	/// What is at stake and does not leave.
+	pub active: Amount,
+	/// With less it is out of force.
+	pub minimum: Amount,
+	/// Whether it is in force, as far as its stake goes.
+	pub suffices: bool,
+	/// What leaves, the first first.
+	pub unbonding: Vec<UnbondingPart>,
+	/// The worker was closed, or the candidacy taken back.
+	pub closed: bool,
+	pub block: BlockNumber,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct UnbondingPart {
+	pub amount: Amount,
+	/// It can be withdrawn from this block on.
+	pub until: BlockNumber,
 }
 
 /// `phala worker allow-measurement`.

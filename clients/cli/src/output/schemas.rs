@@ -19,7 +19,7 @@ pub const ERROR: &str = "error";
 type Maker = fn(command: &str) -> Schema;
 
 /// The commands, by their words.
-const SCHEMAS: [(&str, Maker); 49] = [
+const SCHEMAS: [(&str, Maker); 57] = [
 	("account balance", schema::<AccountBalance>),
 	("account list", schema::<AccountList>),
 	("account new", schema::<AccountMade>),
@@ -53,6 +53,7 @@ const SCHEMAS: [(&str, Maker); 49] = [
 	(ERROR, schema::<Failure>),
 	("gatekeeper apply", schema::<GatekeepersChanged>),
 	("gatekeeper seat", schema::<GatekeepersChanged>),
+	("gatekeeper withdraw", schema::<GatekeepersChanged>),
 	("logs", schema::<Logged>),
 	("network start", schema::<WorkerStarted>),
 	("network status", schema::<NetworkStatus>),
@@ -67,8 +68,15 @@ const SCHEMAS: [(&str, Maker); 49] = [
 	("secrets set", schema::<SecretChanged>),
 	("status", schema::<WorkerStatus>),
 	("verify", schema::<VerifiedFile>),
+	("worker accept", schema::<WorkerChanged>),
 	("worker allow-measurement", schema::<MeasurementAllowed>),
+	("worker close", schema::<WorkerClosed>),
 	("worker register", schema::<WorkerRegistered>),
+	("worker stake", schema::<StakeAdded>),
+	("worker status", schema::<WorkerStake>),
+	("worker transfer", schema::<WorkerChanged>),
+	("worker unstake", schema::<StakeLeaves>),
+	("worker withdraw", schema::<StakeWithdrawn>),
 ];
 
 /// `phala schema`: JSON Schemas, by command.

@@ -56,7 +56,9 @@ pub async fn an_evicted_member_is_out_for_good_and_its_agents_go_on(
 
 	// The registry throws the boot out, and the cluster its member: the wiring of the two.
 	let thrown_out = chain.event(from, "Registry.WorkerEvicted", |event| {
-		let (worker, boot) = event.decode::<(WorkerId, u32)>()?;
+		// The reason is a variant and the part that it slashes; then what that came to.
+		let (worker, boot, _, slash, _) = event.decode::<(WorkerId, u32, u8, u32, u128)>()?;
+		anyhow::ensure!(slash == 0, "devnet evicts at no cost");
 		Ok((worker == evicted).then_some((event.block, boot)))
 	});
 	let (block, _) = thrown_out.await?;

@@ -1,0 +1,92 @@
+//! Evicts whom a delisting or an exhausted stake concerns, a bounded number a block.
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+	/// A sweep over all boots is due in block `until`.
+	pub(crate) fn note_sweep(until: BlockNumber) {
+		SweepsDue::<T>::mutate(|due| {
+			let Err(place) = due.binary_search(&until) else { return };
+			if due.try_insert(place, until).is_err() {
+				// Without room the last sweep serves this delisting too: later, which harms nobody, since
+				// what it concerns is out of force by then.
+				if let Some(last) = due.last_mut() {
+					*last = until.max(*last);
+				}
+			}
+		});
+	}
+
+	/// Does as much as `budget` has room for.
+	pub(crate) fn sweep(budget: &mut WeightMeter) {
+		if budget.try_consume(T::WeightInfo::sweep_base()).is_err() {
+			return;
+		}
+		if Self::sweep_exhausted(budget) {
+			Self::sweep_delisted(budget);
+		}
+	}
+
+	/// Looks at all who were reported. Returns whether it came to an end.
+	fn sweep_exhausted(budget: &mut WeightMeter) -> bool {
+		while let Some(worker) = ReportedExhausted::<T>::iter_keys().next() {
+			if budget.try_consume(T::WeightInfo::evict()).is_err() {
+				return false;
+			}
+			let boot = Boots::<T>::get(worker);
+			// It may have been topped up since, or be gone.
+			let reason = boot.as_ref().and_then(|boot| Self::reason_to_evict(worker, boot));
+			if let (Some(boot), Some(reason)) = (boot, reason) {
+				if !Self::swept(worker, &boot, reason) {
+					return false;
+				}
+			}
+			ReportedExhausted::<T>::remove(worker);
+		}
+		true
+	}
+
+	fn sweep_delisted(budget: &mut WeightMeter) {
+		let Some(SweepCursor { mut after }) = Self::sweep_cursor() else { return };
+		while budget.try_consume(T::WeightInfo::sweep_look()).is_ok() {
+			// An iterator of its own for each: it must not see what an eviction changes.
+			let next = match after {
+				Some(worker) => Boots::<T>::iter_from(Boots::<T>::hashed_key_for(worker)).next(),
+				None => Boots::<T>::iter().next(),
+			};
+			let Some((worker, boot)) = next else {
+				SweepUnderWay::<T>::kill();
+				return;
+			};
+			if !Self::is_allowed(&boot.measurement)
+				&& (budget.try_consume(T::WeightInfo::evict()).is_err()
+					|| !Self::swept(worker, &boot, EvictionReason::Delisted))
+			{
+				break;
+			}
+			after = Some(worker);
+		}
+		SweepUnderWay::<T>::put(SweepCursor { after });
+	}
+
+	/// The sweep under way, or one that begins now.
+	fn sweep_cursor() -> Option<SweepCursor> {
+		if let Some(cursor) = SweepUnderWay::<T>::get() {
+			return Some(cursor);
+		}
+		let now = Self::now();
+		let mut due = SweepsDue::<T>::get();
+		if due.first().is_none_or(|first| *first > now) {
+			return None;
+		}
+		// One sweep serves all that have run out by now.
+		due.retain(|until| *until > now);
+		SweepsDue::<T>::put(due);
+		Some(SweepCursor::default())
+	}
+
+	/// Evicts a worker, or changes nothing: a full mailbox puts it off by a block.
+	fn swept(worker: WorkerId, boot: &Boot, reason: EvictionReason) -> bool {
+		with_storage_layer(|| Self::throw_out(worker, Some(boot), reason)).is_ok()
+	}
+}

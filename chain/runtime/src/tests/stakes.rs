@@ -1,0 +1,328 @@
+//! What operators have at stake, in the real runtime: who tries to keep it out of reach, and that no
+//! PHA is made or lost.
+
+use super::genesis;
+use crate::{currency::PHA, parameters::UnbondingBlocks, *};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::{
+		fungible::{Inspect, InspectHold, Mutate},
+		tokens::Preservation,
+		Get, OnPoll,
+	},
+	weights::{Weight, WeightMeter},
+};
+use phala_protocol::{
+	bonding::BondId,
+	boot::{Boot, BootKeys, WorkerId},
+	evidence::{EvidenceKind, MeasurementRule},
+	traits::{Bonding as _, BootDirectory, WorkerDirectory},
+	H256,
+};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{Permill, TokenError};
+
+const CODE: H256 = H256::repeat_byte(7);
+const MISS: Balance = PHA;
+
+fn stake() -> Balance {
+	<Runtime as pallet_bonding::Config>::WorkerStake::get()
+}
+
+fn minimum() -> Balance {
+	<Runtime as pallet_bonding::Config>::WorkerMinimum::get()
+}
+
+fn signed(who: &AccountId) -> RuntimeOrigin {
+	RuntimeOrigin::signed(who.clone())
+}
+
+fn bob() -> AccountId {
+	Sr25519Keyring::Bob.to_account_id()
+}
+
+fn charlie() -> AccountId {
+	Sr25519Keyring::Charlie.to_account_id()
+}
+
+/// A chain in its first blocks, at whose end all PHA is where it must be.
+fn chain(story: impl FnOnce()) {
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		pallet_registry::Measurements::<Runtime>::insert(CODE, MeasurementRule { until: None });
+		let issuance = Balances::total_issuance();
+		story();
+		assert_eq!(Balances::total_issuance(), issuance);
+		let mut sum = 0;
+		for (account, info) in frame_system::Account::<Runtime>::iter() {
+			let bonded: Balance = pallet_bonding::Bonds::<Runtime>::iter_values()
+				.filter(|bond| bond.account == account)
+				.map(|bond| bond.total())
+				.sum();
+			let reason = pallet_bonding::HoldReason::Bond.into();
+			assert_eq!(Balances::balance_on_hold(&reason, &account), bonded, "{account:?}");
+			sum += info.data.free + info.data.reserved;
+		}
+		assert_eq!(sum, issuance);
+	});
+}
+
+/// A worker in force, without its evidence.
+fn worker_of(operator: &AccountId) -> WorkerId {
+	let worker = pallet_registry::NextWorker::<Runtime>::get();
+	Registry::register_worker(signed(operator)).expect("the operator has the stake");
+	pallet_registry::Boots::<Runtime>::insert(
+		worker,
+		Boot {
+			number: 1,
+			keys: BootKeys { identity: [worker as u8; 32], encryption: [2; 32] },
+			evidence: EvidenceKind::Software,
+			measurement: CODE,
+			registered_at: 1,
+			expires_at: BlockNumber::MAX,
+		},
+	);
+	worker
+}
+
+fn is_in_force(worker: WorkerId) -> bool {
+	Registry::current_boot(worker).is_some_and(|boot| Registry::is_in_force(worker, &boot))
+}
+
+fn open_assignments(worker: WorkerId, open: u32) {
+	pallet_requests::OpenOfWorker::<Runtime>::insert(worker, open);
+}
+
+fn treasury() -> Balance {
+	Balances::balance(&config::money::TreasuryAccountId::get())
+}
+
+/// What the block begins with, as the runtime does it after the inherents.
+fn poll(meter: &mut WeightMeter) {
+	<AllPalletsWithSystem as OnPoll<BlockNumber>>::on_poll(System::block_number(), meter);
+}
+
+/// Blocks without anything in them but the sweep.
+fn blocks_pass(blocks: BlockNumber) {
+	System::set_block_number(System::block_number() + blocks);
+	poll(&mut WeightMeter::new());
+}
+
+#[test]
+fn what_leaves_a_bond_is_slashable_for_as_long_as_a_validators_stake() {
+	for preset in presets::names() {
+		genesis(preset.as_ref()).execute_with(|| {
+			let eras = <Runtime as pallet_staking::Config>::BondingDuration::get();
+			let sessions = <Runtime as pallet_staking::Config>::SessionsPerEra::get();
+			let slots = <Runtime as pallet_babe::Config>::EpochDuration::get();
+			let blocks = u64::from(eras) * u64::from(sessions) * slots;
+			assert_eq!(u64::from(UnbondingBlocks::get()), blocks);
+		});
+	}
+}
+
+/// Has 25 PHA, a worker that somebody lends it the stake for, and a request that it will not answer.
+struct HitAndRun {
+	account: AccountId,
+}
+
+impl HitAndRun {
+	const PURSE: Balance = 25 * PHA;
+
+	fn with(purse: Balance) -> Self {
+		let account = AccountId::new([25; 32]);
+		Balances::transfer(&bob(), &account, purse, Preservation::Preserve).unwrap();
+		Self { account }
+	}
+}
+
+#[test]
+fn a_purse_of_25_pha_buys_no_worker() {
+	chain(|| {
+		let villain = HitAndRun::with(HitAndRun::PURSE);
+		assert_noop!(
+			Registry::register_worker(signed(&villain.account)),
+			TokenError::FundsUnavailable
+		);
+		assert_eq!(Balances::total_balance_on_hold(&villain.account), 0);
+	});
+}
+
+#[test]
+fn who_unbonds_all_in_the_block_of_its_miss_pays_for_the_miss() {
+	chain(|| {
+		let villain = HitAndRun::with(HitAndRun::PURSE + stake());
+		let worker = worker_of(&villain.account);
+		let bond = BondId::Worker(worker);
+		let before = treasury();
+		assert_ok!(Bonding::unbond(signed(&villain.account), bond, stake()));
+		assert!(!is_in_force(worker), "nothing is active");
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+		assert_eq!(treasury(), before + MISS);
+		assert_noop!(
+			Bonding::withdraw(signed(&villain.account), bond),
+			pallet_bonding::Error::<Runtime>::NothingToWithdraw
+		);
+		// In the last block of unbonding it pays too, and gets back what is left.
+		blocks_pass(UnbondingBlocks::get() - 1);
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+		blocks_pass(1);
+		assert_ok!(Bonding::withdraw(signed(&bob()), bond));
+		assert_eq!(Balances::balance(&villain.account), HitAndRun::PURSE + stake() - 2 * MISS);
+		// The worker has nothing at stake and a boot: the sweep ends that.
+		assert!(Registry::current_boot(worker).is_some());
+		blocks_pass(1);
+		assert_eq!(Registry::current_boot(worker), None);
+	});
+}
+
+#[test]
+fn a_hundred_misses_take_a_worker_out_of_force_until_it_is_topped_up() {
+	chain(|| {
+		let worker = worker_of(&bob());
+		let misses = (stake() - minimum()) / MISS;
+		for _ in 0..misses {
+			assert_eq!(Registry::penalise(worker, MISS), MISS);
+		}
+		assert!(is_in_force(worker));
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+		assert!(!is_in_force(worker));
+		assert_ok!(Bonding::top_up(signed(&bob()), BondId::Worker(worker), MISS));
+		assert!(is_in_force(worker));
+	});
+}
+
+#[test]
+fn an_open_assignment_keeps_the_worker_and_the_minimum_of_its_stake() {
+	chain(|| {
+		let (bob, worker) = (bob(), worker_of(&bob()));
+		let bond = BondId::Worker(worker);
+		open_assignments(worker, 1);
+		assert_noop!(
+			Registry::close_worker(signed(&bob), worker),
+			pallet_registry::Error::<Runtime>::OpenAssignments
+		);
+		// A deadline that lies further ahead than unbonding takes is no way out.
+		assert_ok!(Bonding::unbond(signed(&bob), bond, stake()));
+		blocks_pass(UnbondingBlocks::get());
+		assert_ok!(Bonding::withdraw(signed(&bob), bond));
+		assert_eq!(Balances::total_balance_on_hold(&bob), minimum());
+		assert_noop!(
+			Bonding::withdraw(signed(&bob), bond),
+			pallet_bonding::Error::<Runtime>::StillAnswering
+		);
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+		open_assignments(worker, 0);
+		assert_ok!(Registry::close_worker(signed(&bob), worker));
+		assert_ok!(Bonding::withdraw(signed(&bob), bond));
+		assert_eq!(Balances::total_balance_on_hold(&bob), 0);
+		assert!(!pallet_bonding::Bonds::<Runtime>::contains_key(bond));
+	});
+}
+
+#[test]
+fn who_closes_its_worker_pays_for_what_it_did_before() {
+	chain(|| {
+		let (bob, worker) = (bob(), worker_of(&bob()));
+		let free = Balances::balance(&bob);
+		assert_ok!(Registry::close_worker(signed(&bob), worker));
+		assert_eq!(Balances::balance(&bob), free, "nothing is free yet");
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+		blocks_pass(UnbondingBlocks::get());
+		assert_ok!(Bonding::withdraw(signed(&bob), BondId::Worker(worker)));
+		assert_eq!(Balances::balance(&bob), free + stake() - MISS);
+		assert_eq!(Registry::penalise(worker, MISS), 0);
+	});
+}
+
+#[test]
+fn a_gatekeeper_puts_a_second_stake_up_and_loses_of_both_for_what_it_does() {
+	chain(|| {
+		let (bob, worker) = (bob(), worker_of(&bob()));
+		let seat = <Runtime as pallet_bonding::Config>::GatekeeperStake::get();
+		assert_ok!(Gatekeepers::apply(signed(&bob), worker));
+		assert_eq!(Balances::total_balance_on_hold(&bob), stake() + seat);
+		assert_ok!(Gatekeepers::seat(RuntimeOrigin::root(), vec![worker]));
+		assert_noop!(
+			Gatekeepers::withdraw(signed(&bob), worker),
+			pallet_gatekeepers::Error::<Runtime>::Seated
+		);
+		let bond = BondId::Gatekeeper(worker);
+		assert_ok!(Bonding::unbond(signed(&bob), bond, seat));
+		blocks_pass(UnbondingBlocks::get());
+		assert_ok!(Bonding::withdraw(signed(&bob), bond));
+		let kept = <Runtime as pallet_bonding::Config>::GatekeeperMinimum::get();
+		assert_eq!(Bonding::at_stake(bond), kept, "the seat answers with the minimum");
+
+		let before = treasury();
+		let reason = pallet_registry::EvictionReason::Fault { slash: Permill::from_percent(50) };
+		assert_ok!(Registry::evict_for(RuntimeOrigin::root(), worker, reason));
+		assert_eq!(treasury() - before, (stake() + kept) / 2);
+		assert!(!pallet_gatekeepers::Candidates::<Runtime>::contains_key(worker));
+		// What is left of the seat's bond leaves; no seat keeps it any more.
+		blocks_pass(UnbondingBlocks::get());
+		assert_ok!(Bonding::withdraw(signed(&bob), bond));
+		assert_eq!(Balances::total_balance_on_hold(&bob), stake() / 2);
+	});
+}
+
+#[test]
+fn a_worker_is_handed_over_with_its_stake() {
+	chain(|| {
+		let (bob, charlie, worker) = (bob(), charlie(), worker_of(&bob()));
+		let (had, got) = (Balances::total_balance(&bob), Balances::total_balance(&charlie));
+		assert_ok!(Registry::offer_worker(signed(&bob), worker, Some(charlie.clone())));
+		assert_ok!(Registry::accept_worker(signed(&charlie), worker));
+		assert_eq!(Balances::total_balance(&bob), had - stake());
+		assert_eq!(Balances::total_balance(&charlie), got + stake());
+		assert_eq!(Balances::total_balance_on_hold(&charlie), stake());
+		assert_eq!(Registry::operator(worker), Some(charlie.into()));
+		assert_noop!(
+			Bonding::unbond(signed(&bob), BondId::Worker(worker), 1),
+			pallet_bonding::Error::<Runtime>::NotBondAccount
+		);
+	});
+}
+
+#[test]
+fn the_sweep_takes_its_part_of_what_other_hooks_leave_of_a_block() {
+	chain(|| {
+		const WORKERS: usize = 30;
+		for _ in 0..WORKERS {
+			worker_of(&bob());
+		}
+		let left_after = |left: Weight| {
+			let mut meter = WeightMeter::with_limit(left);
+			poll(&mut meter);
+			meter.consumed()
+		};
+		let idle = left_after(Weight::MAX);
+		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, 1));
+		assert_eq!(left_after(idle), idle, "no room for one eviction");
+		assert_eq!(pallet_registry::Boots::<Runtime>::iter().count(), WORKERS);
+		let mut blocks = 0;
+		while pallet_registry::Boots::<Runtime>::iter().count() > 0 {
+			let taken = left_after(Weight::MAX);
+			assert!(taken.all_lte(config::network::SweepBudget::get()), "{taken:?}");
+			blocks += 1;
+		}
+		assert!((3..=WORKERS).contains(&blocks), "{blocks}");
+	});
+}
+
+#[test]
+fn a_closed_network_of_workers_leaves_nothing_in_storage() {
+	chain(|| {
+		let workers: Vec<WorkerId> = (0..5).map(|_| worker_of(&bob())).collect();
+		for worker in &workers {
+			assert_ok!(Registry::close_worker(signed(&bob()), *worker));
+		}
+		blocks_pass(UnbondingBlocks::get());
+		for worker in workers {
+			assert_ok!(Bonding::withdraw(signed(&bob()), BondId::Worker(worker)));
+		}
+		assert_eq!(pallet_bonding::Bonds::<Runtime>::iter().count(), 0);
+		assert_eq!(pallet_registry::Workers::<Runtime>::iter().count(), 0);
+		assert_eq!(pallet_registry::Boots::<Runtime>::iter().count(), 0);
+	});
+}
