@@ -4,11 +4,12 @@
 //! part, as much of the time as its bytes are of the bytes that envelopes may have. (A solo chain has
 //! no proof size to share out.) So neither time nor length of a block can be flooded.
 
-use crate::{Config, Error, LaneUse, Pallet, UseByWorker, WeightInfo};
+use crate::{BlockFull, Config, Error, LaneFull, LaneUse, Pallet, UseByWorker, WeightInfo};
 use codec::{DecodeAll, Encode};
 use frame_support::{ensure, traits::Get, weights::Weight};
 use phala_protocol::{
 	boot::WorkerId,
+	limits,
 	mailbox::{ByLane, Envelope, Lane},
 	messages::Payload,
 };
@@ -18,6 +19,9 @@ use sp_runtime::{Perbill, Saturating};
 pub trait PayloadWeights {
 	/// The most that acting on this one takes.
 	fn weight_of(payload: &Payload) -> Weight;
+
+	/// The most that acting on a commit takes, whoever makes it.
+	fn heaviest_commit() -> Weight;
 }
 
 /// Of what envelopes may take, what each lane is sure of. Commits are what callers pay for.
@@ -51,14 +55,21 @@ pub(crate) fn payload_weight<T: Config>(envelope: &Envelope) -> Weight {
 impl<T: Config> Pallet<T> {
 	/// All that an envelope takes of a block, in picoseconds.
 	pub fn cost_of(envelope: &Envelope) -> u64 {
-		let payload = envelope.payload.len() as u32;
+		let bytes = envelope.encoded_size() as u64;
+		Self::cost(envelope.payload.len() as u32, bytes, payload_weight::<T>(envelope))
+	}
+
+	/// What the longest envelope with the heaviest commit takes.
+	pub fn cost_of_heaviest_commit() -> u64 {
+		let payload = limits::ENVELOPE_PAYLOAD_BYTES_MAX;
+		Self::cost(payload, payload.into(), T::PayloadWeights::heaviest_commit())
+	}
+
+	fn cost(payload: u32, bytes: u64, of_payload: Weight) -> u64 {
 		let weight = T::WeightInfo::submit_envelope(payload)
 			.saturating_add(T::WeightInfo::authorize_envelope(payload))
-			.saturating_add(payload_weight::<T>(envelope));
-		let of_bytes = Perbill::from_rational(
-			envelope.encoded_size() as u64,
-			u64::from(T::EnvelopeBytes::get()),
-		);
+			.saturating_add(of_payload);
+		let of_bytes = Perbill::from_rational(bytes, u64::from(T::EnvelopeBytes::get()));
 		weight.ref_time().max(of_bytes.mul_floor(T::EnvelopeWeight::get().ref_time()))
 	}
 
@@ -68,16 +79,27 @@ impl<T: Config> Pallet<T> {
 	/// one of each boot. Another lane has its share, and what more urgent ones leave of theirs: since
 	/// blocks take the urgent first, what those leave is known.
 	pub(crate) fn ensure_room(worker: WorkerId, lane: Lane, cost: u64) -> Result<(), Error<T>> {
-		let all = T::EnvelopeWeight::get().ref_time();
-		let of_boot = *UseByWorker::<T>::get(worker).of(lane);
+		let is_first = *UseByWorker::<T>::get(worker).of(lane) == 0;
+		ensure!(is_first || cost <= Self::left_of_quota(worker, lane), Error::<T>::QuotaUsedUp);
+		ensure!(lane == Lane::Liveness || cost <= Self::left_of_lane(lane), Error::<T>::LaneFull);
+		Ok(())
+	}
+
+	/// What the block has left of a boot's part of a lane, but for the first envelope.
+	fn left_of_quota(worker: WorkerId, lane: Lane) -> u64 {
 		let quota = match lane {
 			Lane::Liveness => 0,
-			_ => SHARE_OF_ONE_BOOT.mul_floor(SHARES.of(lane).mul_floor(all)),
+			_ => {
+				let all = T::EnvelopeWeight::get().ref_time();
+				SHARE_OF_ONE_BOOT.mul_floor(SHARES.of(lane).mul_floor(all))
+			}
 		};
-		ensure!(of_boot == 0 || of_boot.saturating_add(cost) <= quota, Error::<T>::QuotaUsedUp);
-		if lane == Lane::Liveness {
-			return Ok(());
-		}
+		quota.saturating_sub(*UseByWorker::<T>::get(worker).of(lane))
+	}
+
+	/// What the block has left of a lane, and of what more urgent ones leave to it.
+	fn left_of_lane(lane: Lane) -> u64 {
+		let all = T::EnvelopeWeight::get().ref_time();
 		let used = LaneUse::<T>::get();
 		let until_it = Lane::ALL
 			.into_iter()
@@ -87,9 +109,20 @@ impl<T: Config> Pallet<T> {
 				Lane::Liveness => SHARES.liveness.mul_floor(all).min(*used.of(one)),
 				_ => *used.of(one),
 			})
-			.fold(cost, u64::saturating_add);
-		ensure!(until_it <= share_until(lane).mul_floor(all), Error::<T>::LaneFull);
-		Ok(())
+			.fold(0, u64::saturating_add);
+		share_until(lane).mul_floor(all).saturating_sub(until_it)
+	}
+
+	/// Writes down where the heaviest commit finds no room any more in this block, for whoever would be
+	/// blamed for an answer that comes too late: in the lane, or in what this boot may take of it.
+	pub(crate) fn note_full(worker: WorkerId) {
+		let (lane, heaviest) = (Lane::PaidCommits, Self::cost_of_heaviest_commit());
+		let has_landed = *UseByWorker::<T>::get(worker).of(lane) > 0;
+		if Self::left_of_lane(lane) < heaviest {
+			BlockFull::<T>::put(Self::now());
+		} else if has_landed && Self::left_of_quota(worker, lane) < heaviest {
+			LaneFull::<T>::insert(worker, Self::now());
+		}
 	}
 
 	/// An envelope of this cost is in the block.

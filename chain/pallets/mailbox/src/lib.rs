@@ -166,11 +166,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type UseByWorker<T> = StorageMap<_, Twox64Concat, WorkerId, ByLane<u64>, ValueQuery>;
 
-	/// The last block in which a lane of each worker had no room for one more like its last.
+	/// The last block in which each worker had no room for one more of the heaviest commits.
 	#[pallet::storage]
 	pub type LaneFull<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
 
-	/// The last block that had no weight left for one more of the longest envelopes.
+	/// The last block that had no room for one more of the longest envelopes, or the heaviest commits.
 	#[pallet::storage]
 	pub type BlockFull<T> = StorageValue<_, BlockNumber, OptionQuery>;
 
@@ -260,9 +260,7 @@ pub mod pallet {
 			Self::ensure_room(worker, lane, cost)?;
 
 			Self::note_use(worker, lane, cost);
-			if Self::ensure_room(worker, lane, cost).is_err() {
-				LaneFull::<T>::insert(worker, Self::now());
-			}
+			Self::note_full(worker);
 			*next.seqs.of_mut(lane) = seq.saturating_add(1);
 			NextEnvelope::<T>::insert(worker, next);
 
@@ -281,7 +279,7 @@ pub mod pallet {
 	}
 
 	impl<T: Config> Pallet<T> {
-		fn now() -> BlockNumber {
+		pub(crate) fn now() -> BlockNumber {
 			frame_system::Pallet::<T>::block_number().saturated_into()
 		}
 

@@ -81,6 +81,10 @@ impl crate::PayloadWeights for Price {
 			_ => Weight::from_parts(PAYLOAD_PS, 0),
 		}
 	}
+
+	fn heaviest_commit() -> Weight {
+		Weight::from_parts(PAYLOAD_PS, 0)
+	}
 }
 
 /// As many as a hundred of the longest payloads.

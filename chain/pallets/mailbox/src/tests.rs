@@ -5,8 +5,9 @@ use crate::{
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::Authorize};
 use phala_protocol::{
+	agents::EffectSet,
 	caller::Caller,
-	messages::{ClustersPayload, RegistryMessage, RegistryPayload, RequestsMessage},
+	messages::{AgentsPayload, ClustersPayload, RegistryMessage, RegistryPayload, RequestsMessage},
 	requests::{RequestInput, RequestKind, RequestOrder},
 };
 use sp_runtime::transaction_validity::{
@@ -33,6 +34,18 @@ fn key_request() -> Payload {
 /// The receiver of the mock refuses it.
 fn probe_answer() -> Payload {
 	Payload::Registry(RegistryPayload::ProbeAnswered { nonce: [0; 32] })
+}
+
+fn commit() -> Payload {
+	Payload::Agents(AgentsPayload::EffectSet(EffectSet {
+		agent: H256::zero(),
+		base_version: 0,
+		base_hash: H256::zero(),
+		body_hash: H256::zero(),
+		key: None,
+		results: vec![],
+		availability: vec![],
+	}))
 }
 
 fn refused(refused: EnvelopeError) -> TransactionValidityError {
@@ -357,6 +370,54 @@ fn what_urgent_lanes_took_is_gone_for_the_others() {
 		let keys: u64 = flooders.iter().map(|flooder| flood(flooder, &key_request())).sum();
 		let rest: u64 = flooders.iter().map(|flooder| flood(flooder, &probe_answer())).sum();
 		assert!((95..=100).contains(&(keys + rest)), "{keys} + {rest}");
+	});
+}
+
+/// Whether a worker is excused for what it should have committed in this block.
+fn is_excused(enclave: &Enclave) -> bool {
+	let now = System::block_number() as BlockNumber;
+	<Mailbox as EnvelopeLanes>::was_full_since(enclave.worker, now)
+}
+
+#[test]
+fn an_idler_is_not_excused_by_what_it_says_beside_commits() {
+	new_test_ext().execute_with(|| {
+		let idler = Enclave::boots(1);
+		for beside in [heartbeat(0), key_request(), probe_answer()] {
+			assert!(flood(&idler, &beside) > 0);
+			assert!(!is_excused(&idler), "a commit would have had room");
+		}
+		assert_eq!(include(idler.says(0, &commit())), Ok(Ok(())));
+		assert!(!is_excused(&idler), "and a second one has");
+	});
+}
+
+#[test]
+fn who_filled_its_own_part_of_a_lane_is_excused_alone_and_only_then() {
+	new_test_ext().execute_with(|| {
+		let (busy, idler) = (Enclave::boots_in(1, 1), Enclave::boots_in(2, 1));
+		assert!(flood(&busy, &commit()) > 1);
+		assert!(is_excused(&busy) && !is_excused(&idler));
+		go_to_block(2);
+		assert!(!is_excused(&busy), "the next block has room again");
+		assert!(<Mailbox as EnvelopeLanes>::was_full_since(busy.worker, 1));
+	});
+}
+
+#[test]
+fn a_holder_crowded_out_by_others_is_excused_though_it_landed_nothing() {
+	new_test_ext().execute_with(|| {
+		let victim = Enclave::boots_in(51, 1);
+		for crowd in 1..=50 {
+			flood(&Enclave::boots_in(crowd, 1), &commit());
+		}
+		assert_eq!(
+			include(victim.says(0, &commit())),
+			Err(InvalidTransaction::ExhaustsResources.into())
+		);
+		assert!(is_excused(&victim));
+		go_to_block(2);
+		assert!(!is_excused(&victim));
 	});
 }
 

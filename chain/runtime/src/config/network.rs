@@ -11,6 +11,7 @@ use crate::{
 	time, Agents, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
 	RuntimeHoldReason,
 };
+use core::iter;
 use frame_support::{
 	dispatch::DispatchClass,
 	parameter_types,
@@ -64,23 +65,31 @@ impl PayloadWeights for PayloadRouter {
 					RequestOutcome::Failed(_) => 0,
 				};
 				// More are refused before any is looked at.
-				set.results
-					.iter()
-					.take(limits::RESULTS_PER_EFFECT_SET_MAX as usize)
-					.map(|result| {
-						<Runtime as pallet_requests::Config>::WeightInfo::settle(answer_bytes(
-							result,
-						))
-					})
-					.fold(
-						<Runtime as pallet_agents::Config>::WeightInfo::commit(
-							(set.availability.len() as u32).min(limits::CLUSTER_MEMBERS_MAX),
-						),
-						Weight::saturating_add,
-					)
+				commit(
+					(set.availability.len() as u32).min(limits::CLUSTER_MEMBERS_MAX),
+					set.results
+						.iter()
+						.take(limits::RESULTS_PER_EFFECT_SET_MAX as usize)
+						.map(answer_bytes),
+				)
 			}
 		}
 	}
+
+	fn heaviest_commit() -> Weight {
+		// All answers share one envelope.
+		let others = limits::RESULTS_PER_EFFECT_SET_MAX as usize - 1;
+		let answers = iter::once(limits::RESPONSE_BYTES_MAX).chain(iter::repeat_n(0, others));
+		commit(limits::CLUSTER_MEMBERS_MAX, answers)
+	}
+}
+
+/// What a commit takes with so many members' words and answers of these lengths, in bytes.
+fn commit(availability: u32, answers: impl Iterator<Item = u32>) -> Weight {
+	answers.map(<Runtime as pallet_requests::Config>::WeightInfo::settle).fold(
+		<Runtime as pallet_agents::Config>::WeightInfo::commit(availability),
+		Weight::saturating_add,
+	)
 }
 
 parameter_types! {

@@ -118,6 +118,19 @@ fn full_lanes_leave_a_quarter_of_a_block_to_those_who_pay() {
 }
 
 #[test]
+fn an_unused_lane_is_not_full_and_no_commit_is_heavier_than_the_heaviest() {
+	genesis("development").execute_with(|| {
+		let all = <Runtime as pallet_mailbox::Config>::EnvelopeWeight::get().ref_time();
+		let quota = SHARE_OF_ONE_BOOT.mul_floor(SHARES.paid_commits.mul_floor(all));
+		let heaviest = pallet_mailbox::Pallet::<Runtime>::cost_of_heaviest_commit();
+		// Or a boot would be excused for its misses by its first commit in a block.
+		assert!(heaviest * 2 <= quota, "{heaviest} twice in {quota}");
+		let set = Payload::Agents(AgentsPayload::EffectSet(heaviest_effect_set()));
+		assert!(PayloadRouter::heaviest_commit().all_gte(PayloadRouter::weight_of(&set)));
+	});
+}
+
+#[test]
 fn a_boot_lands_several_commits_of_a_cluster_of_three_in_one_block() {
 	genesis("development").execute_with(|| {
 		let all = <Runtime as pallet_mailbox::Config>::EnvelopeWeight::get().ref_time();
