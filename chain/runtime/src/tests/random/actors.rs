@@ -22,7 +22,8 @@ use phala_protocol::{
 	H256,
 };
 use sp_core::{sr25519, Pair};
-use sp_runtime::{ApplyExtrinsicResult, MultiAddress};
+use pallet_registry::EvictionReason;
+use sp_runtime::{ApplyExtrinsicResult, MultiAddress, Permill};
 use std::collections::BTreeMap;
 
 const MEASUREMENT: H256 = H256::repeat_byte(0xc0);
@@ -32,11 +33,14 @@ const USERS: usize = 10;
 const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
 
 /// What a run that is long enough has seen done.
-pub const MUST_HAPPEN: [&str; 14] = [
+pub const MUST_HAPPEN: [&str; 17] = [
 	"transferred",
 	"registered a worker",
 	"registered a boot",
 	"evicted a worker",
+	"put more at stake",
+	"let stake leave",
+	"took a worker over",
 	"created a cluster",
 	"joined a cluster",
 	"left a cluster",
@@ -74,6 +78,8 @@ const ACTS: &[(u64, Act)] = &[
 	(6, Actors::boot),
 	(1, Actors::evict),
 	(1, Actors::close_worker),
+	(4, Actors::change_bond),
+	(2, Actors::hand_worker_over),
 	(2, Actors::probe),
 	(2, Actors::create_cluster),
 	(5, Actors::ask_to_join),
@@ -269,12 +275,15 @@ impl Actors {
 
 	fn evict(&mut self, chain: &mut Chain, random: &mut Random) {
 		let Some((worker, _)) = self.some_worker(random) else { return };
-		let evict = pallet_registry::Call::evict { worker };
 		if random.one_in(2) {
 			let by = self.user(random);
+			let evict = pallet_registry::Call::evict { worker };
 			self.send(chain, &by, "evicted a delisted worker", evict);
 			return;
 		}
+		let slash = Permill::from_percent(random.below(101) as u32);
+		let reason = EvictionReason::Fault { slash };
+		let evict = pallet_registry::Call::evict_for { worker, reason };
 		let before = pallet_registry::Boots::<Runtime>::contains_key(worker);
 		let call = Box::new(RuntimeCall::from(evict));
 		let alice = self.users[0].clone();
@@ -288,6 +297,46 @@ impl Actors {
 		let Some((worker, operator)) = self.some_worker(random) else { return };
 		let by = self.owner_or_thief(&operator, random);
 		self.send(chain, &by, "closed a worker", pallet_registry::Call::close_worker { worker });
+	}
+
+	fn change_bond(&mut self, chain: &mut Chain, random: &mut Random) {
+		let mut bonds: Vec<_> = pallet_bonding::Bonds::<Runtime>::iter().collect();
+		bonds.sort_by_key(|(bond, _)| *bond);
+		let Some((bond, record)) = random.pick(&bonds).cloned() else { return };
+		let by = self.owner_or_thief(&record.account, random);
+		let amount = match random.below(3) {
+			0 => record.active,
+			1 => record.active / 20,
+			_ => Self::amount(random),
+		};
+		match random.below(4) {
+			0 => {
+				let call = pallet_bonding::Call::top_up { bond, amount };
+				self.send(chain, &by, "put more at stake", call);
+			}
+			1 | 2 => {
+				let call = pallet_bonding::Call::unbond { bond, amount };
+				self.send(chain, &by, "let stake leave", call);
+			}
+			_ => drop(self.send(
+				chain,
+				&by,
+				"withdrew stake",
+				pallet_bonding::Call::withdraw { bond },
+			)),
+		}
+	}
+
+	fn hand_worker_over(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((worker, operator)) = self.some_worker(random) else { return };
+		let by = self.owner_or_thief(&operator, random);
+		let to = Some(self.account(random));
+		let call = pallet_registry::Call::offer_worker { worker, to: to.clone() };
+		if self.send(chain, &by, "offered a worker", call) {
+			let by = to.map_or(by, |to| self.owner_or_thief(&to, random));
+			let call = pallet_registry::Call::accept_worker { worker };
+			self.send(chain, &by, "took a worker over", call);
+		}
 	}
 
 	fn probe(&mut self, chain: &mut Chain, random: &mut Random) {
@@ -532,7 +581,7 @@ impl Actors {
 		let nonce = random.bytes();
 		let open = pallet_registry::OpenProbes::<Runtime>::get(worker);
 		let payload = match open.first() {
-			Some(nonce) if random.one_in(2) => RegistryPayload::ProbeAnswered { nonce: *nonce },
+			Some(open) if random.one_in(2) => RegistryPayload::ProbeAnswered { nonce: open.nonce },
 			_ => RegistryPayload::Heartbeat { nonce },
 		};
 		if self.say(chain, random, worker, Payload::Registry(payload)) {

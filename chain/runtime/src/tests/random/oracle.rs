@@ -65,9 +65,10 @@ fn explained() -> Held {
 			explain(request.caller, reason, request.held);
 		}
 	}
-	for worker in pallet_registry::Workers::<Runtime>::iter_values() {
-		let reason = RuntimeHoldReason::Registry(pallet_registry::HoldReason::WorkerStake);
-		explain(worker.operator, reason, worker.stake);
+	for bond in pallet_bonding::Bonds::<Runtime>::iter_values() {
+		let reason = RuntimeHoldReason::Bonding(pallet_bonding::HoldReason::Bond);
+		let leaving = bond.unbonding.iter().map(|chunk| chunk.amount).sum::<Balance>();
+		explain(bond.account, reason, bond.active + leaving);
 	}
 	for cluster in pallet_clusters::Clusters::<Runtime>::iter_values() {
 		let reason = RuntimeHoldReason::Clusters(pallet_clusters::HoldReason::ClusterDeposit);
