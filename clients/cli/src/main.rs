@@ -9,7 +9,7 @@
 //! | [`phala call`](commands::call), [`request`](commands::request) | asks an agent, directly or through the chain |
 //! | [`phala verify`](commands::verify) | checks an answer's proof, offline |
 //! | [`phala account`](commands::account) | accounts of this machine, and their PHA |
-//! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`status`](commands::status) | what owners of clusters and operators do |
+//! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`validator`](commands::validator), [`status`](commands::status) | what owners of clusters and operators do |
 //!
 //! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON, and
 //! an error is `{"error": {"code": "…", "message": "…"}}`: see [`failure`]. It ends with 0 when all went well, 1 when something was refused or
@@ -50,7 +50,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-	/// A whole network on this machine, for development.
+	/// A whole network on this machine, for development; or the beginnings of one with value.
 	#[command(subcommand)]
 	Network(commands::network::Command),
 	/// Is to run the agent of one folder. Until it can, the same as `phala network up`.
@@ -90,6 +90,9 @@ enum Command {
 	/// What a worker's operator does.
 	#[command(subcommand)]
 	Worker(commands::worker::Command),
+	/// What who runs a validator does.
+	#[command(subcommand)]
+	Validator(commands::validator::Command),
 }
 
 fn main() -> ExitCode {
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
 			Command::Gatekeeper(gatekeeper) => commands::gatekeeper::run(gatekeeper, json).await,
 			Command::Status(status) => commands::status::run(status, json).await,
 			Command::Worker(worker) => commands::worker::run(worker, json).await,
+			Command::Validator(validator) => commands::validator::run(validator, json).await,
 		}
 	});
 	// A build of an agent that was interrupted is not waited for.

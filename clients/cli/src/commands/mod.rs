@@ -14,6 +14,7 @@ pub mod new;
 pub mod request;
 pub mod secrets;
 pub mod status;
+pub mod validator;
 pub mod verify;
 pub mod worker;
 
