@@ -16,6 +16,7 @@ use super::{
 use crate::{accounts::private_folder, steps::step};
 use anyhow::{ensure, Context};
 use phala_protocol::{
+	domains,
 	text::{parse_pha, pha, Address},
 	Balance,
 };
@@ -136,7 +137,7 @@ fn id_of(name: &str) -> Result<String, String> {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let Arguments { folder, name, validators, at, bond, allocate, .. } = &arguments;
+	let Arguments { folder, name, validators, at, .. } = &arguments;
 	let id = match &arguments.id {
 		Some(id) => id.clone(),
 		None => id_of(name).map_err(anyhow::Error::msg).context("give it an --id")?,
@@ -150,12 +151,36 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	ensure!(is_empty, "{} is not empty: a network gets a new folder", folder.display());
 	let node = node(arguments.phala_node.as_deref())?;
 	private_folder(folder)?;
+	match make(&arguments, &id, &node).await {
+		Ok(made) => {
+			made.show(&arguments, json);
+			Ok(ExitCode::SUCCESS)
+		}
+		Err(error) => {
+			// Keys of no network.
+			let _ = fs::remove_dir_all(folder);
+			Err(error)
+		}
+	}
+}
 
+/// What was made.
+struct Made {
+	chain: PathBuf,
+	validators: Vec<Validator>,
+	treasury: Balance,
+}
+
+async fn make(arguments: &Arguments, id: &str, node: &Path) -> anyhow::Result<Made> {
+	let Arguments { folder, name, validators, at, bond, allocate, .. } = arguments;
 	let asked = ["export-chain-spec", "--chain=staging"];
-	let asking = run_node(&node, &asked);
+	let asking = run_node(node, &asked);
 	let specification = step("asking phala-node for the production runtime", asking).await?.0;
 	let mut specification: Value =
 		serde_json::from_slice(&specification).context("phala-node gave no specification")?;
+	let code = specification.pointer("/genesis/runtimeGenesis/code").and_then(Value::as_str);
+	let code = hex::decode(code.context("phala-node gave no runtime")?.trim_start_matches("0x"))?;
+	knows_no_software_evidence(&code)?;
 	let mut made = Vec::new();
 	for number in 1..=*validators {
 		made.push(validator_keys::make(&folder.join("validators").join(number.to_string()))?);
@@ -185,50 +210,55 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let from = format!("--chain={}", plain.path().display());
 	let to = format!("--output={}", chain.display());
 	let asked = ["export-chain-spec", "--raw", &from, &to];
-	step("building the genesis state", run_node(&node, &asked)).await?;
-	show(&arguments, &chain, &made, treasury, json);
-	Ok(ExitCode::SUCCESS)
+	step("building the genesis state", run_node(node, &asked)).await?;
+	Ok(Made { chain, validators: made, treasury })
 }
 
-fn show(
-	arguments: &Arguments,
-	chain: &Path,
-	validators: &[Validator],
-	treasury: Balance,
-	json: bool,
-) {
-	let of = |(index, validator): (usize, &Validator)| {
-		let boot_node = arguments.at.get(index).map(|at| at.boot_node(&validator.peer));
-		json!({
-			"folder": arguments.folder.join("validators").join((index + 1).to_string()),
-			"stash": validator.stash.to_string(),
-			"sessionKeys": format!("0x{}", hex::encode(validator.session_keys.bytes())),
-			"peer": validator.peer,
-			"bootNode": boot_node,
-		})
-	};
-	if json {
-		let validators: Vec<_> = validators.iter().enumerate().map(of).collect();
+/// Refuses a runtime that names the domain of software evidence. One that is compressed, as releases
+/// have it, is not looked into: what a node was built with, its own tests say.
+fn knows_no_software_evidence(code: &[u8]) -> anyhow::Result<()> {
+	let domain = domains::SOFTWARE_REPORT.as_bytes();
+	let names_it = code.windows(domain.len()).any(|found| found == domain);
+	ensure!(!names_it, "the runtime that phala-node has for staging takes software evidence, which proves nothing: a network with value needs a node whose runtime has no verifier of it");
+	Ok(())
+}
+
+impl Made {
+	fn show(&self, arguments: &Arguments, json: bool) {
+		let Self { chain, validators, treasury } = self;
+		let of = |(index, validator): (usize, &Validator)| {
+			let boot_node = arguments.at.get(index).map(|at| at.boot_node(&validator.peer));
+			json!({
+				"folder": arguments.folder.join("validators").join((index + 1).to_string()),
+				"stash": validator.stash.to_string(),
+				"sessionKeys": format!("0x{}", hex::encode(validator.session_keys.bytes())),
+				"peer": validator.peer,
+				"bootNode": boot_node,
+			})
+		};
+		if json {
+			let validators: Vec<_> = validators.iter().enumerate().map(of).collect();
+			println!(
+				"{}",
+				json!({ "chain": chain, "validators": validators, "treasury": treasury.to_string() })
+			);
+			return;
+		}
+		println!("{} is the chain's specification: give it to everybody", chain.display());
+		for (index, validator) in validators.iter().enumerate() {
+			let Validator { stash, peer, .. } = validator;
+			println!("validator {}  {stash}  peer {peer}", index + 1);
+		}
 		println!(
-			"{}",
-			json!({ "chain": chain, "validators": validators, "treasury": treasury.to_string() })
-		);
-		return;
-	}
-	println!("{} is the chain's specification: give it to everybody", chain.display());
-	for (index, validator) in validators.iter().enumerate() {
-		let Validator { stash, peer, .. } = validator;
-		println!("validator {}  {stash}  peer {peer}", index + 1);
-	}
-	println!(
 		"the treasury has {}\n{} has the validators' secrets: bring each folder to its machine and delete it here (docs/running-a-validator.md)",
-		pha(treasury),
+		pha(*treasury),
 		arguments.folder.join("validators").display(),
 	);
-	if arguments.at.is_empty() {
-		println!(
+		if arguments.at.is_empty() {
+			println!(
 			"no validator has an address yet: nodes need --bootnodes, or make it anew with --at"
 		);
+		}
 	}
 }
 
@@ -285,6 +315,15 @@ mod tests {
 		assert_eq!(id_of("Our  Network (2)"), Ok("our__network__2".into()));
 		assert!(id_of("…").is_err());
 		assert!(id("../x").is_err());
+	}
+
+	#[test]
+	fn a_runtime_that_takes_software_evidence_is_refused() {
+		let domain = domains::SOFTWARE_REPORT.as_bytes();
+		let development = [b"\0asm", domain, b"more"].concat();
+		let refused = knows_no_software_evidence(&development).unwrap_err().to_string();
+		assert!(refused.contains("software evidence"), "{refused}");
+		assert!(knows_no_software_evidence(&development[..development.len() - 5]).is_ok());
 	}
 
 	#[test]
