@@ -2,6 +2,8 @@
 
 mod fees;
 mod metadata_hash;
+#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+mod production;
 mod sessions;
 mod slashes;
 mod stored_parameters;

@@ -105,6 +105,10 @@ fn the_transaction_extensions_are_frozen() {
 }
 
 fn extensions(metadata_hash: CheckMetadataHash<Runtime>) -> TransactionExtensions {
+	extensions_at(0, metadata_hash)
+}
+
+fn extensions_at(nonce: Nonce, metadata_hash: CheckMetadataHash<Runtime>) -> TransactionExtensions {
 	(
 		frame_system::AuthorizeCall::new(),
 		frame_system::CheckNonZeroSender::new(),
@@ -112,7 +116,7 @@ fn extensions(metadata_hash: CheckMetadataHash<Runtime>) -> TransactionExtension
 		frame_system::CheckTxVersion::new(),
 		frame_system::CheckGenesis::new(),
 		frame_system::CheckEra::from(Era::Immortal),
-		frame_system::CheckNonce::from(0),
+		frame_system::CheckNonce::from(nonce),
 		frame_system::CheckWeight::new(),
 		pallet_transaction_payment::ChargeTransactionPayment::from(0),
 		metadata_hash,
@@ -141,6 +145,19 @@ pub(super) fn transfer(
 	let payload = SignedPayload::new(call.clone(), extensions(signed)).unwrap();
 	let signature = payload.using_encoded(|bytes| alice.sign(bytes));
 	UncheckedExtrinsic::new_signed(call, endowed_alice().into(), signature.into(), extensions(sent))
+}
+
+/// A call as one of an account's transactions.
+pub(super) fn signed(
+	key: &sp_core::sr25519::Pair,
+	nonce: Nonce,
+	call: RuntimeCall,
+) -> UncheckedExtrinsic {
+	let extensions = || extensions_at(nonce, CheckMetadataHash::new(false));
+	let payload = SignedPayload::new(call.clone(), extensions()).unwrap();
+	let signature = payload.using_encoded(|bytes| key.sign(bytes));
+	let account = AccountId::from(key.public());
+	UncheckedExtrinsic::new_signed(call, account.into(), signature.into(), extensions())
 }
 
 fn validate(
