@@ -6,11 +6,12 @@ CACHE := $(HOME)/.cache/phala
 # What is for development only, which cargo leaves out unasked.
 export FEATURES := phala-pruntime/development
 BIN := $(CARGO_TARGET_DIR)/debug
+PROFILE ?= release
 
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench bench-election random weights
+.PHONY: setup build dev test lint bench bench-election random weights package
 .DEFAULT_GOAL := build
 
 setup:
@@ -56,3 +57,9 @@ bench-election: build
 # build, with the benchmarks inside the runtime.
 weights: setup
 	@$(WITH_ENV) scripts/weights.sh
+
+# One archive for machines that run a validator or a worker: programs, systemd units, notes. Optimised
+# and without what is for development, from nothing another near-full build; PROFILE=debug takes what
+# `make build` makes.
+package: $(if $(filter debug,$(PROFILE)),build,setup)
+	@$(WITH_ENV) PROFILE=$(PROFILE) scripts/package.sh

@@ -205,6 +205,10 @@ await phase("examples in docs", async () => {
   };
   end(await run("cargo", ["test", "--locked", "--workspace", "--exclude", END_TO_END, "--doc", "--no-fail-fast"], { onLine }));
 });
+await phase("package", async () => {
+  const code = await run("scripts/test-package.sh", []);
+  counts[code === 0 ? "passed" : "failed"] += 1;
+});
 await phase("end to end", async () => {
   const rank = ({ target }) => (NETWORKS.includes(target) ? NETWORKS.indexOf(target) : NETWORKS.length);
   const waiting = networks.toSorted((a, b) => rank(a) - rank(b));

@@ -1,15 +1,38 @@
-//! Compiles the runtime to wasm when it is built natively.
+//! Compiles the runtime to wasm when it is built natively: with the features of this build, and once
+//! more as networks with value have it, without software evidence.
 
 fn main() {
-	#[cfg(all(feature = "std", not(feature = "metadata-hash")))]
-	{
-		substrate_wasm_builder::WasmBuilder::build_using_defaults();
+	#[cfg(feature = "std")]
+	wasm::build();
+}
+
+#[cfg(feature = "std")]
+mod wasm {
+	use substrate_wasm_builder::WasmBuilder;
+
+	/// Where `lib.rs` finds the production runtime, and what its files in `wbuild` are called.
+	#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+	const PRODUCTION: &str = "phala_runtime_production";
+
+	pub fn build() {
+		// A build without software evidence is the production runtime; one that measures is for
+		// nothing else.
+		#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+		{
+			// The wasm is compiled with those features of this build that the builder finds here.
+			const FEATURE: &str = "CARGO_FEATURE_SOFTWARE_EVIDENCE";
+			std::env::remove_var(FEATURE);
+			builder().set_file_name(PRODUCTION).build();
+			std::env::set_var(FEATURE, "1");
+		}
+		builder().build();
 	}
-	// The runtime's `currency::{SYMBOL, DECIMALS}`; a test compares.
-	#[cfg(all(feature = "std", feature = "metadata-hash"))]
-	{
-		substrate_wasm_builder::WasmBuilder::init_with_defaults()
-			.enable_metadata_hash("PHA", 12)
-			.build();
+
+	fn builder() -> WasmBuilder {
+		let builder = WasmBuilder::init_with_defaults();
+		// The runtime's `currency::{SYMBOL, DECIMALS}`; a test compares.
+		#[cfg(feature = "metadata-hash")]
+		let builder = builder.enable_metadata_hash("PHA", 12);
+		builder
 	}
 }

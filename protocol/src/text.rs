@@ -13,7 +13,7 @@ use core::fmt;
 pub const SS58_PREFIX: u8 = 30;
 
 /// Taken as well: what other tools show when they do not know the network.
-const SS58_GENERIC_PREFIX: u8 = 42;
+pub const SS58_GENERIC_PREFIX: u8 = 42;
 
 const CHECKSUM_BYTES: usize = 2;
 
@@ -65,7 +65,7 @@ pub struct Address(pub AccountBytes);
 
 impl fmt::Display for Address {
 	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-		to.write_str(&encode(SS58_PREFIX, &self.0))
+		to.write_str(&ss58(SS58_PREFIX, &self.0))
 	}
 }
 
@@ -113,10 +113,16 @@ fn account_bytes(digits: &str) -> Option<AccountBytes> {
 	Some(account)
 }
 
-fn encode(prefix: u8, account: &AccountBytes) -> String {
+/// A public key of any scheme in SS58.
+pub fn ss58(prefix: u8, key: &[u8]) -> String {
 	let mut bytes = vec![prefix];
-	bytes.extend(account);
+	bytes.extend(key);
 	bytes.extend(checksum(&bytes));
+	base58(&bytes)
+}
+
+/// As addresses and the ids of peers are written.
+pub fn base58(bytes: &[u8]) -> String {
 	bs58::encode(bytes).into_string()
 }
 
@@ -169,7 +175,7 @@ mod tests {
 
 	#[test]
 	fn alice_has_her_well_known_address() {
-		assert_eq!(encode(SS58_GENERIC_PREFIX, &ALICE), ALICE_ELSEWHERE);
+		assert_eq!(ss58(SS58_GENERIC_PREFIX, &ALICE), ALICE_ELSEWHERE);
 		let address = Address(ALICE);
 		for text in [&address.to_string(), ALICE_ELSEWHERE, ALICE_HEX] {
 			assert_eq!(text.parse(), Ok(address), "{text}");
@@ -178,7 +184,7 @@ mod tests {
 
 	#[test]
 	fn a_mistyped_or_foreign_address_is_refused() {
-		let polkadot = encode(0, &ALICE);
+		let polkadot = ss58(0, &ALICE);
 		assert!(matches!(
 			polkadot.parse::<Address>(),
 			Err(TextError::OtherNetwork { prefix: 0, .. })

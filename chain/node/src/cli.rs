@@ -1,7 +1,10 @@
 //! Command line.
 
-use crate::{chain_spec, service};
-use phala_runtime::currency;
+use crate::{
+	chain_spec,
+	service::{self, Offline},
+};
+use phala_runtime::{currency, opaque::Block};
 use sc_cli::SubstrateCli;
 use sp_core::crypto::set_default_ss58_version;
 
@@ -26,6 +29,21 @@ enum Subcommand {
 
 	/// Remove a chain's database.
 	PurgeChain(sc_cli::PurgeChainCmd),
+
+	/// Execute a block of the database again.
+	CheckBlock(sc_cli::CheckBlockCmd),
+
+	/// Write blocks of the database into a file.
+	ExportBlocks(sc_cli::ExportBlocksCmd),
+
+	/// Import the blocks of a file.
+	ImportBlocks(sc_cli::ImportBlocksCmd),
+
+	/// Give up the newest blocks that are not final.
+	Revert(sc_cli::RevertCmd),
+
+	/// Say how far the database is.
+	ChainInfo(sc_cli::ChainInfoCmd),
 }
 
 impl SubstrateCli for Cli {
@@ -77,6 +95,30 @@ pub fn run() -> sc_cli::Result<()> {
 		Some(Subcommand::PurgeChain(command)) => {
 			let runner = cli.create_runner(command)?;
 			runner.sync_run(|config| command.run(config.database))
+		}
+		Some(Subcommand::CheckBlock(command)) => cli.create_runner(command)?.async_run(|config| {
+			let Offline { client, queue, task_manager, .. } = Offline::open(&config)?;
+			Ok((command.run(client, queue), task_manager))
+		}),
+		Some(Subcommand::ExportBlocks(command)) => {
+			cli.create_runner(command)?.async_run(|config| {
+				let Offline { client, task_manager, .. } = Offline::open(&config)?;
+				Ok((command.run(client, config.database), task_manager))
+			})
+		}
+		Some(Subcommand::ImportBlocks(command)) => {
+			cli.create_runner(command)?.async_run(|config| {
+				let Offline { client, queue, task_manager, .. } = Offline::open(&config)?;
+				Ok((command.run(client, queue), task_manager))
+			})
+		}
+		Some(Subcommand::Revert(command)) => cli.create_runner(command)?.async_run(|config| {
+			let Offline { client, backend, task_manager, .. } = Offline::open(&config)?;
+			let consensus = Box::new(service::revert_consensus);
+			Ok((command.run(client, backend, Some(consensus)), task_manager))
+		}),
+		Some(Subcommand::ChainInfo(command)) => {
+			cli.create_runner(command)?.sync_run(|config| command.run::<Block>(&config))
 		}
 		None => {
 			let runner = cli.create_runner(&cli.run)?;

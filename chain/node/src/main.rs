@@ -5,6 +5,7 @@
 //! | [`cli`] | command line |
 //! | [`chain_spec`] | the networks that it knows by name |
 //! | [`service`] | the parts of a running node and how they are wired |
+//! | [`metrics`] | what the network's pallets hold, as Prometheus gauges |
 //! | [`rpc`] | JSON-RPC: the stock methods and our finality proofs |
 
 // The large errors are those of sc-cli and sc-service, which these functions pass on.
@@ -12,6 +13,7 @@
 
 mod chain_spec;
 mod cli;
+mod metrics;
 mod rpc;
 mod service;
 

@@ -1,12 +1,13 @@
 //! The parts of a running node and how they are wired.
 
-use crate::rpc;
+use crate::{metrics, rpc};
 use futures::{
 	future::{ready, Ready},
 	FutureExt, StreamExt,
 };
 use jsonrpsee::RpcModule;
-use phala_runtime::{apis::RuntimeApi, opaque::Block, Hash};
+use phala_runtime::{apis::RuntimeApi, opaque::Block, BlockNumber, Hash};
+use sc_client_api::Backend as _;
 use sc_consensus::{BlockImport, DefaultImportQueue, LongestChain};
 use sc_consensus_babe::{BabeLink, BabeWorkerHandle, SlotProportion};
 use sc_consensus_grandpa::{
@@ -17,6 +18,7 @@ use sc_network::{
 	ProtocolName,
 };
 use sc_network_sync::SyncingService;
+use sc_offchain::{OffchainWorkerOptions, OffchainWorkers};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_service::{
 	error::Error as ServiceError, BuildNetworkParams, Configuration, SpawnTasksParams, TaskManager,
@@ -36,8 +38,9 @@ type HostFunctions = sp_io::SubstrateHostFunctions;
 type HostFunctions =
 	(sp_io::SubstrateHostFunctions, frame_benchmarking::benchmarking::HostFunctions);
 
-type Client = sc_service::TFullClient<Block, RuntimeApi, sc_executor::WasmExecutor<HostFunctions>>;
-type Backend = sc_service::TFullBackend<Block>;
+pub type Client =
+	sc_service::TFullClient<Block, RuntimeApi, sc_executor::WasmExecutor<HostFunctions>>;
+pub type Backend = sc_service::TFullBackend<Block>;
 type SelectChain = LongestChain<Backend, Block>;
 type TransactionPool = TransactionPoolHandle<Block, Client>;
 
@@ -111,6 +114,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 
 	let is_authority = config.role.is_authority();
 	let force_authoring = config.force_authoring;
+	let offchain_workers = config.offchain_worker.enabled;
 	let enable_grandpa = !config.disable_grandpa;
 	let voting = Voting {
 		// A development chain has one validator: there is nobody else whose votes take their time.
@@ -156,6 +160,18 @@ fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
 			&task_manager,
 		)?;
 		start_authority_discovery(&parts, network.clone(), discovery, &task_manager);
+	}
+	if offchain_workers {
+		start_offchain_workers(&parts, network.clone(), is_authority, &task_manager);
+	}
+	if let Some(registry) = &parts.prometheus {
+		let keeping = metrics::keep(parts.client.clone(), parts.backend.clone(), registry.clone());
+		let keeping = keeping.map(|kept| {
+			if let Err(error) = kept {
+				tracing::warn!("no metrics of the network's pallets: {error}");
+			}
+		});
+		task_manager.spawn_handle().spawn_blocking("phala-metrics", None, keeping);
 	}
 	if enable_grandpa {
 		start_voting(&parts, voting, import.grandpa_link, network, sync_service, &task_manager)?;
@@ -227,6 +243,35 @@ fn open(config: &Configuration) -> Result<(Parts, Option<Telemetry>, TaskManager
 		telemetry: telemetry.as_ref().map(|telemetry| telemetry.handle()),
 	};
 	Ok((parts, telemetry, task_manager))
+}
+
+/// What the commands work on that look at a database or change it, without a network.
+pub struct Offline {
+	pub client: Arc<Client>,
+	pub backend: Arc<Backend>,
+	pub queue: DefaultImportQueue<Block>,
+	pub task_manager: TaskManager,
+}
+
+impl Offline {
+	/// Opens the database that `config` describes.
+	pub fn open(config: &Configuration) -> Result<Self, ServiceError> {
+		let (parts, _, task_manager) = open(config)?;
+		let Import { queue, .. } = build_import(&parts, &task_manager)?;
+		let Parts { client, backend, .. } = parts;
+		Ok(Self { client, backend, queue, task_manager })
+	}
+}
+
+/// Forgets what BABE and GRANDPA noted of the last blocks, which are about to be given up.
+pub fn revert_consensus(
+	client: Arc<Client>,
+	backend: Arc<Backend>,
+	blocks: BlockNumber,
+) -> sc_cli::Result<()> {
+	sc_consensus_babe::revert(client.clone(), backend, blocks)?;
+	sc_consensus_grandpa::revert(client, blocks)?;
+	Ok(())
 }
 
 /// The way of a block into the client, and what authors and voters share with it.
@@ -377,6 +422,34 @@ fn start_authoring(
 		babe.boxed(),
 	);
 	Ok(())
+}
+
+/// Runs what pallets have the node do beside each block. None of them asks the web.
+fn start_offchain_workers(
+	parts: &Parts,
+	network: Arc<dyn NetworkService>,
+	is_validator: bool,
+	task_manager: &TaskManager,
+) {
+	let made = OffchainWorkers::new(OffchainWorkerOptions {
+		runtime_api_provider: parts.client.clone(),
+		keystore: Some(parts.keystore.clone()),
+		offchain_db: parts.backend.offchain_storage(),
+		transaction_pool: Some(parts.offchain_transactions()),
+		network_provider: Arc::new(network),
+		is_validator,
+		enable_http_requests: false,
+		custom_extensions: |_| Vec::new(),
+	});
+	match made {
+		Ok(workers) => task_manager.spawn_handle().spawn(
+			"offchain-workers",
+			Some("offchain-worker"),
+			workers.run(parts.client.clone(), task_manager.spawn_handle()),
+		),
+		// They cannot be made without the system's root certificates, which they would not use.
+		Err(error) => tracing::warn!("no offchain workers: {error}"),
+	}
 }
 
 /// Validators publish where they can be reached, and keep in touch with each other.

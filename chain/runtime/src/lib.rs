@@ -15,7 +15,9 @@
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
 //! | [`apis`] | what the node may ask |
 //!
-//! All presets share one wasm: what differs between them is genesis storage.
+//! What differs between the presets is genesis storage. `staging`, and every network that
+//! `phala network new` makes, have the wasm of [`production`], without software evidence; the others
+//! the wasm of this build.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "256"]
@@ -45,6 +47,18 @@ pub use phala_protocol::BlockNumber;
 
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+/// The wasm of networks with value, which has no verifier of software evidence in it. `WASM_BINARY`
+/// itself where this build has none either; `None` with `SKIP_WASM_BUILD`.
+#[cfg(feature = "std")]
+pub mod production {
+	#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+	include!(concat!(env!("OUT_DIR"), "/phala_runtime_production"));
+	#[cfg(not(feature = "software-evidence"))]
+	pub use super::WASM_BINARY;
+	#[cfg(all(feature = "software-evidence", feature = "runtime-benchmarks"))]
+	pub const WASM_BINARY: Option<&[u8]> = None;
+}
 
 /// Any of the chain's signature schemes.
 pub type Signature = MultiSignature;

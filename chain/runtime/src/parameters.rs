@@ -8,6 +8,9 @@
 //! epochs from genesis by their length, and eras, bonds and slashes follow, so the first block with
 //! wrong ones does what no later upgrade undoes. Before it nothing is lost: the node's chain
 //! specification replaces the code of the last good block (`codeSubstitutes`).
+//!
+//! **The length of an epoch stays that of genesis**, whatever an upgrade or a vote writes: BABE reads
+//! it from [`GenesisEpochSlots`], and each upgrade puts it back where it was changed.
 
 pub use pallet::*;
 
@@ -163,6 +166,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Network<T> = StorageValue<_, NetworkParameters, OptionQuery>;
 
+	/// [`NetworkParameters::epoch_slots`] of genesis, by which BABE counts for as long as the chain
+	/// lives.
+	#[pallet::storage]
+	pub type GenesisEpochSlots<T> = StorageValue<_, u64, OptionQuery>;
+
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
 	pub struct GenesisConfig<T> {
@@ -177,6 +185,7 @@ pub mod pallet {
 		fn build(&self) {
 			self.network.check();
 			Network::<T>::put(self.network);
+			GenesisEpochSlots::<T>::put(self.network.epoch_slots);
 		}
 	}
 
@@ -184,12 +193,28 @@ pub mod pallet {
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		/// Runs after the migrations and before any other pallet reads a parameter.
 		fn on_runtime_upgrade() -> Weight {
-			Self::network();
-			T::DbWeight::get().reads(1)
+			let network = Self::network();
+			let epoch_slots = Self::epoch_slots();
+			if network.epoch_slots != epoch_slots {
+				sp_io::logging::log(
+					sp_core::RuntimeInterfaceLogLevel::Error,
+					"parameters",
+					b"an upgrade that changes the length of epochs is not followed: it stays that of genesis",
+				);
+				Network::<T>::put(NetworkParameters { epoch_slots, ..network });
+			}
+			// The first upgrade of a chain whose genesis did not note it.
+			GenesisEpochSlots::<T>::put(epoch_slots);
+			T::DbWeight::get().reads_writes(2, 2)
 		}
 	}
 
 	impl<T: Config> Pallet<T> {
+		/// Slots of an epoch, now and for ever.
+		pub fn epoch_slots() -> u64 {
+			GenesisEpochSlots::<T>::get().unwrap_or_else(|| Self::network().epoch_slots)
+		}
+
 		/// What this network runs with. Where nothing is stored there was no genesis: metadata and
 		/// tests are read without one, and get production's.
 		///
@@ -226,8 +251,16 @@ macro_rules! getter {
 	)* };
 }
 
+/// [`Pallet::epoch_slots`].
+pub struct EpochSlots;
+
+impl Get<u64> for EpochSlots {
+	fn get() -> u64 {
+		crate::Parameters::epoch_slots()
+	}
+}
+
 getter! {
-	EpochSlots: u64 = epoch_slots;
 	SessionsPerEra: u32 = sessions_per_era;
 	BondingDuration: u32 = bonding_eras;
 	SlashDeferDuration: u32 = slash_defer_eras;

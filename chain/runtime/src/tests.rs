@@ -8,6 +8,8 @@ mod governance;
 mod lanes;
 mod metadata_hash;
 mod payouts;
+#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+mod production;
 mod random;
 mod sessions;
 mod slashes;

@@ -9,7 +9,7 @@
 //! | [`chain`] | connects; heads, finality, proofs, messages; storage by the keys and types of `phala-protocol` |
 //! | [`header`] | from a node's JSON to the bytes that hash to a block's hash |
 //! | [`transactions`] | makes, submits and follows transactions, finds old ones, reads refusals |
-//! | [`accounts`], [`agents`], [`bonding`], [`clusters`], [`gatekeepers`], [`registry`], [`requests`] | calls and records of each pallet |
+//! | [`accounts`], [`agents`], [`bonding`], [`clusters`], [`gatekeepers`], [`registry`], [`requests`], [`validators`] | calls and records of each pallet |
 //!
 //! A refusal ([`ChainClientError`]) says what was refused, why, and what would be accepted.
 
@@ -27,6 +27,7 @@ pub mod limits;
 pub mod registry;
 pub mod requests;
 pub mod transactions;
+pub mod validators;
 
 pub use chain::Chain;
 pub use error::ChainClientError;

@@ -315,13 +315,14 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 	Ok(())
 }
 
-fn private_folder(path: &Path) -> anyhow::Result<()> {
+/// A folder, and those above it, that this user alone may read.
+pub fn private_folder(path: &Path) -> anyhow::Result<()> {
 	let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
 	made.with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 /// Writes whole or not at all, readable by this user alone from the first byte on.
-fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 	let failed = || format!("cannot write {}", path.display());
 	let mut temporary = path.as_os_str().to_owned();
 	temporary.push(".new");

@@ -9,7 +9,7 @@
 //! | [`phala call`](commands::call), [`request`](commands::request) | asks an agent, directly or through the chain |
 //! | [`phala verify`](commands::verify) | checks an answer's proof, offline |
 //! | [`phala account`](commands::account) | accounts of this machine, and their PHA |
-//! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`status`](commands::status) | what owners of clusters and operators do |
+//! | [`phala cluster`](commands::cluster), [`gatekeeper`](commands::gatekeeper), [`worker`](commands::worker), [`validator`](commands::validator), [`status`](commands::status) | what owners of clusters and operators do |
 //! | [`phala schema`](commands::schema) | what commands tell programs |
 //!
 //! Results go to stdout, everything else to stderr. With `--json` a result is one line of JSON of the type
@@ -54,7 +54,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-	/// A whole network on this machine, for development.
+	/// A whole network on this machine, for development; or the beginnings of one with value.
 	#[command(subcommand)]
 	Network(commands::network::Command),
 	/// Runs the agent of one folder on this machine, without a chain.
@@ -96,6 +96,9 @@ enum Command {
 	Worker(commands::worker::Command),
 	/// What a command tells with --json, as JSON Schema.
 	Schema(commands::schema::Arguments),
+	/// What who runs a validator does.
+	#[command(subcommand)]
+	Validator(commands::validator::Command),
 }
 
 fn main() -> ExitCode {
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
 			Command::Status(status) => commands::status::run(status, json).await,
 			Command::Worker(worker) => commands::worker::run(worker, json).await,
 			Command::Schema(schema) => commands::schema::run(schema, json).await,
+			Command::Validator(validator) => commands::validator::run(validator, json).await,
 		}
 	});
 	// A build of an agent that was interrupted is not waited for.

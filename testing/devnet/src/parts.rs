@@ -9,8 +9,7 @@ use phala_pherry::enclave::EnclaveClient;
 use phala_protocol::{boot::WorkerId, relay::EnclaveStatus, H256};
 
 /// What all nodes of a test or a development network are given.
-const ON_LOOPBACK: [&str; 5] = [
-	"--no-prometheus",
+const ON_LOOPBACK: [&str; 4] = [
 	"--no-telemetry",
 	"--no-mdns",
 	"--listen-addr=/ip4/127.0.0.1/tcp/0",
@@ -39,6 +38,10 @@ impl Node {
 	) -> anyhow::Result<Self> {
 		let mut all: Vec<_> = ON_LOOPBACK.iter().map(|text| (*text).to_owned()).collect();
 		all.push(format!("--rpc-port={port}"));
+		// Its metrics have no free port unless it is asked for one.
+		if !arguments.iter().any(|argument| argument.starts_with("--prometheus-port")) {
+			all.push("--no-prometheus".into());
+		}
 		all.extend_from_slice(arguments);
 		let mut process = supervisor.start(name, "phala-node", &all, &[])?;
 		let line = process.line_after("Running JSON-RPC server: addr=").await?;
@@ -50,6 +53,14 @@ impl Node {
 		);
 		let url = format!("ws://{address}");
 		Ok(Self { process, url, arguments: arguments.to_vec() })
+	}
+
+	/// Where it serves its metrics, of a node that was started with `--prometheus-port`.
+	///
+	/// # Errors
+	/// When it does not.
+	pub async fn metrics_address(&mut self) -> anyhow::Result<String> {
+		self.process.line_after("Prometheus exporter started at ").await
 	}
 
 	/// Has it end, and starts it with the same database on the same port; what it wrote before.

@@ -209,32 +209,6 @@ impl Chain {
 		}
 	}
 
-	/// Makes new session keys in `node` and registers them for `validator`.
-	pub async fn rotate_session_keys(
-		&self,
-		node: &phala_chain_client::Chain,
-		validator: &Keypair,
-	) -> anyhow::Result<()> {
-		let owner = format!("0x{}", hex(&validator.public_key().0));
-		let made: serde_json::Value =
-			node.request("author_rotateKeysWithOwner", rpc_params![owner]).await?;
-		let bytes = |name: &str| unhex(made[name].as_str().unwrap_or_default());
-		let (keys, proof) = (bytes("keys")?, bytes("proof")?);
-		// As the runtime's `SessionKeys` has them.
-		let (mut named, mut rest) = (Vec::new(), &keys[..]);
-		for (name, length) in
-			[("babe", 32), ("grandpa", 32), ("authority_discovery", 32), ("beefy", 33)]
-		{
-			let (key, after) = rest.split_at_checked(length).context("a session key is short")?;
-			named.push((name, Value::from_bytes(key)));
-			rest = after;
-		}
-		anyhow::ensure!(rest.is_empty(), "{} bytes after the session keys", rest.len());
-		let fields = vec![Value::named_composite(named), Value::from_bytes(proof)];
-		self.submit(validator, "Session", "set_keys", fields).await?;
-		Ok(())
-	}
-
 	/// Asks the node's JSON-RPC.
 	pub async fn request<T: serde::de::DeserializeOwned>(
 		&self,

@@ -8,8 +8,10 @@
 //! | [`chain`] | what a test does on the chain, and what it sees there |
 //! | [`cli`] | the command line as people and programs use it |
 //! | [`cluster`] | a network with a gatekeeper and workers, all of whose traffic is recorded |
+//! | [`hosts`] | hosts of their own, as network namespaces |
 //! | [`leftovers`] | what a command leaves behind |
 //! | [`memory`] | the secret keys of a boot, out of its memory |
+//! | [`metrics`] | what a node exports, and what a board draws of it |
 //! | [`money`] | who has how much, and who was paid what |
 //! | [`pages`] | the pages of docs/, done word by word |
 //! | [`schemas`] | whether what the command line tells programs is what its schemas say |
@@ -18,8 +20,10 @@
 pub mod chain;
 pub mod cli;
 pub mod cluster;
+pub mod hosts;
 pub mod leftovers;
 pub mod memory;
+pub mod metrics;
 pub mod money;
 pub mod pages;
 pub mod schemas;

@@ -61,6 +61,18 @@ enum Network<S> {
 
 /// Runs the cases that the command line asks for, as cargo's tests do.
 pub fn run<S: Stage>(network: &'static str, cases: Vec<Case<S>>) -> ExitCode {
+	run_unless(None, network, cases)
+}
+
+/// The same, unless this machine cannot: then all are reported as ignored, after the reason.
+pub fn run_unless<S: Stage>(
+	reason: Option<String>,
+	network: &'static str,
+	cases: Vec<Case<S>>,
+) -> ExitCode {
+	if let Some(reason) = &reason {
+		println!("{network} is not run: {reason}");
+	}
 	let mut arguments = Arguments::from_args();
 	// One after the other, in their order.
 	arguments.test_threads = Some(1);
@@ -90,7 +102,7 @@ pub fn run<S: Stage>(network: &'static str, cases: Vec<Case<S>>) -> ExitCode {
 			took.push((name, started.elapsed()));
 			shown
 		};
-		Trial::test(name, trial).with_kind(network)
+		Trial::test(name, trial).with_kind(network).with_ignored_flag(reason.is_some())
 	});
 	let conclusion = libtest_mimic::run(&arguments, trials.collect());
 	for (name, took) in took.lock().unwrap_or_else(PoisonError::into_inner).iter() {

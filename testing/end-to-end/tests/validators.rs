@@ -1,18 +1,23 @@
-//! Four validators, whose chain votes: one is stopped, another takes new keys.
+//! Four validators, whose chain votes: one is stopped, another takes new keys. Further nodes join: an
+//! archive, one that prunes, one that takes the short way by warp sync; and the archive's database is
+//! worked on.
 
-use anyhow::Context;
+use anyhow::{ensure, Context};
 use codec::Decode;
-use phala_chain_client::Chain as Source;
+use phala_chain_client::{validators, Chain as Source};
 use phala_devnet::{specification, Enclave, Folder, Node, Relayer, Supervisor};
 use phala_end_to_end::{
 	cases,
-	chain::{probe_and_wait, Chain},
-	measurement, reaches, supervisor,
+	chain::{probe_and_wait, unhex, Chain},
+	cli::{Phala, Said},
+	measurement, metrics, reaches, supervisor,
 	trials::{self, Stage},
-	until,
+	until, PATIENCE,
 };
-use phala_protocol::{relay::EnclavePhase, storage_keys};
-use std::process::ExitCode;
+use phala_protocol::{relay::EnclavePhase, storage_keys, BlockNumber};
+use serde_json::Value;
+use std::{path::PathBuf, process::ExitCode};
+use subxt::rpcs::rpc_params;
 use subxt_signer::sr25519::dev;
 
 /// Of a relayer and its worker.
@@ -20,9 +25,48 @@ const OPERATOR: &str = "//Alice";
 
 struct Validators {
 	nodes: Vec<Node>,
+	/// Has all blocks and states; there from its case on.
+	archive: Option<Node>,
+	/// What every further node of this chain is given.
+	join: Vec<String>,
 	supervisor: Supervisor,
-	_folder: Folder,
+	folder: Folder,
 }
+
+impl Validators {
+	/// A node that does not validate, with a database that is there after it.
+	async fn joined_by(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Node> {
+		let own = [format!("--base-path={}", self.database(name).display())];
+		let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+		let all: Vec<_> = own.into_iter().chain(self.join.clone()).chain(arguments).collect();
+		Node::start(&self.supervisor, name, &all, 0).await
+	}
+
+	fn database(&self, name: &str) -> PathBuf {
+		self.folder.path().join(name)
+	}
+
+	/// Runs a command of the node on a database that no node has open.
+	async fn command(&self, database: &str, arguments: &[&str]) -> anyhow::Result<Said> {
+		let base = format!("--base-path={}", self.database(database).display());
+		let (command, further) = arguments.split_first().context("it is a command")?;
+		let chain = self.join.first().context("they are of one chain")?;
+		let all = [&[*command, &base, chain], further].concat();
+		let node = self.supervisor.binary("phala-node")?;
+		let running = self.supervisor.run(&node, &all, &[], self.folder.path(), PATIENCE);
+		Ok(Said::of(running.await?))
+	}
+
+	/// What `chain-info` says of the archive's database, or of one that was made like it.
+	async fn info(&self, database: &str) -> anyhow::Result<Value> {
+		let said = self.command(database, &[&["chain-info"], &ARCHIVE[..]].concat()).await?;
+		ensure!(said.code == Some(0), "{}", said.stderr);
+		Ok(serde_json::from_str(&said.stdout)?)
+	}
+}
+
+/// Keeps all states and all blocks.
+const ARCHIVE: [&str; 2] = ["--state-pruning=archive", "--blocks-pruning=archive"];
 
 impl Stage for Validators {
 	/// Of one chain, connected with each other.
@@ -32,7 +76,9 @@ impl Stage for Validators {
 		let cache = specification::cache_folder()?;
 		let kept = specification::kept(&supervisor, "local", &cache).await?;
 		let chain = format!("--chain={}", kept.display());
-		let alice = start(&supervisor, "alice", std::slice::from_ref(&chain)).await?;
+		// One of them says how it goes.
+		let alice = [chain.clone(), "--prometheus-port=0".into()];
+		let alice = start(&supervisor, "alice", &alice).await?;
 		let source = Source::connect(&alice.url).await?;
 		let addresses: Vec<String> =
 			source.request("system_localListenAddresses", Default::default()).await?;
@@ -46,11 +92,12 @@ impl Stage for Validators {
 			start(&supervisor, "charlie", &further),
 			start(&supervisor, "dave", &further),
 		)?;
-		Ok(Self { nodes: vec![alice, bob, charlie, dave], supervisor, _folder: folder })
+		let nodes = vec![alice, bob, charlie, dave];
+		Ok(Self { nodes, archive: None, join: further.into(), supervisor, folder })
 	}
 
 	fn last_words(&self) -> String {
-		let said = self.nodes.iter().map(|node| &node.process);
+		let said = self.nodes.iter().chain(&self.archive).map(|node| &node.process);
 		said.map(|node| format!("{} wrote last:{}\n", node.name(), node.log().last_lines()))
 			.collect()
 	}
@@ -64,14 +111,19 @@ async fn start(supervisor: &Supervisor, name: &str, further: &[String]) -> anyho
 fn main() -> ExitCode {
 	trials::run(
 		"validators",
-		cases![with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed],
+		cases![
+			with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed,
+			an_archive_a_pruned_and_a_warp_synced_node_join_and_have_what_they_say,
+			metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_exported,
+			a_database_is_checked_exported_imported_and_reverted,
+		],
 	)
 }
 
 async fn with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed(
 	stage: &mut Validators,
 ) -> anyhow::Result<()> {
-	let Validators { nodes, supervisor, .. } = stage;
+	let Validators { nodes, supervisor, folder, .. } = stage;
 	let alice = nodes[0].url.clone();
 	let chain = Chain::connect(&alice).await?;
 	// Nobody's key rules this chain.
@@ -100,7 +152,17 @@ async fn with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed(
 		})
 	};
 	let before = set_id(source.clone()).await?;
-	chain.rotate_session_keys(&source, &dev::alice()).await?;
+	let phala = Phala {
+		supervisor: supervisor.clone(),
+		node: alice.clone(),
+		home: folder.path().join("callers"),
+		account: "//Alice".into(),
+	};
+	let rotated = phala.ok(&["validator", "rotate-keys"]).await?;
+	let keys = unhex(rotated["sessionKeys"].as_str().context("it has session keys")?)?;
+	ensure!(validators::has_session_keys(&source, &keys).await?, "{rotated}");
+	let bob = Source::connect(&nodes[1].url).await?;
+	ensure!(!validators::has_session_keys(&bob, &keys).await?, "they are of no other node");
 	let after = until("a hand-over to a new authority set", || async {
 		let now = set_id(source.clone()).await?;
 		Ok((now > before).then_some(now))
@@ -114,5 +176,154 @@ async fn with_one_of_four_stopped_messages_go_on_and_a_new_set_is_followed(
 	})
 	.await?;
 	probe_and_wait(&chain, worker, [2; 32]).await?;
+	Ok(())
+}
+
+/// Whether a node can read the state after a block.
+async fn has_state(node: &Source, block: BlockNumber) -> anyhow::Result<bool> {
+	let hash = node.block_hash(block).await?.with_context(|| format!("there is block {block}"))?;
+	// `:code`, as every state has it; only how long it is, so that little is sent.
+	let asked = node.request::<u64>("state_getStorageSize", rpc_params!["0x3a636f6465", hash]);
+	Ok(asked.await.is_ok())
+}
+
+/// Whether a node has the body of a block.
+async fn has_body(node: &Source, block: BlockNumber) -> anyhow::Result<bool> {
+	let hash = node.block_hash(block).await?.with_context(|| format!("there is block {block}"))?;
+	Ok(!node.request::<Value>("chain_getBlock", rpc_params![hash]).await?.is_null())
+}
+
+async fn an_archive_a_pruned_and_a_warp_synced_node_join_and_have_what_they_say(
+	stage: &mut Validators,
+) -> anyhow::Result<()> {
+	/// States that the pruned node keeps behind the newest final one; bodies too.
+	const KEPT: BlockNumber = 16;
+	let alice = Source::connect(&stage.nodes[0].url).await?;
+	let head = alice.finalized().await?;
+	ensure!(head > 2 * KEPT, "block {head} is too early for anything to be pruned");
+	let archive_arguments = [&ARCHIVE[..], &["--prometheus-port=0", "--offchain-worker=always"]];
+	let archive = stage.joined_by("archive", &archive_arguments.concat()).await?;
+	let pruning = ["--state-pruning=16", "--blocks-pruning=16"];
+	let pruned = stage.joined_by("pruned", &pruning).await?;
+	let mut warped = stage.joined_by("warped", &["--sync=warp"]).await?;
+	warped.process.line_after("Warp sync is complete").await?;
+
+	for (node, name) in [(&archive, "archive"), (&pruned, "pruned"), (&warped, "warped")] {
+		let source = Source::connect(&node.url).await?;
+		until(&format!("{name} to follow"), || async {
+			let finalized = source.finalized().await?;
+			// What is pruned goes when blocks become final.
+			let follows = finalized > head && has_state(&source, finalized).await?;
+			Ok(follows.then_some(()))
+		})
+		.await
+		.with_context(|| node.process.log().last_lines())?;
+		let genesis = source.genesis_hash();
+		ensure!(genesis == alice.genesis_hash(), "{name} follows another chain: {genesis:?}");
+	}
+
+	let source = Source::connect(&archive.url).await?;
+	ensure!(has_state(&source, 1).await? && has_body(&source, 1).await?, "an archive has all");
+	let source = Source::connect(&pruned.url).await?;
+	until("the first blocks to be pruned", || async {
+		Ok((!has_state(&source, 1).await? && !has_body(&source, 1).await?).then_some(()))
+	})
+	.await?;
+	// It executed none of the first blocks, and fetches them without their states.
+	let source = Source::connect(&warped.url).await?;
+	ensure!(!has_state(&source, head / 2).await.unwrap_or(false), "it did not take the short way");
+
+	stage.archive = Some(archive);
+	Ok(())
+}
+
+async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_exported(
+	stage: &mut Validators,
+) -> anyhow::Result<()> {
+	let archive = stage.archive.as_mut().context("the archive is there")?;
+	let (archive, validator) =
+		(archive.metrics_address().await?, stage.nodes[0].metrics_address().await?);
+	// The worker of the first case, in both states that the two nodes are at.
+	for node in [&archive, &validator] {
+		until("the worker in the metrics", || async {
+			let page = metrics::page(node).await?;
+			let value = |name| metrics::value(&page, &format!("substrate_phala_{name}"));
+			let all = [
+				value("metrics_readable") == Some(1.0),
+				value("workers") == Some(1.0),
+				value("workers_in_force") == Some(1.0),
+				value("worker_stake_pha") == Some(1_000.0),
+				value("requests_open") == Some(0.0),
+				metrics::value(&page, r#"channel="workers""#).is_some_and(|head| head >= 2.0),
+				metrics::value(&page, r#"task_name="offchain-on-block""#)
+					.is_some_and(|runs| runs >= 1.0),
+			];
+			Ok(all.iter().all(|fine| *fine).then_some(()))
+		})
+		.await?;
+	}
+
+	let page = metrics::page(&validator).await?;
+	let board =
+		std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana.json"))?;
+	let drawn = metrics::drawn(&serde_json::from_str(&board)?);
+	ensure!(drawn.iter().filter(|name| name.starts_with("substrate_phala_")).count() > 10);
+	let missing: Vec<_> = drawn.iter().filter(|name| !metrics::is_exported(&page, name)).collect();
+	ensure!(missing.is_empty(), "docs/grafana.json draws what no node exports: {missing:?}");
+	Ok(())
+}
+
+async fn a_database_is_checked_exported_imported_and_reverted(
+	stage: &mut Validators,
+) -> anyhow::Result<()> {
+	let mut archive = stage.archive.take().context("the archive is there")?;
+	archive.process.terminate();
+	archive.process.ended(PATIENCE).await?;
+	let number = |info: &Value, name: &str| info[name].as_u64().context("a block has a number");
+
+	let info = stage.info("archive").await?;
+	let (best, finalized) = (number(&info, "best_number")?, number(&info, "finalized_number")?);
+	let genesis = Source::connect(&stage.nodes[0].url).await?.genesis_hash();
+	assert_eq!(info["genesis_hash"], format!("{genesis:?}"));
+
+	let check = async |block: u64| {
+		let block = block.to_string();
+		let arguments = [&["check-block", &block], &ARCHIVE[..]].concat();
+		stage.command("archive", &arguments).await
+	};
+	let checked = check(finalized).await?;
+	ensure!(checked.code == Some(0), "{}", checked.stderr);
+	let unknown = check(best + 1_000_000).await?;
+	ensure!(unknown.code != Some(0), "there is no such block: {}", unknown.stdout);
+
+	let blocks = stage.database("blocks").display().to_string();
+	let to = format!("--to={finalized}");
+	let exporting = [&["export-blocks", &blocks, &to, "--binary"], &ARCHIVE[..]].concat();
+	let exported = stage.command("archive", &exporting).await?;
+	ensure!(exported.code == Some(0), "{}", exported.stderr);
+	let importing = [&["import-blocks", &blocks, "--binary"], &ARCHIVE[..]].concat();
+	let imported = stage.command("imported", &importing).await?;
+	ensure!(imported.code == Some(0), "{}", imported.stderr);
+	let copy = stage.info("imported").await?;
+	assert_eq!(number(&copy, "best_number")?, finalized);
+	assert_eq!(copy["best_hash"], info["finalized_hash"]);
+	assert_eq!(copy["genesis_hash"], info["genesis_hash"]);
+
+	// What is final is never given up, however much is asked for.
+	let reverting = [&["revert", "1000"], &ARCHIVE[..]].concat();
+	let reverted = stage.command("archive", &reverting).await?;
+	ensure!(reverted.code == Some(0), "{}", reverted.stderr);
+	let info = stage.info("archive").await?;
+	assert_eq!(number(&info, "best_number")?, finalized);
+	assert_eq!(number(&info, "finalized_number")?, finalized);
+
+	// And it goes on from there.
+	let archive = stage.joined_by("archive", &ARCHIVE).await?;
+	let source = Source::connect(&archive.url).await?;
+	until("the archive to follow again", || async {
+		Ok((u64::from(source.finalized().await?) > best).then_some(()))
+	})
+	.await
+	.with_context(|| archive.process.log().last_lines())?;
 	Ok(())
 }

@@ -117,7 +117,11 @@ pub type BalanceOf<T> =
 pub mod pallet {
 	use super::*;
 
+	/// Moves with the layout of what is stored, by a migration of the runtime.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]

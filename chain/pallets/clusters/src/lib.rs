@@ -116,7 +116,11 @@ pub type ClusterOf<T> = Cluster<<T as frame_system::Config>::AccountId, BalanceO
 pub mod pallet {
 	use super::*;
 
+	/// Moves with the layout of what is stored, by a migration of the runtime.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]

@@ -136,7 +136,11 @@ pub use phala_protocol::requests::{Request, RequestState};
 pub mod pallet {
 	use super::*;
 
+	/// Moves with the layout of what is stored, by a migration of the runtime.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
 	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
 	#[pallet::config]

@@ -89,12 +89,69 @@ fn the_first_block_of_an_upgrade_that_forgot_to_migrate_a_removed_field_says_so(
 	ForgetfulUpgrade::removes_a_field().execute_with(Parameters::on_runtime_upgrade);
 }
 
+/// Would have epochs of another length from some block on: by a vote, or by an upgrade's migration.
+struct EpochShortener;
+
+impl EpochShortener {
+	fn writes() {
+		let network = NetworkParameters { epoch_slots: 5, ..NetworkParameters::DEVELOPMENT };
+		parameters::Network::<Runtime>::put(network);
+	}
+}
+
+#[test]
+fn the_length_of_an_epoch_stays_that_of_genesis_whatever_is_written() {
+	use frame_support::traits::Get;
+	genesis("development").execute_with(|| {
+		let of_babe = <Runtime as pallet_babe::Config>::EpochDuration::get;
+		let before = of_babe();
+		EpochShortener::writes();
+		assert_eq!(of_babe(), before);
+		Parameters::on_runtime_upgrade();
+		assert_eq!(of_babe(), before);
+		assert_eq!(Parameters::network(), NetworkParameters::DEVELOPMENT);
+	});
+}
+
+#[test]
+fn a_chain_that_did_not_note_its_epochs_does_so_at_its_first_upgrade() {
+	genesis("development").execute_with(|| {
+		parameters::GenesisEpochSlots::<Runtime>::kill();
+		assert_eq!(Parameters::epoch_slots(), NetworkParameters::DEVELOPMENT.epoch_slots);
+		Parameters::on_runtime_upgrade();
+		EpochShortener::writes();
+		assert_eq!(Parameters::epoch_slots(), NetworkParameters::DEVELOPMENT.epoch_slots);
+	});
+}
+
+#[test]
+fn the_time_of_a_slot_is_frozen() {
+	// BABE numbers slots by it from 1970 on: with another one the next slot would be years away.
+	assert_eq!(time::BLOCK_MILLISECONDS, 2_000);
+}
+
+#[test]
+fn our_pallets_say_which_version_they_store() {
+	genesis("development").execute_with(|| {
+		let versions = [
+			(Agents::on_chain_storage_version(), Agents::in_code_storage_version()),
+			(Clusters::on_chain_storage_version(), Clusters::in_code_storage_version()),
+			(Mailbox::on_chain_storage_version(), Mailbox::in_code_storage_version()),
+			(Requests::on_chain_storage_version(), Requests::in_code_storage_version()),
+		];
+		for (on_chain, in_code) in versions {
+			assert_eq!(on_chain, in_code);
+			assert_ne!(in_code, StorageVersion::default());
+		}
+	});
+}
+
 #[test]
 #[should_panic(expected = "the upgrade needs a migration of it")]
 fn no_pallet_goes_on_with_the_figures_of_another_network() {
 	use frame_support::traits::Get;
 	ForgetfulUpgrade::adds_a_field()
-		.execute_with(<Runtime as pallet_babe::Config>::EpochDuration::get);
+		.execute_with(<Runtime as pallet_registry::Config>::EvidenceLifetime::get);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod schema;
 pub mod secrets;
 pub mod status;
 pub mod upgrade;
+pub mod validator;
 pub mod verify;
 pub mod worker;
 

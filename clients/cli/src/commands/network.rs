@@ -30,6 +30,7 @@
 //! |---|---|
 //! | [`agents`] | which agents, and their building |
 //! | [`chat`] | a local stand-in for a language model |
+//! | [`specification`], [`genesis`], [`validator_keys`] | `phala network new`: a network with value |
 //! | [`control`] | how other terminals stop and start its workers |
 //! | [`log`] | one readable log |
 //! | [`parts`] | the parts, as many at once as can be |
@@ -41,12 +42,15 @@
 mod agents;
 mod chat;
 pub mod control;
+mod genesis;
 pub(super) mod log;
 mod parts;
 mod prices;
 mod show;
+mod specification;
 mod summary;
 mod text;
+mod validator_keys;
 
 pub use summary::Summary;
 
@@ -86,6 +90,8 @@ pub enum Command {
 	Start(control::WorkerArguments),
 	/// What of the network is up.
 	Status(control::StatusArguments),
+	/// Makes the specification and the keys of a network with value.
+	New(specification::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,6 +173,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Start(WorkerArguments { name, node }) => {
 			control::order(Order::Start { name }, &node, json).await
 		}
+		Command::New(arguments) => specification::run(arguments, json).await,
 		Command::Status(asked) => control::order(Order::Status, &asked.node, json).await,
 	}
 }

@@ -1,7 +1,7 @@
 //! Of `phala cluster`, `gatekeeper`, `worker`, `status` and of a development network.
 
 use super::{
-	words::{Account, Amount, Hash},
+	words::{Account, Amount, Hash, HexBytes},
 	ErrorBody,
 };
 use phala_protocol::{
@@ -12,7 +12,7 @@ use phala_protocol::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// `phala cluster create`.
 #[derive(Serialize, JsonSchema)]
@@ -164,6 +164,40 @@ pub struct MeasurementAllowed {
 	pub measurement: Hash,
 	/// From which on it is.
 	pub block: BlockNumber,
+}
+
+/// `phala validator rotate-keys`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionKeysRotated {
+	pub validator: Account,
+	pub session_keys: HexBytes,
+	/// In which they were registered. They count from two sessions later on.
+	pub block: BlockNumber,
+}
+
+/// `phala network new`.
+#[derive(Serialize, JsonSchema)]
+pub struct NetworkMade {
+	/// File with the chain's specification.
+	pub chain: PathBuf,
+	/// In the order of their folders.
+	pub validators: Vec<ValidatorMade>,
+	/// What the treasury has at genesis.
+	pub treasury: Amount,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValidatorMade {
+	/// With all of its secrets.
+	pub folder: PathBuf,
+	pub stash: Account,
+	pub session_keys: HexBytes,
+	/// Its node's id.
+	pub peer: String,
+	/// Its entry in the specification, if it has an address.
+	pub boot_node: Option<String>,
 }
 
 /// Where a worker stands.

@@ -19,7 +19,7 @@ pub const ERROR: &str = "error";
 type Maker = fn(command: &str) -> Schema;
 
 /// The commands, by their words.
-const SCHEMAS: [(&str, Maker); 57] = [
+const SCHEMAS: [(&str, Maker); 59] = [
 	("account balance", schema::<AccountBalance>),
 	("account list", schema::<AccountList>),
 	("account new", schema::<AccountMade>),
@@ -55,6 +55,7 @@ const SCHEMAS: [(&str, Maker); 57] = [
 	("gatekeeper seat", schema::<GatekeepersChanged>),
 	("gatekeeper withdraw", schema::<GatekeepersChanged>),
 	("logs", schema::<Logged>),
+	("network new", schema::<NetworkMade>),
 	("network start", schema::<WorkerStarted>),
 	("network status", schema::<NetworkStatus>),
 	("network stop", schema::<WorkerStopped>),
@@ -67,6 +68,7 @@ const SCHEMAS: [(&str, Maker); 57] = [
 	("secrets remove", schema::<SecretChanged>),
 	("secrets set", schema::<SecretChanged>),
 	("status", schema::<WorkerStatus>),
+	("validator rotate-keys", schema::<SessionKeysRotated>),
 	("verify", schema::<VerifiedFile>),
 	("worker accept", schema::<WorkerChanged>),
 	("worker allow-measurement", schema::<MeasurementAllowed>),

@@ -6,7 +6,7 @@ use phala_protocol::{
 };
 use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// 32 bytes: an id, a hash, a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,22 @@ pub struct Account(pub AccountBytes);
 /// An amount of 10⁻¹² PHA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount(pub Balance);
+
+/// Bytes of any number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl fmt::Display for HexBytes {
+	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(to, "0x{}", hex::encode(&self.0))
+	}
+}
+
+impl Serialize for HexBytes {
+	fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+		to.collect_str(self)
+	}
+}
 
 impl From<H256> for Hash {
 	fn from(hash: H256) -> Self {
@@ -87,6 +103,7 @@ macro_rules! schema {
 schema!(Hash, "^0x[0-9a-f]{64}$", "32 bytes: an id, a hash, a key.");
 // 35 bytes of which the first is the prefix 30: 48 digits, and the first of them is one of two.
 schema!(Account, "^[34][1-9A-HJ-NP-Za-km-z]{47}$", "An account's address, in SS58 with prefix 30.");
+schema!(HexBytes, "^0x([0-9a-f]{2})*$", "Bytes.");
 schema!(Amount, "^(0|[1-9][0-9]*)$", "An amount of 10⁻¹² PHA.");
 
 #[cfg(test)]
