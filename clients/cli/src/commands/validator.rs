@@ -41,8 +41,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let keys = HexBytes(new.keys.0);
 			let block = registered.block.number;
 			let text = format!("{address} has new session keys since block {block}: {keys}\nThey count from two sessions on; until then its node signs with the old ones.");
-			let told =
-				SessionKeysRotated { validator: address.into(), session_keys: keys, block };
+			let told = SessionKeysRotated { validator: address.into(), session_keys: keys, block };
 			output::tell(json, &told, text)?;
 		}
 	}

@@ -21,12 +21,7 @@ use anyhow::{bail, Context};
 use phala_chain_client::{
 	accounts::check_funds, bonding, registry, transactions, Call, Chain, Sender,
 };
-use phala_protocol::{
-	bonding::BondId,
-	boot::WorkerId,
-	text::parse_pha,
-	Balance, H256,
-};
+use phala_protocol::{bonding::BondId, boot::WorkerId, text::parse_pha, Balance, H256};
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
 /// The operator's secret, as `pherry` reads it.

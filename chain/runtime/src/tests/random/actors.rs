@@ -3,6 +3,7 @@
 use super::{chain::Chain, Random};
 use crate::*;
 use codec::Encode;
+use pallet_registry::EvictionReason;
 use pallet_staking::RewardDestination;
 use phala_protocol::{
 	agents::{
@@ -22,7 +23,6 @@ use phala_protocol::{
 	H256,
 };
 use sp_core::{sr25519, Pair};
-use pallet_registry::EvictionReason;
 use sp_runtime::{ApplyExtrinsicResult, MultiAddress, Permill};
 use std::collections::BTreeMap;
 

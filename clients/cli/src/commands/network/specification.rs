@@ -249,10 +249,8 @@ impl Made {
 
 	fn text(&self, arguments: &Arguments) -> String {
 		let Self { chain, validators, treasury } = self;
-		let mut text = format!(
-			"{} is the chain's specification: give it to everybody\n",
-			chain.display()
-		);
+		let mut text =
+			format!("{} is the chain's specification: give it to everybody\n", chain.display());
 		for (index, validator) in validators.iter().enumerate() {
 			let Validator { stash, peer, .. } = validator;
 			text.push_str(&format!("validator {}  {stash}  peer {peer}\n", index + 1));
