@@ -21,6 +21,7 @@ mod limits;
 mod offline;
 mod privacy;
 mod refusals;
+mod stakes;
 mod told;
 mod upgrades;
 mod workers;
@@ -40,6 +41,8 @@ struct Stage {
 	hidden: Vec<Mark>,
 	/// For everybody to read, on the chain and on its ways.
 	public: Vec<Mark>,
+	/// Whose stake leaves.
+	closed_worker: Option<String>,
 }
 
 impl Stage {
@@ -83,7 +86,7 @@ impl phala_end_to_end::trials::Stage for Stage {
 		// Two keys each of a gatekeeper and two workers.
 		let hidden = privacy::boot_keys(&network).await?;
 		ensure!(hidden.len() == 6, "{} secret keys were found", hidden.len());
-		Ok(Self { network, agent, sum: 0, hidden, public: Vec::new() })
+		Ok(Self { network, agent, sum: 0, hidden, public: Vec::new(), closed_worker: None })
 	}
 
 	fn last_words(&self) -> String {
@@ -94,6 +97,7 @@ impl phala_end_to_end::trials::Stage for Stage {
 fn main() -> ExitCode {
 	let cases = cases![
 		answers::a_secret_is_sealed_to_its_agent,
+		stakes::stake_is_added_leaves_and_goes_along_with_its_worker,
 		answers::a_request_is_answered_both_ways_and_those_who_worked_are_paid,
 		answers::a_public_request_of_a_node_script_is_answered_on_chain,
 		copies::a_copied_sealed_input_is_worth_nothing_to_another_caller,
@@ -108,6 +112,7 @@ fn main() -> ExitCode {
 		told::accounts_are_meant_by_their_names_and_their_addresses_look_alike_everywhere,
 		told::who_cannot_pay_is_told_what_there_is_and_what_is_needed,
 		told::the_other_commands_tell_what_their_schemas_say,
+		stakes::stake_that_has_left_is_free_once,
 		workers::a_withheld_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,
 		privacy::the_plaintext_is_nowhere_and_a_public_one_is_everywhere,

@@ -11,18 +11,21 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use subxt_signer::sr25519::dev;
 
-/// Shown by `tests/commands.rs` and `tests/network_up.rs`, which need no network or start another.
-const ELSEWHERE: [&str; 10] = [
+/// Shown by `tests/commands.rs`, `hosts.rs`, `network_up.rs` and `validators.rs`, which need no network
+/// or start another.
+const ELSEWHERE: [&str; 12] = [
 	"account list",
 	"account new",
 	"account show",
 	"dev",
+	"network new",
 	"network start",
 	"network status",
 	"network stop",
 	"network up",
 	"new",
 	"schema",
+	"validator rotate-keys",
 ];
 
 /// What another tool shows for the development accounts: with the prefix that means no network.
