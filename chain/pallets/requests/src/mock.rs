@@ -7,6 +7,7 @@ use frame_support::{
 	derive_impl, parameter_types,
 	storage::unhashed,
 	traits::{ConstU128, ConstU32, Hooks},
+	PalletId,
 };
 use phala_protocol::{
 	agents::{
@@ -50,7 +51,6 @@ impl pallet_balances::Config for Runtime {
 	type AccountStore = System;
 	type Balance = Balance;
 	type ExistentialDeposit = ConstU128<EXISTENTIAL_DEPOSIT>;
-	type RuntimeHoldReason = RuntimeHoldReason;
 }
 
 parameter_types! {
@@ -67,6 +67,7 @@ parameter_types! {
 	/// The cluster refuses to move leases, after having written something that must be undone.
 	pub static ClusterRefuses: bool = false;
 	pub const Treasury: AccountId32 = TREASURY;
+	pub const EscrowPot: PalletId = PalletId(*b"ph/escrw");
 	pub const WorkerShare: Permill = crate::WORKER_SHARE;
 	pub const DeveloperShare: Permill = crate::DEVELOPER_SHARE;
 }
@@ -270,7 +271,7 @@ pub const DUE_MAX: u32 = 8;
 
 impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
-	type RuntimeHoldReason = RuntimeHoldReason;
+	type PalletId = EscrowPot;
 	type Mailbox = NotingMailbox;
 	type Lanes = Network;
 	type Agents = Network;
@@ -347,7 +348,8 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	new_test_ext_with(rich.map(|who| (who, ENDOWMENT)).to_vec())
 }
 
-pub fn new_test_ext_with(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+pub fn new_test_ext_with(mut balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+	balances.push((Requests::escrow(), EXISTENTIAL_DEPOSIT));
 	let storage = RuntimeGenesisConfig {
 		system: Default::default(),
 		balances: pallet_balances::GenesisConfig { balances, ..Default::default() },

@@ -160,7 +160,8 @@ fn the_policy_admin_lists_and_seats_and_touches_no_money() {
 			voted(Origin::PolicyAdmin.into(), seats),
 			Err(pallet_gatekeepers::Error::<Runtime>::NoSeats.into())
 		);
-		let evict = pallet_registry::Call::evict { worker: 9 };
+		let reason = pallet_registry::EvictionReason::Delisted;
+		let evict = pallet_registry::Call::evict_for { worker: 9, reason };
 		assert_eq!(
 			voted(Origin::PolicyAdmin.into(), evict),
 			Err(pallet_registry::Error::<Runtime>::NoBoot.into())

@@ -204,6 +204,7 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"NoBoot" => "the worker has no boot: start its pruntime and pherry, or restart its enclave, and wait until `phala status` shows one",
 		"NotCandidate" => "a worker is seated only after its operator applied: `phala gatekeeper apply <worker>`",
 		"AlreadyCandidate" => "the worker has applied already",
+		"Frozen" | "LiquidityRestrictions" => "part of the account's PHA is staked, vests, or was voted with: only what is locked by nothing can be spent",
 		"InsufficientBalance" | "FundsUnavailable" => "the account has not enough PHA that is free; `phala account balance` shows what it has",
 		"RequireSudo" => "only the sudo account of a development chain may do this",
 		"MailboxFull" => "the block was full of messages; try again",
@@ -260,6 +261,6 @@ mod tests {
 		] {
 			assert!(remedy(name).is_some(), "{name}");
 		}
-		assert_eq!(remedy("Frozen"), None);
+		assert_eq!(remedy("NoSuchName"), None);
 	}
 }
