@@ -271,8 +271,9 @@ pub trait ClusterDirectory {
 	/// to a member that counts.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
-	/// The newest block that a member said is final to it; 0 before the first.
-	fn final_seen(cluster: ClusterId) -> BlockNumber;
+	/// Whether members said that a block since then is final to them: so many others as make a quorum
+	/// with `worker`. Without them it could not have committed, whatever it did.
+	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool;
 
 	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
 	/// since.

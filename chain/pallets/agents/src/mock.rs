@@ -132,8 +132,8 @@ impl ClusterDirectory for OneCluster {
 		Ok(Holder::get().map(|lease| Assignment { lease, number: 1, generation: 1 }))
 	}
 
-	fn final_seen(_: ClusterId) -> BlockNumber {
-		0
+	fn is_witnessed(_: ClusterId, _: WorkerId, _: BlockNumber) -> bool {
+		false
 	}
 
 	fn excuse(_: AgentId, _: &Assignment) -> Option<Excuse> {

@@ -58,7 +58,7 @@
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
 //! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
-//! | finality stalled, or nobody else was there to say that it does not | refunded | keeps | stays | `FinalityStalled` |
+//! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
 //! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |
 //!
@@ -316,8 +316,7 @@ pub mod pallet {
 		DeadlineTooNear,
 		/// The deadline is more than `DEADLINE_BLOCKS_MAX` ahead.
 		DeadlineTooFar,
-		/// From `min_block`, the deadline leaves less than the agent's timeout and
-		/// `FINALITY_MARGIN`.
+		/// `min_block` is still to come.
 		MinBlockTooLate,
 		/// `max_fee` is less than the base fee and one unit.
 		FeeTooSmall,
@@ -416,10 +415,8 @@ pub mod pallet {
 				deadline <= now.saturating_add(limits::DEADLINE_BLOCKS_MAX),
 				Error::<T>::DeadlineTooFar
 			);
-			ensure!(
-				min_block.saturating_add(blocks_needed) <= deadline,
-				Error::<T>::MinBlockTooLate
-			);
+			// Else requests could be parked until a worker happens to restart.
+			ensure!(min_block <= now, Error::<T>::MinBlockTooLate);
 			let base_fee = T::BaseFee::get();
 			let held = max_fee
 				.checked_sub(base_fee)
@@ -619,7 +616,7 @@ impl<T: Config> Pallet<T> {
 			return Some(Excuse::LaneFull);
 		}
 		let is_final = T::Agents::record(agent)
-			.is_some_and(|record| T::Clusters::final_seen(record.cluster) >= near);
+			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
 		(!is_final).then_some(Excuse::FinalityStalled)
 	}
 

@@ -201,8 +201,8 @@ impl ClusterDirectory for Network {
 		Ok(Self::lease(agent).map(|lease| Assignment { lease, number: 1, generation: 1 }))
 	}
 
-	fn final_seen(_: ClusterId) -> BlockNumber {
-		FinalSeen::get()
+	fn is_witnessed(_: ClusterId, _: WorkerId, since: BlockNumber) -> bool {
+		FinalSeen::get() >= since
 	}
 
 	fn excuse(agent: AgentId, _: &Assignment) -> Option<Excuse> {

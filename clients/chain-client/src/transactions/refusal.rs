@@ -168,7 +168,7 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"SecretsMustBeSealed" => "secrets must be sealed to the agent",
 		"DeadlineInThePast" => "the deadline's block has passed; leave --deadline out, or name a later block",
 		"DeadlineTooNear" => "the deadline leaves the agent less than its timeout and a margin for finality; leave --deadline out, or name a later block",
-		"MinBlockTooLate" => "from --min-block on, the deadline leaves less than the agent's timeout and a margin for finality; name an earlier --min-block or a later --deadline",
+		"MinBlockTooLate" => "the block of --min-block is still to come; name one that is there",
 		"TooManyDue" => "too many requests have this deadline; take the next block with --deadline",
 		"FeeTooSmall" => "the most that you pay must cover the base fee and one unit at the agent's price; raise --max-fee",
 		"NoLeaseHolder" | "NobodyCounts" => "no worker of the agent's cluster is in force, so nobody could answer; `phala cluster status <cluster>` shows its members",
