@@ -521,7 +521,7 @@ fn the_table_in_the_docs_is_that_of_the_chain() {
 		("`big_spender`", BIG_SPEND_MAX),
 		("`treasurer`", TREASURER_SPEND_MAX),
 	] {
-		let said = format!("{name} up to {} PHA", limit / PHA);
+		let said = format!("{name} no more than {} PHA", limit / PHA);
 		assert!(DOCS.contains(&said), "docs/governance.md says: {said}");
 	}
 }
