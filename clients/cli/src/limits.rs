@@ -45,6 +45,10 @@ pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 /// others are asked as well.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// How long agents whose writer is gone may wait for another: 30 s, as `phala-machine` has it
+/// (`FAILOVER_MS_MAX`; no client links it), and what nodes and relayers that are slow add.
+pub const FAILOVER_MAX: Duration = Duration::from_secs(40);
+
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;
 

@@ -2,7 +2,7 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | [`phala network up`](commands::network) | a whole development network on this machine |
+//! | [`phala network up`](commands::network), `network new` | a whole development network on this machine; the beginnings of one with value |
 //! | [`phala dev`](commands::dev) | the agent of one folder on this machine, without a chain |
 //! | [`phala new`](commands::new), [`build`](commands::build), [`deploy`](commands::deploy) | an agent, from its folder to the workers of a cluster |
 //! | [`phala agent`](commands::agent), [`secrets`](commands::secrets), [`logs`](commands::logs) | what its owner does with it |
@@ -26,6 +26,8 @@ mod commands;
 mod conversation;
 mod deployed;
 mod deployment;
+#[cfg(test)]
+mod documented;
 mod failure;
 mod limits;
 mod names;

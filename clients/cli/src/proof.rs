@@ -6,7 +6,7 @@ use anyhow::Context;
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{Chain, ChainClientError, HeaderId};
 use phala_protocol::{
-	agents::{AgentId, AgentRecord},
+	agents::{AgentId, AgentRecord, CodeEntry},
 	boot::Boot,
 	relay::{FinalityStep, GenesisBundle},
 	requests::{AnswerContent, SignedAnswer},
@@ -115,7 +115,12 @@ pub async fn chain(
 		from = at.number.saturating_add(1);
 	};
 	let request = file.request.as_ref().and_then(|request| request.id.exactly()).map(H256);
-	let keys = phala_verifier::needed_keys(&content, boot.as_ref(), record.as_ref(), request);
+	let (boot, record) = (boot.as_ref(), record.as_ref());
+	let ran = match record.filter(|record| record.code != content.code) {
+		Some(record) => code_version_at(chain, at, &content, record.code_version).await?,
+		None => None,
+	};
+	let keys = phala_verifier::needed_keys(&content, boot, record, ran, request);
 	file.chain = Some(finality.evidence(chain, at, &keys).await?);
 	Ok(())
 }
@@ -130,6 +135,24 @@ async fn spoken_of(
 	let agent = storage_keys::agents_agent(content.agent);
 	let (boot, record) = tokio::try_join!(chain.read(at, boot), chain.read(at, agent))?;
 	Ok((boot, record))
+}
+
+/// Which version of the agent's code ran at the answer's block, as the node says: its owner may have
+/// upgraded it more than once since.
+async fn code_version_at(
+	chain: &Chain,
+	at: HeaderId,
+	content: &AnswerContent,
+	newest: u32,
+) -> anyhow::Result<Option<u32>> {
+	for version in (1..=newest).rev() {
+		let entry = storage_keys::agents_history(content.agent, version);
+		let entry: Option<CodeEntry> = chain.read(at, entry).await?;
+		if entry.is_none_or(|entry| entry.block <= content.block) {
+			return Ok(Some(version));
+		}
+	}
+	Ok(None)
 }
 
 /// Adds fresh evidence of the boot that answered, bound to the answer.

@@ -276,6 +276,11 @@ pub fn refusal(error: &anyhow::Error) -> Option<&WorkerError> {
 	error.downcast_ref()
 }
 
+/// Whether no connection was made: the worker cannot have seen what was to be sent.
+pub fn was_never_asked(error: &anyhow::Error) -> bool {
+	error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;

@@ -117,12 +117,14 @@ pub struct Expected {
 }
 
 /// The facts of the chain that the checks read: whoever collects the proofs of an answer asks a node
-/// to prove these. `boot` is that of the worker that answered and `record` the agent's, as the chain
-/// has them.
+/// to prove these. `boot` is that of the worker that answered, `record` the agent's and `ran` the version
+/// of its code that ran at the answer's block (the newest whose [`CodeEntry`] is of no later block), as the
+/// chain has them.
 pub fn needed_keys(
 	content: &AnswerContent,
 	boot: Option<&Boot>,
 	record: Option<&AgentRecord>,
+	ran: Option<u32>,
 	request: Option<RequestId>,
 ) -> Vec<Vec<u8>> {
 	let mut keys: Vec<Vec<u8>> = [
@@ -133,12 +135,13 @@ pub fn needed_keys(
 	.into();
 	keys.extend(boot.map(|boot| storage_keys::registry_measurement(boot.measurement)));
 	keys.extend(record.map(|agent| storage_keys::clusters_member(agent.cluster, content.worker)));
-	// It was upgraded since: which code ran before, and until when.
+	// It was upgraded since: which code ran before, and until when. Every version in between, so that the
+	// check finds the way back from the newest by itself.
 	if let Some(record) = record.filter(|record| record.code != content.code) {
-		let version = record.code_version;
+		let newest = record.code_version;
+		let oldest = ran.unwrap_or(newest.saturating_sub(1)).min(newest);
 		keys.extend(
-			[version.saturating_sub(1), version]
-				.map(|version| storage_keys::agents_history(content.agent, version)),
+			(oldest..=newest).map(|version| storage_keys::agents_history(content.agent, version)),
 		);
 	}
 	if let Some(id) = request {
@@ -353,8 +356,8 @@ fn evidence(
 	))
 }
 
-/// What the chain named at the block that the answer was given on: what it names now, or the code before
-/// that if the upgrade came later.
+/// What the chain named at the block that the answer was given on: what it names now, or the code that
+/// ran then if upgrades came later.
 fn code(state: &ProvenState, content: &AnswerContent) -> Found<AgentRecord> {
 	let AnswerContent { agent, code, .. } = content;
 	let record = fact::<AgentRecord>(state, storage_keys::agents_agent(*agent))?
@@ -367,10 +370,9 @@ fn code(state: &ProvenState, content: &AnswerContent) -> Found<AgentRecord> {
 		);
 		return Ok((record, detail));
 	}
-	if let Some(until) = upgraded_after(state, content, version) {
-		let version = version.saturating_sub(1);
+	if let Some((version, until)) = overtaken(state, content, version) {
 		let detail = format!(
-			"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}; from block {until} on another runs, {:?}",
+			"{component:?} under the manifest {manifest:?}, version {version} of agent {agent:?}; from block {until} on another ran, now {:?}",
 			record.code.component
 		);
 		return Ok((record, detail));
@@ -387,20 +389,31 @@ fn code(state: &ProvenState, content: &AnswerContent) -> Found<AgentRecord> {
 	))
 }
 
-/// The block from which `version` runs, if what answered is the version before and was given on an
-/// earlier block.
-fn upgraded_after(
+/// Which version answered, and the block from which the next one ran, if it is the one that ran at the
+/// answer's block; `newest` is the one that runs now. Versions are walked back as far as the file proves
+/// them, so its length bounds the walk.
+fn overtaken(
 	state: &ProvenState,
 	content: &AnswerContent,
-	version: u32,
-) -> Option<BlockNumber> {
+	newest: u32,
+) -> Option<(u32, BlockNumber)> {
 	// Without a proof of them there was none.
 	let entry = |version| {
 		state.read_as::<CodeEntry>(&storage_keys::agents_history(content.agent, version)).ok()?
 	};
-	let (old, new) = (entry(version.checked_sub(1)?)?, entry(version)?);
-	let ran = old.code == content.code && (old.block..new.block).contains(&content.block);
-	ran.then_some(new.block)
+	let mut next = entry(newest)?;
+	for version in (1..newest).rev() {
+		// Of two in one block only the later ran at its end.
+		if next.block <= content.block {
+			return None;
+		}
+		let this = entry(version)?;
+		if this.block <= content.block {
+			return (this.code == content.code).then_some((version, next.block));
+		}
+		next = this;
+	}
+	None
 }
 
 /// Any boot that the chain lets in can sign; only those that its owner let into the agent's cluster

@@ -158,11 +158,11 @@ impl Scene {
 	fn prove(&mut self) {
 		let height = self.chain.height();
 		let content = &self.answer.proof.content;
-		let mut keys = needed_keys(content, None, None, Some(REQUEST));
+		let mut keys = needed_keys(content, None, None, None, Some(REQUEST));
 		// Whatever the chain has of boot and agent by now, the answer is about these.
 		keys.push(storage_keys::registry_measurement(MEASUREMENT));
 		keys.push(storage_keys::clusters_member(CLUSTER, WORKER));
-		keys.extend([1, 2].map(|version| storage_keys::agents_history(AGENT, version)));
+		keys.extend((1..=4).map(|version| storage_keys::agents_history(AGENT, version)));
 		self.file.chain = Some(ChainEvidence {
 			genesis_bundle: HexBytes(self.chain.genesis_bundle().encode()),
 			finality: HexBytes(self.chain.steps(0, height).encode()),
@@ -417,36 +417,102 @@ fn the_same_component_under_another_manifest_is_refused() {
 	assert!(verification.to_string().contains("manifest"), "{verification}");
 }
 
-/// Upgrades in `block`: another component ran until then than does now.
-fn upgrade(scene: &mut Scene, block: u32) {
+/// The first code after [`CODE`] is 33, the next 34, ….
+fn upgraded_code(version: u32) -> AgentCode {
+	AgentCode { component: H256([31 + version as u8; 32]), ..CODE }
+}
+
+/// Upgrades in each of `blocks`: other components run from then on.
+fn upgrade(scene: &mut Scene, blocks: &[u32]) {
 	let key = storage_keys::agents_agent(AGENT);
 	let record = scene.state().read_as::<AgentRecord>(&key).unwrap().unwrap();
-	let code = AgentCode { component: H256([33; 32]), ..CODE };
-	scene.chain.put(key, AgentRecord { code, code_version: 2, ..record }.encode());
-	for (version, entry) in
-		[(1, CodeEntry { code: CODE, block: 0 }), (2, CodeEntry { code, block })]
-	{
+	let mut history = vec![CodeEntry { code: CODE, block: 0 }];
+	for (version, block) in (2..).zip(blocks) {
+		history.push(CodeEntry { code: upgraded_code(version), block: *block });
+	}
+	let newest = history.last().unwrap().code;
+	let record = AgentRecord { code: newest, code_version: history.len() as u32, ..record };
+	scene.chain.put(key, record.encode());
+	for (version, entry) in (1..).zip(history) {
 		scene.chain.put(storage_keys::agents_history(AGENT, version), entry.encode());
 	}
-	scene.chain.seal();
+	let next = scene.chain.height() + 1;
+	scene.chain.seal_to(blocks.iter().copied().fold(next, u32::max));
 	scene.prove();
 }
 
 #[test]
 fn an_answer_that_an_upgrade_overtook_is_good_and_says_until_when_its_code_ran() {
 	let mut scene = Scene::new();
-	upgrade(&mut scene, 2);
+	upgrade(&mut scene, &[2]);
 	let verification = scene.verify();
 	assert!(verification.verified, "{verification}");
 	let text = verification.to_string();
 	assert!(text.contains("version 1 of agent") && text.contains("from block 2 on"), "{text}");
 	// Whoever collects the proofs asks for the entries that show it.
+	assert_eq!(asked_for(&scene, Some(1)), [1, 2]);
+}
+
+/// Which entries of the code's history whoever collects the proofs asks for.
+fn asked_for(scene: &Scene, ran: Option<u32>) -> Vec<u32> {
 	let record = scene.state().read_as::<AgentRecord>(&storage_keys::agents_agent(AGENT));
 	let record = record.unwrap().unwrap();
-	let keys = needed_keys(&scene.answer.proof.content, None, Some(&record), None);
-	for version in [1, 2] {
-		assert!(keys.contains(&storage_keys::agents_history(AGENT, version)), "{version}");
+	let keys = needed_keys(&scene.answer.proof.content, None, Some(&record), ran, None);
+	let is_asked = |version: &u32| keys.contains(&storage_keys::agents_history(AGENT, *version));
+	(0..=9).filter(is_asked).collect()
+}
+
+/// Upgrades again before anybody has fetched the proof of an answer, so that it would be lost.
+struct HastyUpgrader;
+
+impl HastyUpgrader {
+	/// The second and the third in one block.
+	const BLOCKS: [u32; 3] = [2, 3, 3];
+}
+
+#[test]
+fn an_answer_that_several_upgrades_overtook_is_good_by_the_version_that_ran_then() {
+	let mut scene = Scene::new();
+	upgrade(&mut scene, &HastyUpgrader::BLOCKS);
+	let verification = scene.verify();
+	assert!(verification.verified, "{verification}");
+	let text = verification.to_string();
+	assert!(text.contains("version 1 of agent") && text.contains("from block 2 on"), "{text}");
+	assert_eq!(asked_for(&scene, Some(1)), [1, 2, 3, 4]);
+	// Given on a later block by the code of then, and by any other.
+	for (block, ran) in [(1, 1), (2, 2)] {
+		for version in 1..=3 {
+			let code = if version == 1 { CODE } else { upgraded_code(version) };
+			scene.sign(|content| (content.block, content.code) = (block, code));
+			scene.prove();
+			let verification = scene.verify();
+			assert_eq!(verification.verified, version == ran, "{block} {version}: {verification}");
+			if version != ran {
+				assert_eq!(refused_by(&verification), "code");
+			}
+		}
 	}
+	// The newest alone has run since block 3: not what was replaced in that very block.
+	for version in 1..=3 {
+		let code = if version == 1 { CODE } else { upgraded_code(version) };
+		scene.sign(|content| (content.block, content.code) = (3, code));
+		scene.prove();
+		assert_eq!(scene.refused_by(), "code", "version {version}");
+	}
+}
+
+#[test]
+fn a_file_that_leaves_out_a_version_in_between_is_refused() {
+	let mut scene = Scene::new();
+	upgrade(&mut scene, &HastyUpgrader::BLOCKS);
+	let height = scene.chain.height();
+	let mut keys = needed_keys(&scene.answer.proof.content, None, None, None, None);
+	keys.push(storage_keys::registry_measurement(MEASUREMENT));
+	keys.push(storage_keys::clusters_member(CLUSTER, WORKER));
+	keys.extend([1, 2, 4].map(|version| storage_keys::agents_history(AGENT, version)));
+	let proof = scene.chain.read_proof(height, keys);
+	scene.file.chain.as_mut().unwrap().state_proof = HexBytes(proof.encode());
+	assert_eq!(scene.refused_by(), "code");
 }
 
 /// Goes on with code that the chain has replaced.
@@ -456,7 +522,7 @@ impl Laggard {
 	/// The upgrade is of the block that the answer names, so that the other code ran there already.
 	fn answer(scene: &mut Scene) {
 		let named = scene.answer.proof.content.block;
-		upgrade(scene, named);
+		upgrade(scene, &[named]);
 	}
 }
 
@@ -527,7 +593,7 @@ fn a_worker_that_no_owner_let_into_the_agent_s_cluster_speaks_for_nobody() {
 	}
 	// Nor does it help to leave the proof of it out.
 	let mut scene = Scene::new();
-	let keys = needed_keys(&scene.answer.proof.content, None, None, None).into_iter();
+	let keys = needed_keys(&scene.answer.proof.content, None, None, None, None).into_iter();
 	let keys = keys.chain([storage_keys::registry_measurement(MEASUREMENT)]);
 	let proof = scene.chain.read_proof(1, keys);
 	scene.file.chain.as_mut().unwrap().state_proof = HexBytes(proof.encode());

@@ -52,7 +52,7 @@ pub enum MachineError {
 	CallToWrite,
 	#[error("the sealed input was refused: {0}")]
 	Input(#[from] KeyError),
-	#[error("this input was taken before; seal a new one")]
+	#[error("this input was taken before, and what it wrote may be committed; read the state before you seal a new one")]
 	Repeated,
 	#[error("{}", match worker {
 		Some(worker) => format!("the agent is written by worker {worker}; send what writes there"),

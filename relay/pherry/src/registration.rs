@@ -1,9 +1,13 @@
-//! When to submit an enclave's registration, and when to wait.
+//! When to submit an enclave's registration, and when to wait. It is a transaction that is paid for, and
+//! while blocks are full it waits for a place: beside the loop, one at a time, so that finality and
+//! envelopes go on meanwhile.
 
+use phala_chain_client::ChainClientError;
 use phala_protocol::BlockNumber;
-use std::time::Instant;
+use std::{future::Future, time::Instant};
+use tokio::task::JoinSet;
 
-use crate::{backoff::Backoff, limits};
+use crate::{backoff::Backoff, limits, RelayError};
 
 /// What is known of the last registration. Losing it is harmless: the chain is asked first.
 #[derive(Clone, Debug)]
@@ -45,6 +49,66 @@ impl RegistrationGate {
 	}
 }
 
+/// What became of a registration that was submitted.
+#[derive(Debug)]
+pub struct Submitted {
+	/// Before the enclave stands here it cannot know.
+	pub known_at: BlockNumber,
+	/// Why it was not seen in a block, if it was not. It may get there all the same.
+	pub doubt: Option<ChainClientError>,
+}
+
+/// The registrations of one life of an enclave. Dropped, it gives up what is on its way.
+#[derive(Debug, Default)]
+pub struct Registrar {
+	gate: RegistrationGate,
+	/// One at most.
+	on_its_way: JoinSet<Result<Submitted, RelayError>>,
+}
+
+impl Registrar {
+	/// Whether an enclave at `height` that asks for a registration should get one now.
+	pub fn is_due(&self, height: BlockNumber, now: Instant) -> bool {
+		self.on_its_way.is_empty() && self.gate.is_open(height, now)
+	}
+
+	/// Registers beside the loop.
+	pub fn start(
+		&mut self,
+		registering: impl Future<Output = Result<Submitted, RelayError>> + Send + 'static,
+	) {
+		self.on_its_way.spawn(registering);
+	}
+
+	/// What came of the one that was started, once it ended: why it is in doubt, if it is.
+	pub fn take_ended(&mut self, now: Instant) -> Option<Result<Option<RelayError>, RelayError>> {
+		// One that panicked is one that failed; there is nothing to say of it that is not in the log.
+		let ended = self.on_its_way.try_join_next()?.ok();
+		Some(match ended {
+			Some(Ok(Submitted { known_at, doubt })) => {
+				self.gate.wait_for(known_at);
+				Ok(doubt.map(RelayError::from))
+			}
+			Some(Err(error)) => {
+				self.gate.failed(now);
+				Err(error)
+			}
+			None => {
+				self.gate.failed(now);
+				Ok(None)
+			}
+		})
+	}
+
+	/// The connection that it was sent over is gone.
+	pub fn give_up(&mut self, now: Instant) {
+		if !self.on_its_way.is_empty() {
+			self.on_its_way = JoinSet::new();
+			self.gate.failed(now);
+		}
+	}
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -69,5 +133,84 @@ mod tests {
 		gate.failed(now);
 		assert!(!gate.is_open(5, now + limits::BACKOFF_MIN));
 		assert!(gate.is_open(5, now + limits::BACKOFF_MIN * 2));
+	}
+
+	/// Its blocks have no place for what is not urgent.
+	struct FullBlocks {
+		place: tokio::sync::oneshot::Receiver<BlockNumber>,
+	}
+
+	impl FullBlocks {
+		fn new() -> (tokio::sync::oneshot::Sender<BlockNumber>, Self) {
+			let (frees, place) = tokio::sync::oneshot::channel();
+			(frees, Self { place })
+		}
+
+		async fn take(self) -> Result<Submitted, RelayError> {
+			match self.place.await {
+				Ok(known_at) => Ok(Submitted { known_at, doubt: None }),
+				Err(_) => std::future::pending().await,
+			}
+		}
+	}
+
+	/// Lets what was started go on.
+	async fn settle() {
+		for _ in 0..8 {
+			tokio::task::yield_now().await;
+		}
+	}
+
+	#[tokio::test]
+	async fn one_that_waits_for_a_place_in_full_blocks_holds_nobody_up_and_is_alone() {
+		let now = Instant::now();
+		let mut registrar = Registrar::default();
+		let (frees, full) = FullBlocks::new();
+		assert!(registrar.is_due(5, now));
+		registrar.start(full.take());
+		settle().await;
+		assert!(registrar.take_ended(now).is_none(), "the loop goes on");
+		assert!(!registrar.is_due(500, now), "one at a time");
+		frees.send(8).unwrap();
+		settle().await;
+		assert!(matches!(registrar.take_ended(now), Some(Ok(None))));
+		assert!(!registrar.is_due(7, now), "not final");
+		assert!(registrar.is_due(8, now), "final, and still asked for");
+	}
+
+	#[tokio::test]
+	async fn what_is_in_doubt_or_failed_is_told_to_the_loop() {
+		let now = Instant::now();
+		let mut registrar = Registrar::default();
+		let not_included = || ChainClientError::NotIncluded {
+			call: "registry.register_boot",
+			reason: "full".into(),
+		};
+		let submitted = Submitted { known_at: 40, doubt: Some(not_included()) };
+		registrar.start(async { Ok(submitted) });
+		settle().await;
+		let doubt = registrar.take_ended(now).unwrap().unwrap().unwrap();
+		assert!(doubt.to_string().contains("full"), "{doubt}");
+		assert!(!registrar.is_due(39, now) && registrar.is_due(40, now));
+		registrar.start(async move { Err(not_included().into()) });
+		settle().await;
+		assert!(registrar.take_ended(now).unwrap().is_err());
+		assert!(!registrar.is_due(40, now) && registrar.is_due(40, now + limits::BACKOFF_MIN));
+	}
+
+	#[tokio::test]
+	async fn one_whose_connection_is_lost_is_given_up_and_tried_again() {
+		let now = Instant::now();
+		let mut registrar = Registrar::default();
+		registrar.give_up(now);
+		assert!(registrar.is_due(5, now), "there was none");
+		let (frees, full) = FullBlocks::new();
+		registrar.start(full.take());
+		settle().await;
+		registrar.give_up(now);
+		settle().await;
+		assert!(frees.is_closed(), "it does not go on");
+		assert!(registrar.take_ended(now).is_none());
+		assert!(!registrar.is_due(5, now) && registrar.is_due(5, now + limits::BACKOFF_MIN));
 	}
 }

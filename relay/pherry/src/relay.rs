@@ -1,16 +1,23 @@
-//! The loop: finality and messages to the enclave, registrations and envelopes to the chain.
+//! The loop: finality and messages to the enclave, envelopes to the chain; registrations, which may wait
+//! for a place in a block, beside it.
 
 use phala_chain_client::{registry, transactions, Chain, ChainClientError, Sender};
 use phala_protocol::{
 	relay::{EnclavePhase, EnclaveStatus},
-	AccountBytes, BlockNumber,
+	AccountBytes,
 };
 use std::{collections::BTreeSet, time::Instant};
 use subxt_signer::sr25519::Keypair;
 
 use crate::{
-	backoff::Backoff, bundle, enclave::EnclaveClient, envelopes::EnvelopeBook, limits,
-	registration::RegistrationGate, status::SharedStatus, RelayError,
+	backoff::Backoff,
+	bundle,
+	enclave::EnclaveClient,
+	envelopes::EnvelopeBook,
+	limits,
+	registration::{Registrar, Submitted},
+	status::SharedStatus,
+	RelayError,
 };
 
 /// Between whom to relay.
@@ -26,7 +33,7 @@ pub struct Relay {
 #[derive(Default)]
 struct BootMemory {
 	identity: [u8; 32],
-	registration: RegistrationGate,
+	registrar: Registrar,
 	envelopes: EnvelopeBook,
 }
 
@@ -83,6 +90,7 @@ impl Relay {
 		let mut heads = chain.finalized_heads().await?;
 		self.shared_status.node_connected(true);
 		connecting.after_success();
+		self.boot.registrar.give_up(Instant::now());
 		// Of its own: an enclave that is away must not delay the next connection to the node.
 		let mut backoff = Backoff::new(limits::BACKOFF_MIN, limits::BACKOFF_MAX);
 		loop {
@@ -126,6 +134,7 @@ impl Relay {
 		if let Some(ended) = ended(status.phase) {
 			return Ok(Turn::Ended(ended));
 		}
+		self.hear_of_registration()?;
 		if let Some(next) = bundle::next_sync(chain, &status).await? {
 			let messages: usize = next.bundle.bodies.iter().map(|b| b.messages.len()).sum();
 			let (from, steps) = (status.height, next.bundle.steps.len());
@@ -141,7 +150,7 @@ impl Relay {
 			EnclavePhase::AwaitsRegistration | EnclavePhase::AwaitsRenewal
 				if turn == Turn::Idle =>
 			{
-				self.register(chain, &status).await?
+				self.register(chain, &status)
 			}
 			phase => {
 				if let Some(ended) = ended(phase) {
@@ -163,65 +172,30 @@ impl Relay {
 		self.shared_status.enclave(status);
 	}
 
-	async fn register(&mut self, chain: &Chain, status: &EnclaveStatus) -> Result<(), RelayError> {
-		if !self.boot.registration.is_open(status.height, Instant::now()) {
-			return Ok(());
-		}
-		match self.try_register(chain, status).await {
-			Ok(block) => {
-				self.boot.registration.wait_for(block);
-				Ok(())
-			}
-			Err(error) => {
-				self.boot.registration.failed(Instant::now());
-				// It must not hold up finality and envelopes.
-				if error.is_of_node_connection() || error.is_of_enclave_connection() {
-					return Err(error);
-				}
-				self.shared_status.error(&error);
-				Ok(())
-			}
+	/// Starts a registration beside the loop, unless one is on its way.
+	fn register(&mut self, chain: &Chain, status: &EnclaveStatus) {
+		if self.boot.registrar.is_due(status.height, Instant::now()) {
+			self.boot.registrar.start(register(
+				chain.clone(),
+				self.enclave.clone(),
+				self.operator.clone(),
+				status.clone(),
+			));
 		}
 	}
 
-	/// Submits a registration unless one is on its way. Returns the block at which the enclave
-	/// knows what became of it.
-	async fn try_register(
-		&mut self,
-		chain: &Chain,
-		status: &EnclaveStatus,
-	) -> Result<BlockNumber, RelayError> {
-		let (best, _) = chain.header(None).await?;
-		if status.phase == EnclavePhase::AwaitsRegistration {
-			// After a restart of pherry an earlier one may be in a block that is not final yet.
-			let on_chain = chain.current_boot(status.worker).await?;
-			if let Some(boot) = on_chain.filter(|boot| boot.keys.identity == status.identity) {
-				tracing::debug!(boot = boot.number, "registered, not final yet");
-				return Ok(best.number);
+	/// Takes note of what came of the registration that was started.
+	fn hear_of_registration(&mut self) -> Result<(), RelayError> {
+		match self.boot.registrar.take_ended(Instant::now()) {
+			Some(Err(error))
+				if error.is_of_node_connection() || error.is_of_enclave_connection() =>
+			{
+				return Err(error);
 			}
+			Some(Err(error) | Ok(Some(error))) => self.shared_status.error(&error),
+			Some(Ok(None)) | None => {}
 		}
-		let operator: AccountBytes = self.operator.public_key().0;
-		let registration = self.enclave.registration(operator).await?;
-		if !registration.renewal && registry::is_registration_pending(chain, &registration).await? {
-			tracing::debug!("a registration waits in the pool");
-			return Ok(best.number.saturating_add(1));
-		}
-		let (worker, renewal) = (registration.worker, registration.renewal);
-		tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
-		let sender = Sender::new(chain, self.operator.clone());
-		match sender.send(registry::register_boot(&registration)).await {
-			Ok(included) => {
-				let block = included.block.number;
-				tracing::info!(worker, renewal, block, "registered; waiting for finality");
-				Ok(block)
-			}
-			// It may still get into a block as long as its signature counts.
-			Err(error @ ChainClientError::NotIncluded { .. }) => {
-				self.shared_status.error(&error.into());
-				Ok(best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS))
-			}
-			Err(error) => Err(error.into()),
-		}
+		Ok(())
 	}
 
 	async fn submit_envelopes(
@@ -257,6 +231,46 @@ impl Relay {
 			self.boot.envelopes.submitted(&envelope, best.number);
 		}
 		Ok(())
+	}
+}
+
+/// Submits a registration unless one is on its way, and waits until it is in a block.
+async fn register(
+	chain: Chain,
+	enclave: EnclaveClient,
+	operator: Keypair,
+	status: EnclaveStatus,
+) -> Result<Submitted, RelayError> {
+	let known_at = |known_at| Ok(Submitted { known_at, doubt: None });
+	let (best, _) = chain.header(None).await?;
+	if status.phase == EnclavePhase::AwaitsRegistration {
+		// After a restart of pherry an earlier one may be in a block that is not final yet.
+		let on_chain = chain.current_boot(status.worker).await?;
+		if let Some(boot) = on_chain.filter(|boot| boot.keys.identity == status.identity) {
+			tracing::debug!(boot = boot.number, "registered, not final yet");
+			return known_at(best.number);
+		}
+	}
+	let account: AccountBytes = operator.public_key().0;
+	let registration = enclave.registration(account).await?;
+	if !registration.renewal && registry::is_registration_pending(&chain, &registration).await? {
+		tracing::debug!("a registration waits in the pool");
+		return known_at(best.number.saturating_add(1));
+	}
+	let (worker, renewal) = (registration.worker, registration.renewal);
+	tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
+	match Sender::new(&chain, operator).send(registry::register_boot(&registration)).await {
+		Ok(included) => {
+			let block = included.block.number;
+			tracing::info!(worker, renewal, block, "registered; waiting for finality");
+			known_at(block)
+		}
+		// It may still get into a block as long as its signature counts.
+		Err(doubt @ ChainClientError::NotIncluded { .. }) => Ok(Submitted {
+			known_at: best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS),
+			doubt: Some(doubt),
+		}),
+		Err(error) => Err(error.into()),
 	}
 }
 

@@ -64,7 +64,7 @@ pub async fn call(
 #[derive(Debug)]
 enum Asked<T> {
 	Answered(T),
-	/// It was sealed to other code than runs. Nobody who was asked has run it, or may still do so.
+	/// It was sealed to other code than runs, and everybody who was asked said that it did not run it.
 	OtherCode(anyhow::Error),
 }
 
@@ -92,7 +92,7 @@ async fn call_once(
 	let signature = CallerSignature::Sr25519(account.keypair.sign(&content).0);
 	let body = DirectCall { caller, sealed, signature }.encode();
 
-	let (worker, answer) = match ask(members, agent, body, limits::SILENCE_MAX).await? {
+	let (worker, answer) = match ask(members, agent, body, PATIENCE).await? {
 		Asked::Answered(answered) => answered,
 		Asked::OtherCode(error) => return Ok(Asked::OtherCode(error)),
 	};
@@ -115,100 +115,195 @@ fn go_first(members: &mut Vec<clusters::Member>, worker: Option<WorkerId>) {
 	}
 }
 
-/// Asks members until one answers. The next is asked when one refuses for itself, and when one neither
-/// answers within `patience` nor says who it is: what is hung, or cut off, holds nobody up. All are given
+/// How long a call waits for workers.
+#[derive(Clone, Copy)]
+struct Patience {
+	/// Until one that says nothing is asked who it is; half of it is for the answer.
+	silence: Duration,
+	/// From when a member is found gone until another writes its agents.
+	failover: Duration,
+}
+
+const PATIENCE: Patience =
+	Patience { silence: limits::SILENCE_MAX, failover: limits::FAILOVER_MAX };
+
+/// What members that do not answer leave to wait for.
+#[derive(Default)]
+struct Silence {
+	workers: BTreeSet<WorkerId>,
+	/// By when somebody else should have taken over what they wrote.
+	until: Option<Instant>,
+}
+
+impl Silence {
+	/// Whether this one was not silent before.
+	fn note(&mut self, worker: WorkerId, failover: Duration) -> bool {
+		let is_new = self.workers.insert(worker);
+		if is_new {
+			self.until = Some(Instant::now() + failover);
+		}
+		is_new
+	}
+
+	fn is_of(&self, member: &clusters::Member) -> bool {
+		self.workers.contains(&member.worker)
+	}
+
+	fn is_over(&self) -> bool {
+		self.until.is_none_or(|until| Instant::now() >= until)
+	}
+}
+
+/// Asks members until one answers. The next is asked when one refuses for itself, when one cannot be
+/// reached or breaks off, and when one neither answers in time nor says who it is: what is gone, hung or
+/// cut off holds nobody up. Its agents get another writer then, which is waited for. All are given
 /// the same sealed input, whose nonce the agent's state remembers: what writes takes effect once, whoever
 /// runs it.
 async fn ask(
 	mut waiting: Vec<clusters::Member>,
 	agent: AgentId,
 	body: Vec<u8>,
-	patience: Duration,
+	patience: Patience,
 ) -> anyhow::Result<Asked<(clusters::Member, Vec<u8>)>> {
 	let mut asked = JoinSet::new();
-	// Who does not answer, and those who say that only such a one can.
-	let mut silent = BTreeSet::new();
-	let mut not_holders = Vec::new();
+	let mut silence = Silence::default();
+	// Those who may answer once the chain knows that others are silent, and those who broke off: they
+	// may be there again.
+	let mut again = Vec::new();
+	// Who may still run it, and who may have, whatever it says when it is asked again.
+	let mut asking = BTreeSet::new();
+	let mut may_have_run = BTreeSet::new();
 	let mut newest: Option<clusters::Member> = None;
 	// By worker: one that is asked again says the same again.
 	let mut refusals = BTreeMap::new();
 	loop {
-		let is_awaited = newest.as_ref().is_some_and(|newest| !silent.contains(&newest.worker));
+		let is_awaited = newest.as_ref().is_some_and(|newest| !silence.is_of(newest));
 		if !is_awaited && !waiting.is_empty() {
 			let member = waiting.remove(0);
 			let client = WorkerClient::new(&member.endpoint)?;
 			newest = Some(member.clone());
+			asking.insert(member.worker);
 			let body = body.clone();
 			asked.spawn(async move { (member, client.call(agent, body).await) });
 		}
-		let answered = tokio::time::timeout(patience, asked.join_next()).await;
+		if asked.is_empty() {
+			if again.iter().all(|member| silence.is_of(member)) || silence.is_over() {
+				return Err(unanswered(agent, refusals));
+			}
+			tokio::time::sleep(patience.silence).await;
+			ask_again(&mut waiting, &mut again);
+			continue;
+		}
+		let answered = tokio::time::timeout(patience.silence, asked.join_next()).await;
 		let Ok(answered) = answered else {
-			if let Some(member) = newest.as_ref().filter(|newest| !silent.contains(&newest.worker))
-			{
-				if !is_there(member, patience / 2).await {
+			if let Some(member) = newest.as_ref().filter(|newest| !silence.is_of(newest)) {
+				let wait = patience.silence / 2;
+				if !is_there(member, wait).await && silence.note(member.worker, patience.failover) {
 					eprintln!(
 						"  worker {} has not answered for {:.1} s, nor says who it is; asking others",
 						member.worker,
-						(patience + patience / 2).as_secs_f64()
+						(patience.silence + wait).as_secs_f64()
 					);
-					silent.insert(member.worker);
 				}
 			}
-			// Its lease moves within half a minute: the other members have found it silent too.
 			if waiting.is_empty() {
-				waiting.append(&mut not_holders);
+				ask_again(&mut waiting, &mut again);
 			}
 			continue;
 		};
-		let Some(answered) = answered else {
-			let said: String = refusals
-				.into_iter()
-				.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
-				.collect();
-			let message = format!("no worker of the cluster answered for agent {agent:?}:{said}");
-			return Err(Refused::new("Unanswered", message).into());
-		};
-		let (member, result) = answered.context("a call of a worker broke off")?;
-		if newest.as_ref().is_some_and(|newest| newest.worker == member.worker) {
+		let (member, result) = answered
+			.context("nobody was asked, and somebody was waited for: report this")?
+			.context("a call of a worker broke off")?;
+		let worker = member.worker;
+		asking.remove(&worker);
+		if newest.as_ref().is_some_and(|newest| newest.worker == worker) {
 			newest = None;
 		}
 		let error = match result {
 			Ok(answer) => return Ok(Asked::Answered((member, answer))),
 			Err(error) => error,
 		};
-		match worker_client::refusal(&error) {
-			// The only one that can answer says who else can.
-			Some(refusal) if refusal.is(Refusal::NotLeaseHolder) => {
-				if refusal.worker.is_some_and(|holder| silent.contains(&holder)) {
-					refusals.insert(member.worker, format!("{error:#}"));
-					not_holders.push(member);
-					continue;
-				}
-				go_first(&mut waiting, refusal.worker);
+		let said = format!("{error:#}");
+		let Some(refusal) = worker_client::refusal(&error) else {
+			if !worker_client::was_never_asked(&error) {
+				may_have_run.insert(worker);
 			}
-			// One that is still asked may know only the code that it was sealed to, and run it.
-			Some(refusal) if is_sealed_to_other_code(refusal) && asked.is_empty() => {
-				let worker = member.worker;
-				return Ok(Asked::OtherCode(error.context(format!(
-					"the call of agent {agent:?} was refused by worker {worker}"
-				))));
+			if silence.note(worker, patience.failover) {
+				eprintln!(
+					"  worker {worker} cannot be reached, or broke off; asking others: {said}"
+				);
 			}
-			// Another member would say the same of the same input.
-			Some(refusal) if is_final(refusal) => {
-				let hint = if refusal.is(Refusal::Uncaught) {
-					format!("; what it threw is in its log: phala logs {agent:?}")
-				} else {
-					String::new()
-				};
-				let worker = member.worker;
-				return Err(error).with_context(|| {
-					format!("the call of agent {agent:?} was refused by worker {worker}{hint}")
-				});
-			}
-			_ => {}
+			refusals.insert(worker, said);
+			again.push(member);
+			continue;
+		};
+		if !excludes_running(refusal) {
+			may_have_run.insert(worker);
 		}
-		refusals.insert(member.worker, format!("{error:#}"));
+		// Whose nonce is new can be told so only after somebody took it.
+		if refusal.is(Refusal::Repeated) {
+			return Err(taken(agent, worker).into());
+		}
+		if is_sealed_to_other_code(refusal) {
+			let error = error
+				.context(format!("the call of agent {agent:?} was refused by worker {worker}"));
+			// One that is still asked may know only the code that it was sealed to, and run it.
+			return match asking.iter().chain(&may_have_run).next() {
+				None => Ok(Asked::OtherCode(error)),
+				Some(other) => Err(error.context(format!(
+					"the call was not sealed anew: worker {other} was asked before and may have run it; read the agent's state before you call again"
+				))),
+			};
+		}
+		// Another member would say the same of the same input.
+		if is_final(refusal) {
+			let hint = if refusal.is(Refusal::Uncaught) {
+				format!("; what it threw is in its log: phala logs {agent:?}")
+			} else {
+				String::new()
+			};
+			return Err(error).with_context(|| {
+				format!("the call of agent {agent:?} was refused by worker {worker}{hint}")
+			});
+		}
+		if refusal.is(Refusal::NotLeaseHolder) {
+			// The only one that can answer says who else can.
+			go_first(&mut waiting, refusal.worker);
+		}
+		if answers_later(refusal) && !silence.workers.is_empty() {
+			if !refusals.contains_key(&worker) {
+				eprintln!("  worker {worker} does not answer for it yet; waiting for another writer: {said}");
+			}
+			again.push(member);
+		}
+		refusals.insert(worker, said);
 	}
+}
+
+/// Asks those anew who may have become able to answer.
+fn ask_again(waiting: &mut Vec<clusters::Member>, again: &mut Vec<clusters::Member>) {
+	for member in again.drain(..) {
+		if !waiting.iter().any(|waiting| waiting.worker == member.worker) {
+			waiting.push(member);
+		}
+	}
+}
+
+fn unanswered(agent: AgentId, refusals: BTreeMap<WorkerId, String>) -> anyhow::Error {
+	let said: String = refusals
+		.into_iter()
+		.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
+		.collect();
+	let message = format!("no worker of the cluster answered for agent {agent:?}:{said}");
+	Refused::new("Unanswered", message).into()
+}
+
+/// A worker knows the nonce of this call: this call was taken before, by it or by the writer before it.
+fn taken(agent: AgentId, worker: WorkerId) -> Refused {
+	let message = format!(
+		"the call of agent {agent:?} was taken already, says worker {worker}: a worker took it whose answer did not come back, and what it wrote may be committed. Read the agent's state before you call again, or it may be done twice; a call that only reads can be sent again"
+	);
+	Refused::new(Refusal::Repeated.name(), message)
 }
 
 /// Whether a worker that is slow to answer a call says anything at all.
@@ -232,7 +327,23 @@ fn is_sealed_to_other_code(error: &WorkerError) -> bool {
 /// Refusals that are about the worker and not about the call.
 fn passes(error: &WorkerError) -> bool {
 	use Refusal::*;
-	[NoCluster, NoSuchAgent, NotReady, NotFresh, Over].into_iter().any(|passing| error.is(passing))
+	let passing = [NoCluster, NoSuchAgent, Over, Suspended];
+	answers_later(error) || passing.into_iter().any(|passing| error.is(passing))
+}
+
+/// Refusals by who answers once it has the lease, or has caught up.
+fn answers_later(error: &WorkerError) -> bool {
+	use Refusal::*;
+	[NotLeaseHolder, NotReady, NotFresh, WrongPhase].into_iter().any(|later| error.is(later))
+}
+
+/// Whether a refusal by this name says that nothing of the call takes effect at that worker. One that is
+/// unknown here does not, nor does one that also ends what began.
+fn excludes_running(error: &WorkerError) -> bool {
+	use Refusal::*;
+	let excluding =
+		[NoCluster, NoSuchAgent, Over, TooManyCalls, TooManyRequests, CodeNotAccepted, OtherCode];
+	answers_later(error) || excluding.into_iter().any(|excluding| error.is(excluding))
 }
 
 #[cfg(test)]
@@ -254,7 +365,8 @@ mod tests {
 	};
 
 	const AGENT: AgentId = H256([7; 32]);
-	const PATIENCE: Duration = Duration::from_millis(300);
+	const SILENCE: Duration = Duration::from_millis(300);
+	const PATIENCE: Patience = Patience { silence: SILENCE, failover: Duration::from_secs(3) };
 
 	/// What a worker does when it is called.
 	#[derive(Clone, Copy)]
@@ -266,6 +378,8 @@ mod tests {
 		Answers,
 		/// `(status, name, worker that it names)`.
 		Refuses(u16, &'static str, Option<WorkerId>),
+		/// Names the worker that had the lease so many times, then has it itself and answers.
+		TakesOver(usize, WorkerId),
 	}
 
 	struct Worker {
@@ -285,18 +399,23 @@ mod tests {
 		};
 		let call = move |State(calls): State<Arc<AtomicUsize>>, body: Body| async move {
 			drop(body);
-			calls.fetch_add(1, Ordering::Relaxed);
+			let before = calls.fetch_add(1, Ordering::Relaxed);
+			let refuse = |status, error: &str, worker| {
+				let said = json!({ "error": error, "message": "seal a new one", "worker": worker });
+				(StatusCode::from_u16(status).unwrap(), Json(said)).into_response()
+			};
 			let answer: Response = match villain {
 				Villain::Hangs => std::future::pending().await,
 				Villain::IsSlow => {
-					tokio::time::sleep(PATIENCE * 4).await;
+					tokio::time::sleep(SILENCE * 4).await;
 					vec![1, 2, 3].into_response()
 				}
 				Villain::Answers => vec![1, 2, 3].into_response(),
-				Villain::Refuses(status, error, worker) => {
-					let said = json!({ "error": error, "message": "no", "worker": worker });
-					(StatusCode::from_u16(status).unwrap(), Json(said)).into_response()
+				Villain::Refuses(status, error, worker) => refuse(status, error, worker),
+				Villain::TakesOver(blind, holder) if before < blind => {
+					refuse(409, "NotLeaseHolder", Some(holder))
 				}
+				Villain::TakesOver(..) => vec![1, 2, 3].into_response(),
 			};
 			answer
 		};
@@ -305,6 +424,35 @@ mod tests {
 			.route("/v1/agents/{id}/call", post(call))
 			.with_state(calls.clone());
 		tokio::spawn(async move { axum::serve(listener, router).await });
+		Worker { member: clusters::Member { worker: id, endpoint }, calls }
+	}
+
+	/// A process that ended: nothing listens where it was.
+	fn crashed(id: WorkerId) -> Worker {
+		let socket = tokio::net::TcpSocket::new_v4().unwrap();
+		socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+		let endpoint = format!("http://{}", socket.local_addr().unwrap());
+		// Nobody else gets its port meanwhile.
+		tokio::spawn(async move {
+			let _kept = socket;
+			std::future::pending::<()>().await
+		});
+		Worker { member: clusters::Member { worker: id, endpoint }, calls: Arc::default() }
+	}
+
+	/// Takes each call, and is gone before it answers.
+	async fn vanisher(id: WorkerId) -> Worker {
+		use tokio::io::AsyncReadExt;
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let endpoint = format!("http://{}", listener.local_addr().unwrap());
+		let calls = Arc::new(AtomicUsize::new(0));
+		let taken = calls.clone();
+		tokio::spawn(async move {
+			while let Ok((mut caller, _)) = listener.accept().await {
+				let _ = caller.read(&mut [0; 4096]).await;
+				taken.fetch_add(1, Ordering::Relaxed);
+			}
+		});
 		Worker { member: clusters::Member { worker: id, endpoint }, calls }
 	}
 
@@ -333,6 +481,95 @@ mod tests {
 			let hung = worker(3, Villain::Hangs).await;
 			let refused = asked(&[&hung, &other]).await.unwrap_err();
 			assert!(format!("{refused:#}").contains(refusal), "{refused:#}");
+		}
+	}
+
+	#[tokio::test]
+	async fn what_somebody_may_have_run_is_not_sealed_anew_and_says_what_to_do() {
+		let other = worker(2, Villain::Refuses(400, "CodeNotAccepted", None)).await;
+		let vanished = vanisher(1).await;
+		let mut may_have_run = vec![vanished];
+		for (status, refusal) in [
+			(503, "Interrupted"),
+			(409, "Suspended"),
+			(503, "NotCommitted"),
+			(503, "OfALaterVersion"),
+		] {
+			may_have_run.push(worker(1, Villain::Refuses(status, refusal, None)).await);
+		}
+		for first in &may_have_run {
+			let refused = format!("{:#}", asked(&[first, &other]).await.unwrap_err());
+			assert_eq!(first.calls.load(Ordering::Relaxed), 1);
+			for said in ["CodeNotAccepted", "worker 1 was asked before", "read the agent's state"] {
+				assert!(refused.contains(said), "{refused}");
+			}
+		}
+		// None of these has.
+		let mut has_not = vec![crashed(1)];
+		for (status, refusal) in [(503, "NotReady"), (409, "NotLeaseHolder"), (409, "WrongPhase")] {
+			has_not.push(worker(1, Villain::Refuses(status, refusal, None)).await);
+		}
+		for first in &has_not {
+			let sealed_anew = asked(&[first, &other]).await;
+			assert!(matches!(sealed_anew, Ok(Asked::OtherCode(_))), "{sealed_anew:?}");
+		}
+	}
+
+	#[tokio::test]
+	async fn a_call_that_a_holder_took_before_it_died_is_not_advised_to_be_made_again() {
+		let (died, heir) =
+			(vanisher(1).await, worker(2, Villain::Refuses(409, "Repeated", None)).await);
+		let error = asked(&[&died, &heir]).await.unwrap_err();
+		let code = error.downcast_ref::<Refused>().map(|refused| &*refused.code);
+		assert_eq!(code, Some("Repeated"));
+		let said = format!("{error:#}");
+		assert!(
+			said.contains("taken already") && said.contains("Read the agent's state"),
+			"{said}"
+		);
+		assert!(!said.contains("seal a new one"), "{said}");
+	}
+
+	#[tokio::test]
+	async fn a_holder_that_is_gone_is_waited_for_until_another_has_its_lease() {
+		for gone in [crashed(1), vanisher(1).await] {
+			let heir = worker(2, Villain::TakesOver(2, 1)).await;
+			let other = worker(3, Villain::Refuses(409, "NotLeaseHolder", Some(1))).await;
+			assert_eq!(ask_all(&[&gone, &other, &heir]).await.unwrap().0.worker, 2);
+			assert_eq!(heir.calls.load(Ordering::Relaxed), 3);
+		}
+	}
+
+	#[tokio::test]
+	async fn a_holder_whose_lease_nobody_takes_is_not_waited_for_without_end() {
+		let gone = crashed(1);
+		let other = worker(2, Villain::Refuses(409, "NotLeaseHolder", Some(1))).await;
+		let error = ask_all(&[&gone, &other]).await.unwrap_err();
+		let code = error.downcast_ref::<Refused>().map(|refused| &*refused.code);
+		assert_eq!(code, Some("Unanswered"));
+		let said = format!("{error:#}");
+		assert!(
+			said.contains("worker 1: no worker answers") && said.contains("worker 2: "),
+			"{said}"
+		);
+		assert!(other.calls.load(Ordering::Relaxed) >= 2, "it was asked again meanwhile");
+	}
+
+	#[tokio::test]
+	async fn a_cluster_of_which_nobody_is_there_is_not_waited_for() {
+		let all = [&crashed(1), &crashed(2)];
+		let patience = Patience { failover: Duration::MAX / 4, ..PATIENCE };
+		let members = all.iter().map(|worker| worker.member.clone()).collect();
+		let error = ask(members, AGENT, vec![0], patience).await.unwrap_err();
+		assert!(format!("{error:#}").contains("no worker of the cluster answered"), "{error:#}");
+	}
+
+	#[tokio::test]
+	async fn a_boot_that_serves_nobody_is_passed_over() {
+		let well = worker(2, Villain::Answers).await;
+		for refusal in ["WrongPhase", "Suspended", "Over"] {
+			let idle = worker(1, Villain::Refuses(409, refusal, None)).await;
+			assert_eq!(ask_all(&[&idle, &well]).await.unwrap().0.worker, 2, "{refusal}");
 		}
 	}
 
@@ -374,7 +611,7 @@ mod tests {
 		let other = worker(2, Villain::Refuses(409, "NotLeaseHolder", Some(1))).await;
 		let members = vec![hung.member.clone(), other.member.clone()];
 		let asking = ask(members, AGENT, vec![0], PATIENCE);
-		assert!(tokio::time::timeout(PATIENCE * 12, asking).await.is_err(), "it waits");
+		assert!(tokio::time::timeout(SILENCE * 12, asking).await.is_err(), "it waits");
 		assert!(other.calls.load(Ordering::Relaxed) >= 2, "the lease may have moved");
 	}
 

@@ -36,7 +36,9 @@ pub enum Command {
 	},
 	/// Asks for a worker to become a member. By the worker's operator.
 	Join {
+		/// The cluster's number.
 		cluster: ClusterId,
+		/// The worker's number.
 		worker: WorkerId,
 		/// Base URL of the worker's public server, as others reach it.
 		url: String,
@@ -47,7 +49,9 @@ pub enum Command {
 	},
 	/// Lets a worker in that asked for it. By the cluster's owner.
 	Approve {
+		/// The cluster's number.
 		cluster: ClusterId,
+		/// The worker's number.
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -56,6 +60,7 @@ pub enum Command {
 	},
 	/// Lets anybody deploy agents in the cluster, on these terms. By its owner.
 	Open {
+		/// The cluster's number.
 		cluster: ClusterId,
 		/// The least that a unit of their work costs, in PHA.
 		#[arg(long, value_parser = parse_pha, default_value = "0")]
@@ -71,6 +76,7 @@ pub enum Command {
 	/// Lets nobody but the owner, and whom it admits, deploy any more: as a cluster is at first. Agents
 	/// that are there stay.
 	Close {
+		/// The cluster's number.
 		cluster: ClusterId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -79,7 +85,7 @@ pub enum Command {
 	},
 	/// Lets an account deploy in the cluster as its owner does.
 	Admit(DeveloperArguments),
-	/// Takes that back.
+	/// Lets an account no longer deploy in the cluster: takes `admit` back.
 	Dismiss(DeveloperArguments),
 	/// Throws an agent out of the caller's cluster: the first time gives notice.
 	Evict {
@@ -92,6 +98,7 @@ pub enum Command {
 	},
 	/// Offers the cluster to another account, which takes it with `phala cluster accept`.
 	Transfer {
+		/// The cluster's number.
 		cluster: ClusterId,
 		/// Whose it is to be.
 		to: AccountName,
@@ -102,6 +109,7 @@ pub enum Command {
 	},
 	/// Takes a cluster over that is offered. Its deposit is held from the new owner.
 	Accept {
+		/// The cluster's number.
 		cluster: ClusterId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -110,6 +118,7 @@ pub enum Command {
 	},
 	/// The members of a cluster, and what they say of themselves.
 	Status {
+		/// The cluster's number.
 		cluster: ClusterId,
 		#[command(flatten)]
 		node: NodeOption,
@@ -118,6 +127,7 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct DeveloperArguments {
+	/// The cluster's number.
 	cluster: ClusterId,
 	/// Whose address.
 	developer: AccountName,

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 pub enum Command {
 	/// Offers a worker as a gatekeeper, with a second stake. By the worker's operator.
 	Apply {
+		/// The worker's number.
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -23,6 +24,7 @@ pub enum Command {
 	},
 	/// Takes a worker's candidacy back; what is at stake for it leaves. By the worker's operator.
 	Withdraw {
+		/// The worker's number.
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -31,6 +33,7 @@ pub enum Command {
 	},
 	/// Seats candidates. By root: on a development chain its sudo account.
 	Seat {
+		/// The workers' numbers.
 		#[arg(required = true)]
 		workers: Vec<WorkerId>,
 		#[command(flatten)]

@@ -82,6 +82,7 @@ pub enum Command {
 	},
 	/// Offers a worker, with its stake, to another account. By its operator.
 	Transfer {
+		/// The worker's number.
 		worker: WorkerId,
 		/// Whose it is to be.
 		to: AccountName,
@@ -92,6 +93,7 @@ pub enum Command {
 	},
 	/// Takes over a worker that was offered to this account.
 	Accept {
+		/// The worker's number.
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -100,6 +102,7 @@ pub enum Command {
 	},
 	/// Gives up a worker that serves nowhere; its stake leaves. By its operator.
 	Close {
+		/// The worker's number.
 		worker: WorkerId,
 		#[command(flatten)]
 		account: AccountOptions,
@@ -111,13 +114,13 @@ pub enum Command {
 		#[command(flatten)]
 		node: NodeOption,
 		/// The secret of the chain's sudo account.
-		#[arg(long, default_value = "//Alice")]
+		#[arg(long, value_name = "SECRET", default_value = "//Alice")]
 		sudo: String,
 		/// The measurement: 32 bytes in hexadecimal.
-		#[arg(long, value_parser = chain::hash, required_unless_present = "pruntime")]
+		#[arg(long, value_name = "HASH", value_parser = chain::hash, required_unless_present = "pruntime")]
 		measurement: Option<H256>,
 		/// The pruntime to measure.
-		#[arg(long, conflicts_with = "measurement")]
+		#[arg(long, value_name = "FILE", conflicts_with = "measurement")]
 		pruntime: Option<PathBuf>,
 	},
 }

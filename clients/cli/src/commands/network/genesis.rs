@@ -33,6 +33,7 @@ pub struct Allotments<'a> {
 
 /// `preset` with these people in place of its own; and what the treasury has.
 pub fn with_people(mut preset: Value, people: &Allotments<'_>) -> anyhow::Result<(Value, Balance)> {
+	check_validators(&preset, people)?;
 	let (balances, treasury) = balances(&preset, people)?;
 	let field = |value: &mut Value, path: &str, new: Value| {
 		let place = value.pointer_mut(path);
@@ -67,11 +68,28 @@ pub fn with_people(mut preset: Value, people: &Allotments<'_>) -> anyhow::Result
 	if let Some(vesting) = preset.pointer_mut("/vesting/vesting") {
 		*vesting = json!([]);
 	}
-	let fewest = preset["staking"]["minimumValidatorCount"].as_u64().unwrap_or_default();
-	let fewest = fewest.min(validators.len() as u64);
-	field(&mut preset, "/staking/minimumValidatorCount", fewest.into())?;
 	no_development_account_in(&preset, "")?;
 	Ok((preset, treasury))
+}
+
+/// What the runtime would refuse when the state is built, with nothing said of why.
+fn check_validators(preset: &Value, people: &Allotments<'_>) -> anyhow::Result<()> {
+	let (fewest, count) = (&preset["staking"]["minimumValidatorCount"], people.validators.len());
+	let fewest = fewest.as_u64().context("the node's genesis says no fewest validators")?;
+	ensure!(
+		count as u64 >= fewest,
+		"{count} validators are too few: a network without sudo has at least {fewest}, so that one may fail; give --validators {fewest} or more"
+	);
+	let least = preset["staking"]["minValidatorBond"].as_number().and_then(|bond| bond.as_u128());
+	let least = least.context("the node's genesis says no least bond of a validator")?;
+	ensure!(
+		people.bond >= least,
+		"a bond of {} is too small: a validator bonds {} at least; give --bond {} or more",
+		pha(people.bond),
+		pha(least),
+		pha(least).trim_end_matches(" PHA"),
+	);
+	Ok(())
 }
 
 /// Of every account; and the treasury's.
@@ -167,6 +185,10 @@ mod tests {
 		Validator { stash: Address([100 + number; 32]), session_keys, peer: "12D3".into() }
 	}
 
+	fn validators() -> Vec<Validator> {
+		(1..=5).map(validator).collect()
+	}
+
 	fn preset() -> Value {
 		json!({
 			"balances": { "balances": [
@@ -195,7 +217,7 @@ mod tests {
 
 	#[test]
 	fn people_are_replaced_the_issuance_and_all_else_stay() {
-		let validators = [validator(1), validator(2)];
+		let validators = validators();
 		let others = [(Address([7; 32]), 5 * PHA), (Address([7; 32]), 6 * PHA)];
 		let people = Allotments { validators: &validators, bond: BOND, others: &others };
 		let (genesis, treasury) = with_people(preset(), &people).unwrap();
@@ -208,9 +230,9 @@ mod tests {
 		assert_eq!(amount_of(&genesis, &POT), ISSUANCE / 4, "a pot is nobody's to give away");
 		assert_eq!(amount_of(&genesis, &TREASURY), treasury);
 
-		assert_eq!(genesis["session"]["keys"].as_array().unwrap().len(), 2);
-		assert_eq!(genesis["staking"]["validatorCount"], 2);
-		assert_eq!(genesis["staking"]["minimumValidatorCount"], 2);
+		assert_eq!(genesis["session"]["keys"].as_array().unwrap().len(), 5);
+		assert_eq!(genesis["staking"]["validatorCount"], 5);
+		assert_eq!(genesis["staking"]["minimumValidatorCount"], 4);
 		assert_eq!(genesis["staking"]["minValidatorBond"], 5);
 		assert_eq!(genesis["staking"]["stakers"][1][2].as_number().unwrap().as_u128(), Some(BOND));
 		assert_eq!(genesis["parameters"], preset()["parameters"]);
@@ -219,10 +241,10 @@ mod tests {
 
 	#[test]
 	fn all_that_there_is_can_be_allotted_and_no_more() {
-		let there_is = ISSUANCE / 4 * 3 - BOND - FOR_FEES;
+		let there_is = ISSUANCE / 4 * 3 - 5 * (BOND + FOR_FEES);
 		let with = |amount| {
 			let others = [(Address([7; 32]), amount)];
-			let people = Allotments { validators: &[validator(1)], bond: BOND, others: &others };
+			let people = Allotments { validators: &validators(), bond: BOND, others: &others };
 			with_people(preset(), &people)
 		};
 		let (genesis, treasury) = with(there_is).unwrap();
@@ -234,7 +256,7 @@ mod tests {
 	#[test]
 	fn nothing_is_given_to_an_account_whose_secret_is_published() {
 		let others = [(ALICE.parse().unwrap(), PHA)];
-		let people = Allotments { validators: &[validator(1)], bond: BOND, others: &others };
+		let people = Allotments { validators: &validators(), bond: BOND, others: &others };
 		let refused = with_people(preset(), &people).unwrap_err().to_string();
 		assert!(refused.contains("published development account"), "{refused}");
 	}
@@ -243,8 +265,28 @@ mod tests {
 	fn a_development_account_in_a_place_that_is_not_known_is_refused_by_that_place() {
 		let mut preset = preset();
 		preset["sudo"]["key"] = ALICE.into();
-		let people = Allotments { validators: &[validator(1)], bond: BOND, others: &[] };
+		let people = Allotments { validators: &validators(), bond: BOND, others: &[] };
 		let refused = with_people(preset, &people).unwrap_err().to_string();
 		assert!(refused.contains("/sudo/key"), "{refused}");
+	}
+
+	/// Has too few machines, and little PHA.
+	struct Skimper;
+
+	impl Skimper {
+		fn make(count: usize, bond: Balance) -> anyhow::Result<(Value, Balance)> {
+			let people = Allotments { validators: &validators()[..count], bond, others: &[] };
+			with_people(preset(), &people)
+		}
+	}
+
+	#[test]
+	fn too_few_validators_and_too_small_bonds_are_refused_with_what_is_taken() {
+		assert!(Skimper::make(4, 5).is_ok());
+		let refused = Skimper::make(3, BOND).unwrap_err().to_string();
+		assert!(refused.contains("--validators 4"), "{refused}");
+		let refused = Skimper::make(4, 4).unwrap_err().to_string();
+		assert!(refused.contains("0.000000000004 PHA is too small"), "{refused}");
+		assert!(refused.contains("--bond 0.000000000005 or"), "{refused}");
 	}
 }

@@ -39,6 +39,10 @@ use std::{
 /// Where nodes listen for peers if nothing is said.
 const PEER_PORT: u16 = 30_333;
 
+/// Fewest validators: the runtime's `VALIDATORS_MIN`, without which it takes no genesis. What the node's own
+/// genesis says counts besides.
+const VALIDATORS_MIN: i64 = 4;
+
 /// Most validators that are made at once.
 const VALIDATORS_MAX: i64 = 1_000;
 
@@ -55,8 +59,8 @@ pub struct Arguments {
 	#[arg(long, value_parser = id)]
 	id: Option<String>,
 
-	/// How many validators it starts with.
-	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=VALIDATORS_MAX))]
+	/// How many validators it starts with: four at least, so that one may fail.
+	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(VALIDATORS_MIN..=VALIDATORS_MAX))]
 	validators: u16,
 
 	/// Where a validator is reached by its peers, port 30333 if none is said: for the first one, then
@@ -64,7 +68,7 @@ pub struct Arguments {
 	#[arg(long, value_name = "HOST[:PORT]")]
 	at: Vec<Host>,
 
-	/// What each validator bonds, in PHA. It gets 100 PHA for fees besides.
+	/// What each validator bonds, in PHA: 10,000 at least. It gets 100 PHA for fees besides.
 	#[arg(long, value_name = "PHA", default_value = "1000000", value_parser = parse_pha)]
 	bond: Balance,
 

@@ -20,6 +20,7 @@ use phala_protocol::{
 /// Which of a worker's two stakes is meant.
 #[derive(Debug, clap::Args)]
 pub struct BondOptions {
+	/// The worker's number.
 	worker: WorkerId,
 	/// The stake for its candidacy or seat as a gatekeeper, in place of that for its work.
 	#[arg(long)]
