@@ -16,7 +16,7 @@ use phala_end_to_end::{
 };
 use phala_protocol::{relay::EnclavePhase, storage_keys, BlockNumber};
 use serde_json::Value;
-use std::{path::PathBuf, process::ExitCode};
+use std::{cell::RefCell, path::PathBuf, process::ExitCode};
 use subxt::rpcs::rpc_params;
 use subxt_signer::sr25519::dev;
 
@@ -245,8 +245,12 @@ async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_expo
 		(archive.metrics_address().await?, stage.nodes[0].metrics_address().await?);
 	// The worker of the first case, in both states that the two nodes are at.
 	for node in [&archive, &validator] {
+		let last = RefCell::new(String::new());
 		until("the worker in the metrics", || async {
 			let page = metrics::page(node).await?;
+			last.replace(
+				page.lines().filter(|line| line.contains("phala_")).collect::<Vec<_>>().join("\n"),
+			);
 			let value = |name| metrics::value(&page, &format!("substrate_phala_{name}"));
 			let all = [
 				value("metrics_readable") == Some(1.0),
@@ -260,7 +264,8 @@ async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_expo
 			];
 			Ok(all.iter().all(|fine| *fine).then_some(()))
 		})
-		.await?;
+		.await
+		.with_context(|| last.borrow().clone())?;
 	}
 
 	let page = metrics::page(&validator).await?;
