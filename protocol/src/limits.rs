@@ -102,6 +102,14 @@ pub const FINALITY_WITNESSES: u32 = 3;
 /// How far ahead a request's deadline may lie, in blocks.
 pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;
 
+/// For so many blocks the holder of a new agent's lease has the time to bear it; then another one tries.
+/// Keys have to come, and code to be fetched and compiled.
+pub const BIRTH_BLOCKS: BlockNumber = 5 * 60 / 2;
+
+/// How many holders try to bear an agent at most; then it stays with the last, until its owner retires
+/// it.
+pub const BIRTH_HOLDERS_MAX: u32 = 8;
+
 /// Longest timeout of an agent, in blocks.
 pub const AGENT_TIMEOUT_MAX: BlockNumber = 60 * 60 / 2;
 

@@ -131,12 +131,40 @@ fn maps_are_bounded() -> Result<(), String> {
 		}
 	}
 	requests_have_their_places()?;
+	births_are_awaited()?;
 	let boots = pallet_registry::Boots::<Runtime>::iter_keys().count();
 	let lanes = pallet_mailbox::NextEnvelope::<Runtime>::iter_keys().count();
 	if boots != lanes {
 		return Err(format!("{boots} boots, and the mailbox knows {lanes}"));
 	}
 	Ok(())
+}
+
+/// Each agent that is not born is awaited once, or was tried by as many as may; the queue has no gap and is
+/// in order.
+fn births_are_awaited() -> Result<(), String> {
+	let (first, next) = pallet_agents::BirthRange::<Runtime>::get();
+	let awaited: Vec<_> = (first..next).filter_map(pallet_agents::Births::<Runtime>::get).collect();
+	let stored = pallet_agents::Births::<Runtime>::iter().count();
+	if stored != awaited.len() || stored as u64 != next - first {
+		return Err(format!("{stored} births are awaited in {first}..{next}"));
+	}
+	if !awaited.is_sorted_by_key(|(_, deadline, _)| *deadline) {
+		return Err("births are not in the order of their deadlines".into());
+	}
+	for (agent, _) in pallet_agents::Agents::<Runtime>::iter().filter(|(_, one)| one.version == 0) {
+		let times = awaited.iter().filter(|(other, ..)| *other == agent).count();
+		if times > 1 {
+			return Err(format!("{agent:?} is awaited {times} times"));
+		}
+	}
+	let late = System::block_number().saturating_sub(limits::BIRTH_BLOCKS);
+	match awaited.first() {
+		Some((agent, deadline, _)) if *deadline < late => {
+			Err(format!("the birth of {agent:?} is overdue since {deadline}"))
+		}
+		_ => Ok(()),
+	}
 }
 
 /// Each count of open requests is that of the requests, and within its limit; each request that somebody
