@@ -302,8 +302,9 @@ pub trait ClusterDirectory {
 	/// Whether the assigned has that very lease still: one that moved away and came back is another.
 	fn is_held(agent: AgentId, assigned: &Assignment) -> bool;
 
-	/// The newest block that a member said is final to it; 0 before the first.
-	fn final_seen(cluster: ClusterId) -> BlockNumber;
+	/// Whether members said that a block since then is final to them: so many others as make a quorum
+	/// with `worker`. Without them it could not have committed, whatever it did.
+	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool;
 
 	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
 	/// since.

@@ -11,7 +11,8 @@ use crate::service::{Backend, Client};
 use futures::{FutureExt, StreamExt};
 use pallet_mailbox::Heads;
 use phala_protocol::{
-	mailbox::Channel, requests::RequestState, traits::BootDirectory, Balance, BlockNumber,
+	bonding::BondId, mailbox::Channel, requests::RequestState, traits::BootDirectory, Balance,
+	BlockNumber,
 };
 use phala_runtime::{currency::PHA, Hash, Runtime, System, VERSION};
 use sc_client_api::{backend::TrieCacheContext, Backend as _, BlockchainEvents};
@@ -68,7 +69,8 @@ impl Figures {
 		let mut truncated = false;
 		let cut = &mut truncated;
 		let workers = some(pallet_registry::Workers::<Runtime>::iter_values(), cut);
-		let boots = some(pallet_registry::Boots::<Runtime>::iter_values(), cut);
+		let boots = some(pallet_registry::Boots::<Runtime>::iter(), cut);
+		let bonds = some(pallet_bonding::Bonds::<Runtime>::iter(), cut);
 		let requests = some(pallet_requests::Requests::<Runtime>::iter_values(), cut);
 		let open: Vec<_> =
 			requests.iter().filter(|request| request.state == RequestState::Open).collect();
@@ -87,9 +89,13 @@ impl Figures {
 			workers: workers.len() as u64,
 			workers_in_force: boots
 				.iter()
-				.filter(|boot| phala_runtime::Registry::is_in_force(boot))
+				.filter(|(worker, boot)| phala_runtime::Registry::is_in_force(*worker, boot))
 				.count() as u64,
-			worker_stake: workers.iter().map(|worker| worker.stake).sum(),
+			worker_stake: bonds
+				.iter()
+				.filter(|(bond, _)| matches!(bond, BondId::Worker(_)))
+				.map(|(_, record)| record.active)
+				.sum(),
 			gatekeeper_candidates: some(pallet_gatekeepers::Candidates::<Runtime>::iter_keys(), cut)
 				.len() as u64,
 			key_requests_open: pallet_gatekeepers::OpenRequests::<Runtime>::count().into(),
@@ -146,9 +152,9 @@ impl Gauges {
 			workers: whole("phala_workers", "Registered workers")?,
 			workers_in_force: whole(
 				"phala_workers_in_force",
-				"Workers whose boot counts: evidence not expired, measurement allowed",
+				"Workers whose boot counts: evidence not expired, measurement allowed, enough at stake",
 			)?,
-			worker_stake: amount("phala_worker_stake_pha", "Stake of all workers, in PHA")?,
+			worker_stake: amount("phala_worker_stake_pha", "Active stake of all workers, in PHA")?,
 			gatekeeper_candidates: whole(
 				"phala_gatekeeper_candidates",
 				"Workers that stand as gatekeepers",
@@ -256,6 +262,7 @@ pub async fn keep(
 mod tests {
 	use super::*;
 	use phala_protocol::{
+		bonding::UnbondingChunk,
 		boot::{Boot, BootKeys},
 		evidence::{EvidenceKind, MeasurementRule},
 		requests::{Request, RequestKind},
@@ -279,11 +286,18 @@ mod tests {
 			number,
 			pallet_registry::Worker {
 				operator: [number as u8; 32].into(),
-				stake: 1_000 * PHA,
 				platform: None,
 				boots: 1,
 			},
 		);
+	}
+
+	fn bond(bond: BondId, active: Balance) {
+		let account = [7; 32].into();
+		let leaving = UnbondingChunk { amount: 50 * PHA, until: 90 };
+		let unbonding = vec![leaving].try_into().expect("one is not too many");
+		let record = pallet_bonding::BondRecord { account, active, unbonding, closed: false };
+		pallet_bonding::Bonds::<Runtime>::insert(bond, record);
 	}
 
 	fn request(number: u8, state: RequestState) {
@@ -313,6 +327,11 @@ mod tests {
 			worker(1, 100);
 			// Its evidence has just expired.
 			worker(2, 10);
+			// Too little of its stake is left.
+			worker(3, 100);
+			(0..3).for_each(|worker| bond(BondId::Worker(worker), 1_000 * PHA));
+			bond(BondId::Worker(3), 800 * PHA);
+			bond(BondId::Gatekeeper(0), 10_000 * PHA);
 			request(1, RequestState::Open);
 			request(2, RequestState::Open);
 			request(3, RequestState::Settled { fee: 1, failed: false, block: 9 });
@@ -327,9 +346,9 @@ mod tests {
 		let figures = state.execute_with(Figures::read);
 		let expected = Figures {
 			block: 10,
-			workers: 3,
+			workers: 4,
 			workers_in_force: 2,
-			worker_stake: 3_000 * PHA,
+			worker_stake: 3_800 * PHA,
 			requests_made: 3,
 			requests_open: 2,
 			escrow: 3 * PHA,

@@ -13,7 +13,7 @@
 use crate::{
 	config::{
 		consensus::BABE_GENESIS_EPOCH_CONFIG,
-		money::TreasuryAccountId,
+		money::{TreasuryAccountId, EXISTENTIAL_DEPOSIT},
 		staking::{CANDIDATES_MAX, MIN_NOMINATOR_BOND, MIN_VALIDATOR_BOND, NOMINATORS_MAX},
 	},
 	currency::{ISSUANCE, PHA},
@@ -22,7 +22,8 @@ use crate::{
 	parameters::{self, NetworkParameters},
 	reserve,
 	time::DAYS,
-	AccountId, Balance, BalancesConfig, BlockNumber, RuntimeGenesisConfig, StakingReserve,
+	AccountId, Balance, BalancesConfig, BlockNumber, Requests, RuntimeGenesisConfig,
+	StakingReserve,
 };
 use alloc::{vec, vec::Vec};
 use frame_support::build_struct_json_patch;
@@ -83,15 +84,16 @@ pub(crate) fn session_keys(of: Sr25519Keyring) -> SessionKeys {
 	}
 }
 
-/// The whole issuance: the reserve, and the rest in equal parts to the well-known accounts and the
-/// treasury.
+/// The whole issuance: the reserve, what keeps the pot of escrows alive, and the rest in equal parts to
+/// the well-known accounts and the treasury.
 fn endowed() -> Vec<(AccountId, Balance)> {
 	let mut accounts: Vec<AccountId> =
 		Sr25519Keyring::well_known().map(|key| key.to_account_id()).collect();
 	let share = (ISSUANCE - RESERVE) / (accounts.len() as Balance + 1);
 	let rest = ISSUANCE - RESERVE - share * accounts.len() as Balance;
 	let mut balances: Vec<_> = accounts.drain(..).map(|account| (account, share)).collect();
-	balances.push((TreasuryAccountId::get(), rest));
+	balances.push((TreasuryAccountId::get(), rest - EXISTENTIAL_DEPOSIT));
+	balances.push((Requests::escrow(), EXISTENTIAL_DEPOSIT));
 	balances.push((StakingReserve::account(), RESERVE));
 	balances
 }

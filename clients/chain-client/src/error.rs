@@ -284,6 +284,6 @@ mod tests {
 		let text = refused("Requests::FeeTooSmall");
 		assert!(text.starts_with("requests.submit was refused as FeeTooSmall"), "{text}");
 		assert!(text.contains("--max-fee"), "{text}");
-		assert!(refused("Balances::Frozen").contains("Balances::Frozen"));
+		assert!(refused("Balances::NoSuchName").contains("Balances::NoSuchName"));
 	}
 }

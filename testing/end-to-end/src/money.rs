@@ -46,8 +46,18 @@ pub fn entry(pallet: &str, name: &str, key: &[u8]) -> Vec<u8> {
 
 /// The treasury's account.
 pub fn treasury() -> AccountBytes {
+	of_pallet(b"py/trsry")
+}
+
+/// The account with what callers put up for open requests.
+pub fn escrow() -> AccountBytes {
+	of_pallet(b"ph/escrw")
+}
+
+fn of_pallet(id: &[u8; 8]) -> AccountBytes {
 	let mut account = [0; 32];
-	account[..12].copy_from_slice(b"modlpy/trsry");
+	account[..4].copy_from_slice(b"modl");
+	account[4..12].copy_from_slice(id);
 	account
 }
 
@@ -226,7 +236,10 @@ impl Chain {
 			more(worker, of_worker, 0)?;
 			more(paid.developer, of_developer, 0)?;
 			more(treasury(), of_treasury, 0)?;
-			more(paid.caller, paid.refunded, paid.refunded + paid.fee)?;
+			more(paid.caller, paid.refunded, 0)?;
+			// From what the caller had put up.
+			let entry = expected.entry(escrow()).or_default();
+			entry.0 -= i128::try_from(paid.refunded + paid.fee)?;
 		}
 		for (account, (free, held)) in expected {
 			let (before, after) =

@@ -139,8 +139,8 @@ impl ClusterDirectory for OneCluster {
 		false
 	}
 
-	fn final_seen(_: ClusterId) -> BlockNumber {
-		0
+	fn is_witnessed(_: ClusterId, _: WorkerId, _: BlockNumber) -> bool {
+		false
 	}
 
 	fn excuse(_: AgentId, _: &Assignment) -> Option<Excuse> {

@@ -123,7 +123,11 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn block_final(origin: EnvelopeOrigin, block: BlockNumber) -> DispatchResult {
 		let cluster = Self::counted_sender(origin)?;
 		ensure!(block <= Self::now(), Error::<T>::BlockInTheFuture);
-		FinalSeen::<T>::mutate(cluster, |newest| *newest = block.max(*newest));
+		FinalSeen::<T>::mutate(cluster, |seen| {
+			let newest = seen.get(&origin.worker).copied().unwrap_or_default().max(block);
+			// There is room for as many as are members.
+			let _ = seen.try_insert(origin.worker, newest);
+		});
 		Ok(())
 	}
 }

@@ -188,8 +188,13 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 			&& Leases::<T>::get(agent) == Some(assigned.lease)
 	}
 
-	fn final_seen(cluster: ClusterId) -> BlockNumber {
-		FinalSeen::<T>::get(cluster)
+	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool {
+		let members = Clusters::<T>::get(cluster).map_or(0, |record| record.members);
+		// With it a majority, or as many of those whose turn it was as there may be without it.
+		let others = (members / 2).min(limits::FINALITY_WITNESSES - 1);
+		let seen = FinalSeen::<T>::get(cluster);
+		let witnesses = seen.iter().filter(|(by, block)| **by != worker && **block >= since);
+		others > 0 && witnesses.count() as u64 >= u64::from(others)
 	}
 
 	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {

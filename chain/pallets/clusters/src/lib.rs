@@ -240,9 +240,15 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type LeaseHistories<T> = StorageMap<_, Identity, AgentId, LeaseHistory, ValueQuery>;
 
-	/// The newest block of each cluster that a member said is final to it.
+	/// The newest block that each member of a cluster said is final to it.
 	#[pallet::storage]
-	pub type FinalSeen<T> = StorageMap<_, Twox64Concat, ClusterId, BlockNumber, ValueQuery>;
+	pub type FinalSeen<T> = StorageMap<
+		_,
+		Twox64Concat,
+		ClusterId,
+		BoundedBTreeMap<WorkerId, BlockNumber, ConstU32<{ limits::CLUSTER_MEMBERS_MAX }>>,
+		ValueQuery,
+	>;
 
 	/// How many leases each worker has.
 	#[pallet::storage]

@@ -99,6 +99,9 @@ impl<T: Config> Pallet<T> {
 		Untold::<T>::remove(worker);
 		Challenges::<T>::remove(worker);
 		LatelyChallenged::<T>::remove(worker);
+		FinalSeen::<T>::mutate(cluster, |seen| {
+			let _ = seen.remove(&worker);
+		});
 		Clusters::<T>::mutate(cluster, |record| {
 			if let Some(record) = record {
 				record.members = record.members.saturating_sub(1);

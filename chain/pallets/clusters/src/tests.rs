@@ -677,14 +677,35 @@ fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		let say_final = |worker, block| say(worker, 1, ClustersPayload::BlockFinal { block });
-		assert_eq!(Clusters::final_seen(CLUSTER), 0);
+		let is_witnessed = |worker, since| Clusters::is_witnessed(CLUSTER, worker, since);
+		assert!(!is_witnessed(1, 0));
 		assert_ok!(say_final(1, now()));
 		assert_ok!(say_final(2, now() - 3));
-		assert_eq!(Clusters::final_seen(CLUSTER), now());
+		assert_ok!(say_final(2, now() - 5));
+		assert!(is_witnessed(1, now() - 3) && !is_witnessed(1, now() - 2));
+		assert!(is_witnessed(2, now()));
 		assert_noop!(say_final(1, now() + 1), Error::<Runtime>::BlockInTheFuture);
 		assert_noop!(say_final(3, now()), Error::<Runtime>::NotMember);
 		suspend(2);
 		assert_noop!(say_final(2, now()), Error::<Runtime>::DoesNotCount);
+	});
+}
+
+#[test]
+fn a_holder_is_witnessed_by_others_and_by_as_many_as_a_quorum_takes() {
+	new_test_ext().execute_with(|| {
+		let say_final = |worker| say(worker, 1, ClustersPayload::BlockFinal { block: now() });
+		let is_witnessed = |worker| Clusters::is_witnessed(CLUSTER, worker, now());
+		cluster_of([1]);
+		assert_ok!(say_final(1));
+		assert!(!is_witnessed(1), "alone it has only its own word");
+		cluster_of([2, 3, 4]);
+		assert_ok!(say_final(2));
+		assert!(!is_witnessed(1), "two of four are no quorum");
+		assert_ok!(say_final(3));
+		assert!(is_witnessed(1));
+		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 3));
+		assert!(!FinalSeen::<Runtime>::get(CLUSTER).contains_key(&3));
 	});
 }
 

@@ -174,7 +174,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type LaneFull<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
 
-	/// The last block that had no room for one more of the longest envelopes, or the heaviest commits.
+	/// The last block in which nobody had room for one more of the heaviest commits.
 	#[pallet::storage]
 	pub type BlockFull<T> = StorageValue<_, BlockNumber, OptionQuery>;
 
@@ -287,16 +287,23 @@ pub mod pallet {
 			frame_system::Pallet::<T>::block_number().saturated_into()
 		}
 
-		/// Whether the current block has no weight left for one more of the longest envelopes.
+		/// Whether hooks, operational calls and envelopes left no weight for one more of the heaviest
+		/// commits. What was paid for had to wait behind it.
 		fn is_block_full() -> bool {
-			let longest = limits::ENVELOPE_PAYLOAD_BYTES_MAX;
-			let needed = T::WeightInfo::submit_envelope(longest)
-				.saturating_add(T::WeightInfo::authorize_envelope(longest));
 			let weights = T::BlockWeights::get();
 			let used = frame_system::BlockWeight::<T>::get();
-			let class = weights.get(DispatchClass::Normal).max_total.unwrap_or(weights.max_block);
-			let after = used.get(DispatchClass::Normal).saturating_add(needed);
-			after.any_gt(class) || used.total().saturating_add(needed).any_gt(weights.max_block)
+			let of_class = |class| used.get(class).ref_time();
+			let envelopes = LaneUse::<T>::get();
+			let first = Lane::ALL
+				.into_iter()
+				.map(|lane| *envelopes.of(lane))
+				.chain([
+					of_class(DispatchClass::Mandatory),
+					of_class(DispatchClass::Operational),
+					Self::cost_of_heaviest_commit(),
+				])
+				.fold(0, u64::saturating_add);
+			first > weights.max_block.ref_time()
 		}
 
 		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.

@@ -422,6 +422,21 @@ fn a_holder_crowded_out_by_others_is_excused_though_it_landed_nothing() {
 }
 
 #[test]
+fn a_block_full_of_what_others_pay_for_excuses_nobody_and_one_full_of_hooks_everybody() {
+	new_test_ext().execute_with(|| {
+		let idler = Enclave::boots(1);
+		let most = <Runtime as frame_system::Config>::BlockWeights::get().max_block;
+		// Mallory pays for a whole block: commits would have gone in before.
+		System::register_extra_weight_unchecked(most, DispatchClass::Normal);
+		Mailbox::on_finalize(System::block_number());
+		assert!(!is_excused(&idler));
+		System::register_extra_weight_unchecked(most, DispatchClass::Mandatory);
+		Mailbox::on_finalize(System::block_number());
+		assert!(is_excused(&idler));
+	});
+}
+
+#[test]
 fn a_boot_lives_once_a_block_however_full_it_is() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);

@@ -3,7 +3,9 @@
 //! ## Key terms
 //!
 //! * **Request**: one call of an agent, or one delivery of secrets, that a caller pays for.
-//! * **Escrow**: what is held from the caller until the request is closed.
+//! * **Escrow**: what the caller has put up until the request is closed. It is in an account of the
+//!   pallet's: were it on hold in the caller's own, PHA that is vesting or was voted with could be put up
+//!   too, and paying would free it.
 //! * **Assignment**: the boot that had the agent's lease when the request was made. It alone may
 //!   answer; a later boot of its worker never runs the request again.
 //! * **Duty**: what the assigned worker answers for, up to the deadline, whatever becomes of the request.
@@ -74,7 +76,7 @@
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
 //! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
-//! | finality stalled, or nobody else was there to say that it does not | refunded | keeps | stays | `FinalityStalled` |
+//! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
 //! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |
 //!
@@ -115,9 +117,10 @@ use frame_support::{
 	pallet_prelude::*,
 	storage::with_storage_layer,
 	traits::{
-		fungible::{Inspect, Mutate, MutateHold},
-		tokens::{Fortitude, Precision, Preservation, Restriction},
+		fungible::{Inspect, Mutate},
+		tokens::Preservation,
 	},
+	PalletId,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -137,7 +140,7 @@ use phala_protocol::{
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::{
-	traits::{SaturatedConversion, Zero},
+	traits::{AccountIdConversion, SaturatedConversion, Zero},
 	Permill,
 };
 use split::{split, Shares};
@@ -177,12 +180,11 @@ pub mod pallet {
 	>
 	{
 		/// What requests are paid in.
-		type Currency: Inspect<Self::AccountId, Balance = Balance>
-			+ Mutate<Self::AccountId>
-			+ MutateHold<Self::AccountId, Reason = Self::RuntimeHoldReason>;
+		type Currency: Inspect<Self::AccountId, Balance = Balance> + Mutate<Self::AccountId>;
 
-		/// The runtime's hold reasons.
-		type RuntimeHoldReason: From<HoldReason>;
+		/// Where escrows are. Its account has the existential deposit from genesis on.
+		#[pallet::constant]
+		type PalletId: Get<PalletId>;
 
 		/// Carries requests to clusters.
 		type Mailbox: MailboxInterface;
@@ -228,13 +230,6 @@ pub mod pallet {
 		/// Makes agents for benchmarks.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
-	}
-
-	/// Why funds are on hold.
-	#[pallet::composite_enum]
-	pub enum HoldReason {
-		/// The most that the caller's open requests may still cost.
-		Escrow,
 	}
 
 	/// The number of the next request.
@@ -376,8 +371,7 @@ pub mod pallet {
 		DeadlineTooNear,
 		/// The deadline is more than `DEADLINE_BLOCKS_MAX` ahead.
 		DeadlineTooFar,
-		/// From `min_block`, the deadline leaves less than the agent's timeout and
-		/// `FINALITY_MARGIN`.
+		/// `min_block` is still to come.
 		MinBlockTooLate,
 		/// No member of the agent's cluster can answer now.
 		NoLeaseHolder,
@@ -497,10 +491,8 @@ pub mod pallet {
 				deadline <= now.saturating_add(limits::DEADLINE_BLOCKS_MAX),
 				Error::<T>::DeadlineTooFar
 			);
-			ensure!(
-				min_block.saturating_add(blocks_needed) <= deadline,
-				Error::<T>::MinBlockTooLate
-			);
+			// Else requests could be parked until a worker happens to restart.
+			ensure!(min_block <= now, Error::<T>::MinBlockTooLate);
 			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
 			let Lease { worker, boot } = assigned.lease;
 			let base_fee = Self::find_room(&caller, agent, worker, deadline)?;
@@ -515,7 +507,7 @@ pub mod pallet {
 			NextRequest::<T>::put(number.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?);
 
 			T::Currency::transfer(&caller, &T::Treasury::get(), base_fee, Preservation::Preserve)?;
-			T::Currency::hold(&HoldReason::Escrow.into(), &caller, held)?;
+			T::Currency::transfer(&caller, &Self::escrow(), held, Preservation::Preserve)?;
 			// Nothing to divide by: as many as there are.
 			let units_max = held.checked_div(record.unit_price).unwrap_or(Balance::MAX);
 			let units_max: u32 = units_max.saturated_into();
@@ -631,15 +623,14 @@ impl<T: Config> Pallet<T> {
 		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
 		let shares = Shares { worker: T::WorkerShare::get(), developer: T::DeveloperShare::get() };
 		let parts = split(fee, shares);
-		let worker_paid =
-			worker.as_ref().map_or(0, |worker| Self::pay(caller, worker, parts.worker));
+		let worker_paid = worker.as_ref().map_or(0, |worker| Self::pay(worker, parts.worker));
 		let developer = T::AccountId::from(owner);
-		let developer_paid = Self::pay(caller, &developer, parts.developer);
+		let developer_paid = Self::pay(&developer, parts.developer);
 		let unpaid = parts
 			.worker
 			.saturating_sub(worker_paid)
 			.saturating_add(parts.developer.saturating_sub(developer_paid));
-		let rest = Self::pay(caller, &T::Treasury::get(), parts.treasury.saturating_add(unpaid));
+		let rest = Self::pay(&T::Treasury::get(), parts.treasury.saturating_add(unpaid));
 		let paid = worker_paid.saturating_add(developer_paid).saturating_add(rest);
 		let (refunded, instead) = Self::refund(caller, held.saturating_sub(paid));
 
@@ -731,7 +722,7 @@ impl<T: Config> Pallet<T> {
 			return Some(Excuse::LaneFull);
 		}
 		let is_final = T::Agents::record(agent)
-			.is_some_and(|record| T::Clusters::final_seen(record.cluster) >= near);
+			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
 		(!is_final).then_some(Excuse::FinalityStalled)
 	}
 
@@ -846,37 +837,29 @@ impl<T: Config> Pallet<T> {
 		pruned
 	}
 
-	/// Moves `amount` from the caller's escrow to `to`; returns what arrived: all or nothing.
-	fn pay(caller: &T::AccountId, to: &T::AccountId, amount: Balance) -> Balance {
+	/// The account that the escrows of all open requests are in.
+	pub fn escrow() -> T::AccountId {
+		T::PalletId::get().into_account_truncating()
+	}
+
+	/// Moves `amount` of the escrows to `to`; returns what arrived: all or nothing, which is when `to`
+	/// would stay below the existential deposit.
+	fn pay(to: &T::AccountId, amount: Balance) -> Balance {
 		if amount.is_zero() {
 			return 0;
 		}
 		let paid = with_storage_layer(|| {
-			T::Currency::transfer_on_hold(
-				&HoldReason::Escrow.into(),
-				caller,
-				to,
-				amount,
-				Precision::Exact,
-				Restriction::Free,
-				Fortitude::Force,
-			)
+			T::Currency::transfer(&Self::escrow(), to, amount, Preservation::Preserve)
 		});
 		paid.unwrap_or(0)
 	}
 
-	/// Gives `amount` of the escrow back; returns what the caller got and what the treasury got
+	/// Gives `amount` of the escrows back; returns what the caller got and what the treasury got
 	/// instead, because the caller's account would stay below the existential deposit.
 	fn refund(caller: &T::AccountId, amount: Balance) -> (Balance, Balance) {
-		if amount.is_zero() {
-			return (0, 0);
-		}
-		let released = with_storage_layer(|| {
-			T::Currency::release(&HoldReason::Escrow.into(), caller, amount, Precision::Exact)
-		});
-		match released {
-			Ok(released) => (released, 0),
-			Err(_) => (0, Self::pay(caller, &T::Treasury::get(), amount)),
+		match Self::pay(caller, amount) {
+			0 => (0, Self::pay(&T::Treasury::get(), amount)),
+			refunded => (refunded, 0),
 		}
 	}
 }

@@ -7,6 +7,7 @@ use frame_support::{
 	derive_impl, parameter_types,
 	storage::unhashed,
 	traits::{ConstU128, ConstU32, Hooks},
+	PalletId,
 };
 use phala_protocol::{
 	agents::{
@@ -50,7 +51,6 @@ impl pallet_balances::Config for Runtime {
 	type AccountStore = System;
 	type Balance = Balance;
 	type ExistentialDeposit = ConstU128<EXISTENTIAL_DEPOSIT>;
-	type RuntimeHoldReason = RuntimeHoldReason;
 }
 
 parameter_types! {
@@ -69,6 +69,7 @@ parameter_types! {
 	/// The cluster refuses to move leases, after having written something that must be undone.
 	pub static ClusterRefuses: bool = false;
 	pub const Treasury: AccountId32 = TREASURY;
+	pub const EscrowPot: PalletId = PalletId(*b"ph/escrw");
 	pub const WorkerShare: Permill = crate::WORKER_SHARE;
 	pub const DeveloperShare: Permill = crate::DEVELOPER_SHARE;
 }
@@ -217,8 +218,8 @@ impl ClusterDirectory for Network {
 		Self::lease(agent) == Some(assigned.lease) && assigned.number == LeaseNumber::get()
 	}
 
-	fn final_seen(_: ClusterId) -> BlockNumber {
-		FinalSeen::get()
+	fn is_witnessed(_: ClusterId, _: WorkerId, since: BlockNumber) -> bool {
+		FinalSeen::get() >= since
 	}
 
 	fn excuse(agent: AgentId, _: &Assignment) -> Option<Excuse> {
@@ -286,7 +287,7 @@ pub const RETENTION: BlockNumber = 50;
 
 impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
-	type RuntimeHoldReason = RuntimeHoldReason;
+	type PalletId = EscrowPot;
 	type Mailbox = NotingMailbox;
 	type Lanes = Network;
 	type Agents = Network;
@@ -362,7 +363,8 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 	new_test_ext_with(rich.map(|who| (who, ENDOWMENT)).to_vec())
 }
 
-pub fn new_test_ext_with(balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+pub fn new_test_ext_with(mut balances: Vec<(AccountId32, Balance)>) -> sp_io::TestExternalities {
+	balances.push((Requests::escrow(), EXISTENTIAL_DEPOSIT));
 	let storage = RuntimeGenesisConfig {
 		system: Default::default(),
 		balances: pallet_balances::GenesisConfig { balances, ..Default::default() },

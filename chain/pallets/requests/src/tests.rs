@@ -1,22 +1,23 @@
 use crate::{mock::*, pallet::Requests, *};
 use frame_support::{
-	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
-	traits::UnfilteredDispatchable,
+	assert_noop, assert_ok,
+	dispatch::RawOrigin,
+	traits::{LockableCurrency, UnfilteredDispatchable, WithdrawReasons},
 };
 use phala_protocol::agents::{Access, AgentRecord, EffectSet};
 use phala_protocol::{caller::Caller, messages::Message, refusals::Refusal};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
-/// Nothing was made, nothing was lost, each caller's escrow is that of its open requests, each room has as
-/// many places taken as are open, and each worker answers for as many as it was given and did not answer.
+/// Nothing was made, nothing was lost, the pot has the escrows of the open requests, each room has as many
+/// places taken as are open, and each worker answers for as many as it was given and did not answer.
 /// Called after every step of every test.
 fn assert_conserved() {
 	let all: Balance = frame_system::Account::<Runtime>::iter()
 		.map(|(_, account)| account.data.free + account.data.reserved)
 		.sum();
 	assert_eq!(Balances::total_issuance(), all);
-	let mut escrows = BTreeMap::<AccountId32, Balance>::new();
+	let mut escrows = EXISTENTIAL_DEPOSIT;
 	let mut assigned = BTreeMap::<WorkerId, u32>::new();
 	let mut answers_for = BTreeMap::<WorkerId, u32>::new();
 	let mut of_agents = BTreeMap::<AgentId, u32>::new();
@@ -35,12 +36,9 @@ fn assert_conserved() {
 			*answers_for.entry(request.worker).or_default() += 1;
 			*due.entry(request.deadline).or_default() += 1;
 		}
-		let open = if request.state == RequestState::Open { request.held } else { 0 };
-		*escrows.entry(request.caller).or_default() += open;
+		escrows += if request.state == RequestState::Open { request.held } else { 0 };
 	}
-	for (caller, escrow) in escrows {
-		assert_eq!(Balances::balance_on_hold(&HoldReason::Escrow.into(), &caller), escrow);
-	}
+	assert_eq!(balance(Pallet::<Runtime>::escrow()), escrows);
 	assert_eq!(OpenOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), assigned);
 	assert_eq!(OpenOfAgent::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_agents);
 	assert_eq!(OpenOfCaller::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_callers);
@@ -147,7 +145,10 @@ fn balance(who: AccountId32) -> Balance {
 }
 
 fn held(who: AccountId32) -> Balance {
-	Balances::balance_on_hold(&HoldReason::Escrow.into(), &who)
+	let all = Requests::<Runtime>::iter_values();
+	all.filter(|request| request.state == RequestState::Open && request.caller == who)
+		.map(|request| request.held)
+		.sum()
 }
 
 fn state(request: RequestId) -> RequestState {
@@ -298,6 +299,39 @@ fn a_pauper_cannot_ask_and_a_caller_cannot_ask_beyond_its_means() {
 	});
 }
 
+/// Votes with its PHA, or has not vested it, and asks its own agent on its own worker to get it out.
+struct Unlocker;
+
+impl Unlocker {
+	const LOCKED: Balance = ENDOWMENT - 500;
+
+	fn lock() {
+		Balances::set_lock(*b"convictn", &ALICE, Self::LOCKED, WithdrawReasons::all());
+	}
+}
+
+#[test]
+fn an_unlocker_puts_nothing_up_that_is_locked_and_locks_nothing_that_is_put_up() {
+	new_test_ext().execute_with(|| {
+		Unlocker::lock();
+		assert!(submit(&Ask { max_fee: BASE_FEE + 500, ..ask() }).is_err());
+		assert_eq!(balance(ALICE), ENDOWMENT);
+		assert_ok!(submit(&Ask { max_fee: 500 - BASE_FEE, ..ask() }));
+		assert_conserved();
+	});
+	new_test_ext().execute_with(|| {
+		// The other way round: what is put up is not there to be voted with.
+		let request = submit(&Ask { max_fee: ENDOWMENT / 2, ..ask() }).unwrap();
+		Unlocker::lock();
+		assert!(balance(ALICE) < Unlocker::LOCKED);
+		assert_ok!(receive(vec![answered(request, 1)]));
+		assert_conserved();
+		let all = balance(ALICE);
+		let away = Balances::transfer_allow_death(RawOrigin::Signed(ALICE).into(), BOB, all);
+		assert!(away.is_err(), "what came back is locked");
+	});
+}
+
 #[test]
 fn an_unwelcome_caller_is_refused_by_name() {
 	new_test_ext().execute_with(|| {
@@ -357,8 +391,8 @@ fn limits_of_a_request_hold_at_the_edge_and_one_past_it() {
 		assert_noop!(due(u32::MAX), Error::<Runtime>::DeadlineTooFar);
 
 		let from = |min_block| submit(&Ask { min_block, deadline: 150, ..ask() });
-		assert_ok!(from(150 - NEEDED));
-		assert_noop!(from(150 - NEEDED + 1), Error::<Runtime>::MinBlockTooLate);
+		assert_ok!(from(100));
+		assert_noop!(from(101), Error::<Runtime>::MinBlockTooLate);
 		assert_noop!(from(u32::MAX), Error::<Runtime>::MinBlockTooLate);
 
 		let pays = |max_fee| submit(&Ask { max_fee, ..ask() });
@@ -1130,8 +1164,6 @@ fn with_nobody_able_to_take_it_a_fee_goes_back_to_the_caller() {
 #[test]
 fn a_refund_that_the_callers_emptied_account_cannot_take_goes_to_the_treasury() {
 	new_test_ext().execute_with(|| {
-		// A second provider lets the caller's free balance fall to nothing.
-		System::inc_providers(&ALICE);
 		let all = Ask { max_fee: BASE_FEE + 1009, ..ask() };
 		let request = submit(&all).unwrap();
 		let away =

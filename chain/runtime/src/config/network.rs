@@ -17,6 +17,7 @@ use frame_support::{
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, EitherOf},
 	weights::Weight,
+	PalletId,
 };
 use pallet_agents::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
@@ -184,6 +185,8 @@ impl pallet_agents::Config for Runtime {
 }
 
 parameter_types! {
+	/// Whose account has the escrows of open requests.
+	pub const EscrowPalletId: PalletId = PalletId(*b"ph/escrw");
 	/// Of each fee; the treasury gets what is left.
 	pub const WorkerShare: Permill = pallet_requests::WORKER_SHARE;
 	/// Of each fee.
@@ -192,7 +195,7 @@ parameter_types! {
 
 impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
-	type RuntimeHoldReason = RuntimeHoldReason;
+	type PalletId = EscrowPalletId;
 	type Mailbox = Mailbox;
 	type Lanes = Mailbox;
 	type Agents = Agents;

@@ -160,7 +160,8 @@ fn the_policy_admin_lists_and_seats_and_touches_no_money() {
 			voted(Origin::PolicyAdmin.into(), seats),
 			Err(pallet_gatekeepers::Error::<Runtime>::NoSeats.into())
 		);
-		let evict = pallet_registry::Call::evict { worker: 9 };
+		let reason = pallet_registry::EvictionReason::Delisted;
+		let evict = pallet_registry::Call::evict_for { worker: 9, reason };
 		assert_eq!(
 			voted(Origin::PolicyAdmin.into(), evict),
 			Err(pallet_registry::Error::<Runtime>::NoBoot.into())
@@ -520,7 +521,7 @@ fn the_table_in_the_docs_is_that_of_the_chain() {
 		("`big_spender`", BIG_SPEND_MAX),
 		("`treasurer`", TREASURER_SPEND_MAX),
 	] {
-		let said = format!("{name} up to {} PHA", limit / PHA);
+		let said = format!("{name} no more than {} PHA", limit / PHA);
 		assert!(DOCS.contains(&said), "docs/governance.md says: {said}");
 	}
 }

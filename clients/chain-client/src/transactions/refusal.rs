@@ -173,7 +173,7 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"SecretsMustBeSealed" => "secrets must be sealed to the agent",
 		"DeadlineInThePast" => "the deadline's block has passed; leave --deadline out, or name a later block",
 		"DeadlineTooNear" => "the deadline leaves the agent less than its timeout and a margin for finality; leave --deadline out, or name a later block",
-		"MinBlockTooLate" => "from --min-block on, the deadline leaves less than the agent's timeout and a margin for finality; name an earlier --min-block or a later --deadline",
+		"MinBlockTooLate" => "the block of --min-block is still to come; name one that is there",
 		"FeeTooSmall" => "the most that you pay must cover the base fee, which rises while many ask the same agent or worker, and one unit at the agent's price; raise --max-fee, or try again when some were answered",
 		"NoLeaseHolder" | "NobodyCounts" => "no worker of the agent's cluster is in force, so nobody could answer; `phala cluster status <cluster>` shows its members",
 		"ImmutableCode" => "the agent was deployed as immutable: its code never changes; deploy another agent",
@@ -208,6 +208,7 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"NoBoot" => "the worker has no boot: start its pruntime and pherry, or restart its enclave, and wait until `phala status` shows one",
 		"NotCandidate" => "a worker is seated only after its operator applied: `phala gatekeeper apply <worker>`",
 		"AlreadyCandidate" => "the worker has applied already",
+		"Frozen" | "LiquidityRestrictions" => "part of the account's PHA is staked, vests, or was voted with: only what is locked by nothing can be spent",
 		"InsufficientBalance" | "FundsUnavailable" => "the account has not enough PHA that is free; `phala account balance` shows what it has",
 		"RequireSudo" => "only the sudo account of a development chain may do this",
 		"MailboxFull" => "the block was full of messages; try again",
@@ -270,6 +271,6 @@ mod tests {
 		] {
 			assert!(remedy(name).is_some(), "{name}");
 		}
-		assert_eq!(remedy("Frozen"), None);
+		assert_eq!(remedy("NoSuchName"), None);
 	}
 }

@@ -167,7 +167,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			};
 			let address = operator.address();
 			let chain = node.connect().await?;
-			let stake = chain.amount("Registry", "WorkerStake").await?;
+			let stake = chain.amount("Bonding", "WorkerStake").await?;
 			check_funds(&chain, address.0, "a worker's stake", stake).await?;
 			let sender = Sender::new(&chain, operator.keypair);
 			let worker = registry::register_worker(&sender).await?;

@@ -10,7 +10,8 @@ mod chain;
 mod oracle;
 
 use self::{actors::Actors, chain::Chain};
-use crate::tests::genesis;
+use crate::{tests::genesis, Runtime};
+use sp_keyring::Sr25519Keyring;
 use std::env;
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -54,6 +55,9 @@ fn run(seed: u64, blocks: u32) {
 	let mut network = genesis("local_testnet");
 	let mut random = Random(seed);
 	let (mut chain, mut actors) = (Chain::begin(), Actors::new());
+	// Several validators, and a key that does at once what a vote takes long for.
+	network
+		.execute_with(|| pallet_sudo::Key::<Runtime>::put(Sr25519Keyring::Alice.to_account_id()));
 	let start = network.execute_with(oracle::Start::now);
 	for number in 1..=blocks {
 		network.execute_with(|| {

@@ -19,6 +19,7 @@ impl Start {
 pub fn check(start: &Start) -> Result<(), String> {
 	money_is_conserved(start)?;
 	holds_are_explained()?;
+	escrows_are_explained()?;
 	maps_are_bounded()
 }
 
@@ -59,12 +60,6 @@ fn explained() -> Held {
 			*explained.entry((account, format!("{reason:?}"))).or_insert(0) += amount;
 		}
 	};
-	for request in pallet_requests::Requests::<Runtime>::iter_values() {
-		if request.state == RequestState::Open {
-			let reason = RuntimeHoldReason::Requests(pallet_requests::HoldReason::Escrow);
-			explain(request.caller, reason, request.held);
-		}
-	}
 	for bond in pallet_bonding::Bonds::<Runtime>::iter_values() {
 		let reason = RuntimeHoldReason::Bonding(pallet_bonding::HoldReason::Bond);
 		let leaving = bond.unbonding.iter().map(|chunk| chunk.amount).sum::<Balance>();
@@ -102,6 +97,15 @@ fn holds_are_explained() -> Result<(), String> {
 		Some((account, reason)) => Err(format!("{reason} of {account}: nothing is held")),
 		None => Ok(()),
 	}
+}
+
+/// The pot has what open requests were put up for.
+fn escrows_are_explained() -> Result<(), String> {
+	let open = pallet_requests::Requests::<Runtime>::iter_values()
+		.filter(|request| request.state == RequestState::Open)
+		.map(|request| request.held);
+	let expected = config::money::EXISTENTIAL_DEPOSIT + open.sum::<Balance>();
+	equal("the pot of escrows", Balances::free_balance(Requests::escrow()), expected)
 }
 
 fn maps_are_bounded() -> Result<(), String> {
