@@ -425,7 +425,9 @@ fn a_holder_crowded_out_by_others_is_excused_though_it_landed_nothing() {
 fn a_block_full_of_what_others_pay_for_excuses_nobody_and_one_full_of_hooks_everybody() {
 	new_test_ext().execute_with(|| {
 		let idler = Enclave::boots(1);
-		let most = <Runtime as frame_system::Config>::BlockWeights::get().max_block;
+		let weights: frame_system::limits::BlockWeights =
+			<Runtime as frame_system::Config>::BlockWeights::get();
+		let most = weights.max_block;
 		// Mallory pays for a whole block: commits would have gone in before.
 		System::register_extra_weight_unchecked(most, DispatchClass::Normal);
 		Mailbox::on_finalize(System::block_number());
