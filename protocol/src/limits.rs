@@ -68,6 +68,26 @@ pub const UNIT_BYTES: u64 = 64 * 1024;
 /// Most answers in one effect set.
 pub const RESULTS_PER_EFFECT_SET_MAX: u32 = 4;
 
+/// What an agent answers in so many blocks, of one commit each, is the room of its open requests.
+pub const REQUEST_ROOM_BLOCKS: u32 = 32;
+
+/// Most open requests of one agent.
+pub const OPEN_REQUESTS_PER_AGENT_MAX: u32 = REQUEST_ROOM_BLOCKS * RESULTS_PER_EFFECT_SET_MAX;
+
+/// Most open requests that one worker was given. Its quota of a block has room for two full commits;
+/// all of its agents share it.
+pub const OPEN_REQUESTS_PER_WORKER_MAX: u32 = 2 * OPEN_REQUESTS_PER_AGENT_MAX;
+
+/// Most open requests of one caller.
+pub const OPEN_REQUESTS_PER_CALLER_MAX: u32 = 32;
+
+/// Most requests with one deadline.
+pub const REQUESTS_PER_DEADLINE_MAX: u32 = 64;
+
+/// How often a request's base fee has doubled when a room has its last place free. It does from half
+/// of the room on.
+pub const BASE_FEE_DOUBLINGS_MAX: u32 = 16;
+
 /// Blocks between a request's deadline and the end of its agent's timeout: for finality, the
 /// relayer and the block that takes the answer.
 pub const FINALITY_MARGIN: BlockNumber = 10;
@@ -81,6 +101,14 @@ pub const FINALITY_WITNESSES: u32 = 3;
 
 /// How far ahead a request's deadline may lie, in blocks.
 pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;
+
+/// For so many blocks the holder of a new agent's lease has the time to bear it; then another one tries.
+/// Keys have to come, and code to be fetched and compiled.
+pub const BIRTH_BLOCKS: BlockNumber = 5 * 60 / 2;
+
+/// How many holders try to bear an agent at most; then it stays with the last, until its owner retires
+/// it.
+pub const BIRTH_HOLDERS_MAX: u32 = 8;
 
 /// Longest timeout of an agent, in blocks.
 pub const AGENT_TIMEOUT_MAX: BlockNumber = 60 * 60 / 2;
@@ -164,6 +192,10 @@ const _: () = {
 	assert!(VITAL_MESSAGES_PER_BLOCK <= MESSAGES_PER_BLOCK_MAX / 2);
 	assert!(VITAL_BYTES_PER_BLOCK <= PUSHED_BYTES_PER_BLOCK_MAX / 2);
 	assert!(MESSAGE_BYTES_MAX <= VITAL_BYTES_PER_BLOCK);
+	// One account fills no room up to where it gets dearer for others.
+	assert!(OPEN_REQUESTS_PER_CALLER_MAX < OPEN_REQUESTS_PER_AGENT_MAX / 2);
+	// Nor does one agent make its worker's others dearer.
+	assert!(OPEN_REQUESTS_PER_AGENT_MAX <= OPEN_REQUESTS_PER_WORKER_MAX / 2);
 	// A deadline is nowhere near when a request is made.
 	assert!(DEADLINE_NEAR_BLOCKS < FINALITY_MARGIN);
 	// The slowest agent can meet a deadline, and its caller can name a later one.

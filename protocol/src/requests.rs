@@ -4,7 +4,7 @@ use crate::{
 	agents::{AgentCode, AgentId},
 	boot::{BootNumber, WorkerId},
 	caller::Caller,
-	domains, hash_of,
+	domains, hash_of, limits,
 	refusals::RefusalCode,
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -26,6 +26,55 @@ pub struct RequestIdContent {
 /// The id of the `number`-th request (from 0) of the chain with this genesis.
 pub fn request_id(genesis: H256, number: u64) -> RequestId {
 	hash_of(&RequestIdContent { domain: domains::REQUEST_ID, genesis, number })
+}
+
+/// Places for requests that several share: of an agent, of a worker, of a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+	/// How many are taken.
+	pub taken: u32,
+	/// Of so many.
+	pub places: u32,
+}
+
+impl Room {
+	/// An agent's, with so many open requests.
+	pub fn of_agent(open: u32) -> Self {
+		Self { taken: open, places: limits::OPEN_REQUESTS_PER_AGENT_MAX }
+	}
+
+	/// A worker's, that was given so many open requests.
+	pub fn of_worker(open: u32) -> Self {
+		Self { taken: open, places: limits::OPEN_REQUESTS_PER_WORKER_MAX }
+	}
+
+	/// A block's, that is the deadline of so many requests.
+	pub fn of_deadline(due: u32) -> Self {
+		Self { taken: due, places: limits::REQUESTS_PER_DEADLINE_MAX }
+	}
+
+	/// Whether a further one has no place.
+	pub fn is_full(self) -> bool {
+		self.taken >= self.places
+	}
+
+	/// How often the base fee has doubled for the next one: not before half is taken.
+	fn doublings(self) -> u32 {
+		let half = self.places / 2;
+		self.taken
+			.saturating_sub(half)
+			.saturating_mul(limits::BASE_FEE_DOUBLINGS_MAX)
+			.checked_div(self.places.saturating_sub(half))
+			.unwrap_or(limits::BASE_FEE_DOUBLINGS_MAX)
+	}
+}
+
+/// What a request pays that is not refunded: the fullest of the rooms that it needs a place in decides
+/// how often `least` is doubled.
+pub fn base_fee(least: Balance, rooms: &[Room]) -> Balance {
+	let doublings = rooms.iter().map(|room| room.doublings()).max().unwrap_or(0);
+	let times = 1u128.checked_shl(doublings).unwrap_or(Balance::MAX);
+	least.saturating_mul(times)
 }
 
 /// What a request is for.
@@ -157,7 +206,8 @@ pub enum RequestState {
 		/// When.
 		block: BlockNumber,
 	},
-	/// Nobody answered in time: the caller got its money back.
+	/// Nobody answered in time, or whoever was to answer lost the agent's lease before: the caller got
+	/// its money back.
 	Expired,
 }
 
@@ -407,5 +457,41 @@ impl ReportStatement {
 		let mut report_data = [0; 64];
 		report_data[..32].copy_from_slice(hash_of(self).as_bytes());
 		report_data
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn fee_at(taken: u32) -> Balance {
+		base_fee(10, &[Room { taken, places: 128 }])
+	}
+
+	#[test]
+	fn the_base_fee_is_the_least_up_to_half_of_a_room_and_doubles_from_there() {
+		assert_eq!((fee_at(0), fee_at(64), fee_at(67)), (10, 10, 10));
+		assert_eq!((fee_at(68), fee_at(72), fee_at(127)), (20, 40, 10 << 15));
+	}
+
+	#[test]
+	fn the_fullest_room_decides() {
+		let (empty, half) =
+			(Room::of_agent(0), Room::of_worker(limits::OPEN_REQUESTS_PER_WORKER_MAX / 2));
+		let fuller = Room::of_deadline(limits::REQUESTS_PER_DEADLINE_MAX / 2 + 2);
+		assert_eq!(base_fee(10, &[empty, half]), 10);
+		assert_eq!(base_fee(10, &[empty, fuller, half]), 20);
+		assert_eq!(base_fee(10, &[]), 10);
+	}
+
+	#[test]
+	fn a_room_is_full_with_its_last_place_and_no_figure_overflows() {
+		let most = limits::OPEN_REQUESTS_PER_AGENT_MAX;
+		assert!(!Room::of_agent(most - 1).is_full());
+		assert!(Room::of_agent(most).is_full());
+		assert_eq!(base_fee(Balance::MAX, &[Room::of_agent(most)]), Balance::MAX);
+		for room in [Room { taken: u32::MAX, places: 1 }, Room { taken: u32::MAX, places: 0 }] {
+			assert!(base_fee(1, &[room]) >= 1 << limits::BASE_FEE_DOUBLINGS_MAX);
+		}
 	}
 }

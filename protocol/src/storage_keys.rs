@@ -10,6 +10,7 @@ use crate::{
 	evidence::Measurement,
 	mailbox::{Channel, ClusterId},
 	requests::RequestId,
+	BlockNumber,
 };
 use alloc::vec::Vec;
 use codec::Encode;
@@ -132,6 +133,21 @@ pub fn requests_request(request: RequestId) -> Vec<u8> {
 /// `pallet_requests::Responses`: SCALE of the SCALE of a [`crate::requests::RequestOutcome`].
 pub fn requests_response(request: RequestId) -> Vec<u8> {
 	blake2_128_concat_entry("Requests", "Responses", &request)
+}
+
+/// `pallet_requests::OpenOfAgent`: SCALE `u32`; absent means none.
+pub fn requests_open_of_agent(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Requests", "OpenOfAgent", &agent)
+}
+
+/// `pallet_requests::OpenOfWorker`: SCALE `u32`; absent means none.
+pub fn requests_open_of_worker(worker: WorkerId) -> Vec<u8> {
+	blake2_128_concat_entry("Requests", "OpenOfWorker", &worker)
+}
+
+/// `pallet_requests::Due`: SCALE `Vec<RequestId>`; absent means none.
+pub fn requests_due(deadline: BlockNumber) -> Vec<u8> {
+	blake2_128_concat_entry("Requests", "Due", &deadline)
 }
 
 /// `pallet_mailbox::Bodies`, read by relayers: SCALE [`crate::mailbox::StoredMessage`]; absent when

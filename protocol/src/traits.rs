@@ -23,6 +23,23 @@ pub enum PushError {
 	ChannelExhausted,
 }
 
+/// Names refused pushes in the errors of a pallet, which has `MailboxFull`, `MessageTooLong` and
+/// `ChannelExhausted` among them: of the three the first alone is worth another try.
+#[macro_export]
+macro_rules! refused_pushes {
+	($error:ident) => {
+		impl<T> From<$crate::traits::PushError> for $error<T> {
+			fn from(refused: $crate::traits::PushError) -> Self {
+				match refused {
+					$crate::traits::PushError::BlockFull => Self::MailboxFull,
+					$crate::traits::PushError::TooLong => Self::MessageTooLong,
+					$crate::traits::PushError::ChannelExhausted => Self::ChannelExhausted,
+				}
+			}
+		}
+	};
+}
+
 /// The chain's side of the mailbox.
 pub trait MailboxInterface {
 	/// Appends `message` to `channel`; returns its number there.
@@ -56,6 +73,16 @@ pub trait BootDirectory {
 	/// Whether that boot of this worker counts now: evidence not expired, measurement allowed, at
 	/// least the minimum at stake.
 	fn is_in_force(worker: WorkerId, boot: &Boot) -> bool;
+
+	/// The worker's current boot, if it counts.
+	fn boot_in_force(worker: WorkerId) -> Option<Boot> {
+		Self::current_boot(worker).filter(|boot| Self::is_in_force(worker, boot))
+	}
+
+	/// Whether the worker lives this life now, suspended or not.
+	fn is_current(worker: WorkerId, boot: BootNumber) -> bool {
+		Self::current_boot(worker).is_some_and(|current| current.number == boot)
+	}
 }
 
 /// Acts on what enclaves say: a pallet on its domain's payloads, the runtime's router on all.
@@ -196,7 +223,8 @@ impl<A: BondUsers, B: BondUsers> BondUsers for (A, B) {
 
 /// What workers were given to do, as the registry needs it.
 pub trait Assignments {
-	/// How many requests the worker has to answer still, in whichever boot.
+	/// How many requests the worker answers for still, in whichever boot: those that it has to answer,
+	/// and those that it lost with their agent's lease before their deadline.
 	fn open_of(worker: WorkerId) -> u32;
 }
 
@@ -271,6 +299,9 @@ pub trait ClusterDirectory {
 	/// to a member that counts.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
+	/// Whether the assigned has that very lease still: one that moved away and came back is another.
+	fn is_held(agent: AgentId, assigned: &Assignment) -> bool;
+
 	/// Whether members said that a block since then is final to them: so many others as make a quorum
 	/// with `worker`. Without them it could not have committed, whatever it did.
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool;
@@ -290,6 +321,17 @@ pub trait ClusterDirectory {
 	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), Self::Error>;
 }
 
+/// Who must know that leases end.
+pub trait LeaseHooks {
+	/// Whoever had the agent's lease has it no more: another has, or nobody. Cheap: what follows is
+	/// for later.
+	fn on_lease_ended(agent: AgentId);
+}
+
+impl LeaseHooks for () {
+	fn on_lease_ended(_: AgentId) {}
+}
+
 /// Agents, as requests need them.
 pub trait AgentDirectory {
 	/// The runtime's error type.
@@ -304,4 +346,29 @@ pub trait AgentDirectory {
 	/// Commits an effect set, or refuses it whole: base version, lease and availability are
 	/// checked, members are told. The caller settles the results in the same storage layer.
 	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, Self::Error>;
+}
+
+#[cfg(test)]
+mod tests {
+	use super::PushError;
+	use core::marker::PhantomData;
+
+	/// Of a pallet.
+	#[derive(Debug, PartialEq, Eq)]
+	enum Error<T> {
+		MailboxFull,
+		MessageTooLong,
+		ChannelExhausted,
+		#[allow(dead_code)]
+		Other(PhantomData<T>),
+	}
+
+	crate::refused_pushes!(Error);
+
+	#[test]
+	fn a_push_that_is_refused_for_good_is_not_said_to_be_worth_another_try() {
+		assert_eq!(Error::<()>::from(PushError::BlockFull), Error::MailboxFull);
+		assert_eq!(Error::<()>::from(PushError::TooLong), Error::MessageTooLong);
+		assert_eq!(Error::<()>::from(PushError::ChannelExhausted), Error::ChannelExhausted);
+	}
 }

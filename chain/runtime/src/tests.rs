@@ -11,6 +11,7 @@ mod payouts;
 #[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
 mod production;
 mod random;
+mod room;
 mod sessions;
 mod slashes;
 mod stakes;
@@ -196,6 +197,13 @@ fn storage_keys_match_the_runtime() {
 		let outcome = BoundedVec::truncate_from(answer.clone());
 		pallet_requests::Responses::<Runtime>::insert(id, outcome);
 		assert_eq!(raw(storage_keys::requests_response(id)), Some(answer.encode()));
+		pallet_requests::OpenOfAgent::<Runtime>::insert(agent, 4);
+		assert_eq!(raw(storage_keys::requests_open_of_agent(agent)), Some(4u32.encode()));
+		pallet_requests::OpenOfWorker::<Runtime>::insert(3, 5);
+		assert_eq!(raw(storage_keys::requests_open_of_worker(3)), Some(5u32.encode()));
+		let due = vec![id, agent];
+		pallet_requests::Due::<Runtime>::insert(50, BoundedVec::truncate_from(due.clone()));
+		assert_eq!(raw(storage_keys::requests_due(50)), Some(due.encode()));
 	});
 }
 
@@ -342,12 +350,14 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 
 #[test]
 fn the_worst_block_of_missed_deadlines_fits_in_a_block() {
-	use frame_support::traits::Get;
 	use pallet_requests::WeightInfo;
 	type Weights = <Runtime as pallet_requests::Config>::WeightInfo;
-	let due = <Runtime as pallet_requests::Config>::DuePerBlockMax::get();
+	let due = phala_protocol::limits::REQUESTS_PER_DEADLINE_MAX;
+	let refunded = pallet_requests::REFUNDED_PER_BLOCK_MAX;
 	let worst = Weights::expire(due)
 		.saturating_add(Weights::move_leases(due))
+		.saturating_add(Weights::near(due))
+		.saturating_add(Weights::refund_moved(refunded))
 		.saturating_add(Weights::prune(pallet_requests::PRUNED_PER_BLOCK_MAX));
 	let block = <Runtime as frame_system::Config>::BlockWeights::get().max_block;
 	assert!(worst.all_lt(block), "{worst:?} of {block:?}");

@@ -161,6 +161,15 @@ pub enum ChainClientError {
 		pha(base_fee.saturating_add(*.unit_price)).trim_end_matches(" PHA")
 	)]
 	FeeTooSmall { max_fee: Balance, base_fee: Balance, unit_price: Balance },
+	/// Many ask the same agent, its worker, or for the same deadline.
+	#[error(
+		"so much is asked of the agent, of its worker or for that deadline that the base fee, which is \
+		 not refunded, is {} now, and {} usually: it falls with each answer, so try again in a \
+		 minute; or pay it with --max-fee {} or more",
+		pha(*.base_fee), pha(*.least),
+		pha(base_fee.saturating_add(*.unit_price)).trim_end_matches(" PHA")
+	)]
+	BaseFeeRaised { base_fee: Balance, least: Balance, unit_price: Balance },
 	/// It has passed.
 	#[error(
 		"block {deadline} as a deadline is in the past: block {now} is there already; blocks \
@@ -240,6 +249,7 @@ impl ChainClientError {
 			Self::EndpointRefused { .. } => "EndpointRefused",
 			Self::InputTooLong { .. } => "InputTooLong",
 			Self::FeeTooSmall { .. } => "FeeTooSmall",
+			Self::BaseFeeRaised { .. } => "BaseFeeRaised",
 			Self::DeadlineInThePast { .. } => "DeadlineInThePast",
 			Self::DeadlineTooNear { .. } => "DeadlineTooNear",
 			Self::DeadlineTooFar { .. } => "DeadlineTooFar",

@@ -2,6 +2,7 @@
 
 use crate::{
 	chain::{decode, state_failure},
+	clusters,
 	transactions::{fields, unreadable_events, SignedTransaction},
 	Call, Chain, ChainClientError, HeaderId, Included, Pending, Sender,
 };
@@ -9,7 +10,7 @@ use codec::Encode;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	limits,
-	requests::{Request, RequestId, RequestInput, RequestKind, RequestOutcome},
+	requests::{self, Request, RequestId, RequestInput, RequestKind, RequestOutcome, Room},
 	storage_keys, AccountBytes, Balance, BlockNumber,
 };
 use subxt::ext::scale_decode::DecodeAsType;
@@ -18,6 +19,9 @@ const PALLET: &str = "Requests";
 
 /// Added to the nearest deadline that the chain takes, in blocks: until the request is in one.
 pub const DEADLINE_SLACK: BlockNumber = 15;
+
+/// Who does not say what it pays at most pays at most so many times the least base fee, and its units.
+pub const USUAL_BASE_FEE_TIMES: Balance = 16;
 
 /// Units that the escrow is for if nothing is said.
 pub const UNITS_DEFAULT: Balance = 100;
@@ -42,28 +46,72 @@ pub struct Terms {
 	pub deadline: BlockNumber,
 }
 
-/// What is paid and not refunded for each request.
-pub async fn base_fee(chain: &Chain) -> Result<Balance, ChainClientError> {
-	chain.amount(PALLET, "BaseFee").await
+/// What is paid and not refunded for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaseFee {
+	/// While agent, worker and deadline have room.
+	pub least: Balance,
+	/// As things stand.
+	pub now: Balance,
 }
 
-/// Settles the terms, so that nothing is paid for a request that the chain would refuse.
+/// What is paid and not refunded for a request to `agent` with this deadline, after block `at`. It may be
+/// more, or less, in the block that takes the request.
+pub async fn base_fee(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+	deadline: BlockNumber,
+) -> Result<BaseFee, ChainClientError> {
+	let least = chain.amount(PALLET, "BaseFee").await?;
+	let count =
+		|key| async move { Ok::<u32, ChainClientError>(chain.read(at, key).await?.unwrap_or(0)) };
+	let mut rooms = vec![Room::of_agent(count(storage_keys::requests_open_of_agent(agent)).await?)];
+	// Without one, whoever is given the lease has room, or the chain says that it has not.
+	if let Some(lease) = clusters::lease(chain, at, agent).await? {
+		let open = count(storage_keys::requests_open_of_worker(lease.worker)).await?;
+		rooms.push(Room::of_worker(open));
+	}
+	let due: Option<Vec<RequestId>> = chain.read(at, storage_keys::requests_due(deadline)).await?;
+	let due = due.map_or(0, |due| u32::try_from(due.len()).unwrap_or(u32::MAX));
+	rooms.push(Room::of_deadline(due));
+	Ok(BaseFee { least, now: requests::base_fee(least, &rooms) })
+}
+
+/// Settles what may be paid, so that nothing is paid for a request that the chain would refuse, nor more
+/// than is usual by who did not say so.
 ///
 /// # Errors
-/// Which of them would be refused, with figures.
+/// What would be refused, with figures.
 pub fn terms(
 	record: &AgentRecord,
-	base_fee: Balance,
-	now: BlockNumber,
+	base_fee: BaseFee,
 	max_fee: Option<Balance>,
-	deadline: Option<BlockNumber>,
+	deadline: BlockNumber,
 ) -> Result<Terms, ChainClientError> {
-	let (unit_price, timeout) = (record.unit_price, record.timeout);
+	let unit_price = record.unit_price;
+	let BaseFee { least, now: base_fee } = base_fee;
+	if max_fee.is_none() && base_fee > least.saturating_mul(USUAL_BASE_FEE_TIMES) {
+		return Err(ChainClientError::BaseFeeRaised { base_fee, least, unit_price });
+	}
 	let usual = || base_fee.saturating_add(unit_price.saturating_mul(UNITS_DEFAULT));
 	let max_fee = max_fee.unwrap_or_else(usual);
 	if max_fee < base_fee.saturating_add(unit_price) {
 		return Err(ChainClientError::FeeTooSmall { max_fee, base_fee, unit_price });
 	}
+	Ok(Terms { base_fee, max_fee, deadline })
+}
+
+/// Settles until when the answer counts.
+///
+/// # Errors
+/// Why the chain would refuse it, with figures.
+pub fn deadline(
+	record: &AgentRecord,
+	now: BlockNumber,
+	deadline: Option<BlockNumber>,
+) -> Result<BlockNumber, ChainClientError> {
+	let timeout = record.timeout;
 	let nearest = now.saturating_add(timeout).saturating_add(limits::FINALITY_MARGIN);
 	let farthest = now.saturating_add(limits::DEADLINE_BLOCKS_MAX);
 	// The usual one is never too far.
@@ -78,13 +126,14 @@ pub fn terms(
 	if deadline > farthest {
 		return Err(ChainClientError::DeadlineTooFar { deadline, now, farthest });
 	}
-	Ok(Terms { base_fee, max_fee, deadline })
+	Ok(deadline)
 }
 
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct RequestSubmitted {
 	request: [u8; 32],
+	base_fee: Balance,
 }
 
 /// Submits a request. `before` sees the signed transaction first: see [`Sender::submit_after`].
@@ -110,10 +159,10 @@ pub async fn submit<E: From<ChainClientError>>(
 	caller.submit_after(call, before).await
 }
 
-/// The id of the request that [`submit`] submitted.
-pub fn submitted(included: &Included) -> Result<RequestId, ChainClientError> {
-	let RequestSubmitted { request } = included.event(PALLET, "RequestSubmitted")?;
-	Ok(request.into())
+/// The id of the request that [`submit`] submitted, and what was paid for it that is not refunded.
+pub fn submitted(included: &Included) -> Result<(RequestId, Balance), ChainClientError> {
+	let RequestSubmitted { request, base_fee } = included.event(PALLET, "RequestSubmitted")?;
+	Ok((request.into(), base_fee))
 }
 
 /// Who was paid what.
@@ -141,10 +190,19 @@ pub struct Expiry {
 	pub penalty: Balance,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub struct Refund {
+	pub request: [u8; 32],
+	pub refunded: Balance,
+}
+
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
 	Settled(Settlement),
+	/// The agent's lease moved before it was answered.
+	Refunded(Refund),
 	Expired(Expiry),
 }
 
@@ -178,11 +236,13 @@ impl EndingSearch {
 				let event = event.map_err(unreadable_events)?;
 				let ending = match (event.pallet_name(), event.event_name()) {
 					(PALLET, "RequestSettled") => Ending::Settled(fields(&event)?),
+					(PALLET, "RequestRefunded") => Ending::Refunded(fields(&event)?),
 					(PALLET, "RequestExpired") => Ending::Expired(fields(&event)?),
 					_ => continue,
 				};
 				let of = match &ending {
 					Ending::Settled(settlement) => settlement.request,
+					Ending::Refunded(refund) => refund.request,
 					Ending::Expired(expiry) => expiry.request,
 				};
 				if of == self.request.0 {
@@ -238,22 +298,43 @@ mod tests {
 		}
 	}
 
-	fn refusal(max_fee: Option<Balance>, deadline: Option<BlockNumber>) -> String {
-		terms(&record(), 500, 100, max_fee, deadline).unwrap_err().to_string()
+	const USUAL: BaseFee = BaseFee { least: 500, now: 500 };
+
+	fn refusal(max_fee: Option<Balance>, block: Option<BlockNumber>) -> String {
+		deadline(&record(), 100, block)
+			.and_then(|deadline| terms(&record(), USUAL, max_fee, deadline))
+			.unwrap_err()
+			.to_string()
 	}
 
 	#[test]
 	fn terms_that_nobody_named_are_taken() {
-		let usual = terms(&record(), 500, 100, None, None).unwrap();
+		let usual = terms(&record(), USUAL, None, 145).unwrap();
 		assert_eq!(usual.max_fee, 500 + UNITS_DEFAULT * 1_000);
-		assert_eq!(usual.deadline, 100 + 20 + limits::FINALITY_MARGIN + DEADLINE_SLACK);
+		let block = deadline(&record(), 100, None).unwrap();
+		assert_eq!(block, 100 + 20 + limits::FINALITY_MARGIN + DEADLINE_SLACK);
 	}
 
 	#[test]
 	fn a_fee_that_does_not_cover_a_unit_is_refused_with_the_least_that_is_taken() {
-		assert!(terms(&record(), 500, 100, Some(1_500), None).is_ok());
+		assert!(terms(&record(), USUAL, Some(1_500), 145).is_ok());
 		let text = refusal(Some(1_499), None);
 		assert!(text.contains("too small") && text.contains("--max-fee 0.0000000015 "), "{text}");
+	}
+
+	#[test]
+	fn a_base_fee_that_a_flood_raised_is_paid_by_those_alone_who_say_so() {
+		let raised = |times| BaseFee { least: 500, now: 500 * times };
+		let usual = terms(&record(), raised(USUAL_BASE_FEE_TIMES), None, 145).unwrap();
+		assert_eq!(usual.base_fee, 8_000);
+		let raised = raised(USUAL_BASE_FEE_TIMES * 2);
+		let text = terms(&record(), raised, None, 145).unwrap_err().to_string();
+		assert!(
+			text.contains("0.000000016 PHA") && text.contains("--max-fee 0.000000017"),
+			"{text}"
+		);
+		assert!(terms(&record(), raised, Some(16_999), 145).is_err());
+		assert_eq!(terms(&record(), raised, Some(17_000), 145).unwrap().base_fee, 16_000);
 	}
 
 	#[test]
@@ -265,8 +346,8 @@ mod tests {
 		assert!(text.contains("too near") && text.contains(&nearest.to_string()), "{text}");
 		let text = refusal(None, Some(farthest + 1));
 		assert!(text.contains("too far") && text.contains(&farthest.to_string()), "{text}");
-		for deadline in [nearest, farthest] {
-			assert_eq!(terms(&record(), 0, 100, None, Some(deadline)).unwrap().deadline, deadline);
+		for block in [nearest, farthest] {
+			assert_eq!(deadline(&record(), 100, Some(block)).unwrap(), block);
 		}
 	}
 }

@@ -141,6 +141,7 @@ pub struct Submitted {
 	pub deadline: u32,
 	pub worker: u32,
 	pub boot: u32,
+	pub base_fee: Balance,
 }
 
 /// `Requests.RequestSettled`.

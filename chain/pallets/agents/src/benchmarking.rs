@@ -195,6 +195,22 @@ mod benchmarks {
 		assert_eq!(Agents::<T>::get(agent).unwrap().version, 1);
 	}
 
+	#[benchmark]
+	fn pass_births_on(n: Linear<0, BIRTHS_PER_BLOCK_MAX>) {
+		let (_, agent) = registered::<T>(UpgradePolicy::Free);
+		BirthRange::<T>::kill();
+		let _ = Births::<T>::clear(u32::MAX, None);
+		for _ in 0..n {
+			Pallet::<T>::await_birth(agent, 1);
+		}
+		let now = Pallet::<T>::now() + limits::BIRTH_BLOCKS;
+		#[block]
+		{
+			assert_eq!(Pallet::<T>::pass_births_on(now), n);
+		}
+		assert_eq!(BirthRange::<T>::get().0, u64::from(n));
+	}
+
 	/// Its list is full, and so is what is forgotten of its history.
 	fn to_be_removed<T: Config>() -> (T::AccountId, AgentId)
 	where

@@ -8,7 +8,7 @@
 //!   runs.
 //! * **Lease**: the right of one boot to write the agent's state; the cluster gives and moves it.
 //! * **Effect set**: what runs did to an agent. The chain takes it whole or not at all.
-//! * **Birth**: the first effect set, on version 0. It brings the agent's public key.
+//! * **Birth**: the first effect set, on version 0. It brings the agent's public key, and has a deadline.
 //!
 //! ## Usage
 //!
@@ -40,6 +40,13 @@
 //!
 //! A signature by a member that does not count is ignored, since whether it counts may have
 //! changed after it signed. A bad signature of one that does refuses the set.
+//!
+//! **Births.** Who has a new agent's lease is to bear it within [`limits::BIRTH_BLOCKS`]; then the lease
+//! moves to another member that counts, and so on, [`limits::BIRTH_HOLDERS_MAX`] holders in all: one that
+//! is broken, or whose host lets only heartbeats through, keeps no agent from being born. Nobody pays or is
+//! set aside for it, since the cluster's keys, or the agent's code, may not be there yet. If nobody else
+//! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it. At most
+//! [`BIRTHS_PER_BLOCK_MAX`] are looked at in one block.
 //!
 //! **State hash.** `hash(v + 1) = next_state_hash(hash(v), body_hash)`, from zero.
 //!
@@ -95,7 +102,7 @@ use phala_protocol::{
 	limits,
 	mailbox::{Channel, ClusterId},
 	messages::{AgentsMessage, EnvelopeOrigin},
-	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface, PushError},
+	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::traits::{SaturatedConversion, Zero};
@@ -108,6 +115,9 @@ pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
 
 /// Most blocks whose due upgrades one block works off, after blocks that could not.
 pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
+
+/// Most overdue births that one block looks at.
+pub const BIRTHS_PER_BLOCK_MAX: u32 = 8;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -233,6 +243,15 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type LateFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
 
+	/// Births that are awaited, in the order of their deadlines: the agent, that block, and which holder
+	/// it is that tries.
+	#[pallet::storage]
+	pub type Births<T> = StorageMap<_, Twox64Concat, u64, (AgentId, BlockNumber, u32), OptionQuery>;
+
+	/// The number of the first entry in [`Births`], and that of the next one.
+	#[pallet::storage]
+	pub type BirthRange<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
@@ -256,6 +275,8 @@ pub mod pallet {
 		TransferOffered { agent: AgentId, to: Option<T::AccountId> },
 		/// An agent has another owner.
 		Transferred { agent: AgentId, from: T::AccountId, to: T::AccountId },
+		/// Nobody has borne the agent in time: another member tries, if there is one.
+		BirthOverdue { agent: AgentId },
 		/// The owner of its cluster may throw the agent out from this block on.
 		EvictionAnnounced { agent: AgentId, at: BlockNumber },
 		/// An agent was given up, or thrown out; what was held for it is its owner's again.
@@ -296,8 +317,12 @@ pub mod pallet {
 		NotListed,
 		/// All agent numbers, or all code or state versions of this agent, are used up.
 		NumbersExhausted,
-		/// The mailbox took no further message; try again in a later block.
+		/// The block takes no further message; try again in a later one.
 		MailboxFull,
+		/// What had to be told is longer than `MESSAGE_BYTES_MAX`: it never can be, as it is.
+		MessageTooLong,
+		/// The channel has used all of its numbers.
+		ChannelExhausted,
 		/// The effect set carries more answers than `RESULTS_PER_EFFECT_SET_MAX`.
 		TooManyResults,
 		/// The effect set was not made on the agent's current version.
@@ -321,7 +346,9 @@ pub mod pallet {
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			T::WeightInfo::activate_due(Self::activate_due(now.saturated_into()))
+			let now = now.saturated_into();
+			T::WeightInfo::activate_due(Self::activate_due(now))
+				.saturating_add(T::WeightInfo::pass_births_on(Self::pass_births_on(now)))
 		}
 	}
 
@@ -373,6 +400,7 @@ pub mod pallet {
 			History::<T>::insert(agent, 1, CodeEntry { code, block: Self::now() });
 			Agents::<T>::insert(agent, &record);
 			T::Clusters::place_agent(cluster, agent, &owner.clone().into())?;
+			Self::await_birth(agent, 1);
 			Self::tell(agent, record)?;
 			Self::deposit_event(Event::AgentRegistered { agent, owner, cluster });
 			Ok(())
@@ -689,6 +717,52 @@ impl<T: Config> Pallet<T> {
 		tried
 	}
 
+	/// Whoever has the lease has the time of a birth from now on. All have the same, so deadlines come in
+	/// order.
+	fn await_birth(agent: AgentId, holder: u32) {
+		let deadline = Self::now().saturating_add(limits::BIRTH_BLOCKS);
+		BirthRange::<T>::mutate(|(_, next)| {
+			Births::<T>::insert(*next, (agent, deadline, holder));
+			*next = next.saturating_add(1);
+		});
+	}
+
+	/// Gives agents that were not borne in time to others; how many births it looked at.
+	fn pass_births_on(now: BlockNumber) -> u32 {
+		let (mut first, _) = BirthRange::<T>::get();
+		let mut looked_at = 0;
+		while looked_at < BIRTHS_PER_BLOCK_MAX {
+			let Some((agent, deadline, holder)) = Births::<T>::get(first) else { break };
+			if now < deadline {
+				break;
+			}
+			looked_at = looked_at.saturating_add(1);
+			// What the mailbox does not take is tried again in the next block.
+			if with_storage_layer(|| Self::pass_birth_on(agent, holder)).is_err() {
+				break;
+			}
+			Births::<T>::remove(first);
+			first = first.saturating_add(1);
+			BirthRange::<T>::mutate(|range| range.0 = first);
+		}
+		looked_at
+	}
+
+	fn pass_birth_on(agent: AgentId, holder: u32) -> DispatchResult {
+		// Given up, or born, meanwhile.
+		let Some(record) = Agents::<T>::get(agent) else { return Ok(()) };
+		if record.version > 0 || holder >= limits::BIRTH_HOLDERS_MAX {
+			return Ok(());
+		}
+		let had = T::Clusters::lease(agent);
+		if let Some(assigned) = T::Clusters::assign(agent)?.filter(|one| Some(one.lease) == had) {
+			T::Clusters::relieve(agent, &assigned)?;
+		}
+		Self::await_birth(agent, holder.saturating_add(1));
+		Self::deposit_event(Event::BirthOverdue { agent });
+		Ok(())
+	}
+
 	fn activate_planned(agent: AgentId) -> DispatchResult {
 		match (Planned::<T>::take(agent), Agents::<T>::get(agent)) {
 			(Some(planned), Some(record)) => Self::activate(agent, record, planned.code),
@@ -748,15 +822,7 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushError> for Error<T> {
-	fn from(refused: PushError) -> Self {
-		match refused {
-			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
-				Self::MailboxFull
-			}
-		}
-	}
-}
+phala_protocol::refused_pushes!(Error);
 
 impl<T: Config> AgentSnapshots for Pallet<T> {
 	fn snapshot(agent: AgentId) -> Option<AgentSnapshot> {

@@ -57,6 +57,9 @@ parameter_types! {
 	pub static Holder: Option<Lease> = None;
 	/// On which terms the cluster takes strangers' agents.
 	pub static Terms: Option<Opening> = Some(Opening { price_floor: 0, deposit: 0 });
+	/// Who lost a lease at no fault of its own, and who has it next.
+	pub static Relieved: Vec<Lease> = Vec::new();
+	pub static NextHolder: Option<Lease> = None;
 	/// How many agents the cluster gave up.
 	pub static Removed: u32 = 0;
 }
@@ -132,6 +135,10 @@ impl ClusterDirectory for OneCluster {
 		Ok(Holder::get().map(|lease| Assignment { lease, number: 1, generation: 1 }))
 	}
 
+	fn is_held(_: AgentId, _: &Assignment) -> bool {
+		false
+	}
+
 	fn is_witnessed(_: ClusterId, _: WorkerId, _: BlockNumber) -> bool {
 		false
 	}
@@ -146,7 +153,14 @@ impl ClusterDirectory for OneCluster {
 		Ok(())
 	}
 
-	fn relieve(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
+	fn relieve(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
+		if let Some(next) = NextHolder::get() {
+			let told = phala_protocol::messages::AgentsMessage::Retired { agent };
+			NotingMailbox::push(Channel::Cluster(CLUSTER), &told.into())
+				.map_err(|_| DispatchError::Exhausted)?;
+			Relieved::mutate(|relieved| relieved.push(assigned.lease));
+			Holder::set(Some(next));
+		}
 		Ok(())
 	}
 }
@@ -297,6 +311,8 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Told::set(Vec::new());
 		PushesLeft::set(u32::MAX);
 		Terms::set(Some(Opening::default()));
+		Relieved::set(Vec::new());
+		NextHolder::set(None);
 		Removed::set(0);
 		cluster_of(1);
 	});

@@ -831,3 +831,91 @@ fn a_squatter_pays_the_deposit_and_the_price_that_the_cluster_asks_for() {
 		assert_eq!(held(ALICE), 0, "all of it");
 	});
 }
+
+/// Its enclave lives and its host lets heartbeats through, and nothing else: it counts, and bears nothing.
+struct Nanny;
+
+impl Nanny {
+	const LEASE: Lease = Lease { worker: 0, boot: 1 };
+	const NEXT: Lease = Lease { worker: 1, boot: 1 };
+
+	/// Has the lease of a new agent, and another member counts.
+	fn has_new_agent() -> AgentId {
+		cluster_of(2);
+		NextHolder::set(Some(Self::NEXT));
+		agent()
+	}
+}
+
+fn deadline() -> u64 {
+	System::block_number() + u64::from(limits::BIRTH_BLOCKS)
+}
+
+#[test]
+fn a_nanny_that_does_not_bear_an_agent_in_time_loses_it_to_another_member() {
+	new_test_ext().execute_with(|| {
+		let (agent, deadline) = (Nanny::has_new_agent(), deadline());
+		go_to_block(deadline - 1);
+		assert_eq!(Relieved::get(), vec![]);
+		go_to_block(deadline);
+		assert_eq!(Relieved::get(), vec![Nanny::LEASE]);
+		assert_eq!(Agents::snapshot(agent).unwrap().lease, Some(Nanny::NEXT));
+		System::assert_last_event(Event::BirthOverdue { agent }.into());
+		// It has as much time.
+		NextHolder::set(Some(Nanny::LEASE));
+		go_to_block(2 * deadline - 2);
+		assert_eq!(Relieved::get().len(), 1);
+		go_to_block(2 * deadline - 1);
+		assert_eq!(Relieved::get(), vec![Nanny::LEASE, Nanny::NEXT]);
+	});
+}
+
+#[test]
+fn an_agent_that_is_born_or_given_up_in_time_stays_where_it_is() {
+	new_test_ext().execute_with(|| {
+		let members = cluster_of(1);
+		NextHolder::set(Some(Nanny::NEXT));
+		let (born, given_up) = (agent(), agent());
+		let deadline = deadline();
+		assert_ok!(commit(&members[0], &birth(born)));
+		assert_ok!(dispatch(ALICE, Call::retire { agent: given_up }));
+		go_to_block(deadline);
+		assert_eq!(Relieved::get(), vec![]);
+		assert_eq!(Births::<Runtime>::iter().count(), 0);
+		assert_eq!(BirthRange::<Runtime>::get(), (2, 2));
+	});
+}
+
+#[test]
+fn an_agent_that_nobody_can_bear_moves_so_often_and_no_more() {
+	new_test_ext().execute_with(|| {
+		Nanny::has_new_agent();
+		let last = deadline() + u64::from(limits::BIRTH_HOLDERS_MAX * limits::BIRTH_BLOCKS);
+		go_to_block(last);
+		assert_eq!(Relieved::get().len() as u32, limits::BIRTH_HOLDERS_MAX - 1);
+		assert_eq!(Births::<Runtime>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn a_crowd_of_overdue_births_and_a_full_mailbox_are_worked_off_in_later_blocks() {
+	new_test_ext().execute_with(|| {
+		Nanny::has_new_agent();
+		let all = BIRTHS_PER_BLOCK_MAX + 2;
+		for _ in 1..all {
+			agent();
+		}
+		let deadline = deadline();
+		PushesLeft::set(3);
+		go_to_block(deadline);
+		assert_eq!(Relieved::get().len(), 3);
+		assert_eq!(Births::<Runtime>::iter().count() as u32, all);
+		PushesLeft::set(u32::MAX);
+		go_to_block(deadline + 1);
+		assert_eq!(Relieved::get().len() as u32, all);
+		PushesLeft::set(u32::MAX);
+		go_to_block(deadline + 2);
+		assert_eq!(Relieved::get().len() as u32, all);
+		assert_eq!(Births::<Runtime>::iter().count() as u32, all, "each awaits its next holder");
+	});
+}

@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
+use phala_protocol::limits;
 
 /// What each call costs.
 pub trait WeightInfo {
@@ -17,6 +18,8 @@ pub trait WeightInfo {
 	fn evict() -> Weight;
 	/// `u`: upgrades whose notice ran out.
 	fn activate_due(u: u32) -> Weight;
+	/// `n`: births that are overdue, each with a lease that moves.
+	fn pass_births_on(n: u32) -> Weight;
 	/// `a`: signatures of other members. Part of what an envelope costs.
 	fn commit(a: u32) -> Weight;
 }
@@ -69,6 +72,12 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		T::DbWeight::get()
 			.reads_writes(6, 5)
 			.saturating_add(Self::of(10, 9).saturating_mul(u.into()))
+	}
+	fn pass_births_on(n: u32) -> Weight {
+		// A look at each member of a full cluster, a lease and a message.
+		let looks = u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6);
+		let one = Self::of(looks.saturating_add(16), 18);
+		T::DbWeight::get().reads(2).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn commit(a: u32) -> Weight {
 		Weight::from_parts(300_000_000, 100_000)

@@ -55,6 +55,7 @@ impl<T: Config> Pallet<T> {
 				Loads::<T>::mutate_exists(old.worker, |load| {
 					*load = load.unwrap_or(0).checked_sub(1).filter(|load| *load > 0);
 				});
+				T::LeaseHooks::on_lease_ended(agent);
 			}
 			None => FreeLeases::<T>::remove(cluster, agent),
 		}
@@ -182,6 +183,11 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		Ok(Leases::<T>::get(agent).map(|lease| Assignment { lease, number, generation }))
 	}
 
+	fn is_held(agent: AgentId, assigned: &Assignment) -> bool {
+		LeaseHistories::<T>::get(agent).number == assigned.number
+			&& Leases::<T>::get(agent) == Some(assigned.lease)
+	}
+
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool {
 		let members = Clusters::<T>::get(cluster).map_or(0, |record| record.members);
 		// With it a majority, or as many of those whose turn it was as there may be without it.
@@ -193,9 +199,7 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 
 	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {
 		let history = LeaseHistories::<T>::get(agent);
-		let is_held =
-			history.number == assigned.number && Leases::<T>::get(agent) == Some(assigned.lease);
-		if !is_held {
+		if !Self::is_held(agent, assigned) {
 			return match history.end_of(assigned.number) {
 				Some(LeaseEnd::OwnAct) => None,
 				Some(LeaseEnd::Penalised) => Some(Excuse::AlreadyPenalised),

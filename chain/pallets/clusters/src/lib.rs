@@ -92,7 +92,7 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{ClustersMessage, Message},
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests, LeaseHooks,
 		MailboxInterface, PushError, WorkerDirectory,
 	},
 	AccountBytes, BlockNumber,
@@ -147,6 +147,9 @@ pub mod pallet {
 
 		/// Knows what members have to be told of agents.
 		type Agents: AgentSnapshots;
+
+		/// Refunds what was to be answered by who lost a lease.
+		type LeaseHooks: LeaseHooks;
 
 		/// What a cluster's owner has on hold.
 		#[pallet::constant]
@@ -377,8 +380,12 @@ pub mod pallet {
 		EndpointNotUrl,
 		/// All cluster numbers are used up.
 		NumbersExhausted,
-		/// The mailbox took no further message; try again in a later block.
+		/// The block takes no further message; try again in a later one.
 		MailboxFull,
+		/// What had to be told is longer than `MESSAGE_BYTES_MAX`: it never can be, as it is.
+		MessageTooLong,
+		/// The channel has used all of its numbers.
+		ChannelExhausted,
 		/// The payload is not from the worker's current boot.
 		RetiredBoot,
 		/// The generation is neither the current one nor that of the newest wrapped keys.
@@ -675,9 +682,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
-		T::Workers::current_boot(worker)
-			.filter(|boot| T::Workers::is_in_force(worker, boot))
-			.ok_or(Error::<T>::NotInForce)
+		T::Workers::boot_in_force(worker).ok_or(Error::<T>::NotInForce)
 	}
 
 	/// A URL is printable ASCII: whoever reads it in a log or a page sees what it says.
@@ -703,12 +708,4 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushError> for Error<T> {
-	fn from(refused: PushError) -> Self {
-		match refused {
-			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
-				Self::MailboxFull
-			}
-		}
-	}
-}
+phala_protocol::refused_pushes!(Error);

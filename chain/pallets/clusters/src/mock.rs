@@ -14,7 +14,7 @@ use phala_protocol::{
 	mailbox::{ByLane, Channel, ChannelHead, ClusterId, InboundNext},
 	messages::Message,
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests, LeaseHooks,
 		MailboxInterface, PushError, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -59,6 +59,8 @@ parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
+	/// The agents whose lease ended, in that order.
+	pub static EndedLeases: Vec<AgentId> = Vec::new();
 	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
 	pub static Admitted: Vec<KeyRequest> = Vec::new();
 	pub static Withdrawn: Vec<(WorkerId, ClusterId)> = Vec::new();
@@ -151,6 +153,15 @@ impl KeyRequests for NotingGatekeepers {
 	}
 }
 
+/// Notes whose lease ended.
+pub struct NotingRequests;
+
+impl LeaseHooks for NotingRequests {
+	fn on_lease_ended(agent: AgentId) {
+		EndedLeases::mutate(|ended| ended.push(agent));
+	}
+}
+
 pub struct PlacedAgents;
 
 impl AgentSnapshots for PlacedAgents {
@@ -189,6 +200,7 @@ impl crate::Config for Runtime {
 	type Workers = MockRegistry;
 	type Keys = NotingGatekeepers;
 	type Agents = PlacedAgents;
+	type LeaseHooks = NotingRequests;
 	type ClusterDeposit = ConstU64<DEPOSIT>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
@@ -291,6 +303,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Told::set(Vec::new());
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
+		EndedLeases::set(Vec::new());
 		Workers::set(BTreeMap::new());
 		Envelopes::set(BTreeMap::new());
 		Admitted::set(Vec::new());

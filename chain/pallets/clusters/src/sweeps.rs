@@ -132,8 +132,8 @@ impl<T: Config> Pallet<T> {
 		after: Option<AgentId>,
 		most: u32,
 	) -> Result<Part, PushError> {
-		let is_current = MemberOf::<T>::get(worker) == Some(cluster)
-			&& T::Workers::current_boot(worker).is_some_and(|current| current.number == boot);
+		let is_current =
+			MemberOf::<T>::get(worker) == Some(cluster) && T::Workers::is_current(worker, boot);
 		if !is_current {
 			return Ok(Part::DONE);
 		}

@@ -648,6 +648,31 @@ fn a_free_lease_is_given_out_when_work_comes() {
 }
 
 #[test]
+fn whoever_relies_on_a_lease_hears_of_its_end_and_one_that_comes_back_is_another() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let work = assigned(0);
+		assert!(crate::Pallet::<Runtime>::is_held(agent(0), &work));
+		assert_eq!(EndedLeases::get(), vec![]);
+		// Away, and back to the same boot.
+		let relieve = || crate::Pallet::<Runtime>::relieve(agent(0), &assigned(0));
+		relieve().unwrap();
+		assert_eq!(EndedLeases::get(), vec![agent(0)]);
+		relieve().unwrap();
+		assert_eq!(holder(0), Some((1, 1)));
+		assert!(!crate::Pallet::<Runtime>::is_held(agent(0), &work));
+		assert!(crate::Pallet::<Runtime>::is_held(agent(0), &assigned(0)));
+		assert_eq!(EndedLeases::get(), vec![agent(0); 2]);
+		// Given up: nobody has it.
+		let last = assigned(0);
+		crate::Pallet::<Runtime>::remove_agent(agent(0));
+		assert_eq!(EndedLeases::get(), vec![agent(0); 3]);
+		assert!(!crate::Pallet::<Runtime>::is_held(agent(0), &last));
+	});
+}
+
+#[test]
 fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);

@@ -79,7 +79,7 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn sweep(agents: u32) -> Weight {
 		Self::of(8, 4).saturating_add(Self::members()).saturating_add(
 			Weight::from_parts(30_000_000, 12_000)
-				.saturating_add(T::DbWeight::get().reads_writes(8, 9))
+				.saturating_add(T::DbWeight::get().reads_writes(10, 11))
 				.saturating_mul(agents.into()),
 		)
 	}

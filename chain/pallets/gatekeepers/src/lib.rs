@@ -59,7 +59,7 @@ use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	blake2_256,
 	bonding::BondId,
-	boot::{Boot, BootNumber, WorkerId},
+	boot::{Boot, WorkerId},
 	keys::{Epoch, KeyRequest, Seat},
 	limits,
 	mailbox::{Channel, ClusterId},
@@ -200,8 +200,12 @@ pub mod pallet {
 		SeatTwice,
 		/// All epoch numbers, or all attempts of this epoch, are used up.
 		NumbersExhausted,
-		/// The mailbox took no further message; try again in a later block.
+		/// The block takes no further message; try again in a later one.
 		MailboxFull,
+		/// What had to be told is longer than `MESSAGE_BYTES_MAX`: it never can be, as it is.
+		MessageTooLong,
+		/// The channel has used all of its numbers.
+		ChannelExhausted,
 		/// No ceremony is under way.
 		NoCeremony,
 		/// The ceremony under way has another epoch or attempt.
@@ -311,9 +315,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
-		T::Boots::current_boot(worker)
-			.filter(|boot| T::Boots::is_in_force(worker, boot))
-			.ok_or(Error::<T>::NotInForce)
+		T::Boots::boot_in_force(worker).ok_or(Error::<T>::NotInForce)
 	}
 
 	/// What was at stake for it leaves by unbonding.
@@ -322,10 +324,6 @@ impl<T: Config> Pallet<T> {
 			T::Bonding::close(BondId::Gatekeeper(worker));
 			Self::deposit_event(Event::CandidateLeft { worker });
 		}
-	}
-
-	fn is_current(worker: WorkerId, boot: BootNumber) -> bool {
-		T::Boots::current_boot(worker).is_some_and(|current| current.number == boot)
 	}
 
 	fn seat_of(worker: WorkerId, boot: &Boot) -> Seat {
@@ -444,7 +442,7 @@ impl<T: Config> Pallet<T> {
 		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
 		let mut handled = 0u64;
 		for (key, OpenRequest { request, .. }) in batch {
-			if !Self::is_current(request.worker, request.boot) {
+			if !T::Boots::is_current(request.worker, request.boot) {
 				Self::drop_request(request.worker, request.cluster);
 			} else if Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).is_err() {
 				done = false;
@@ -536,7 +534,8 @@ impl<T: Config> Pallet<T> {
 
 		// A seat whose boot is gone can answer no more: nobody waits for it.
 		let all_answered = active.seats.iter().all(|seat| {
-			answers.gatekeepers.contains(&seat.worker) || !Self::is_current(seat.worker, seat.boot)
+			answers.gatekeepers.contains(&seat.worker)
+				|| !T::Boots::is_current(seat.worker, seat.boot)
 		});
 		if all_answered {
 			OpenRequests::<T>::remove(key);
@@ -568,15 +567,7 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushError> for Error<T> {
-	fn from(refused: PushError) -> Self {
-		match refused {
-			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
-				Self::MailboxFull
-			}
-		}
-	}
-}
+phala_protocol::refused_pushes!(Error);
 
 impl<T: Config> KeyRequests for Pallet<T> {
 	type Error = DispatchError;

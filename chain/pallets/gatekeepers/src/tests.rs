@@ -1,6 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
-use phala_protocol::messages::Message;
+use phala_protocol::{boot::BootNumber, messages::Message};
 
 const GK: WorkerId = 1;
 const WORKER: WorkerId = 2;

@@ -90,8 +90,8 @@ use phala_protocol::{
 	mailbox::Channel,
 	messages::{EnvelopeOrigin, RegistryMessage, RegistryPayload},
 	traits::{
-		Assignments, BondUsers, Bonding, BootDirectory, MailboxInterface, PushError,
-		ReceivePayload, WorkerDirectory, WorkerHooks,
+		Assignments, BondUsers, Bonding, BootDirectory, MailboxInterface, ReceivePayload,
+		WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -323,8 +323,12 @@ pub mod pallet {
 		UntilInThePast,
 		/// The worker's current boot has these keys already: renew it instead.
 		AlreadyRegistered,
-		/// The mailbox took no further message; try again in a later block.
+		/// The block takes no further message; try again in a later one.
 		MailboxFull,
+		/// What had to be told is longer than `MESSAGE_BYTES_MAX`: it never can be, as it is.
+		MessageTooLong,
+		/// The channel has used all of its numbers.
+		ChannelExhausted,
 		/// The last heartbeat is too recent.
 		HeartbeatTooSoon,
 		/// Nobody asked for this probe, or it was answered, or asked too long ago.
@@ -771,15 +775,7 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushError> for Error<T> {
-	fn from(refused: PushError) -> Self {
-		match refused {
-			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
-				Self::MailboxFull
-			}
-		}
-	}
-}
+phala_protocol::refused_pushes!(Error);
 
 impl<T> From<EvidenceError> for Error<T> {
 	fn from(refused: EvidenceError) -> Self {

@@ -41,6 +41,14 @@ fn submit_one<T: Config>(caller: &T::AccountId, agent: AgentId) -> RequestId {
 	id
 }
 
+/// Lets as many as one likes be submitted.
+fn forget_room<T: Config>(caller: &T::AccountId, agent: AgentId) {
+	OpenOfCaller::<T>::remove(caller);
+	OpenOfAgent::<T>::remove(agent);
+	let _ = OpenOfWorker::<T>::clear(u32::MAX, None);
+	Due::<T>::remove(deadline::<T>(agent));
+}
+
 /// As near as can be, from block 1 on, where the measured call runs.
 fn deadline<T: Config>(agent: AgentId) -> BlockNumber {
 	Pallet::<T>::now().max(1) + T::Agents::record(agent).unwrap().timeout + limits::FINALITY_MARGIN
@@ -54,15 +62,14 @@ mod benchmarks {
 	#[benchmark]
 	fn submit(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
 		let (caller, agent) = setup::<T>();
-		for _ in 1..T::DuePerBlockMax::get() {
-			submit_one::<T>(&caller, agent);
-		}
+		let deadline = deadline::<T>(agent);
+		let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
+		Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
 		let max_fee = T::BaseFee::get() + Balance::from(u64::MAX);
 		let input = RequestInput::Sealed(vec![7; i as usize]);
-		let deadline = deadline::<T>(agent);
 		#[extrinsic_call]
 		submit(RawOrigin::Signed(caller), agent, RequestKind::Call, input, max_fee, deadline, 0);
-		assert_eq!(Due::<T>::get(deadline).len() as u32, T::DuePerBlockMax::get());
+		assert_eq!(Due::<T>::get(deadline).len() as u32, limits::REQUESTS_PER_DEADLINE_MAX);
 	}
 
 	#[benchmark]
@@ -81,6 +88,24 @@ mod benchmarks {
 		}
 	}
 
+	#[benchmark]
+	fn refund_moved(n: Linear<0, REFUNDED_PER_BLOCK_MAX>) {
+		let (caller, agent) = setup::<T>();
+		for _ in 0..n {
+			let request = submit_one::<T>(&caller, agent);
+			// As if the lease had moved, and come back.
+			Duties::<T>::mutate_extant(request, |assigned| assigned.number = u32::MAX);
+			forget_room::<T>(&caller, agent);
+		}
+		OpenOfAgent::<T>::insert(agent, n);
+		<Pallet<T> as LeaseHooks>::on_lease_ended(agent);
+		#[block]
+		{
+			Pallet::<T>::refund_moved(REFUNDED_PER_BLOCK_MAX);
+		}
+		assert_eq!(OpenRequests::<T>::iter_prefix(agent).count(), 0);
+	}
+
 	/// What the cluster does about one; `s` cost that many times as much.
 	#[benchmark]
 	fn move_leases(s: Linear<0, 8>) {
@@ -95,10 +120,14 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn near(n: Linear<0, { T::DuePerBlockMax::get() }>) {
+	fn near(n: Linear<0, { limits::REQUESTS_PER_DEADLINE_MAX }>) {
 		let (caller, agent) = setup::<T>();
 		let now = T::ResponseRetention::get();
-		let due: Vec<RequestId> = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
+		let one = |_| {
+			forget_room::<T>(&caller, agent);
+			submit_one::<T>(&caller, agent)
+		};
+		let due: Vec<RequestId> = (0..n).map(one).collect();
 		let at = now.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
 		Due::<T>::insert(at, BoundedVec::truncate_from(due));
 		#[block]

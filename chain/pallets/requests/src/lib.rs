@@ -8,33 +8,39 @@
 //!   too, and paying would free it.
 //! * **Assignment**: the boot that had the agent's lease when the request was made. It alone may
 //!   answer; a later boot of its worker never runs the request again.
+//! * **Duty**: what the assigned worker answers for, up to the deadline, whatever becomes of the request.
 //! * **Deadline**: the last block at which an answer counts.
+//! * **Room**: places for open requests of an agent, of a worker, of a deadline ([`Room`]).
 //!
 //! ## Usage
 //!
 //! * A caller **submits** a request ([`Call::submit`]); its id is in [`Event::RequestSubmitted`].
 //! * The assigned enclave answers with an effect set ([`ReceivePayload`]), which **settles** it:
 //!   the answer is in [`Responses`] for [`Config::ResponseRetention`] blocks.
+//! * A request whose assigned boot loses the agent's lease is **refunded** at once:
+//!   [`Event::RequestRefunded`].
 //! * A request that nobody answered **expires** right after its deadline. [`Event::RequestExpired`] says
-//!   who lost what, or why nobody did.
+//!   who lost what, or why nobody did; of one that was refunded before, too.
 //!
 //! ## Design
 //!
-//! **Exactly once.** A request is open, then settled or expired, and never again anything else.
+//! **Exactly once.** A request is open, then settled or expired (with its money back), and never again
+//! anything else.
 //! An effect set commits and settles in one storage layer: a result that is refused (unknown,
 //! repeated, late, by another boot) refuses the whole set, and nobody was paid.
 //!
 //! **Money.** All of `max_fee` is accounted for:
 //!
 //! ```text
-//! at submit      base fee -> treasury, not refunded
+//! at submit      base fee = BaseFee * 2^doublings -> treasury, not refunded
 //!                held = max_fee - base fee,  units_max = held / unit price
 //! at settlement  fee       = min(units, units_max) * unit price  <=  held
 //!                worker    = WorkerShare    * fee, rounded down  -> the worker's operator
 //!                developer = DeveloperShare * fee, rounded down  -> the agent's owner
 //!                treasury  = fee - worker - developer
 //!                caller    = held - fee
-//! at expiry      caller    = held; who answers for it loses
+//! at expiry      caller    = held, or at once when the lease moves
+//! at deadline    who answers for it loses
 //!                min(MissedDeadlinePenalty, PENALTY_MULTIPLE * WorkerShare * units_max * unit price)
 //! ```
 //!
@@ -42,6 +48,18 @@
 //! because its account would stay below the existential deposit, goes to the treasury, and what
 //! not even that can take stays with the caller: no payment can fail a settlement. A run that
 //! failed pays for the units it used.
+//!
+//! **Room.** A flood pays, and others get in (docs/decisions/016). Open requests are bounded for each agent, each
+//! worker (which its agents share) and each deadline, and for each caller. From half of a room on the
+//! base fee doubles with each 32nd part of the places that is taken; the fullest of the three rooms
+//! decides. The last places cost more than a thousand PHA, so rooms do not fill up: who is in a hurry pays
+//! as much as the flood does, who is not waits until the worker has answered some of it. `max_fee` guards
+//! the caller: if the base fee does not leave a unit of it, nothing is paid.
+//!
+//! **When a lease moves**, whoever had it answers no more: what was assigned to it is refunded, in that block
+//! if it has weight left, else in the next ones, at least [`REFUNDED_PER_BLOCK_MAX`] requests looked at in
+//! each. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
+//! refund excuses nobody, and blames nobody.
 //!
 //! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, at
 //! most once for each lease that it had, and only if the chain shows nobody else's act and a member of
@@ -66,8 +84,11 @@
 //! [`PENALTY_MULTIPLE`] times what the work would have brought the worker, so nobody gains by making
 //! others miss.
 //!
-//! **Bounds.** At most [`Config::DuePerBlockMax`] requests share a deadline. Closed requests and
-//! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block.
+//! **Bounds.** Open requests: [`limits::OPEN_REQUESTS_PER_AGENT_MAX`],
+//! [`limits::OPEN_REQUESTS_PER_WORKER_MAX`], [`limits::OPEN_REQUESTS_PER_CALLER_MAX`]; of one deadline
+//! [`limits::REQUESTS_PER_DEADLINE_MAX`], those that were refunded before included. Requests that ended and
+//! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block; none
+//! before its deadline if somebody answers for it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -90,7 +111,7 @@ pub mod weights;
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
-use alloc::collections::BTreeSet;
+use alloc::{collections::BTreeSet, vec::Vec};
 use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
@@ -109,11 +130,11 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{AgentsPayload, EnvelopeOrigin, RequestsMessage},
 	requests::{
-		request_id, RequestId, RequestInput, RequestKind, RequestOrder, RequestOutcome,
-		RequestResult,
+		base_fee, request_id, RequestId, RequestInput, RequestKind, RequestOrder, RequestOutcome,
+		RequestResult, Room,
 	},
 	traits::{
-		AgentDirectory, Assignments, ClusterDirectory, EnvelopeLanes, MailboxInterface, PushError,
+		AgentDirectory, Assignments, ClusterDirectory, EnvelopeLanes, LeaseHooks, MailboxInterface,
 		ReceivePayload, WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -126,6 +147,10 @@ use split::{split, Shares};
 
 /// Most closed requests that one block forgets.
 pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
+
+/// Most open requests of agents whose lease moved that one block looks at in its beginning, and again as
+/// many with the weight that is left at its end.
+pub const REFUNDED_PER_BLOCK_MAX: u32 = 32;
 
 /// Who misses a deadline loses at most so many times what the work would have brought.
 pub const PENALTY_MULTIPLE: u32 = 10;
@@ -179,7 +204,7 @@ pub mod pallet {
 		/// Gets base fees, its share and what others cannot take.
 		type Treasury: Get<Self::AccountId>;
 
-		/// Paid for each request and not refunded.
+		/// The least that is paid for a request and not refunded: while its rooms are half empty.
 		#[pallet::constant]
 		type BaseFee: Get<Balance>;
 
@@ -195,13 +220,9 @@ pub mod pallet {
 		#[pallet::constant]
 		type MissedDeadlinePenalty: Get<Balance>;
 
-		/// For how many blocks a closed request and its response are kept.
+		/// For how many blocks a request that ended and its response are kept.
 		#[pallet::constant]
 		type ResponseRetention: Get<BlockNumber>;
-
-		/// Most open requests with one deadline.
-		#[pallet::constant]
-		type DuePerBlockMax: Get<u32>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -215,7 +236,8 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type NextRequest<T> = StorageValue<_, u64, ValueQuery>;
 
-	/// Requests that are open, or closed for less than [`Config::ResponseRetention`].
+	/// Requests that are open, that somebody answers for, or that ended less than
+	/// [`Config::ResponseRetention`] ago.
 	#[pallet::storage]
 	pub type Requests<T: Config> =
 		StorageMap<_, Blake2_128Concat, RequestId, Request<T::AccountId>, OptionQuery>;
@@ -230,25 +252,55 @@ pub mod pallet {
 		OptionQuery,
 	>;
 
-	/// What the boot that must answer an open request answers for.
+	/// What the boot that a request was given to answers for, until it is answered or its deadline has
+	/// passed: also when it was refunded before.
 	#[pallet::storage]
 	pub type Duties<T> = StorageMap<_, Blake2_128Concat, RequestId, Assignment, OptionQuery>;
 
-	/// Open requests by deadline.
+	/// Requests that somebody answers for, by deadline. Read by callers.
 	#[pallet::storage]
 	pub type Due<T: Config> = StorageMap<
 		_,
-		Twox64Concat,
+		Blake2_128Concat,
 		BlockNumber,
-		BoundedVec<RequestId, T::DuePerBlockMax>,
+		BoundedVec<RequestId, ConstU32<{ limits::REQUESTS_PER_DEADLINE_MAX }>>,
 		ValueQuery,
 	>;
 
-	/// How many open requests each worker was given, whatever became of its boot; absent means none.
+	/// The open requests of each agent. Both ids are hashes already.
 	#[pallet::storage]
-	pub type OpenOfWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+	pub type OpenRequests<T> =
+		StorageDoubleMap<_, Identity, AgentId, Identity, RequestId, (), OptionQuery>;
 
-	/// Closed requests, numbered in the order in which they were closed, each with that block.
+	/// How many there are of each agent; absent means none. Read by callers.
+	#[pallet::storage]
+	pub type OpenOfAgent<T> = StorageMap<_, Blake2_128Concat, AgentId, u32, ValueQuery>;
+
+	/// How many open requests each worker was given; absent means none. Read by callers.
+	#[pallet::storage]
+	pub type OpenOfWorker<T> = StorageMap<_, Blake2_128Concat, WorkerId, u32, ValueQuery>;
+
+	/// How many open requests each caller has; absent means none.
+	#[pallet::storage]
+	pub type OpenOfCaller<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
+	/// How many requests each worker answers for, whatever became of its boot; absent means none.
+	#[pallet::storage]
+	pub type DutiesOfWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+
+	/// Agents whose lease moved while requests were open, in that order, each with the request after
+	/// which the look at them goes on.
+	#[pallet::storage]
+	pub type MovedLeases<T> =
+		StorageMap<_, Twox64Concat, u64, (AgentId, Option<RequestId>), OptionQuery>;
+
+	/// The number of the oldest entry in [`MovedLeases`], and that of the next one.
+	#[pallet::storage]
+	pub type MovedRange<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
+	/// Requests that ended and that nobody answers for any more, numbered in the order in which that came to
+	/// be, each with its block.
 	#[pallet::storage]
 	pub type Closed<T> = StorageMap<_, Twox64Concat, u64, (RequestId, BlockNumber), OptionQuery>;
 
@@ -259,7 +311,7 @@ pub mod pallet {
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
-		/// A request was made, and this boot must answer it.
+		/// A request was made, and this boot must answer it. The base fee is paid.
 		RequestSubmitted {
 			request: RequestId,
 			agent: AgentId,
@@ -267,6 +319,7 @@ pub mod pallet {
 			deadline: BlockNumber,
 			worker: WorkerId,
 			boot: BootNumber,
+			base_fee: Balance,
 		},
 		/// A request was answered and paid. `fee` is the sum of the three payments unless nobody
 		/// could take one; with `refunded` it is all that was held. `worker` is `None` when the
@@ -285,7 +338,9 @@ pub mod pallet {
 			treasury_paid: Balance,
 			refunded: Balance,
 		},
-		/// Nobody answered a request in time. `lease` says whether the cluster was told what became
+		/// Whoever was to answer a request lost its agent's lease: the caller has its money back.
+		RequestRefunded { request: RequestId, agent: AgentId, refunded: Balance },
+		/// Nobody answered a request in time; `refunded` is nothing if that happened before. `lease` says whether the cluster was told what became
 		/// of it, and if not, why; `excuse` why nobody answers for it.
 		RequestExpired {
 			request: RequestId,
@@ -318,16 +373,27 @@ pub mod pallet {
 		DeadlineTooFar,
 		/// `min_block` is still to come.
 		MinBlockTooLate,
-		/// `max_fee` is less than the base fee and one unit.
-		FeeTooSmall,
 		/// No member of the agent's cluster can answer now.
 		NoLeaseHolder,
-		/// Too many requests have this deadline: take another one.
+		/// The caller has `OPEN_REQUESTS_PER_CALLER_MAX` open requests already.
+		TooManyOfCaller,
+		/// The agent has `OPEN_REQUESTS_PER_AGENT_MAX` open requests already.
+		TooManyOfAgent,
+		/// The worker that has the agent's lease was given `OPEN_REQUESTS_PER_WORKER_MAX` open requests
+		/// already, of all of its agents.
+		TooManyOfWorker,
+		/// `REQUESTS_PER_DEADLINE_MAX` requests have this deadline: take another one.
 		TooManyDue,
+		/// `max_fee` is less than the base fee, as it is now, and one unit.
+		FeeTooSmall,
 		/// All request numbers are used up.
 		NumbersExhausted,
-		/// The mailbox took no further message; try again in a later block.
+		/// The block takes no further message; try again in a later one.
 		MailboxFull,
+		/// What had to be told is longer than `MESSAGE_BYTES_MAX`: it never can be, as it is.
+		MessageTooLong,
+		/// The channel has used all of its numbers.
+		ChannelExhausted,
 		/// No request has this id, or it was closed long ago.
 		UnknownRequest,
 		/// The request is for another agent.
@@ -336,7 +402,8 @@ pub mod pallet {
 		AlreadySettled,
 		/// The request was given to another boot.
 		NotAssigned,
-		/// The answer came after the request's deadline.
+		/// The answer came after the request's deadline, or after its agent's lease had moved: the caller
+		/// has its money back.
 		DeadlinePassed,
 		/// The answer is longer than `RESPONSE_BYTES_MAX`.
 		ResponseTooLong,
@@ -358,7 +425,16 @@ pub mod pallet {
 					.saturating_add(T::WeightInfo::move_leases(expired));
 			}
 			weight = weight.saturating_add(T::WeightInfo::near(Self::announce_near(now)));
-			weight
+			weight.saturating_add(Self::refund_moved(REFUNDED_PER_BLOCK_MAX))
+		}
+
+		/// A lease that moved in this block: its callers need not wait for the next one.
+		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
+			if left.all_gte(T::WeightInfo::refund_moved(REFUNDED_PER_BLOCK_MAX)) {
+				Self::refund_moved(REFUNDED_PER_BLOCK_MAX)
+			} else {
+				Weight::zero()
+			}
 		}
 
 		fn integrity_test() {
@@ -417,13 +493,13 @@ pub mod pallet {
 			);
 			// Else requests could be parked until a worker happens to restart.
 			ensure!(min_block <= now, Error::<T>::MinBlockTooLate);
-			let base_fee = T::BaseFee::get();
+			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
+			let Lease { worker, boot } = assigned.lease;
+			let base_fee = Self::find_room(&caller, agent, worker, deadline)?;
 			let held = max_fee
 				.checked_sub(base_fee)
 				.filter(|held| *held >= record.unit_price)
 				.ok_or(Error::<T>::FeeTooSmall)?;
-			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
-			let Lease { worker, boot } = assigned.lease;
 			let number = NextRequest::<T>::get();
 			let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
 			let request = request_id(genesis, number);
@@ -451,7 +527,11 @@ pub mod pallet {
 					state: RequestState::Open,
 				},
 			);
+			OpenRequests::<T>::insert(agent, request, ());
+			OpenOfAgent::<T>::mutate(agent, |open| *open = open.saturating_add(1));
 			OpenOfWorker::<T>::mutate(worker, |open| *open = open.saturating_add(1));
+			OpenOfCaller::<T>::mutate(&caller, |open| *open = open.saturating_add(1));
+			DutiesOfWorker::<T>::mutate(worker, |duties| *duties = duties.saturating_add(1));
 			let order = RequestOrder {
 				request,
 				agent,
@@ -476,6 +556,7 @@ pub mod pallet {
 				deadline,
 				worker,
 				boot,
+				base_fee,
 			});
 			Ok(())
 		}
@@ -485,6 +566,25 @@ pub mod pallet {
 impl<T: Config> Pallet<T> {
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	/// What a request pays that is not refunded, if there is a place for it.
+	fn find_room(
+		caller: &T::AccountId,
+		agent: AgentId,
+		worker: WorkerId,
+		deadline: BlockNumber,
+	) -> Result<Balance, Error<T>> {
+		let of_caller = OpenOfCaller::<T>::get(caller);
+		ensure!(of_caller < limits::OPEN_REQUESTS_PER_CALLER_MAX, Error::<T>::TooManyOfCaller);
+		let of_agent = Room::of_agent(OpenOfAgent::<T>::get(agent));
+		ensure!(!of_agent.is_full(), Error::<T>::TooManyOfAgent);
+		let of_worker = Room::of_worker(OpenOfWorker::<T>::get(worker));
+		ensure!(!of_worker.is_full(), Error::<T>::TooManyOfWorker);
+		let due = Due::<T>::decode_len(deadline).unwrap_or(0) as u32;
+		let of_deadline = Room::of_deadline(due);
+		ensure!(!of_deadline.is_full(), Error::<T>::TooManyDue);
+		Ok(base_fee(T::BaseFee::get(), &[of_agent, of_worker, of_deadline]))
 	}
 
 	/// Pays for one result of `agent`, which belongs to `owner`, and closes its request.
@@ -546,7 +646,8 @@ impl<T: Config> Pallet<T> {
 			}
 		});
 		let caller = caller.clone();
-		Self::close(id, request, RequestState::Settled { fee, failed, block: now }, now);
+		Self::end_duty(id, request.worker, now);
+		Self::close(id, request, RequestState::Settled { fee, failed, block: now });
 		Self::deposit_event(Event::RequestSettled {
 			request: id,
 			agent,
@@ -564,16 +665,21 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Refunds a request that nobody answered, and has the worker punished that answers for it.
+	/// Refunds a request that nobody answered, if that was not done before, and has the worker punished
+	/// that answers for it.
 	fn expire(id: RequestId, now: BlockNumber) {
 		let Some(request) = Requests::<T>::get(id) else { return };
 		let Some(assigned) = Duties::<T>::get(id) else { return };
-		if request.state != RequestState::Open {
-			return;
-		}
 		let Request { agent, worker, units_max, unit_price, deadline, .. } = request;
-		let (refunded, _) = Self::refund(&request.caller, request.held);
-		Self::close(id, request, RequestState::Expired, now);
+		let refunded = match request.state {
+			RequestState::Open => {
+				let (refunded, _) = Self::refund(&request.caller, request.held);
+				Self::close(id, request, RequestState::Expired);
+				refunded
+			}
+			RequestState::Expired | RequestState::Settled { .. } => 0,
+		};
+		Self::end_duty(id, worker, now);
 
 		let excuse = Self::excuse(agent, worker, deadline, &assigned);
 		let penalty = match excuse {
@@ -637,13 +743,71 @@ impl<T: Config> Pallet<T> {
 		near.len() as u32
 	}
 
-	/// Writes down what became of a request, and that it is to be forgotten.
-	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState, now: BlockNumber) {
-		Duties::<T>::remove(id);
-		OpenOfWorker::<T>::mutate_exists(request.worker, |open| {
-			*open = open.and_then(|open| open.checked_sub(1)).filter(|open| *open > 0);
-		});
+	/// Gives callers their money back whose requests were assigned to a lease that ended. Looks at most at
+	/// `most` requests, and goes on with the rest another time; what it took.
+	fn refund_moved(most: u32) -> Weight {
+		let (mut first, next) = MovedRange::<T>::get();
+		let mut looked_at = 0u32;
+		while first < next && looked_at < most {
+			let left = most.saturating_sub(looked_at);
+			// An agent without open requests costs a look, too.
+			let found = MovedLeases::<T>::get(first)
+				.map_or(0, |(agent, after)| Self::refund_moved_of(first, agent, after, left));
+			looked_at = looked_at.saturating_add(found.max(1));
+			if found < left {
+				MovedLeases::<T>::remove(first);
+				first = first.saturating_add(1);
+				MovedRange::<T>::put((first, next));
+			}
+		}
+		T::WeightInfo::refund_moved(looked_at)
+	}
+
+	/// The same for one agent, from the request `after` on; how many it looked at. With `most` there may
+	/// be more: the entry says where to go on.
+	fn refund_moved_of(entry: u64, agent: AgentId, after: Option<RequestId>, most: u32) -> u32 {
+		let open: Vec<RequestId> = match after {
+			None => OpenRequests::<T>::iter_key_prefix(agent).take(most as usize).collect(),
+			Some(after) => {
+				let from = OpenRequests::<T>::hashed_key_for(agent, after);
+				OpenRequests::<T>::iter_key_prefix_from(agent, from).take(most as usize).collect()
+			}
+		};
+		for id in &open {
+			let (Some(request), Some(assigned)) = (Requests::<T>::get(id), Duties::<T>::get(id))
+			else {
+				continue;
+			};
+			// Those that the new holder was given are its own.
+			if T::Clusters::is_held(agent, &assigned) {
+				continue;
+			}
+			let (refunded, _) = Self::refund(&request.caller, request.held);
+			Self::close(*id, request, RequestState::Expired);
+			Self::deposit_event(Event::RequestRefunded { request: *id, agent, refunded });
+		}
+		MovedLeases::<T>::insert(entry, (agent, open.last().copied()));
+		open.len() as u32
+	}
+
+	/// Writes down what became of an open request, and frees its places.
+	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState) {
+		let one_less = |count: &mut Option<u32>| {
+			*count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
+		};
+		OpenRequests::<T>::remove(request.agent, id);
+		OpenOfAgent::<T>::mutate_exists(request.agent, one_less);
+		OpenOfWorker::<T>::mutate_exists(request.worker, one_less);
+		OpenOfCaller::<T>::mutate_exists(&request.caller, one_less);
 		Requests::<T>::insert(id, Request { state, ..request });
+	}
+
+	/// Nobody answers for a request any more, and it is to be forgotten.
+	fn end_duty(id: RequestId, worker: WorkerId, now: BlockNumber) {
+		Duties::<T>::remove(id);
+		DutiesOfWorker::<T>::mutate_exists(worker, |duties| {
+			*duties = duties.and_then(|duties| duties.checked_sub(1)).filter(|duties| *duties > 0);
+		});
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));
 			*next = next.saturating_add(1);
@@ -700,19 +864,23 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-impl<T> From<PushError> for Error<T> {
-	fn from(refused: PushError) -> Self {
-		match refused {
-			PushError::BlockFull | PushError::TooLong | PushError::ChannelExhausted => {
-				Self::MailboxFull
-			}
-		}
-	}
-}
+phala_protocol::refused_pushes!(Error);
 
 impl<T: Config> Assignments for Pallet<T> {
 	fn open_of(worker: WorkerId) -> u32 {
-		OpenOfWorker::<T>::get(worker)
+		DutiesOfWorker::<T>::get(worker)
+	}
+}
+
+impl<T: Config> LeaseHooks for Pallet<T> {
+	fn on_lease_ended(agent: AgentId) {
+		if OpenOfAgent::<T>::get(agent) == 0 {
+			return;
+		}
+		MovedRange::<T>::mutate(|(_, next)| {
+			MovedLeases::<T>::insert(*next, (agent, None::<RequestId>));
+			*next = next.saturating_add(1);
+		});
 	}
 }
 

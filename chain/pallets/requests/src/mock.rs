@@ -19,8 +19,8 @@ use phala_protocol::{
 	mailbox::{Channel, ChannelHead, ClusterId, InboundNext},
 	messages::{EnvelopeOrigin, Message},
 	traits::{
-		AgentDirectory, BootDirectory, ClusterDirectory, EnvelopeLanes, MailboxInterface,
-		PushError, WorkerDirectory,
+		AgentDirectory, BootDirectory, ClusterDirectory, EnvelopeLanes, LeaseHooks,
+		MailboxInterface, PushError, WorkerDirectory,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
@@ -64,6 +64,8 @@ parameter_types! {
 	pub static FullAt: Option<BlockNumber> = None;
 	/// The newest block that a member said is final.
 	pub static FinalSeen: BlockNumber = BlockNumber::MAX;
+	/// Counts the leases: one that ends makes the next one.
+	pub static LeaseNumber: u32 = 1;
 	/// The cluster refuses to move leases, after having written something that must be undone.
 	pub static ClusterRefuses: bool = false;
 	pub const Treasury: AccountId32 = TREASURY;
@@ -127,6 +129,13 @@ impl Network {
 
 	pub fn set_lease(agent: AgentId, lease: Option<Lease>) {
 		put("lease", agent, lease);
+	}
+
+	/// Another has the lease from now on, or nobody.
+	pub fn move_lease(agent: AgentId, lease: Option<Lease>) {
+		Self::set_lease(agent, lease);
+		LeaseNumber::mutate(|number| *number += 1);
+		<Requests as LeaseHooks>::on_lease_ended(agent);
 	}
 
 	pub fn set_excuse(agent: AgentId, excuse: Excuse) {
@@ -198,7 +207,15 @@ impl ClusterDirectory for Network {
 	}
 
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
-		Ok(Self::lease(agent).map(|lease| Assignment { lease, number: 1, generation: 1 }))
+		Ok(Self::lease(agent).map(|lease| Assignment {
+			lease,
+			number: LeaseNumber::get(),
+			generation: 1,
+		}))
+	}
+
+	fn is_held(agent: AgentId, assigned: &Assignment) -> bool {
+		Self::lease(agent) == Some(assigned.lease) && assigned.number == LeaseNumber::get()
 	}
 
 	fn is_witnessed(_: ClusterId, _: WorkerId, since: BlockNumber) -> bool {
@@ -267,7 +284,6 @@ impl WorkerDirectory for Network {
 pub const BASE_FEE: Balance = 20;
 pub const PENALTY: Balance = 70;
 pub const RETENTION: BlockNumber = 50;
-pub const DUE_MAX: u32 = 8;
 
 impl pallet_requests::Config for Runtime {
 	type Currency = Balances;
@@ -283,7 +299,6 @@ impl pallet_requests::Config for Runtime {
 	type DeveloperShare = DeveloperShare;
 	type MissedDeadlinePenalty = ConstU128<PENALTY>;
 	type ResponseRetention = ConstU32<RETENTION>;
-	type DuePerBlockMax = ConstU32<DUE_MAX>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = Network;
@@ -363,6 +378,7 @@ pub fn new_test_ext_with(mut balances: Vec<(AccountId32, Balance)>) -> sp_io::Te
 		Told::set(Vec::new());
 		Missed::set(Vec::new());
 		Relieved::set(Vec::new());
+		LeaseNumber::set(1);
 		FullAt::set(None);
 		FinalSeen::set(BlockNumber::MAX);
 		MailboxIsFull::set(false);

@@ -9,8 +9,8 @@ use phala_protocol::{caller::Caller, messages::Message, refusals::Refusal};
 use sp_runtime::AccountId32;
 use std::collections::BTreeMap;
 
-/// Nothing was made, nothing was lost, the pot has the escrows of the open requests, and each worker
-/// answers for as many as are open.
+/// Nothing was made, nothing was lost, the pot has the escrows of the open requests, each room has as many
+/// places taken as are open, and each worker answers for as many as it was given and did not answer.
 /// Called after every step of every test.
 fn assert_conserved() {
 	let all: Balance = frame_system::Account::<Runtime>::iter()
@@ -19,14 +19,33 @@ fn assert_conserved() {
 	assert_eq!(Balances::total_issuance(), all);
 	let mut escrows = EXISTENTIAL_DEPOSIT;
 	let mut assigned = BTreeMap::<WorkerId, u32>::new();
-	for (_, request) in Requests::<Runtime>::iter() {
-		if request.state == RequestState::Open {
+	let mut answers_for = BTreeMap::<WorkerId, u32>::new();
+	let mut of_agents = BTreeMap::<AgentId, u32>::new();
+	let mut of_callers = BTreeMap::<AccountId32, u32>::new();
+	let mut due = BTreeMap::<BlockNumber, u32>::new();
+	for (id, request) in Requests::<Runtime>::iter() {
+		let is_open = request.state == RequestState::Open;
+		assert_eq!(OpenRequests::<Runtime>::contains_key(request.agent, id), is_open);
+		if is_open {
+			assert!(Duties::<Runtime>::contains_key(id));
 			*assigned.entry(request.worker).or_default() += 1;
+			*of_agents.entry(request.agent).or_default() += 1;
+			*of_callers.entry(request.caller.clone()).or_default() += 1;
+		}
+		if Duties::<Runtime>::contains_key(id) {
+			*answers_for.entry(request.worker).or_default() += 1;
+			*due.entry(request.deadline).or_default() += 1;
 		}
 		escrows += if request.state == RequestState::Open { request.held } else { 0 };
 	}
 	assert_eq!(balance(Pallet::<Runtime>::escrow()), escrows);
 	assert_eq!(OpenOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), assigned);
+	assert_eq!(OpenOfAgent::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_agents);
+	assert_eq!(OpenOfCaller::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_callers);
+	assert_eq!(OpenRequests::<Runtime>::iter().count() as u32, assigned.values().sum::<u32>());
+	assert_eq!(DutiesOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), answers_for);
+	let listed = Due::<Runtime>::iter().map(|(block, requests)| (block, requests.len() as u32));
+	assert_eq!(listed.collect::<BTreeMap<_, _>>(), due);
 }
 
 /// What a caller asks; each test bends one part of it.
@@ -60,13 +79,23 @@ fn ask() -> Ask {
 	}
 }
 
-/// As an extrinsic: in a storage layer of its own.
+/// So many of the caller are open.
+fn take(caller: &AccountId32, open: u32) {
+	OpenOfCaller::<Runtime>::insert(caller, open);
+}
+
 fn submit(ask: &Ask) -> Result<RequestId, DispatchError> {
+	let done = attempt(ask);
+	assert_conserved();
+	done
+}
+
+/// As an extrinsic: in a storage layer of its own.
+fn attempt(ask: &Ask) -> Result<RequestId, DispatchError> {
 	let id = request_id(GENESIS, NextRequest::<Runtime>::get());
 	let Ask { caller, agent, kind, input, max_fee, deadline, min_block } = ask.clone();
 	let call = Call::<Runtime>::submit { agent, kind, input, max_fee, deadline, min_block };
 	let done = call.dispatch_bypass_filter(RawOrigin::Signed(caller).into());
-	assert_conserved();
 	done.map(|_| id).map_err(|error| error.error)
 }
 
@@ -164,6 +193,7 @@ fn a_request_is_escrowed_ordered_answered_split_and_refunded() {
 				deadline,
 				worker,
 				boot,
+				base_fee: BASE_FEE,
 			}
 			.into(),
 		);
@@ -404,21 +434,321 @@ fn of_several_faults_the_first_check_names_its_own() {
 		ask.deadline = 100;
 		assert_noop!(submit(&ask), Error::<Runtime>::MinBlockTooLate);
 		ask.min_block = 50;
-		assert_noop!(submit(&ask), Error::<Runtime>::FeeTooSmall);
-		ask.max_fee = BASE_FEE + UNIT_PRICE;
 		assert_noop!(submit(&ask), Error::<Runtime>::NoLeaseHolder);
+		Network::set_lease(AGENT, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
+		take(&ask.caller, limits::OPEN_REQUESTS_PER_CALLER_MAX);
+		OpenOfAgent::<Runtime>::insert(AGENT, limits::OPEN_REQUESTS_PER_AGENT_MAX);
+		OpenOfWorker::<Runtime>::insert(HOLDER.worker, limits::OPEN_REQUESTS_PER_WORKER_MAX);
+		let due = vec![H256::zero(); limits::REQUESTS_PER_DEADLINE_MAX as usize];
+		Due::<Runtime>::insert(ask.deadline, BoundedVec::truncate_from(due));
+		assert_noop!(attempt(&ask), Error::<Runtime>::TooManyOfCaller);
+		take(&ask.caller, limits::OPEN_REQUESTS_PER_CALLER_MAX - 1);
+		assert_noop!(attempt(&ask), Error::<Runtime>::TooManyOfAgent);
+		OpenOfAgent::<Runtime>::insert(AGENT, limits::OPEN_REQUESTS_PER_AGENT_MAX - 1);
+		assert_noop!(attempt(&ask), Error::<Runtime>::TooManyOfWorker);
+		OpenOfWorker::<Runtime>::insert(HOLDER.worker, limits::OPEN_REQUESTS_PER_WORKER_MAX - 1);
+		assert_noop!(attempt(&ask), Error::<Runtime>::TooManyDue);
+		Due::<Runtime>::mutate(ask.deadline, |due| due.pop());
+		assert_noop!(attempt(&ask), Error::<Runtime>::FeeTooSmall);
+		// The last place of all four is 2^15 times as dear as the first.
+		let dearest = BASE_FEE << (limits::BASE_FEE_DOUBLINGS_MAX - 1);
+		ask.max_fee = dearest + UNIT_PRICE - 1;
+		assert_noop!(attempt(&ask), Error::<Runtime>::FeeTooSmall);
+		ask.max_fee += 1;
+		Balances::set_balance(&ask.caller, 2 * ask.max_fee);
+		assert_ok!(attempt(&ask));
+	});
+}
+
+/// As many as it likes, each by an account of its own if need be.
+struct Crowd {
+	next: u32,
+}
+
+impl Crowd {
+	fn caller(&mut self) -> AccountId32 {
+		self.next += 1;
+		let mut account = [0xcc; 32];
+		account[..4].copy_from_slice(&self.next.to_le_bytes());
+		let account = AccountId32::new(account);
+		Balances::set_balance(&account, 100 * ENDOWMENT);
+		account
+	}
+}
+
+#[test]
+fn a_crowd_fills_a_deadline_at_a_rising_price_and_settling_one_makes_room() {
+	new_test_ext().execute_with(|| {
+		let mut crowd = Crowd { next: 0 };
+		let rich = 99 * ENDOWMENT;
+		let paid = |number: u32| {
+			let due = Room::of_deadline(number);
+			base_fee(BASE_FEE, &[due])
+		};
+		let most = limits::REQUESTS_PER_DEADLINE_MAX;
+		let mut requests = Vec::new();
+		for number in 0..most {
+			let caller = crowd.caller();
+			let before = balance(TREASURY);
+			let ask = Ask { caller, max_fee: rich, ..ask() };
+			requests.push(submit(&ask).unwrap());
+			assert_eq!(balance(TREASURY) - before, paid(number), "{number}");
+		}
+		assert_eq!((paid(0), paid(most / 2)), (BASE_FEE, BASE_FEE));
+		assert_eq!(paid(most - 1), BASE_FEE << (limits::BASE_FEE_DOUBLINGS_MAX - 1));
+		let late = Ask { caller: crowd.caller(), max_fee: rich, ..ask() };
+		assert_noop!(submit(&late), Error::<Runtime>::TooManyDue);
+		// Another deadline has room, and the agent, half full, the least price.
+		assert_ok!(submit(&Ask { deadline: ask().deadline + 1, ..ask() }));
+		assert_ok!(receive(vec![answered(requests[3], 1)]));
+		assert_ok!(submit(&late));
+		assert_noop!(submit(&ask()), Error::<Runtime>::TooManyDue);
+	});
+}
+
+/// One account, a script, and all the deadlines that there are.
+struct Hoarder;
+
+impl Hoarder {
+	fn ask(number: u32) -> Ask {
+		Ask { deadline: ask().deadline + number, ..ask() }
+	}
+}
+
+#[test]
+fn a_hoarder_has_as_many_open_requests_as_one_caller_may_and_others_pay_no_more_for_it() {
+	new_test_ext().execute_with(|| {
+		let most = limits::OPEN_REQUESTS_PER_CALLER_MAX;
+		let requests: Vec<_> = (0..most).map(|n| submit(&Hoarder::ask(n)).unwrap()).collect();
+		assert_noop!(submit(&Hoarder::ask(most)), Error::<Runtime>::TooManyOfCaller);
+		let treasury = balance(TREASURY);
+		assert_ok!(submit(&Ask { caller: BOB, max_fee: BASE_FEE + UNIT_PRICE, ..ask() }));
+		assert_eq!(balance(TREASURY), treasury + BASE_FEE);
+		// An answer makes room for one more, and so does a deadline.
+		assert_ok!(receive(vec![answered(requests[9], 1)]));
+		assert_ok!(submit(&Hoarder::ask(most)));
+		assert_noop!(submit(&Hoarder::ask(most)), Error::<Runtime>::TooManyOfCaller);
+		pass_to(ask().deadline + 1);
+		assert_ok!(submit(&ask()));
 	});
 }
 
 #[test]
-fn a_crowd_fills_a_deadline_and_settling_one_makes_room() {
+fn an_agent_is_full_at_its_limit_and_its_workers_other_agents_are_not() {
 	new_test_ext().execute_with(|| {
-		let requests: Vec<_> = (0..DUE_MAX).map(|_| submit(&ask()).unwrap()).collect();
-		assert_noop!(submit(&ask()), Error::<Runtime>::TooManyDue);
-		assert_ok!(submit(&Ask { deadline: ask().deadline + 1, ..ask() }));
-		assert_ok!(receive(vec![answered(requests[3], 1)]));
-		assert_ok!(submit(&ask()));
-		assert_noop!(submit(&ask()), Error::<Runtime>::TooManyDue);
+		let mut crowd = Crowd { next: 0 };
+		let flood = |crowd: &mut Crowd, agent, number: u32| {
+			let deadline = ask().deadline + number;
+			Ask { caller: crowd.caller(), agent, max_fee: 99 * ENDOWMENT, deadline, ..ask() }
+		};
+		for number in 0..limits::OPEN_REQUESTS_PER_AGENT_MAX {
+			assert_ok!(attempt(&flood(&mut crowd, AGENT, number)));
+		}
+		let one_more = flood(&mut crowd, AGENT, 999);
+		assert_noop!(submit(&one_more), Error::<Runtime>::TooManyOfAgent);
+		// Half of its worker's room is left, at the least price.
+		assert_ok!(submit(&Ask { agent: OTHER_AGENT, max_fee: BASE_FEE + UNIT_PRICE, ..ask() }));
+		for number in 1..limits::OPEN_REQUESTS_PER_AGENT_MAX {
+			assert_ok!(attempt(&flood(&mut crowd, OTHER_AGENT, number)));
+		}
+		assert_conserved();
+		let third = H256::repeat_byte(0xa3);
+		Network::set_record(third, born_agent());
+		Network::set_lease(third, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
+		let to_third = flood(&mut crowd, third, 998);
+		assert_noop!(submit(&to_third), Error::<Runtime>::TooManyOfWorker);
+		// At another worker it has room.
+		Network::set_lease(third, Some(Lease { worker: 9, boot: 1 }));
+		assert_ok!(submit(&to_third));
+	});
+}
+
+/// What `on_idle` does with a block that is otherwise empty.
+fn idle() {
+	let _ = crate::Pallet::<Runtime>::on_idle(System::block_number(), Weight::MAX);
+	assert_conserved();
+}
+
+const NEXT_HOLDER: EnvelopeOrigin = EnvelopeOrigin { worker: 9, boot: 1 };
+
+fn move_to_next() {
+	let EnvelopeOrigin { worker, boot } = NEXT_HOLDER;
+	Network::move_lease(AGENT, Some(Lease { worker, boot }));
+}
+
+#[test]
+fn a_caller_has_its_money_back_in_the_block_in_which_the_lease_moves() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		let other = submit(&Ask { agent: OTHER_AGENT, ..ask() }).unwrap();
+		pass_to(3);
+		move_to_next();
+		assert_eq!((state(request), held(ALICE)), (RequestState::Open, 2000));
+		idle();
+		assert_eq!((state(request), held(ALICE)), (RequestState::Expired, 1000));
+		assert_eq!(state(other), RequestState::Open);
+		let event = Event::RequestRefunded { request, agent: AGENT, refunded: 1000 };
+		System::assert_last_event(event.into());
+		// Nothing is queued any more, and the next holder's requests are its own.
+		assert_eq!(MovedLeases::<Runtime>::iter().count(), 0);
+		let next = submit(&ask()).unwrap();
+		idle();
+		assert_eq!(state(next), RequestState::Open);
+		assert_ok!(receive_from(NEXT_HOLDER, AGENT, vec![answered(next, 1)]));
+	});
+}
+
+#[test]
+fn a_block_that_is_full_puts_the_refund_off_by_one_block() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		move_to_next();
+		let _ = crate::Pallet::<Runtime>::on_idle(System::block_number(), Weight::zero());
+		assert_eq!(state(request), RequestState::Open);
+		pass_to(now() + 1);
+		assert_eq!(state(request), RequestState::Expired);
+	});
+}
+
+/// Had the lease, lost it, and brings the answer all the same.
+struct SoreLoser;
+
+impl SoreLoser {
+	fn answer(request: RequestId) -> DispatchResult {
+		receive_from(HOLDER, AGENT, vec![answered(request, 5)])
+	}
+}
+
+#[test]
+fn a_sore_loser_is_not_paid_for_what_was_refunded_and_neither_is_the_next_holder() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		move_to_next();
+		idle();
+		assert_noop!(SoreLoser::answer(request), Error::<Runtime>::DeadlinePassed);
+		assert_noop!(
+			receive_from(NEXT_HOLDER, AGENT, vec![answered(request, 1)]),
+			Error::<Runtime>::DeadlinePassed
+		);
+		// Nor when the lease comes back to it.
+		Network::move_lease(AGENT, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
+		idle();
+		assert_noop!(SoreLoser::answer(request), Error::<Runtime>::DeadlinePassed);
+		pass_to(ask().deadline + 1);
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
+		assert_eq!(balance(OPERATOR), ENDOWMENT);
+	});
+}
+
+#[test]
+fn a_lease_that_moved_away_and_came_back_before_anybody_looked_is_another_one() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		move_to_next();
+		Network::move_lease(AGENT, Some(Lease { worker: HOLDER.worker, boot: HOLDER.boot }));
+		let anew = submit(&ask()).unwrap();
+		idle();
+		assert_eq!((state(request), state(anew)), (RequestState::Expired, RequestState::Open));
+	});
+}
+
+/// Leaves, or boots anew, while it has requests to answer: the callers' money is back, so who would
+/// still ask?
+struct Deserter;
+
+impl Deserter {
+	fn desert(&self) {
+		move_to_next();
+		idle();
+	}
+}
+
+#[test]
+fn a_deserter_pays_at_the_deadline_though_the_caller_was_refunded_long_before() {
+	new_test_ext().execute_with(|| {
+		let (request, deadline) = (submit(&ask()).unwrap(), ask().deadline);
+		Deserter.desert();
+		assert_eq!(crate::Pallet::<Runtime>::open_of(HOLDER.worker), 1, "it answers for it still");
+		assert_eq!(OpenOfWorker::<Runtime>::get(HOLDER.worker), 0, "and has room");
+		pass_to(deadline);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
+		pass_to(deadline + 1);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
+		let (penalty, lease) = (PENALTY, Ok(()));
+		System::assert_last_event(
+			Event::RequestExpired { request, refunded: 0, penalty, lease, excuse: None }.into(),
+		);
+		assert_eq!(crate::Pallet::<Runtime>::open_of(HOLDER.worker), 0);
+	});
+}
+
+#[test]
+fn who_lost_its_lease_for_no_fault_keeps_its_stake_though_the_caller_was_refunded() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		move_to_next();
+		idle();
+		Network::set_excuse(AGENT, Excuse::Removed);
+		pass_to(ask().deadline + 1);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
+		let excuse = Some(Excuse::Removed);
+		let event =
+			Event::RequestExpired { request, refunded: 0, penalty: 0, lease: Ok(()), excuse };
+		System::assert_last_event(event.into());
+	});
+}
+
+#[test]
+fn a_refunded_request_is_remembered_until_its_deadline_however_far_that_is() {
+	new_test_ext().execute_with(|| {
+		let deadline = now() + 3 * RETENTION;
+		let request = submit(&Ask { deadline, ..ask() }).unwrap();
+		move_to_next();
+		idle();
+		pass_to(deadline);
+		assert!(Requests::<Runtime>::contains_key(request));
+		pass_to(deadline + 1 + RETENTION);
+		assert!(!Requests::<Runtime>::contains_key(request));
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+	});
+}
+
+#[test]
+fn a_lease_that_moves_with_more_requests_than_a_block_refunds_is_worked_off_in_several() {
+	new_test_ext().execute_with(|| {
+		let mut crowd = Crowd { next: 0 };
+		let all = 2 * REFUNDED_PER_BLOCK_MAX + 5;
+		for number in 0..all {
+			let ask = Ask { caller: crowd.caller(), deadline: now() + 100 + number, ..ask() };
+			attempt(&Ask { max_fee: ENDOWMENT, ..ask }).unwrap();
+		}
+		let left = || OpenRequests::<Runtime>::iter_prefix(AGENT).count() as u32;
+		move_to_next();
+		// Those of the next holder are looked at with them, and stay.
+		let own = submit(&Ask { deadline: now() + 300, ..ask() }).unwrap();
+		for expected in [all - REFUNDED_PER_BLOCK_MAX, all - 2 * REFUNDED_PER_BLOCK_MAX, 0] {
+			pass_to(now() + 1);
+			assert!(left() <= expected + 2, "{} of {expected} are left", left());
+		}
+		pass_to(now() + 1);
+		assert_eq!((left(), state(own)), (1, RequestState::Open));
+		assert_eq!(MovedLeases::<Runtime>::iter().count(), 0);
+		let (first, next) = MovedRange::<Runtime>::get();
+		assert_eq!(first, next);
+	});
+}
+
+#[test]
+fn requests_of_an_agent_that_was_given_up_are_refunded_at_once_and_nobody_is_blamed() {
+	new_test_ext().execute_with(|| {
+		let request = submit(&ask()).unwrap();
+		Network::move_lease(AGENT, None);
+		Network::set_excuse(AGENT, Excuse::LeaseTaken);
+		idle();
+		assert_eq!((state(request), held(ALICE)), (RequestState::Expired, 0));
+		pass_to(ask().deadline + 1);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE);
 	});
 }
 
@@ -938,6 +1268,14 @@ fn whatever_happens_in_whatever_order_no_money_is_made_or_lost() {
 			let mut requests = Vec::new();
 			let (mut settled, mut refused) = (0, 0);
 			for _ in 0..400 {
+				if random.below(40) == 0 {
+					let agent = if random.below(2) == 0 { AGENT } else { OTHER_AGENT };
+					let EnvelopeOrigin { worker, boot } = HOLDER;
+					Network::move_lease(agent, Some(Lease { worker, boot }));
+					if random.below(2) == 0 {
+						idle();
+					}
+				}
 				match random.below(10) {
 					0..=3 => {
 						let ask = Ask {

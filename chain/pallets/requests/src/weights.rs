@@ -10,6 +10,8 @@ pub trait WeightInfo {
 	fn submit(i: u32) -> Weight;
 	/// `n`: requests whose deadline passed.
 	fn expire(n: u32) -> Weight;
+	/// `n`: open requests of agents whose lease moved, each refunded.
+	fn refund_moved(n: u32) -> Weight;
 	/// `s`: missed deadlines, each with a lease that moves.
 	fn move_leases(s: u32) -> Weight;
 	/// `n`: open requests whose deadline is near.
@@ -27,7 +29,7 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn submit(i: u32) -> Weight {
 		Weight::from_parts(400_000_000, 40_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(22, 22))
+			.saturating_add(T::DbWeight::get().reads_writes(27, 27))
 			// A lease that nobody has is given to one of the members.
 			.saturating_add(
 				T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6)),
@@ -35,7 +37,12 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn expire(n: u32) -> Weight {
 		let one = Weight::from_parts(500_000_000, 40_000)
-			.saturating_add(T::DbWeight::get().reads_writes(16, 14));
+			.saturating_add(T::DbWeight::get().reads_writes(21, 19));
+		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
+	}
+	fn refund_moved(n: u32) -> Weight {
+		let one = Weight::from_parts(300_000_000, 30_000)
+			.saturating_add(T::DbWeight::get().reads_writes(12, 12));
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn move_leases(s: u32) -> Weight {
@@ -58,6 +65,6 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn settle(b: u32) -> Weight {
 		Weight::from_parts(500_000_000, 60_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(b.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(18, 18))
+			.saturating_add(T::DbWeight::get().reads_writes(23, 23))
 	}
 }

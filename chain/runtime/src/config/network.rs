@@ -165,6 +165,7 @@ impl pallet_clusters::Config for Runtime {
 	type Workers = Registry;
 	type Keys = Gatekeepers;
 	type Agents = Agents;
+	type LeaseHooks = Requests;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
 	type WeightInfo = pallet_clusters::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
@@ -206,7 +207,6 @@ impl pallet_requests::Config for Runtime {
 	type DeveloperShare = DeveloperShare;
 	type MissedDeadlinePenalty = ConstU128<PHA>;
 	type ResponseRetention = ConstU32<{ time::HOURS }>;
-	type DuePerBlockMax = ConstU32<64>;
 	type WeightInfo = pallet_requests::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;

@@ -90,7 +90,7 @@ fn is_in_force(worker: WorkerId) -> bool {
 }
 
 fn open_assignments(worker: WorkerId, open: u32) {
-	pallet_requests::OpenOfWorker::<Runtime>::insert(worker, open);
+	pallet_requests::DutiesOfWorker::<Runtime>::insert(worker, open);
 }
 
 fn treasury() -> Balance {

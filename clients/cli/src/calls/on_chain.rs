@@ -24,7 +24,7 @@ use phala_chain_client::{
 };
 use phala_keys::input::InputKind;
 use phala_protocol::{
-	agents::AgentId,
+	agents::{AgentId, AgentRecord},
 	caller::Caller,
 	requests::{
 		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
@@ -80,10 +80,7 @@ pub async fn submit(
 	let record = proven.record();
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
-	let base_fee = requests::base_fee(chain).await?;
-	// The chain compares with its newest block, not with the newest final one.
-	let now = chain.header(None).await?.0.number;
-	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
+	let terms = terms(chain, agent, record, choices).await?;
 	check_funds(chain, account.bytes(), "a request", terms.max_fee).await?;
 	let plain = input.encode();
 	let sent = if choices.public { Sent::Public } else { Sent::OnChain };
@@ -143,9 +140,22 @@ pub async fn submit(
 			})
 		}
 	};
-	let (request, block) = (requests::submitted(&included)?, included.block.number);
+	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
 	keeper.submitted(request, block)?;
-	Ok(Submitted { request, block, terms })
+	Ok(Submitted { request, block, terms: Terms { base_fee, ..terms } })
+}
+
+/// As the chain would take them in its next block, which it compares with, not with the newest final one.
+async fn terms(
+	chain: &Chain,
+	agent: AgentId,
+	record: &AgentRecord,
+	choices: Choices,
+) -> Result<Terms, ChainClientError> {
+	let (newest, _) = chain.header(None).await?;
+	let deadline = requests::deadline(record, newest.number, choices.deadline)?;
+	let base_fee = requests::base_fee(chain, newest, agent, deadline).await?;
+	requests::terms(record, base_fee, choices.max_fee, deadline)
 }
 
 /// Gives an agent's owner's secrets to the agent; the request.
@@ -169,9 +179,7 @@ pub async fn submit_secrets(
 		);
 	}
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
-	let base_fee = requests::base_fee(chain).await?;
-	let now = chain.header(None).await?.0.number;
-	let terms = requests::terms(record, base_fee, now, choices.max_fee, choices.deadline)?;
+	let terms = terms(chain, agent, record, choices).await?;
 	check_funds(chain, account.bytes(), "a request with a secret", terms.max_fee).await?;
 	let body = secrets.encode();
 	let given = secrets.iter().map(|(_, value)| value.len()).sum();
@@ -189,7 +197,8 @@ pub async fn submit_secrets(
 	let nothing_to_keep = |_: &SignedTransaction| Ok::<_, ChainClientError>(());
 	let pending = requests::submit(&sender, &submission, nothing_to_keep).await?;
 	let included = pending.included().await?;
-	let request = requests::submitted(&included)?;
+	let (request, base_fee) = requests::submitted(&included)?;
+	let terms = Terms { base_fee, ..terms };
 	Ok(Submitted { request, block: included.block.number, terms })
 }
 
@@ -206,6 +215,10 @@ pub async fn settlement(
 	loop {
 		match search.look(chain).await? {
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
+			Some((block, Ending::Refunded(refund))) => bail!(
+				"request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Submit it again: another worker has the lease now",
+				phala_protocol::text::pha(refund.refunded)
+			),
 			Some((block, Ending::Expired(expiry))) => bail!(
 				"nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Submit it again: another worker has the lease now",
 				phala_protocol::text::pha(expiry.refunded),

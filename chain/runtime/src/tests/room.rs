@@ -1,0 +1,292 @@
+//! Room for requests, in the real runtime at its prices: what a flood costs, and who gets in all the same.
+//! Attackers get their accounts and transactions for nothing here: on the chain they pay for those too.
+
+use super::genesis;
+use crate::{
+	currency::{MILLIS, PHA},
+	*,
+};
+use frame_support::{
+	assert_ok,
+	storage::with_storage_layer,
+	traits::{fungible::Mutate, Get, Hooks},
+	weights::Weight,
+};
+use phala_protocol::{
+	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, EffectSet, Lease, UpgradePolicy},
+	boot::{Boot, BootKeys, WorkerId},
+	clusters::MemberRecord,
+	evidence::{EvidenceKind, MeasurementRule},
+	limits,
+	messages::{AgentsPayload, EnvelopeOrigin},
+	requests::{
+		base_fee, request_id, RequestId, RequestInput, RequestKind, RequestOutcome, RequestResult,
+		Room,
+	},
+	traits::{ReceivePayload, WorkerHooks},
+	H256,
+};
+use sp_keyring::Sr25519Keyring;
+use std::collections::VecDeque;
+
+const CODE: H256 = H256::repeat_byte(7);
+const CLUSTER: u32 = 0;
+const WORKER: WorkerId = 0;
+const UNIT_PRICE: Balance = MILLIS;
+const TIMEOUT: BlockNumber = 30;
+
+fn least() -> Balance {
+	<Runtime as pallet_requests::Config>::BaseFee::get()
+}
+
+fn agent(number: u8) -> AgentId {
+	H256::repeat_byte(number)
+}
+
+/// One worker is the only member of a cluster, and has the leases of three agents.
+fn network(story: impl FnOnce()) {
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		pallet_registry::Measurements::<Runtime>::insert(CODE, MeasurementRule { until: None });
+		let operator = Sr25519Keyring::Bob.to_account_id();
+		let worker = pallet_registry::NextWorker::<Runtime>::get();
+		assert_eq!(worker, WORKER);
+		assert_ok!(Registry::register_worker(RuntimeOrigin::signed(operator.clone())));
+		let boot = Boot {
+			number: 1,
+			keys: BootKeys { identity: [1; 32], encryption: [2; 32] },
+			evidence: EvidenceKind::Software,
+			measurement: CODE,
+			registered_at: 1,
+			expires_at: BlockNumber::MAX,
+		};
+		pallet_registry::Boots::<Runtime>::insert(WORKER, boot);
+		assert_ok!(Clusters::create(RuntimeOrigin::signed(operator.clone())));
+		let member = MemberRecord { endpoint: Default::default(), set_aside: None };
+		pallet_clusters::Members::<Runtime>::insert(CLUSTER, WORKER, member);
+		pallet_clusters::MemberOf::<Runtime>::insert(WORKER, CLUSTER);
+		for number in [1, 2, 3] {
+			let record = AgentRecord {
+				owner: operator.clone().into(),
+				cluster: CLUSTER,
+				code: AgentCode { component: CODE, manifest: CODE },
+				code_version: 1,
+				upgrades: UpgradePolicy::Free,
+				access: Access::Public,
+				unit_price: UNIT_PRICE,
+				timeout: TIMEOUT,
+				key: Some(AgentKey { version: 1, key: [9; 32] }),
+				version: 1,
+				state_hash: H256::zero(),
+			};
+			pallet_agents::Agents::<Runtime>::insert(agent(number), record);
+			pallet_clusters::AgentCluster::<Runtime>::insert(agent(number), CLUSTER);
+			let lease = Lease { worker: WORKER, boot: 1 };
+			pallet_clusters::Leases::<Runtime>::insert(agent(number), lease);
+		}
+		story();
+	});
+}
+
+/// The soonest, but for a few blocks: what `phala call` names.
+fn deadline() -> BlockNumber {
+	System::block_number() + TIMEOUT + limits::FINALITY_MARGIN + 15
+}
+
+/// What is not refunded of a request to `agent` now.
+fn price(agent: AgentId, deadline: BlockNumber) -> Balance {
+	let due = pallet_requests::Due::<Runtime>::get(deadline).len() as u32;
+	base_fee(
+		least(),
+		&[
+			Room::of_agent(pallet_requests::OpenOfAgent::<Runtime>::get(agent)),
+			Room::of_worker(pallet_requests::OpenOfWorker::<Runtime>::get(WORKER)),
+			Room::of_deadline(due),
+		],
+	)
+}
+
+fn submit(
+	caller: &AccountId,
+	agent: AgentId,
+	max_fee: Balance,
+	deadline: BlockNumber,
+) -> Result<RequestId, sp_runtime::DispatchError> {
+	let number = pallet_requests::NextRequest::<Runtime>::get();
+	let id = request_id(System::block_hash(0), number);
+	with_storage_layer(|| {
+		Requests::submit(
+			RuntimeOrigin::signed(caller.clone()),
+			agent,
+			RequestKind::Call,
+			RequestInput::Public(vec![1]),
+			max_fee,
+			deadline,
+			0,
+		)
+	})
+	.map(|()| id)
+}
+
+/// Has a purse and a script: it asks whatever it can pay for, by as many accounts as it takes, for
+/// deadlines at its choice.
+struct Flooder {
+	purse: Balance,
+	accounts: u32,
+	made: VecDeque<(AgentId, RequestId)>,
+}
+
+impl Flooder {
+	fn with(purse: Balance) -> Self {
+		Self { purse, accounts: 0, made: VecDeque::new() }
+	}
+
+	/// Floods until nothing is left that it could pay, or nothing more is taken. Of each request it
+	/// pays the base fee, and a unit that it gets nothing back of.
+	fn flood(&mut self, agents: &[AgentId], deadlines: impl Iterator<Item = BlockNumber> + Clone) {
+		loop {
+			let places = agents.iter().flat_map(|agent| {
+				deadlines.clone().map(|deadline| (price(*agent, deadline), *agent, deadline))
+			});
+			let Some((price, agent, deadline)) = places.min() else { return };
+			let cost = price + UNIT_PRICE;
+			if self.purse < cost {
+				return;
+			}
+			self.accounts += 1;
+			let mut account = [0xf1; 32];
+			account[..4].copy_from_slice(&self.accounts.to_le_bytes());
+			let account = AccountId::new(account);
+			let _ = Balances::mint_into(&account, cost + PHA);
+			let Ok(request) = submit(&account, agent, cost, deadline) else { return };
+			self.purse -= cost;
+			self.made.push_back((agent, request));
+		}
+	}
+
+	/// The worker answers a full commit of what the flooder asked of `agent`.
+	fn is_answered(&mut self, agent: AgentId) {
+		let mut results = Vec::new();
+		self.made.retain(|(of, request)| {
+			let is_taken =
+				*of == agent && results.len() < limits::RESULTS_PER_EFFECT_SET_MAX as usize;
+			if is_taken {
+				let outcome = RequestOutcome::Answered(vec![1]);
+				results.push(RequestResult { request: *request, outcome, units: 1 });
+			}
+			!is_taken
+		});
+		let record = pallet_agents::Agents::<Runtime>::get(agent).expect("it is there");
+		let set = EffectSet {
+			agent,
+			base_version: record.version,
+			base_hash: record.state_hash,
+			body_hash: H256::repeat_byte(3),
+			key: None,
+			results,
+			availability: Vec::new(),
+		};
+		let origin = EnvelopeOrigin { worker: WORKER, boot: 1 };
+		assert_ok!(<Requests as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set)));
+	}
+}
+
+fn honest() -> AccountId {
+	Sr25519Keyring::Alice.to_account_id()
+}
+
+/// The honest caller's way in: what it pays at once, and for how many blocks it waits otherwise until
+/// the least is taken again.
+fn way_in(flooder: &mut Flooder, agents: &[AgentId], asked: AgentId) -> (Balance, u32) {
+	let at_once = price(asked, deadline());
+	let request = submit(&honest(), asked, at_once + UNIT_PRICE, deadline());
+	assert_ok!(request);
+	let mut blocks = 0;
+	while price(asked, deadline()) > least() {
+		for agent in agents {
+			flooder.is_answered(*agent);
+		}
+		System::set_block_number(System::block_number() + 1);
+		blocks += 1;
+	}
+	assert_ok!(submit(&honest(), asked, least() + UNIT_PRICE, deadline()));
+	(at_once, blocks)
+}
+
+/// Far enough from the deadlines of honest callers, and many.
+fn other_deadlines() -> impl Iterator<Item = BlockNumber> + Clone {
+	let first = deadline() + 200;
+	(first..).step_by(7).take(40)
+}
+
+#[test]
+fn a_flooder_of_an_agent_pays_and_others_get_in() {
+	for (purse, most_paid, most_blocks) in [(25 * PHA, 6 * PHA, 10), (1_000 * PHA, 170 * PHA, 16)] {
+		network(|| {
+			let mut flooder = Flooder::with(purse);
+			flooder.flood(&[agent(1)], other_deadlines());
+			let (paid, blocks) = way_in(&mut flooder, &[agent(1)], agent(1));
+			println!("{purse}: {} requests, {paid} at once or {blocks} blocks", flooder.accounts);
+			assert!(paid <= most_paid && blocks <= most_blocks, "{paid}, {blocks}");
+		});
+	}
+}
+
+#[test]
+fn who_floods_one_agent_makes_no_other_agent_of_its_worker_dearer() {
+	network(|| {
+		let mut flooder = Flooder::with(1_000 * PHA);
+		flooder.flood(&[agent(1)], other_deadlines());
+		assert!(flooder.accounts > limits::OPEN_REQUESTS_PER_AGENT_MAX * 3 / 4);
+		assert_ok!(submit(&honest(), agent(2), least() + UNIT_PRICE, deadline()));
+	});
+}
+
+#[test]
+fn a_flooder_of_a_worker_s_agents_keeps_nobody_out_of_another_agent_there() {
+	for (purse, most_paid, most_blocks) in [(25 * PHA, 3 * PHA, 9), (1_000 * PHA, 85 * PHA, 15)] {
+		network(|| {
+			let (flooded, mut flooder) = ([agent(1), agent(2)], Flooder::with(purse));
+			flooder.flood(&flooded, other_deadlines());
+			let (paid, blocks) = way_in(&mut flooder, &flooded, agent(3));
+			println!("{purse}: {} requests, {paid} at once or {blocks} blocks", flooder.accounts);
+			assert!(paid <= most_paid && blocks <= most_blocks, "{paid}, {blocks}");
+		});
+	}
+}
+
+#[test]
+fn a_flooder_of_a_deadline_does_not_close_it_for_others() {
+	for (purse, most_paid) in [(25 * PHA, 11 * PHA), (1_000 * PHA, 330 * PHA)] {
+		network(|| {
+			let mut flooder = Flooder::with(purse);
+			let due = deadline();
+			flooder.flood(&[agent(1), agent(2)], core::iter::once(due));
+			let paid = price(agent(3), due);
+			println!("{purse}: {} requests, {paid} at once", flooder.accounts);
+			assert!(paid <= most_paid, "{paid}");
+			assert_ok!(submit(&honest(), agent(3), paid + UNIT_PRICE, due));
+			// The next one is at the least price.
+			assert_ok!(submit(&honest(), agent(3), least() + UNIT_PRICE, due + 1));
+		});
+	}
+}
+
+#[test]
+fn a_worker_that_boots_anew_frees_its_callers_money_at_once() {
+	network(|| {
+		pallet_clusters::HeldLeases::<Runtime>::insert(WORKER, agent(1), ());
+		let (due, empty) = (deadline(), Balances::free_balance(Requests::escrow()));
+		let request = submit(&honest(), agent(1), least() + 9 * UNIT_PRICE, due).unwrap();
+		let held = || Balances::free_balance(Requests::escrow());
+		assert_eq!(held(), empty + 9 * UNIT_PRICE);
+		let mut boot = pallet_registry::Boots::<Runtime>::get(WORKER).unwrap();
+		boot.number = 2;
+		pallet_registry::Boots::<Runtime>::insert(WORKER, &boot);
+		assert_ok!(<Clusters as WorkerHooks>::on_boot(WORKER, &boot).map_err(|_| "no room"));
+		Requests::on_idle(System::block_number(), Weight::MAX);
+		assert_eq!(held(), empty);
+		// It answers for it all the same, at the deadline.
+		assert!(pallet_requests::Duties::<Runtime>::contains_key(request));
+	});
+}
