@@ -255,7 +255,7 @@ pub struct Assignment {
 	TypeInfo,
 )]
 pub enum Excuse {
-	/// The cluster's owner removed the worker, or governance evicted it.
+	/// The cluster's owner removed the worker, governance evicted it, or its code is not allowed any more.
 	Removed,
 	/// The lease was taken from the boot before.
 	LeaseTaken,

@@ -98,6 +98,15 @@ pub trait ReceivePayload {
 	fn receive(origin: EnvelopeOrigin, payload: Self::Payload) -> Result<(), Self::Error>;
 }
 
+/// Whose doing it is that a worker lost its boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictedBy {
+	/// Its operator's: it answers for what it was given, as if it had left.
+	Itself,
+	/// Somebody else's: nobody answers for what it could not do any more.
+	Others,
+}
+
 /// What workers are used for, and who must know when one is lost.
 pub trait WorkerHooks {
 	/// A new boot took over the worker and was told so. It knows nothing yet: what it has to know
@@ -105,7 +114,11 @@ pub trait WorkerHooks {
 	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError>;
 
 	/// The worker lost its boot for good.
-	fn on_evicted(worker: WorkerId) -> Result<(), PushError>;
+	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError>;
+
+	/// Whether somebody else, in force, holds what would be lost with the worker's boot: keys, or
+	/// state. `true` if nothing would.
+	fn has_successor(worker: WorkerId) -> bool;
 
 	/// The worker's boot gave a sign of life.
 	fn on_sign_of_life(_: WorkerId) {}
@@ -119,8 +132,12 @@ impl WorkerHooks for () {
 		Ok(())
 	}
 
-	fn on_evicted(_: WorkerId) -> Result<(), PushError> {
+	fn on_evicted(_: WorkerId, _: EvictedBy) -> Result<(), PushError> {
 		Ok(())
+	}
+
+	fn has_successor(_: WorkerId) -> bool {
+		true
 	}
 
 	fn is_in_use(_: WorkerId) -> bool {
@@ -134,9 +151,13 @@ impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
 		B::on_boot(worker, boot)
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
-		A::on_evicted(worker)?;
-		B::on_evicted(worker)
+	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {
+		A::on_evicted(worker, by)?;
+		B::on_evicted(worker, by)
+	}
+
+	fn has_successor(worker: WorkerId) -> bool {
+		A::has_successor(worker) && B::has_successor(worker)
 	}
 
 	fn on_sign_of_life(worker: WorkerId) {
@@ -156,6 +177,11 @@ pub trait WorkerDirectory: BootDirectory {
 
 	/// Block of its boot's registration or last heartbeat, whichever is later.
 	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber>;
+
+	/// Whether it has a boot whose code is not allowed any more: governance silenced it.
+	fn is_delisted(_: WorkerId) -> bool {
+		false
+	}
 
 	/// Takes up to `amount` of the worker's stake for a fault, to the treasury, of what is leaving
 	/// too and also when the worker was closed since. Returns how much it took: all that is left, if
@@ -200,6 +226,9 @@ pub trait BondUsers {
 
 	/// The bond is exhausted: [`Bonding::is_exhausted`]. Cheap; what follows is for later.
 	fn on_exhausted(bond: BondId);
+
+	/// A closed bond is gone: nothing of it can be slashed any more. Cheap too.
+	fn on_gone(_: BondId) {}
 }
 
 impl BondUsers for () {
@@ -218,6 +247,11 @@ impl<A: BondUsers, B: BondUsers> BondUsers for (A, B) {
 	fn on_exhausted(bond: BondId) {
 		A::on_exhausted(bond);
 		B::on_exhausted(bond);
+	}
+
+	fn on_gone(bond: BondId) {
+		A::on_gone(bond);
+		B::on_gone(bond);
 	}
 }
 

@@ -11,9 +11,10 @@ use phala_protocol::{
 	bonding::BondId,
 	boot::{Boot, BootKeys, WorkerId},
 	evidence::EvidenceKind,
+	limits,
 	mailbox::ClusterId,
 	messages::EnvelopeOrigin,
-	traits::{AgentDirectory, Bonding, ClusterDirectory},
+	traits::{AgentDirectory, Bonding, BootDirectory, ClusterDirectory},
 	BlockNumber, H256,
 };
 
@@ -70,6 +71,38 @@ impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 		if Balances::balance(account) < many {
 			Balances::set_balance(account, many * 2);
 		}
+	}
+
+	fn serve(worker: WorkerId, operator: &AccountId) {
+		let origin = || RuntimeOrigin::signed(operator.clone());
+		let cluster = pallet_clusters::NextCluster::<Runtime>::get();
+		crate::Clusters::create(origin()).expect("the operator has the deposit");
+		let join = |worker: WorkerId| {
+			let endpoint = b"https://worker.example".to_vec();
+			let boot = crate::Registry::current_boot(worker).expect("it is booted");
+			crate::Clusters::request_join(origin(), cluster, worker, endpoint.clone())
+				.expect("it is in force and nowhere yet");
+			let (number, measurement) = (boot.number, boot.measurement);
+			crate::Clusters::approve_join(origin(), cluster, worker, number, measurement, endpoint)
+				.expect("there is room");
+			// The next has a block of its own.
+			pallet_mailbox::PushedIn::<Runtime>::remove(crate::System::block_number());
+			pallet_mailbox::PushedBytes::<Runtime>::kill();
+		};
+		// Alone at first: it gets all leases.
+		join(worker);
+		for _ in 0..limits::AGENTS_SWEPT_MAX {
+			let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
+			let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
+			crate::Agents::register(origin(), cluster, code, 1_000_000, 10, access, upgrades)
+				.expect("the operator has funds and the cluster a place");
+		}
+		for other in worker + 1..worker + limits::CLUSTER_MEMBERS_MAX {
+			Self::boot(other, operator.clone());
+			join(other);
+		}
+		crate::Gatekeepers::apply(origin(), worker).expect("the operator has the stake");
+		crate::Gatekeepers::seat(RuntimeOrigin::root(), [worker].into()).expect("it applied");
 	}
 }
 

@@ -14,7 +14,7 @@
 
 pub use pallet::*;
 
-use crate::{time, BlockNumber};
+use crate::{config::tracks::longest_vote_on_a_bond, time, BlockNumber};
 use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{pallet_prelude::*, storage::unhashed};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -268,12 +268,15 @@ getter! {
 	MeasurementDelay: BlockNumber = measurement_delay;
 }
 
-/// For how many blocks what leaves a bond stays slashable: no shorter than a validator's stake, since a
-/// slot has one block at most.
+/// For how many blocks what leaves a bond stays slashable: as long as a validator's stake (a slot has
+/// one block at most), and the longest course of the vote that slashes it. So a fault is found out for as
+/// long as a validator's is, and an exit that began by then, or with the vote, does not beat the vote.
 pub struct UnbondingBlocks;
 
 impl Get<BlockNumber> for UnbondingBlocks {
 	fn get() -> BlockNumber {
-		crate::Parameters::network().bonding_slots().try_into().unwrap_or(BlockNumber::MAX)
+		let network = crate::Parameters::network();
+		let as_validators = network.bonding_slots().try_into().unwrap_or(BlockNumber::MAX);
+		as_validators.saturating_add(longest_vote_on_a_bond(&network))
 	}
 }

@@ -28,8 +28,8 @@
 //!                        rounding left over is taken of the active part first: t is taken exactly
 //! ```
 //!
-//! A part leaves [`Config::UnbondingBlocks`] after it was unbonded: as long as a validator's stake. A
-//! fault of before is found out by then, but for one: a request whose deadline lies further ahead.
+//! A part leaves [`Config::UnbondingBlocks`] after it was unbonded: as long as a validator's stake, and
+//! a vote after that. A fault of before is found out and voted on by then, but for one: a request whose deadline lies further ahead.
 //! So while the bond **answers** for something ([`BondUsers::is_answering`]: open assignments, a seat)
 //! withdrawals leave the minimum, of whatever part. Strangers who give a worker ever more to do thus
 //! delay nothing but that.
@@ -294,6 +294,7 @@ impl<T: Config> Pallet<T> {
 	fn put(bond: BondId, record: BondOf<T>) {
 		if record.closed && record.total().is_zero() {
 			Bonds::<T>::remove(bond);
+			T::Users::on_gone(bond);
 			return;
 		}
 		let exhausted = Self::leaves_nothing_at_stake(bond, &record);

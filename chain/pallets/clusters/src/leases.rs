@@ -208,6 +208,10 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 				Some(LeaseEnd::Taken) | None => Some(Excuse::LeaseTaken),
 			};
 		}
+		// Governance silenced it, and the sweep has not come to it yet or it has no successor.
+		if T::Workers::is_delisted(assigned.lease.worker) {
+			return Some(Excuse::Removed);
+		}
 		let generation = AgentCluster::<T>::get(agent)
 			.and_then(Clusters::<T>::get)
 			.map_or(0, |record| record.generation);
@@ -221,8 +225,11 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 	}
 
 	fn note_penalty(agent: AgentId, assigned: &Assignment) {
+		let is_held = Leases::<T>::contains_key(agent);
 		// Nothing is written of an agent that was given up.
-		LeaseHistories::<T>::mutate_extant(agent, |history| history.penalise(assigned.number));
+		LeaseHistories::<T>::mutate_extant(agent, |history| {
+			history.penalise(assigned.number, is_held);
+		});
 	}
 
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {

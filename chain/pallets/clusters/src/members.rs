@@ -3,7 +3,7 @@
 use crate::*;
 use phala_protocol::{
 	clusters::{ClusterSnapshot, Member},
-	traits::WorkerHooks,
+	traits::{EvictedBy, WorkerHooks},
 };
 
 impl<T: Config> Pallet<T> {
@@ -137,12 +137,23 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		Self::hand_out_free_leases(cluster)
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
+	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {
 		Self::drop_join_request(worker);
+		let why = match by {
+			EvictedBy::Itself => Moves::Left,
+			EvictedBy::Others => Moves::Removed,
+		};
 		match MemberOf::<T>::get(worker) {
-			Some(cluster) => Self::depart(cluster, worker, Moves::Removed),
+			Some(cluster) => Self::depart(cluster, worker, why),
 			None => Ok(()),
 		}
+	}
+
+	/// Whether another member counts and was told all agents. Without agents there is nothing to lose.
+	fn has_successor(worker: WorkerId) -> bool {
+		let Some(cluster) = MemberOf::<T>::get(worker) else { return true };
+		Clusters::<T>::get(cluster).is_none_or(|record| record.agents == 0)
+			|| !Self::heirs(cluster, Some(worker)).are_none()
 	}
 
 	fn on_sign_of_life(worker: WorkerId) {

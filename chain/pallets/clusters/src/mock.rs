@@ -14,7 +14,8 @@ use phala_protocol::{
 	mailbox::{ByLane, Channel, ChannelHead, ClusterId, InboundNext},
 	messages::Message,
 	traits::{
-		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests, LeaseHooks,
+		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, EvictedBy, KeyRequests,
+		LeaseHooks,
 		MailboxInterface, PushError, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
@@ -67,6 +68,8 @@ parameter_types! {
 	pub static ActiveEpoch: Option<Epoch> = Some(1);
 	/// How many envelopes of each worker's boot the chain took.
 	pub static Envelopes: BTreeMap<WorkerId, u64> = BTreeMap::new();
+	/// Workers whose code is not allowed any more.
+	pub static Delisted: Vec<WorkerId> = Vec::new();
 	static Seen: usize = 0;
 }
 
@@ -127,6 +130,10 @@ impl WorkerDirectory for MockRegistry {
 
 	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber> {
 		Workers::get().get(&worker).map(|worker| worker.last_sign)
+	}
+
+	fn is_delisted(worker: WorkerId) -> bool {
+		Delisted::get().contains(&worker)
 	}
 
 	fn penalise(_: WorkerId, _: Balance) -> Balance {
@@ -264,9 +271,9 @@ pub fn heartbeat(worker: WorkerId) {
 }
 
 /// As `evict` does it.
-pub fn evict(worker: WorkerId) {
+pub fn evict(worker: WorkerId, by: EvictedBy) {
 	bend(worker, |worker| worker.boot = None);
-	Clusters::on_evicted(worker).unwrap();
+	Clusters::on_evicted(worker, by).unwrap();
 }
 
 pub fn go_to_block(n: u64) {
@@ -305,6 +312,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		PushesLeft::set(usize::MAX);
 		EndedLeases::set(Vec::new());
 		Workers::set(BTreeMap::new());
+		Delisted::set(Vec::new());
 		Envelopes::set(BTreeMap::new());
 		Admitted::set(Vec::new());
 		Withdrawn::set(Vec::new());

@@ -7,7 +7,7 @@ use phala_protocol::{
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
 	keys::KeyRequest,
 	messages::{AgentsMessage, ClustersMessage, ClustersPayload, EnvelopeOrigin},
-	traits::{ReceivePayload, WorkerHooks},
+	traits::{EvictedBy, ReceivePayload, WorkerHooks},
 };
 
 const CLUSTER: ClusterId = 0;
@@ -212,7 +212,7 @@ fn a_join_request_is_taken_back_declined_or_lost() {
 			Error::<Runtime>::NotMember
 		);
 		ask(1).unwrap();
-		evict(1);
+		evict(1, EvictedBy::Others);
 		assert!(!Clusters::is_in_use(1));
 		assert_eq!(heard(), vec![]);
 	});
@@ -319,7 +319,7 @@ fn an_evicted_member_leaves_without_a_farewell() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		place(0).unwrap();
-		evict(1);
+		evict(1, EvictedBy::Others);
 		assert_eq!(
 			heard(),
 			vec![
@@ -617,18 +617,125 @@ fn a_departure_of_another_that_changes_the_generation_excuses_and_one_s_own_does
 	});
 }
 
+/// Runs two members and restarts them in turn, so that the chain forgets what the first was to answer.
+/// Nine restarts cost it fees alone.
+struct Forgetter;
+
+impl Forgetter {
+	fn restarts_in_turn() {
+		for boot in 2..3 + LEASE_ENDS_MAX {
+			register(holder(0).unwrap().0, boot);
+		}
+	}
+}
+
 #[test]
-fn what_a_lease_that_ended_long_ago_left_open_is_held_against_nobody() {
+fn nine_restarts_make_nobody_forget_what_the_first_left_open() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		place(0).unwrap();
 		let work = assigned(0);
-		for boot in 2..3 + LEASE_ENDS_MAX {
+		Forgetter::restarts_in_turn();
+		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len(), 0);
+		assert_eq!(Clusters::excuse(agent(0), &work), None);
+		// It pays once for that lease, however long ago it ended, and for no other by that.
+		let newest = assigned(0);
+		Clusters::note_penalty(agent(0), &work);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		assert_eq!(Clusters::excuse(agent(0), &newest), None);
+	});
+}
+
+#[test]
+fn what_others_ended_so_long_ago_that_it_is_forgotten_is_held_against_nobody() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let work = assigned(0);
+		for _ in 0..=LEASE_ENDS_MAX {
 			let worker = holder(0).unwrap().0;
-			register(worker, boot);
+			Clusters::remove_member(signed(ALICE), CLUSTER, worker).unwrap();
+			join(worker);
 		}
 		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len() as u32, LEASE_ENDS_MAX);
 		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+	});
+}
+
+#[test]
+fn a_penalty_for_a_lease_that_nobody_took_over_does_not_excuse_the_next() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		place(0).unwrap();
+		let work = assigned(0);
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!(holder(0), None);
+		assert_eq!(Clusters::excuse(agent(0), &work), None);
+		Clusters::note_penalty(agent(0), &work);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		join(1);
+		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+	});
+}
+
+#[test]
+fn an_agent_that_was_given_up_is_held_against_nobody() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		place(0).unwrap();
+		let work = assigned(0);
+		Clusters::remove_agent(agent(0));
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+	});
+}
+
+#[test]
+fn who_exhausts_its_stake_answers_for_its_leases_and_who_is_evicted_otherwise_does_not() {
+	for (by, excuse) in [(EvictedBy::Itself, None), (EvictedBy::Others, Some(Excuse::Removed))] {
+		new_test_ext().execute_with(|| {
+			cluster_of([1, 2]);
+			place(0).unwrap();
+			let work = assigned(0);
+			evict(1, by);
+			assert_eq!(holder(0), Some((2, 1)));
+			assert_eq!(Clusters::excuse(agent(0), &work), excuse, "{by:?}");
+		});
+	}
+}
+
+#[test]
+fn a_delisted_holder_that_may_not_speak_answers_for_nothing_but_its_own_acts() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		let left = assigned(0);
+		register(1, 2);
+		let work = assigned(0);
+		assert_eq!((holder(0), Clusters::excuse(agent(0), &work)), (Some((2, 1)), None));
+		suspend(2);
+		// Its stake fell, or its evidence ran out.
+		assert_eq!(Clusters::excuse(agent(0), &work), None);
+		Delisted::set(vec![1, 2]);
+		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		assert_eq!(Clusters::excuse(agent(0), &left), None);
+	});
+}
+
+#[test]
+fn a_member_has_a_successor_while_another_counts_and_was_told_all_or_there_is_nothing_to_lose() {
+	new_test_ext().execute_with(|| {
+		assert!(Clusters::has_successor(1), "it is nowhere");
+		cluster_of([1, 2]);
+		assert!(Clusters::has_successor(1));
+		place(0).unwrap();
+		assert!(Clusters::has_successor(1));
+		suspend(2);
+		assert!(!Clusters::has_successor(1));
+		assert!(Clusters::has_successor(2), "the first counts");
+		suspend(1);
+		assert!(!Clusters::has_successor(2));
+		Clusters::remove_agent(agent(0));
+		assert!(Clusters::has_successor(2));
 	});
 }
 

@@ -126,9 +126,9 @@ pub struct Challenge {
 	TypeInfo,
 )]
 pub enum Moves {
-	/// Its operator took it away.
+	/// Its operator took it away, or its stake.
 	Left,
-	/// The owner removed it, or it was evicted.
+	/// The owner removed it, or it was evicted otherwise.
 	Removed,
 	/// It has a new boot, which has no keys yet.
 	Restarted,
@@ -182,7 +182,7 @@ pub enum LeaseEnd {
 	Penalised,
 }
 
-/// Most ends of leases that are remembered of one agent.
+/// Most ends of leases that are remembered of one agent, [`LeaseEnd::OwnAct`] not counted.
 pub const LEASE_ENDS_MAX: u32 = 8;
 
 /// The leases of one agent.
@@ -203,35 +203,52 @@ pub struct LeaseHistory {
 	pub number: u32,
 	/// The holder of the newest has paid for a missed deadline.
 	pub is_penalised: bool,
-	/// How the latest ended, by number, newest last.
+	/// How the latest ended, by number, newest last. What is not among them was its holder's own act,
+	/// so that nobody makes the chain forget by restarting.
 	pub ended: BoundedVec<(u32, LeaseEnd), ConstU32<LEASE_ENDS_MAX>>,
 }
 
 impl LeaseHistory {
 	/// The newest lease is over.
 	pub fn end(&mut self, end: LeaseEnd) {
-		if self.ended.is_full() {
-			self.ended.remove(0);
-		}
 		let end = if self.is_penalised { LeaseEnd::Penalised } else { end };
-		// There is room: one was removed if there was none.
-		let _ = self.ended.try_push((self.number, end));
 		self.is_penalised = false;
+		if end != LeaseEnd::OwnAct {
+			self.remember(self.number, end);
+		}
 	}
 
-	/// How a lease ended, if that is remembered.
+	fn remember(&mut self, number: u32, end: LeaseEnd) {
+		match self.ended.binary_search_by_key(&number, |(ended, _)| *ended) {
+			Ok(place) => {
+				if let Some((_, ended)) = self.ended.get_mut(place) {
+					*ended = end;
+				}
+			}
+			Err(place) => {
+				// There is room: the oldest goes if there was none.
+				let _ = self.ended.force_insert_keep_right(place, (number, end));
+			}
+		}
+	}
+
+	/// How a lease ended that nobody has any more; `None` if that is not known: so many ended since by
+	/// what others did, or the agent was given up.
 	pub fn end_of(&self, number: u32) -> Option<LeaseEnd> {
-		self.ended.iter().rev().find(|(ended, _)| *ended == number).map(|(_, end)| *end)
+		if let Ok(place) = self.ended.binary_search_by_key(&number, |(ended, _)| *ended) {
+			return self.ended.get(place).map(|(_, end)| *end);
+		}
+		let forgot =
+			self.ended.is_full() && self.ended.first().is_some_and(|(oldest, _)| number < *oldest);
+		(!forgot && number <= self.number).then_some(LeaseEnd::OwnAct)
 	}
 
-	/// Notes that the holder of a lease has paid.
-	pub fn penalise(&mut self, number: u32) {
-		if self.number == number && self.end_of(number).is_none() {
+	/// Notes that the holder of a lease has paid. `is_held`: whether somebody has the newest.
+	pub fn penalise(&mut self, number: u32, is_held: bool) {
+		if is_held && self.number == number {
 			self.is_penalised = true;
-		} else if let Some((_, end)) =
-			self.ended.iter_mut().rev().find(|(ended, _)| *ended == number)
-		{
-			*end = LeaseEnd::Penalised;
+		} else if self.end_of(number).is_some() {
+			self.remember(number, LeaseEnd::Penalised);
 		}
 	}
 }

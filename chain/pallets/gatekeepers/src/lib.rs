@@ -26,7 +26,8 @@
 //! no confirmation is ever taken for another ceremony's.
 //!
 //! The network mends itself: when a seat's worker boots anew, or is evicted, the seats that are left
-//! start a ceremony at once.
+//! start a ceremony at once. The last seat in force of the key that serves has no successor: the
+//! registry does not evict it because its code was delisted, until another ceremony's key serves.
 //!
 //! A boot is told once from where to follow [`Channel::Gatekeepers`]. The head it is told is the
 //! one *before* `Seated`, which is thus the first message that it reads there.
@@ -65,7 +66,7 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{EnvelopeOrigin, KeysMessage, KeysPayload},
 	traits::{
-		BondUsers, Bonding, BootDirectory, KeyRequests, MailboxInterface, PushError,
+		BondUsers, Bonding, BootDirectory, EvictedBy, KeyRequests, MailboxInterface, PushError,
 		ReceivePayload, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, BlockNumber, H256,
@@ -624,7 +625,7 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		}
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
+	fn on_evicted(worker: WorkerId, _: EvictedBy) -> Result<(), PushError> {
 		Followers::<T>::remove(worker);
 		Self::end_candidacy(worker);
 		if !Self::is_seated(worker) {
@@ -648,6 +649,15 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 			}
 			_ => Ok(()),
 		}
+	}
+
+	fn has_successor(worker: WorkerId) -> bool {
+		let Some(active) = Active::<T>::get() else { return true };
+		let serves = |seat: &Seat| {
+			seat.worker != worker
+				&& Self::boot_in_force(seat.worker).is_ok_and(|boot| boot.number == seat.boot)
+		};
+		!Self::has_seat(&active.seats, worker) || active.seats.iter().any(serves)
 	}
 
 	fn is_in_use(worker: WorkerId) -> bool {

@@ -9,7 +9,10 @@ use phala_protocol::{
 	evidence::EvidenceKind,
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{Bonding, BootDirectory, MailboxInterface, PushError, WorkerDirectory, WorkerHooks},
+	traits::{
+		Bonding, BootDirectory, EvictedBy, MailboxInterface, PushError, WorkerDirectory,
+		WorkerHooks,
+	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
@@ -195,7 +198,7 @@ pub fn suspend(worker: WorkerId) {
 /// As `evict` does it.
 pub fn evict(worker: WorkerId) {
 	Workers::mutate(|workers| workers.get_mut(&worker).unwrap().boot = None);
-	Gatekeepers::on_evicted(worker).unwrap();
+	Gatekeepers::on_evicted(worker, EvictedBy::Others).unwrap();
 }
 
 pub fn go_to_block(n: u64) {

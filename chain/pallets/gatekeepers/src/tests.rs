@@ -493,6 +493,28 @@ fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
 }
 
 #[test]
+fn the_last_seat_of_the_key_that_serves_has_a_successor_once_another_key_does() {
+	new_test_ext().execute_with(|| {
+		assert!(Gatekeepers::has_successor(GK), "it has no seat");
+		candidate_seated();
+		assert!(Gatekeepers::has_successor(GK), "no key serves yet");
+		confirm(GK, 1, 1, 0, b"outcome").unwrap();
+		go_to_block(12);
+		assert!(!Gatekeepers::has_successor(GK));
+		assert!(Gatekeepers::has_successor(0));
+		// Another is seated: nothing depends on the first from the block on in which its key serves.
+		Gatekeepers::apply(signed(ALICE), 0).unwrap();
+		seat(&[0]).unwrap();
+		confirm(0, 1, 2, 0, b"another").unwrap();
+		go_to_block(13);
+		assert!(!Gatekeepers::has_successor(GK));
+		go_to_block(14);
+		assert!(Gatekeepers::has_successor(GK));
+		assert!(!Gatekeepers::has_successor(0));
+	});
+}
+
+#[test]
 fn an_evicted_worker_loses_candidacy_and_seats() {
 	new_test_ext().execute_with(|| {
 		key_active();

@@ -18,6 +18,10 @@ const NOW: u32 = 5;
 pub trait BenchmarkHelper<AccountId> {
 	/// Gives `account` the PHA for many workers.
 	fn fund(account: &AccountId);
+
+	/// Seats a worker, and makes it a member of a full cluster of its operator's, with as many leases as
+	/// one step of a sweep moves.
+	fn serve(worker: WorkerId, operator: &AccountId);
 }
 
 fn operator_with_worker<T: Config>() -> T::AccountId {
@@ -34,13 +38,17 @@ fn operator_with_worker<T: Config>() -> T::AccountId {
 }
 
 fn evidence<T: Config>(operator: &T::AccountId) -> Vec<u8> {
+	evidence_for::<T>(operator, KEYS)
+}
+
+fn evidence_for<T: Config>(operator: &T::AccountId, keys: BootKeys) -> Vec<u8> {
 	let root = sp_io::crypto::sr25519_generate(KEY_TYPE, None);
 	SoftwareRoot::<T>::put(root.0);
 	let block = H256::repeat_byte(3);
 	let report = SoftwareReport {
 		measurement: MEASUREMENT,
 		platform: H256::repeat_byte(9),
-		report_data: BootStatement::new(block, 0, operator.clone().into(), KEYS, block)
+		report_data: BootStatement::new(block, 0, operator.clone().into(), keys, block)
 			.report_data(),
 		debug: false,
 	};
@@ -53,6 +61,13 @@ fn registered<T: Config>() -> T::AccountId {
 	let operator = operator_with_worker::<T>();
 	let origin = RawOrigin::Signed(operator.clone()).into();
 	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(&operator), 0).unwrap();
+	operator
+}
+
+/// The worker on which most relies.
+fn serving<T: Config>() -> T::AccountId {
+	let operator = registered::<T>();
+	T::BenchmarkHelper::serve(0, &operator);
 	operator
 }
 
@@ -71,11 +86,12 @@ mod benchmarks {
 
 	#[benchmark]
 	fn register_boot(e: Linear<0, 1>) {
-		let operator = operator_with_worker::<T>();
-		let evidence = evidence::<T>(&operator);
+		let operator = serving::<T>();
+		let keys = BootKeys { identity: [3; 32], encryption: [4; 32] };
+		let evidence = evidence_for::<T>(&operator, keys);
 		#[extrinsic_call]
-		register_boot(RawOrigin::Signed(operator), 0, KEYS, evidence, 0);
-		assert!(Boots::<T>::contains_key(0));
+		register_boot(RawOrigin::Signed(operator), 0, keys, evidence, 0);
+		assert_eq!(Boots::<T>::get(0).unwrap().number, 2);
 	}
 
 	#[benchmark]
@@ -88,8 +104,9 @@ mod benchmarks {
 
 	#[benchmark]
 	fn evict() {
-		let operator = registered::<T>();
-		Measurements::<T>::remove(MEASUREMENT);
+		let operator = serving::<T>();
+		// The others' code is still allowed: it has a successor.
+		Boots::<T>::mutate(0, |boot| boot.as_mut().unwrap().measurement = H256::repeat_byte(8));
 		#[extrinsic_call]
 		evict(RawOrigin::Signed(operator), 0);
 		assert!(!Boots::<T>::contains_key(0));
@@ -112,10 +129,21 @@ mod benchmarks {
 
 	#[benchmark]
 	fn delist_measurement() {
+		let successor = H256::repeat_byte(8);
+		for measurement in [MEASUREMENT, successor] {
+			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
+		}
+		#[extrinsic_call]
+		delist_measurement(RawOrigin::Root, MEASUREMENT, 1000, successor);
+		assert_eq!(Measurements::<T>::get(MEASUREMENT).unwrap().until, Some(1000));
+	}
+
+	#[benchmark]
+	fn destroy_measurement() {
 		Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
 		#[extrinsic_call]
-		delist_measurement(RawOrigin::Root, MEASUREMENT, 1000);
-		assert_eq!(Measurements::<T>::get(MEASUREMENT).unwrap().until, Some(1000));
+		destroy_measurement(RawOrigin::Root, MEASUREMENT, 1000);
+		assert!(Destroyed::<T>::contains_key(MEASUREMENT));
 	}
 
 	#[benchmark]
@@ -132,7 +160,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn evict_for() {
-		registered::<T>();
+		serving::<T>();
 		let reason = EvictionReason::Compromised { slash: Permill::from_percent(50) };
 		#[extrinsic_call]
 		evict_for(RawOrigin::Root, 0, reason);

@@ -18,9 +18,9 @@
 //! * An operator **offers** a worker to another account ([`Call::offer_worker`]), which **accepts** it
 //!   ([`Call::accept_worker`]) with its stake.
 //! * Governance **allows** and **delists** measurements ([`Call::allow_measurement`],
-//!   [`Call::delist_measurement`]), **evicts** workers for a reason that says what they lose
-//!   ([`Call::evict_for`]) and **bans** machines ([`Call::set_banned`]). Anyone may evict a worker whose
-//!   measurement is no longer allowed or whose stake is exhausted ([`Call::evict`]).
+//!   [`Call::delist_measurement`], [`Call::destroy_measurement`]), **evicts** workers for a reason that
+//!   says what they lose ([`Call::evict_for`]) and **bans** machines ([`Call::set_banned`]). Anyone may
+//!   evict a worker whose measurement is no longer allowed or whose stake is exhausted ([`Call::evict`]).
 //! * Anyone may **probe** a worker ([`Call::probe`]): its enclave answers through the mailbox, which
 //!   shows that the whole way there and back works.
 //!
@@ -43,17 +43,28 @@
 //!
 //! | [`EvictionReason`] | by | loses | may come back |
 //! |---|---|---|---|
-//! | `Delisted` | anyone, the sweep | nothing | with allowed code |
+//! | `Delisted` | anyone, the sweep, if it has a successor | nothing | with allowed code |
 //! | `StakeExhausted` | anyone, the sweep | nothing more | when it is topped up |
 //! | `Fault` | governance | a part of its bonds | yes |
 //! | `Compromised` | governance | a part of its bonds | never: its machine is banned |
 //!
-//! Governance's reasons reach who has no boot any more, or closed its worker, while its stake leaves.
+//! Governance's reasons reach who has no boot any more, or closed its worker, while its stake leaves:
+//! so long the registry knows the machine of a closed worker. A ban ends the boot of whichever worker
+//! the machine is in by now.
+//!
+//! **A delisting takes off the list, and no key with it.** It only shortens: an `until` that was set is
+//! never put off, and what ran out never comes back but by [`Call::allow_measurement`]. It names a
+//! *successor*, another measurement on the list without an `until`, for who has to move. Who runs
+//! delisted code is out of force from its block on, but is not evicted while it has no successor
+//! ([`WorkerHooks::has_successor`]): the last seat of the master key, and members of a cluster in which
+//! nobody else counts, keep what only they hold until somebody else does, or the code is allowed again.
+//! [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger origin.
 //!
 //! **The sweep** evicts whom a delisting or an exhausted stake concerns, in [`Hooks::on_poll`], within
 //! [`Config::SweepBudget`] a block and what is left of the block: first who was reported exhausted,
-//! then by a cursor over all boots once the `until` of a delisting has come. It may take as long as it
-//! takes, since they are out of force already.
+//! then by a cursor over all boots once the `until` of a delisting has come, and again every
+//! [`SWEEP_AGAIN_BLOCKS`] while somebody waits for a successor. It may take as long as it takes, since
+//! they are out of force already.
 //!
 //! **What a stranger can store.** A worker's records are backed by its stake. A worker has one offer, and
 //! at most [`limits::OPEN_PROBES_MAX`] open probes, [`limits::PROBE_GAP`] blocks apart, each forgotten
@@ -95,13 +106,19 @@ use phala_protocol::{
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };
-use sp_runtime::traits::{SaturatedConversion, Zero};
+use sp_runtime::{
+	traits::{SaturatedConversion, Zero},
+	Permill,
+};
 
 pub use phala_protocol::evidence::MeasurementRule;
 pub use types::{EvictionReason, OpenProbe, SweepCursor, Worker};
 
 /// Most delistings whose sweeps wait for their block; further ones share the last.
 pub const SWEEPS_DUE_MAX: u32 = 32;
+
+/// Blocks after which the sweep comes again to those that had no successor: ten minutes.
+pub const SWEEP_AGAIN_BLOCKS: BlockNumber = 300;
 
 #[frame_support::pallet]
 pub mod pallet {
@@ -184,10 +201,19 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type BannedPlatforms<T> = StorageMap<_, Blake2_128Concat, PlatformId, (), OptionQuery>;
 
+	/// The machines of closed workers of whose bonds something is left: they can still be banned.
+	#[pallet::storage]
+	pub type ClosedPlatforms<T> =
+		StorageMap<_, Blake2_128Concat, WorkerId, PlatformId, OptionQuery>;
+
 	/// Code that may run.
 	#[pallet::storage]
 	pub type Measurements<T> =
 		StorageMap<_, Blake2_128Concat, Measurement, MeasurementRule, OptionQuery>;
+
+	/// Delisted code whose boots are evicted whatever is lost with them.
+	#[pallet::storage]
+	pub type Destroyed<T> = StorageMap<_, Blake2_128Concat, Measurement, (), OptionQuery>;
 
 	/// sr25519 key that signs software evidence. `None` in production: all of it is refused.
 	#[pallet::storage]
@@ -277,6 +303,8 @@ pub mod pallet {
 		MeasurementAllowed { measurement: Measurement },
 		/// Code may run no longer than until this block.
 		MeasurementDelisted { measurement: Measurement, until: BlockNumber },
+		/// What only boots of delisted code hold is lost with them.
+		MeasurementDestroyed { measurement: Measurement },
 		/// A boot gave a sign of life.
 		Heartbeat { worker: WorkerId, boot: BootNumber },
 		/// Somebody asked a worker for a sign of life.
@@ -349,6 +377,14 @@ pub mod pallet {
 		ProbeTooSoon,
 		/// [`limits::OPEN_PROBES_MAX`] probes of the worker wait for an answer.
 		TooManyProbes,
+		/// Its measurement is delisted, but nobody else in force holds what it holds: a seat of the
+		/// master key, or its cluster's state. Let another take over first.
+		NoSuccessorInForce,
+		/// The measurement is delisted already, from an earlier block: only `allow_measurement` gives it
+		/// more time.
+		UntilLaterThanBefore,
+		/// The successor is not another measurement that is on the list without an `until`.
+		NoSuccessorAllowed,
 	}
 
 	#[pallet::hooks]
@@ -470,6 +506,8 @@ pub mod pallet {
 			ensure_signed(origin)?;
 			let boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
 			let reason = Self::reason_to_evict(worker, &boot).ok_or(Error::<T>::StillInForce)?;
+			let waits = Self::waits_for_successor(worker, &boot, reason);
+			ensure!(!waits, Error::<T>::NoSuccessorInForce);
 			Self::throw_out(worker, Some(&boot), reason)
 		}
 
@@ -481,6 +519,7 @@ pub mod pallet {
 			Self::put_out_of_service(worker)?;
 			if let Some(platform) = record.platform {
 				PlatformWorker::<T>::remove(platform);
+				ClosedPlatforms::<T>::insert(worker, platform);
 			}
 			Offers::<T>::remove(worker);
 			Workers::<T>::remove(worker);
@@ -495,29 +534,28 @@ pub mod pallet {
 		pub fn allow_measurement(origin: OriginFor<T>, measurement: Measurement) -> DispatchResult {
 			T::AdminOrigin::ensure_origin(origin)?;
 			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
+			Destroyed::<T>::remove(measurement);
 			Self::announce(RegistryMessage::MeasurementAllowed { measurement })?;
 			Self::deposit_event(Event::MeasurementAllowed { measurement });
 			Ok(())
 		}
 
-		/// Takes a measurement off the allow-list from block `until` on, so that operators can move.
+		/// Takes a measurement off the allow-list from block `until` on, so that operators can move to
+		/// `successor`: another one on the list, without an `until`. It only shortens the time of one that
+		/// is allowed now.
 		#[pallet::call_index(6)]
 		#[pallet::weight(T::WeightInfo::delist_measurement())]
 		pub fn delist_measurement(
 			origin: OriginFor<T>,
 			measurement: Measurement,
 			until: BlockNumber,
+			successor: Measurement,
 		) -> DispatchResult {
 			T::DelistOrigin::ensure_origin(origin)?;
-			ensure!(until >= Self::now(), Error::<T>::UntilInThePast);
-			Measurements::<T>::try_mutate(measurement, |rule| {
-				rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?.until = Some(until);
-				Ok::<_, DispatchError>(())
-			})?;
-			Self::note_sweep(until);
-			Self::announce(RegistryMessage::MeasurementDelisted { measurement, until })?;
-			Self::deposit_event(Event::MeasurementDelisted { measurement, until });
-			Ok(())
+			let stays = Measurements::<T>::get(successor).is_some_and(|rule| rule.until.is_none());
+			ensure!(stays && successor != measurement, Error::<T>::NoSuccessorAllowed);
+			ensure!(Self::is_allowed(&measurement), Error::<T>::MeasurementNotAllowed);
+			Self::delist(measurement, until)
 		}
 
 		/// Asks a worker's enclave for a sign of life through the mailbox.
@@ -609,6 +647,32 @@ pub mod pallet {
 			Self::deposit_event(Event::WorkerTransferred { worker, from, to });
 			Ok(())
 		}
+
+		/// Takes a measurement off the allow-list from block `until` on, at the latest, **and with it
+		/// whatever only its boots hold**: the master key, the state of whole clusters. No successor is
+		/// asked for, and no eviction waits for one. By governance, and not by those who may only delist.
+		#[pallet::call_index(12)]
+		#[pallet::weight(T::WeightInfo::destroy_measurement())]
+		pub fn destroy_measurement(
+			origin: OriginFor<T>,
+			measurement: Measurement,
+			until: BlockNumber,
+		) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			ensure!(
+				Measurements::<T>::contains_key(measurement),
+				Error::<T>::MeasurementNotAllowed
+			);
+			if Self::is_allowed(&measurement) {
+				Self::delist(measurement, until)?;
+			} else {
+				// It is off the list: the sweep comes again to those that waited.
+				Self::note_sweep(Self::now());
+			}
+			Destroyed::<T>::insert(measurement, ());
+			Self::deposit_event(Event::MeasurementDestroyed { measurement });
+			Ok(())
+		}
 	}
 }
 
@@ -619,6 +683,22 @@ impl<T: Config> Pallet<T> {
 
 	fn is_allowed(measurement: &Measurement) -> bool {
 		Measurements::<T>::get(measurement).is_some_and(|rule| rule.allows(Self::now()))
+	}
+
+	/// Ends the time of a measurement that is allowed now, never later than was said before.
+	fn delist(measurement: Measurement, until: BlockNumber) -> DispatchResult {
+		ensure!(until >= Self::now(), Error::<T>::UntilInThePast);
+		Measurements::<T>::try_mutate(measurement, |rule| {
+			let rule = rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?;
+			let is_earlier = rule.until.is_none_or(|before| until <= before);
+			ensure!(is_earlier, Error::<T>::UntilLaterThanBefore);
+			rule.until = Some(until);
+			Ok::<_, DispatchError>(())
+		})?;
+		Self::note_sweep(until);
+		Self::announce(RegistryMessage::MeasurementDelisted { measurement, until })?;
+		Self::deposit_event(Event::MeasurementDelisted { measurement, until });
+		Ok(())
 	}
 
 	fn worker_of(
@@ -731,12 +811,23 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
+	/// Whether an eviction is put off: nobody but the operator of the machine would gain by what is lost.
+	fn waits_for_successor(worker: WorkerId, boot: &Boot, reason: EvictionReason) -> bool {
+		reason == EvictionReason::Delisted
+			&& !Destroyed::<T>::contains_key(boot.measurement)
+			&& !T::WorkerHooks::has_successor(worker)
+	}
+
 	fn bonds_of(worker: WorkerId) -> [BondId; 2] {
 		[BondId::Worker(worker), BondId::Gatekeeper(worker)]
 	}
 
 	/// Ends a boot for good, tells who relied on it, and takes what the reason says.
 	fn throw_out(worker: WorkerId, boot: Option<&Boot>, reason: EvictionReason) -> DispatchResult {
+		// Before the slash: with the last of a closed worker's bond its machine is forgotten.
+		let platform = Workers::<T>::get(worker)
+			.and_then(|record| record.platform)
+			.or_else(|| ClosedPlatforms::<T>::get(worker));
 		// Before the hooks: they let bonds go that answer for nothing more.
 		let mut slashed: Balance = 0;
 		if let Some(part) = reason.slash() {
@@ -745,15 +836,41 @@ impl<T: Config> Pallet<T> {
 				slashed = slashed.saturating_add(T::Bonding::slash(bond, amount));
 			}
 		}
-		if let EvictionReason::Compromised { .. } = reason {
-			let platform = Workers::<T>::get(worker).and_then(|record| record.platform);
-			if let Some(platform) = platform {
+		Self::end_boot(worker, boot, reason, slashed)?;
+		match (reason, platform) {
+			(EvictionReason::Compromised { .. }, Some(platform)) => {
 				Self::ban(platform);
+				Self::throw_machine_out(platform, worker)
 			}
+			_ => Ok(()),
 		}
+	}
+
+	/// Ends the boot of the worker that a banned machine moved to, if it is not `worker`. That one's
+	/// operator may be another: what it loses, if anything, is for another vote.
+	fn throw_machine_out(platform: PlatformId, worker: WorkerId) -> DispatchResult {
+		let Some(other) = PlatformWorker::<T>::get(platform).filter(|other| *other != worker)
+		else {
+			return Ok(());
+		};
+		match Boots::<T>::get(other) {
+			Some(boot) => {
+				let reason = EvictionReason::Compromised { slash: Permill::zero() };
+				Self::end_boot(other, Some(&boot), reason, 0)
+			}
+			None => Ok(()),
+		}
+	}
+
+	fn end_boot(
+		worker: WorkerId,
+		boot: Option<&Boot>,
+		reason: EvictionReason,
+		slashed: Balance,
+	) -> DispatchResult {
 		if let Some(boot) = boot {
 			Self::remove_boot(worker, boot)?;
-			T::WorkerHooks::on_evicted(worker).map_err(Error::<T>::from)?;
+			T::WorkerHooks::on_evicted(worker, reason.by()).map_err(Error::<T>::from)?;
 			ReportedExhausted::<T>::remove(worker);
 		}
 		let boot = boot.map_or(0, |boot| boot.number);
@@ -811,6 +928,10 @@ impl<T: Config> WorkerDirectory for Pallet<T> {
 		Some(LastHeartbeat::<T>::get(worker).unwrap_or_default().max(registered_at))
 	}
 
+	fn is_delisted(worker: WorkerId) -> bool {
+		Boots::<T>::get(worker).is_some_and(|boot| !Self::is_allowed(&boot.measurement))
+	}
+
 	fn penalise(worker: WorkerId, amount: Balance) -> Balance {
 		let amount = T::Bonding::slash(BondId::Worker(worker), amount);
 		Self::deposit_event(Event::WorkerPenalised { worker, amount });
@@ -830,6 +951,13 @@ impl<T: Config> BondUsers for Pallet<T> {
 		let (BondId::Worker(worker) | BondId::Gatekeeper(worker)) = bond;
 		if Boots::<T>::contains_key(worker) {
 			ReportedExhausted::<T>::insert(worker, ());
+		}
+	}
+
+	fn on_gone(bond: BondId) {
+		let (BondId::Worker(worker) | BondId::Gatekeeper(worker)) = bond;
+		if Self::bonds_of(worker).into_iter().all(|bond| T::Bonding::at_stake(bond) == 0) {
+			ClosedPlatforms::<T>::remove(worker);
 		}
 	}
 }

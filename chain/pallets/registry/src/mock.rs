@@ -6,16 +6,17 @@ use codec::{Decode, Encode};
 use frame_support::{
 	derive_impl, parameter_types,
 	storage::unhashed,
-	traits::{ConstU32, ConstU64},
+	traits::{ConstU32, ConstU64, EitherOfDiverse},
 	weights::Weight,
 };
+use frame_system::EnsureSignedBy;
 use phala_protocol::{
 	bonding::BondId,
 	boot::{BootKeys, BootNumber, BootStatement, WorkerId},
 	evidence::{Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent},
 	mailbox::{Channel, ChannelHead},
 	messages::Message,
-	traits::{Assignments, Bonding, MailboxInterface, PushError, WorkerHooks},
+	traits::{Assignments, Bonding, EvictedBy, MailboxInterface, PushError, WorkerHooks},
 	AccountBytes, Balance, H256,
 };
 use sp_core::{sr25519, Pair};
@@ -59,6 +60,10 @@ parameter_types! {
 	pub static InUse: Vec<WorkerId> = Vec::new();
 	/// Whom the hooks were told of.
 	pub static EvictedWorkers: Vec<WorkerId> = Vec::new();
+	/// Whose doing the last eviction was.
+	pub static LastEvictedBy: Option<EvictedBy> = None;
+	/// Workers that alone hold something.
+	pub static Alone: Vec<WorkerId> = Vec::new();
 	/// How many evictions the sweep has room for in a block.
 	pub static SweptPerBlock: u64 = 3;
 	pub SweepBudget: Weight = {
@@ -151,9 +156,14 @@ impl WorkerHooks for NotingHooks {
 		Ok(())
 	}
 
-	fn on_evicted(worker: WorkerId) -> Result<(), PushError> {
+	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {
 		EvictedWorkers::mutate(|evicted| evicted.push(worker));
+		LastEvictedBy::set(Some(by));
 		Ok(())
+	}
+
+	fn has_successor(worker: WorkerId) -> bool {
+		!Alone::get().contains(&worker)
 	}
 
 	fn is_in_use(worker: WorkerId) -> bool {
@@ -187,6 +197,11 @@ impl MailboxInterface for NotingMailbox {
 	}
 }
 
+frame_support::ord_parameter_types! {
+	/// May delist, and nothing else.
+	pub const Delisters: AccountId32 = DELISTER;
+}
+
 pub const STAKE: Balance = 100;
 pub const MINIMUM: Balance = 90;
 pub const NO_FUNDS: DispatchError = DispatchError::Other("no funds");
@@ -199,7 +214,7 @@ impl pallet_registry::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type WorkerHooks = NotingHooks;
 	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
-	type DelistOrigin = Self::AdminOrigin;
+	type DelistOrigin = EitherOfDiverse<Self::AdminOrigin, EnsureSignedBy<Delisters, AccountId32>>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
 	type SweepBudget = SweepBudget;
@@ -211,13 +226,18 @@ impl pallet_registry::Config for Runtime {
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockBonding {
 	fn fund(_: &AccountId32) {}
+
+	fn serve(_: WorkerId, _: &AccountId32) {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);
 pub const BOB: AccountId32 = AccountId32::new([2; 32]);
+pub const DELISTER: AccountId32 = AccountId32::new([9; 32]);
 pub const PAUPER: AccountId32 = AccountId32::new([7; 32]);
 pub const GOOD_CODE: H256 = H256::repeat_byte(0xc0);
 pub const BAD_CODE: H256 = H256::repeat_byte(0xbd);
+/// On the list too: where operators move to.
+pub const NEXT_CODE: H256 = H256::repeat_byte(0xce);
 
 pub fn software_root() -> sr25519::Pair {
 	sr25519::Pair::from_seed(&[0x50; 32])
@@ -286,7 +306,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		system: Default::default(),
 		registry: crate::GenesisConfig {
 			software_root: Some(software_root().public().0),
-			measurements: vec![GOOD_CODE],
+			measurements: vec![GOOD_CODE, NEXT_CODE],
 			..Default::default()
 		},
 	}
@@ -304,6 +324,8 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		OpenRequests::set(BTreeMap::new());
 		InUse::set(Vec::new());
 		EvictedWorkers::set(Vec::new());
+		LastEvictedBy::set(None);
+		Alone::set(Vec::new());
 		go_to_block(10);
 	});
 	ext

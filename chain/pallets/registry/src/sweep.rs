@@ -85,8 +85,15 @@ impl<T: Config> Pallet<T> {
 		Some(SweepCursor::default())
 	}
 
-	/// Evicts a worker, or changes nothing: a full mailbox puts it off by a block.
+	/// Evicts a worker, or changes nothing: a full mailbox puts it off by a block, and the want of a
+	/// successor to another sweep.
 	fn swept(worker: WorkerId, boot: &Boot, reason: EvictionReason) -> bool {
+		if Self::waits_for_successor(worker, boot, reason) {
+			// All that wait for a while share one sweep.
+			let turn = Self::now() / SWEEP_AGAIN_BLOCKS;
+			Self::note_sweep(turn.saturating_add(1).saturating_mul(SWEEP_AGAIN_BLOCKS));
+			return true;
+		}
 		with_storage_layer(|| Self::throw_out(worker, Some(boot), reason)).is_ok()
 	}
 }

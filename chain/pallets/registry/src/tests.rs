@@ -1,6 +1,6 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok, traits::Hooks};
-use phala_protocol::messages::Message;
+use phala_protocol::{messages::Message, traits::EvictedBy};
 use sp_runtime::Permill;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
@@ -15,6 +15,11 @@ fn register(report: &Report) -> DispatchResult {
 		report.evidence(),
 		report.block,
 	)
+}
+
+/// To the next code.
+fn delist(by: RuntimeOrigin, measurement: Measurement, until: BlockNumber) -> DispatchResult {
+	Registry::delist_measurement(by, measurement, until, NEXT_CODE)
 }
 
 fn register_worker() -> WorkerId {
@@ -307,9 +312,9 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 	new_test_ext().execute_with(|| {
 		let worker = register_worker();
 		register(&Report::honest(worker, 1)).unwrap();
-		let delist = |until| Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, until);
+		let delist = |until| delist(RuntimeOrigin::root(), GOOD_CODE, until);
 		assert_noop!(
-			Registry::delist_measurement(signed(ALICE), GOOD_CODE, 20),
+			Registry::delist_measurement(signed(ALICE), GOOD_CODE, 20, NEXT_CODE),
 			DispatchError::BadOrigin
 		);
 		assert_noop!(delist(9), Error::<Runtime>::UntilInThePast);
@@ -525,7 +530,7 @@ fn a_delisting_with_10_000_workers_in_force_takes_a_bounded_part_of_each_block()
 		}
 		let idle = next_block(Weight::MAX);
 		let until = System::block_number() as u32 + 3;
-		Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, until).unwrap();
+		delist(RuntimeOrigin::root(), GOOD_CODE, until).unwrap();
 		// Until its block has come nobody is evicted, and it costs no more than any block.
 		for _ in 0..2 {
 			assert_eq!(next_block(Weight::MAX), idle);
@@ -564,7 +569,7 @@ fn the_sweep_takes_no_more_than_what_is_left_of_the_block_and_a_full_mailbox_put
 			boot_of(worker, GOOD_CODE);
 		}
 		let now = System::block_number() as u32;
-		Registry::delist_measurement(RuntimeOrigin::root(), GOOD_CODE, now).unwrap();
+		delist(RuntimeOrigin::root(), GOOD_CODE, now).unwrap();
 		assert_eq!(next_block(Weight::zero()), Weight::zero());
 		assert!(EvictedWorkers::get().is_empty());
 		// One message each: the second eviction finds no room, and is undone whole.
@@ -639,5 +644,186 @@ fn more_delistings_than_there_is_room_for_share_the_last_sweep() {
 		go_to_block(2_000);
 		next_block(Weight::MAX);
 		assert_eq!(SweepsDue::<Runtime>::get().len(), 0);
+	});
+}
+
+/// Has the delister's track: 5,000 PHA for the deposit, and the 2 % of the votes that pass there.
+struct CapturedDelister;
+
+impl CapturedDelister {
+	fn delists(
+		measurement: Measurement,
+		until: BlockNumber,
+		successor: Measurement,
+	) -> DispatchResult {
+		Registry::delist_measurement(signed(DELISTER), measurement, until, successor)
+	}
+}
+
+#[test]
+fn a_captured_delister_brings_back_no_code_and_gives_none_more_time() {
+	new_test_ext().execute_with(|| {
+		let delists = |until| CapturedDelister::delists(GOOD_CODE, until, NEXT_CODE);
+		assert_ok!(delists(20));
+		assert_noop!(delists(21), Error::<Runtime>::UntilLaterThanBefore);
+		assert_noop!(
+			Registry::destroy_measurement(RuntimeOrigin::root(), GOOD_CODE, 21),
+			Error::<Runtime>::UntilLaterThanBefore
+		);
+		assert_ok!(delists(20));
+		assert_ok!(delists(15));
+		// It leaked, was swept, and stays in the list with its `until`.
+		go_to_block(15);
+		assert_noop!(delists(BlockNumber::MAX), Error::<Runtime>::MeasurementNotAllowed);
+		assert_noop!(
+			CapturedDelister::delists(BAD_CODE, 20, NEXT_CODE),
+			Error::<Runtime>::MeasurementNotAllowed
+		);
+		let worker = register_worker();
+		assert_noop!(register(&Report::honest(worker, 1)), Error::<Runtime>::MeasurementNotAllowed);
+		// Who may list may list it again.
+		assert_noop!(
+			Registry::allow_measurement(signed(DELISTER), GOOD_CODE),
+			DispatchError::BadOrigin
+		);
+		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), GOOD_CODE));
+		assert_ok!(delists(30));
+	});
+}
+
+#[test]
+fn a_captured_delister_leaves_nobody_without_code_to_move_to() {
+	new_test_ext().execute_with(|| {
+		let delists = |successor| CapturedDelister::delists(GOOD_CODE, 10, successor);
+		assert_noop!(delists(GOOD_CODE), Error::<Runtime>::NoSuccessorAllowed);
+		assert_noop!(delists(BAD_CODE), Error::<Runtime>::NoSuccessorAllowed);
+		// Two that name each other would both be gone one day.
+		assert_ok!(CapturedDelister::delists(NEXT_CODE, 1_000, GOOD_CODE));
+		assert_noop!(delists(NEXT_CODE), Error::<Runtime>::NoSuccessorAllowed);
+		assert_noop!(
+			Registry::destroy_measurement(signed(DELISTER), GOOD_CODE, 10),
+			DispatchError::BadOrigin
+		);
+		assert_ok!(Registry::destroy_measurement(RuntimeOrigin::root(), GOOD_CODE, 10));
+		System::assert_last_event(Event::MeasurementDestroyed { measurement: GOOD_CODE }.into());
+	});
+}
+
+#[test]
+fn a_captured_delister_takes_nobody_who_alone_holds_a_key_until_another_does() {
+	new_test_ext().execute_with(|| {
+		for worker in 0..3 {
+			boot_of(worker, GOOD_CODE);
+		}
+		Alone::set(vec![0, 2]);
+		SweptPerBlock::set(10);
+		let now = System::block_number() as u32;
+		assert_ok!(CapturedDelister::delists(GOOD_CODE, now, NEXT_CODE));
+		let boot = Registry::current_boot(0).unwrap();
+		assert!(!Registry::is_in_force(0, &boot), "it is silenced at once");
+		assert!(Registry::is_delisted(0));
+		assert_noop!(Registry::evict(signed(DELISTER), 0), Error::<Runtime>::NoSuccessorInForce);
+		next_block(Weight::MAX);
+		assert_eq!(EvictedWorkers::get(), vec![1]);
+		assert_eq!(SweepUnderWay::<Runtime>::get(), None);
+		assert_eq!(SweepsDue::<Runtime>::get().into_inner(), [SWEEP_AGAIN_BLOCKS]);
+
+		// The sweep comes again, in vain, and once more when another has taken over.
+		for (alone, evicted) in [(vec![0, 2], vec![1]), (vec![2], vec![1, 0])] {
+			Alone::set(alone);
+			let due = SweepsDue::<Runtime>::get()[0];
+			System::set_block_number(u64::from(due) - 2);
+			next_block(Weight::MAX);
+			assert!(EvictedWorkers::get().len() <= 2 && SweepsDue::<Runtime>::get()[0] == due);
+			next_block(Weight::MAX);
+			assert_eq!(EvictedWorkers::get(), evicted);
+		}
+		// Who may destroy says so, also afterwards.
+		let now = System::block_number() as u32;
+		assert_ok!(Registry::destroy_measurement(RuntimeOrigin::root(), GOOD_CODE, now));
+		next_block(Weight::MAX);
+		assert_eq!(EvictedWorkers::get(), vec![1, 0, 2]);
+		assert_eq!(LastEvictedBy::get(), Some(EvictedBy::Others));
+		// Listed again it is code like any other.
+		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), GOOD_CODE));
+		assert_eq!(Destroyed::<Runtime>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn who_is_alone_is_evicted_all_the_same_for_what_it_did_itself() {
+	new_test_ext().execute_with(|| {
+		boot_of(0, BAD_CODE);
+		Alone::set(vec![0, 1]);
+		MockBonding::set(BondId::Worker(0), 0);
+		assert_ok!(Registry::evict(signed(BOB), 0));
+		assert_eq!(LastEvictedBy::get(), Some(EvictedBy::Itself));
+		boot_of(1, GOOD_CODE);
+		assert_ok!(evict_for(1, FAULT));
+		assert_eq!(LastEvictedBy::get(), Some(EvictedBy::Others));
+	});
+}
+
+/// Its machine's secrets are out. It closes its worker, which gives it its 1,000 PHA back one day, and
+/// goes on with the same machine under other numbers, for 1,000 PHA each.
+struct ShellGame {
+	platform: H256,
+}
+
+impl ShellGame {
+	/// A new worker with the machine.
+	fn opens(&self, keys: u8) -> WorkerId {
+		let worker = register_worker();
+		let report = Report { platform: self.platform, ..Report::honest(worker, keys) };
+		register(&report).unwrap();
+		worker
+	}
+}
+
+#[test]
+fn a_compromised_machine_does_not_escape_its_ban_by_closing_and_opening_workers() {
+	new_test_ext().execute_with(|| {
+		let villain = ShellGame { platform: H256::repeat_byte(66) };
+		let first = villain.opens(1);
+		assert_ok!(Registry::close_worker(signed(ALICE), first));
+		let second = villain.opens(2);
+		assert_ok!(Registry::close_worker(signed(ALICE), second));
+		let third = villain.opens(3);
+
+		assert_ok!(evict_for(first, COMPROMISED));
+		System::assert_has_event(Event::PlatformBanned { platform: villain.platform }.into());
+		assert_eq!(Registry::current_boot(third), None);
+		let reason = EvictionReason::Compromised { slash: Permill::zero() };
+		System::assert_last_event(
+			Event::WorkerEvicted { worker: third, boot: 1, reason, slashed: 0 }.into(),
+		);
+		assert_eq!(EvictedWorkers::get(), vec![third]);
+		assert_eq!(MockBonding::amount(BondId::Worker(first)), 0);
+		assert_eq!(MockBonding::amount(BondId::Worker(third)), STAKE, "that is for another vote");
+		let again = Report { platform: villain.platform, ..Report::honest(third, 4) };
+		assert_noop!(register(&again), Error::<Runtime>::PlatformBanned);
+		// The one in between can still be voted on, and says nothing new of the machine.
+		assert_ok!(evict_for(second, COMPROMISED));
+
+		// What is not at stake any more is not remembered.
+		MockBonding::set(BondId::Worker(first), 0);
+		MockBonding::set(BondId::Gatekeeper(first), 1);
+		Registry::on_gone(BondId::Worker(first));
+		assert_eq!(ClosedPlatforms::<Runtime>::get(first), Some(villain.platform));
+		MockBonding::set(BondId::Gatekeeper(first), 0);
+		Registry::on_gone(BondId::Gatekeeper(first));
+		assert_eq!(ClosedPlatforms::<Runtime>::get(first), None);
+	});
+}
+
+#[test]
+fn a_ban_throws_out_nobody_with_another_machine() {
+	new_test_ext().execute_with(|| {
+		let (first, second) = (register_worker(), register_worker());
+		register(&Report::honest(first, 1)).unwrap();
+		register(&Report::honest(second, 2)).unwrap();
+		assert_ok!(evict_for(first, COMPROMISED));
+		assert_eq!(EvictedWorkers::get(), vec![first]);
+		assert!(Registry::current_boot(second).is_some());
 	});
 }

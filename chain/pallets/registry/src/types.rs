@@ -4,7 +4,9 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	evidence::PlatformId,
-	limits, BlockNumber,
+	limits,
+	traits::EvictedBy,
+	BlockNumber,
 };
 use scale_info::TypeInfo;
 use sp_runtime::Permill;
@@ -57,6 +59,15 @@ impl EvictionReason {
 		match self {
 			Self::Delisted | Self::StakeExhausted => None,
 			Self::Fault { slash } | Self::Compromised { slash } => Some(*slash),
+		}
+	}
+
+	/// Whose doing it is. A stake is exhausted by its operator: what it withdrew, or what it lost for its
+	/// own faults.
+	pub fn by(&self) -> EvictedBy {
+		match self {
+			Self::StakeExhausted => EvictedBy::Itself,
+			Self::Delisted | Self::Fault { .. } | Self::Compromised { .. } => EvictedBy::Others,
 		}
 	}
 }

@@ -14,6 +14,7 @@ pub trait WeightInfo {
 	fn close_worker() -> Weight;
 	fn allow_measurement() -> Weight;
 	fn delist_measurement() -> Weight;
+	fn destroy_measurement() -> Weight;
 	fn probe() -> Weight;
 	fn evict_for() -> Weight;
 	fn set_banned() -> Weight;
@@ -49,6 +50,13 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 		)
 	}
 
+	/// Whether anybody else in force holds what a worker holds: a look at each seat and member.
+	fn successor() -> Weight {
+		let members = u64::from(phala_protocol::limits::CLUSTER_MEMBERS_MAX);
+		Weight::from_parts(100_000_000, 200_000)
+			.saturating_add(T::DbWeight::get().reads(members.saturating_mul(10).saturating_add(8)))
+	}
+
 	fn evidence(e: u32) -> Weight {
 		// A DCAP quote takes a few milliseconds to verify in wasm.
 		Weight::from_parts(10_000_000_000, 20_000)
@@ -67,23 +75,27 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::of(13, 6).saturating_add(Self::evidence(e))
 	}
 	fn evict() -> Weight {
-		Self::of(20, 20).saturating_add(Self::hooks())
+		Self::of(21, 20).saturating_add(Self::hooks()).saturating_add(Self::successor())
 	}
 	fn close_worker() -> Weight {
-		Self::of(20, 20)
+		Self::of(20, 21)
 	}
 	fn allow_measurement() -> Weight {
 		Self::of(4, 5)
 	}
 	fn delist_measurement() -> Weight {
-		Self::of(5, 6)
+		Self::of(6, 6)
+	}
+	fn destroy_measurement() -> Weight {
+		Self::of(5, 7)
 	}
 	fn probe() -> Weight {
 		Self::of(6, 7)
 	}
 	fn evict_for() -> Weight {
-		// Two slashes, each of a bond, an account and the treasury.
-		Self::evict().saturating_add(Self::of(10, 11))
+		// Two slashes, each of a bond, an account and the treasury; and the worker that the machine is
+		// in by now.
+		Self::evict().saturating_mul(2).saturating_add(Self::of(12, 11))
 	}
 	fn set_banned() -> Weight {
 		Self::of(1, 1)

@@ -72,7 +72,7 @@
 //! | the holder withheld the answer, or was cut off by its host | refunded | **penalty** | moves | |
 //! | it started a new boot, or left, instead | refunded | **penalty** | has moved | |
 //! | it missed another request of the same lease before | refunded | keeps | has moved, or stays: nobody else counts | `AlreadyPenalised` |
-//! | the owner removed the worker, or it was evicted | refunded | keeps | has moved | `Removed` |
+//! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
 //! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |

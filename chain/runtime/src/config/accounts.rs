@@ -95,12 +95,49 @@ pub enum ProxyType {
 	/// Bond, nominate, validate, set session keys.
 	#[codec(index = 2)]
 	Staking,
-	/// Run workers, gatekeepers and clusters.
+	/// Run workers, gatekeepers and clusters, and put more at stake for them: what is at stake stays the
+	/// account's own. Nothing changes hands.
 	#[codec(index = 3)]
 	Workers,
 	/// Take back what another deputy announced.
 	#[codec(index = 4)]
 	CancelProxy,
+}
+
+/// All that an operator does but for offers and acceptances: the stake goes along with a worker.
+fn runs_workers(call: &pallet_registry::Call<Runtime>) -> bool {
+	use pallet_registry::Call;
+	matches!(
+		call,
+		Call::register_worker { .. }
+			| Call::register_boot { .. }
+			| Call::renew_boot { .. }
+			| Call::evict { .. }
+			| Call::close_worker { .. }
+			| Call::probe { .. }
+	)
+}
+
+fn runs_gatekeepers(call: &pallet_gatekeepers::Call<Runtime>) -> bool {
+	use pallet_gatekeepers::Call;
+	matches!(call, Call::apply { .. } | Call::withdraw { .. })
+}
+
+/// All but offers and acceptances: the deposit goes along with a cluster.
+fn runs_clusters(call: &pallet_clusters::Call<Runtime>) -> bool {
+	use pallet_clusters::Call;
+	matches!(
+		call,
+		Call::create { .. }
+			| Call::request_join { .. }
+			| Call::approve_join { .. }
+			| Call::set_endpoint { .. }
+			| Call::leave { .. }
+			| Call::remove_member { .. }
+			| Call::close { .. }
+			| Call::set_open { .. }
+			| Call::admit_developer { .. }
+	)
 }
 
 impl InstanceFilter<RuntimeCall> for ProxyType {
@@ -124,13 +161,17 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 					| RuntimeCall::VoterList(_)
 					| RuntimeCall::Utility(_)
 			),
-			Self::Workers => matches!(
-				call,
-				RuntimeCall::Registry(_)
-					| RuntimeCall::Gatekeepers(_)
-					| RuntimeCall::Clusters(_)
-					| RuntimeCall::Utility(_)
-			),
+			// Call by call, so that a new one is nobody's until it is named. A test asks about each.
+			Self::Workers => match call {
+				RuntimeCall::Registry(call) => runs_workers(call),
+				RuntimeCall::Gatekeepers(call) => runs_gatekeepers(call),
+				RuntimeCall::Clusters(call) => runs_clusters(call),
+				RuntimeCall::Bonding(call) => {
+					matches!(call, pallet_bonding::Call::top_up { .. })
+				}
+				RuntimeCall::Utility(_) => true,
+				_ => false,
+			},
 			Self::CancelProxy => {
 				matches!(call, RuntimeCall::Proxy(pallet_proxy::Call::reject_announcement { .. }))
 			}

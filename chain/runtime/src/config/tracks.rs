@@ -254,6 +254,25 @@ impl TrackRules {
 	}
 }
 
+/// The longest course of a vote that slashes a bond, which root and the policy's admins can: from the
+/// beginning of its preparation to its enactment, if it is confirmed as late as it may be. The wait for
+/// a place among those that are decided is not in it.
+pub fn longest_vote_on_a_bond(network: &NetworkParameters) -> BlockNumber {
+	let course = |rules: &TrackRules| {
+		let track = rules.of(network);
+		[track.prepare_period, track.decision_period, track.confirm_period]
+			.into_iter()
+			.fold(track.min_enactment_period, BlockNumber::saturating_add)
+	};
+	let evicts = |rules: &TrackRules| matches!(rules.origin, None | Some(Origin::PolicyAdmin));
+	TRACKS
+		.iter()
+		.filter(|(_, rules)| evicts(rules))
+		.map(|(_, rules)| course(rules))
+		.max()
+		.unwrap_or(0)
+}
+
 /// [`TRACKS`], with the periods of this network.
 pub struct Tracks;
 

@@ -115,6 +115,133 @@ fn no_deputy_but_one_for_everything_may_move_money() {
 	}
 }
 
+/// Each call of the pallets that a `Workers` deputy has to do with, and whether it may make it.
+fn calls_of_operators() -> Vec<(RuntimeCall, bool)> {
+	use pallet_bonding::Call as Bonding;
+	use pallet_clusters::Call as Clusters;
+	use pallet_gatekeepers::Call as Gatekeepers;
+	use pallet_registry::Call as Registry;
+	use phala_protocol::{bonding::BondId, boot::BootKeys, H256};
+	let (worker, cluster, until, to) = (0, 0, 1, Some(endowed_alice()));
+	let (measurement, successor) = (H256::zero(), H256::zero());
+	let keys = BootKeys { identity: [1; 32], encryption: [1; 32] };
+	let slash = sp_runtime::Permill::zero();
+	let reason = pallet_registry::EvictionReason::Fault { slash };
+	let (evidence, endpoint, recent_block, nonce) = (vec![], vec![], 0, [1; 32]);
+	let (bond, amount) = (BondId::Worker(0), 1);
+	let (to_all, developer) = (None, endowed_alice());
+	vec![
+		(Registry::register_worker {}.into(), true),
+		(Registry::register_boot { worker, keys, evidence: vec![], recent_block }.into(), true),
+		(Registry::renew_boot { worker, evidence, recent_block }.into(), true),
+		(Registry::evict { worker }.into(), true),
+		(Registry::close_worker { worker }.into(), true),
+		(Registry::allow_measurement { measurement }.into(), false),
+		(Registry::delist_measurement { measurement, until, successor }.into(), false),
+		(Registry::probe { worker, nonce }.into(), true),
+		(Registry::evict_for { worker, reason }.into(), false),
+		(Registry::set_banned { platform: measurement, banned: true }.into(), false),
+		(Registry::offer_worker { worker, to: to.clone() }.into(), false),
+		(Registry::accept_worker { worker }.into(), false),
+		(Registry::destroy_measurement { measurement, until }.into(), false),
+		(Gatekeepers::apply { worker }.into(), true),
+		(Gatekeepers::withdraw { worker }.into(), true),
+		(Gatekeepers::seat { workers: vec![] }.into(), false),
+		(Clusters::create {}.into(), true),
+		(Clusters::request_join { cluster, worker, endpoint: vec![] }.into(), true),
+		(
+			Clusters::approve_join { cluster, worker, boot: 1, measurement, endpoint: vec![] }
+				.into(),
+			true,
+		),
+		(Clusters::set_endpoint { worker, endpoint }.into(), true),
+		(Clusters::leave { cluster, worker }.into(), true),
+		(Clusters::remove_member { cluster, worker }.into(), true),
+		(Clusters::close { cluster }.into(), true),
+		(Clusters::set_open { cluster, opening: to_all }.into(), true),
+		(Clusters::admit_developer { cluster, developer, admitted: true }.into(), true),
+		(Clusters::offer_transfer { cluster, to }.into(), false),
+		(Clusters::accept_transfer { cluster }.into(), false),
+		(Bonding::top_up { bond, amount }.into(), true),
+		(Bonding::unbond { bond, amount }.into(), false),
+		(Bonding::withdraw { bond }.into(), false),
+	]
+}
+
+#[test]
+fn it_is_decided_of_each_call_of_an_operator_whether_a_deputy_may_make_it() {
+	use frame_support::traits::GetCallMetadata;
+	let calls = calls_of_operators();
+	for pallet in ["Registry", "Gatekeepers", "Clusters", "Bonding"] {
+		let mut decided: Vec<&str> = calls
+			.iter()
+			.map(|(call, _)| call.get_call_metadata())
+			.filter(|named| named.pallet_name == pallet)
+			.map(|named| named.function_name)
+			.collect();
+		let mut all = RuntimeCall::get_call_names(pallet).to_vec();
+		decided.sort_unstable();
+		all.sort_unstable();
+		assert_eq!(decided, all, "{pallet}: say above who may make it");
+	}
+	for (call, may) in calls {
+		assert_eq!(ProxyType::Workers.filter(&call), may, "{call:?}");
+		for kind in [ProxyType::Governance, ProxyType::Staking, ProxyType::CancelProxy] {
+			assert!(!kind.filter(&call), "{kind:?} {call:?}");
+		}
+	}
+}
+
+/// Runs Alice's worker and cluster, with 1 PHA for fees, and would rather own them.
+#[test]
+fn a_deputy_for_workers_tops_up_what_it_runs_and_walks_off_with_nothing() {
+	use phala_protocol::bonding::BondId;
+	genesis("development").execute_with(|| {
+		System::set_block_number(1);
+		let (alice, deputy) = (endowed_alice(), GreedyDeputy(AccountId::new([66; 32])));
+		assert_ok!(Balances::transfer_keep_alive(signed(&alice), deputy.0.clone().into(), PHA));
+		let adding =
+			Proxy::add_proxy(signed(&alice), deputy.0.clone().into(), ProxyType::Workers, 0);
+		assert_ok!(adding);
+		let tries = |call: RuntimeCall| {
+			let real = alice.clone().into();
+			assert_ok!(Proxy::proxy(signed(&deputy.0), real, None, Box::new(call)));
+			System::events()
+				.into_iter()
+				.rev()
+				.find_map(|record| match record.event {
+					RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => {
+						Some(result)
+					}
+					_ => None,
+				})
+				.expect("says what became of it")
+		};
+		let (worker, cluster, to) = (0, 0, Some(deputy.0.clone()));
+		assert_ok!(tries(pallet_registry::Call::register_worker {}.into()));
+		assert_ok!(tries(pallet_clusters::Call::create {}.into()));
+		let bond = BondId::Worker(worker);
+		assert_ok!(tries(pallet_bonding::Call::top_up { bond, amount: PHA }.into()));
+
+		let filtered = Err(DispatchError::from(frame_system::Error::<Runtime>::CallFiltered));
+		let offer: RuntimeCall =
+			pallet_registry::Call::offer_worker { worker, to: to.clone() }.into();
+		assert_eq!(tries(offer.clone()), filtered);
+		let calls = vec![offer];
+		assert_eq!(tries(pallet_utility::Call::batch_all { calls }.into()), filtered);
+		assert_eq!(tries(pallet_clusters::Call::offer_transfer { cluster, to }.into()), filtered);
+		assert_noop!(
+			Registry::accept_worker(signed(&deputy.0), worker),
+			pallet_registry::Error::<Runtime>::NotOffered
+		);
+		assert_eq!(
+			pallet_bonding::Bonds::<Runtime>::get(bond).map(|bond| bond.account),
+			Some(alice)
+		);
+		assert!(Balances::total_balance(&deputy.0) <= PHA);
+	});
+}
+
 #[test]
 fn two_of_three_move_money_and_one_does_not() {
 	genesis("development").execute_with(|| {

@@ -123,12 +123,16 @@ fn approve(amount: Balance) -> RuntimeCall {
 	.into()
 }
 
+/// Is listed where it is needed.
+const SUCCESSOR: H256 = H256::repeat_byte(9);
+
 fn list(measurement: H256) -> RuntimeCall {
 	pallet_registry::Call::allow_measurement { measurement }.into()
 }
 
 fn delist(measurement: H256) -> RuntimeCall {
-	pallet_registry::Call::delist_measurement { measurement, until: 1_000 }.into()
+	let (until, successor) = (1_000, SUCCESSOR);
+	pallet_registry::Call::delist_measurement { measurement, until, successor }.into()
 }
 
 fn is_listed(measurement: H256) -> bool {
@@ -173,13 +177,20 @@ fn the_policy_admin_lists_and_seats_and_touches_no_money() {
 #[test]
 fn the_delister_delists_and_lists_nothing() {
 	chain().execute_with(|| {
-		assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), MEASUREMENT));
+		for measurement in [MEASUREMENT, SUCCESSOR] {
+			assert_ok!(Registry::allow_measurement(RuntimeOrigin::root(), measurement));
+		}
 		let begun = System::block_number();
 		assert_ok!(voted(Origin::Delister.into(), delist(MEASUREMENT)));
 		let until =
 			pallet_registry::Measurements::<Runtime>::get(MEASUREMENT).and_then(|rule| rule.until);
 		assert_eq!(until, Some(1_000));
 		assert!(System::block_number() - begun <= 12);
+		let (measurement, until) = (MEASUREMENT, 900);
+		let destroy: RuntimeCall =
+			pallet_registry::Call::destroy_measurement { measurement, until }.into();
+		assert_eq!(voted(Origin::Delister.into(), destroy.clone()), Err(BadOrigin.into()));
+		assert_ok!(voted(Origin::PolicyAdmin.into(), destroy));
 		let other = H256::repeat_byte(8);
 		assert_eq!(voted(Origin::Delister.into(), list(other)), Err(BadOrigin.into()));
 		assert!(!is_listed(other));

@@ -13,16 +13,21 @@ use frame_support::{
 	weights::{Weight, WeightMeter},
 };
 use phala_protocol::{
+	agents::{AgentId, Assignment, Excuse},
 	bonding::BondId,
 	boot::{Boot, BootKeys, WorkerId},
+	clusters::MemberRecord,
 	evidence::{EvidenceKind, MeasurementRule},
-	traits::{Bonding as _, BootDirectory, WorkerDirectory},
+	mailbox::ClusterId,
+	traits::{Bonding as _, BootDirectory, ClusterDirectory, WorkerDirectory},
 	H256,
 };
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::{Permill, TokenError};
+use sp_runtime::{DispatchError, Permill, TokenError};
 
 const CODE: H256 = H256::repeat_byte(7);
+/// Where operators move to.
+const NEXT_CODE: H256 = H256::repeat_byte(8);
 const MISS: Balance = PHA;
 
 fn stake() -> Balance {
@@ -108,15 +113,83 @@ fn blocks_pass(blocks: BlockNumber) {
 	poll(&mut WeightMeter::new());
 }
 
+/// Blocks for which a validator's stake is bonded.
+fn validators_blocks() -> u64 {
+	let eras = <Runtime as pallet_staking::Config>::BondingDuration::get();
+	let sessions = <Runtime as pallet_staking::Config>::SessionsPerEra::get();
+	u64::from(eras) * u64::from(sessions) * <Runtime as pallet_babe::Config>::EpochDuration::get()
+}
+
+/// Blocks from the preparation to the enactment of each vote that may slash a bond.
+fn votes_on_bonds() -> Vec<u64> {
+	use frame_support::traits::{EnsureOrigin, OriginTrait};
+	use pallet_referenda::TracksInfo;
+	let others = config::tracks::TRACKS.iter().filter_map(|(_, rules)| rules.origin);
+	core::iter::once(RuntimeOrigin::root())
+		.chain(others.map(RuntimeOrigin::from))
+		.filter_map(|origin: RuntimeOrigin| {
+			let caller = origin.caller().clone();
+			<Runtime as pallet_registry::Config>::AdminOrigin::try_origin(origin).ok()?;
+			let id = config::tracks::Tracks::track_for(&caller).expect("it has a track");
+			let track = config::tracks::Tracks::tracks().find(|track| track.id == id);
+			let info = track.expect("it is one of them").info.clone();
+			let periods = [
+				info.prepare_period,
+				info.decision_period,
+				info.confirm_period,
+				info.min_enactment_period,
+			];
+			Some(periods.into_iter().map(u64::from).sum())
+		})
+		.collect()
+}
+
 #[test]
-fn what_leaves_a_bond_is_slashable_for_as_long_as_a_validators_stake() {
+fn what_leaves_a_bond_is_slashable_for_a_validators_time_and_the_longest_vote_after_it() {
 	for preset in presets::names() {
 		genesis(preset.as_ref()).execute_with(|| {
-			let eras = <Runtime as pallet_staking::Config>::BondingDuration::get();
-			let sessions = <Runtime as pallet_staking::Config>::SessionsPerEra::get();
-			let slots = <Runtime as pallet_babe::Config>::EpochDuration::get();
-			let blocks = u64::from(eras) * u64::from(sessions) * slots;
-			assert_eq!(u64::from(UnbondingBlocks::get()), blocks);
+			let votes = votes_on_bonds();
+			assert_eq!(votes.len(), 2, "root and the policy's admins");
+			let longest = votes.into_iter().max().unwrap();
+			assert_eq!(
+				u64::from(UnbondingBlocks::get()),
+				validators_blocks() + longest,
+				"{preset:?}"
+			);
+		});
+	}
+}
+
+/// Did what it is to be evicted for, with 1,000 PHA at stake, and begins to leave: with the vote, or as
+/// long before it as a validator's fault is found out.
+struct FirstOutOfTheDoor {
+	account: AccountId,
+}
+
+#[test]
+fn who_begins_to_leave_before_the_vote_has_its_stake_there_when_the_vote_is_enacted() {
+	for head_start in [0, 1] {
+		chain(|| {
+			let villain = FirstOutOfTheDoor { account: bob() };
+			let (worker, platform) = (worker_of(&villain.account), H256::repeat_byte(66));
+			pallet_registry::Workers::<Runtime>::mutate(worker, |record| {
+				record.as_mut().expect("it was registered").platform = Some(platform);
+			});
+			assert_ok!(Registry::close_worker(signed(&villain.account), worker));
+			let found_out = head_start * validators_blocks() as BlockNumber;
+			let enacted = votes_on_bonds().into_iter().max().unwrap() as BlockNumber;
+			blocks_pass(found_out + enacted - 1);
+			assert_noop!(
+				Bonding::withdraw(signed(&villain.account), BondId::Worker(worker)),
+				pallet_bonding::Error::<Runtime>::NothingToWithdraw
+			);
+			let before = treasury();
+			let slash = Permill::from_percent(100);
+			let reason = pallet_registry::EvictionReason::Compromised { slash };
+			assert_ok!(Registry::evict_for(RuntimeOrigin::root(), worker, reason));
+			assert_eq!(treasury() - before, stake());
+			assert!(pallet_registry::BannedPlatforms::<Runtime>::contains_key(platform));
+			assert_eq!(pallet_registry::ClosedPlatforms::<Runtime>::iter().count(), 0);
 		});
 	}
 }
@@ -297,7 +370,11 @@ fn the_sweep_takes_its_part_of_what_other_hooks_leave_of_a_block() {
 			meter.consumed()
 		};
 		let idle = left_after(Weight::MAX);
-		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, 1));
+		pallet_registry::Measurements::<Runtime>::insert(
+			NEXT_CODE,
+			MeasurementRule { until: None },
+		);
+		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, 1, NEXT_CODE));
 		assert_eq!(left_after(idle), idle, "no room for one eviction");
 		assert_eq!(pallet_registry::Boots::<Runtime>::iter().count(), WORKERS);
 		let mut blocks = 0;
@@ -324,5 +401,121 @@ fn a_closed_network_of_workers_leaves_nothing_in_storage() {
 		assert_eq!(pallet_bonding::Bonds::<Runtime>::iter().count(), 0);
 		assert_eq!(pallet_registry::Workers::<Runtime>::iter().count(), 0);
 		assert_eq!(pallet_registry::Boots::<Runtime>::iter().count(), 0);
+	});
+}
+
+/// A member of a cluster, as its owner admitted it.
+fn member(cluster: ClusterId, worker: WorkerId) {
+	let record = MemberRecord { endpoint: Default::default(), set_aside: None };
+	pallet_clusters::Members::<Runtime>::insert(cluster, worker, record);
+	pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
+}
+
+/// A cluster of Charlie's with these members, one agent, and who is to do its work.
+fn cluster_with_work(members: &[WorkerId]) -> (AgentId, Assignment) {
+	const CLUSTER: ClusterId = 0;
+	assert_ok!(Clusters::create(signed(&charlie())));
+	for worker in members {
+		member(CLUSTER, *worker);
+	}
+	pallet_clusters::Clusters::<Runtime>::mutate(CLUSTER, |record| {
+		record.as_mut().expect("it was created").members = members.len() as u32;
+	});
+	let agent = H256::repeat_byte(5);
+	let developer = charlie().into();
+	Clusters::place_agent(CLUSTER, agent, &developer).expect("somebody counts");
+	let work = Clusters::assign(agent).expect("there is room").expect("somebody counts");
+	(agent, work)
+}
+
+/// Has 11,000 PHA: a worker's stake, and that of a seat which it never takes. It takes work, lets the
+/// second go, and keeps the last step for when the work is due.
+#[test]
+fn a_second_bond_is_no_way_out_of_what_the_first_answers_for() {
+	chain(|| {
+		let seat = <Runtime as pallet_bonding::Config>::GatekeeperStake::get();
+		let villain = HitAndRun::with(stake() + seat + PHA);
+		let worker = worker_of(&villain.account);
+		let other = worker_of(&bob());
+		let bond = BondId::Gatekeeper(worker);
+		assert_ok!(Gatekeepers::apply(signed(&villain.account), worker));
+		assert_ok!(Bonding::unbond(signed(&villain.account), bond, seat));
+		blocks_pass(UnbondingBlocks::get());
+		let (agent, work) = cluster_with_work(&[worker, other]);
+		assert_eq!(work.lease.worker, worker);
+		assert_ok!(Bonding::withdraw(signed(&villain.account), bond));
+		blocks_pass(1);
+		assert_eq!(Registry::current_boot(worker), None, "the sweep evicts it");
+		assert_eq!(Clusters::lease(agent).map(|lease| lease.worker), Some(other));
+		assert_eq!(Clusters::excuse(agent, &work), None);
+		assert_eq!(Registry::penalise(worker, MISS), MISS);
+	});
+}
+
+/// Has the delister's track, and has governance's new code listed already: all that it takes to have
+/// every key in the network thrown away in one block, by an `evict` for the fee.
+struct Arsonist {
+	account: AccountId,
+}
+
+impl Arsonist {
+	fn delists_at_once() {
+		let now = System::block_number();
+		let origin = origins::Origin::Delister.into();
+		assert_ok!(Registry::delist_measurement(origin, CODE, now, NEXT_CODE));
+	}
+
+	fn evicts(&self, worker: WorkerId) -> frame_support::dispatch::DispatchResult {
+		Registry::evict(signed(&self.account), worker)
+	}
+}
+
+#[test]
+fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
+	chain(|| {
+		let villain = Arsonist { account: AccountId::new([66; 32]) };
+		pallet_registry::Measurements::<Runtime>::insert(
+			NEXT_CODE,
+			MeasurementRule { until: None },
+		);
+		let (gatekeeper, first, second) = (worker_of(&bob()), worker_of(&bob()), worker_of(&bob()));
+		let (agent, work) = cluster_with_work(&[first, second]);
+		assert_ok!(Gatekeepers::apply(signed(&bob()), gatekeeper));
+		assert_ok!(Gatekeepers::seat(RuntimeOrigin::root(), vec![gatekeeper]));
+		let seats = pallet_gatekeepers::Ceremony::<Runtime>::take().expect("it is under way").seats;
+		let outcome = Default::default();
+		let key = pallet_gatekeepers::ActiveKey { epoch: 1, attempt: 0, outcome, seats };
+		pallet_gatekeepers::Active::<Runtime>::put(key);
+
+		Arsonist::delists_at_once();
+		let waits: DispatchError = pallet_registry::Error::<Runtime>::NoSuccessorInForce.into();
+		for worker in [gatekeeper, first, second] {
+			assert!(!is_in_force(worker));
+			assert_noop!(villain.evicts(worker), waits);
+		}
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		for worker in [gatekeeper, first, second] {
+			assert!(Registry::current_boot(worker).is_some());
+		}
+		assert_eq!(
+			Clusters::excuse(agent, &work),
+			Some(Excuse::Removed),
+			"who was silenced is not to blame"
+		);
+
+		// One of each moves: the other member can go, and the seat is in no hurry.
+		pallet_registry::Boots::<Runtime>::mutate(second, |boot| {
+			let boot = boot.as_mut().expect("it has one");
+			(boot.measurement, boot.registered_at) = (NEXT_CODE, System::block_number());
+		});
+		assert_ok!(villain.evicts(first));
+		assert_noop!(villain.evicts(gatekeeper), waits);
+		assert_ok!(Registry::destroy_measurement(
+			RuntimeOrigin::root(),
+			CODE,
+			System::block_number()
+		));
+		assert_ok!(villain.evicts(gatekeeper));
 	});
 }

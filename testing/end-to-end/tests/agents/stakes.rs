@@ -70,10 +70,13 @@ pub async fn stake_that_has_left_is_free_once(stage: &mut Stage) -> anyhow::Resu
 	let status = phala.ok(&["worker", "status", worker]).await?;
 	let parts = status["unbonding"].as_array().context("it leaves")?;
 	let last = parts.last().and_then(|part| part["until"].as_u64()).context("it ends")?;
-	until("the stake to have left", || async {
-		Ok((stage.network.chain.newest().await? >= last).then_some(()))
-	})
-	.await?;
+	// A bond unbonds in 129 blocks here, which may be more than one wait's patience.
+	for block in [last.saturating_sub(60), last] {
+		until("the stake to have left", || async {
+			Ok((stage.network.chain.newest().await? >= block).then_some(()))
+		})
+		.await?;
+	}
 	let owner = phala.of(SECOND);
 	let before = phala.ok(&["account", "balance", SECOND]).await?;
 	// By anyone, and not to whoever that is.
