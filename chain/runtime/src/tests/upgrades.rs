@@ -101,7 +101,7 @@ const BUTCHERS: [Butcher; 6] = [
 ];
 
 /// Long enough for each pallet to hold something.
-const BLOCKS: u32 = 120;
+const BLOCKS: u32 = 200;
 
 #[test]
 fn an_upgrade_leaves_whole_what_everybody_did_and_what_a_butcher_loses_is_found() {
