@@ -11,7 +11,7 @@ PROFILE ?= release
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench bench-election random weights package
+.PHONY: setup build dev test lint bench bench-election random try-runtime weights package
 .DEFAULT_GOAL := build
 
 setup:
@@ -48,6 +48,12 @@ bench: build
 random: build
 	@$(WITH_ENV) PHALA_RANDOM_BLOCKS=$(or $(BLOCKS),20000) PHALA_RANDOM_SEED=$(or $(SEED),1) \
 		SKIP_WASM_BUILD=1 cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture tests::random
+
+# An upgrade of a state that everybody worked on, with all checks that the stock pallets have too: the
+# runtime's dependencies once more, with those checks in them, in a folder of their own.
+try-runtime: setup
+	@$(WITH_ENV) SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-try-runtime \
+		cargo test --locked -p phala-runtime --features try-runtime --lib -- tests::upgrades --skip wasm
 
 # The block that elects validators among 25,000 nominators, in the wasm: its weight and its time.
 bench-election: build

@@ -1,5 +1,5 @@
-//! Compiles the runtime to wasm when it is built natively: with the features of this build, and once
-//! more as networks with value have it, without software evidence.
+//! Compiles the runtime to wasm when it is built natively: with the features of this build; as networks
+//! with value have it, without software evidence; and as tests upgrade a network to it.
 
 fn main() {
 	#[cfg(feature = "std")]
@@ -13,6 +13,9 @@ mod wasm {
 	/// Where `lib.rs` finds the production runtime, and what its files in `wbuild` are called.
 	#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
 	const PRODUCTION: &str = "phala_runtime_production";
+	/// The same of the runtime with the rehearsal's migration, which tests alone look for.
+	#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+	const REHEARSAL: &str = "phala_runtime_rehearsal";
 
 	pub fn build() {
 		// A build without software evidence is the production runtime; one that measures is for
@@ -24,6 +27,8 @@ mod wasm {
 			std::env::remove_var(FEATURE);
 			builder().set_file_name(PRODUCTION).build();
 			std::env::set_var(FEATURE, "1");
+			// A feature of this crate alone: all that it depends on is compiled already.
+			builder().enable_feature("upgrade-rehearsal").set_file_name(REHEARSAL).build();
 		}
 		builder().build();
 	}

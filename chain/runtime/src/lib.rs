@@ -12,6 +12,7 @@
 //! | [`config::accounts`] | identity, multisig, proxy |
 //! | [`config::network`] | the pallets of this network: mailbox, bonding, registry, gatekeepers, clusters, agents, requests |
 //! | [`parameters`] | what differs between the presets, in storage |
+//! | [`migrations`] | what an upgrade does to the state that it finds |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
 //! | [`apis`] | what the node may ask |
 //!
@@ -28,6 +29,7 @@ pub mod apis;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarks;
 pub mod config;
+pub mod migrations;
 pub mod origins;
 pub mod parameters;
 pub mod presets;
@@ -138,17 +140,28 @@ pub mod opaque {
 	}
 }
 
-#[sp_version::runtime_version]
-pub const VERSION: RuntimeVersion = RuntimeVersion {
-	spec_name: Cow::Borrowed("phala"),
-	impl_name: Cow::Borrowed("phala-node"),
-	authoring_version: 1,
-	spec_version: 2,
-	impl_version: 1,
-	apis: apis::RUNTIME_API_VERSIONS,
-	transaction_version: 2,
-	system_version: 1,
-};
+macro_rules! version {
+	($spec_version:tt) => {
+		#[sp_version::runtime_version]
+		pub const VERSION: RuntimeVersion = RuntimeVersion {
+			spec_name: Cow::Borrowed("phala"),
+			impl_name: Cow::Borrowed("phala-node"),
+			authoring_version: 1,
+			spec_version: $spec_version,
+			impl_version: 1,
+			apis: apis::RUNTIME_API_VERSIONS,
+			transaction_version: 2,
+			system_version: 1,
+		};
+	};
+}
+
+// The wasm names its version in a section of its own, which takes a figure and no expression.
+#[cfg(not(feature = "upgrade-rehearsal"))]
+version!(2);
+// Newer than any other.
+#[cfg(feature = "upgrade-rehearsal")]
+version!(1_000_000);
 
 /// Amounts of PHA.
 pub mod currency {

@@ -60,6 +60,9 @@ pub struct NetworkParameters {
 	pub referendum_confirmation: BlockNumber,
 	/// Fewest blocks between approval and enactment.
 	pub referendum_enactment: BlockNumber,
+	/// The block after which the rehearsal's migration ran: see [`crate::migrations`].
+	#[cfg(feature = "upgrade-rehearsal")]
+	pub rehearsed_at: BlockNumber,
 }
 
 impl NetworkParameters {
@@ -76,6 +79,8 @@ impl NetworkParameters {
 		referendum_decision: 14 * time::DAYS,
 		referendum_confirmation: time::DAYS,
 		referendum_enactment: time::DAYS,
+		#[cfg(feature = "upgrade-rehearsal")]
+		rehearsed_at: 0,
 	};
 
 	/// For development and tests: authority sets change while one watches.
@@ -91,6 +96,8 @@ impl NetworkParameters {
 		referendum_decision: 30,
 		referendum_confirmation: 3,
 		referendum_enactment: 3,
+		#[cfg(feature = "upgrade-rehearsal")]
+		rehearsed_at: 0,
 	};
 
 	/// Slots, and with them at most as many blocks, of one staking era.
@@ -149,7 +156,11 @@ impl Default for NetworkParameters {
 }
 
 /// Version of what is stored: moves with [`NetworkParameters`]' fields, by a migration.
-pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(0);
+pub const VERSION: u16 = 0;
+
+/// [`VERSION`] as the pallet has it; the rehearsal's is one on.
+pub const STORAGE_VERSION: StorageVersion =
+	StorageVersion::new(VERSION + cfg!(feature = "upgrade-rehearsal") as u16);
 
 #[frame_support::pallet]
 pub mod pallet {

@@ -17,6 +17,7 @@ mod slashes;
 mod stakes;
 mod stored_parameters;
 mod transactions;
+mod upgrades;
 
 use crate::{parameters::NetworkParameters, *};
 use codec::{Decode, Encode};
@@ -38,6 +39,10 @@ use phala_protocol::{
 	AccountBytes, H256,
 };
 use sp_runtime::BuildStorage;
+
+/// What a test says that needs the runtimes' wasm.
+#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
+const WITHOUT_WASM: &str = "this test reads the runtime's wasm: build without SKIP_WASM_BUILD";
 
 fn genesis(preset: &str) -> sp_io::TestExternalities {
 	let patch = presets::get(&preset.into()).expect("the preset exists");

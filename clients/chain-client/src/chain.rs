@@ -87,6 +87,41 @@ impl Chain {
 		at.constants().entry(address).map_err(|error| failed(&error))
 	}
 
+	/// Version of the runtime in the state after a block, the best one's when `at` is `None`: what the
+	/// next block is made with.
+	pub async fn spec_version(&self, at: Option<H256>) -> Result<u32, ChainClientError> {
+		#[derive(serde::Deserialize)]
+		#[serde(rename_all = "camelCase")]
+		struct Version {
+			spec_version: u32,
+		}
+		let version: Version = self.request("state_getRuntimeVersion", rpc_params![at]).await?;
+		Ok(version.spec_version)
+	}
+
+	/// Waits until the newest final block has the runtime of the newest block, for at most
+	/// [`limits::FINALITY_MAX`]; its version. What is signed is signed for a final block's.
+	///
+	/// # Errors
+	/// Also [`ChainClientError::NotFinal`].
+	pub async fn final_spec_version(&self) -> Result<u32, ChainClientError> {
+		let newest = self.header(None).await?.0;
+		let version = self.spec_version(Some(newest.hash)).await?;
+		let waiting = async {
+			loop {
+				let at = self.finalized_head().await?;
+				if self.spec_version(Some(at.hash)).await? == version {
+					return Ok(version);
+				}
+				tokio::time::sleep(limits::POLL).await;
+			}
+		};
+		tokio::time::timeout(limits::FINALITY_MAX, waiting).await.unwrap_or_else(|_| {
+			let seconds = limits::FINALITY_MAX.as_secs();
+			Err(ChainClientError::NotFinal { block: newest.number, seconds })
+		})
+	}
+
 	/// A header, its height and its hash; the best block's when `hash` is `None`.
 	///
 	/// # Errors

@@ -24,7 +24,7 @@ pub const MORTALITY_BLOCKS: BlockNumber = 64;
 /// How long a transaction may take to get into a block.
 pub const INCLUSION_MAX: Duration = Duration::from_secs(60);
 
-/// How often a transaction is signed anew because another took its number.
+/// How often a transaction is signed anew because another took its number, or the runtime became another.
 pub const NONCE_ATTEMPTS_MAX: u32 = 5;
 
 /// How long a block may take to become final.

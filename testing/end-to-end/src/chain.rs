@@ -1,5 +1,6 @@
 //! What a test does on the chain, and what it sees there.
 
+use crate::money::item;
 use anyhow::Context;
 use codec::DecodeAll;
 use phala_protocol::{
@@ -11,9 +12,13 @@ use subxt::{
 	config::DefaultExtrinsicParamsBuilder,
 	dynamic::{transaction, Value},
 	rpcs::{client::RpcParams, rpc_params, RpcClient},
+	tx::DynamicPayload,
 	OnlineClient, SubstrateConfig,
 };
-use subxt_signer::sr25519::{dev, Keypair};
+use subxt_signer::{
+	sr25519::{dev, Keypair},
+	SecretUri,
+};
 use tokio::sync::Mutex;
 
 /// The network's own pallets.
@@ -68,8 +73,19 @@ impl Chain {
 		call: &str,
 		fields: Vec<Value>,
 	) -> anyhow::Result<Vec<Event>> {
-		const ATTEMPTS: u32 = 5;
 		let _turn = self.turn.lock().await;
+		self.submit_in_turn(signer, pallet, call, fields).await
+	}
+
+	/// The same by who has the turn already.
+	async fn submit_in_turn(
+		&self,
+		signer: &Keypair,
+		pallet: &str,
+		call: &str,
+		fields: Vec<Value>,
+	) -> anyhow::Result<Vec<Event>> {
+		const ATTEMPTS: u32 = 5;
 		let name = format!("{pallet}.{call}");
 		for _ in 0..ATTEMPTS {
 			let payload = transaction(pallet, call, fields.clone());
@@ -86,7 +102,7 @@ impl Chain {
 		&self,
 		signer: &Keypair,
 		name: &str,
-		payload: subxt::tx::DynamicPayload<Vec<Value>>,
+		payload: DynamicPayload<Vec<Value>>,
 	) -> anyhow::Result<Option<Vec<Event>>> {
 		// The pool's view: a transaction before this one may be in no finalized block yet.
 		let account = signer.public_key().to_account_id().to_string();
@@ -153,23 +169,60 @@ impl Chain {
 		self.sudo(&dev::alice(), "Registry", "allow_measurement", fields).await
 	}
 
-	/// The same where no key may do everything: four of the chain's holders vote for it, on the track
-	/// of the policy's admin. Takes a minute of a development network's.
+	/// The same where no key may do everything: the chain's holders vote for it, on the track of the
+	/// policy's admin. Takes half a minute of a development network's.
 	pub async fn vote_for_measurement(&self, measurement: H256) -> anyhow::Result<()> {
-		const REFERENDUM: u128 = 0;
-		/// `aye`, with the conviction that locks once.
-		const AYE: u128 = 0x80 | 1;
-		const BALANCE: u128 = 60_000_000_000_000_000_000;
-
 		let value = vec![Value::from_bytes(measurement.0)];
 		let allow = transaction("Registry", "allow_measurement", value);
-		let allow = self.api.tx().await?.call_data(&allow)?;
-		let index = || Value::u128(REFERENDUM);
-		let of = |kind: &str, fields: Vec<Value>| Value::unnamed_variant(kind, fields);
+		let key = storage_keys::registry_measurement(measurement);
+		self.vote(variant("Origins", vec![variant("PolicyAdmin", vec![])]), allow, &key).await
+	}
+
+	/// The chain's holders vote for an upgrade to the runtime with this hash, which anybody may bring
+	/// then: a vote names code and does not carry it.
+	pub async fn vote_for_upgrade(&self, code_hash: H256) -> anyhow::Result<()> {
+		let authorize =
+			transaction("System", "authorize_upgrade", vec![Value::from_bytes(code_hash.0)]);
+		let key = item("System", "AuthorizedUpgrade");
+		self.vote(variant("system", vec![variant("Root", vec![])]), authorize, &key).await
+	}
+
+	/// Puts a call to the vote on the track of its origin, and waits until it was carried out, which is
+	/// when there is something under `key` in a final state.
+	///
+	/// More than half of the issuance votes aye, so that it need not wait until fewer are enough.
+	async fn vote(
+		&self,
+		origin: Value,
+		call: DynamicPayload<Vec<Value>>,
+		key: &[u8],
+	) -> anyhow::Result<()> {
+		/// `aye`, with the conviction that locks once.
+		const AYE: u128 = 0x80 | 1;
+		/// Of each, of 69 million PHA that an account begins with.
+		const BALANCE: u128 = 60_000_000_000_000_000_000;
+		/// Beside Alice.
+		const VOTERS: [&str; 10] = [
+			"//Bob",
+			"//Charlie",
+			"//Dave",
+			"//Eve",
+			"//Ferdie",
+			"//Alice//stash",
+			"//Bob//stash",
+			"//Charlie//stash",
+			"//Dave//stash",
+			"//Eve//stash",
+		];
+
+		let call = self.api.tx().await?.call_data(&call)?;
+		let count = self.value(&item("Referenda", "ReferendumCount"), self.best().await?).await?;
+		let count = count.map_or(Ok(0), |count| u32::decode_all(&mut &count[..]))?;
+		let index = || Value::u128(count.into());
 		let submit = vec![
-			of("Origins", vec![of("PolicyAdmin", vec![])]),
-			of("Inline", vec![Value::from_bytes(allow)]),
-			of("After", vec![Value::u128(0)]),
+			origin,
+			variant("Inline", vec![Value::from_bytes(call)]),
+			variant("After", vec![Value::u128(0)]),
 		];
 		let vote = || {
 			let aye = Value::unnamed_composite([Value::u128(AYE)]);
@@ -177,17 +230,23 @@ impl Chain {
 			vec![index(), Value::named_variant("Standard", fields)]
 		};
 		let put_up = Value::unnamed_composite([
-			of("Referenda", vec![of("submit", submit)]),
-			of("Referenda", vec![of("place_decision_deposit", vec![index()])]),
-			of("ConvictionVoting", vec![of("vote", vote())]),
+			variant("Referenda", vec![variant("submit", submit)]),
+			variant("Referenda", vec![variant("place_decision_deposit", vec![index()])]),
+			variant("ConvictionVoting", vec![variant("vote", vote())]),
 		]);
 		self.submit(&dev::alice(), "Utility", "batch_all", vec![put_up]).await?;
-		for voter in [dev::bob(), dev::charlie(), dev::dave()] {
-			self.submit(&voter, "ConvictionVoting", "vote", vote()).await?;
+		{
+			// Each account votes once, so they need not wait for each other.
+			let _turn = self.turn.lock().await;
+			let vote = &vote;
+			let voting = VOTERS.map(|secret| async move {
+				let voter = Keypair::from_uri(&secret.parse::<SecretUri>()?)?;
+				self.submit_in_turn(&voter, "ConvictionVoting", "vote", vote()).await
+			});
+			futures::future::try_join_all(voting).await?;
 		}
-		let key = storage_keys::registry_measurement(measurement);
 		crate::until("the vote to be enacted", || async {
-			Ok(self.value(&key, self.best().await?).await?.map(|_| ()))
+			Ok(self.value(key, self.best().await?).await?.map(|_| ()))
 		})
 		.await
 	}
@@ -318,6 +377,10 @@ impl Chain {
 		}
 		Ok(events)
 	}
+}
+
+fn variant(name: &str, fields: Vec<Value>) -> Value {
+	Value::unnamed_variant(name, fields)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -16,6 +16,7 @@
 //! | [`pages`] | the pages of docs/, done word by word |
 //! | [`schemas`] | whether what the command line tells programs is what its schemas say |
 //! | [`search`] | looks for texts in all that was written, kept and sent |
+//! | [`upgrades`] | the runtime that a network is upgraded to, and what is seen of it |
 
 pub mod chain;
 pub mod cli;
@@ -29,6 +30,7 @@ pub mod pages;
 pub mod schemas;
 pub mod search;
 pub mod trials;
+pub mod upgrades;
 
 use anyhow::Context;
 use phala_devnet::{Enclave, Supervisor};

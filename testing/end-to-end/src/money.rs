@@ -35,7 +35,8 @@ impl Funds {
 	}
 }
 
-fn item(pallet: &str, name: &str) -> Vec<u8> {
+/// The key of a value in storage.
+pub fn item(pallet: &str, name: &str) -> Vec<u8> {
 	[twox_128(pallet.as_bytes()), twox_128(name.as_bytes())].concat()
 }
 

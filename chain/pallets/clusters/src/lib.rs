@@ -62,6 +62,7 @@ pub use weights::{ConservativeWeights, WeightInfo};
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
 mod challenges;
+mod invariants;
 mod leases;
 mod members;
 #[cfg(test)]
@@ -436,6 +437,11 @@ pub mod pallet {
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::check_invariants()
+		}
+
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
 			let whole = T::WeightInfo::sweep(SWEPT_PER_BLOCK_MAX);
 			// Of several sweeps each has its beginning.

@@ -44,6 +44,7 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod invariants;
 mod lanes;
 #[cfg(test)]
 mod mock;
@@ -213,6 +214,11 @@ pub mod pallet {
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::check_invariants()
+		}
+
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
 			let Some(expired) = now.checked_sub(&T::Retention::get()) else {
 				return T::DbWeight::get().reads(1);

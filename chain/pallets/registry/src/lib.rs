@@ -81,6 +81,7 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod invariants;
 #[cfg(test)]
 mod mock;
 mod sweep;
@@ -389,6 +390,11 @@ pub mod pallet {
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::check_invariants()
+		}
+
 		fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
 			let limit = meter.remaining().min(T::SweepBudget::get());
 			let mut budget = WeightMeter::with_limit(limit);

@@ -57,6 +57,7 @@ impl frame_system::Config for Runtime {
 	type AccountData = pallet_balances::AccountData<crate::Balance>;
 	type SS58Prefix = Ss58Prefix;
 	type MaxConsumers = ConstU32<16>;
+	type SingleBlockMigrations = crate::migrations::Migrations;
 }
 
 impl crate::parameters::Config for Runtime {}

@@ -90,7 +90,7 @@ fn result_of_the_enactment() -> DispatchResult {
 }
 
 /// A referendum that everybody votes for, to its end.
-fn voted(origin: OriginCaller, call: impl Into<RuntimeCall>) -> DispatchResult {
+pub fn voted(origin: OriginCaller, call: impl Into<RuntimeCall>) -> DispatchResult {
 	let index = put_up(origin, call);
 	for voter in voters() {
 		assert_ok!(ConvictionVoting::vote(signed(&voter), index, aye(60_000_000 * PHA)));

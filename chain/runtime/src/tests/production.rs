@@ -1,6 +1,6 @@
 //! The runtime of networks with value, as wasm: it knows no software evidence.
 
-use super::{endowed_alice, genesis};
+use super::{endowed_alice, genesis, WITHOUT_WASM};
 use crate::*;
 use codec::{Decode, Encode};
 use frame_support::assert_ok;
@@ -20,8 +20,6 @@ use sp_core::{
 };
 use sp_maybe_compressed_blob::{decompress, CODE_BLOB_BOMB_LIMIT};
 use sp_runtime::ApplyExtrinsicResult;
-
-const WITHOUT_WASM: &str = "this test reads the runtime's wasm: build without SKIP_WASM_BUILD";
 
 fn development() -> &'static [u8] {
 	WASM_BINARY.expect(WITHOUT_WASM)

@@ -28,10 +28,10 @@ fn the_stored_parameters_are_frozen() {
 				(found, parameters::STORAGE_VERSION),
 				(frozen, StorageVersion::new(0)),
 				"{preset}: if a figure alone changed, change it here. If NetworkParameters has other \
-				 fields, no chain of before can go on without a migration: keep the old struct as \
-				 parameters::migration::V<old>, raise parameters::STORAGE_VERSION, translate the old \
-				 value in a frame_support::migrations::VersionedMigration<old, new, ..> that \
-				 Executive runs first, test it with these old bytes, and only then change them"
+				 fields, no chain of before can go on without a migration: keep the old struct in a \
+				 module of crate::migrations, raise parameters::VERSION, translate the old value in a \
+				 VersionedMigration that is in the list there, test it with these old bytes, and only \
+				 then change them (CONTRIBUTING.md, \"Change a storage format\")"
 			);
 		});
 	}

@@ -107,6 +107,8 @@ pub struct SignedTransaction {
 	chain: Chain,
 	/// Its hash, and from where on to look for it.
 	pub at: SignedAt,
+	/// Version of the runtime that it is signed for: with any other the signature does not count.
+	spec_version: u32,
 	transaction: SubmittableTransaction<SubstrateConfig, AtBlock>,
 }
 
@@ -181,13 +183,14 @@ async fn sign(
 		.nonce(nonce)
 		.mortal(limits::MORTALITY_BLOCKS.into())
 		.build();
+	let spec_version = at.spec_version();
 	let transaction = at.tx().create_signed(&payload, signer, params).await;
 	let transaction = transaction
 		.map_err(|error| ChainClientError::Unmade { call: name, reason: error.to_string() })?;
 	// The mortal era counts from this very block.
 	let since = chain.header(Some(at.block_hash())).await?.0;
 	let at = SignedAt { transaction: transaction.hash(), since };
-	Ok(SignedTransaction { name, chain: chain.clone(), at, transaction })
+	Ok(SignedTransaction { name, chain: chain.clone(), at, spec_version, transaction })
 }
 
 /// The bytes of the general transaction that carries an envelope.

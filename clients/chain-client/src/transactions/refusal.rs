@@ -39,6 +39,11 @@ pub enum PoolError {
 	/// The pool is full.
 	#[error("the pool is full")]
 	PoolFull,
+	/// Not a signature over this transaction for this chain and its runtime of now.
+	#[error(
+		"its signature does not count for the runtime that the chain has now: an upgrade came between"
+	)]
+	BadProof,
 	/// It does not fit into a block now.
 	#[error("it does not fit into the next block")]
 	ExhaustsResources,
@@ -80,6 +85,7 @@ impl PoolError {
 		match code {
 			INVALID if data.contains("outdated") => Self::Stale,
 			INVALID if data.contains("in the future") => Self::Future,
+			INVALID if data.contains("bad signature") => Self::BadProof,
 			INVALID if data.contains("exhaust") => Self::ExhaustsResources,
 			INVALID if data.contains("pay some fees") => Self::CannotPay { signer: None },
 			INVALID if custom().is_some() => match custom() {
@@ -234,6 +240,7 @@ mod tests {
 		let read = |code, data| PoolError::from_parts(code, "Invalid Transaction", data);
 		assert_eq!(read(1010, "Transaction is outdated"), PoolError::Stale);
 		assert_eq!(read(1010, "Transaction will be valid in the future"), PoolError::Future);
+		assert_eq!(read(1010, "Transaction has a bad signature"), PoolError::BadProof);
 		assert_eq!(read(1013, ""), PoolError::AlreadyImported);
 		let unknown_worker = PoolError::Envelope { refused: EnvelopeError::UnknownWorker };
 		assert_eq!(read(1010, "Custom error: 2"), unknown_worker);

@@ -47,8 +47,8 @@ impl Sender {
 
 	/// As [`Sender::submit`], once `before` has seen the signed transaction: what must not be lost
 	/// should the transaction take effect and this process not live to see it is kept there. When
-	/// another process of the same account takes the number, the call is signed anew, and `before`
-	/// sees that too; the one it saw before can no longer take effect.
+	/// another process of the same account takes the number, or the chain's runtime is upgraded, the
+	/// call is signed anew, and `before` sees that too; the one it saw before can no longer take effect.
 	///
 	/// # Errors
 	/// Those of `before`, with which nothing is submitted, and of [`Sender::submit`].
@@ -113,12 +113,16 @@ impl Sender {
 	}
 }
 
-/// What takes a transaction, and refuses one whose number another has taken.
+/// What takes a transaction, and refuses one whose number another has taken, or that is signed for
+/// another runtime.
 trait Numbered {
 	type Signed;
 	type Taken;
 	async fn sign(&self) -> Result<Self::Signed, ChainClientError>;
 	async fn submit(&self, signed: &Self::Signed) -> Result<Self::Taken, ChainClientError>;
+	/// Whether an upgrade came between signing and submitting. If so, what is signed from now on is for
+	/// the new runtime.
+	async fn was_upgraded_since(&self, signed: &Self::Signed) -> Result<bool, ChainClientError>;
 }
 
 struct Signing<'a> {
@@ -148,6 +152,14 @@ impl Numbered for Signing<'_> {
 			submitted => submitted,
 		}
 	}
+
+	async fn was_upgraded_since(
+		&self,
+		signed: &SignedTransaction,
+	) -> Result<bool, ChainClientError> {
+		// An upgrade that is not final yet is waited for: signing is for a final block's runtime.
+		Ok(self.sender.chain.final_spec_version().await? != signed.spec_version)
+	}
 }
 
 async fn submit_with_own_number<N: Numbered, E: From<ChainClientError>>(
@@ -162,6 +174,12 @@ async fn submit_with_own_number<N: Numbered, E: From<ChainClientError>>(
 			Err(ChainClientError::Pool { refusal, .. })
 				if is_of_number(&refusal) && attempt < limits::NONCE_ATTEMPTS_MAX =>
 			{
+				attempt += 1;
+			}
+			Err(refused @ ChainClientError::Pool { refusal: PoolError::BadProof, .. }) => {
+				if attempt >= limits::NONCE_ATTEMPTS_MAX || !to.was_upgraded_since(&signed).await? {
+					return Err(refused.into());
+				}
 				attempt += 1;
 			}
 			taken => return Ok(taken?),
@@ -184,11 +202,13 @@ mod tests {
 		taken: u32,
 		done: RefCell<Vec<String>>,
 		refusal: PoolError,
+		/// Whether the chain's runtime becomes another one meanwhile.
+		upgrades: bool,
 	}
 
 	impl Rivals {
 		fn new(taken: u32, refusal: PoolError) -> Self {
-			Self { taken, done: RefCell::default(), refusal }
+			Self { taken, done: RefCell::default(), refusal, upgrades: false }
 		}
 
 		fn note(&self, what: String) {
@@ -213,6 +233,11 @@ mod tests {
 				false => Ok(*signed),
 			}
 		}
+
+		async fn was_upgraded_since(&self, signed: &u32) -> Result<bool, ChainClientError> {
+			self.note(format!("upgraded since {signed}?"));
+			Ok(self.upgrades)
+		}
 	}
 
 	async fn submit(rivals: &Rivals) -> Result<u32, ChainClientError> {
@@ -231,6 +256,22 @@ mod tests {
 			let done = ["sign 0", "keep 0", "submit 0", "sign 1", "keep 1", "submit 1"];
 			assert_eq!(*rivals.done.borrow(), done);
 		}
+	}
+
+	#[tokio::test]
+	async fn what_was_signed_for_the_runtime_before_an_upgrade_is_signed_anew_for_the_next() {
+		let mut rivals = Rivals::new(1, PoolError::BadProof);
+		rivals.upgrades = true;
+		assert_eq!(submit(&rivals).await.expect("the second one is for the new runtime"), 1);
+		let done =
+			["sign 0", "keep 0", "submit 0", "upgraded since 0?", "sign 1", "keep 1", "submit 1"];
+		assert_eq!(*rivals.done.borrow(), done);
+
+		// No upgrade mends a signature that is wrong for another reason.
+		rivals.upgrades = false;
+		rivals.done.borrow_mut().clear();
+		assert!(submit(&rivals).await.is_err());
+		assert_eq!(*rivals.done.borrow(), ["sign 0", "keep 0", "submit 0", "upgraded since 0?"]);
 	}
 
 	#[tokio::test]

@@ -7,6 +7,7 @@
 //! | [`messages`] | a message travels, proven both ways, whatever dies on the way |
 //! | [`node_client`] | a dApp's way in |
 //! | [`holder`] | the lease holder dies, or hangs, at the worst moments |
+//! | [`upgrade`] | the chain's runtime becomes another one |
 //! | [`restarts`] | worker, node and gatekeeper come back |
 //! | [`membership`] | members are cut off, and thrown out |
 
@@ -15,6 +16,7 @@ mod membership;
 mod messages;
 mod node_client;
 mod restarts;
+mod upgrade;
 
 use anyhow::Context;
 use phala_end_to_end::{
@@ -96,6 +98,8 @@ fn main() -> ExitCode {
 		holder::a_holder_that_hangs_is_replaced_in_time_and_follows_when_it_goes_on,
 		holder::a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it,
 		holder::a_holder_that_dies_between_submission_and_finality_has_answered_once,
+		// All that comes after it is on the new runtime.
+		upgrade::a_vote_upgrades_the_runtime_and_nodes_relayers_enclaves_and_a_request_live_through_it,
 		restarts::a_worker_that_comes_back_has_the_state_again,
 		restarts::a_node_that_comes_back_goes_on_where_it_stood,
 		restarts::a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on,

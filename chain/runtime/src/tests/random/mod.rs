@@ -51,7 +51,8 @@ impl Random {
 /// Extrinsics of one block at most.
 const EXTRINSICS_MAX: u64 = 12;
 
-fn run(seed: u64, blocks: u32) {
+/// A network on which everybody has acted for so many blocks.
+fn played(seed: u64, blocks: u32) -> (sp_io::TestExternalities, Actors) {
 	let mut network = genesis("local_testnet");
 	let mut random = Random(seed);
 	let (mut chain, mut actors) = (Chain::begin(), Actors::new());
@@ -73,6 +74,16 @@ fn run(seed: u64, blocks: u32) {
 		});
 		network.commit_all().expect("no transaction is open");
 	}
+	(network, actors)
+}
+
+/// The state that everybody left, for tests of what comes after.
+pub fn worked_on(seed: u64, blocks: u32) -> sp_io::TestExternalities {
+	played(seed, blocks).0
+}
+
+fn run(seed: u64, blocks: u32) {
+	let (_, actors) = played(seed, blocks);
 	let (done, refused) = actors.counts();
 	println!("seed {seed}: {blocks} blocks, {done} extrinsics done, {refused} refused");
 	for kind in actors::MUST_HAPPEN {

@@ -4,6 +4,9 @@ use crate::*;
 use phala_protocol::{limits, requests::RequestState, traits::ClusterDirectory};
 use std::collections::BTreeMap;
 
+/// How often the pallets' own invariants are checked, which takes longer than all the rest.
+const INVARIANTS_EVERY_BLOCKS: BlockNumber = 10;
+
 /// What there was at the beginning.
 pub struct Start {
 	issuance: Balance,
@@ -20,7 +23,12 @@ pub fn check(start: &Start) -> Result<(), String> {
 	money_is_conserved(start)?;
 	holds_are_explained()?;
 	escrows_are_explained()?;
-	maps_are_bounded()
+	maps_are_bounded()?;
+	// What belongs together in our pallets: the whole of their storage is read.
+	if System::block_number().is_multiple_of(INVARIANTS_EVERY_BLOCKS) {
+		crate::tests::upgrades::check_invariants()?;
+	}
+	Ok(())
 }
 
 fn equal(what: &str, found: Balance, expected: Balance) -> Result<(), String> {

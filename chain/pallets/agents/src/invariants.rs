@@ -1,0 +1,39 @@
+//! What holds of the pallet's storage between any two blocks: tests ask for it, and so does
+//! `try-runtime` of a live chain's state before and after an upgrade.
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+	/// `Err` says what does not hold.
+	pub fn check_invariants() -> DispatchResult {
+		for (agent, record) in Agents::<T>::iter() {
+			ensure!(Deposits::<T>::contains_key(agent), "an agent without a deposit");
+			ensure!(
+				History::<T>::contains_key(agent, record.code_version),
+				"an agent whose code is not in its history"
+			);
+		}
+		let of_agents = Deposits::<T>::iter_keys()
+			.chain(Callers::<T>::iter_keys())
+			.chain(Offers::<T>::iter_keys())
+			.chain(Evictions::<T>::iter_keys())
+			.chain(Planned::<T>::iter_keys())
+			.chain(Prepared::<T>::iter_keys());
+		for agent in of_agents {
+			ensure!(Agents::<T>::contains_key(agent), "something is kept of no agent");
+		}
+		for (agent, planned) in Planned::<T>::iter() {
+			ensure!(
+				Due::<T>::get(planned.at).contains(&agent),
+				"an upgrade is planned for a block in which it is not due"
+			);
+		}
+		for (block, due) in Due::<T>::iter() {
+			let is_planned = |agent: &AgentId| {
+				Planned::<T>::get(agent).is_some_and(|planned| planned.at == block)
+			};
+			ensure!(due.iter().all(is_planned), "an upgrade is due that nobody planned");
+		}
+		Ok(())
+	}
+}
