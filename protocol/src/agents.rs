@@ -42,6 +42,8 @@ pub fn agent_id(genesis: H256, number: u64) -> AgentId {
 	Debug,
 	PartialEq,
 	Eq,
+	PartialOrd,
+	Ord,
 	Hash,
 	Encode,
 	Decode,

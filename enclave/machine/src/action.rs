@@ -101,7 +101,7 @@ pub struct EvidenceRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub struct Kept {
 	pub code: BTreeSet<H256>,
-	pub programs: Vec<AgentCode>,
+	pub programs: BTreeSet<AgentCode>,
 	pub agents: BTreeSet<AgentId>,
 }
 

@@ -10,11 +10,12 @@ use crate::{
 	},
 	worker::{Program, RunDone, RunEnd, RunId},
 };
+use codec::{Decode, Encode};
 use phala_protocol::{
 	agents::{AgentCode, AgentId, StateVersion},
 	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
-	AccountBytes, H256,
+	AccountBytes, BlockNumber, H256,
 };
 
 /// One thing that happened.
@@ -51,8 +52,8 @@ pub enum Event {
 		first: StateVersion,
 		bodies: Option<Vec<HashedBody>>,
 	},
-	/// The end of an [`Action::Ping`](crate::Action::Ping): whether that boot answered in time.
-	Pinged { worker: WorkerId, boot: BootNumber, is_there: bool },
+	/// The end of an [`Action::Ping`](crate::Action::Ping): what that boot said, if it answered in time.
+	Pinged { worker: WorkerId, boot: BootNumber, answer: Option<PingAnswer> },
 	/// A component or manifest with this hash is in the store.
 	CodeStored { hash: H256 },
 	/// The end of an [`Action::FetchCode`](crate::Action::FetchCode) that brought nothing.
@@ -61,6 +62,15 @@ pub enum Event {
 	Compiled { code: AgentCode, program: Result<Program, String> },
 	/// [`Machine::next_deadline`](crate::Machine::next_deadline) has passed.
 	Tick,
+}
+
+/// What a member says of its view of the chain. Nothing vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PingAnswer {
+	/// Its newest finalized block.
+	pub height: BlockNumber,
+	/// Whether its view is proven to be recent.
+	pub is_fresh: bool,
 }
 
 /// On what the machine worked when it failed: the second failure on the same is the last.

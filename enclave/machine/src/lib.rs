@@ -63,7 +63,7 @@ pub mod worker;
 
 pub use action::{Action, Answer, CallId, EvidenceRequest, Kept, ReplicatedBody};
 pub use error::MachineError;
-pub use event::{Culprit, Event};
+pub use event::{Culprit, Event, PingAnswer};
 pub use machine::Machine;
 pub use snapshot::{AgentView, ClusterView, Snapshot};
 pub use task::{Task, TaskDone};

@@ -127,15 +127,25 @@ pub const HOLDER_PATIENCE_MS: u64 = 3_000;
 /// That a challenged member is silent still is said again after this many blocks.
 pub const STILL_SILENT_RETRY_BLOCKS: BlockNumber = 2;
 
+/// A member that writes agents is as one that does not answer while it is more than so many final
+/// blocks behind who asks.
+pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
+
 /// From when a member hangs until another that it is cut off from knows that it has the lease, in
 /// milliseconds, where blocks come and become final in time. The docs promise it.
 pub const FAILOVER_MS_MAX: u64 = 30_000;
 
+/// The same, from when a member that still answers others stops to follow the chain.
+pub const FAILOVER_BEHIND_MS_MAX: u64 = 60_000;
+
 /// A run that could not start for lack of a place is tried again after this long, in milliseconds.
 pub const RUN_RETRY_MS: u64 = 1_000;
 
-/// Most nonces of direct calls to one agent that are remembered at once.
-pub const NONCES_MAX: usize = 65_536;
+/// Most sealed reads of one agent that are remembered at once, so that copies are refused.
+pub const AGENT_NONCES_MAX: usize = 65_536;
+
+/// Most of these by one caller.
+pub const CALLER_NONCES_MAX: usize = 4_096;
 
 /// How often one boot is rebuilt after failures of any kind before it is suspended.
 pub const REBUILDS_MAX: usize = 8;
@@ -152,9 +162,16 @@ const _: () = {
 	// last is one block late, and must be final.
 	let blocks = 1 + CHALLENGE_BLOCKS as u64 + 1 + FINALITY_BLOCKS;
 	assert!(PING_INTERVAL_MS + HOLDER_PATIENCE_MS + blocks * BLOCK_MS <= FAILOVER_MS_MAX);
+	// Who lost its relayer is as one that hangs when the others are one block more ahead than may be.
+	let noticed_ms = (HOLDER_BEHIND_BLOCKS_MAX as u64 + 1) * BLOCK_MS;
+	assert!(noticed_ms + FAILOVER_MS_MAX <= FAILOVER_BEHIND_MS_MAX);
+	// Members hear of a block at different times.
+	assert!(HOLDER_BEHIND_BLOCKS_MAX as u64 >= 2 * FINALITY_BLOCKS);
 	// A ping that hangs has shown by its end that it does.
 	assert!(HOLDER_PATIENCE_MS <= PING_WAIT_MS);
 };
+// No caller alone fills what all share.
+const _: () = assert!(CALLER_NONCES_MAX * 4 <= AGENT_NONCES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
 // Who asks again for a cluster's secret is not refused for having asked.
 const _: () = assert!(KEY_REQUEST_PATIENCE > phala_protocol::limits::KEY_REQUEST_GAP);

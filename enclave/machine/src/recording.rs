@@ -9,7 +9,7 @@
 use crate::development::DevelopmentAgent;
 use crate::{
 	action::{Action, CallId, EvidenceRequest},
-	event::Event,
+	event::{Event, PingAnswer},
 	task::{Task, TaskId, Work},
 	verify::{HashedBody, OpenedCall, ProvenAcknowledgement, VerifiedBody},
 	worker::{Program, Run, RunDone, RunEnd, RunId},
@@ -142,7 +142,7 @@ enum RecordedEvent {
 	Pinged {
 		worker: WorkerId,
 		boot: BootNumber,
-		is_there: bool,
+		answer: Option<PingAnswer>,
 	},
 }
 
@@ -190,8 +190,8 @@ impl RecordedEvent {
 			}
 			Event::Tick => Self::Tick,
 			Event::TaskFailed { task } => Self::TaskFailed { task: *task },
-			Event::Pinged { worker, boot, is_there } => {
-				Self::Pinged { worker: *worker, boot: *boot, is_there: *is_there }
+			Event::Pinged { worker, boot, answer } => {
+				Self::Pinged { worker: *worker, boot: *boot, answer: *answer }
 			}
 		}
 	}
@@ -315,9 +315,7 @@ fn again(
 		RecordedEvent::Compiled { code, program } => Event::Compiled { code, program },
 		RecordedEvent::Tick => Event::Tick,
 		RecordedEvent::TaskFailed { task } => Event::TaskFailed { task },
-		RecordedEvent::Pinged { worker, boot, is_there } => {
-			Event::Pinged { worker, boot, is_there }
-		}
+		RecordedEvent::Pinged { worker, boot, answer } => Event::Pinged { worker, boot, answer },
 	})
 }
 

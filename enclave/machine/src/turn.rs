@@ -95,7 +95,9 @@ impl<R> Turn<'_, R> {
 	}
 
 	/// Has `payload` signed and keeps it for the chain; its number, or `None` when its lane is
-	/// full: whoever wants to submit it tries again in a later turn.
+	/// full: whoever wants to submit it tries again in a later turn. Nothing is submitted while a
+	/// rebuilt machine reads what it had read before: its numbers are those of envelopes that the chain
+	/// has consumed long since.
 	pub fn submit(&mut self, payload: &Payload) -> Option<EnvelopeNumber> {
 		#[cfg(feature = "development")]
 		if let Some(local) = &mut self.local {
@@ -109,6 +111,9 @@ impl<R> Turn<'_, R> {
 				});
 			}
 			return Some(EnvelopeNumber { lane: payload.lane(), seq: 0 });
+		}
+		if self.is_replaying {
+			return None;
 		}
 		let number = self.outbox.has_room(payload.lane()).ok()?;
 		let payload = payload.encode();

@@ -56,6 +56,10 @@ pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Most bytes of bodies that are fetched for one agent before they are checked.
 pub const CATCH_UP_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// How long another member may take to give all of these, in milliseconds: then the next is asked. As
+/// much as that takes at 5 MB a second.
+pub const CATCH_UP_WAIT_MS_MAX: u64 = 60_000;
+
 /// Longest answer of another member that says who it is, in bytes.
 pub const INFO_BYTES_MAX: usize = 16 * 1024;
 
@@ -88,4 +92,6 @@ const _: () = assert!(PEER_IDLE_MS_MAX < HEAD_WAIT_MS_MAX);
 // One body is never most of what may be held.
 const _: () = assert!(BLOB_BYTES_MAX * 4 <= CALLER_BODIES_BYTES_MAX);
 const _: () = assert!(PEER_BODY_BYTES_MAX * 16 <= MEMBER_BODIES_BYTES_MAX);
+const _: () = assert!(CATCH_UP_BYTES_MAX as u64 / CATCH_UP_WAIT_MS_MAX < 5_000);
+const _: () = assert!(PEER_WAIT_MS_MAX < CATCH_UP_WAIT_MS_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < phala_machine::limits::CALL_WAIT_MS_MAX);

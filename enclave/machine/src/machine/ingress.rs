@@ -99,22 +99,22 @@ impl Machine {
 			}
 			Event::CodeStored { hash } => {
 				self.as_member(now, rng, actions, |member, _| member.code.stored(hash));
-				Scope::All
+				Scope::Code(hash)
 			}
 			Event::CodeNotFetched { from, hash } => {
 				self.as_member(now, rng, actions, |member, _| member.code.not_fetched(from, hash));
-				Scope::All
+				Scope::Code(hash)
 			}
 			Event::Compiled { code, program } => {
 				self.as_member(now, rng, actions, |member, turn| {
 					member.code.compiled(code, program);
 					*turn.changed = true;
 				});
-				Scope::All
+				Scope::Code(code.component)
 			}
-			Event::Pinged { worker, boot, is_there } => {
+			Event::Pinged { worker, boot, answer } => {
 				self.as_member(now, rng, actions, |member, turn| {
-					member.watch.pinged(worker, boot, is_there, turn.now)
+					member.watch.pinged(worker, boot, answer, turn)
 				});
 				Scope::Watch
 			}

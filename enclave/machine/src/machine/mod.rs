@@ -109,9 +109,11 @@ impl Registered {
 		}
 	}
 
-	/// Whether a mark could be sent.
-	fn can_beat(&self) -> bool {
-		self.reader.is_some() && self.outbox.has_room(Lane::Liveness).is_ok()
+	/// Whether a mark could be sent. A rebuilt machine first reads up to what it had reached before.
+	fn can_beat(&self, reached: BlockNumber) -> bool {
+		self.reader.is_some()
+			&& self.height() >= reached
+			&& self.outbox.has_room(Lane::Liveness).is_ok()
 	}
 
 	fn height(&self) -> BlockNumber {
@@ -153,6 +155,8 @@ pub struct Machine {
 enum Scope {
 	Nothing,
 	Agent(AgentId),
+	/// A component or manifest, and the agents that it is of.
+	Code(H256),
 	/// Those who write agents.
 	Watch,
 	All,
@@ -210,7 +214,7 @@ impl Machine {
 	/// When [`Event::Tick`] is due, if nothing happens before.
 	pub fn next_deadline(&self) -> Option<Instant> {
 		let Phase::Registered(registered) = &self.phase else { return None };
-		let can_beat = registered.can_beat();
+		let can_beat = registered.can_beat(self.beside.reached);
 		let mark = can_beat.then(|| registered.freshness.next_mark_at());
 		let timer = registered
 			.membership
@@ -295,6 +299,14 @@ impl Machine {
 					let consumed = roles.consumed;
 					if let Some(member) = roles.membership {
 						member.advance_agent(agent, consumed, turn);
+					}
+				});
+			}
+			Scope::Code(hash) => {
+				self.in_turn(now, rng, actions, |roles, turn| {
+					let consumed = roles.consumed;
+					if let Some(member) = roles.membership {
+						member.advance_code(hash, consumed, turn);
 					}
 				});
 			}
@@ -431,8 +443,9 @@ impl Machine {
 
 	/// Sends a heartbeat when it is time for one.
 	fn beat<R: CryptoRng>(&mut self, now: Instant, rng: &mut R, actions: &mut Vec<Action>) {
+		let reached = self.beside.reached;
 		let mark = match &mut self.phase {
-			Phase::Registered(registered) if registered.can_beat() => {
+			Phase::Registered(registered) if registered.can_beat(reached) => {
 				registered.freshness.next_mark(now, rng)
 			}
 			_ => None,

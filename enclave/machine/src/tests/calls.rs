@@ -6,9 +6,10 @@ use crate::{
 	worker::{Run, RunDone},
 	OpenedCall,
 };
+use phala_keys::{input::InputKind, sr25519::sign_with_published_seed};
 use phala_protocol::{
 	agents::{Access, AgentId},
-	requests::{CallInput, CallOutput},
+	requests::{CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent},
 	H256,
 };
 
@@ -190,4 +191,35 @@ fn reads_that_wait_take_turns_by_agent() {
 	}
 	let runs: Vec<_> = world.node(FIRST).runs.iter().map(|run| run.agent).collect();
 	assert!(runs.contains(&patient));
+}
+
+fn sealed_read(world: &mut World, agent: AgentId) -> DirectCall {
+	let (sealed, ..) = world.seal_for(agent, InputKind::Direct, USER_SEED, get().encode());
+	let caller = caller_of(USER_SEED);
+	let content = DirectCallContent::new(world.chain.genesis(), agent, caller, &sealed);
+	let signature =
+		CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
+	DirectCall { caller, sealed, signature }
+}
+
+/// The refusal, if it is not taken.
+fn refusal(world: &mut World, agent: AgentId, call: &DirectCall) -> Option<Refusal> {
+	let id = world.call(FIRST, agent, call).unwrap();
+	let answer = world.node(FIRST).replies.remove(&id)?;
+	Some(answer.expect_err("it waits or is refused").refusal())
+}
+
+#[test]
+fn a_sealed_read_that_finds_no_place_may_come_again_and_one_that_was_taken_may_not() {
+	let (mut world, agent) = World::with_agent(37);
+	// The crowd: every place is taken, to wait too.
+	for _ in 0..limits::AGENT_RUNS_MAX + limits::AGENT_REQUESTS_WAITING_MAX {
+		read(&mut world, agent);
+	}
+	let call = sealed_read(&mut world, agent);
+	assert_eq!(refusal(&mut world, agent, &call), Some(Refusal::AgentRequests));
+	let run = world.next_run(FIRST).unwrap();
+	end(&mut world, &run);
+	assert_eq!(refusal(&mut world, agent, &call), None);
+	assert_eq!(refusal(&mut world, agent, &call), Some(Refusal::Repeated));
 }

@@ -266,3 +266,72 @@ fn an_input_that_makes_its_opening_fail_twice_fails_its_request_by_name_and_noth
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"next"));
 }
+
+#[test]
+fn a_sealed_call_that_was_on_its_way_at_the_failure_has_one_effect_though_it_is_sent_again() {
+	let (mut world, agent) = World::with_agent(99);
+	let call = world.direct(agent, USER_SEED);
+	world.call(FIRST, agent, &call).unwrap();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	let sent = world.nodes[&FIRST].snapshot.envelopes.clone();
+	assert!(!sent.is_empty());
+	world.node(FIRST).fail();
+	world.settle();
+	world.settle();
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies);
+	// The repeater: its copy is admitted, for nothing of the first is known here, and runs.
+	let copy = world.call(FIRST, agent, &call).unwrap();
+	let run = world.next_run(FIRST).expect("it is taken");
+	// The first comes out of the pool.
+	for envelope in sent {
+		world.land(FIRST, &envelope);
+	}
+	world.consume(FIRST);
+	world.settle();
+	let bodies = world.bodies(SECOND, agent);
+	members::supply(&mut world, FIRST, bodies[1..].to_vec());
+	world.node(FIRST).end_run(
+		&run,
+		crate::worker::RunDone {
+			output: Default::default(),
+			writes: vec![("twice".into(), Some(vec![2]))],
+			units: 1,
+			unproven_inputs: 0,
+		},
+	);
+	world.settle();
+	assert!(world.next_run(FIRST).is_none(), "it is not run again");
+	let answer = world.node(FIRST).replies.remove(&copy).unwrap();
+	assert_eq!(answer.unwrap_err().refusal(), Refusal::Repeated);
+	assert_eq!(world.entries(SECOND, agent), last(PLAINTEXT));
+}
+
+#[test]
+fn a_rebuilt_gatekeeper_confirms_under_a_number_that_the_chain_has_not_consumed() {
+	const LATER: WorkerId = 3;
+	let (mut world, _) = World::with_agent(100);
+	world.boot(LATER);
+	world.join(LATER);
+	world.seal();
+	let before = world.chain.height();
+	world.land_all(LATER);
+	world.seal();
+	// A release waits when the next key is made, and its confirmation behind it.
+	world.start_epoch(2);
+	world.seal();
+	let seated = world.chain.height();
+	let waiting = world.nodes[&GATEKEEPER].snapshot.envelopes.clone();
+	assert_eq!(waiting.len(), 2);
+	world.land(GATEKEEPER, &waiting[0]);
+	world.consume(GATEKEEPER);
+	world.seal();
+	world.node(GATEKEEPER).fail();
+	// It reads it all again, by and by.
+	world.relay_to(GATEKEEPER, before);
+	world.relay_to(GATEKEEPER, seated);
+	assert!(world.nodes[&GATEKEEPER].snapshot.envelopes.is_empty(), "it only reads");
+	world.settle();
+	assert_eq!(world.master.as_ref().map(|key| key.epoch), Some(2));
+}

@@ -746,3 +746,154 @@ fn an_agent_that_is_given_up_is_forgotten_and_who_waits_for_it_hears_so() {
 	world.settle();
 	assert_eq!(world.call(FIRST, agent, &call).err(), Some(MachineError::NoSuchAgent));
 }
+
+/// It left with the data keys that it had, and sees what members send each other.
+struct Departed {
+	newest_key: u32,
+}
+
+impl Departed {
+	/// A cluster of three with an agent, until the third leaves.
+	fn of(seed: u64) -> (World, AgentId, Self) {
+		let (mut world, agent) = World::with_agent(seed);
+		world.boot(LATER);
+		world.join(LATER);
+		world.settle();
+		(world, agent, Self { newest_key: 1 })
+	}
+
+	fn reads(&self, body: &SealedBody) -> bool {
+		body.key_number <= self.newest_key
+	}
+}
+
+#[test]
+fn what_ran_while_a_member_left_waits_for_a_key_that_the_departed_does_not_know() {
+	let (mut world, agent, departed) = Departed::of(90);
+	let order = world.public_order(agent, b"slow");
+	world.tell_cluster(RequestsMessage::Request(order));
+	let call = Box::new(OpenedCall::public(agent, call_input(b"direct")));
+	world.seal();
+	let run = world.next_run(FIRST).expect("it begins before");
+	let direct = world.node(FIRST).call(|reply| Event::Called { reply, call });
+	world.leave(LATER, 2);
+	world.seal();
+	let writes = vec![("last".into(), Some(b"slow".to_vec()))];
+	let output = CallOutput::default();
+	let done = RunDone { output, writes, units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(&run, done);
+	assert!(world.node(FIRST).sends.is_empty(), "nothing leaves under the old key");
+	assert!(world.next_run(FIRST).is_none());
+	world.settle();
+	// It is neither run again nor forgotten, and the next goes on from it.
+	assert_eq!(world.run(FIRST).unwrap().input.body, b"direct");
+	world.settle();
+	assert!(world.nodes[&FIRST].replies.contains_key(&direct));
+	assert!(matches!(world.results[0].1, RequestOutcome::Answered(_)));
+	assert_eq!((world.results.len(), world.refused), (1, 0));
+	assert_eq!(world.entries(SECOND, agent), last(b"direct"));
+	let read: Vec<_> =
+		world.bodies(SECOND, agent).iter().map(|body| departed.reads(body)).collect();
+	assert_eq!(read, [true, false, false]);
+}
+
+#[test]
+fn what_failed_while_a_member_left_uses_its_input_up_under_a_key_that_the_departed_does_not_know() {
+	let (mut world, agent, departed) = Departed::of(91);
+	let call = world.direct(agent, USER_SEED);
+	let id = world.call(FIRST, agent, &call).unwrap();
+	let run = world.next_run(FIRST).unwrap();
+	world.leave(LATER, 2);
+	world.seal();
+	let failed =
+		crate::worker::RunFailed { refusal: Refusal::Uncaught, message: "x".into(), units: 1 };
+	let result = Err(crate::worker::RunEnd::Failed(failed));
+	world.node(FIRST).tell(Event::RunEnded { agent, run: run.id, result });
+	assert!(world.node(FIRST).sends.is_empty());
+	world.settle();
+	let answer = world.node(FIRST).replies.remove(&id).unwrap();
+	assert_eq!(answer.unwrap_err().refusal(), Refusal::Uncaught);
+	assert!(!departed.reads(world.bodies(SECOND, agent).last().unwrap()));
+	assert_eq!(world.bodies(SECOND, agent).len(), 2);
+}
+
+#[test]
+fn what_was_not_submitted_when_a_member_left_is_sealed_anew() {
+	let (mut world, agent, departed) = Departed::of(92);
+	for body in [&b"one"[..], b"two", b"six"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+	}
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.run(FIRST).unwrap();
+	let third = world.next_run(FIRST).expect("on what the second wrote");
+	assert_eq!(third.state.version, 3);
+	world.leave(LATER, 2);
+	world.settle();
+	// The third runs on while what it runs on is sealed anew, and is not run again.
+	let writes = vec![("last".into(), Some(b"six".to_vec()))];
+	let output = CallOutput::default();
+	let done = RunDone { output, writes, units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(&third, done);
+	world.settle();
+	assert!(world.next_run(FIRST).is_none());
+	assert_eq!((world.results.len(), world.refused), (3, 0));
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"six"));
+	}
+	let read: Vec<_> =
+		world.bodies(SECOND, agent).iter().map(|body| departed.reads(body)).collect();
+	assert_eq!(read, [true, false, false, false]);
+}
+
+#[test]
+fn a_dripper_gives_a_part_and_the_next_member_is_asked_for_the_rest() {
+	let (mut world, agent) = World::with_agent(93);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let bodies = world.bodies(FIRST, agent);
+	supply(&mut world, LATER, bodies);
+	world.hang(LATER);
+	for body in [&b"one"[..], b"two"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+		world.seal();
+		world.run(FIRST).unwrap();
+		world.settle();
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	world.wake(LATER);
+	let asked = |world: &World| match world.nodes[&LATER].fetches.front() {
+		Some(Action::FetchBodies { from, .. }) => from.worker,
+		_ => panic!("it asks for what it lacks"),
+	};
+	assert_eq!(asked(&world), FIRST);
+	let bodies = world.bodies(FIRST, agent);
+	assert_eq!(supply(&mut world, LATER, bodies[1..2].to_vec()), (agent, 2, 3));
+	assert_eq!(asked(&world), SECOND);
+	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
+	assert_eq!(world.entries(LATER, agent), last(b"two"));
+}
+
+#[test]
+fn who_brings_one_agent_s_code_again_and_again_causes_no_look_at_the_others() {
+	let (mut world, agent) = World::with_agent(94);
+	let other = world.register_agent_with(FIRST, Access::Public, 0xc7);
+	world.settle();
+	let order = world.public_order(other, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let (to, body) = world.node(FIRST).sends.pop_front().unwrap();
+	world.node(FIRST).body_sent(&to, &body, Err(MachineError::Busy));
+	world.wait(limits::PEER_RETRY_MS);
+	// The flooder: what it brings is an agent's, and is here.
+	let hash = world.agents[&agent].record.code.component;
+	world.node(FIRST).tell(Event::CodeStored { hash });
+	assert!(world.node(FIRST).sends.is_empty(), "nobody looked at the other");
+	world.node(FIRST).tell(Event::Tick);
+	assert_eq!(world.node(FIRST).sends.len(), 1);
+}

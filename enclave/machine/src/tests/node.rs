@@ -3,7 +3,7 @@
 
 use crate::{
 	action::{Action, Answer, CallId, Kept},
-	event::{Culprit, Event},
+	event::{Culprit, Event, PingAnswer},
 	task::Work,
 	verify::ProvenAcknowledgement,
 	worker::{Program, Run, RunDone},
@@ -34,6 +34,8 @@ pub struct Node {
 	pub fetches: VecDeque<Action>,
 	/// Members that do not answer pings.
 	pub silent: BTreeSet<WorkerId>,
+	/// What members say of themselves that do not say that they follow the chain.
+	pub ping_answers: BTreeMap<WorkerId, PingAnswer>,
 	pub proofs: Vec<SignedAnswer>,
 	/// Cryptography waits in here instead of being done.
 	pub held_tasks: Option<Vec<Task>>,
@@ -81,6 +83,7 @@ impl Node {
 			sends: VecDeque::new(),
 			fetches: VecDeque::new(),
 			silent: BTreeSet::new(),
+			ping_answers: BTreeMap::new(),
 			proofs: Vec::new(),
 			held_tasks: None,
 			opened: 0,
@@ -155,7 +158,7 @@ impl Node {
 			Action::Ping { member } => events.push_back(Event::Pinged {
 				worker: member.worker,
 				boot: member.boot,
-				is_there: !self.silent.contains(&member.worker),
+				answer: self.ping_answer(&member),
 			}),
 			Action::FetchBodies { .. } => self.fetches.push_back(action),
 			Action::FetchCode { from, hash } => {
@@ -164,6 +167,12 @@ impl Node {
 			Action::ShowProof(proof) => self.proofs.push(*proof),
 			Action::Publish(snapshot) => self.snapshot = snapshot,
 		}
+	}
+
+	fn ping_answer(&self, member: &Member) -> Option<PingAnswer> {
+		let follows = PingAnswer { height: self.machine.status().height, is_fresh: true };
+		let answer = self.ping_answers.get(&member.worker).copied().unwrap_or(follows);
+		(!self.silent.contains(&member.worker)).then_some(answer)
 	}
 
 	fn done(&mut self, task: Task) -> Event {

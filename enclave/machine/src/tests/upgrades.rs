@@ -118,7 +118,7 @@ fn a_run_that_an_upgrade_overtakes_ends_on_its_code_and_names_the_block_that_it_
 		assert_eq!((content.code, content.block), (old, block));
 	}
 	world.seal();
-	assert_eq!(world.node(FIRST).kept.programs, [NEW]);
+	assert_eq!(world.node(FIRST).kept.programs, [NEW].into());
 }
 
 #[test]
@@ -164,4 +164,19 @@ fn why_code_that_is_to_come_is_refused_is_told_and_the_old_serves_on() {
 	public(&mut world, agent, "GET", b"");
 	assert_eq!(world.next_run(FIRST).unwrap().code, old);
 	assert_eq!(world.node(FIRST).held_compiles, Some(vec![NEW]), "nor is it tried again");
+}
+
+#[test]
+fn a_program_that_comes_when_nobody_names_it_any_more_is_none() {
+	let (mut world, agent) = World::with_agent(87);
+	world.node(FIRST).held_compiles = Some(Vec::new());
+	plan(&mut world, agent);
+	// The waverer takes its upgrade back while it is compiled.
+	world.agents.get_mut(&agent).unwrap().planned = None;
+	tell(&mut world, agent);
+	let compiled = world.node(FIRST).compiled(NEW);
+	world.node(FIRST).tell(compiled);
+	plan(&mut world, agent);
+	assert!(matches!(progress(&world, agent), CodeProgress::Compiling));
+	assert_eq!(world.node(FIRST).held_compiles, Some(vec![NEW, NEW]));
 }

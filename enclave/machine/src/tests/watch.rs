@@ -1,12 +1,14 @@
 //! A lease holder that hangs, and members that say that one does.
 
 use super::{world::*, *};
+use crate::PingAnswer;
 use phala_protocol::{
 	agents::{Access, AgentId, Lease},
 	limits::{
 		CHALLENGE_BLOCKS, CHALLENGE_FINAL_BLOCKS, CHALLENGE_SPACING_BLOCKS, FINALITY_WITNESSES,
 	},
 	messages::{ClustersPayload, RequestsMessage},
+	BlockNumber,
 };
 
 const LATER: WorkerId = 3;
@@ -202,4 +204,100 @@ fn some_members_say_that_a_block_is_final_when_a_deadline_is_near() {
 	let mut witnesses: Vec<_> = world.said.iter().map(|(by, _)| *by).collect();
 	witnesses.dedup();
 	assert_eq!(witnesses.len() as u32, FINALITY_WITNESSES);
+}
+
+#[test]
+fn a_holder_that_lost_its_relayer_answers_pings_and_is_replaced_all_the_same() {
+	let (mut world, agent) = World::with_agent(95);
+	// The host answers, and its machine hears and says nothing more.
+	world.hung.insert(FIRST);
+	let height = world.node(FIRST).status().height;
+	world.node(SECOND).ping_answers.insert(FIRST, PingAnswer { height, is_fresh: true });
+	while world.chain.height() < height + limits::HOLDER_BEHIND_BLOCKS_MAX {
+		world.seal();
+	}
+	let says = |world: &World| world.nodes[&SECOND].snapshot.envelopes.len();
+	lose_patience(&mut world);
+	lose_patience(&mut world);
+	assert_eq!(says(&world), 0, "it may be so far behind");
+	world.seal();
+	lose_patience(&mut world);
+	lose_patience(&mut world);
+	world.settle();
+	let silent = ClustersPayload::HolderSilent { holder: FIRST, boot: 1 };
+	assert_eq!(world.said.first(), Some(&(SECOND, silent)));
+	for _ in 0..CHALLENGE_BLOCKS {
+		world.settle();
+	}
+	assert_eq!(holder(&world, SECOND, agent), Some(SECOND));
+}
+
+#[test]
+fn a_holder_whose_view_is_old_is_challenged_and_keeps_its_leases_while_it_answers_the_chain() {
+	let (mut world, agent) = World::with_agent(96);
+	let height = BlockNumber::MAX;
+	world.node(SECOND).ping_answers.insert(FIRST, PingAnswer { height, is_fresh: false });
+	lose_patience(&mut world);
+	lose_patience(&mut world);
+	world.settle();
+	let until = world.challenged[&FIRST].0 + CHALLENGE_BLOCKS + 1;
+	while world.chain.height() < until {
+		world.settle();
+	}
+	assert_eq!(count(&world, is_challenge), 1);
+	assert_eq!(count(&world, |said| *said == ClustersPayload::HolderPresent), 1);
+	assert_eq!(holder(&world, SECOND, agent), Some(FIRST));
+}
+
+#[test]
+fn what_becomes_final_together_with_a_challenge_takes_no_time_from_the_holder() {
+	let (mut world, agent) = World::with_agent(97);
+	world.hang(FIRST);
+	lose_patience(&mut world);
+	world.land_all(SECOND);
+	assert_eq!(count(&world, is_challenge), 1);
+	// Finality stalls, and the chain goes on.
+	for _ in 0..=CHALLENGE_BLOCKS {
+		world.chain.seal();
+	}
+	let said = |world: &World| world.nodes[&SECOND].snapshot.envelopes.len();
+	world.relay(SECOND);
+	assert_eq!(said(&world), 0, "the holder hears of it now, too");
+	for _ in 1..CHALLENGE_FINAL_BLOCKS {
+		world.seal();
+		assert_eq!(said(&world), 0);
+	}
+	world.seal();
+	assert_eq!(said(&world), 1);
+	world.settle();
+	assert_eq!(holder(&world, SECOND, agent), Some(SECOND));
+}
+
+#[test]
+fn one_word_that_blocks_become_final_waits_for_the_chain_and_then_the_newest() {
+	let (mut world, _) = World::with_agent(98);
+	// The sluggard: a deadline in each block. The chain takes nothing meanwhile.
+	let ask = |world: &mut World| {
+		let block = world.chain.height() + 1;
+		world.tell_cluster(RequestsMessage::DeadlineNear { block });
+		block
+	};
+	let first = ask(&mut world);
+	world.seal();
+	for _ in 0..10 {
+		ask(&mut world);
+		world.seal();
+	}
+	// And finality stalls.
+	for _ in 0..10 {
+		ask(&mut world);
+		world.chain.seal();
+	}
+	let newest = ask(&mut world);
+	world.seal();
+	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), 1);
+	world.settle();
+	let said: Vec<_> = world.said.iter().filter(|(by, _)| *by == FIRST).collect();
+	let word = |block| (FIRST, ClustersPayload::BlockFinal { block });
+	assert_eq!(said, [&word(first), &word(newest)]);
 }

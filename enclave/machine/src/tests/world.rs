@@ -196,15 +196,24 @@ impl World {
 	}
 
 	pub fn relay(&mut self, worker: WorkerId) {
-		let bundle = self.bundle(worker);
+		self.relay_to(worker, self.chain.height());
+	}
+
+	/// A relayer that brings no more than up to there.
+	pub fn relay_to(&mut self, worker: WorkerId, height: BlockNumber) {
+		let bundle = self.bundle_to(worker, height);
 		let node = self.node(worker);
 		let bundle = Box::new(node.snapshot.prove(bundle).unwrap());
 		node.ask(|reply| Event::Synced { reply, bundle }).unwrap();
 	}
 
 	pub fn bundle(&self, worker: WorkerId) -> SyncBundle {
+		self.bundle_to(worker, self.chain.height())
+	}
+
+	fn bundle_to(&self, worker: WorkerId, to: BlockNumber) -> SyncBundle {
 		let machine = &self.nodes[&worker].machine;
-		let (status, to) = (machine.status(), self.chain.height());
+		let status = machine.status();
 		let identity = machine.public_keys().identity;
 		let mut from: BTreeMap<Channel, u64> = status
 			.channels
@@ -245,6 +254,14 @@ impl World {
 		let consumed = self.consumed.entry(worker).or_default();
 		*consumed.of_mut(envelope.lane) = envelope.seq + 1;
 		self.receive(worker, payload);
+	}
+
+	/// All that a boot has for the chain is in the next block.
+	pub fn land_all(&mut self, worker: WorkerId) {
+		for envelope in self.nodes[&worker].snapshot.envelopes.clone() {
+			self.land(worker, &envelope);
+		}
+		self.consume(worker);
 	}
 
 	/// Replicates, submits all envelopes, does what the pallets do, seals. Until nothing happens.
@@ -445,6 +462,15 @@ impl World {
 			self.tell(worker, AgentsMessage::Agent(agent));
 		}
 		self.tell_cluster(ClustersMessage::Member(member));
+	}
+
+	/// A member leaves, and the cluster begins a generation without it.
+	pub fn leave(&mut self, worker: WorkerId, generation: u32) {
+		let identity = self.nodes[&worker].machine.public_keys().identity;
+		self.tell(worker, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+		self.tell_cluster(ClustersMessage::MemberLeft { worker });
+		self.members.retain(|member| member.worker != worker);
+		self.tell_cluster(ClustersMessage::NewGeneration { generation });
 	}
 
 	pub fn register_agent(&mut self, holder: WorkerId, access: Access) -> AgentId {

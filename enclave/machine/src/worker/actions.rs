@@ -1,7 +1,7 @@
 //! Does all that can be done now without the outside.
 
 use super::{
-	agent::{Agent, JobEnd, Running, Stage},
+	agent::{Agent, JobEnd, Running, Settled, Stage},
 	agent_state::Effects,
 	jobs::{DirectJob, Job, JobKind, Opened, OpenedOrder, Run, RunFailed},
 	keyring::KeyRing,
@@ -17,9 +17,8 @@ use crate::{
 use codec::DecodeAll;
 use phala_keys::{agent::AgentKeys, hpke::EncryptionKey};
 use phala_protocol::{
-	agents::{AgentId, AgentKey},
+	agents::{AgentCode, AgentId, AgentKey},
 	caller::Caller,
-	clusters::Generation,
 	limits::RESPONSE_BYTES_MAX,
 	mailbox::ByLane,
 	refusals::Refusal,
@@ -39,15 +38,35 @@ impl Membership {
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(master) = master {
-			self.keyring.advance(master, self.generation, turn);
+			self.keyring.advance(master, turn);
 		}
-		let running = self.reads.running_codes();
-		self.code.advance(&self.agents, running, &self.members, &mut self.timers, turn);
+		self.witness.speak(turn);
+		self.code.keep(&self.agents, self.reads.running_codes(), turn);
+		self.code.advance(&self.agents, &self.members, &mut self.timers, turn);
 		for agent in self.agents.keys().copied().collect::<Vec<_>>() {
 			self.advance_agent(agent, consumed, turn);
 		}
 		self.start_waiting_reads(turn);
 		self.watch_holders(turn);
+	}
+
+	/// Looks at one component or manifest, and at the agents that it is of: whoever brings it causes no
+	/// look at all others.
+	pub fn advance_code<R: CryptoRng>(
+		&mut self,
+		hash: H256,
+		consumed: Option<ByLane<u64>>,
+		turn: &mut Turn<'_, R>,
+	) {
+		self.code.advance(&self.agents, &self.members, &mut self.timers, turn);
+		let is_of = |agent: &&Agent| {
+			let AgentCode { component, manifest } = agent.snapshot.record.code;
+			hash == component || hash == manifest
+		};
+		let agents: Vec<_> = self.agents.values().filter(is_of).map(|agent| agent.id).collect();
+		for agent in agents {
+			self.advance_agent(agent, consumed, turn);
+		}
 	}
 
 	/// Looks at one agent.
@@ -57,26 +76,27 @@ impl Membership {
 		consumed: Option<ByLane<u64>>,
 		turn: &mut Turn<'_, R>,
 	) {
-		let Self { agents, keyring, members, timers, code, generation, .. } = self;
+		let Self { agents, keyring, members, timers, code, .. } = self;
 		let Some(agent) = agents.get_mut(&id) else { return };
 		*turn.changed |= agent.apply_committed(keyring, turn.height);
 		agent.fetch_missing(members, timers, turn);
 		let mut ended = Vec::new();
 		if let Some(consumed) = consumed {
-			ended.extend(agent.find_refused(consumed, keyring, *generation, members, turn.height));
+			ended.extend(agent.find_refused(consumed, members, turn.height));
 		}
 		ended.extend(agent.expire(turn.height));
+		ended.extend(agent.settle_ended(keyring, turn));
 		// A rebuilt machine first reads what is answered already.
 		let may_write = turn.is_fresh() && !turn.is_replaying;
 		if agent.is_mine(turn.config.worker, turn.boot) && may_write {
-			if agent.can_propose(keyring, *generation) {
+			if agent.can_propose(keyring) {
 				agent.begin_birth(turn);
 				for job in agent.take_late_orders(turn.height) {
 					agent.give_up(keyring, job, turn);
 				}
 			}
 			let is_early = agent.not_before.is_some_and(|at| at > turn.now);
-			while !is_early && agent.can_run(keyring, *generation) {
+			while !is_early && agent.can_run(keyring) {
 				let component = agent.snapshot.record.code;
 				let has_code = code.program(&component).is_some();
 				let can = |job: &Job| job.needs_no_code() || has_code;
@@ -84,8 +104,11 @@ impl Membership {
 				ended.extend(agent.start(keyring, job, turn));
 			}
 		}
-		agent.replicate(members, timers, turn);
-		agent.submit(turn);
+		// Nothing leaves under a key that a member that left knows: it waits for the next.
+		if agent.seal_anew(keyring, turn) {
+			agent.replicate(members, timers, turn);
+			agent.submit(turn);
+		}
 		self.end_jobs(ended, turn);
 	}
 
@@ -166,15 +189,13 @@ impl Agent {
 	pub fn give_birth<R: CryptoRng>(
 		&mut self,
 		keyring: &KeyRing,
-		generation: Generation,
 		keys: AgentKeys,
 		(version, key): (u32, EncryptionKey),
 		turn: &mut Turn<'_, R>,
 	) {
 		self.in_birth = false;
 		let is_unborn = self.snapshot.record.version == 0 && self.proposals.is_empty();
-		let can =
-			self.is_mine(turn.config.worker, turn.boot) && self.can_propose(keyring, generation);
+		let can = self.is_mine(turn.config.worker, turn.boot) && self.can_propose(keyring);
 		if !is_unborn || !can {
 			return;
 		}
@@ -222,6 +243,12 @@ impl Agent {
 	) -> Vec<JobEnd> {
 		if !direct.accepted.includes(&self.snapshot.record.code.component) {
 			return vec![JobEnd { to: direct.to, result: Err(MachineError::OtherCode) }];
+		}
+		// Admitted once more by a machine that was rebuilt, while the first was on its way: its commit
+		// is known by now.
+		let is_used = |nonce: &[u8; 32]| self.head().used_inputs.contains_key(nonce);
+		if job.direct_nonce().is_some_and(is_used) {
+			return vec![JobEnd { to: direct.to, result: Err(MachineError::Repeated) }];
 		}
 		let (caller, input, request) = (direct.caller, direct.input.clone(), direct.request);
 		self.run(job, caller, input, request, None, turn);
@@ -330,8 +357,37 @@ impl Agent {
 		self.running = Some(Running { job, code, height: turn.height, base, stage });
 	}
 
+	/// Makes the proposal of a run that is over, once the keys are current: who was a member when it
+	/// began may have left since.
+	fn settle_ended<R: CryptoRng>(
+		&mut self,
+		keyring: &KeyRing,
+		turn: &mut Turn<'_, R>,
+	) -> Vec<JobEnd> {
+		let is_over = |running: &mut Running| matches!(running.stage, Stage::Over(_));
+		if !keyring.is_current() {
+			return Vec::new();
+		}
+		let Some(Running { job, base, stage: Stage::Over(end), .. }) =
+			self.running.take_if(is_over)
+		else {
+			return Vec::new();
+		};
+		// What it ran on was refused while it waited, or somebody else committed: it never happened.
+		if !self.is_current() || self.head().hash != base {
+			self.requeue(job);
+			return Vec::new();
+		}
+		match end {
+			Ok(Settled { answer, writes, units }) => {
+				self.settle(keyring, job, answer, writes, units, turn)
+			}
+			Err(failed) => self.settle_failure(keyring, job, failed, turn),
+		}
+	}
+
 	/// Makes the proposal of a run that ended well and is answered.
-	pub fn settle<R: CryptoRng>(
+	fn settle<R: CryptoRng>(
 		&mut self,
 		keyring: &KeyRing,
 		job: Job,
@@ -373,7 +429,7 @@ impl Agent {
 	}
 
 	/// A run failed: an order is answered so; a direct caller hears it, and its input is used up.
-	pub fn settle_failure<R: CryptoRng>(
+	fn settle_failure<R: CryptoRng>(
 		&mut self,
 		keyring: &KeyRing,
 		job: Job,

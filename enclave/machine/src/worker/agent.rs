@@ -10,6 +10,7 @@ use super::{
 	catch_up::Fetch,
 	jobs::{Job, JobKind, RunFailed},
 	keyring::KeyRing,
+	nonces::Nonces,
 	replication::Replication,
 };
 use crate::{
@@ -27,7 +28,7 @@ use phala_protocol::{
 		EffectSet, StateVersion,
 	},
 	boot::WorkerId,
-	clusters::{Generation, Member},
+	clusters::Member,
 	mailbox::{ByLane, EnvelopeNumber},
 	messages::{AgentsPayload, Payload},
 	refusals::Refusal,
@@ -86,6 +87,15 @@ pub enum Stage {
 	Running { input: Arc<CallInput> },
 	/// Its answer is being signed and sealed; then its writes are proposed.
 	Answering { writes: Vec<(String, Option<Vec<u8>>)>, units: u32, commits: bool },
+	/// It is to be proposed, once the cluster's keys are current.
+	Over(Result<Settled, RunFailed>),
+}
+
+/// What came of a run that ended well, and its answer.
+pub struct Settled {
+	pub answer: Answer,
+	pub writes: Vec<(String, Option<Vec<u8>>)>,
+	pub units: u32,
 }
 
 /// See the module's text.
@@ -115,8 +125,8 @@ pub struct Agent {
 	pub birth_secrets: Vec<(String, Option<Vec<u8>>)>,
 	/// Bodies that are being fetched from another member.
 	pub fetch: Option<Fetch>,
-	/// Nonces of direct calls that this member answered, until they expire.
-	pub answered: BTreeMap<[u8; 32], BlockNumber>,
+	/// Of sealed direct calls.
+	pub nonces: Nonces,
 }
 
 impl Agent {
@@ -138,7 +148,7 @@ impl Agent {
 			#[cfg(feature = "development")]
 			birth_secrets: Vec::new(),
 			fetch: None,
-			answered: BTreeMap::new(),
+			nonces: Nonces::default(),
 		};
 		agent.note_state_hash();
 		agent
@@ -264,8 +274,6 @@ impl Agent {
 	pub fn find_refused(
 		&mut self,
 		consumed: ByLane<u64>,
-		keyring: &KeyRing,
-		generation: Generation,
 		members: &BTreeMap<WorkerId, Member>,
 		height: BlockNumber,
 	) -> Vec<JobEnd> {
@@ -277,7 +285,7 @@ impl Agent {
 			return Vec::new();
 		}
 		let is_short = self.is_short_of_keepers(members);
-		if is_short && self.can_offer_again(keyring, generation, height) {
+		if is_short && self.can_offer_again(height) {
 			tracing::warn!(agent = ?self.id, "too few members keep an effect set; it is offered again");
 			if let Some(first) = self.proposals.front_mut() {
 				first.replication.begin_again();
@@ -303,22 +311,15 @@ impl Agent {
 		count(first.availability.len() + 1) < availability_quorum(count(members.len()))
 	}
 
-	/// Whether the first proposal still leads on from what is committed, under a key that no departed
-	/// member knows, and somebody still waits for it.
-	fn can_offer_again(
-		&self,
-		keyring: &KeyRing,
-		generation: Generation,
-		height: BlockNumber,
-	) -> bool {
+	/// Whether the first proposal still leads on from what is committed, and somebody still waits for
+	/// it.
+	fn can_offer_again(&self, height: BlockNumber) -> bool {
 		self.proposals.front().is_some_and(|first| {
 			let record = &self.snapshot.record;
 			let is_next = first.base_hash == record.state_hash
 				&& first.state.version == record.version.saturating_add(1);
-			let is_sealed = keyring.is_ready_for(generation)
-				&& keyring.newest_number() == Some(first.body.key_number);
 			let is_in_time = first.cause.as_ref().is_none_or(|(job, _)| height <= job.last_block());
-			is_next && is_sealed && is_in_time
+			is_next && is_in_time
 		})
 	}
 
@@ -402,9 +403,12 @@ impl Agent {
 		proven > 0
 	}
 
-	/// Whether a sealed input with this nonce was taken, here or by who wrote before.
+	/// Whether a sealed input with this nonce wrote, here or at who had the lease before, or is about
+	/// to here.
 	pub fn has_taken(&self, nonce: &[u8; 32]) -> bool {
-		self.answered.contains_key(nonce) || self.state.used_inputs.contains_key(nonce)
+		let waiting = self.jobs.iter().chain(self.running.iter().map(|running| &running.job));
+		self.head().used_inputs.contains_key(nonce)
+			|| waiting.filter_map(Job::direct_nonce).any(|waiting| waiting == nonce)
 	}
 
 	/// Whether one more direct call can be taken. Paid requests are bounded by the chain.
@@ -453,15 +457,13 @@ impl Agent {
 	}
 
 	/// Whether a run can start on the newest proposal.
-	pub fn can_run(&self, keyring: &KeyRing, generation: Generation) -> bool {
-		self.running.is_none() && self.can_propose(keyring, generation)
+	pub fn can_run(&self, keyring: &KeyRing) -> bool {
+		self.running.is_none() && self.can_propose(keyring)
 	}
 
 	/// Whether an effect set can be made now: not under keys that a departed member knows.
-	pub fn can_propose(&self, keyring: &KeyRing, generation: Generation) -> bool {
-		self.is_current()
-			&& self.proposals.len() < PROPOSALS_MAX
-			&& keyring.is_ready_for(generation)
+	pub fn can_propose(&self, keyring: &KeyRing) -> bool {
+		self.is_current() && self.proposals.len() < PROPOSALS_MAX && keyring.is_current()
 	}
 
 	/// Makes an effect set on the newest one. The answer in `cause` is for the direct caller.
@@ -477,8 +479,8 @@ impl Agent {
 		let base = self.head();
 		let (base_version, base_hash) = (base.version, base.hash);
 		let cipher = keyring
-			.newest_cipher(self.id)
-			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" })?;
+			.sealing_cipher(self.id)
+			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's newest data key" })?;
 		let plaintext = SecretBytes::new(effects.encode());
 		let body =
 			cipher.seal_body(turn.rng, base_version, base_version + 1, plaintext.expose())?;
@@ -496,6 +498,54 @@ impl Agent {
 			sent: None,
 			cause,
 		});
+		Ok(())
+	}
+
+	/// Seals under the newest key what the chain was not offered yet. Whether all of that is under it.
+	pub fn seal_anew<R: CryptoRng>(&mut self, keyring: &KeyRing, turn: &mut Turn<'_, R>) -> bool {
+		let Some(number) = keyring.sealing_number() else { return false };
+		let is_old = |one: &Proposal| one.sent.is_none() && one.body.key_number != number;
+		let Some(first) = self.proposals.iter().position(is_old) else { return true };
+		match self.seal_anew_from(first, keyring, turn) {
+			Ok(()) => true,
+			Err(error) => {
+				tracing::error!(agent = ?self.id, "an effect set is not sealed anew: {error}");
+				false
+			}
+		}
+	}
+
+	/// A proposal names the hash of the one before it: all that come after the first change too.
+	fn seal_anew_from<R: CryptoRng>(
+		&mut self,
+		first: usize,
+		keyring: &KeyRing,
+		turn: &mut Turn<'_, R>,
+	) -> Result<(), phala_keys::Error> {
+		let no_key = || phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" };
+		let newest = keyring.sealing_cipher(self.id).ok_or_else(no_key)?;
+		let mut bodies = Vec::new();
+		for Proposal { state, body, .. } in self.proposals.iter().skip(first) {
+			let (base, version) = (state.version.saturating_sub(1), state.version);
+			let cipher = keyring.cipher(body.key_number, self.id).ok_or_else(no_key)?;
+			let plaintext = cipher.open_body(base, version, body)?;
+			bodies.push(newest.seal_body(turn.rng, base, version, plaintext.expose())?);
+		}
+		let old_head = self.head().hash;
+		let mut base_hash = self.proposals.get(first).map_or(old_head, |one| one.base_hash);
+		for (proposal, body) in self.proposals.iter_mut().skip(first).zip(bodies) {
+			proposal.body_hash = H256(body.hash());
+			proposal.body = Arc::new(body);
+			proposal.base_hash = base_hash;
+			proposal.state.hash = next_state_hash(base_hash, proposal.body_hash);
+			proposal.availability.clear();
+			proposal.replication = Replication::default();
+			base_hash = proposal.state.hash;
+		}
+		// What runs on the last of them runs on the same state.
+		if let Some(running) = self.running.as_mut().filter(|running| running.base == old_head) {
+			running.base = base_hash;
+		}
 		Ok(())
 	}
 
@@ -538,7 +588,7 @@ impl Agent {
 
 	/// Drops work whose time is over, and nonces that expired.
 	pub fn expire(&mut self, height: BlockNumber) -> Vec<JobEnd> {
-		self.answered.retain(|_, expiry| *expiry >= height);
+		self.nonces.expire(height);
 		let (late, rest): (VecDeque<_>, VecDeque<_>) =
 			std::mem::take(&mut self.jobs).into_iter().partition(|job| match &*job.kind {
 				JobKind::Order(order) => height >= order.deadline,

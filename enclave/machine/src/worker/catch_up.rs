@@ -92,7 +92,8 @@ impl Agent {
 		if was_asked && bodies.is_some_and(|bodies| self.supply(first, bodies)) {
 			let (agent, last) = (self.id, self.snapshot.record.version);
 			tracing::info!(?agent, last, worker = from, "caught up with an agent's state");
-			self.fetch = None;
+			// The next is asked for what is missing still: this one may be slow.
+			self.fetch.take_if(|fetch| fetch.left.is_empty());
 		}
 	}
 }

@@ -97,6 +97,10 @@ impl CodeBook {
 	/// A program came, or why it is none.
 	pub fn compiled(&mut self, code: AgentCode, program: Result<Program, String>) {
 		self.compiling.take_if(|compiling| *compiling == code);
+		if !self.kept.programs.contains(&code) {
+			// The chain named something else while it was made.
+			return;
+		}
 		match program {
 			Ok(program) => {
 				tracing::info!("agent {} is compiled", program.name);
@@ -110,29 +114,22 @@ impl CodeBook {
 		}
 	}
 
-	/// Fetches and compiles what `agents` name, forgets what they do not and nothing runs on.
-	pub fn advance<R: CryptoRng>(
+	/// Forgets what `agents` do not name and nothing runs on.
+	pub fn keep<R: CryptoRng>(
 		&mut self,
 		agents: &BTreeMap<AgentId, Agent>,
 		reads: impl Iterator<Item = AgentCode>,
-		members: &BTreeMap<WorkerId, Member>,
-		timers: &mut BTreeSet<(Instant, Timer)>,
 		turn: &mut Turn<'_, R>,
 	) {
 		let mut kept = Kept { agents: agents.keys().copied().collect(), ..Kept::default() };
-		let mut keep = |code| {
-			if !kept.programs.contains(&code) {
-				kept.programs.push(code);
-			}
-		};
 		for agent in agents.values() {
 			for code in named(agent) {
 				kept.code.extend([code.component, code.manifest]);
-				keep(code);
+				kept.programs.insert(code);
 			}
-			agent.running.iter().for_each(|running| keep(running.code));
+			kept.programs.extend(agent.running.iter().map(|running| running.code));
 		}
-		reads.for_each(keep);
+		kept.programs.extend(reads);
 		if kept != self.kept {
 			self.held.retain(|hash| kept.code.contains(hash));
 			self.fetches.retain(|hash, _| kept.code.contains(hash));
@@ -141,6 +138,16 @@ impl CodeBook {
 			turn.act(Action::Keep(kept.clone()));
 			self.kept = kept;
 		}
+	}
+
+	/// Fetches and compiles what is to be kept.
+	pub fn advance<R: CryptoRng>(
+		&mut self,
+		agents: &BTreeMap<AgentId, Agent>,
+		members: &BTreeMap<WorkerId, Member>,
+		timers: &mut BTreeSet<(Instant, Timer)>,
+		turn: &mut Turn<'_, R>,
+	) {
 		for hash in self.kept.code.difference(&self.held).copied().collect::<Vec<_>>() {
 			let own = turn.config.worker;
 			let fetch = self.fetches.entry(hash).or_insert_with(|| Fetch::new(own, members));

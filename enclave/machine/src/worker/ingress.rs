@@ -1,7 +1,7 @@
 //! Takes in what the chain, callers, the sandbox and other members say.
 
 use super::{
-	agent::{Agent, Running, Stage},
+	agent::{Agent, JobEnd, Running, Settled, Stage},
 	jobs::{AcceptedCode, DirectJob, Job, JobKind, OpenedOrder, RunDone, RunEnd, RunFailed, RunId},
 	reads::{Read, RunningRead},
 	state::{Membership, Timer},
@@ -20,11 +20,10 @@ use phala_protocol::{
 	agents::{Access, AgentId},
 	caller::Caller,
 	clusters::Generation,
-	limits::FINALITY_WITNESSES,
-	messages::{AgentsMessage, ClustersMessage, ClustersPayload, Payload, RequestsMessage},
+	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
 	refusals::Refusal,
 	requests::{RequestOrder, SignedAnswer},
-	BlockNumber, H256,
+	H256,
 };
 use rand_core::CryptoRng;
 use std::sync::Arc;
@@ -45,7 +44,9 @@ impl Membership {
 			ClustersMessage::MemberLeft { worker } => {
 				Arc::make_mut(&mut self.members).remove(&worker);
 			}
-			ClustersMessage::NewGeneration { generation } => self.generation = generation,
+			ClustersMessage::NewGeneration { generation } => {
+				self.keyring.begin_generation(generation)
+			}
 			ClustersMessage::KeysWrapped(keys) => self.keyring.wrapped(keys),
 			ClustersMessage::LeaseMoved { agent, lease } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
@@ -87,20 +88,9 @@ impl Membership {
 	) {
 		match message {
 			RequestsMessage::Request(order) => self.queue_order(order, turn),
-			RequestsMessage::DeadlineNear { block } => self.witness(block, turn),
-		}
-	}
-
-	/// That this was read shows that it is final: some of the members say so, in turns.
-	fn witness<R: CryptoRng>(&mut self, block: BlockNumber, turn: &mut Turn<'_, R>) {
-		let own = turn.config.worker;
-		let count = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-		let Some(rank) = self.members.keys().position(|worker| *worker == own) else { return };
-		let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-		let place = block.wrapping_add(rank).checked_rem(count);
-		if place.is_some_and(|place| place < FINALITY_WITNESSES) && !turn.is_replaying {
-			// Too late it is worth nothing: it is not kept for a full outbox.
-			turn.submit(&Payload::Clusters(ClustersPayload::BlockFinal { block }));
+			RequestsMessage::DeadlineNear { block } => {
+				self.witness.asked(block, turn.config.worker, &self.members)
+			}
 		}
 	}
 
@@ -175,50 +165,35 @@ impl Membership {
 				if !sealed.accepted.includes(&code.component) {
 					return Err(MachineError::OtherCode);
 				}
-				if found.has_taken(&sealed.nonce) {
+				let is_repeated = found.has_taken(&sealed.nonce)
+					|| found.nonces.has(&sealed.caller, sealed.expiry, &sealed.nonce);
+				if is_repeated {
 					return Err(MachineError::Repeated);
 				}
-				// What is refused here may come again, once this boot has the lease.
-				if is_write {
-					self.writable(agent, turn)?;
-				}
-				self.use_nonce(agent, sealed.nonce, sealed.expiry)?;
 				let reply = Some((sealed.reply_key, sealed.nonce));
 				(Some(sealed.caller), reply, sealed.expiry, sealed.accepted)
 			}
 		};
+		// What is refused may come again, and uses nothing up.
+		let taken = caller.zip(reply).map(|(caller, (_, nonce))| (caller, expiry, nonce));
 		if is_write {
 			let request = H256(turn.random());
 			let job = DirectJob { to, caller, input, reply, expiry, request, accepted };
-			return self.queue_direct(agent, job, turn);
-		}
-		let id = RunId(turn.next_id());
-		let until = turn.now.after_ms(limits::REQUEST_WAIT_MS_MAX);
-		let read = Read { id, agent, to, caller, by_agent, input, reply, accepted, until };
-		match self.reads.admit(read)? {
-			Some(read) => self.start_read(read, turn),
-			None => {
-				self.timers.insert((until, Timer::Reads));
+			self.queue_direct(agent, job, turn)?;
+		} else {
+			let id = RunId(turn.next_id());
+			let until = turn.now.after_ms(limits::REQUEST_WAIT_MS_MAX);
+			let read = Read { id, agent, to, caller, by_agent, input, reply, accepted, until };
+			match self.reads.admit(read)? {
+				Some(read) => self.start_read(read, turn),
+				None => {
+					self.timers.insert((until, Timer::Reads));
+				}
 			}
 		}
-		Ok(())
-	}
-
-	/// A sealed input is taken once.
-	fn use_nonce(
-		&mut self,
-		agent: AgentId,
-		nonce: [u8; 32],
-		expiry: u32,
-	) -> Result<(), MachineError> {
-		let agent = self.agents.get_mut(&agent).ok_or(MachineError::NoSuchAgent)?;
-		if agent.has_taken(&nonce) {
-			return Err(MachineError::Repeated);
+		if let (Some(agent), Some((caller, expiry, nonce))) = (self.agents.get_mut(&agent), taken) {
+			agent.nonces.insert(caller, expiry, nonce);
 		}
-		if agent.answered.len() >= limits::NONCES_MAX {
-			return Err(MachineError::TooManyCalls);
-		}
-		agent.answered.insert(nonce, expiry);
 		Ok(())
 	}
 
@@ -315,7 +290,7 @@ impl Membership {
 		result: Result<RunDone, RunEnd>,
 		turn: &mut Turn<'_, R>,
 	) {
-		let Self { agents, keyring, timers, .. } = self;
+		let Self { agents, timers, .. } = self;
 		let Some(agent) = agents.get_mut(&agent) else { return };
 		// The lease may have moved while it ran: then its work was given up already.
 		let is_it = |running: &Running| {
@@ -344,8 +319,8 @@ impl Membership {
 		let done = match done {
 			Ok(done) => done,
 			Err(failed) => {
-				let ended = agent.settle_failure(keyring, job, failed, turn);
-				self.end_jobs(ended, turn);
+				let stage = Stage::Over(Err(failed));
+				agent.running = Some(Running { job, code, height, base, stage });
 				return;
 			}
 		};
@@ -386,7 +361,7 @@ impl Membership {
 			Outcome::ReleaseCombined(combined) => self.keyring.release_checked(id, combined),
 			Outcome::AgentKeysMade { agent, keys, public } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
-					agent.give_birth(&self.keyring, self.generation, keys, public, turn);
+					agent.give_birth(&self.keyring, keys, public, turn);
 				}
 			}
 			Outcome::Opened { agent, run, code, opened } => {
@@ -433,34 +408,33 @@ impl Membership {
 			self.answer(to, answer, turn);
 			return;
 		}
-		let Self { agents, keyring, .. } = self;
-		let Some(agent) = agents.get_mut(&agent) else { return };
+		let Some(agent) = self.agents.get_mut(&agent) else { return };
 		let is_it = |running: &Running| {
 			running.job.id == run && matches!(running.stage, Stage::Answering { .. })
 		};
 		let Some(running) = agent.running.take_if(|running| is_it(running)) else { return };
-		let Stage::Answering { writes, units, commits } = running.stage else { return };
-		if !agent.is_current() || agent.head().hash != running.base {
-			agent.requeue(running.job);
+		let Running { job, code, height, base, stage } = running;
+		let Stage::Answering { writes, units, commits } = stage else { return };
+		if !agent.is_current() || agent.head().hash != base {
+			agent.requeue(job);
 			return;
 		}
-		let job = running.job;
-		let answer = match answer {
+		let end = match answer {
 			Ok((answer, proof)) => {
 				turn.act(Action::ShowProof(Box::new(proof)));
-				answer
+				Ok(Settled { answer, writes, units })
 			}
-			Err(error) => {
-				let failed = not_sealed(&error, units);
-				let ended = agent.settle_failure(keyring, job, failed, turn);
-				return self.end_jobs(ended, turn);
+			Err(error) => Err(not_sealed(&error, units)),
+		};
+		match (job.to(), commits, end) {
+			(Some(to), false, Ok(Settled { answer, .. })) => {
+				self.end_jobs(vec![JobEnd { to, result: Ok(answer) }], turn);
 			}
-		};
-		let ended = match (job.to(), commits) {
-			(Some(to), false) => vec![super::agent::JobEnd { to, result: Ok(answer) }],
-			_ => agent.settle(keyring, job, answer, writes, units, turn),
-		};
-		self.end_jobs(ended, turn);
+			(_, _, end) => {
+				let stage = Stage::Over(end);
+				agent.running = Some(Running { job, code, height, base, stage });
+			}
+		}
 	}
 
 	/// A lease holder has this member keep a body.

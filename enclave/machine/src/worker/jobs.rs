@@ -136,6 +136,14 @@ impl Job {
 		matches!(&*self.kind, JobKind::Order(_))
 	}
 
+	/// The nonce of a sealed direct call.
+	pub fn direct_nonce(&self) -> Option<&[u8; 32]> {
+		match &*self.kind {
+			JobKind::Order(_) => None,
+			JobKind::Direct(direct) => direct.reply.as_ref().map(|(_, nonce)| nonce),
+		}
+	}
+
 	/// Who waits for its end.
 	pub fn to(&self) -> Option<CallId> {
 		match &*self.kind {

@@ -56,6 +56,8 @@ enum AskStage {
 /// The data keys of one cluster.
 pub struct KeyRing {
 	cluster: ClusterId,
+	/// The cluster's, as the chain says: it counts those that left.
+	generation: Generation,
 	secret: Option<(Wrapping, ClusterSecret)>,
 	asked: Option<Asked>,
 	keys: BTreeMap<u32, ClusterKey>,
@@ -69,16 +71,24 @@ pub struct KeyRing {
 
 impl KeyRing {
 	/// Empty.
-	pub fn new(cluster: ClusterId, newest: Option<WrappedKeys>) -> Self {
-		let keys = BTreeMap::new();
-		Self { cluster, secret: None, asked: None, keys, newest, adopted: None, offered: None }
+	pub fn new(cluster: ClusterId, generation: Generation, newest: Option<WrappedKeys>) -> Self {
+		Self {
+			cluster,
+			generation,
+			secret: None,
+			asked: None,
+			keys: BTreeMap::new(),
+			newest,
+			adopted: None,
+			offered: None,
+		}
 	}
 
 	/// With a key of its own making: of a cluster that no chain knows.
 	#[cfg(feature = "development")]
 	pub fn of_one(cluster: ClusterId, generation: Generation, rng: &mut impl CryptoRng) -> Self {
 		let id = ClusterKeyId { kind: ClusterKeyKind::Data, number: 1 };
-		let mut keyring = Self::new(cluster, None);
+		let mut keyring = Self::new(cluster, generation, None);
 		keyring.keys.insert(1, ClusterKey::generate(rng, cluster, id));
 		keyring.adopted = Some((0, generation));
 		keyring
@@ -89,23 +99,29 @@ impl KeyRing {
 		self.adopted.is_some()
 	}
 
-	/// Whether the keys are those of this generation: what is written under older ones can be read
-	/// by members that left.
-	pub fn is_ready_for(&self, generation: Generation) -> bool {
-		self.adopted.is_some_and(|(_, of)| of == generation)
+	/// A member left: what is written under the keys of before can be read by it.
+	pub fn begin_generation(&mut self, generation: Generation) {
+		self.generation = generation;
 	}
 
-	/// Number of the data key that encrypts now.
-	pub fn newest_number(&self) -> Option<u32> {
-		self.adopted?;
-		self.keys.last_key_value().map(|(number, _)| *number)
+	/// Whether the keys are those of the cluster's generation: no member that left knows the newest.
+	pub fn is_current(&self) -> bool {
+		self.adopted.is_some_and(|(_, of)| of == self.generation)
 	}
 
-	/// For what is encrypted now.
-	pub fn newest_cipher(&self, agent: AgentId) -> Option<StateCipher> {
-		self.adopted?;
-		let (_, key) = self.keys.last_key_value()?;
-		StateCipher::new(key, agent).ok()
+	/// Number of the data key that encrypts now, if any may.
+	pub fn sealing_number(&self) -> Option<u32> {
+		self.sealing_key().map(|key| key.id().number)
+	}
+
+	/// For what is encrypted now; `None` until the keys are current.
+	pub fn sealing_cipher(&self, agent: AgentId) -> Option<StateCipher> {
+		StateCipher::new(self.sealing_key()?, agent).ok()
+	}
+
+	fn sealing_key(&self) -> Option<&ClusterKey> {
+		let (_, key) = self.keys.last_key_value().filter(|_| self.is_current())?;
+		Some(key)
 	}
 
 	/// For what was encrypted under the data key with this number.
@@ -177,19 +193,14 @@ impl KeyRing {
 		}
 	}
 
-	/// Does the next thing on the way to the keys of `generation`.
-	pub fn advance<R: CryptoRng>(
-		&mut self,
-		master: &MasterInForce,
-		generation: Generation,
-		turn: &mut Turn<'_, R>,
-	) {
+	/// Does the next thing on the way to the keys of the cluster's generation.
+	pub fn advance<R: CryptoRng>(&mut self, master: &MasterInForce, turn: &mut Turn<'_, R>) {
 		self.check_next_release(turn);
 		// Without keys the newest wrapped ones come first: only who has them can wrap them anew.
 		let newest = self.newest.as_ref().filter(|newest| newest.epoch == master.epoch);
 		let generation = match (self.adopted, newest) {
 			(None, Some(newest)) => newest.generation,
-			_ => generation,
+			_ => self.generation,
 		};
 		let wanted = (master.epoch, generation);
 		if self.adopted == Some(wanted) {

@@ -8,8 +8,10 @@
 //! | [`keyring`] | comes to the cluster's data keys |
 //! | [`agent`], [`agent_state`] | one agent: state, bodies, proposals |
 //! | [`jobs`], [`reads`] | what writes and what only reads: admission, turns |
+//! | [`nonces`] | which sealed calls were taken |
 //! | [`answers`] | which paid requests are answered, after a failure too |
 //! | [`watch`] | who of those that write agents does not answer |
+//! | [`witness`] | that blocks become final, for the chain |
 //! | [`replication`], [`catch_up`], [`code`] | what goes to other members and comes from them |
 
 pub(crate) mod actions;
@@ -21,10 +23,12 @@ mod code;
 mod ingress;
 mod jobs;
 mod keyring;
+mod nonces;
 mod reads;
 mod replication;
 pub(crate) mod state;
 mod watch;
+mod witness;
 
 pub use agent::Bodies;
 pub use agent_state::{AgentState, Effects, Entries, Secrets};

@@ -6,6 +6,7 @@ use super::{
 	keyring::KeyRing,
 	reads::Reads,
 	watch::Watch,
+	witness::Witness,
 };
 use crate::{
 	action::{Answer, CallId},
@@ -17,7 +18,7 @@ use crate::{
 use phala_protocol::{
 	agents::{AgentId, AgentSnapshot},
 	boot::WorkerId,
-	clusters::{ClusterSnapshot, Generation, Member},
+	clusters::{ClusterSnapshot, Member},
 	mailbox::ClusterId,
 	H256,
 };
@@ -52,13 +53,13 @@ pub struct Waiting {
 /// What this boot knows and does as a member.
 pub struct Membership {
 	pub cluster: ClusterId,
-	pub generation: Generation,
 	pub members: Arc<BTreeMap<WorkerId, Member>>,
 	pub keyring: KeyRing,
 	pub agents: BTreeMap<AgentId, Agent>,
 	pub code: CodeBook,
 	pub reads: Reads,
 	pub watch: Watch,
+	pub witness: Witness,
 	/// Callers that have no answer yet.
 	pub callers: HashMap<CallId, Waiting>,
 	pub timers: BTreeSet<(Instant, Timer)>,
@@ -70,13 +71,13 @@ impl Membership {
 		let ClusterSnapshot { cluster, generation, members, keys, .. } = snapshot;
 		Self {
 			cluster,
-			generation,
 			members: Arc::new(members.into_iter().map(|member| (member.worker, member)).collect()),
-			keyring: KeyRing::new(cluster, keys),
+			keyring: KeyRing::new(cluster, generation, keys),
 			agents: BTreeMap::new(),
 			code: CodeBook::default(),
 			reads: Reads::default(),
 			watch: Watch::default(),
+			witness: Witness::default(),
 			callers: HashMap::new(),
 			timers: BTreeSet::new(),
 		}

@@ -8,6 +8,10 @@
 //!       ends it                                    LeaseMoved ◄── HolderStillSilent
 //! ```
 //!
+//! One whose view of the chain is old, or more than HOLDER_BEHIND_BLOCKS_MAX behind this boot's, is as
+//! one that does not answer: its relayer or its machine stands still, and it commits nothing. If it does
+//! all the same, the chain has heard of it.
+//!
 //! A challenge of this boot itself is answered at once by an envelope. Pings prove nothing: a host that
 //! answers them for a dead enclave only keeps what it could keep by letting the enclave live.
 
@@ -17,7 +21,11 @@ use super::{
 };
 use crate::{
 	action::Action,
-	limits::{HOLDER_PATIENCE_MS, PING_INTERVAL_MS, PING_RETRY_MS, STILL_SILENT_RETRY_BLOCKS},
+	event::PingAnswer,
+	limits::{
+		HOLDER_BEHIND_BLOCKS_MAX, HOLDER_PATIENCE_MS, PING_INTERVAL_MS, PING_RETRY_MS,
+		STILL_SILENT_RETRY_BLOCKS,
+	},
 	turn::Turn,
 	Instant,
 };
@@ -47,10 +55,19 @@ struct Holder {
 	silent_since: Option<Instant>,
 	/// At which height this boot challenged it last.
 	challenged: Option<BlockNumber>,
-	/// The newest challenge that the chain told of, by its block, until it comes to something here.
-	open: Option<BlockNumber>,
+	/// The newest challenge that the chain told of, until it comes to something here.
+	open: Option<Challenge>,
 	/// At which height this boot said last that the holder is silent still.
 	said_again: Option<BlockNumber>,
+}
+
+/// One that the chain told of.
+#[derive(Clone, Copy)]
+struct Challenge {
+	block: BlockNumber,
+	/// The newest final block when this boot read of it. After a stall of finality it is read of
+	/// together with what came after it, and the holder hears of it no sooner.
+	read_at: BlockNumber,
 }
 
 #[derive(Clone, Copy)]
@@ -84,19 +101,29 @@ impl Watch {
 			self.must_answer = true;
 		}
 		if let Some(known) = self.holders.get_mut(&holder).filter(|known| known.boot == boot) {
-			known.open = Some(block);
+			known.open = Some(Challenge { block, read_at: turn.height });
 			known.said_again = None;
 		}
 	}
 
 	/// A ping ended.
-	pub fn pinged(&mut self, worker: WorkerId, boot: BootNumber, is_there: bool, now: Instant) {
+	pub fn pinged<R>(
+		&mut self,
+		worker: WorkerId,
+		boot: BootNumber,
+		answer: Option<PingAnswer>,
+		turn: &Turn<'_, R>,
+	) {
+		let now = turn.now;
+		let follows = |PingAnswer { height, is_fresh }: PingAnswer| {
+			is_fresh && height.saturating_add(HOLDER_BEHIND_BLOCKS_MAX) >= turn.height
+		};
 		let Some(holder) = self.holders.get_mut(&worker).filter(|holder| holder.boot == boot)
 		else {
 			return;
 		};
 		let Ping::Asked(asked) = holder.ping else { return };
-		if is_there {
+		if answer.is_some_and(follows) {
 			holder.silent_since = None;
 			holder.open = None;
 			holder.ping = Ping::DueAt(now.after_ms(PING_INTERVAL_MS));
@@ -159,8 +186,8 @@ fn challenge<R>(worker: WorkerId, holder: &mut Holder, turn: &mut Turn<'_, R>) {
 		at.is_none_or(|at: BlockNumber| height >= at.saturating_add(blocks))
 	};
 	// What came to nothing in this time does not: something was heard of it meanwhile.
-	holder.open.take_if(|block| is_since(Some(*block), CHALLENGE_SPACING_BLOCKS));
-	let Some(challenged_at) = holder.open else {
+	holder.open.take_if(|challenge| is_since(Some(challenge.block), CHALLENGE_SPACING_BLOCKS));
+	let Some(Challenge { block: challenged_at, read_at }) = holder.open else {
 		if is_since(holder.challenged, CHALLENGE_SPACING_BLOCKS)
 			&& submit(ClustersPayload::HolderSilent { holder: worker, boot }, turn).is_some()
 		{
@@ -170,7 +197,7 @@ fn challenge<R>(worker: WorkerId, holder: &mut Holder, turn: &mut Turn<'_, R>) {
 		return;
 	};
 	// Where finality is quick the chain may find it too early: then it is said again.
-	if is_since(Some(challenged_at), CHALLENGE_FINAL_BLOCKS)
+	if is_since(Some(read_at), CHALLENGE_FINAL_BLOCKS)
 		&& is_since(holder.said_again, STILL_SILENT_RETRY_BLOCKS)
 		&& submit(ClustersPayload::HolderStillSilent { holder: worker, boot, challenged_at }, turn)
 			.is_some()

@@ -296,10 +296,9 @@ impl Executor {
 	async fn ping(&self, member: Member) {
 		let Member { worker, boot, .. } = member;
 		let answer = self.0.ports.peers.ping(&member).await;
-		let is_there = answer
-			.inspect_err(|error| tracing::debug!(worker, "does not answer: {error:#}"))
-			.is_ok();
-		self.tell(Event::Pinged { worker, boot, is_there });
+		let answer =
+			answer.inspect_err(|error| tracing::debug!(worker, "does not answer: {error:#}")).ok();
+		self.tell(Event::Pinged { worker, boot, answer });
 	}
 
 	async fn fetch_bodies(

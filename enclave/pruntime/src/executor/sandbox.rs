@@ -18,7 +18,7 @@ use phala_sandbox::{
 	Manifest, Outcome, RunError, SandboxConfig, SandboxError, SecretValue, StateEntry, StateScan,
 };
 use std::{
-	collections::{BTreeMap, HashMap},
+	collections::{BTreeMap, BTreeSet, HashMap},
 	ops::Bound,
 	sync::{Arc, PoisonError, RwLock},
 };
@@ -35,7 +35,7 @@ pub trait Sandbox: Send + Sync {
 	) -> Result<Program, ProgramError>;
 
 	/// Forgets all other programs.
-	fn keep(&self, programs: &[AgentCode]);
+	fn keep(&self, programs: &BTreeSet<AgentCode>);
 
 	/// Runs an agent. Nothing takes effect here. `call` is what another agent's run lends to it;
 	/// `log_as` is the request whose log it is in, if not its own.
@@ -140,7 +140,7 @@ impl Sandbox for WasmSandbox {
 		Ok(Program { name, request_bytes_max: limits.request_bytes })
 	}
 
-	fn keep(&self, programs: &[AgentCode]) {
+	fn keep(&self, programs: &BTreeSet<AgentCode>) {
 		let mut held = self.programs.write().unwrap_or_else(PoisonError::into_inner);
 		held.retain(|code, _| programs.contains(code));
 	}

@@ -117,6 +117,10 @@ async fn take_code(
 	body: Body,
 ) -> Result<StatusCode, ServerError> {
 	let hash = parse_hash(&hash)?;
+	// Known by its hash: neither is it read again, nor does the machine hear of it.
+	if executor.store().code(&hash).is_some() {
+		return Ok(StatusCode::NO_CONTENT);
+	}
 	let snapshot = executor.snapshot();
 	if !snapshot.cluster.as_ref().is_some_and(|cluster| cluster.wanted_code.contains(&hash)) {
 		return Err(CodeError::NotWanted.into());
@@ -126,9 +130,14 @@ async fn take_code(
 			BodyError::TooLong(_) => CodeError::TooLong.into(),
 			refused => ServerError::from(refused),
 		})?;
-	executor
-		.compute(Lane::Callers, move |executor| executor.store().put_code(hash, body.into_bytes()))
+	let is_new = executor
+		.compute(Lane::Callers, move |executor| {
+			let is_new = executor.store().code(&hash).is_none();
+			executor.store().put_code(hash, body.into_bytes()).map(|()| is_new)
+		})
 		.await??;
-	executor.tell(Event::CodeStored { hash });
+	if is_new {
+		executor.tell(Event::CodeStored { hash });
+	}
 	Ok(StatusCode::NO_CONTENT)
 }

@@ -96,6 +96,18 @@ async fn code_that_nobody_wants_is_refused_before_its_body_is_read() {
 }
 
 #[tokio::test]
+async fn code_that_is_here_already_is_not_read_again() {
+	let executor = testing::executor();
+	let hash = phala_protocol::blake2_256(b"code");
+	executor.store().put_code(hash, b"code".to_vec()).unwrap();
+	let routes = public_router(executor);
+	let path = format!("/v1/code/{}", hex(hash));
+	let answered = answer(&routes, "PUT", &path, Idler::body());
+	let answered = tokio::time::timeout(PATIENCE, answered).await.unwrap();
+	assert_eq!(answered, (204, String::new()));
+}
+
+#[tokio::test]
 async fn who_still_sends_when_it_is_refused_hears_why() {
 	let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 	let address = listener.local_addr().unwrap();
