@@ -15,8 +15,7 @@ use phala_protocol::{
 	messages::Message,
 	traits::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, EvictedBy, KeyRequests,
-		LeaseHooks,
-		MailboxInterface, PushError, WorkerDirectory, WorkerHooks,
+		LeaseHooks, MailboxInterface, PushError, WorkerDirectory, WorkerHooks,
 	},
 	AccountBytes, Balance, BlockNumber, H256,
 };

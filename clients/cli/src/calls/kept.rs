@@ -212,7 +212,7 @@ pub async fn lookup(
 	let at = transaction.signed_at().context(BROKEN)?;
 	match at.fate(chain).await? {
 		Fate::Included(included) => {
-			let (id, block) = (requests::submitted(&included)?, included.block);
+			let ((id, _), block) = (requests::submitted(&included)?, included.block);
 			let mut keeper = Keeper::new(accounts, &account, kept.clone());
 			keeper.transaction = Some(name);
 			keeper.submitted(id, block.number)?;
