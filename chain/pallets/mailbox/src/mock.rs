@@ -31,6 +31,7 @@ frame_support::construct_runtime!(
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Runtime {
 	type Block = Block;
+	type BlockWeights = BlockWeights;
 }
 
 pub const RETENTION: u64 = 10;
@@ -94,6 +95,10 @@ pub const ENVELOPE_BYTES: u32 = 100 * 32 * 1024;
 pub const PAYLOAD_PS: u64 = 1_000_000_000_000;
 
 parameter_types! {
+	/// Twice what envelopes may have.
+	pub BlockWeights: frame_system::limits::BlockWeights = frame_system::limits::BlockWeights::simple_max(
+		Weight::from_parts(200 * PAYLOAD_PS, u64::MAX),
+	);
 	/// As much as a hundred payloads.
 	pub EnvelopeWeight: Weight = Weight::from_parts(100 * PAYLOAD_PS, 0);
 }
