@@ -151,7 +151,8 @@ macro_rules! version {
 			impl_version: 1,
 			apis: apis::RUNTIME_API_VERSIONS,
 			transaction_version: 2,
-			system_version: 1,
+			// New code waits for a block: the first that it makes is the first that others see it with.
+			system_version: 3,
 		};
 	};
 }

@@ -200,6 +200,15 @@ impl Chain {
 		self.event(from, "Requests.RequestExpired", |event| about(id, event)).await
 	}
 
+	/// Waits until a request is refunded because its assigned boot lost the lease; the block, and how much.
+	pub async fn refunded(&self, from: u64, id: H256) -> anyhow::Result<(u64, Balance)> {
+		let event = self.event(from, "Requests.RequestRefunded", |event| {
+			about::<(H256, H256, Balance)>(id, event)
+		});
+		let (block, (_, _, refunded)) = event.await?;
+		Ok((block, refunded))
+	}
+
 	/// [`Chain::check_payments`] of the one request that a block settled.
 	///
 	/// # Errors

@@ -86,21 +86,21 @@ impl Seen {
 		})
 	}
 
-	/// What is to be seen from the first block on that the rehearsal's runtime makes, after block
-	/// `upgraded_at` has set its code.
+	/// What is to be seen from the first block on that the rehearsal's runtime makes, which is
+	/// `upgraded_at`.
 	pub fn rehearsed(&self, upgraded_at: u64) -> anyhow::Result<Self> {
-		let upgraded_at = u32::try_from(upgraded_at)?;
+		let block_before = u32::try_from(upgraded_at)?.saturating_sub(1);
 		ensure!(self.storage_version < u16::MAX, "there is a version after this one");
 		Ok(Self {
-			parameters: [&self.parameters[..], &upgraded_at.encode()].concat(),
+			parameters: [&self.parameters[..], &block_before.encode()].concat(),
 			storage_version: self.storage_version + 1,
 			epoch_slots: self.epoch_slots.clone(),
 		})
 	}
 }
 
-/// The first final block from `from` on whose state has another runtime than this version: its
-/// transactions still ran with the old one.
+/// The first final block from `from` on whose state has another runtime than this version, which made
+/// that block too.
 ///
 /// # Errors
 /// When there is none.
@@ -126,7 +126,7 @@ mod tests {
 	#[test]
 	fn what_the_rehearsal_leaves_is_what_was_there_and_the_block_before() {
 		let before = Seen { parameters: vec![1, 2], storage_version: 0, epoch_slots: None };
-		let after = before.rehearsed(0x0102).unwrap();
+		let after = before.rehearsed(0x0103).unwrap();
 		assert_eq!(after.parameters, [1, 2, 2, 1, 0, 0]);
 		assert_eq!(after.storage_version, 1);
 	}

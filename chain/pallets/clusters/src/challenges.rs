@@ -52,10 +52,13 @@ impl<T: Config> Pallet<T> {
 		let current = T::Workers::current_boot(holder).ok_or(Error::<T>::NotInForce)?;
 		ensure!(current.number == boot, Error::<T>::OtherBoot);
 		ensure!(Loads::<T>::get(holder) > 0, Error::<T>::HasNoLease);
-		if let Some(open) = Challenges::<T>::get(holder) {
-			ensure!(Self::has_answered(holder, &open), Error::<T>::AlreadyChallenged);
-		}
 		let now = Self::now();
+		if let Some(open) = Challenges::<T>::get(holder) {
+			// Whoever heard of one that is overdue has restarted since: it is told anew.
+			let is_overdue = now.saturating_sub(open.block) >= limits::CHALLENGE_SPACING_BLOCKS;
+			let is_over = is_overdue || Self::has_answered(holder, &open);
+			ensure!(is_over, Error::<T>::AlreadyChallenged);
+		}
 		LatelyChallenged::<T>::try_mutate(holder, |lately| {
 			lately.retain(|(_, at)| now.saturating_sub(*at) < limits::CHALLENGE_SPACING_BLOCKS);
 			let is_again = lately.iter().any(|(member, _)| *member == by);

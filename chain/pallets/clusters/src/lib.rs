@@ -421,7 +421,8 @@ pub mod pallet {
 		OtherBoot,
 		/// The worker has no lease: there is nothing to challenge it for.
 		HasNoLease,
-		/// The worker is challenged already, and has time left to answer.
+		/// The worker is challenged already, and has time left to answer; it can be challenged anew
+		/// [`limits::CHALLENGE_SPACING_BLOCKS`] after that.
 		AlreadyChallenged,
 		/// The sender challenged this worker within [`limits::CHALLENGE_SPACING_BLOCKS`].
 		ChallengedLately,

@@ -1233,6 +1233,29 @@ impl Harasser {
 }
 
 #[test]
+fn a_challenge_that_nobody_followed_up_is_made_anew_and_the_lease_moves() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2, 3]);
+		place(0).unwrap();
+		assert_ok!(silent(2, 1));
+		// All who heard of it restart: their next boots know of no challenge.
+		pass(limits::CHALLENGE_SPACING_BLOCKS - 1);
+		assert_noop!(silent(3, 1), Error::<Runtime>::AlreadyChallenged);
+		pass(1);
+		let at = now();
+		heard();
+		assert_ok!(silent(3, 1));
+		let told = ClustersMessage::HolderChallenged { holder: 1, boot: 1, by: 3, block: at };
+		assert_eq!(heard(), vec![to_members(told)]);
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_ok!(still_silent(3, 1, at));
+		end_block();
+		assert_eq!(holder(0), Some((2, 1)));
+		leases_add_up();
+	});
+}
+
+#[test]
 fn one_that_challenges_all_day_costs_little_and_gets_nothing() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2, 3]);

@@ -74,18 +74,18 @@ pub async fn a_vote_upgrades_the_runtime_and_nodes_relayers_enclaves_and_a_reque
 
 	let (block, settled) = chain.settled(from, request).await?;
 	let upgraded_at = upgraded_at(&source, from, old_version).await?;
-	ensure!(block > upgraded_at, "answered at {block}, before the upgrade at {upgraded_at}");
+	ensure!(block >= upgraded_at, "answered at {block}, before the upgrade at {upgraded_at}");
 	ensure!(!settled.failed && settled.worker_paid > 0, "{settled:?}");
 
-	// The old code ran to the end of its block, the migration in the next one, once.
-	assert_eq!(Seen::after(&chain, upgraded_at).await?, before);
+	// Nobody sees the new code on a state that is not migrated; and the migration ran once.
+	assert_eq!(Seen::after(&chain, upgraded_at - 1).await?, before);
 	let migrated = before.rehearsed(upgraded_at)?;
-	assert_eq!(Seen::after(&chain, upgraded_at + 1).await?, migrated);
+	assert_eq!(Seen::after(&chain, upgraded_at).await?, migrated);
 	assert_eq!(Seen::after(&chain, chain.best().await?).await?, migrated);
 
 	// Who only follows came to the same.
 	let followed = Source::connect(&follower.url).await?;
-	let next = u32::try_from(upgraded_at + 1)?;
+	let next = u32::try_from(upgraded_at)?;
 	until("the follower to be past the upgrade", || async {
 		Ok((followed.finalized().await? > next).then_some(()))
 	})
