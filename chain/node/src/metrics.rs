@@ -5,7 +5,7 @@
 //! runs a runtime of another version than this node was built with, all gauges but
 //! `phala_metrics_readable` stand still.
 //!
-//! The node's endpoint puts `substrate_` before every name, and the chain's id beside it as a label.
+//! The node's endpoint puts the chain's id beside every name, as a label.
 
 use crate::service::{Backend, Client};
 use futures::{FutureExt, StreamExt};

@@ -51,7 +51,9 @@ pub fn drawn(board: &Value) -> BTreeSet<String> {
 						let is_of_name =
 							|letter: char| letter.is_ascii_alphanumeric() || letter == '_';
 						let words = expression.split(|letter: char| !is_of_name(letter));
-						let metrics = words.filter(|word| word.starts_with("substrate_"));
+						let metrics = words.filter(|word| {
+							word.starts_with("substrate_") || word.starts_with("phala_")
+						});
 						names.extend(metrics.map(str::to_owned));
 					}
 					other => names.extend(drawn(other)),
@@ -84,8 +86,8 @@ mod tests {
 	#[test]
 	fn a_board_draws_what_its_expressions_name() {
 		let board = json!({ "panels": [{ "title": "substrate_no", "targets": [
-			{ "expr": "rate(substrate_a[5m]) / substrate_b{kind=\"k\"}" },
+			{ "expr": "rate(substrate_a[5m]) / phala_b{kind=\"k\"}" },
 		] }] });
-		assert_eq!(drawn(&board), BTreeSet::from(["substrate_a".into(), "substrate_b".into()]));
+		assert_eq!(drawn(&board), BTreeSet::from(["phala_b".into(), "substrate_a".into()]));
 	}
 }

@@ -251,7 +251,7 @@ async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_expo
 			last.replace(
 				page.lines().filter(|line| line.contains("phala_")).collect::<Vec<_>>().join("\n"),
 			);
-			let value = |name| metrics::value(&page, &format!("substrate_phala_{name}"));
+			let value = |name| metrics::value(&page, &format!("phala_{name}"));
 			let all = [
 				value("metrics_readable") == Some(1.0),
 				value("workers") == Some(1.0),
@@ -272,7 +272,7 @@ async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_expo
 	let board =
 		std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana.json"))?;
 	let drawn = metrics::drawn(&serde_json::from_str(&board)?);
-	ensure!(drawn.iter().filter(|name| name.starts_with("substrate_phala_")).count() > 10);
+	ensure!(drawn.iter().filter(|name| name.starts_with("phala_")).count() > 10);
 	let missing: Vec<_> = drawn.iter().filter(|name| !metrics::is_exported(&page, name)).collect();
 	ensure!(missing.is_empty(), "docs/grafana.json draws what no node exports: {missing:?}");
 	Ok(())
