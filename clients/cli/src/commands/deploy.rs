@@ -1,6 +1,7 @@
 //! `phala deploy`: builds an agent, registers it on the chain, uploads it to every worker of its
-//! cluster, and waits until it is born and takes calls. Once more in the same folder it goes on
-//! where it was cut, and registers no second agent.
+//! cluster, and waits until it is born and takes calls. Workers that are down are named and hold
+//! nothing up as long as a majority has it, its writer among them. Once more in the same folder it
+//! goes on where it was cut, and registers no second agent.
 
 use super::{
 	agent::AccessChoice,
@@ -17,6 +18,7 @@ use crate::{
 		agents::{Agent, AgentDeployed, WorkerAt},
 	},
 	steps::step,
+	terminal,
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
@@ -260,9 +262,17 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
-	let (members, _) = step(&what, uploading).await?;
+	let (uploaded, _) = step(&what, uploading).await?;
 	let (record, _) = step("waiting for its birth", deployment::born(&chain, agent)).await?;
-	step("waiting for the workers to have it ready", deployment::ready(&members, agent)).await?;
+	let settling = deployment::settled(&chain, agent, uploaded);
+	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;
+	if !uploaded.missing.is_empty() {
+		eprintln!(
+			"warning: without it until they are back and fetch it from the others:{}",
+			terminal::lines(&uploaded.missing_lines())
+		);
+	}
+	let members = uploaded.taken;
 	if json {
 		let at =
 			|member: clusters::Member| WorkerAt { worker: member.worker, url: member.endpoint };
