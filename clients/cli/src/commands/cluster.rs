@@ -335,9 +335,10 @@ pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Resu
 
 async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Result<()> {
 	let chain = node.connect().await?;
+	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
 	let mut members = Vec::new();
-	for member in clusters::members(&chain, cluster).await? {
-		let (phase, error) = match status::info(&member.endpoint).await {
+	for (member, said) in asked {
+		let (phase, error) = match said {
 			Ok(info) => (Some(info.phase), None),
 			Err(error) => (None, Some(failure::body(&error))),
 		};
