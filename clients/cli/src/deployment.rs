@@ -252,7 +252,7 @@ pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> 
 	}
 	while let Some(Ok((worker, followed))) = waiting.join_next().await {
 		if !followed {
-			eprintln!("  worker {worker} does not know of block {block} yet");
+			say!("  worker {worker} does not know of block {block} yet");
 		}
 	}
 	Ok(())

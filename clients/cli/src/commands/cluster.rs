@@ -346,7 +346,7 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 			let said = error.as_ref().map(|error| error.message.clone());
 			let said = said.or(phase.map(|phase| phase.name())).unwrap_or_default();
 			let (said, url) = (terminal::line(&said), terminal::line(&member.endpoint));
-			println!("worker {:<4} {url:<32} {said}", member.worker);
+			show!("worker {:<4} {url:<32} {said}", member.worker);
 		}
 		members.push(Member { worker: member.worker, url: member.endpoint, phase, error });
 	}

@@ -241,7 +241,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			check_goes_on(agent, &record, &built, &folder)?;
 			told.check(agent, &record)?;
 			deployment.cluster = record.cluster;
-			eprintln!("  going on with agent {agent:?}; --new deploys another");
+			say!("  going on with agent {agent:?}; --new deploys another");
 			agent
 		}
 		None => {
@@ -254,11 +254,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	};
 	// From here on it can be named, whatever becomes of the rest.
-	eprintln!("  agent {agent:?}");
+	say!("  agent {agent:?}");
 	if let Err(error) =
 		Names::of_user().and_then(|names| names.remember(chain.genesis_hash(), &built.name, agent))
 	{
-		eprintln!("  it is named by its id alone: {error:#}");
+		say!("  it is named by its id alone: {error:#}");
 	}
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
@@ -267,7 +267,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let settling = deployment::settled(&chain, agent, uploaded);
 	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;
 	if !uploaded.missing.is_empty() {
-		eprintln!(
+		say!(
 			"warning: without it until they are back and fetch it from the others:{}",
 			terminal::lines(&uploaded.missing_lines())
 		);
@@ -284,14 +284,14 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		})?;
 		return Ok(ExitCode::SUCCESS);
 	}
-	println!("agent       {agent:?}");
-	println!("component   {:?}", record.code.component);
-	println!("manifest    {:?}", record.code.manifest);
-	println!("unit price  {}", pha(record.unit_price));
+	show!("agent       {agent:?}");
+	show!("component   {:?}", record.code.component);
+	show!("manifest    {:?}", record.code.manifest);
+	show!("unit price  {}", pha(record.unit_price));
 	for member in &members {
-		println!("worker      {}  {}", member.worker, member.endpoint);
+		show!("worker      {}  {}", member.worker, member.endpoint);
 	}
-	println!("call it     phala call {} /", built.name);
+	show!("call it     phala call {} /", built.name);
 	Ok(ExitCode::SUCCESS)
 }
 

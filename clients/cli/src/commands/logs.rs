@@ -78,7 +78,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let warned = !failed.is_empty();
 	for warning in failed.into_iter().chain(warnings) {
-		eprintln!("warning: {}", terminal::line(&warning));
+		say!("warning: {}", terminal::line(&warning));
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
 	if json && !arguments.follow {
@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	if lines.is_empty() {
 		let of = if warned { "on the workers that answered " } else { "" };
-		eprintln!("the agent has logged nothing {of}since they started");
+		say!("the agent has logged nothing {of}since they started");
 	}
 	if !arguments.follow {
 		return Ok(ExitCode::SUCCESS);
@@ -131,7 +131,7 @@ impl Followed {
 		// Numbers begin anew with a boot.
 		let shown = if end < *next { first } else { (*next).max(first) };
 		if shown > *next || end < *next {
-			eprintln!("warning: lines of worker {worker} are missing here: it started again, or logs fast");
+			say!("warning: lines of worker {worker} are missing here: it started again, or logs fast");
 		}
 		*next = end;
 		let known = usize::try_from(shown - first).unwrap_or(usize::MAX);

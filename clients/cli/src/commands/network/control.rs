@@ -157,7 +157,7 @@ async fn carry_out(
 				bail!("{name} is stopped already; `phala network start {name}` brings it back");
 			}
 			devnet.crash(id).await?;
-			eprintln!("… {name} was stopped from another terminal");
+			say!("… {name} was stopped from another terminal");
 			Ok(Done::Stopped(WorkerStopped { stopped: name, worker: id }))
 		}
 		Order::Start { name } => {
@@ -167,7 +167,7 @@ async fn carry_out(
 			}
 			devnet.restart_worker(id).await?;
 			ended.remove(&id);
-			eprintln!("… {name} was started from another terminal");
+			say!("… {name} was started from another terminal");
 			Ok(Done::Started(WorkerStarted { started: name, worker: id }))
 		}
 		Order::Status => {
