@@ -10,7 +10,7 @@ use super::{
 use crate::{
 	accounts::AccountOptions,
 	chain::{hash, NodeOption},
-	deployed::Deployments,
+	deployed::{self, Deployments},
 	deployment,
 	names::Names,
 	output::{
@@ -218,6 +218,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let chain = arguments.node.connect().await?;
 	let told = Told::of(&arguments);
 	let folder = arguments.folder;
+	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
+	let lock = match arguments.agent {
+		Some(_) => None,
+		None => Some(deployed::lock(&folder).await?),
+	};
 	let built = built(&folder, arguments.no_build, arguments.sdk).await?;
 	let mut deployment = usual(&built, arguments.cluster.unwrap_or_default())?;
 	deployment.access = arguments.access.map_or(deployment.access, Access::from);
@@ -253,6 +258,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			step(&what, registering).await?.0
 		}
 	};
+	drop(lock);
 	// From here on it can be named, whatever becomes of the rest.
 	say!("  agent {agent:?}");
 	if let Err(error) =
