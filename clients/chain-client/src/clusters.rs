@@ -99,6 +99,47 @@ pub fn approve_join(cluster: ClusterId, applicant: &Applicant) -> Call {
 	Call { name: "clusters.approve_join", pallet: PALLET, call: "approve_join", arguments }
 }
 
+/// Says where a member is reached from now on. By its operator.
+///
+/// # Errors
+/// [`ChainClientError::EndpointRefused`], before anything is sent.
+pub fn set_endpoint(worker: WorkerId, endpoint: &str) -> Result<Call, ChainClientError> {
+	let arguments = (worker, checked_endpoint(endpoint)?.as_bytes()).encode();
+	Ok(Call { name: "clusters.set_endpoint", pallet: PALLET, call: "set_endpoint", arguments })
+}
+
+/// Takes a worker out of a cluster, or its request to join back. By its operator.
+pub fn leave(cluster: ClusterId, worker: WorkerId) -> Call {
+	let arguments = (cluster, worker).encode();
+	Call { name: "clusters.leave", pallet: PALLET, call: "leave", arguments }
+}
+
+/// Takes a worker out of a cluster, or declines its request to join. By the cluster's owner.
+pub fn remove_member(cluster: ClusterId, worker: WorkerId) -> Call {
+	let arguments = (cluster, worker).encode();
+	Call { name: "clusters.remove_member", pallet: PALLET, call: "remove_member", arguments }
+}
+
+/// The cluster that a worker is a member of, or else asked to join, at the best block.
+///
+/// # Errors
+/// [`ChainClientError::InNoCluster`].
+pub async fn cluster_of(chain: &Chain, worker: WorkerId) -> Result<ClusterId, ChainClientError> {
+	let failed = |error: &dyn std::fmt::Display| ChainClientError::Node {
+		method: "Clusters.MemberOf",
+		reason: error.to_string(),
+	};
+	let (at, _) = chain.header(None).await?;
+	let at = chain.online().at_block(at.hash).await.map_err(|error| failed(&error))?;
+	let address = subxt::dynamic::storage::<(WorkerId,), ClusterId>(PALLET, "MemberOf");
+	let found = at.storage().try_fetch(address, (worker,)).await.map_err(|error| failed(&error))?;
+	if let Some(cluster) = found {
+		return cluster.decode().map_err(|error| failed(&error));
+	}
+	let asked = chain.join_request(worker).await?;
+	asked.map(|(cluster, _)| cluster).ok_or(ChainClientError::InNoCluster { worker })
+}
+
 /// Says on which terms others than the owner may deploy agents; `None`: not at all.
 pub fn set_open(cluster: ClusterId, opening: Option<Opening>) -> Call {
 	let arguments = (cluster, opening).encode();
@@ -186,6 +227,16 @@ mod tests {
 		assert_eq!(member(&key, &record).expect("it is one"), expected);
 		assert!(member(&key[..3], &record).is_err());
 		assert!(member(&key, &record[1..]).is_err());
+	}
+
+	#[test]
+	fn an_endpoint_is_moved_to_where_others_reach_it_alone() {
+		let moved = set_endpoint(7, "https://a.b/").expect("a URL");
+		assert_eq!(moved.arguments, (7u32, b"https://a.b".to_vec()).encode());
+		let refused = set_endpoint(7, "a.b").map(drop).expect_err("it is no URL");
+		assert_eq!(refused.name(), "EndpointRefused");
+		assert_eq!(leave(3, 7).arguments, (3u32, 7u32).encode());
+		assert_eq!(remove_member(3, 7).arguments, (3u32, 7u32).encode());
 	}
 
 	#[test]

@@ -135,9 +135,15 @@ pub enum ChainClientError {
 	/// Nobody to approve.
 	#[error(
 		"worker {worker} does not ask to join cluster {cluster}, or has no boot: its operator asks with \
-		 `phala cluster join {cluster} {worker} <url>`; `phala worker status` shows its boot"
+		 `phala cluster join {cluster} {worker} <url>`; `phala status --worker <url>` shows its boot"
 	)]
 	NotAsked { cluster: ClusterId, worker: WorkerId },
+	/// Nothing to leave.
+	#[error(
+		"worker {worker} is a member of no cluster, and asked none to let it in; `phala cluster status \
+		 <cluster>` shows who is in one"
+	)]
+	InNoCluster { worker: WorkerId },
 	/// Not a URL that others reach a worker at.
 	#[error(
 		"{endpoint:?} was refused ({why}): an http or https URL of at most {} bytes is taken, as in \
@@ -254,6 +260,7 @@ impl ChainClientError {
 			Self::DeadlineTooNear { .. } => "DeadlineTooNear",
 			Self::DeadlineTooFar { .. } => "DeadlineTooFar",
 			Self::NotAsked { .. } => "NotAsked",
+			Self::InNoCluster { .. } => "InNoCluster",
 			Self::OtherHistory { .. } => "OtherHistory",
 		}
 	}

@@ -43,7 +43,7 @@ impl ChainOptions {
 	pub async fn connect(&self) -> anyhow::Result<Chain> {
 		let chain = self.node.connect().await?;
 		if let Some(notice) = pinned(self.genesis, chain.genesis_hash())? {
-			eprintln!("{notice}");
+			say!("{notice}");
 		}
 		Ok(chain)
 	}

@@ -2,6 +2,7 @@
 //! and deploys nothing twice: `.phala/deployments.json`. A deployment is written down **before** its
 //! transaction is submitted. Nothing in it is secret.
 
+use crate::steps::step;
 use anyhow::Context;
 use phala_chain_client::{
 	agents,
@@ -19,6 +20,7 @@ use std::{
 /// In an agent's folder.
 pub const FOLDER: &str = ".phala";
 const FILE: &str = "deployments.json";
+const LOCK_FILE: &str = "deployments.lock";
 const FORMAT: &str = "phala-deployments/1";
 
 /// Of these the newest are kept: development chains come and go.
@@ -68,6 +70,33 @@ impl Deployed {
 	fn agent(&self) -> Option<AgentId> {
 		self.agent.as_ref()?.exactly().map(H256)
 	}
+}
+
+/// A folder of which nothing else is deployed until this is dropped, or its process ends.
+#[derive(Debug)]
+pub struct Locked(#[expect(dead_code, reason = "it is held")] fs::File);
+
+/// Waits until no other command deploys the agent of a folder.
+///
+/// # Errors
+/// When there is no such folder, or it cannot be written to.
+pub async fn lock(folder: &Path) -> anyhow::Result<Locked> {
+	let path = folder.join(FOLDER).join(LOCK_FILE);
+	let failed = || format!("cannot lock {}, against deploying it twice at once", path.display());
+	anyhow::ensure!(folder.is_dir(), "{} is no folder of an agent", folder.display());
+	fs::create_dir_all(folder.join(FOLDER)).with_context(failed)?;
+	let file = fs::File::create(&path).with_context(failed)?;
+	match file.try_lock() {
+		Ok(()) => return Ok(Locked(file)),
+		Err(fs::TryLockError::WouldBlock) => {}
+		Err(fs::TryLockError::Error(error)) => return Err(error).with_context(failed),
+	}
+	let what = format!("waiting for another `phala deploy` of {}", folder.display());
+	let waiting = async {
+		let locking = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+		locking.await?.with_context(failed)
+	};
+	Ok(Locked(step(&what, waiting).await?.0))
 }
 
 /// The deployments of a folder by one account on one chain.
@@ -227,6 +256,29 @@ mod tests {
 		let read = deployments.read().unwrap();
 		let known: Vec<_> = read.iter().map(|one| (one.signed_at(), one.agent())).collect();
 		assert_eq!(known, [(Some(at(11)), None), (Some(at(10)), Some(H256([12; 32])))]);
+	}
+
+	#[tokio::test]
+	async fn two_deployments_of_a_folder_go_one_after_the_other() {
+		let folder = tempfile::tempdir().unwrap();
+		let first = lock(folder.path()).await.unwrap();
+		let path = folder.path().to_owned();
+		let mut second = tokio::spawn(async move { lock(&path).await });
+		let file = fs::File::open(folder.path().join(FOLDER).join(LOCK_FILE)).unwrap();
+		assert!(matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
+		tokio::select! {
+			biased;
+			_ = &mut second => panic!("both have it"),
+			() = tokio::task::yield_now() => {}
+		}
+		drop(first);
+		let second = second.await.unwrap().unwrap();
+		assert!(matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
+		drop(second);
+		assert!(file.try_lock().is_ok());
+		// A mistyped folder is not made.
+		let none = folder.path().join("none");
+		assert!(lock(&none).await.is_err() && !none.exists());
 	}
 
 	#[test]

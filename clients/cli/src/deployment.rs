@@ -6,7 +6,7 @@ use crate::{
 	limits,
 	worker_client::{self, CodeProgress, WorkerClient},
 };
-use anyhow::{bail, ensure};
+use anyhow::{bail, ensure, Context};
 use phala_agent_manifest::Manifest;
 use phala_chain_client::{
 	agents::{self, Deployment},
@@ -48,18 +48,56 @@ pub async fn register(
 	Ok(agent)
 }
 
-/// Uploads code to every member of a cluster.
+/// Which members of a cluster have an agent's code, and which do not, with why.
+pub struct Uploaded {
+	pub taken: Vec<clusters::Member>,
+	pub missing: Vec<(WorkerId, String)>,
+}
+
+impl Uploaded {
+	/// # Errors
+	/// When too few have it to commit what the agent does.
+	fn check_quorum(&self) -> anyhow::Result<()> {
+		let (taken, missing) = (self.taken.len(), self.missing.len());
+		ensure!(
+			taken > missing,
+			"{missing} of {} workers do not have the code, and a majority has to:{}\n`phala deploy` once more uploads it again",
+			taken + missing,
+			self.missing_lines()
+		);
+		Ok(())
+	}
+
+	/// A line for each member that does not have it.
+	pub fn missing_lines(&self) -> String {
+		let lines = self.missing.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
+		lines.collect()
+	}
+
+	fn has(&self, worker: WorkerId) -> bool {
+		self.taken.iter().any(|member| member.worker == worker)
+	}
+}
+
+/// Uploads code to every member of a cluster. One that is down gets it from the others when it is back.
 ///
 /// # Errors
-/// As [`upload_to`].
-pub async fn upload(
-	chain: &Chain,
-	cluster: ClusterId,
-	built: &Built,
-) -> anyhow::Result<Vec<clusters::Member>> {
-	let members = clusters::members(chain, cluster).await?;
-	upload_to(&members, built).await?;
-	Ok(members)
+/// When less than a majority took it: who did not, and why.
+pub async fn upload(chain: &Chain, cluster: ClusterId, built: &Built) -> anyhow::Result<Uploaded> {
+	upload_to_most(clusters::members(chain, cluster).await?, built).await
+}
+
+async fn upload_to_most(members: Vec<clusters::Member>, built: &Built) -> anyhow::Result<Uploaded> {
+	let results = upload_each(&members, built).await?;
+	let mut uploaded = Uploaded { taken: Vec::new(), missing: Vec::new() };
+	for (member, (worker, result)) in members.into_iter().zip(results) {
+		match result {
+			Ok(()) => uploaded.taken.push(member),
+			Err(error) => uploaded.missing.push((worker, format!("{error:#}"))),
+		}
+	}
+	uploaded.check_quorum()?;
+	Ok(uploaded)
 }
 
 /// Uploads code to workers, to all at once. A worker takes it when it has seen on chain
@@ -214,7 +252,7 @@ pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> 
 	}
 	while let Some(Ok((worker, followed))) = waiting.join_next().await {
 		if !followed {
-			eprintln!("  worker {worker} does not know of block {block} yet");
+			say!("  worker {worker} does not know of block {block} yet");
 		}
 	}
 	Ok(())
@@ -247,23 +285,139 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 /// # Errors
 /// Which worker is not ready, when that takes too long.
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
-	let started = tokio::time::Instant::now();
 	for member in members {
-		let client = WorkerClient::new(&member.endpoint)?;
-		loop {
-			match client.is_ready(agent).await {
-				Ok(true) => break,
-				Ok(false) if started.elapsed() < limits::BIRTH_MAX => {
-					tokio::time::sleep(limits::POLL).await;
-				}
-				Ok(false) => bail!(
-					"agent {agent:?} is registered and born, but worker {} does not have it ready: {}/v1/agents shows how far it is",
-					member.worker,
-					member.endpoint
-				),
-				Err(error) => return Err(error.context(format!("worker {}", member.worker))),
-			}
-		}
+		let worker = member.worker;
+		ready_at(member, agent).await.with_context(|| format!("worker {worker}"))?;
 	}
 	Ok(())
+}
+
+async fn ready_at(member: &clusters::Member, agent: AgentId) -> anyhow::Result<()> {
+	let client = WorkerClient::new(&member.endpoint)?;
+	let started = tokio::time::Instant::now();
+	while !client.is_ready(agent).await? {
+		ensure!(
+			started.elapsed() < limits::BIRTH_MAX,
+			"agent {agent:?} is registered and born, but not ready there: {}/v1/agents shows how far it is",
+			member.endpoint
+		);
+		tokio::time::sleep(limits::POLL).await;
+	}
+	Ok(())
+}
+
+/// Waits until an agent answers on the workers that took its code, and whoever writes it is one of
+/// them. Those that do not have it ready are missing then.
+///
+/// # Errors
+/// When less than a majority has it ready, or its writer stays without it.
+pub async fn settled(
+	chain: &Chain,
+	agent: AgentId,
+	uploaded: Uploaded,
+) -> anyhow::Result<Uploaded> {
+	let uploaded = ready_at_most(uploaded, agent).await?;
+	let started = tokio::time::Instant::now();
+	loop {
+		let lease = clusters::lease(chain, chain.finalized_head().await?, agent).await?;
+		let why = match lease {
+			Some(lease) if uploaded.has(lease.worker) => return Ok(uploaded),
+			Some(lease) => format!("worker {} writes it", lease.worker),
+			None => "no worker writes it".into(),
+		};
+		ensure!(
+			started.elapsed() < limits::FAILOVER_MAX,
+			"agent {agent:?} is registered and born, but {why}:{}\n`phala deploy` once more goes on with it",
+			uploaded.missing_lines()
+		);
+		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+async fn ready_at_most(uploaded: Uploaded, agent: AgentId) -> anyhow::Result<Uploaded> {
+	let Uploaded { taken, missing } = uploaded;
+	let mut waiting = JoinSet::new();
+	for member in taken {
+		waiting.spawn(async move {
+			let ready = ready_at(&member, agent).await;
+			(member, ready)
+		});
+	}
+	let mut uploaded = Uploaded { taken: Vec::new(), missing };
+	for (member, ready) in waiting.join_all().await {
+		match ready {
+			Ok(()) => uploaded.taken.push(member),
+			Err(error) => uploaded.missing.push((member.worker, format!("{error:#}"))),
+		}
+	}
+	uploaded.taken.sort_by_key(|member| member.worker);
+	uploaded.missing.sort_by_key(|(worker, _)| *worker);
+	uploaded.check_quorum()?;
+	Ok(uploaded)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use axum::{
+		routing::{get, put},
+		Json, Router,
+	};
+	use serde_json::json;
+
+	const AGENT: AgentId = H256([7; 32]);
+
+	fn built() -> Built {
+		Built { name: "a".into(), component: vec![1], manifest: vec![2] }
+	}
+
+	/// Takes all code, and has the agent ready.
+	async fn living(worker: WorkerId) -> clusters::Member {
+		let code = built().code();
+		let listed = json!({ "agents": [{
+			"id": format!("{AGENT:?}"), "ready": true,
+			"codeHash": format!("{:?}", code.component),
+			"manifestHash": format!("{:?}", code.manifest),
+		}] });
+		let router = Router::new()
+			.route("/v1/code/{hash}", put(|| async { Json(json!({})) }))
+			.route("/v1/agents", get(move || async { Json(listed) }));
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let endpoint = format!("http://{}", listener.local_addr().unwrap());
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		clusters::Member { worker, endpoint }
+	}
+
+	/// A member that is gone for good.
+	fn dead(worker: WorkerId) -> clusters::Member {
+		let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+		clusters::Member { worker, endpoint: format!("http://{free}") }
+	}
+
+	#[tokio::test]
+	async fn a_dead_member_is_named_and_holds_up_no_deployment_that_a_majority_took() {
+		let members = vec![living(1).await, dead(2), living(3).await];
+		let uploaded = upload_to_most(members, &built()).await.unwrap();
+		assert!(uploaded.has(1) && !uploaded.has(2) && uploaded.has(3));
+		let lines = uploaded.missing_lines();
+		assert!(lines.starts_with("\n  worker 2: no worker answers at http"), "{lines}");
+		let uploaded = ready_at_most(uploaded, AGENT).await.unwrap();
+		assert_eq!((uploaded.taken.len(), uploaded.missing.len()), (2, 1));
+		// One that died after it took the code.
+		let taken = vec![living(1).await, dead(3)];
+		let uploaded = Uploaded { taken, missing: vec![] };
+		let refused = ready_at_most(uploaded, AGENT).await.err().unwrap().to_string();
+		assert!(refused.contains("worker 3: "), "{refused}");
+	}
+
+	#[tokio::test]
+	async fn code_that_no_majority_took_is_not_deployed() {
+		for members in
+			[vec![dead(1)], vec![living(1).await, dead(2)], vec![living(1).await, dead(2), dead(3)]]
+		{
+			let refused = upload_to_most(members, &built()).await.err().unwrap().to_string();
+			assert!(refused.contains("a majority has to"), "{refused}");
+			assert!(refused.contains("`phala deploy` once more"), "{refused}");
+		}
+	}
 }

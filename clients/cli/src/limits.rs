@@ -11,6 +11,9 @@ pub const DIRECT_MAX: Duration = Duration::from_secs(30);
 /// How long a worker may take to say who it is.
 pub const INFO_MAX: Duration = Duration::from_secs(10);
 
+/// The same beside others, all of whom are shown with what they say.
+pub const STATUS_MAX: Duration = Duration::from_secs(3);
+
 /// How long an agent may take to be born, from its registration on.
 pub const BIRTH_MAX: Duration = Duration::from_secs(180);
 

@@ -18,6 +18,12 @@
 //! something was refused or failed, 2 when it was called wrongly.
 
 #![deny(unsafe_code)]
+// They panic when nobody reads: see `terminal`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+// First, for its macros.
+#[macro_use]
+mod terminal;
 
 mod accounts;
 mod calls;
@@ -35,7 +41,6 @@ mod output;
 mod proof;
 mod randomness;
 mod steps;
-mod terminal;
 mod types;
 mod worker_client;
 
@@ -149,7 +154,7 @@ fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
 		failure::print(error);
 	}
 	// It may quote what workers and nodes said.
-	eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
+	say!("error: {}", terminal::lines(&format!("{error:#}")));
 	ExitCode::FAILURE
 }
 

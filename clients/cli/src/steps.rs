@@ -16,7 +16,7 @@ pub async fn step<T>(
 	doing: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<(T, Duration)> {
 	let started = Instant::now();
-	eprintln!("… {what}");
+	say!("… {what}");
 	let mut ticks = tokio::time::interval(limits::PROGRESS_EVERY);
 	ticks.tick().await;
 	tokio::pin!(doing);
@@ -25,12 +25,12 @@ pub async fn step<T>(
 			done = &mut doing => {
 				let took = started.elapsed();
 				match &done {
-					Ok(_) => eprintln!("✓ {what} ({:.1} s)", took.as_secs_f64()),
-					Err(_) => eprintln!("✗ {what} ({:.1} s)", took.as_secs_f64()),
+					Ok(_) => say!("✓ {what} ({:.1} s)", took.as_secs_f64()),
+					Err(_) => say!("✗ {what} ({:.1} s)", took.as_secs_f64()),
 				}
 				return done.map(|value| (value, took));
 			},
-			_ = ticks.tick() => eprintln!("… {what} ({} s)", started.elapsed().as_secs()),
+			_ = ticks.tick() => say!("… {what} ({} s)", started.elapsed().as_secs()),
 		}
 	}
 }

@@ -1,5 +1,48 @@
-//! Texts of others on a terminal. Who wrote them must not move the cursor, hide or forge lines, or
-//! turn the order of letters around.
+//! What is written to a terminal, or into a pipe, and texts of others there.
+//!
+//! Who reads may go, as `| head` does: then nothing is written and the command goes on, for it may have
+//! something to save that was paid for. `println!` and `eprintln!` panic then; `show!` and `say!`
+//! do not, and clippy holds everything here to them.
+//!
+//! Who wrote texts must not move the cursor, hide or forge lines, or turn the order of letters around.
+
+use std::io::{self, Write};
+
+/// A line of the result, on stdout.
+macro_rules! show {
+	($($part:tt)*) => {
+		if let Err(error) = $crate::terminal::show(format!("{}\n", format_args!($($part)*)).as_bytes()) {
+			$crate::terminal::say(&format!("error: what was to be shown could not be: {error}\n"));
+		}
+	};
+}
+
+/// A line of everything else, on stderr.
+macro_rules! say {
+	($($part:tt)*) => {
+		$crate::terminal::say(&format!("{}\n", format_args!($($part)*)))
+	};
+}
+
+/// Part of the result, on stdout.
+///
+/// # Errors
+/// When it cannot be written, as to a disk that is full, though somebody reads.
+pub fn show(part: &[u8]) -> io::Result<()> {
+	write(&mut io::stdout().lock(), part)
+}
+
+/// A text on stderr; what cannot be said there is said nowhere.
+pub fn say(text: &str) {
+	let _ = write(&mut io::stderr().lock(), text.as_bytes());
+}
+
+fn write(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+	match to.write_all(bytes).and_then(|()| to.flush()) {
+		Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+		written => written,
+	}
+}
 
 /// A text of others on one line.
 pub fn line(text: &str) -> String {
@@ -45,6 +88,15 @@ fn is_harmless(character: char) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn who_reads_no_further_ends_nothing_and_a_disk_that_is_full_is_told() {
+		let (reader, mut writer) = io::pipe().unwrap();
+		drop(reader);
+		assert!(write(&mut writer, b"an answer").is_ok());
+		let mut full = &mut [0; 3][..];
+		assert!(write(&mut full, b"an answer").is_err());
+	}
 
 	#[test]
 	fn what_moves_a_terminal_is_shown_and_not_done() {

@@ -35,7 +35,7 @@ pub fn check(agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	}
 	let compiler = sdk.join("node_modules/.bin/tsc");
 	if !compiler.is_file() {
-		eprintln!("  types are not checked: {} has no TypeScript", sdk.display());
+		say!("  types are not checked: {} has no TypeScript", sdk.display());
 		return Ok(());
 	}
 	write(agent)?;

@@ -15,6 +15,7 @@ use crate::{
 use anyhow::{ensure, Context};
 use phala_chain_client::{registry, Chain, Sender};
 use phala_protocol::{boot::WorkerId, BlockNumber, H256};
+use std::io::Write;
 use subxt_signer::sr25519::dev;
 
 /// What the chain node is called.
@@ -137,7 +138,11 @@ impl Devnet {
 		let kept = match kept {
 			Ok(kept) => kept,
 			Err(error) => {
-				eprintln!("… the chain's specification cannot be kept, each start builds it anew: {error:#}");
+				// Whoever reads stderr may be gone.
+				let _ = writeln!(
+					std::io::stderr(),
+					"… the chain's specification cannot be kept, each start builds it anew: {error:#}"
+				);
 				specification::kept(&supervisor, "dev", supervisor.folder()).await?
 			}
 		};

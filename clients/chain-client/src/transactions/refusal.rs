@@ -189,7 +189,8 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"UnknownCluster" => "no cluster has this number; `phala cluster create` makes one",
 		"ClusterFull" => "the cluster has as many members as it can; take another cluster",
 		"TooManyAgents" => "the cluster has as many agents as it can; take another cluster",
-		"AlreadyMember" => "the worker is a member of a cluster already, and must leave that one first",
+		"AlreadyMember" => "the worker is a member of a cluster already, and must leave that one first: `phala cluster leave <worker>`",
+		"NotMember" => "the worker is a member of no such cluster; `phala cluster status <cluster>` shows who is",
 		"NoJoinRequest" => "nobody asked for this; the worker's operator asks with `phala cluster join <cluster> <worker> <url>`",
 		"EndpointNotUrl" => "a worker's endpoint is an ASCII URL that begins with http:// or https://",
 		"UnknownWorker" => "no worker has this number; `phala worker register` makes one, and its enclave is started for it",
@@ -205,7 +206,7 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"StillAnswering" => "while the worker has requests to answer, or a gatekeeper's seat, the minimum of its stake stays; try again after their deadlines",
 		"StillUnbonding" => "the former operator's stake for this seat is unbonding still; once it has left, anyone can free it with `phala worker withdraw <worker> --gatekeeper`",
 		"OpenAssignments" => "the worker has requests to answer still; try again after their deadlines, three hours at most",
-		"WorkerInUse" => "the worker is a member of a cluster, has asked to be one, or is a gatekeeper or a candidate: it must leave first",
+		"WorkerInUse" => "the worker is a member of a cluster, has asked to be one, or is a gatekeeper or a candidate: it must leave first, with `phala cluster leave <worker>`, `phala gatekeeper withdraw <worker>`",
 		"SeatStakeLeaving" => "the operator's stake for a gatekeeper's seat of this worker has to be withdrawn first: `phala worker withdraw <worker> --gatekeeper`",
 		"NotOffered" => "nobody offered the worker to this account; its operator does with `phala worker transfer <worker> <account>`",
 		"PlatformBanned" => "this machine's secrets are known to be out: it is banned until governance lifts that",
@@ -278,6 +279,8 @@ mod tests {
 		] {
 			assert!(remedy(name).is_some(), "{name}");
 		}
+		let in_use = remedy("WorkerInUse").expect("it has one");
+		assert!(in_use.contains("`phala cluster leave <worker>`"), "{in_use}");
 		assert_eq!(remedy("NoSuchName"), None);
 	}
 }

@@ -55,7 +55,7 @@ pub async fn call(
 		if started.elapsed() >= limits::CODE_SWITCH_MAX {
 			return Err(error);
 		}
-		eprintln!("  the agent's code is changing; sealing anew");
+		say!("  the agent's code is changing; sealing anew");
 		tokio::time::sleep(limits::POLL).await;
 	}
 }
@@ -199,7 +199,7 @@ async fn ask(
 			if let Some(member) = newest.as_ref().filter(|newest| !silence.is_of(newest)) {
 				let wait = patience.silence / 2;
 				if !is_there(member, wait).await && silence.note(member.worker, patience.failover) {
-					eprintln!(
+					say!(
 						"  worker {} has not answered for {:.1} s, nor says who it is; asking others",
 						member.worker,
 						(patience.silence + wait).as_secs_f64()
@@ -229,9 +229,7 @@ async fn ask(
 				may_have_run.insert(worker);
 			}
 			if silence.note(worker, patience.failover) {
-				eprintln!(
-					"  worker {worker} cannot be reached, or broke off; asking others: {said}"
-				);
+				say!("  worker {worker} cannot be reached, or broke off; asking others: {said}");
 			}
 			refusals.insert(worker, said);
 			again.push(member);
@@ -272,7 +270,7 @@ async fn ask(
 		}
 		if answers_later(refusal) && !silence.workers.is_empty() {
 			if !refusals.contains_key(&worker) {
-				eprintln!("  worker {worker} does not answer for it yet; waiting for another writer: {said}");
+				say!("  worker {worker} does not answer for it yet; waiting for another writer: {said}");
 			}
 			again.push(member);
 		}

@@ -54,7 +54,7 @@ pub async fn prove(
 ) -> anyhow::Result<Answered> {
 	if let Some(client) = client {
 		if let Err(error) = proof::report(&mut file, client).await {
-			eprintln!("warning: no evidence of the worker's own: {error:#}");
+			say!("warning: no evidence of the worker's own: {error:#}");
 		}
 	}
 	proof::chain(&mut file, chain, finality, from).await?;

@@ -110,7 +110,7 @@ pub async fn submit(
 	let submitting = requests::submit(&sender, &submission, |signed| {
 		keeper.before_submission(signed.at)?;
 		if choices.says_how_to_go_on {
-			eprintln!(
+			say!(
 				"  should this end too early, go on with: phala request status {:?} --wait",
 				signed.at.transaction
 			);

@@ -127,7 +127,7 @@ fn new(name: String, import: bool, json: bool) -> anyhow::Result<()> {
 	let told = AccountMade { name, address: address.into(), phrase };
 	output::tell(json, &told, address)?;
 	if let Some(phrase) = told.phrase.filter(|_| !json) {
-		eprintln!("\nIts phrase, shown this once. Whoever has it has the account: write it down.\n\n  {phrase}\n");
+		say!("\nIts phrase, shown this once. Whoever has it has the account: write it down.\n\n  {phrase}\n");
 	}
 	Ok(())
 }
@@ -140,10 +140,10 @@ fn list(json: bool) -> anyhow::Result<()> {
 		return output::print(&AccountList { accounts: accounts.map(named).collect() });
 	}
 	for (name, address) in &accounts {
-		println!("{name:<16} {address}");
+		show!("{name:<16} {address}");
 	}
 	if accounts.is_empty() {
-		eprintln!("there are none yet: `phala account new <name>` makes one");
+		say!("there are none yet: `phala account new <name>` makes one");
 	}
 	Ok(())
 }

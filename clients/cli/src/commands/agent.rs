@@ -214,14 +214,14 @@ async fn list(
 		let name = names.name_of(chain.genesis_hash(), agent)?;
 		if !json {
 			let name = name.as_deref().unwrap_or("-");
-			println!("{name:<20} {agent:?}  cluster {}", record.cluster);
+			show!("{name:<20} {agent:?}  cluster {}", record.cluster);
 		}
 		shown.push(ListedAgent { name, agent: Agent::new(agent, &record) });
 	}
 	if json {
 		output::print(&AgentList { agents: shown, block: at.number })?;
 	} else if shown.is_empty() {
-		eprintln!("  none as of block {}; `phala deploy` makes one", at.number);
+		say!("  none as of block {}; `phala deploy` makes one", at.number);
 	}
 	Ok(())
 }
@@ -242,7 +242,7 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 			block: at.number,
 		});
 	}
-	let line = |name: &str, value: String| println!("{name:<12} {value}");
+	let line = |name: &str, value: String| show!("{name:<12} {value}");
 	line("agent", format!("{agent:?}"));
 	line("owner", Address(record.owner).to_string());
 	line("cluster", record.cluster.to_string());

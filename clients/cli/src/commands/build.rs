@@ -64,7 +64,7 @@ impl Built {
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { folder, sdk, no_check } = arguments;
 	if no_check {
-		eprintln!("  types are not checked, as you asked");
+		say!("  types are not checked, as you asked");
 	}
 	let what = format!("building {}", folder.display());
 	let (built, _) = step(&what, build(&folder, sdk, !no_check)).await?;
@@ -111,7 +111,7 @@ pub async fn build(
 		let built = builder.build(&folder)?;
 		built.write(&folder)?;
 		if !built.warnings.trim().is_empty() {
-			eprintln!("{}", built.warnings);
+			say!("{}", built.warnings);
 		}
 		Built::read(&folder.path.join(OUT_DIR))
 	});

@@ -126,7 +126,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let (submitted, _) = step("submitting the request", submitting).await?;
 	let request = submitted.request;
 	let terms = submitted.terms;
-	eprintln!(
+	say!(
 		"  request {request:?} in block {}: at most {}, {} of it not refunded; deadline block {}",
 		submitted.block,
 		pha(terms.max_fee),
@@ -138,7 +138,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		let told = SubmittedRequest { request: request_id, block, deadline };
 		output::tell(json, &Called::Submitted(told), format!("{request:?}"))?;
 		if !json {
-			eprintln!("  phala request status {request:?} gets the answer");
+			say!("  phala request status {request:?} gets the answer");
 		}
 		return Ok(ExitCode::SUCCESS);
 	}
@@ -228,7 +228,7 @@ pub fn shown<T: Serialize + JsonSchema>(
 	let Answered { file, verification, answer } = answered;
 	let saved = save.map_or(Ok(()), |saving| saving.write(file));
 	if json {
-		output::print(&told(Checked {
+		output::print_on(&told(Checked {
 			answer: answered.output().map(Into::into),
 			proof: (&answer.proof).into(),
 			verified: verification.verified,
@@ -239,21 +239,19 @@ pub fn shown<T: Serialize + JsonSchema>(
 		match answered.output() {
 			Some(CallOutput { status, body: bytes, .. }) => {
 				if !(200..300).contains(status) {
-					eprintln!("  the agent answered with HTTP status {status}");
+					say!("  the agent answered with HTTP status {status}");
 				}
-				let mut out = std::io::stdout().lock();
-				let is_terminal = out.is_terminal();
-				out.write_all(&body(bytes, is_terminal))?;
+				terminal::show(&body(bytes, std::io::stdout().is_terminal()))?;
 			}
-			None => eprintln!("  the answer is not proven, and so is not shown"),
+			None => say!("  the answer is not proven, and so is not shown"),
 		}
-		eprint!("{verification}");
+		terminal::say(&verification.to_string());
 		if let Some(text) = text {
-			eprint!("{text}");
+			terminal::say(text);
 		}
 	}
 	if let Err(error) = saved {
-		eprintln!("error: {error:#}");
+		say!("error: {error:#}");
 		return Ok(ExitCode::FAILURE);
 	}
 	verified(verification)

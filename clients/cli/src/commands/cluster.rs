@@ -58,6 +58,37 @@ pub enum Command {
 		#[command(flatten)]
 		node: NodeOption,
 	},
+	/// Takes a worker out of its cluster, or its request to join one back. By the worker's operator.
+	Leave {
+		/// The worker's number.
+		worker: WorkerId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Says where a member is reached from now on. By the worker's operator.
+	Endpoint {
+		/// The worker's number.
+		worker: WorkerId,
+		/// Base URL of the worker's public server, as others reach it.
+		url: String,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
+	/// Takes a member out of the cluster, or declines its request to join. By the cluster's owner.
+	Remove {
+		/// The cluster's number.
+		cluster: ClusterId,
+		/// The worker's number.
+		worker: WorkerId,
+		#[command(flatten)]
+		account: AccountOptions,
+		#[command(flatten)]
+		node: NodeOption,
+	},
 	/// Lets anybody deploy agents in the cluster, on these terms. By its owner.
 	Open {
 		/// The cluster's number.
@@ -201,6 +232,43 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
+		Command::Leave { worker, account, node } => {
+			let account = account.open()?;
+			let chain = node.connect().await?;
+			let cluster = clusters::cluster_of(&chain, worker).await?;
+			let sender = Sender::new(&chain, account.keypair);
+			let what = format!("taking worker {worker} out of cluster {cluster}");
+			let leaving = sender.send(clusters::leave(cluster, worker));
+			let block = chain_step(&what, leaving).await?.0.block.number;
+			let text =
+				format!("worker {worker} is out of cluster {cluster}, from block {block} on");
+			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
+		}
+		Command::Endpoint { worker, url, account, node } => {
+			let call = clusters::set_endpoint(worker, &url)?;
+			let account = account.open()?;
+			let chain = node.connect().await?;
+			let cluster = clusters::cluster_of(&chain, worker).await?;
+			let sender = Sender::new(&chain, account.keypair);
+			let what = format!("moving worker {worker} to {}", terminal::line(&url));
+			let block = chain_step(&what, sender.send(call)).await?.0.block.number;
+			let following = deployment::followed(&chain, cluster, block);
+			step("waiting until the workers know it", following).await?;
+			let text = format!(
+				"worker {worker} of cluster {cluster} is reached at {}, from block {block} on",
+				terminal::line(&url)
+			);
+			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
+		}
+		Command::Remove { cluster, worker, account, node } => {
+			let sender = sender(&account, &node).await?;
+			let what = format!("removing worker {worker} from cluster {cluster}");
+			let removing = sender.send(clusters::remove_member(cluster, worker));
+			let block = chain_step(&what, removing).await?.0.block.number;
+			let text =
+				format!("worker {worker} is out of cluster {cluster}, from block {block} on");
+			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
+		}
 		Command::Open { cluster, price_floor, deposit, account, node } => {
 			let call = clusters::set_open(cluster, Some(Opening { price_floor, deposit }));
 			let done = format!(
@@ -267,9 +335,10 @@ pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Resu
 
 async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Result<()> {
 	let chain = node.connect().await?;
+	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
 	let mut members = Vec::new();
-	for member in clusters::members(&chain, cluster).await? {
-		let (phase, error) = match status::info(&member.endpoint).await {
+	for (member, said) in asked {
+		let (phase, error) = match said {
 			Ok(info) => (Some(info.phase), None),
 			Err(error) => (None, Some(failure::body(&error))),
 		};
@@ -277,7 +346,7 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 			let said = error.as_ref().map(|error| error.message.clone());
 			let said = said.or(phase.map(|phase| phase.name())).unwrap_or_default();
 			let (said, url) = (terminal::line(&said), terminal::line(&member.endpoint));
-			println!("worker {:<4} {url:<32} {said}", member.worker);
+			show!("worker {:<4} {url:<32} {said}", member.worker);
 		}
 		members.push(Member { worker: member.worker, url: member.endpoint, phase, error });
 	}

@@ -1,6 +1,7 @@
 //! `phala deploy`: builds an agent, registers it on the chain, uploads it to every worker of its
-//! cluster, and waits until it is born and takes calls. Once more in the same folder it goes on
-//! where it was cut, and registers no second agent.
+//! cluster, and waits until it is born and takes calls. Workers that are down are named and hold
+//! nothing up as long as a majority has it, its writer among them. Once more in the same folder it
+//! goes on where it was cut, and registers no second agent.
 
 use super::{
 	agent::AccessChoice,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
 	accounts::AccountOptions,
 	chain::{hash, NodeOption},
-	deployed::Deployments,
+	deployed::{self, Deployments},
 	deployment,
 	names::Names,
 	output::{
@@ -17,6 +18,7 @@ use crate::{
 		agents::{Agent, AgentDeployed, WorkerAt},
 	},
 	steps::step,
+	terminal,
 };
 use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
@@ -216,6 +218,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let chain = arguments.node.connect().await?;
 	let told = Told::of(&arguments);
 	let folder = arguments.folder;
+	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
+	let lock = match arguments.agent {
+		Some(_) => None,
+		None => Some(deployed::lock(&folder).await?),
+	};
 	let built = built(&folder, arguments.no_build, arguments.sdk).await?;
 	let mut deployment = usual(&built, arguments.cluster.unwrap_or_default())?;
 	deployment.access = arguments.access.map_or(deployment.access, Access::from);
@@ -239,7 +246,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			check_goes_on(agent, &record, &built, &folder)?;
 			told.check(agent, &record)?;
 			deployment.cluster = record.cluster;
-			eprintln!("  going on with agent {agent:?}; --new deploys another");
+			say!("  going on with agent {agent:?}; --new deploys another");
 			agent
 		}
 		None => {
@@ -251,18 +258,27 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			step(&what, registering).await?.0
 		}
 	};
+	drop(lock);
 	// From here on it can be named, whatever becomes of the rest.
-	eprintln!("  agent {agent:?}");
+	say!("  agent {agent:?}");
 	if let Err(error) =
 		Names::of_user().and_then(|names| names.remember(chain.genesis_hash(), &built.name, agent))
 	{
-		eprintln!("  it is named by its id alone: {error:#}");
+		say!("  it is named by its id alone: {error:#}");
 	}
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
-	let (members, _) = step(&what, uploading).await?;
+	let (uploaded, _) = step(&what, uploading).await?;
 	let (record, _) = step("waiting for its birth", deployment::born(&chain, agent)).await?;
-	step("waiting for the workers to have it ready", deployment::ready(&members, agent)).await?;
+	let settling = deployment::settled(&chain, agent, uploaded);
+	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;
+	if !uploaded.missing.is_empty() {
+		say!(
+			"warning: without it until they are back and fetch it from the others:{}",
+			terminal::lines(&uploaded.missing_lines())
+		);
+	}
+	let members = uploaded.taken;
 	if json {
 		let at =
 			|member: clusters::Member| WorkerAt { worker: member.worker, url: member.endpoint };
@@ -274,14 +290,14 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		})?;
 		return Ok(ExitCode::SUCCESS);
 	}
-	println!("agent       {agent:?}");
-	println!("component   {:?}", record.code.component);
-	println!("manifest    {:?}", record.code.manifest);
-	println!("unit price  {}", pha(record.unit_price));
+	show!("agent       {agent:?}");
+	show!("component   {:?}", record.code.component);
+	show!("manifest    {:?}", record.code.manifest);
+	show!("unit price  {}", pha(record.unit_price));
 	for member in &members {
-		println!("worker      {}  {}", member.worker, member.endpoint);
+		show!("worker      {}  {}", member.worker, member.endpoint);
 	}
-	println!("call it     phala call {} /", built.name);
+	show!("call it     phala call {} /", built.name);
 	Ok(ExitCode::SUCCESS)
 }
 

@@ -75,7 +75,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let told = AgentServed { name: agent.clone(), url: url.clone() };
 	output::tell(json, &told, url)?;
 	if !json {
-		eprintln!("  {agent} answers there until Ctrl-C. Without a chain: no account, no fee, no proof, and its state ends with it");
+		say!("  {agent} answers there until Ctrl-C. Without a chain: no account, no fee, no proof, and its state ends with it");
 	}
 	tokio::select! {
 		ended = ended(&mut process) => Err(ended),
@@ -134,7 +134,7 @@ fn supervisor(folder: &Folder, shows: Arc<AtomicBool>) -> anyhow::Result<Supervi
 	let binaries = own.parent().context("`phala` is in a folder")?;
 	let show = move |_: &str, _: usize, line: &[u8]| {
 		if shows.load(Ordering::Relaxed) {
-			eprintln!("{}", log::without_time(String::from_utf8_lossy(line).trim_end()));
+			say!("{}", log::without_time(String::from_utf8_lossy(line).trim_end()));
 		}
 	};
 	Ok(Supervisor::new(binaries, folder.path())?
@@ -152,7 +152,7 @@ fn port(asked: Option<u16>) -> u16 {
 	let mut tried = first..first + limits::DEV_PORTS_TRIED;
 	let free = tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap_or(0);
 	if free != first {
-		eprintln!("  port {first} is taken: it takes another");
+		say!("  port {first} is taken: it takes another");
 	}
 	free
 }

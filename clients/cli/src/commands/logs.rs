@@ -4,6 +4,7 @@
 use crate::{
 	accounts::{Account, AccountOptions},
 	chain::NodeOption,
+	commands::status::{self, in_time},
 	conversation::Conversation,
 	limits,
 	names::AgentName,
@@ -56,8 +57,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let count = members.len();
 	let (mut failed, mut warnings) = (Vec::new(), Vec::new());
 	let mut followed = Followed::default();
-	for member in &members {
-		match of_worker(genesis, &account, agent, at.number, &member.endpoint).await {
+	// All at once, and none is waited for that does not even say who it is.
+	let asking = members.iter().map(|member| async {
+		in_time(status::info(&member.endpoint)).await?;
+		of_worker(genesis, &account, agent, at.number, &member.endpoint).await
+	});
+	for (member, log) in members.iter().zip(futures::future::join_all(asking).await) {
+		match log {
 			Ok(log) => {
 				followed.next.insert(member.worker, log.next);
 				lines.extend(log.entries.into_iter().map(|entry| (member.worker, entry)));
@@ -72,7 +78,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let warned = !failed.is_empty();
 	for warning in failed.into_iter().chain(warnings) {
-		eprintln!("warning: {}", terminal::line(&warning));
+		say!("warning: {}", terminal::line(&warning));
 	}
 	lines.sort_by_key(|(_, entry)| entry.block);
 	if json && !arguments.follow {
@@ -88,7 +94,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	if lines.is_empty() {
 		let of = if warned { "on the workers that answered " } else { "" };
-		eprintln!("the agent has logged nothing {of}since they started");
+		say!("the agent has logged nothing {of}since they started");
 	}
 	if !arguments.follow {
 		return Ok(ExitCode::SUCCESS);
@@ -96,12 +102,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	loop {
 		tokio::time::sleep(limits::LOG_FOLLOW_EVERY).await;
 		let at = chain.finalized_head().await?;
-		for member in &members {
+		let asking = members.iter().map(|member| async {
 			let client = WorkerClient::new(&member.endpoint)?;
+			in_time(page(&client, genesis, &account, agent, at.number, None)).await
+		});
+		for (member, page) in members.iter().zip(futures::future::join_all(asking).await) {
 			// One that does not answer now may do so later, and then says what is missing.
-			let Ok(page) = page(&client, genesis, &account, agent, at.number, None).await else {
-				continue;
-			};
+			let Ok(page) = page else { continue };
 			for entry in followed.newly(member.worker, page) {
 				print(member.worker, &entry)?;
 			}
@@ -124,7 +131,7 @@ impl Followed {
 		// Numbers begin anew with a boot.
 		let shown = if end < *next { first } else { (*next).max(first) };
 		if shown > *next || end < *next {
-			eprintln!("warning: lines of worker {worker} are missing here: it started again, or logs fast");
+			say!("warning: lines of worker {worker} are missing here: it started again, or logs fast");
 		}
 		*next = end;
 		let known = usize::try_from(shown - first).unwrap_or(usize::MAX);

@@ -59,6 +59,7 @@ use crate::{
 	limits,
 	output::{self, words::Hash},
 	steps::seconds,
+	terminal,
 };
 use anyhow::Context;
 use control::{Control, Order, WorkerArguments};
@@ -148,7 +149,7 @@ fn chosen_base(arguments: &Arguments) -> u16 {
 	let bases = (first..=PORT_BASE_MAX).step_by(limits::PORT_BASE_STEP);
 	let Some(base) = bases.into_iter().find(|base| are_free(*base, workers)) else { return 0 };
 	if base != first {
-		eprintln!(
+		say!(
 			"… port {first} or one of those that follow is taken: the chain listens on {base}; export PHALA_NODE=ws://127.0.0.1:{base}"
 		);
 	}
@@ -196,14 +197,14 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if !matches!(ended, Ok(Ended::Shown)) {
 		summary.ok = false;
 	}
-	eprintln!("… stopping");
+	say!("… stopping");
 	if let Some(mut devnet) = devnet {
 		devnet.stop().await;
 	}
 	let left = folder.path().display().to_string();
 	match folder.close() {
-		Ok(()) => eprintln!("✓ stopped: no process and no file is left"),
-		Err(error) => eprintln!("warning: stopped, but {left} could not be removed: {error}"),
+		Ok(()) => say!("✓ stopped: no process and no file is left"),
+		Err(error) => say!("warning: stopped, but {left} could not be removed: {error}"),
 	}
 	let interrupted_early =
 		matches!(ended, Ok(Ended::Interrupted)) && summary.ready_seconds.is_none();
@@ -226,7 +227,7 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 		Ok(Ended::Interrupted) => Ok(ExitCode::SUCCESS),
 		Err(error) if arguments.once => {
-			eprintln!("error: {error:#}");
+			say!("error: {error:#}");
 			Ok(ExitCode::FAILURE)
 		}
 		Err(error) => Err(error),
@@ -254,9 +255,9 @@ async fn bring_up(
 	network.show(supervisor, started).await?;
 	summary.ok = true;
 	summary.seconds = Some(seconds(started.elapsed()));
-	eprintln!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
+	say!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
 	if !json {
-		print!("{}", text::shown(summary));
+		terminal::show(text::shown(summary).as_bytes())?;
 	}
 	if arguments.once {
 		return Ok(Ended::Shown);
@@ -264,7 +265,7 @@ async fn bring_up(
 	if json {
 		output::print(summary)?;
 	} else {
-		print!("{}", text::next_steps(summary));
+		terminal::show(text::next_steps(summary).as_bytes())?;
 	}
 	let agents = summary.agents.iter().map(|agent| (agent.name.clone(), agent.id));
 	stay_up(devnet.as_mut().context("it is up")?, &agents.collect()).await
@@ -275,7 +276,7 @@ async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> anyhow
 	// What it is for is a comfort: a network that is up does not end for want of it.
 	let control = Control::open(&devnet.url()?);
 	if let Err(error) = &control {
-		eprintln!("… `phala network stop` and `start` do not reach this network: {error:#}");
+		say!("… `phala network stop` and `start` do not reach this network: {error:#}");
 	}
 	let asked = async || match &control {
 		Ok(control) => control.accept().await,
@@ -288,7 +289,7 @@ async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> anyhow
 			let Err(error) = worker.check() else { continue };
 			if ended.insert(worker.id()) {
 				let name = &worker.options.names[0];
-				eprintln!("✗ {error:#}\n… the rest of the network goes on; `phala network start {name}` brings {name} back");
+				say!("✗ {error:#}\n… the rest of the network goes on; `phala network start {name}` brings {name} back");
 			}
 		}
 		tokio::select! {
@@ -335,7 +336,7 @@ fn supervisor(folder: &Folder, style: Style) -> anyhow::Result<Supervisor> {
 	let show = move |name: &str, index: usize, line: &[u8]| {
 		let line = String::from_utf8_lossy(line);
 		if let Some(shown) = log::shown(line.trim_end(), style.verbose) {
-			eprintln!("{}{shown}", style.prefix(name, index));
+			say!("{}{shown}", style.prefix(name, index));
 		}
 	};
 	Ok(Supervisor::new(binaries, folder.path())?

@@ -97,12 +97,12 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 		let (method, path) = one.asked.clone().unwrap_or_else(|| ("secrets".into(), String::new()));
 		let block = one.block.map_or("on its way".into(), |block| format!("block {block}"));
 		let asked = terminal::line(&format!("{method} {path}"));
-		println!("{:?}  {block:<12} {agent}  {asked}", one.name);
+		show!("{:?}  {block:<12} {agent}  {asked}", one.name);
 	}
 	if listed.is_empty() {
-		eprintln!("  none was made on this machine on the chain {genesis:?}");
+		say!("  none was made on this machine on the chain {genesis:?}");
 	} else {
-		eprintln!("  phala request status <request> gets an answer");
+		say!("  phala request status <request> gets an answer");
 	}
 	Ok(ExitCode::SUCCESS)
 }

@@ -153,7 +153,7 @@ async fn list(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 	if json {
 		output::print(&SecretsDeclared { agent: agent.into(), declared })?;
 	} else {
-		declared.iter().for_each(|name| println!("{name}"));
+		declared.iter().for_each(|name| show!("{name}"));
 	}
 	Ok(ExitCode::SUCCESS)
 }
@@ -174,7 +174,7 @@ fn value(arguments: &SetArguments) -> anyhow::Result<Vec<u8>> {
 			(None, None) => {
 				let mut input = std::io::stdin();
 				if input.is_terminal() {
-					eprintln!("the value, then Ctrl-D (it is shown as you type; --value-file reads a file):");
+					say!("the value, then Ctrl-D (it is shown as you type; --value-file reads a file):");
 				}
 				let mut value = Vec::new();
 				input.read_to_end(&mut value).context("cannot read standard input")?;

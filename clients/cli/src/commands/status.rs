@@ -7,7 +7,9 @@ use crate::{
 	output::{self, operators::WorkerStatus},
 };
 use anyhow::{bail, Context};
-use std::process::ExitCode;
+use phala_chain_client::clusters::Member;
+use std::{future::Future, process::ExitCode};
+use tokio::task::JoinSet;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -38,6 +40,31 @@ pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 	let info = answer.json().await;
 	info.with_context(|| {
 		format!("{at} does not say what a worker does: is this a worker's public server?")
+	})
+}
+
+/// What members of a cluster say of themselves, asked at once: one that hangs holds up nobody.
+pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<WorkerStatus>)> {
+	let mut asking = JoinSet::new();
+	for member in members {
+		asking.spawn(async move {
+			let said = in_time(info(&member.endpoint)).await;
+			(member, said)
+		});
+	}
+	let mut asked = asking.join_all().await;
+	asked.sort_by_key(|(member, _)| member.worker);
+	asked
+}
+
+/// What somebody says who is asked beside others.
+///
+/// # Errors
+/// As `asking`, and when it takes longer than [`limits::STATUS_MAX`].
+pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+	let said = tokio::time::timeout(limits::STATUS_MAX, asking).await;
+	said.unwrap_or_else(|_| {
+		bail!("it does not answer within {} s: does it hang?", limits::STATUS_MAX.as_secs())
 	})
 }
 
@@ -93,6 +120,38 @@ mod tests {
 		let read = |said| serde_json::from_value::<WorkerStatus>(said);
 		assert_eq!(read(json!({ "phase": "dreaming" })).unwrap().phase, Phase::Unknown);
 		assert!(read(json!({})).is_err());
+	}
+
+	/// Listens, takes what is asked and says nothing, as a process that was stopped.
+	struct Hanging(tokio::net::TcpListener);
+
+	impl Hanging {
+		async fn member(worker: u32) -> (Self, Member) {
+			let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+			let endpoint = format!("http://{}", listener.local_addr().unwrap());
+			(Self(listener), Member { worker, endpoint })
+		}
+	}
+
+	#[tokio::test]
+	async fn a_worker_that_hangs_is_named_and_holds_nobody_up() {
+		let (hanging, first) = Hanging::member(1).await;
+		let (other, second) = Hanging::member(2).await;
+		let living = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let endpoint = format!("http://{}", living.local_addr().unwrap());
+		let router = axum::Router::new().route(
+			"/v1/info",
+			axum::routing::get(|| async { axum::Json(json!({ "phase": "serving" })) }),
+		);
+		tokio::spawn(async move { axum::serve(living, router).await });
+		let third = Member { worker: 3, endpoint };
+		let asked = of_all(vec![third, second, first]).await;
+		let said: Vec<_> =
+			asked.iter().map(|(member, said)| (member.worker, said.is_ok())).collect();
+		assert_eq!(said, [(1, false), (2, false), (3, true)]);
+		let error = asked[0].1.as_ref().err().unwrap().to_string();
+		assert!(error.contains("does not answer within 3 s"), "{error}");
+		drop((hanging.0, other.0));
 	}
 
 	#[tokio::test]

@@ -208,17 +208,17 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		check_replaces(agent, &next, &record)?;
 	}
 	if let Some(PendingUpgrade { code, runs_from }) = next.replaces() {
-		eprintln!("  it replaces {:?}, which {}", code.component, runs_text(*runs_from));
+		say!("  it replaces {:?}, which {}", code.component, runs_text(*runs_from));
 	}
 	let sender = Sender::new(&chain, account.keypair);
 	let mut submitted = None;
 	let (prepared, runs_from) = match next {
 		Next::Runs => {
-			eprintln!("  agent {agent:?} runs this code already: nothing is announced");
+			say!("  agent {agent:?} runs this code already: nothing is announced");
 			(prepare(&members, agent, &built).await?, at.number)
 		}
 		Next::Announced(block) => {
-			eprintln!("  it is announced already, and {}", runs_text(Some(block)));
+			say!("  it is announced already, and {}", runs_text(Some(block)));
 			(prepare(&members, agent, &built).await?, block)
 		}
 		Next::Announce { .. } => {
@@ -253,7 +253,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	};
 	let not_ready = not_ready(&prepared);
 	if !not_ready.is_empty() {
-		eprintln!(
+		say!(
 			"warning: where it is not ready, calls are refused from block {runs_from} on until it is:{not_ready}"
 		);
 	}

@@ -24,12 +24,7 @@ use phala_protocol::{
 	BlockNumber, H256,
 };
 use phala_verifier::{AnswerFile, Expected, Verification};
-use std::{
-	fs,
-	io::{IsTerminal, Write},
-	path::PathBuf,
-	process::ExitCode,
-};
+use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -92,9 +87,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			let chain = Chain::connect(url).await?;
 			let found = chain.genesis_hash();
 			if genesis.is_none() {
-				eprintln!(
-					"warning: without --genesis the node's word is taken for which chain it is"
-				);
+				say!("warning: without --genesis the node's word is taken for which chain it is");
 			}
 			proof::chain(&mut file, &chain, &mut Finality::default(), 0).await?;
 			genesis.or(Some(found))
@@ -104,13 +97,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let verification = phala_verifier::verify(&file, genesis, &expected);
 	let exchange = Exchange::of(&file, &verification);
 	if json {
-		output::print(&told(&verification, exchange.as_ref()))?;
+		output::print_on(&told(&verification, exchange.as_ref()))?;
 	} else {
-		let mut out = std::io::stdout().lock();
-		let is_terminal = out.is_terminal();
-		write!(out, "{verification}")?;
+		terminal::show(verification.to_string().as_bytes())?;
 		if let Some(exchange) = exchange {
-			out.write_all(&exchange.text(is_terminal))?;
+			terminal::show(&exchange.text(std::io::stdout().is_terminal()))?;
 		}
 	}
 	call::verified(&verification)

@@ -49,6 +49,14 @@ pub fn print<T: Serialize + JsonSchema>(told: &T) -> anyhow::Result<()> {
 	line(&serde_json::to_string(told)?)
 }
 
+/// The same where there is more to do or to tell than what is printed: it goes on though nobody reads.
+pub fn print_on<T: Serialize + JsonSchema>(told: &T) -> anyhow::Result<()> {
+	match print(told) {
+		Err(error) if error.is::<Unread>() => Ok(()),
+		printed => printed,
+	}
+}
+
 /// Prints a result: for programs, or as text for people.
 pub fn tell<T: Serialize + JsonSchema>(
 	json: bool,

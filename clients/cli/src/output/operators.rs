@@ -21,7 +21,7 @@ pub struct ClusterMade {
 	pub block: BlockNumber,
 }
 
-/// `phala cluster join`, `approve`.
+/// `phala cluster join`, `approve`, `leave`, `endpoint`, `remove`.
 #[derive(Serialize, JsonSchema)]
 pub struct MembershipChanged {
 	pub cluster: ClusterId,

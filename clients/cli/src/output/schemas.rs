@@ -19,7 +19,7 @@ pub const ERROR: &str = "error";
 type Maker = fn(command: &str) -> Schema;
 
 /// The commands, by their words.
-const SCHEMAS: [(&str, Maker); 59] = [
+const SCHEMAS: [(&str, Maker); 62] = [
 	("account balance", schema::<AccountBalance>),
 	("account list", schema::<AccountList>),
 	("account new", schema::<AccountMade>),
@@ -43,9 +43,12 @@ const SCHEMAS: [(&str, Maker); 59] = [
 	("cluster close", schema::<ClusterChanged>),
 	("cluster create", schema::<ClusterMade>),
 	("cluster dismiss", schema::<ClusterChanged>),
+	("cluster endpoint", schema::<MembershipChanged>),
 	("cluster evict", schema::<AgentEvicted>),
 	("cluster join", schema::<MembershipChanged>),
+	("cluster leave", schema::<MembershipChanged>),
 	("cluster open", schema::<ClusterChanged>),
+	("cluster remove", schema::<MembershipChanged>),
 	("cluster status", schema::<ClusterStatus>),
 	("cluster transfer", schema::<ClusterChanged>),
 	("deploy", schema::<AgentDeployed>),

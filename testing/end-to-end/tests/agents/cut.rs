@@ -9,6 +9,7 @@ use phala_end_to_end::{
 	search::Mark,
 };
 use phala_protocol::{agents::AgentId, requests::RequestId, AccountBytes};
+use serde_json::Value;
 use std::{fs, path::Path};
 use subxt_signer::sr25519::dev;
 
@@ -82,6 +83,27 @@ pub async fn a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_firs
 	let registered = network.chain.events(from).await?;
 	let registered = registered.iter().filter(|event| event.name == "Agents.AgentRegistered");
 	assert_eq!(registered.count(), 1, "one deposit was taken");
+	Ok(())
+}
+
+pub async fn two_deployments_of_a_folder_at_once_are_one_agent(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let network = &stage.network;
+	let folder = network.file("at-once");
+	copy(&agent_folder("keeper"), &folder)?;
+	// The name is taken by another of the developer's agents.
+	let manifest = folder.join("dist/manifest.json");
+	let mut renamed: Value = serde_json::from_slice(&fs::read(&manifest)?)?;
+	renamed["name"] = "at-once".into();
+	fs::write(&manifest, serde_json::to_vec(&renamed)?)?;
+	let (folder, cluster) = (folder.display().to_string(), network.cluster.to_string());
+	let deploy = ["deploy", &folder, "--cluster", &cluster, "--no-build"];
+	let developer = network.phala.of(DEVELOPER);
+	let (one, other) = tokio::try_join!(developer.ok(&deploy), developer.ok(&deploy))?;
+	assert_eq!(one["agent"], other["agent"]);
+	let registered = [&one, &other].map(|deployed| deployed["registered"] == true);
+	ensure!(registered == [true, false] || registered == [false, true], "{registered:?}");
 	Ok(())
 }
 

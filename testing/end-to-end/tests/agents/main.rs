@@ -104,6 +104,7 @@ fn main() -> ExitCode {
 		copies::a_repeated_direct_call_is_refused_by_every_worker,
 		cut::a_paid_request_whose_command_was_killed_is_answered_to_the_one_that_goes_on,
 		cut::a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_first_was_cut,
+		cut::two_deployments_of_a_folder_at_once_are_one_agent,
 		upgrades::what_an_agent_throws_is_found_at_its_line_in_its_owners_log,
 		upgrades::nobody_is_refused_at_an_upgrade_without_notice,
 		upgrades::nobody_is_refused_at_an_upgrade_with_notice_and_what_is_to_come_is_shown,

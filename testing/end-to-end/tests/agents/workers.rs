@@ -4,7 +4,7 @@ use crate::{kept, Stage};
 use anyhow::{ensure, Context};
 use phala_end_to_end::{
 	chain::hash,
-	cluster::{agent_at, http, OPERATORS},
+	cluster::{agent_at, http, OPERATORS, OWNER},
 	money::{about, entry, escrow, Settled},
 	search::Mark,
 	until,
@@ -143,11 +143,55 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 	let said: Value = serde_json::from_slice(&answer.body)?;
 	assert_eq!(said["kept"], Value::Null);
 
+	// Where it is reached is its operator's to say, and the other members follow.
+	let (number, url) = (worker.to_string(), late.url());
+	let endpoint = ["cluster", "endpoint", &number, &url];
+	let refused = stage.network.phala.refused(&endpoint).await?;
+	ensure!(refused.contains("operator"), "{refused}");
+	stage.network.phala.of(OPERATORS[0]).ok(&endpoint).await?;
+
 	// And sealed, proven, when nobody else is left.
+	let operator = stage.network.devnet.worker(writer)?.options.operator.clone();
 	stage.network.devnet.kill(writer).await?;
 	let answer = stage.network.phala.ok(&["call", &agent, "/next"]).await?;
 	assert_eq!(answer["verified"], true, "{answer:#}");
 	assert_eq!(answer["worker"]["worker"], worker);
 	assert_eq!(answer["answer"]["body"]["kept"], kept(&mark("the next input")?).text);
+	the_dead_are_taken_out(stage, worker, writer, &operator).await
+}
+
+/// The numbers of the cluster's members, by its status.
+async fn members(stage: &Stage) -> anyhow::Result<Vec<u64>> {
+	let cluster = stage.network.cluster.to_string();
+	let status = stage.network.phala.ok(&["cluster", "status", &cluster]).await?;
+	let members = status["members"].as_array().context("members")?;
+	Ok(members.iter().filter_map(|member| member["worker"].as_u64()).collect())
+}
+
+/// A worker whose machine is gone leaves by its operator's word, another is removed by the owner's.
+async fn the_dead_are_taken_out(
+	stage: &Stage,
+	stays: u32,
+	leaves: u32,
+	operator: &str,
+) -> anyhow::Result<()> {
+	let [stays, leaves] = [stays, leaves].map(u64::from);
+	let (phala, cluster) = (&stage.network.phala, stage.network.cluster.to_string());
+	let other = members(stage).await?.into_iter().find(|member| ![stays, leaves].contains(member));
+	let (other, leaving) = (other.context("the other dead one")?.to_string(), leaves.to_string());
+
+	let closed = phala.of(operator).refused(&["worker", "close", &leaving]).await?;
+	ensure!(closed.contains("phala cluster leave"), "{closed}");
+	let left = phala.of(operator).ok(&["cluster", "leave", &leaving]).await?;
+	assert_eq!(left["cluster"], stage.network.cluster);
+	let refused = phala.refused(&["cluster", "remove", &cluster, &other]).await?;
+	ensure!(refused.contains("owns"), "{refused}");
+	phala.of(OWNER).ok(&["cluster", "remove", &cluster, &other]).await?;
+	until("both to be out", || async { Ok((members(stage).await? == [stays]).then_some(())) })
+		.await?;
+	let again = phala.of(operator).refused(&["cluster", "leave", &leaving]).await?;
+	ensure!(again.contains("member of no cluster"), "{again}");
+	let answer = phala.ok(&["call", &stage.agent, "/next"]).await?;
+	assert_eq!(answer["verified"], true, "{answer:#}");
 	Ok(())
 }

@@ -73,7 +73,7 @@ pub fn build(checkout: &Path, name: &str) -> anyhow::Result<()> {
 	let built = Builder::find(&folder.path)?.build(&folder)?;
 	built.write(&folder)?;
 	if !built.warnings.trim().is_empty() {
-		eprintln!("{}", built.warnings);
+		say!("{}", built.warnings);
 	}
 	Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::{
 	chain::NodeOption,
+	commands::status::in_time,
 	failure::{self, Refused},
 	output::{
 		self,
@@ -156,7 +157,7 @@ async fn carry_out(
 				bail!("{name} is stopped already; `phala network start {name}` brings it back");
 			}
 			devnet.crash(id).await?;
-			eprintln!("… {name} was stopped from another terminal");
+			say!("… {name} was stopped from another terminal");
 			Ok(Done::Stopped(WorkerStopped { stopped: name, worker: id }))
 		}
 		Order::Start { name } => {
@@ -166,28 +167,27 @@ async fn carry_out(
 			}
 			devnet.restart_worker(id).await?;
 			ended.remove(&id);
-			eprintln!("… {name} was started from another terminal");
+			say!("… {name} was started from another terminal");
 			Ok(Done::Started(WorkerStarted { started: name, worker: id }))
 		}
 		Order::Status => {
-			let mut workers = Vec::new();
-			for worker in &devnet.workers {
+			let asking = devnet.workers.iter().map(|worker| async {
 				let (boot, phase) = match ended.contains(&worker.id()) {
 					true => (None, Phase::Stopped),
-					false => worker
-						.enclave
-						.status()
+					false => in_time(worker.enclave.status())
 						.await
 						.map_or((None, Phase::Silent), |said| (said.boot, said.phase.into())),
 				};
-				workers.push(NetworkWorker {
+				NetworkWorker {
 					name: worker.options.names[0].clone(),
 					worker: worker.id(),
 					boot,
 					phase,
 					url: worker.url(),
-				});
-			}
+				}
+			});
+			// At once: one that hangs holds up nobody.
+			let workers = futures::future::join_all(asking).await;
 			let (chain, agents) = (devnet.url()?, agents.clone());
 			Ok(Done::Status(NetworkStatus { chain, workers, agents }))
 		}
@@ -254,7 +254,8 @@ fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
 	let mut text = format!("chain         {chain}");
 	for NetworkWorker { name, worker, boot, phase, url } in workers {
 		let boot = boot.map_or_else(String::new, |boot| format!(", boot {boot}"));
-		text += &format!("\n{name:<13} worker {worker}{boot}, {}, {url}", phase.name());
+		let why = if *phase == Phase::Silent { " (it runs, and does not answer)" } else { "" };
+		text += &format!("\n{name:<13} worker {worker}{boot}, {}{why}, {url}", phase.name());
 	}
 	text
 }

@@ -22,6 +22,7 @@ use crate::{
 	},
 	proof::Finality,
 	steps::{seconds, step},
+	terminal,
 };
 use anyhow::{bail, Context};
 use phala_chain_client::Chain;
@@ -33,13 +34,13 @@ const QUESTION: &str = "Why should I believe your answer?";
 /// Tells that what answers is not the real thing.
 pub fn say_stand_ins(sources: &Sources, endpoint: &Endpoint) {
 	if sources.are_stand_ins {
-		eprintln!(
+		say!(
 			"  prices come from three local stand-ins, not from a market; {} names others",
 			prices::VARIABLE
 		);
 	}
 	if endpoint.is_stand_in {
-		eprintln!(
+		say!(
 			"  a local stand-in plays the language model; {} and {} name another",
 			chat::URL_VARIABLE,
 			chat::KEY_VARIABLE
@@ -110,7 +111,7 @@ async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<
 	summary.request = Some(submitted.request.into());
 	summary.blocks = Some(ended.block.saturating_sub(submitted.block));
 	summary.seconds = Some(seconds(took));
-	eprint!("{}", payments(&ended));
+	terminal::say(&payments(&ended));
 	Ok(summary)
 }
 

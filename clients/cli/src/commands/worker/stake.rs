@@ -99,7 +99,7 @@ pub async fn unbond(
 	);
 	output::tell(json, &told, text)?;
 	if active < minimum {
-		eprintln!(
+		say!(
 			"  {} are left, less than the minimum of {}: {} is out of force",
 			pha(active),
 			pha(minimum),
