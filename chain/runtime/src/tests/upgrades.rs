@@ -22,7 +22,8 @@ use sp_runtime::{
 
 /// What must hold of our pallets' storage between any two blocks.
 pub fn check_invariants() -> Result<(), String> {
-	let checks: [(&str, fn() -> DispatchResult); 7] = [
+	type Check = fn() -> DispatchResult;
+	let checks: [(&str, Check); 7] = [
 		(Mailbox::name(), Mailbox::check_invariants),
 		(Registry::name(), Registry::check_invariants),
 		(Gatekeepers::name(), Gatekeepers::check_invariants),
