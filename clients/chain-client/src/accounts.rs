@@ -11,6 +11,9 @@ struct AccountInfo {
 	data: AccountData,
 }
 
+/// As [`check_funds`] names a transfer.
+pub const TRANSFER: &str = "the transfer";
+
 /// What an account has.
 #[derive(Clone, Copy, Debug, Default, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -105,6 +108,12 @@ mod tests {
 		let refused = check(2 * PHA).expect_err("nothing would stay");
 		assert_eq!(refused.name(), "NotEnough");
 		let refused = refused.to_string();
+		assert!(refused.contains("phala account transfer"), "{refused}");
+		let transfer =
+			affords([1; 32], 2 * PHA, TRANSFER, 2 * PHA, PHA / 100).map_err(|e| e.to_string());
+		let transfer = transfer.expect_err("nothing would stay");
+		assert!(!transfer.contains("phala account transfer"), "{transfer}");
+		assert!(transfer.contains("send less, at most 1.99 PHA"), "{transfer}");
 		for said in ["has 2 PHA that is free", "a request takes 2 PHA", "the 0.01 PHA that"] {
 			assert!(refused.contains(said), "{refused}");
 		}

@@ -1,6 +1,9 @@
 //! The one error of this crate.
 
-use crate::transactions::{remedy, PoolError};
+use crate::{
+	accounts::TRANSFER,
+	transactions::{remedy, PoolError},
+};
 use phala_protocol::{
 	agents::AgentId,
 	boot::WorkerId,
@@ -85,8 +88,9 @@ pub enum ChainClientError {
 	/// The signer has not what the call takes.
 	#[error(
 		"{} has {} that is free, and {what} takes {}, besides the transaction's fee and the {} that \
-		 stay in every account; `phala account transfer {} <PHA>` sends it more from another account",
-		Address(*.account), pha(*.free), pha(*.takes), pha(*.stays), Address(*.account)
+		 stay in every account; {}",
+		Address(*.account), pha(*.free), pha(*.takes), pha(*.stays),
+		enough(.what, *.account, *.free, *.stays)
 	)]
 	NotEnough {
 		account: AccountBytes,
@@ -214,6 +218,20 @@ pub enum ChainClientError {
 		 {block} is another; say with --node where that chain is"
 	)]
 	OtherHistory { transaction: H256, block: BlockNumber },
+}
+
+/// What to do without enough: who sends PHA is not told to send it to itself.
+fn enough(what: &str, account: AccountBytes, free: Balance, stays: Balance) -> String {
+	match what {
+		TRANSFER => format!(
+			"send less, at most {} without the fee, or choose another account with --account or --suri",
+			pha(free.saturating_sub(stays))
+		),
+		_ => format!(
+			"`phala account transfer {} <PHA>` sends it more from another account",
+			Address(account)
+		),
+	}
 }
 
 impl ChainClientError {

@@ -7,6 +7,7 @@
 //! | a name of [`ChainClientError::name`] as `NodeUnreachable`, or of the runtime as `NotOwner` | the chain or its node refused, or did not answer |
 //! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchCommand` | a name that nothing has |
 //! | `NoAccount` | none was chosen |
+//! | `NameTaken` | an agent of the account has the name of the one that was to be deployed |
 //! | `NoNetwork` | no development network is up there |
 //! | `InputTooLong` | what was to be sent |
 //! | `Unanswered` | no worker of a cluster answered |

@@ -2,7 +2,8 @@
 //! at each build.
 
 use anyhow::{bail, Context};
-use std::{fs, path::Path, process::Command};
+use phala_agent_builder::BuildError;
+use std::{ffi::OsStr, fs, path::Path, process::Command};
 
 /// In an agent's folder, named by its `tsconfig.json`.
 const FOLDER: &str = ".phala/types";
@@ -28,8 +29,12 @@ pub fn write(agent: &Path) -> anyhow::Result<()> {
 /// Checks an agent's types, if it has a `tsconfig.json`, with the compiler of the SDK in `sdk`.
 ///
 /// # Errors
-/// What the compiler says, each with its file, line and column.
+/// What the compiler says, each with its file, line and column; when there is no Node.js to run it.
 pub fn check(agent: &Path, sdk: &Path) -> anyhow::Result<()> {
+	check_by("node".as_ref(), agent, sdk)
+}
+
+fn check_by(node: &OsStr, agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	if !agent.join("tsconfig.json").is_file() {
 		return Ok(());
 	}
@@ -39,12 +44,34 @@ pub fn check(agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 		return Ok(());
 	}
 	write(agent)?;
-	let mut tsc = Command::new(&compiler);
-	let output = tsc.args(["--noEmit", "--pretty", "false", "-p", "."]).current_dir(agent).output();
-	let output = output.with_context(|| format!("cannot run {}", compiler.display()))?;
+	// Not by the script's first line: what finds no Node.js then looks like a complaint of the compiler.
+	let compiler = compiler.canonicalize().with_context(|| compiler.display().to_string())?;
+	let mut tsc = Command::new(node);
+	let tsc = tsc.arg(compiler).args(["--noEmit", "--pretty", "false", "-p", "."]);
+	let output = tsc.current_dir(agent).output();
+	let output = output.map_err(|source| BuildError::NodeMissing { source })?;
 	if !output.status.success() {
 		let said = String::from_utf8_lossy(&output.stdout);
 		bail!("its types are wrong (--no-check builds it all the same):\n{}", said.trim_end());
 	}
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn without_node_it_is_node_that_is_missing_and_not_the_types_that_are_wrong() {
+		let folder = tempfile::tempdir().unwrap();
+		let (agent, sdk) = (folder.path().join("agent"), folder.path().join("sdk"));
+		let scripts = sdk.join("node_modules/.bin");
+		fs::create_dir_all(&agent).unwrap();
+		fs::create_dir_all(&scripts).unwrap();
+		fs::write(agent.join("tsconfig.json"), "{}").unwrap();
+		fs::write(scripts.join("tsc"), "").unwrap();
+		let none = folder.path().join("node");
+		let refused = check_by(none.as_os_str(), &agent, &sdk).unwrap_err().to_string();
+		assert!(refused.contains("install Node.js") && !refused.contains("types"), "{refused}");
+	}
 }

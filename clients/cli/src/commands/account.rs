@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::Context;
 use phala_chain_client::{
-	accounts::{balance, check_funds, transfer_keep_alive},
+	accounts::{balance, check_funds, transfer_keep_alive, TRANSFER},
 	Sender,
 };
 use phala_protocol::{
@@ -99,7 +99,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let (to, account) = (to.resolve()?, account.open()?);
 			let from = account.address();
 			let chain = node.connect().await?;
-			check_funds(&chain, from.0, "the transfer", amount).await?;
+			check_funds(&chain, from.0, TRANSFER, amount).await?;
 			let what = format!("sending {} to {to}", pha(amount));
 			let sender = Sender::new(&chain, account.keypair);
 			let sending = sender.send(transfer_keep_alive(to.0, amount));

@@ -8,11 +8,12 @@ use super::{
 	build::{self, Built},
 };
 use crate::{
-	accounts::AccountOptions,
+	accounts::{Account, AccountOptions},
 	chain::{hash, NodeOption},
 	deployed::{self, Deployments},
 	deployment,
-	names::Names,
+	failure::Refused,
+	names::{AgentName, Names},
 	output::{
 		self,
 		agents::{Agent, AgentDeployed, WorkerAt},
@@ -25,10 +26,10 @@ use phala_agent_builder::OUT_DIR;
 use phala_chain_client::{
 	accounts::check_funds,
 	agents::{self, Deployment},
-	clusters, Sender,
+	clusters, Chain, Sender,
 };
 use phala_protocol::{
-	agents::{Access, AgentRecord, UpgradePolicy},
+	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
 	limits::AGENT_TIMEOUT_MAX,
 	mailbox::ClusterId,
 	text::{parse_pha, pha},
@@ -80,7 +81,7 @@ pub struct Arguments {
 	#[arg(long, value_name = "ID", value_parser = hash)]
 	agent: Option<H256>,
 
-	/// Deploys another agent, even if one was deployed from the folder.
+	/// Deploys another agent, even if one was deployed from the folder, or has its name.
 	#[arg(long, conflicts_with = "agent")]
 	new: bool,
 
@@ -141,6 +142,42 @@ pub async fn built(
 	}
 	let what = format!("building {}", folder.display());
 	Ok(step(&what, build::build(folder, sdk, true)).await?.0)
+}
+
+/// The account's agent that a name means on this chain, if it has one that is not `but`.
+async fn of_this_name(
+	chain: &Chain,
+	node: &str,
+	account: &Account,
+	name: &str,
+	but: Option<AgentId>,
+) -> anyhow::Result<Option<AgentId>> {
+	let Ok(named) = name.parse::<AgentName>();
+	// Whatever is wrong with the names is told when this one is to be remembered.
+	let Ok(agent) = named.resolve(chain, node).await else { return Ok(None) };
+	if but == Some(agent) {
+		return Ok(None);
+	}
+	let head = chain.finalized_head().await?;
+	let Some(record) = agents::record(chain, head, agent).await? else { return Ok(None) };
+	if record.owner != account.bytes() {
+		return Ok(None);
+	}
+	// Chains for development share block 0, and so names of one that is no more: then the id is another's.
+	let members = clusters::members(chain, record.cluster).await.unwrap_or_default();
+	let manifest = deployment::manifest(&members, record.code.manifest).await;
+	Ok(manifest.map_or(true, |manifest| manifest.name == name).then_some(agent))
+}
+
+/// A name goes from one agent to another only where that is said: commands of the first would mean the
+/// second.
+fn check_name(name: &str, taken: Option<AgentId>, folder: &Path) -> anyhow::Result<()> {
+	let Some(agent) = taken else { return Ok(()) };
+	let folder = folder.display();
+	let message = format!(
+		"the deployment was refused: {name} is agent {agent:?} of this account on this network, and {folder} does not know of it; `phala deploy {folder} --agent {agent:?}` goes on with that one, `phala agent upgrade {name} {folder}` gives it the folder's code, `phala deploy {folder} --new` deploys another, which {name} means from then on"
+	);
+	Err(Refused::new("NameTaken", message).into())
 }
 
 /// Whether the folder's code is that of the agent.
@@ -219,6 +256,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let told = Told::of(&arguments);
 	let folder = arguments.folder;
 	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
+	let node = &arguments.node.node;
 	let lock = match arguments.agent {
 		Some(_) => None,
 		None => Some(deployed::lock(&folder).await?),
@@ -250,6 +288,10 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			agent
 		}
 		None => {
+			if !arguments.new {
+				let taken = of_this_name(&chain, node, &account, &built.name, None).await?;
+				check_name(&built.name, taken, &folder)?;
+			}
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
 			let sender = Sender::new(&chain, account.keypair.clone());
@@ -261,11 +303,24 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	drop(lock);
 	// From here on it can be named, whatever becomes of the rest.
 	say!("  agent {agent:?}");
-	if let Err(error) =
-		Names::of_user().and_then(|names| names.remember(chain.genesis_hash(), &built.name, agent))
-	{
-		say!("  it is named by its id alone: {error:#}");
-	}
+	let other = match known {
+		Some(_) => of_this_name(&chain, node, &account, &built.name, known).await?,
+		None => None,
+	};
+	let remember = |names: Names| names.remember(chain.genesis_hash(), &built.name, agent);
+	let called = match (other, Names::of_user()) {
+		(Some(other), _) => {
+			say!("  it is named by its id alone: {} goes on to mean agent {other:?}", built.name);
+			format!("{agent:?}")
+		}
+		(None, names) => match names.and_then(remember) {
+			Ok(()) => built.name.clone(),
+			Err(error) => {
+				say!("  it is named by its id alone: {error:#}");
+				format!("{agent:?}")
+			}
+		},
+	};
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (uploaded, _) = step(&what, uploading).await?;
@@ -297,7 +352,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	for member in &members {
 		show!("worker      {}  {}", member.worker, member.endpoint);
 	}
-	show!("call it     phala call {} /", built.name);
+	show!("call it     phala call {called} /");
 	Ok(ExitCode::SUCCESS)
 }
 
@@ -319,6 +374,17 @@ mod tests {
 		assert_eq!(upgrades("free"), Ok(UpgradePolicy::Free));
 		assert_eq!(upgrades("100"), Ok(UpgradePolicy::AfterNotice(100)));
 		assert!(upgrades("never").is_err());
+	}
+
+	#[test]
+	fn a_name_that_an_agent_has_is_not_moved_to_another_in_passing() {
+		let check = |taken| check_name("mine", taken, Path::new("copy"));
+		assert!(check(None).is_ok());
+		let refused = check(Some(H256([7; 32]))).unwrap_err();
+		assert_eq!(crate::failure::body(&refused).code, "NameTaken");
+		for remedy in ["--agent 0x0707", "phala agent upgrade mine copy", "deploy copy --new"] {
+			assert!(refused.to_string().contains(remedy), "{refused}");
+		}
 	}
 
 	fn record() -> AgentRecord {

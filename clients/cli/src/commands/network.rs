@@ -105,8 +105,8 @@ pub struct Arguments {
 	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
 	pub workers: u8,
 
-	/// The chain's port; workers follow (see the documentation). 0 takes free ones. If not said: 9944,
-	/// or what is free further on; free ones with --once.
+	/// The chain's port, N: the gatekeeper's public server is on N + 10, worker k's on N + 10 (k + 1).
+	/// 0 takes free ones. If not said: 9944, or what is free further on; free ones with --once.
 	#[arg(long, value_name = "N", value_parser = port_base)]
 	pub port_base: Option<u16>,
 

@@ -59,6 +59,9 @@ pub enum Command {
 		/// How much, in PHA.
 		#[arg(value_parser = parse_pha)]
 		amount: Balance,
+		/// Also if less than the minimum stays: the worker, or its seat, is out of force then.
+		#[arg(long)]
+		force: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -131,9 +134,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let (chain, sender) = sender(&account, &node).await?;
 			stake::top_up(&of, amount, &chain, &sender, json).await?;
 		}
-		Command::Unstake { of, amount, account, node } => {
+		Command::Unstake { of, amount, force, account, node } => {
 			let (chain, sender) = sender(&account, &node).await?;
-			stake::unbond(&of, amount, &chain, &sender, json).await?;
+			stake::unbond(&of, amount, force, &chain, &sender, json).await?;
 		}
 		Command::Withdraw { of, account, node } => {
 			let (_, sender) = sender(&account, &node).await?;

@@ -58,6 +58,10 @@ pub async fn a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_firs
 	let developer = network.phala.of(DEVELOPER);
 	let from = network.chain.best().await?;
 
+	// It is a copy of the folder of an agent of this name, and knows nothing of that: the name stays.
+	let refused = developer.refused(&deploy).await?;
+	ensure!(refused.contains(&stage.agent) && refused.contains("--new"), "{refused}");
+
 	// Killed as soon as the agent is on the chain: no code is anywhere, it is not born.
 	let owner = dev::bob().public_key().0;
 	let on_chain = network.chain.event(from, "Agents.AgentRegistered", |event| {
@@ -66,7 +70,8 @@ pub async fn a_second_deployment_of_a_folder_is_the_same_agent_wherever_the_firs
 			<(AgentId, AccountBytes)>::decode(bytes).context("an agent names its owner")?;
 		Ok((by == owner).then_some(agent))
 	});
-	let (agent, _) = developer.killed_once(&deploy, on_chain).await?;
+	let anew = [&deploy[..], &["--new"]].concat();
+	let (agent, _) = developer.killed_once(&anew, on_chain).await?;
 	let id = format!("{agent:?}");
 
 	// Once more goes on with it, and so does each time after.

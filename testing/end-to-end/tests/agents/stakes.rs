@@ -29,7 +29,10 @@ pub async fn stake_is_added_leaves_and_goes_along_with_its_worker(
 	assert_eq!((&added["amount"], &added["active"]), (&amount(100), &amount(1_100)));
 
 	// 50 less than the minimum.
-	let leaves = first.ok(&["worker", "unstake", worker, "250"]).await?;
+	let unstake = ["worker", "unstake", worker, "250"];
+	let refused = first.refused(&unstake).await?;
+	ensure!(refused.contains("minimum of 900 PHA") && refused.contains("--force"), "{refused}");
+	let leaves = first.ok(&[&unstake[..], &["--force"]].concat()).await?;
 	assert_eq!(leaves["active"], amount(850));
 	let status = phala.ok(&["worker", "status", worker]).await?;
 	assert_eq!((&status["suffices"], &status["minimum"]), (&false.into(), &amount(900)));

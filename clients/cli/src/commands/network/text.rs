@@ -77,6 +77,11 @@ fn number_or_dash(number: Option<u32>) -> String {
 	number.map_or_else(|| "-".into(), |number| number.to_string())
 }
 
+/// Where this binary is, or the one that has replaced it since: Linux adds a word to its path then.
+fn own_path(told: &str) -> String {
+	told.strip_suffix(" (deleted)").unwrap_or(told).to_owned()
+}
+
 /// What to do with a network that is up.
 pub fn next_steps(summary: &Summary) -> String {
 	let mut text = String::from("\nUse it (Ctrl-C stops everything):\n");
@@ -87,8 +92,8 @@ pub fn next_steps(summary: &Summary) -> String {
 		text +=
 			&format!("  {:<11} {}   relayer: {}\n", enclave.name, enclave.public, enclave.relayer);
 	}
-	let phala =
-		std::env::current_exe().map_or_else(|_| "phala".into(), |own| own.display().to_string());
+	let phala = std::env::current_exe()
+		.map_or_else(|_| "phala".into(), |own| own_path(&own.to_string_lossy()));
 	if let (Some(chain), Some(oracle)) = (&summary.chain, summary.agents.first()) {
 		let id = &oracle.name;
 		// What all commands ask if they are told nothing.
@@ -116,4 +121,15 @@ pub fn next_steps(summary: &Summary) -> String {
 		);
 	}
 	text
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_binary_that_was_replaced_is_named_where_it_is() {
+		assert_eq!(own_path("/a b/phala (deleted)"), "/a b/phala");
+		assert_eq!(own_path("/a b/phala"), "/a b/phala");
+	}
 }

@@ -8,7 +8,7 @@ use crate::{
 	},
 	steps::chain_step,
 };
-use anyhow::Context;
+use anyhow::{ensure, Context};
 use phala_chain_client::{bonding, Chain, HeaderId, Sender};
 use phala_protocol::{
 	bonding::{Bond, BondId, UnbondingChunk},
@@ -74,11 +74,16 @@ pub async fn top_up(
 pub async fn unbond(
 	of: &BondOptions,
 	amount: Balance,
+	force: bool,
 	chain: &Chain,
 	sender: &Sender,
 	json: bool,
 ) -> anyhow::Result<()> {
 	let minimum = bonding::minimum(chain, of.bond()).await?;
+	if !force {
+		let (best, _) = chain.header(None).await?;
+		check_stays(of, active(chain, best, of).await?, amount, minimum)?;
+	}
 	let sending = sender.send(bonding::unbond(of.bond(), amount));
 	let included = chain_step(&format!("letting {} leave", pha(amount)), sending).await?.0;
 	let until = bonding::unbonding_began(&included)?.until;
@@ -106,6 +111,28 @@ pub async fn unbond(
 			of.role()
 		);
 	}
+	Ok(())
+}
+
+/// Refuses what would put a worker out of force that is in force, as far as its stake goes.
+fn check_stays(
+	of: &BondOptions,
+	active: Balance,
+	amount: Balance,
+	minimum: Balance,
+) -> anyhow::Result<()> {
+	// More than there is the chain refuses.
+	let Some(stays) = active.checked_sub(amount) else { return Ok(()) };
+	ensure!(
+		active < minimum || stays >= minimum,
+		"{} were not taken off the stake of {}: {} are active, {} would stay, and with less than the minimum of {} it is out of force; at most {} can leave, --force lets more go, `phala worker close` lets all of a worker's",
+		pha(amount),
+		of.role(),
+		pha(active),
+		pha(stays),
+		pha(minimum),
+		pha(active - minimum)
+	);
 	Ok(())
 }
 
@@ -245,6 +272,28 @@ mod tests {
 		let text = status(900 * PHA - 1, false).text(&worker(true));
 		assert!(text.contains("out of force; phala worker stake 3 --gatekeeper <PHA>"), "{text}");
 		assert!(status(900 * PHA, true).text(&worker(false)).contains("closed"));
+	}
+
+	#[test]
+	fn a_stake_is_not_put_below_its_minimum_in_passing() {
+		let check = |active, amount| {
+			check_stays(&worker(false), active * PHA, amount * PHA, 900 * PHA)
+				.map_err(|e| e.to_string())
+		};
+		assert_eq!(check(1_100, 200), Ok(()));
+		let refused = check(1_100, 201).unwrap_err();
+		for said in [
+			"worker 3",
+			"1100 PHA are active",
+			"899 PHA would",
+			"minimum of 900 PHA",
+			"at most 200 PHA",
+			"--force",
+		] {
+			assert!(refused.contains(said), "{said}: {refused}");
+		}
+		// Out of force as it is; more than there is.
+		assert_eq!((check(850, 10), check(1_000, 1_001)), (Ok(()), Ok(())));
 	}
 
 	#[test]
