@@ -83,7 +83,7 @@ fn missing<'a>(command: &Command, words: &'a [String]) -> Option<&'a str> {
 	let mut command = command;
 	let mut words = words.iter().map(String::as_str).peekable();
 	while command.has_subcommands() {
-		let Some(word) = words.peek().copied() else { return None };
+		let word = words.peek().copied()?;
 		// `stake|unstake` are two.
 		let mut last = None;
 		for name in word.split('|') {

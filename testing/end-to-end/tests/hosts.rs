@@ -102,7 +102,7 @@ fn finalized(node: &Process) -> u64 {
 		let (_, rest) = line.split_once("finalized #")?;
 		rest.split(' ').next()?.parse().ok()
 	});
-	heights.last().unwrap_or_default()
+	heights.max().unwrap_or_default()
 }
 
 fn main() -> ExitCode {
