@@ -8,20 +8,24 @@ impl<T: Config> Pallet<T> {
 	/// `Err` says what does not hold.
 	pub fn check_invariants() -> DispatchResult {
 		let mut open: BTreeMap<WorkerId, u32> = BTreeMap::new();
+		let mut duties: BTreeMap<WorkerId, u32> = BTreeMap::new();
 		for (id, request) in Requests::<T>::iter() {
 			let is_open = request.state == RequestState::Open;
+			let has_duty = Duties::<T>::contains_key(id);
+			ensure!(has_duty || !is_open, "an open request without a duty");
+			// Of one that was refunded when its lease moved there is a duty until the deadline.
+			let is_settled = matches!(request.state, RequestState::Settled { .. });
+			ensure!(!(has_duty && is_settled), "a duty of a request that was answered");
 			ensure!(
-				Duties::<T>::contains_key(id) == is_open,
-				"an open request without a duty, or a duty of one that is closed"
+				Due::<T>::get(request.deadline).contains(&id) == has_duty,
+				"a request that does not expire and has a duty, or the other way round"
 			);
-			ensure!(
-				Due::<T>::get(request.deadline).contains(&id) == is_open,
-				"an open request that does not expire, or a closed one that does"
-			);
+			let one_more = |count: &mut u32| *count = count.saturating_add(1);
 			if is_open {
-				open.entry(request.worker)
-					.and_modify(|count| *count = count.saturating_add(1))
-					.or_insert(1);
+				one_more(open.entry(request.worker).or_default());
+			}
+			if has_duty {
+				one_more(duties.entry(request.worker).or_default());
 			}
 		}
 		for id in Duties::<T>::iter_keys().chain(Responses::<T>::iter_keys()) {
@@ -29,6 +33,8 @@ impl<T: Config> Pallet<T> {
 		}
 		let counted: BTreeMap<WorkerId, u32> = OpenOfWorker::<T>::iter().collect();
 		ensure!(counted == open, "a worker counts other open requests than it has");
+		let counted: BTreeMap<WorkerId, u32> = DutiesOfWorker::<T>::iter().collect();
+		ensure!(counted == duties, "a worker counts other duties than it has");
 		let (first, next) = ClosedRange::<T>::get();
 		for number in Closed::<T>::iter_keys() {
 			ensure!((first..next).contains(&number), "a closed request that is never forgotten");
