@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { dirname } from "node:path";
 
-const PALLETS = ["mailbox", "registry", "gatekeepers", "clusters", "agents", "requests"].map((name) => `pallet-${name}`);
+const PALLETS = ["mailbox", "bonding", "registry", "gatekeepers", "clusters", "agents", "requests"].map((name) => `pallet-${name}`);
 const END_TO_END = "phala-end-to-end";
 /** Of these a production build leaves out what is for development: their tests run in both. */
 const TWOFOLD = ["phala-machine", "phala-pruntime"];

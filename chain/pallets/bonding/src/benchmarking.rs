@@ -42,8 +42,8 @@ mod benchmarks {
 		let account = bonded::<T>();
 		let before = <Pallet<T> as Bonding>::at_stake(BOND);
 		#[extrinsic_call]
-		top_up(RawOrigin::Signed(account), BOND, 1_000_000);
-		assert_eq!(<Pallet<T> as Bonding>::at_stake(BOND), before + 1_000_000);
+		top_up(RawOrigin::Signed(account), BOND, 1);
+		assert_eq!(<Pallet<T> as Bonding>::at_stake(BOND), before + 1);
 	}
 
 	#[benchmark]

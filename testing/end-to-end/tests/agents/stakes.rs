@@ -80,6 +80,12 @@ pub async fn stake_that_has_left_is_free_once(stage: &mut Stage) -> anyhow::Resu
 		})
 		.await?;
 	}
+	// What it paid in the cases before is final too.
+	let newest = stage.network.chain.newest().await?;
+	until("all before to be final", || async {
+		Ok((stage.network.chain.best().await? >= newest).then_some(()))
+	})
+	.await?;
 	let owner = phala.of(SECOND);
 	let before = phala.ok(&["account", "balance", SECOND]).await?;
 	// By anyone, and not to whoever that is.
