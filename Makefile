@@ -57,7 +57,8 @@ try-runtime: setup
 
 # The block that elects validators among 25,000 nominators, in the wasm: its weight and its time.
 bench-election: build
-	@$(WITH_ENV) cargo test --locked --workspace --features $(FEATURES) --lib -- --include-ignored --nocapture an_election
+	@$(WITH_ENV) PHALA_ELECTION_NOMINATORS=25000 \
+		cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture an_election
 
 # Measures the calls of our pallets on this machine and prints their weights: another near-full
 # build, with the benchmarks inside the runtime.

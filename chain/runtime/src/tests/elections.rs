@@ -336,17 +336,19 @@ fn a_genesis_without_sudo_that_elects_three_is_refused() {
 	build(false, 4, 3);
 }
 
-/// The whole block that holds the election of a chain with 25,000 nominators, as a validator runs it:
-/// in the wasm. Not part of `make test`: `make bench-election`.
+/// The whole block that holds an election, as a validator runs it: in the wasm. With more nominators
+/// than are heard; `make bench-election` has 25,000 of them, and prints how long it takes.
 #[test]
-#[ignore = "minutes long; `make bench-election`"]
-fn bench_an_election_among_25_000_nominators() {
+fn an_election_in_the_wasm_ends_whatever_the_seats() {
 	use codec::Encode;
 	use sc_executor::WasmExecutor;
 	use sp_core::traits::{
 		CallContext, CodeExecutor, Externalities, RuntimeCode, WrappedRuntimeCode,
 	};
-	const NOMINATORS: u32 = 25_000;
+	let (nominators, rounds) = match std::env::var("PHALA_ELECTION_NOMINATORS") {
+		Ok(number) => (number.parse().expect("is a number"), 3),
+		Err(_) => (ELECTING_VOTERS_MAX + 100, 1),
+	};
 
 	let wasm = WASM_BINARY.expect("measures the wasm: build it, without SKIP_WASM_BUILD");
 	let mut externalities = genesis(presets::STAGING);
@@ -355,7 +357,7 @@ fn bench_an_election_among_25_000_nominators() {
 		let standing = Balance::from(CANDIDATES_MAX) * (MIN_VALIDATOR_BOND + PHA);
 		let standing = DustStaker::with(standing).stand_for_election();
 		let candidates: Vec<_> = Validators::<Runtime>::iter_keys().collect();
-		for number in 0..NOMINATORS {
+		for number in 0..nominators {
 			let (who, amount) =
 				(numbered(0xee, number), MIN_NOMINATOR_BOND + Balance::from(number % 1_000) * PHA);
 			endow(&who, amount + PHA);
@@ -412,7 +414,7 @@ fn bench_an_election_among_25_000_nominators() {
 	call(&mut externalities, "Core_version", &[]);
 	for seats in [4, 30, 100, config::staking::VALIDATORS_MAX] {
 		let mut times = Vec::new();
-		for _ in 0..5 {
+		for _ in 0..rounds {
 			externalities.ext().storage_start_transaction();
 			externalities.execute_with(|| pallet_staking::ValidatorCount::<Runtime>::put(seats));
 			times.push(call(&mut externalities, "Core_initialize_block", &header.encode()));
@@ -429,9 +431,9 @@ fn bench_an_election_among_25_000_nominators() {
 		}
 		times.sort();
 		println!(
-			"the beginning of the block that elects {seats} validators: {} ms of CPU (best of 5), {} ms (worst)",
+			"the beginning of the block that elects {seats} validators: {} ms of CPU (best of {rounds}), {} ms (worst)",
 			times[0] / 1_000_000,
-			times[4] / 1_000_000,
+			times[rounds - 1] / 1_000_000,
 		);
 	}
 }
