@@ -80,7 +80,7 @@ impl AccountOptions {
 		match self.chosen(secret, set) {
 			Some(Chosen::Name(name)) => Accounts::of_user()?.open(&name),
 			Some(Chosen::Secret(secret)) => Account::of_secret(&secret),
-			None => bail!(Refused::new("NoAccount", "no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice")),
+			None => refuse!("NoAccount", "no account was chosen: make one with `phala account new <name>` and give it with --account <name>, or, on a development chain, --suri //Alice"),
 		}
 	}
 }
@@ -163,7 +163,11 @@ impl Accounts {
 		let folder = self.folder.join(name);
 		let path = folder.join(PHRASE);
 		if path.exists() {
-			bail!("there is an account {name:?} already ({}): take another name", path.display());
+			refuse!(
+				"AccountExists",
+				"there is an account {name:?} already ({}): take another name",
+				path.display()
+			);
 		}
 		private_folder(&folder)?;
 		write_private(&path, secret.trim().as_bytes())?;

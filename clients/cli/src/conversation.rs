@@ -57,7 +57,8 @@ impl Conversation {
 	}
 
 	/// SCALE of the sealed question: to the key that the chain proves to be the agent's, and to no
-	/// other. Only the agent's code of then may read it, until `expiry_block`.
+	/// other. Only the agent's code of then may read it, until `expiry_block`, and code that was announced
+	/// by then to run before that.
 	///
 	/// # Errors
 	/// When it is too long, or the agent has no key yet or one that is none.
@@ -77,13 +78,12 @@ impl Conversation {
 			to.genesis()
 		);
 		let key = agents::key(to.id(), to.record())?;
-		let code = to.record().code.component;
 		let context = InputContext::new(self.genesis, self.agent, key.version, kind);
 		let input = SealedInput {
 			caller: Caller::Account(self.caller),
 			nonce: self.nonce,
 			reply_key: self.reply_key.public(),
-			accepted_code_hashes: vec![code],
+			accepted_code_hashes: to.codes_until(expiry_block),
 			expiry_block,
 			body: SecretBytes::new(body),
 		};

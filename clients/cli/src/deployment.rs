@@ -6,7 +6,7 @@ use crate::{
 	limits,
 	worker_client::{self, CodeProgress, WorkerClient},
 };
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use phala_agent_manifest::Manifest;
 use phala_chain_client::{
 	agents::{self, Deployment},
@@ -113,7 +113,8 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 		}
 	}
 	if !refusals.is_empty() {
-		bail!(
+		refuse!(
+			"CodeNotTaken",
 			"{} of {} workers did not take the code:{}\n`phala deploy` once more uploads it again",
 			refusals.len(),
 			members.len(),
@@ -171,12 +172,16 @@ pub async fn compiled(
 	loop {
 		match client.progress(agent, code).await? {
 			CodeProgress::Ready => return Ok(()),
-			CodeProgress::Refused(why) => bail!("it refuses the code: {why}"),
+			CodeProgress::Refused(why) => refuse!("CodeNotTaken", "it refuses the code: {why}"),
 			CodeProgress::OnItsWay if started.elapsed() < limits::COMPILED_MAX => {
 				tokio::time::sleep(limits::POLL).await;
 			}
 			CodeProgress::OnItsWay => {
-				bail!("it has not compiled the code within {} s", limits::COMPILED_MAX.as_secs())
+				refuse!(
+					"CodeNotTaken",
+					"it has not compiled the code within {} s",
+					limits::COMPILED_MAX.as_secs()
+				)
 			}
 		}
 	}
@@ -218,7 +223,7 @@ pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Resul
 			Err(error) => refusals += &format!("\n  worker {}: {error:#}", member.worker),
 		}
 	}
-	bail!("no worker of the cluster gave the agent's manifest {hash:?}:{refusals}")
+	refuse!("Unanswered", "no worker of the cluster gave the agent's manifest {hash:?}:{refusals}")
 }
 
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
@@ -273,10 +278,8 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 		}
 	};
 	tokio::time::timeout(limits::BIRTH_MAX, waiting).await.unwrap_or_else(|_| {
-		bail!(
-			"agent {agent:?} was not born within {} s: `phala cluster status` shows whether its workers are in force, their logs why they do not commit its birth",
-			limits::BIRTH_MAX.as_secs()
-		)
+		refuse!("NotBorn", "agent {agent:?} was not born within {} s: `phala cluster status` shows whether its workers are in force, their logs why they do not commit its birth",
+			limits::BIRTH_MAX.as_secs())
 	})
 }
 

@@ -7,10 +7,21 @@
 //! | a name of [`ChainClientError::name`] as `NodeUnreachable`, or of the runtime as `NotOwner` | the chain or its node refused, or did not answer |
 //! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchCommand` | a name that nothing has |
 //! | `NoAccount` | none was chosen |
-//! | `NameTaken` | an agent of the account has the name of the one that was to be deployed |
-//! | `NoNetwork` | no development network is up there |
+//! | `AccountExists`, `NameTaken` | an account, or an agent of the account, has the name of the new one |
+//! | `NotOwner` | the account does not own the agent |
+//! | `NoAgentFolder` | a folder without an agent in it |
+//! | `ManifestInvalid`, `TypesWrong`, `BuildFailed` | the agent's sources: `agent.toml`, their types, the rest |
+//! | `CodeNotTaken`, `NotBorn`, `UpgradeAnnounced` | a deployment or upgrade: by workers, in time, for another is under way |
+//! | `SecretUndeclared`, `SecretRefused` | a secret that the manifest lacks; one that the agent cannot have |
+//! | a refusal's name, as `Uncaught` | what ended a paid request |
+//! | `RequestExpired`, `RequestRefunded` | nobody answered a paid request; what it held came back |
+//! | `TransactionLost`, `OtherChain` | a kept request: no block took it; it is of another chain |
+//! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
 //! | `InputTooLong` | what was to be sent |
-//! | `Unanswered` | no worker of a cluster answered |
+//! | `Unanswered` | no worker answered, or not in time |
+//! | `NoWorker` | what answered is no worker's server |
+//! | `Unreachable` | no connection, or one that broke off |
+//! | `FileFailed` | a file or folder could not be read or written |
 //! | `Interrupted` | by a signal |
 //! | `Failed` | anything else |
 
@@ -18,8 +29,16 @@ use crate::{
 	output::{self, ErrorBody, Failure},
 	worker_client::WorkerError,
 };
+use phala_agent_builder::BuildError;
 use phala_chain_client::ChainClientError;
 use std::{borrow::Cow, process::ExitCode};
+
+/// Ends a function with a refusal: its code, and its message as `format!` takes it.
+macro_rules! refuse {
+	($code:expr, $($message:tt)*) => {
+		return Err($crate::failure::Refused::new($code, format!($($message)*)).into())
+	};
+}
 
 /// What clap ends with itself.
 const EXIT_USAGE: u8 = 2;
@@ -60,12 +79,27 @@ fn code(error: &anyhow::Error) -> &str {
 		let chain = || cause.downcast_ref::<ChainClientError>().map(ChainClientError::name);
 		worker.or_else(own).or_else(chain)
 	});
+	let named = named.or_else(|| error.chain().find_map(kind));
 	// A worker, or whoever answers in its place, may say anything.
 	let is_name = |name: &&str| {
 		name.starts_with(|first: char| first.is_ascii_uppercase())
 			&& name.chars().all(|character| character.is_ascii_alphanumeric())
 	};
 	named.filter(is_name).unwrap_or("Failed")
+}
+
+/// The code of an error that another crate made, and nothing here named.
+fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+	if let Some(error) = cause.downcast_ref::<BuildError>() {
+		return Some(match error {
+			BuildError::ManifestSyntax { .. } | BuildError::Manifest { .. } => "ManifestInvalid",
+			_ => "BuildFailed",
+		});
+	}
+	if cause.is::<reqwest::Error>() {
+		return Some("Unreachable");
+	}
+	cause.is::<std::io::Error>().then_some("FileFailed")
 }
 
 /// Help and versions too are what clap calls an error: they go to stdout, as it does it.
@@ -102,6 +136,8 @@ mod tests {
 		assert_eq!(code(&of_the_runtime.into()), "NotOwner");
 		assert_eq!(code(&Refused::new("NoSuchAccount", "nobody").into()), "NoSuchAccount");
 		assert_eq!(code(&anyhow::anyhow!("no file")), "Failed");
+		let missing = std::fs::read("/nowhere/at/all").context("reading").unwrap_err();
+		assert_eq!(code(&missing), "FileFailed");
 	}
 
 	/// Answers in a worker's place, with a name that is none.

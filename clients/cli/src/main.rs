@@ -23,6 +23,8 @@
 
 // First, for its macros.
 #[macro_use]
+mod failure;
+#[macro_use]
 mod terminal;
 
 mod accounts;
@@ -34,7 +36,6 @@ mod deployed;
 mod deployment;
 #[cfg(test)]
 mod documented;
-mod failure;
 mod limits;
 mod names;
 mod output;

@@ -1,7 +1,7 @@
 //! The types that an agent is written against: in its folder, where any editor finds them, and checked
 //! at each build.
 
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_agent_builder::BuildError;
 use std::{ffi::OsStr, fs, path::Path, process::Command};
 
@@ -52,7 +52,11 @@ fn check_by(node: &OsStr, agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	let output = output.map_err(|source| BuildError::NodeMissing { source })?;
 	if !output.status.success() {
 		let said = String::from_utf8_lossy(&output.stdout);
-		bail!("its types are wrong (--no-check builds it all the same):\n{}", said.trim_end());
+		refuse!(
+			"TypesWrong",
+			"its types are wrong (--no-check builds it all the same):\n{}",
+			said.trim_end()
+		);
 	}
 	Ok(())
 }

@@ -248,9 +248,10 @@ impl WorkerClient {
 			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal })
 				.with_context(|| format!("{} refused", self.url)),
 			Err(_) if status == StatusCode::NOT_FOUND => {
-				bail!("{at} is not there: is this the public server of a worker as new as this `phala`?")
+				refuse!("NoWorker", "{at} is not there: is this the public server of a worker as new as this `phala`?")
 			}
-			Err(_) => bail!(
+			Err(_) => refuse!(
+				"NoWorker",
 				"{at} answered with {status} and no reason: {}",
 				String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>()
 			),

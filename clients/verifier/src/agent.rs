@@ -6,7 +6,7 @@ use crate::{
 };
 use alloc::{vec, vec::Vec};
 use phala_protocol::{
-	agents::{AgentId, AgentRecord},
+	agents::{AgentId, AgentRecord, PlannedUpgrade},
 	storage_keys, BlockNumber, H256,
 };
 
@@ -16,13 +16,14 @@ pub struct ProvenAgent {
 	genesis: H256,
 	id: AgentId,
 	record: AgentRecord,
+	planned: Option<PlannedUpgrade>,
 	block: BlockNumber,
 }
 
 impl ProvenAgent {
 	/// The facts of the chain that [`Self::prove`] reads: a node is asked to prove these.
 	pub fn needed_keys(id: AgentId) -> Vec<Vec<u8>> {
-		vec![storage_keys::agents_agent(id)]
+		vec![storage_keys::agents_agent(id), storage_keys::agents_planned(id)]
 	}
 
 	/// Reads an agent's record off a proof, under the chain whose block 0 has the hash `pinned`.
@@ -40,7 +41,8 @@ impl ProvenAgent {
 		let record = state
 			.read_as::<AgentRecord>(&storage_keys::agents_agent(id))?
 			.ok_or(VerifierError::UnknownAgent { agent: id, block })?;
-		Ok(Self { genesis: client.genesis(), id, record, block })
+		let planned = state.read_as(&storage_keys::agents_planned(id))?;
+		Ok(Self { genesis: client.genesis(), id, record, planned, block })
 	}
 
 	/// Hash of block 0 of the chain that it is on.
@@ -54,6 +56,14 @@ impl ProvenAgent {
 
 	pub fn record(&self) -> &AgentRecord {
 		&self.record
+	}
+
+	/// The codes that may read an input which is read in `until` at the latest: what runs, and what is
+	/// announced to run from that block or an earlier one on. No other code, whatever its owner does.
+	pub fn codes_until(&self, until: BlockNumber) -> Vec<H256> {
+		let planned = self.planned.filter(|planned| planned.at <= until);
+		let codes = [Some(self.record.code), planned.map(|planned| planned.code)];
+		codes.into_iter().flatten().map(|code| code.component).collect()
 	}
 
 	/// The final block after which the record was so. There may be newer ones.
@@ -119,6 +129,27 @@ mod tests {
 		let agent = proven(&evidence(&honest)).unwrap();
 		assert_eq!(*agent.record(), record(HONEST));
 		assert_eq!((agent.genesis(), agent.id(), agent.block()), (honest.genesis(), AGENT, 1));
+	}
+
+	#[test]
+	fn announced_code_is_accepted_from_its_block_on_and_what_is_not_proven_never() {
+		let [running, announced] = [H256([3; 32]), H256([7; 32])];
+		let planned = |at| PlannedUpgrade {
+			code: AgentCode { component: announced, manifest: H256([17; 32]) },
+			at,
+		};
+		let mut chain = chain(1, HONEST);
+		assert_eq!(proven(&evidence(&chain)).unwrap().codes_until(100), [running]);
+		chain.put(storage_keys::agents_planned(AGENT), planned(40).encode());
+		chain.seal();
+		let agent = proven(&evidence(&chain)).unwrap();
+		assert_eq!(agent.codes_until(39), [running]);
+		assert_eq!(agent.codes_until(40), [running, announced]);
+		// Nobody adds code by leaving out of the proof what is announced.
+		let mut evidence = evidence(&chain);
+		let record = vec![storage_keys::agents_agent(AGENT)];
+		evidence.state_proof = HexBytes(chain.read_proof(2, record).encode());
+		assert!(matches!(proven(&evidence), Err(VerifierError::NotProven(_))));
 	}
 
 	/// Answers with the record of an agent whose key it has, and the honest chain's proof: of all

@@ -140,6 +140,12 @@ impl Snapshot {
 		Ok(view)
 	}
 
+	/// How many of the cluster's agents answer here at `now`.
+	pub fn ready_agents(&self, now: Instant) -> usize {
+		let agents = self.cluster.iter().flat_map(|cluster| cluster.agents.keys());
+		agents.filter(|agent| self.ready(**agent, now).is_ok()).count()
+	}
+
 	fn require_registered(&self) -> Result<(), MachineError> {
 		match &self.freshness {
 			FreshnessView::Refused(refused) => Err(refused.clone()),

@@ -12,10 +12,7 @@ use anyhow::{ensure, Context};
 use phala_devnet::{network::Worker, Devnet, Folder, Options, Proxy, WorkerOptions};
 use phala_protocol::{boot::WorkerId, mailbox::ClusterId, relay::EnclavePhase};
 use serde_json::Value;
-use std::{
-	env::temp_dir,
-	path::{Path, PathBuf},
-};
+use std::{env::temp_dir, path::PathBuf};
 use subxt::rpcs::rpc_params;
 
 /// Root, owns the cluster, and is the only validator.
@@ -315,7 +312,7 @@ impl Network {
 
 /// An agent's sources.
 pub fn agent_folder(agent: &str) -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR")).join("agents").join(agent)
+	crate::own_folder().join("agents").join(agent)
 }
 
 fn number(value: &Value) -> anyhow::Result<u32> {

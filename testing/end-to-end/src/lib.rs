@@ -50,6 +50,15 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How long any child may run.
 pub const CHILD_TIME_MAX: Duration = Duration::from_secs(20 * 60);
 
+/// This crate's folder in the checkout. Known at run time: a checkout that was moved, or another beside
+/// it, shares the target folder.
+///
+/// # Panics
+/// When neither cargo nor `make test` runs this.
+pub fn own_folder() -> PathBuf {
+	std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests").into()
+}
+
 /// Asks `question` until it is answered.
 ///
 /// # Errors

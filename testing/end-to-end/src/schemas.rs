@@ -11,8 +11,6 @@ use std::{
 
 use crate::cli::Said;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../clients/cli/schemas");
-
 /// How any command may end instead.
 pub const ERROR: &str = "error";
 
@@ -29,7 +27,8 @@ impl Schemas {
 	/// When one is no schema.
 	pub fn read() -> anyhow::Result<Self> {
 		let (mut compiled, mut by_command) = (boon::Schemas::new(), BTreeMap::new());
-		for entry in fs::read_dir(FOLDER).context(FOLDER)? {
+		let folder = crate::own_folder().join("../../clients/cli/schemas");
+		for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
 			let path = entry?.path();
 			let at = format!("file://{}", path.display());
 			let refused = |error: &dyn std::fmt::Display| anyhow::anyhow!("{at}: {error}");

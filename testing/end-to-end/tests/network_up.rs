@@ -137,7 +137,7 @@ impl Machine {
 }
 
 fn repository() -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+	phala_end_to_end::own_folder().join("../..")
 }
 
 fn checkout() -> String {

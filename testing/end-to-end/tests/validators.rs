@@ -10,7 +10,7 @@ use phala_end_to_end::{
 	cases,
 	chain::{probe_and_wait, unhex, Chain},
 	cli::{Phala, Said},
-	measurement, metrics, reaches, supervisor,
+	measurement, metrics, own_folder, reaches, supervisor,
 	trials::{self, Stage},
 	until, PATIENCE,
 };
@@ -269,8 +269,7 @@ async fn metrics_say_what_the_pallets_hold_and_the_board_draws_only_what_is_expo
 	}
 
 	let page = metrics::page(&validator).await?;
-	let board =
-		std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana.json"))?;
+	let board = std::fs::read_to_string(own_folder().join("../../docs/grafana.json"))?;
 	let drawn = metrics::drawn(&serde_json::from_str(&board)?);
 	ensure!(drawn.iter().filter(|name| name.starts_with("phala_")).count() > 10);
 	let missing: Vec<_> = drawn.iter().filter(|name| !metrics::is_exported(&page, name)).collect();

@@ -200,7 +200,8 @@ pub async fn lookup(
 ) -> anyhow::Result<Option<Found>> {
 	let Some((account, name, kept)) = read(accounts, name)? else { return Ok(None) };
 	if kept.genesis.0 != chain.genesis_hash().0 {
-		bail!(
+		refuse!(
+			"OtherChain",
 			"request {name:?} was made on the chain 0x{}, the node is on {:?}: give another --node",
 			hex::encode(&kept.genesis.0),
 			chain.genesis_hash()
@@ -219,10 +220,8 @@ pub async fn lookup(
 			Ok(Some(Found::Request { id, block: block.number, kept }))
 		}
 		Fate::Open { until } => Ok(Some(Found::OnItsWay { until })),
-		Fate::Lost => bail!(
-			"transaction {name:?} got into no block until {}, and none takes it any more: nothing was paid; ask again",
-			at.until()
-		),
+		Fate::Lost => refuse!("TransactionLost", "transaction {name:?} got into no block until {}, and none takes it any more: nothing was paid; ask again",
+			at.until()),
 	}
 }
 

@@ -13,7 +13,7 @@ use crate::{
 	proof::{self, Finality},
 	worker_client::WorkerClient,
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{
 	accounts::check_funds,
@@ -172,7 +172,8 @@ pub async fn submit_secrets(
 	let (_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	if record.owner != account.bytes() {
-		bail!(
+		refuse!(
+			"NotOwner",
 			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
 			account.address(),
 			phala_protocol::text::Address(record.owner)
@@ -215,15 +216,11 @@ pub async fn settlement(
 	loop {
 		match search.look(chain).await? {
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
-			Some((block, Ending::Refunded(refund))) => bail!(
-				"request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Submit it again: another worker has the lease now",
-				phala_protocol::text::pha(refund.refunded)
-			),
-			Some((block, Ending::Expired(expiry))) => bail!(
-				"nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Submit it again: another worker has the lease now",
+			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Submit it again: another worker has the lease now",
+				phala_protocol::text::pha(refund.refunded)),
+			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Submit it again: another worker has the lease now",
 				phala_protocol::text::pha(expiry.refunded),
-				phala_protocol::text::pha(expiry.penalty)
-			),
+				phala_protocol::text::pha(expiry.penalty)),
 			None => tokio::time::sleep(limits::POLL).await,
 		}
 	}
@@ -257,14 +254,12 @@ pub async fn answer(
 	let caller = Caller::Account(kept.caller.exactly().context(BROKEN)?);
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
-		RequestOutcome::Failed(refusal) => bail!(
-			"agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
+		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
 			agent,
 			refusal,
 			phala_protocol::text::pha(settlement.fee),
 			settlement.units,
-			phala_protocol::text::pha(settlement.refunded),
-		),
+			phala_protocol::text::pha(settlement.refunded)),
 	};
 	let answer = open(&kept, &bytes)?;
 	let input =

@@ -122,9 +122,12 @@ pub async fn build(
 fn checkout_builder(
 	error: phala_agent_builder::BuildError,
 ) -> Result<Builder, phala_agent_builder::BuildError> {
-	let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk-js");
-	match error {
-		phala_agent_builder::BuildError::SdkNotFound { .. } if sdk.is_dir() => Builder::new(sdk),
-		error => Err(error),
+	let sdk =
+		option_env!("PHALA_CHECKOUT").map(|checkout| Path::new(checkout).join("clients/sdk-js"));
+	match (error, sdk) {
+		(phala_agent_builder::BuildError::SdkNotFound { .. }, Some(sdk)) if sdk.is_dir() => {
+			Builder::new(sdk)
+		}
+		(error, _) => Err(error),
 	}
 }

@@ -9,7 +9,8 @@ use crate::{
 	output::{
 		self,
 		operators::{
-			AgentEvicted, ClusterChanged, ClusterMade, ClusterStatus, Member, MembershipChanged,
+			readiness, AgentEvicted, ClusterChanged, ClusterMade, ClusterStatus, Member,
+			MembershipChanged, Phase,
 		},
 	},
 	steps::{chain_step, step},
@@ -338,17 +339,22 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
 	let mut members = Vec::new();
 	for (member, said) in asked {
-		let (phase, error) = match said {
-			Ok(info) => (Some(info.phase), None),
+		let (said, error) = match said {
+			Ok(info) => (Some(info), None),
 			Err(error) => (None, Some(failure::body(&error))),
 		};
+		let phase = said.as_ref().map(|info| info.phase);
+		let (agents, agents_ready) =
+			said.map_or((None, None), |info| (info.agents, info.agents_ready));
 		if !json {
 			let said = error.as_ref().map(|error| error.message.clone());
-			let said = said.or(phase.map(|phase| phase.name())).unwrap_or_default();
+			let stands = |phase: Phase| phase.name() + &readiness(agents, agents_ready);
+			let said = said.or(phase.map(stands)).unwrap_or_default();
 			let (said, url) = (terminal::line(&said), terminal::line(&member.endpoint));
 			show!("worker {:<4} {url:<32} {said}", member.worker);
 		}
-		members.push(Member { worker: member.worker, url: member.endpoint, phase, error });
+		let (worker, url) = (member.worker, member.endpoint);
+		members.push(Member { worker, url, phase, agents, agents_ready, error });
 	}
 	if json {
 		output::print(&ClusterStatus { cluster, members })?;

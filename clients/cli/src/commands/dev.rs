@@ -22,7 +22,7 @@ use crate::{
 	output::{self, agents::AgentServed},
 	steps::step,
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_agent_builder::MANIFEST_FILE;
 use phala_devnet::{Folder, Process, Supervisor};
 use std::{
@@ -98,7 +98,7 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 	let build::Arguments { folder, sdk, no_check } = &arguments.build;
 	let shown = folder.display();
 	if !folder.join(MANIFEST_FILE).is_file() {
-		bail!("{shown} has no {MANIFEST_FILE}, so it is no agent's folder: `phala new <folder>` makes one; `phala network up` starts a whole network");
+		refuse!("NoAgentFolder", "{shown} has no {MANIFEST_FILE}, so it is no agent's folder: `phala new <folder>` makes one; `phala network up` starts a whole network");
 	}
 	let building = build::build(folder, sdk.clone(), !no_check);
 	let (built, _) = step(&format!("building {shown}"), building).await?;

@@ -15,7 +15,7 @@ use crate::{
 	terminal,
 	worker_client::{LogPage, WorkerClient},
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{agents, clusters};
 use phala_protocol::{
@@ -45,7 +45,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let agent = arguments.agent.resolve(&chain, &arguments.node.node).await?;
 	let (at, record) = agents::known(&chain, agent).await?;
 	if record.owner != account.bytes() {
-		bail!(
+		refuse!(
+			"NotOwner",
 			"{} does not own agent {agent:?}: its log is shown to its owner {} alone",
 			account.address(),
 			phala_protocol::text::Address(record.owner)
@@ -74,7 +75,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	}
 	if failed.len() == count {
-		bail!("no worker showed the agent's log:\n  {}", failed.join("\n  "));
+		refuse!("Unanswered", "no worker showed the agent's log:\n  {}", failed.join("\n  "));
 	}
 	let warned = !failed.is_empty();
 	for warning in failed.into_iter().chain(warnings) {

@@ -14,7 +14,7 @@ use crate::{
 	},
 	steps::step,
 };
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::{
 	agents::AgentId,
@@ -113,7 +113,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let waiting = on_chain::settlement(&chain, request, submitted.block);
 	let ((block, paid), _) = step("waiting until the agent has it", waiting).await?;
 	if paid.failed {
-		bail!("the agent did not take the secret {name:?}: is it declared under `secrets` in agent.toml?");
+		refuse!("SecretRefused", "the agent did not take the secret {name:?}: is it declared under `secrets` in agent.toml?");
 	}
 	let has = if removes { "has no longer" } else { "has" };
 	let text =
@@ -138,11 +138,13 @@ fn check_declared(name: &str, declared: &BTreeSet<String>) -> anyhow::Result<()>
 		0 => "none".to_owned(),
 		_ => declared.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
 	};
-	ensure!(
-		declared.contains(name),
-		"the secret {name:?} was refused: the agent's manifest declares {}, and it would never see another; add it to `secrets` in agent.toml and upgrade the agent, or set it now with --force",
-		names()
-	);
+	if !declared.contains(name) {
+		refuse!(
+			"SecretUndeclared",
+			"the secret {name:?} was refused: the agent's manifest declares {}, and it would never see another; add it to `secrets` in agent.toml and upgrade the agent, or set it now with --force",
+			names()
+		);
+	}
 	Ok(())
 }
 
@@ -195,10 +197,8 @@ fn checked(name: &str, from: &str, mut value: Vec<u8>) -> anyhow::Result<Vec<u8>
 		"an empty value was refused: `phala secrets remove` removes a secret"
 	);
 	if let Err(error) = std::str::from_utf8(&value) {
-		bail!(
-			"the value {from} was refused for the secret {name:?}: byte {} is not UTF-8, and agents read secrets as text; encode it, as with base64, and decode it in the agent",
-			error.valid_up_to()
-		);
+		refuse!("SecretRefused", "the value {from} was refused for the secret {name:?}: byte {} is not UTF-8, and agents read secrets as text; encode it, as with base64, and decode it in the agent",
+			error.valid_up_to());
 	}
 	Ok(value)
 }

@@ -6,7 +6,7 @@ use crate::{
 	limits,
 	output::{self, operators::WorkerStatus},
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_chain_client::clusters::Member;
 use std::{future::Future, process::ExitCode};
 use tokio::task::JoinSet;
@@ -35,7 +35,11 @@ pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 		format!("no worker answers at {url}; give its public server, as in http://127.0.0.1:8000")
 	})?;
 	if !answer.status().is_success() {
-		bail!("{at} answered with {}: is this a worker's public server?", answer.status());
+		refuse!(
+			"NoWorker",
+			"{at} answered with {}: is this a worker's public server?",
+			answer.status()
+		);
 	}
 	let info = answer.json().await;
 	info.with_context(|| {
@@ -64,12 +68,16 @@ pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<WorkerS
 pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
 	let said = tokio::time::timeout(limits::STATUS_MAX, asking).await;
 	said.unwrap_or_else(|_| {
-		bail!("it does not answer within {} s: does it hang?", limits::STATUS_MAX.as_secs())
+		refuse!(
+			"Unanswered",
+			"it does not answer within {} s: does it hang?",
+			limits::STATUS_MAX.as_secs()
+		)
 	})
 }
 
 fn text(info: &WorkerStatus) -> anyhow::Result<String> {
-	const LINES: [(&str, &str); 16] = [
+	const LINES: [(&str, &str); 18] = [
 		("worker", "worker"),
 		("boot", "boot"),
 		("phase", "phase"),
@@ -82,6 +90,8 @@ fn text(info: &WorkerStatus) -> anyhow::Result<String> {
 		("evidence", "evidence"),
 		("cluster", "cluster"),
 		("clusterKeys", "has the cluster's keys"),
+		("agents", "agents of the cluster"),
+		("agentsReady", "of them it answers for"),
 		("identity", "identity key"),
 		("encryption", "encryption key"),
 		("genesis", "chain"),

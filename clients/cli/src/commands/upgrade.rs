@@ -14,7 +14,7 @@ use crate::{
 	},
 	steps::{chain_step, step},
 };
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use phala_chain_client::{
 	agents::{self, PendingUpgrade},
 	clusters, Sender,
@@ -100,11 +100,9 @@ fn check_replaces(agent: AgentId, next: &Next, record: &AgentRecord) -> anyhow::
 		UpgradePolicy::AfterNotice(blocks) => format!(" of {blocks} blocks"),
 		UpgradePolicy::Immutable | UpgradePolicy::Free => String::new(),
 	};
-	bail!(
-		"the upgrade was refused: another is announced for agent {agent:?}, {:?} {}; --force replaces it, and the notice{notice} begins anew",
+	refuse!("UpgradeAnnounced", "the upgrade was refused: another is announced for agent {agent:?}, {:?} {}; --force replaces it, and the notice{notice} begins anew",
 		code.component,
-		runs_text(*runs_from)
-	)
+		runs_text(*runs_from))
 }
 
 fn check_same_name(running: &str, built: &str) -> anyhow::Result<()> {

@@ -55,12 +55,16 @@ pub struct ClusterStatus {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Member {
 	pub worker: WorkerId,
 	/// Base URL of its public server, as its operator says.
 	pub url: String,
 	/// As it says; none if it says nothing.
 	pub phase: Option<Phase>,
+	/// How many agents the cluster has, and how many of them answer there now; as it says.
+	pub agents: Option<u64>,
+	pub agents_ready: Option<u64>,
 	/// Why it says nothing.
 	pub error: Option<ErrorBody>,
 }
@@ -241,6 +245,14 @@ impl From<EnclavePhase> for Phase {
 	}
 }
 
+/// How far a worker is with its cluster's agents, for people: nothing of one that says nothing of them.
+pub fn readiness(agents: Option<u64>, ready: Option<u64>) -> String {
+	match (agents, ready) {
+		(Some(agents), Some(ready)) => format!(", {ready} of {agents} agents ready"),
+		_ => String::new(),
+	}
+}
+
 impl Phase {
 	/// As JSON has it.
 	pub fn name(self) -> String {
@@ -282,6 +294,10 @@ pub struct WorkerStatus {
 	pub cluster: Option<ClusterId>,
 	/// Whether it has that cluster's keys.
 	pub cluster_keys: Option<bool>,
+	/// How many agents the cluster has.
+	pub agents: Option<u64>,
+	/// How many of them answer there now.
+	pub agents_ready: Option<u64>,
 	/// Of its software.
 	pub version: Option<String>,
 }
@@ -298,6 +314,7 @@ pub struct NetworkStatus {
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkWorker {
 	/// By which it is stopped and started.
 	pub name: String,
@@ -305,6 +322,9 @@ pub struct NetworkWorker {
 	/// None of one that is stopped, or not registered yet.
 	pub boot: Option<BootNumber>,
 	pub phase: Phase,
+	/// How many agents its cluster has, and how many of them answer there now; none of one in no cluster.
+	pub agents: Option<u64>,
+	pub agents_ready: Option<u64>,
 	/// Base URL of its public server.
 	pub url: String,
 }

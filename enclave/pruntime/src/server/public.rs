@@ -31,6 +31,8 @@ async fn info(State(executor): State<Executor>) -> Json<Value> {
 		"suspended": snapshot.suspended.as_ref().map(|refused| refused.to_string()),
 		"cluster": cluster.map(|cluster| cluster.cluster),
 		"clusterKeys": cluster.is_some_and(|cluster| cluster.has_keys),
+		"agents": cluster.map(|cluster| cluster.agents.len()),
+		"agentsReady": cluster.map(|_| snapshot.ready_agents(now)),
 		"version": env!("CARGO_PKG_VERSION"),
 	}))
 }

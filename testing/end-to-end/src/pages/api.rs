@@ -1,7 +1,7 @@
 //! What docs/writing-an-agent.md says that an agent is given is what the types of `@phala/agent` say:
 //! each signature, each name, and no other.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 const PAGE: &str = "docs/writing-an-agent.md";
 
@@ -27,7 +27,7 @@ const ROWS: [(&str, &str); 4] = [
 ];
 
 fn read(path: &str) -> String {
-	let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+	let path = crate::own_folder().join("../..").join(path);
 	fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

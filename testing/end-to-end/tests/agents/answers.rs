@@ -103,11 +103,11 @@ pub async fn a_public_request_of_a_node_script_is_answered_on_chain(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let public = Mark::new("the public input")?;
-	let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/node-client");
+	let folder = phala_end_to_end::own_folder().join("node-client");
 	let node = stage.network.phala.node.clone();
 	let arguments = ["request.mjs", &node, &stage.agent, "/public", &public.text];
 	let callers = &stage.network.phala.supervisor;
-	let running = callers.run("node".as_ref(), &arguments, &[], folder.as_ref(), PATIENCE);
+	let running = callers.run("node".as_ref(), &arguments, &[], &folder, PATIENCE);
 	let output = running.await.context("is Node.js 20 or later installed?")?;
 	let errors = String::from_utf8_lossy(&output.stderr);
 	ensure!(

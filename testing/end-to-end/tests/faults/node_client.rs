@@ -8,10 +8,9 @@ pub async fn a_node_script_reads_the_metadata_and_transfers_pha(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let callers = &stage.network.phala;
-	let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/node-client");
+	let folder = phala_end_to_end::own_folder().join("node-client");
 	let arguments = ["transfer.mjs", &callers.node];
-	let running =
-		callers.supervisor.run("node".as_ref(), &arguments, &[], folder.as_ref(), PATIENCE);
+	let running = callers.supervisor.run("node".as_ref(), &arguments, &[], &folder, PATIENCE);
 	let output = running.await.context("is Node.js 20 or later installed?")?;
 	let errors = String::from_utf8_lossy(&output.stderr);
 	anyhow::ensure!(

@@ -35,8 +35,8 @@ pub fn checkout(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 		return Ok(given.canonicalize()?);
 	}
 	let current = std::env::current_dir().context("there is no current folder")?;
-	let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-	let mut candidates = current.ancestors().map(Path::to_owned).chain([built_from]);
+	let built_from = option_env!("PHALA_CHECKOUT").map(PathBuf::from);
+	let mut candidates = current.ancestors().map(Path::to_owned).chain(built_from);
 	let found = candidates.find(|folder| has_agents(folder));
 	let found = found.context(
 		"agents/price-oracle and agents/chat were not found: run it in the repository, or say where that is with --checkout",

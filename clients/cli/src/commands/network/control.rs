@@ -3,16 +3,16 @@
 
 use crate::{
 	chain::NodeOption,
-	commands::status::in_time,
+	commands::status::{in_time, info},
 	failure::{self, Refused},
 	output::{
 		self,
-		operators::{NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStopped},
+		operators::{readiness, NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStopped},
 		words::Hash,
 		Failure,
 	},
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_devnet::{specification::cache_folder, Devnet};
 use phala_protocol::boot::WorkerId;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,10 @@ async fn carry_out(
 		Order::Stop { name } => {
 			let id = named(devnet, &name)?;
 			if !ended.insert(id) {
-				bail!("{name} is stopped already; `phala network start {name}` brings it back");
+				refuse!(
+					"WorkerStopped",
+					"{name} is stopped already; `phala network start {name}` brings it back"
+				);
 			}
 			devnet.crash(id).await?;
 			say!("… {name} was stopped from another terminal");
@@ -163,7 +166,7 @@ async fn carry_out(
 		Order::Start { name } => {
 			let id = named(devnet, &name)?;
 			if !ended.contains(&id) {
-				bail!("{name} runs; `phala network stop {name}` stops it");
+				refuse!("WorkerRuns", "{name} runs; `phala network stop {name}` stops it");
 			}
 			devnet.restart_worker(id).await?;
 			ended.remove(&id);
@@ -172,17 +175,23 @@ async fn carry_out(
 		}
 		Order::Status => {
 			let asking = devnet.workers.iter().map(|worker| async {
-				let (boot, phase) = match ended.contains(&worker.id()) {
-					true => (None, Phase::Stopped),
-					false => in_time(worker.enclave.status())
-						.await
-						.map_or((None, Phase::Silent), |said| (said.boot, said.phase.into())),
+				let said = match ended.contains(&worker.id()) {
+					true => None,
+					false => in_time(info(&worker.url())).await.ok(),
 				};
+				let phase = match (&said, ended.contains(&worker.id())) {
+					(Some(said), _) => said.phase,
+					(None, true) => Phase::Stopped,
+					(None, false) => Phase::Silent,
+				};
+				let said = said.as_ref();
 				NetworkWorker {
 					name: worker.options.names[0].clone(),
 					worker: worker.id(),
-					boot,
+					boot: said.and_then(|said| said.boot),
 					phase,
+					agents: said.and_then(|said| said.agents),
+					agents_ready: said.and_then(|said| said.agents_ready),
 					url: worker.url(),
 				}
 			});
@@ -252,10 +261,11 @@ fn started(WorkerStarted { started: name, .. }: &WorkerStarted) -> String {
 
 fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
 	let mut text = format!("chain         {chain}");
-	for NetworkWorker { name, worker, boot, phase, url } in workers {
+	for NetworkWorker { name, worker, boot, phase, agents, agents_ready, url } in workers {
+		let ready = readiness(*agents, *agents_ready);
 		let boot = boot.map_or_else(String::new, |boot| format!(", boot {boot}"));
 		let why = if *phase == Phase::Silent { " (it runs, and does not answer)" } else { "" };
-		text += &format!("\n{name:<13} worker {worker}{boot}, {}{why}, {url}", phase.name());
+		text += &format!("\n{name:<13} worker {worker}{boot}, {}{why}{ready}, {url}", phase.name());
 	}
 	text
 }

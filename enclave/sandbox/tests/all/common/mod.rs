@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub fn repository() -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+	// At run time: a checkout that was moved since shares its target folder.
+	let own = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells its tests");
+	Path::new(&own).join("../..")
 }
 
 /// Builds the agent in `folder` (from the repository's root), once in a test program.
