@@ -8,7 +8,7 @@ use phala_pherry::{
 	status::{self, SharedStatus},
 };
 use phala_protocol::text::Address;
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::{Path, PathBuf}, process::ExitCode};
 use subxt_signer::sr25519::Keypair;
 use tokio::{net::TcpListener, signal::unix};
 use tracing_subscriber::EnvFilter;
@@ -100,11 +100,25 @@ enum StartError {
 	Relay(#[from] phala_pherry::RelayError),
 }
 
+/// Some deployments cannot choose the mode of a secret's file, so it is no reason not to start.
+fn warn_if_others_read(path: &Path) {
+	use std::os::unix::fs::PermissionsExt;
+	const OTHERS: u32 = 0o077;
+	let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
+	if mode & OTHERS != 0 {
+		let (path, mode) = (path.display(), mode & 0o777);
+		tracing::warn!("{path} has the operator's secret, and others on this machine may read it (mode {mode:o}): chmod 600 {path}");
+	}
+}
+
 fn operator(options: &Options) -> Result<Keypair, StartError> {
 	let secret = match (&options.operator, &options.operator_file) {
 		(Some(secret), _) => secret.clone(),
-		(None, Some(path)) => std::fs::read_to_string(path)
-			.map_err(|error| StartError::OperatorFile { path: path.clone(), error })?,
+		(None, Some(path)) => {
+			warn_if_others_read(path);
+			std::fs::read_to_string(path)
+				.map_err(|error| StartError::OperatorFile { path: path.clone(), error })?
+		}
 		(None, None) => return Err(StartError::NoOperator),
 	};
 	transactions::account(&secret).map_err(StartError::Operator)

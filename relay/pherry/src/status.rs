@@ -3,7 +3,10 @@
 use axum::{extract::State, routing::get, Json, Router};
 use phala_protocol::relay::EnclaveStatus;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+	sync::{Arc, Mutex, PoisonError},
+	time::{SystemTime, UNIX_EPOCH},
+};
 use tokio::net::TcpListener;
 
 /// Path of the JSON of [`Standing`].
@@ -32,6 +35,8 @@ pub struct Standing {
 	pub queued: Option<u32>,
 	/// What failed last; stays until something else fails.
 	pub last_error: Option<String>,
+	/// When that was, the last time it did; in seconds since 1970.
+	pub last_error_at: Option<u64>,
 }
 
 /// A [`Standing`] that is shared, and logged when it changes.
@@ -96,7 +101,11 @@ impl SharedStatus {
 	/// Logs an error once, however often it comes.
 	pub(crate) fn error(&self, error: &crate::RelayError) {
 		let text = error.to_string();
-		let (before, _) = self.change(|standing| standing.last_error = Some(text.clone()));
+		let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+		let (before, _) = self.change(|standing| {
+			standing.last_error = Some(text.clone());
+			standing.last_error_at = since_1970.map(|time| time.as_secs());
+		});
 		if before.last_error.as_ref() != Some(&text) {
 			tracing::warn!("{text}");
 		} else {
