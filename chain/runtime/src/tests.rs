@@ -16,6 +16,7 @@ mod sessions;
 mod slashes;
 mod stakes;
 mod stored_parameters;
+mod throughput;
 mod transactions;
 mod upgrades;
 

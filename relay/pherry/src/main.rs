@@ -8,7 +8,10 @@ use phala_pherry::{
 	status::{self, SharedStatus},
 };
 use phala_protocol::text::Address;
-use std::{path::{Path, PathBuf}, process::ExitCode};
+use std::{
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
 use subxt_signer::sr25519::Keypair;
 use tokio::{net::TcpListener, signal::unix};
 use tracing_subscriber::EnvFilter;

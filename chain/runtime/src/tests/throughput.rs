@@ -1,0 +1,105 @@
+//! How much a block takes, beside a node of the stock template: the same release's balances pallet and
+//! transaction extensions, the same database, a block of the same weight, and nothing else in it.
+
+use super::{blocks, endowed_alice, genesis, transactions::signed};
+use crate::{config::system::MAXIMUM_BLOCK_WEIGHT, *};
+use frame_support::{
+	dispatch::{DispatchClass, GetDispatchInfo},
+	traits::Get,
+	weights::Weight,
+};
+use pallet_balances::WeightInfo as _;
+use phala_protocol::{
+	requests::{RequestInput, RequestKind},
+	H256,
+};
+use sp_core::Pair;
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{traits::TransactionExtension, transaction_validity::InvalidTransaction};
+
+fn limits() -> frame_system::limits::BlockWeights {
+	<Runtime as frame_system::Config>::BlockWeights::get()
+}
+
+fn transfer() -> RuntimeCall {
+	let dest = Sr25519Keyring::Bob.to_account_id().into();
+	pallet_balances::Call::transfer_keep_alive { dest, value: currency::PHA / 1_000 }.into()
+}
+
+/// A paid request of 100 bytes, to an agent whose refusal comes at the end of nothing: its declared weight counts.
+fn request() -> RuntimeCall {
+	pallet_requests::Call::submit {
+		agent: H256::repeat_byte(1),
+		kind: RequestKind::Call,
+		input: RequestInput::Sealed(vec![0; 400]),
+		max_fee: currency::PHA,
+		deadline: 100,
+		min_block: 0,
+	}
+	.into()
+}
+
+/// What a transaction with `call` takes of a block.
+fn weight(call: &RuntimeCall) -> Weight {
+	let info = call.get_dispatch_info();
+	let signed = signed(&Sr25519Keyring::Alice.pair(), 0, call.clone());
+	let extensions = signed.get_dispatch_info().extension_weight;
+	let base = limits().get(DispatchClass::Normal).base_extrinsic;
+	base + extensions + info.call_weight
+}
+
+/// The same of a transfer in the template, whose extensions are ours but for `AuthorizeCall`.
+fn template_weight() -> Weight {
+	let call = transfer();
+	let authorize = frame_system::AuthorizeCall::<Runtime>::new();
+	let ours = TransactionExtension::<RuntimeCall>::weight(&authorize, &call);
+	let dispatch = pallet_balances::weights::SubstrateWeight::<Runtime>::transfer_keep_alive();
+	let extensions =
+		signed(&Sr25519Keyring::Alice.pair(), 0, call).get_dispatch_info().extension_weight;
+	limits().get(DispatchClass::Normal).base_extrinsic + (extensions - ours) + dispatch
+}
+
+/// How often `one` fits into what a block of the template has for transactions of users.
+fn template_fits(one: Weight) -> u64 {
+	let stock = frame_system::limits::BlockWeights::with_sensible_defaults(
+		MAXIMUM_BLOCK_WEIGHT,
+		sp_runtime::Perbill::from_percent(75),
+	);
+	let room = stock.get(DispatchClass::Normal).max_total.expect("is bounded") - stock.base_block;
+	room.checked_div_per_component(&one).expect("a transaction weighs something")
+}
+
+#[test]
+fn a_block_takes_nearly_as_many_transfers_as_one_of_the_stock_template() {
+	genesis("development").execute_with(|| {
+		let alice = Sr25519Keyring::Alice.pair();
+		assert_eq!(AccountId::from(alice.public()), endowed_alice());
+		// Its first block sets up more than any other.
+		blocks::next(1, || ());
+		let (mut fitted, full) = (0, InvalidTransaction::ExhaustsResources.into());
+		blocks::next(1, || loop {
+			match Executive::apply_extrinsic(signed(&alice, fitted, transfer())) {
+				Ok(done) => done.expect("alice has enough"),
+				Err(error) if error == full => break,
+				Err(error) => panic!("transfer {fitted}: {error:?}"),
+			}
+			fitted += 1;
+		});
+		let stock = template_fits(template_weight());
+		println!("a block takes {fitted} transfers, one of the template {stock}");
+		assert!(u64::from(fitted) * 100 >= stock * 95, "{fitted} of {stock}");
+	});
+}
+
+#[test]
+fn a_block_takes_hundreds_of_paid_requests() {
+	genesis("development").execute_with(|| {
+		let room = limits().get(DispatchClass::Normal).max_total.expect("is bounded");
+		let requests =
+			room.checked_div_per_component(&weight(&request())).expect("weighs something");
+		let transfers =
+			room.checked_div_per_component(&weight(&transfer())).expect("weighs something");
+		println!("a block takes {requests} requests, at the weight of {transfers} transfers");
+		assert!(requests >= 200, "{requests}");
+	});
+}
