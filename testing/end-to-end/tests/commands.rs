@@ -127,8 +127,8 @@ async fn what_needs_a_network_says_as_an_error_that_there_is_none() -> anyhow::R
 		(&["call", "mine", "/"], "NodeUnreachable"),
 		(&["network", "status"], "NoNetwork"),
 		(&["call", "mine", "/", "--account", "nobody"], "NoSuchAccount"),
-		(&["status", "--worker", "http://127.0.0.1:1"], "Failed"),
-		(&["verify", "no-file.json", "--genesis", GENESIS], "Failed"),
+		(&["status", "--worker", "http://127.0.0.1:1"], "Unreachable"),
+		(&["verify", "no-file.json", "--genesis", GENESIS], "FileFailed"),
 	] {
 		let (code, message) = machine.refused(arguments, 1).await?;
 		assert_eq!(code, expected, "{arguments:?}: {message}");
