@@ -62,6 +62,21 @@ fn hash(text: &str) -> Result<H256, &'static str> {
 	phala_pruntime::hexadecimal::parse_hash(text).ok_or("a hash is 32 bytes in hexadecimal")
 }
 
+/// A core dump is all keys and plaintexts in one file of the host's. In production no process of the same
+/// user reads this one's memory either; a development build leaves that to debuggers.
+fn leave_no_core_dump() -> anyhow::Result<()> {
+	use rustix::process::{setrlimit, Resource, Rlimit};
+	let none = Rlimit { current: Some(0), maximum: Some(0) };
+	setrlimit(Resource::Core, none).context("core dumps cannot be forbidden")?;
+	#[cfg(not(feature = "software-evidence"))]
+	{
+		use rustix::process::{set_dumpable_behavior, DumpableBehavior};
+		set_dumpable_behavior(DumpableBehavior::NotDumpable)
+			.context("the process cannot be hidden from others of its user")?;
+	}
+	Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
 	let arguments = Arguments::parse();
@@ -77,6 +92,8 @@ async fn main() -> anyhow::Result<()> {
 			panic.location().map_or("?".into(), |at| at.to_string())
 		);
 	}));
+
+	leave_no_core_dump()?;
 
 	#[cfg(feature = "software-evidence")]
 	let platform = {

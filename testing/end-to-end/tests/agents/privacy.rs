@@ -96,6 +96,14 @@ pub async fn the_plaintext_is_nowhere_and_a_public_one_is_everywhere(
 	let bodies = stage.network.bodies_between_workers();
 	ensure!(bodies > 0, "workers have each other keep bodies, and that was recorded");
 
+	// Nor would a crash write a dump of it all.
+	for worker in &stage.network.devnet.workers {
+		let limits = fs::read_to_string(format!("/proc/{}/limits", worker.enclave.process.id()))?;
+		let cores = limits.lines().find(|line| line.starts_with("Max core file size"));
+		let cores: Vec<_> = cores.context("of cores")?.split_whitespace().skip(4).take(2).collect();
+		ensure!(cores == ["0", "0"], "worker {} may dump its memory: {cores:?}", worker.id());
+	}
+
 	// Those of the boots that are no more are hidden since the start.
 	let keys = boot_keys(&stage.network).await?;
 	stage.hidden.extend(keys);
