@@ -11,7 +11,7 @@ PROFILE ?= release
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test lint bench bench-election random try-runtime weights package
+.PHONY: setup build dev test test-hosts lint bench bench-election random try-runtime weights package
 .DEFAULT_GOAL := build
 
 setup:
@@ -32,6 +32,11 @@ dev: build
 
 test: build
 	@$(WITH_ENV) scripts/test.sh
+
+# Two hosts as network namespaces, which takes root and minutes: a network begun by `phala network new`,
+# and a validator of a second host.
+test-hosts: build
+	@$(WITH_ENV) cargo test --locked --workspace --features $(FEATURES) --test hosts
 
 # Formatting, clippy and documentation with warnings denied, the dependency rule, licences.
 lint: setup
