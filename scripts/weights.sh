@@ -7,8 +7,15 @@ cache="${PHALA_CACHE:-$HOME/.cache/phala}"
 
 bencher="$cache/tools/bin/frame-omni-bencher"
 if [ ! -x "$bencher" ]; then
-  echo "==> installing frame-omni-bencher (once)"
-  cargo install --quiet --locked --root "$cache/tools" frame-omni-bencher
+  # Its RocksDB is bound by bindgen, which needs libclang; nothing else here does.
+  if ! compgen -G '/usr/lib/llvm*/lib/libclang*.so*' >/dev/null && [ -z "${LIBCLANG_PATH:-}" ]; then
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    $sudo apt-get install -y -qq --no-install-recommends libclang-dev >/dev/null
+  fi
+  echo "==> installing frame-omni-bencher (once, some 20 minutes)"
+  # The one whose host functions and wire are those of our release family (umbrella 2609.2).
+  CARGO_TARGET_DIR="$cache/tools-target" cargo install --quiet --locked --root "$cache/tools" frame-omni-bencher@0.28.0
+  rm -rf "$cache/tools-target"
 fi
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}-weights"
