@@ -75,6 +75,10 @@ domains! {
 	STATE_LINK = "phala/agents/state/link/v1";
 	/// Hash of an encrypted effect-set body, as the chain knows it.
 	STATE_BODY_HASH = "phala/agents/state/body-hash/v1";
+	/// Name of a page of an agent's state.
+	STATE_PAGE = "phala/state/page/v1";
+	/// Root of an agent's state, as the chain knows it.
+	STATE_ROOT = "phala/state/root/v1";
 	/// With a salt: what an answer is about.
 	SALTED = "phala/agents/salted/v1";
 
@@ -95,6 +99,8 @@ domains! {
 	STATE_NAMES = "phala/keys/state/names/v1";
 	/// Name key to the tag of one state entry.
 	STATE_NAME_TAG = "phala/keys/state/name-tag/v1";
+	/// Cluster data key to the key of the pages of one agent's state.
+	STATE_PAGES_KEY = "phala/keys/state/pages/v1";
 	/// Signing root to an sr25519 wallet.
 	WALLET_SR25519 = "phala/keys/wallet/sr25519/v1";
 	/// Signing root to an ed25519 wallet.
@@ -123,6 +129,8 @@ domains! {
 	STATE_VALUE = "phala/aead/state-value/v1";
 	/// The body of an effect set.
 	STATE_BODY = "phala/aead/state-body/v1";
+	/// One page of an agent's state.
+	STATE_SEALED_PAGE = "phala/aead/state-page/v1";
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! master key (epoch)        threshold BLS12-381, t of n gatekeepers, never in one place
 //!   └─ cluster secret       HKDF( BLS signature over (cluster, generation) )
 //!        └─ wraps the cluster's data keys and transport keys, which are random
-//!             └─ state key and name key of each agent       HKDF( data key, agent )
+//!             └─ state key, name key and pages key of each agent       HKDF( data key, agent )
 //! agent keys                random at birth, kept in the agent's encrypted state
 //!   ├─ encryption key       X25519, new with each rotation, tied to no other key
 //!   └─ signing root         sr25519, ed25519, secp256k1 wallets    HKDF( root, kind, path )
@@ -40,7 +40,7 @@
 //!   [`release::release_partial`] at each gatekeeper, [`release::ReleaseCollector`] at the worker.
 //! * **Wrap and unwrap a cluster's keys:** [`cluster::ClusterSecret::wrap`],
 //!   [`cluster::ClusterSecret::unwrap`].
-//! * **Encrypt state:** [`state::StateCipher`].
+//! * **Encrypt state:** [`state::StateCipher`]; its pages: [`pages::PageCipher`].
 //! * **Seal an input, open it, answer it:** [`input`], [`reply`].
 //! * **Derive a wallet:** [`agent::SigningRoot`].
 //!
@@ -87,6 +87,8 @@ pub mod limits;
 #[cfg(feature = "std")]
 pub mod master;
 pub mod padding;
+#[cfg(feature = "std")]
+pub mod pages;
 #[cfg(feature = "std")]
 pub mod release;
 pub mod reply;

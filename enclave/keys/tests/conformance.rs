@@ -16,6 +16,7 @@ use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey, Sealed},
 	input::{open_input, seal_input, InputContext, InputKind, Reception, SealedInput},
 	master::{ClusterKeyMessage, ClusterSecretSignature, MasterPublicKey, SharingId},
+	pages::{PageCipher, PageHeader, SealedPage},
 	release::{release_partial, PartialRelease, PendingRequest},
 	reply::ReplyContext,
 	secret::{Secret32, SecretBytes},
@@ -131,6 +132,14 @@ fn wire_forms_are_frozen() {
 		value.encode(),
 		"010000000202020202020202020202020202020202020202020202021003030303",
 	);
+	let header = PageHeader { layout: 4, version: 5, epoch: 6, generation: 7 };
+	let page = SealedPage { header, nonce, ciphertext: ciphertext.clone() };
+	frozen.check(
+		"SealedPage",
+		page.encode(),
+		"040005000000000000000600000007000000\
+		 0202020202020202020202020202020202020202020202021003030303",
+	);
 	let body = SealedBody { key_number, nonce, ciphertext };
 	frozen.check(
 		"SealedBody",
@@ -233,6 +242,9 @@ fn a_cluster_secret_and_what_it_wraps_are_found_again() {
 		blake2_256(&value.encode()),
 		"12291d8c6fbd7904e19d19949f6f0261f7b0bd5ab8664f601bd8b0dd00ae6eb2",
 	);
+	let pages = PageCipher::new(&key, [0xa6; 32].into(), 1, 2).ok().unwrap();
+	let page = pages.seal(&mut *Dice::fixed(6), [9; 32].into(), 1, 5, b"page").unwrap();
+	frozen.check("page", blake2_256(&page.encode()), "");
 	let body = cipher.seal_body(&mut *dice, 4, 5, b"writes").unwrap();
 	frozen.check(
 		"body",

@@ -7,6 +7,7 @@ use phala_keys::{
 	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, ClusterSecret},
 	limits::{STATE_NAME_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 	master::ClusterKeyMessage,
+	pages::{PageCipher, PageHeader, SealedPage},
 	state::StateCipher,
 	Error,
 };
@@ -116,12 +117,46 @@ fn a_body_is_bound_to_its_versions_and_to_its_hash() {
 }
 
 #[test]
+fn a_page_opens_under_its_own_name_agent_and_key_only_and_as_what_it_says_it_is() {
+	let mut dice = Dice::seeded(37);
+	let key = ClusterKey::generate(&mut *dice, 7, DATA);
+	let cipher = |agent: [u8; 32], epoch, generation| {
+		PageCipher::new(&key, agent.into(), epoch, generation).unwrap_or_else(|e| panic!("{e}"))
+	};
+	let own = cipher(AGENT, 1, 2);
+	let name = [9; 32].into();
+	let sealed = own.seal(&mut *dice, name, 1, 5, b"page").unwrap();
+	assert_eq!(own.open(name, &sealed).unwrap_or_else(|e| panic!("{e}")).expose(), b"page");
+	assert_ne!(own.seal(&mut *dice, name, 1, 5, b"page").unwrap(), sealed);
+
+	let refused = Error::DoesNotOpen { what: "page of state" };
+	assert_eq!(error(own.open([8; 32].into(), &sealed)), refused, "another name");
+	for other in [cipher([0xa7; 32], 1, 2), cipher(AGENT, 2, 2), cipher(AGENT, 1, 3)] {
+		assert_eq!(error(other.open(name, &sealed)), refused, "another agent, epoch, generation");
+	}
+	let renamed = [
+		PageHeader { layout: 2, ..sealed.header },
+		PageHeader { version: 6, ..sealed.header },
+		PageHeader { epoch: 2, ..sealed.header },
+		PageHeader { generation: 3, ..sealed.header },
+	];
+	for header in renamed {
+		let renamed = SealedPage { header, ..sealed.clone() };
+		assert_eq!(error(own.open(name, &renamed)), refused, "{header:?}");
+	}
+}
+
+#[test]
 fn a_transport_key_encrypts_no_state() {
 	let mut dice = Dice::seeded(34);
 	let id = ClusterKeyId { kind: ClusterKeyKind::Transport, number: 0 };
 	let key = ClusterKey::generate(&mut *dice, 7, id);
 	assert_eq!(
 		error(StateCipher::new(&key, AGENT.into())),
+		Error::WrongKeyKind { wanted: "a data key" }
+	);
+	assert_eq!(
+		error(PageCipher::new(&key, AGENT.into(), 1, 1)),
 		Error::WrongKeyKind { wanted: "a data key" }
 	);
 }
