@@ -34,6 +34,8 @@ pub mod origins;
 pub mod parameters;
 pub mod presets;
 pub mod reserve;
+#[cfg(all(feature = "std", any(test, feature = "test-support")))]
+pub mod test_support;
 #[cfg(test)]
 mod tests;
 

@@ -46,23 +46,7 @@ use sp_runtime::BuildStorage;
 const WITHOUT_WASM: &str = "this test reads the runtime's wasm: build without SKIP_WASM_BUILD";
 
 fn genesis(preset: &str) -> sp_io::TestExternalities {
-	let patch = presets::get(&preset.into()).expect("the preset exists");
-	let mut json = serde_json::to_value(RuntimeGenesisConfig::default()).unwrap();
-	let patch: serde_json::Value = serde_json::from_slice(&patch).unwrap();
-	merge(&mut json, patch);
-	let config: RuntimeGenesisConfig = serde_json::from_value(json).unwrap();
-	config.build_storage().unwrap().into()
-}
-
-fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
-	match (into, patch) {
-		(serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
-			for (key, value) in patch {
-				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
-			}
-		}
-		(into, patch) => *into = patch,
-	}
+	crate::test_support::genesis(preset, serde_json::json!({})).into()
 }
 
 #[test]

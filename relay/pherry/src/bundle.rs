@@ -80,12 +80,16 @@ async fn sync_to(
 	Ok(SyncBundle { steps, state_proof, bodies: bodies.into_bodies() })
 }
 
-fn follows_none(status: &EnclaveStatus) -> bool {
+/// Whether an enclave has yet to adopt the heads of its channels.
+pub fn follows_none(status: &EnclaveStatus) -> bool {
 	status.channels.iter().all(|channel| channel.next_seq.is_none())
 }
 
 /// The facts that an enclave reads at each header.
-fn proven_keys(status: &EnclaveStatus, channels: impl Iterator<Item = Channel>) -> Vec<Vec<u8>> {
+pub fn proven_keys(
+	status: &EnclaveStatus,
+	channels: impl Iterator<Item = Channel>,
+) -> Vec<Vec<u8>> {
 	let mut keys: Vec<_> = channels.map(storage_keys::mailbox_head).collect();
 	keys.push(storage_keys::mailbox_next_envelope(status.worker));
 	keys.push(storage_keys::registry_boot(status.worker));
@@ -127,7 +131,7 @@ async fn bodies_until(
 
 /// Which channels a bundle needs, and the bodies brought for them so far.
 #[derive(Debug)]
-struct BodyPlan {
+pub struct BodyPlan {
 	identity: [u8; 32],
 	followed: BTreeSet<Channel>,
 	unasked: VecDeque<ChannelPosition>,
@@ -135,7 +139,8 @@ struct BodyPlan {
 }
 
 impl BodyPlan {
-	fn new(status: &EnclaveStatus) -> Self {
+	/// Of the channels that the enclave follows.
+	pub fn new(status: &EnclaveStatus) -> Self {
 		let mut plan = Self {
 			identity: status.identity,
 			followed: BTreeSet::new(),
@@ -155,12 +160,12 @@ impl BodyPlan {
 	}
 
 	/// Channels whose heads are to be asked for now.
-	fn take_unasked(&mut self) -> Vec<ChannelPosition> {
+	pub fn take_unasked(&mut self) -> Vec<ChannelPosition> {
 		self.unasked.drain(..).collect()
 	}
 
 	/// Adds a channel's bodies, and follows what they open.
-	fn bring(&mut self, bodies: ChannelBodies) {
+	pub fn bring(&mut self, bodies: ChannelBodies) {
 		for message in &bodies.messages {
 			if let Some((channel, head)) = opened_by(&message.body, &self.identity) {
 				self.follow(ChannelPosition { channel, next_seq: Some(head.next_seq) });
@@ -169,11 +174,13 @@ impl BodyPlan {
 		self.brought.push(bodies);
 	}
 
-	fn followed(&self) -> impl Iterator<Item = Channel> + '_ {
+	/// All channels, those that bodies opened too.
+	pub fn followed(&self) -> impl Iterator<Item = Channel> + '_ {
 		self.followed.iter().copied()
 	}
 
-	fn into_bodies(self) -> Vec<ChannelBodies> {
+	/// What was brought.
+	pub fn into_bodies(self) -> Vec<ChannelBodies> {
 		self.brought
 	}
 }

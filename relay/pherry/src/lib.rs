@@ -16,10 +16,15 @@
 //! |---|---|
 //! | [`bundle`] | makes what an enclave takes of what `phala-chain-client` fetches of a node |
 //! | [`enclave`] | is the client of an enclave's relay server |
+//! | [`envelopes`] | says which of an enclave's envelopes are to be submitted now |
+//! | [`registration`] | says when a registration is due |
 //! | [`relay`] | the loop over both, and over transactions |
 //! | [`status`] | says where it stands |
 //!
-//! The first two are building blocks: a test that plays a lying relayer uses them without the loop.
+//! All but the loop are building blocks: a test that plays a lying relayer uses them without it. What
+//! they decide they decide without a node: `testing/simulation` asks the same
+//! [`BodyPlan`](bundle::BodyPlan), [`EnvelopeBook`](envelopes::EnvelopeBook) and
+//! [`RegistrationGate`](registration::RegistrationGate) against a chain of its own.
 
 // Node and enclave are others: nothing here panics, whatever they answer.
 #![cfg_attr(
@@ -36,10 +41,10 @@
 pub mod backoff;
 pub mod bundle;
 pub mod enclave;
-mod envelopes;
+pub mod envelopes;
 mod error;
 pub mod limits;
-mod registration;
+pub mod registration;
 pub mod relay;
 pub mod status;
 

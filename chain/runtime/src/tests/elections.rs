@@ -310,7 +310,7 @@ fn build(sudo: bool, validators: usize, fewest: u32) {
 	json["staking"]["stakers"].as_array_mut().expect("a list").truncate(validators);
 	json["staking"]["minimumValidatorCount"] = fewest.into();
 	let mut whole = serde_json::to_value(RuntimeGenesisConfig::default()).unwrap();
-	super::merge(&mut whole, json);
+	crate::test_support::merge(&mut whole, json);
 	if sudo {
 		whole["sudo"]["key"] = serde_json::to_value(endowed_alice()).unwrap();
 	}

@@ -8,35 +8,17 @@ use super::{
 use crate::{
 	migrations::{rehearsal, Migrations},
 	parameters::NetworkParameters,
+	test_support::oracle::check_invariants,
 	*,
 };
 use codec::{DecodeAll, Encode};
 use frame_support::{
 	storage::{unhashed, with_transaction},
-	traits::{GetStorageVersion, OnRuntimeUpgrade, PalletInfoAccess, StorageVersion},
+	traits::{GetStorageVersion, OnRuntimeUpgrade, StorageVersion},
 };
 use sp_runtime::{
-	traits::Hash as _, transaction_validity::TransactionSource, DispatchError, DispatchResult,
-	TransactionOutcome,
+	traits::Hash as _, transaction_validity::TransactionSource, DispatchError, TransactionOutcome,
 };
-
-/// What must hold of our pallets' storage between any two blocks.
-pub fn check_invariants() -> Result<(), String> {
-	type Check = fn() -> DispatchResult;
-	let checks: [(&str, Check); 7] = [
-		(Mailbox::name(), Mailbox::check_invariants),
-		(Registry::name(), Registry::check_invariants),
-		(Gatekeepers::name(), Gatekeepers::check_invariants),
-		(Clusters::name(), Clusters::check_invariants),
-		(Agents::name(), Agents::check_invariants),
-		(Requests::name(), Requests::check_invariants),
-		(Bonding::name(), Bonding::check_invariants),
-	];
-	for (pallet, check) in checks {
-		check().map_err(|error| format!("{pallet}: {error:?}"))?;
-	}
-	Ok(())
-}
 
 fn stored_parameters() -> Vec<u8> {
 	unhashed::get_raw(&parameters::Network::<Runtime>::hashed_key()).expect("is in genesis")

@@ -1,17 +1,11 @@
 //! Blocks as a validator makes them: headers with a slot, the time, signed extrinsics.
 
 use super::Random;
-use crate::*;
-use codec::Encode;
-use frame_metadata_hash_extension::CheckMetadataHash;
+use crate::{test_support::transactions, *};
 use phala_protocol::{mailbox::Envelope, H256};
 use sp_consensus_babe::digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest};
 use sp_core::{sr25519, Pair};
-use sp_runtime::{
-	generic::{DigestItem, Era},
-	traits::Header as _,
-	ApplyExtrinsicResult, Digest,
-};
+use sp_runtime::{generic::DigestItem, traits::Header as _, ApplyExtrinsicResult, Digest};
 
 /// The slot before the first block's: some time in 2023.
 const FIRST_SLOT: u64 = 850_000_000;
@@ -58,36 +52,13 @@ impl Chain {
 	/// A user's extrinsic.
 	pub fn submit(&mut self, signer: &sr25519::Pair, call: RuntimeCall) -> ApplyExtrinsicResult {
 		let account = AccountId::from(signer.public());
-		let extensions = extensions(System::account_nonce(&account));
-		let payload = SignedPayload::new(call.clone(), extensions.clone())?;
-		let signature = payload.using_encoded(|bytes| signer.sign(bytes));
-		Executive::apply_extrinsic(UncheckedExtrinsic::new_signed(
-			call,
-			account.into(),
-			signature.into(),
-			extensions,
-		))
+		let nonce = System::account_nonce(&account);
+		let sign = |bytes: &[u8]| signer.sign(bytes).0;
+		Executive::apply_extrinsic(transactions::signed(account, nonce, call, sign)?)
 	}
 
 	/// An enclave's, as a relayer brings it.
 	pub fn relay(&mut self, envelope: Envelope) -> ApplyExtrinsicResult {
-		let call = RuntimeCall::Mailbox(pallet_mailbox::Call::submit_envelope { envelope });
-		Executive::apply_extrinsic(UncheckedExtrinsic::new_transaction(call, extensions(0)))
+		Executive::apply_extrinsic(transactions::envelope(envelope))
 	}
-}
-
-fn extensions(nonce: Nonce) -> TransactionExtensions {
-	(
-		frame_system::AuthorizeCall::new(),
-		frame_system::CheckNonZeroSender::new(),
-		frame_system::CheckSpecVersion::new(),
-		frame_system::CheckTxVersion::new(),
-		frame_system::CheckGenesis::new(),
-		frame_system::CheckEra::from(Era::Immortal),
-		frame_system::CheckNonce::from(nonce),
-		frame_system::CheckWeight::new(),
-		pallet_transaction_payment::ChargeTransactionPayment::from(0),
-		CheckMetadataHash::new(false),
-		frame_system::WeightReclaim::new(),
-	)
 }

@@ -1,16 +1,15 @@
 //! Everybody at once, at random: users, operators, enclaves, validators and voters send signed
 //! extrinsics to the real runtime, most of them wrong in some way, and after each block
-//! [`oracle::check`] counts every planck.
+//! [`oracle::check`](crate::test_support::oracle::check) counts every planck.
 //!
 //! `make test` runs a short one. A long one: `PHALA_RANDOM_BLOCKS=20000 PHALA_RANDOM_SEED=7`, or
 //! `make random`.
 
 mod actors;
 mod chain;
-mod oracle;
 
 use self::{actors::Actors, chain::Chain};
-use crate::{tests::genesis, Runtime};
+use crate::{test_support::oracle, tests::genesis, Runtime};
 use sp_keyring::Sr25519Keyring;
 use std::env;
 

@@ -1,13 +1,16 @@
 //! What must hold after every block, whoever did what.
 
 use crate::*;
+use frame_support::traits::PalletInfoAccess;
 use phala_protocol::{limits, requests::RequestState, traits::ClusterDirectory};
+use sp_runtime::DispatchResult;
 use std::collections::BTreeMap;
 
 /// How often the pallets' own invariants are checked, which takes longer than all the rest.
 const INVARIANTS_EVERY_BLOCKS: BlockNumber = 10;
 
 /// What there was at the beginning.
+#[derive(Clone)]
 pub struct Start {
 	issuance: Balance,
 }
@@ -26,7 +29,25 @@ pub fn check(start: &Start) -> Result<(), String> {
 	maps_are_bounded()?;
 	// What belongs together in our pallets: the whole of their storage is read.
 	if System::block_number().is_multiple_of(INVARIANTS_EVERY_BLOCKS) {
-		crate::tests::upgrades::check_invariants()?;
+		check_invariants()?;
+	}
+	Ok(())
+}
+
+/// What must hold of our pallets' storage between any two blocks.
+pub fn check_invariants() -> Result<(), String> {
+	type Check = fn() -> DispatchResult;
+	let checks: [(&str, Check); 7] = [
+		(Mailbox::name(), Mailbox::check_invariants),
+		(Registry::name(), Registry::check_invariants),
+		(Gatekeepers::name(), Gatekeepers::check_invariants),
+		(Clusters::name(), Clusters::check_invariants),
+		(Agents::name(), Agents::check_invariants),
+		(Requests::name(), Requests::check_invariants),
+		(Bonding::name(), Bonding::check_invariants),
+	];
+	for (pallet, check) in checks {
+		check().map_err(|error| format!("{pallet}: {error:?}"))?;
 	}
 	Ok(())
 }

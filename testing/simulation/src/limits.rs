@@ -1,0 +1,63 @@
+//! Figures of the simulated world, with units. What the network itself goes by is not here.
+
+use phala_protocol::{boot::WorkerId, BlockNumber};
+
+/// Workers in all; the first is the gatekeeper, the others are members of the cluster.
+pub const WORKERS: WorkerId = 4;
+
+/// Virtual time between two blocks, in milliseconds.
+pub const BLOCK_MS: u64 = phala_runtime::time::BLOCK_MILLISECONDS;
+
+/// Blocks for which evidence counts: so few that boots renew it while one watches.
+pub const EVIDENCE_BLOCKS: BlockNumber = 960;
+
+/// Blocks after which the pool forgets a transaction.
+pub const POOL_BLOCKS: BlockNumber = 64;
+
+/// How far finality is behind the newest block, in blocks.
+pub const FINALITY_LAG_BLOCKS: BlockNumber = 2;
+
+/// How long a relayer waits between two turns, in milliseconds.
+pub const RELAY_MS: (u64, u64) = (400, 1_200);
+
+/// How long bytes are on their way from one machine to another, in milliseconds.
+pub const NETWORK_MS: (u64, u64) = (1, 120);
+
+/// How long public-key cryptography takes, in milliseconds.
+pub const TASK_MS: (u64, u64) = (1, 8);
+
+/// How long a run takes, in milliseconds.
+pub const RUN_MS: (u64, u64) = (3, 900);
+
+/// How long making a program of a component takes, in milliseconds.
+pub const COMPILE_MS: (u64, u64) = (50, 600);
+
+/// How long a process takes to start, in milliseconds.
+pub const START_MS: (u64, u64) = (200, 3_000);
+
+/// Whoever asks another member for something gives up after this long, in milliseconds: as the shell.
+pub const PEER_WAIT_MS: u64 = 5_000;
+
+/// The same for bodies, page by page.
+pub const CATCH_UP_WAIT_MS: u64 = 60_000;
+
+/// What a user waits for an answer to a direct call, in milliseconds.
+pub const CALLER_WAIT_MS: u64 = phala_machine::limits::CALL_WAIT_MS_MAX + 10_000;
+
+/// Most bodies in one answer of a member.
+pub const BODIES_PER_ANSWER_MAX: usize = 64;
+
+/// Blocks between a user's submission and its deadline, at least and at most.
+pub const DEADLINE_BLOCKS: (u64, u64) = (18, 40);
+
+/// The agent's timeout, in blocks.
+pub const AGENT_TIMEOUT: BlockNumber = 3;
+
+/// Whoever administers the network does not repeat itself for so many blocks.
+pub const OPERATOR_PATIENCE_BLOCKS: BlockNumber = 8;
+
+/// Transactions of a stranger in each block of a flood.
+pub const STRESS_EXTRINSICS: usize = 24;
+
+/// Length of each, in bytes.
+pub const STRESS_BYTES: usize = 200 * 1024;
