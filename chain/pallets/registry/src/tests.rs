@@ -1,6 +1,9 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok, traits::Hooks};
-use phala_protocol::{messages::Message, traits::EvictedBy};
+use phala_protocol::{
+	messages::Message,
+	traits::{BondUsers, EvictedBy, ReceivePayload},
+};
 use sp_runtime::Permill;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
