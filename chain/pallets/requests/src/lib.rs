@@ -100,19 +100,24 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod deadlines;
+mod endings;
+mod escrow;
 mod invariants;
 #[cfg(test)]
 mod mock;
+mod refunds;
+mod room;
+mod settlement;
+mod split;
 #[cfg(test)]
 mod tests;
-
-mod split;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
@@ -144,7 +149,6 @@ use sp_runtime::{
 	traits::{AccountIdConversion, SaturatedConversion, Zero},
 	Permill,
 };
-use split::{split, Shares};
 
 /// Most closed requests that one block forgets.
 pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
@@ -573,333 +577,6 @@ impl<T: Config> Pallet<T> {
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}
-
-	/// What a request pays that is not refunded, if there is a place for it.
-	fn find_room(
-		caller: &T::AccountId,
-		agent: AgentId,
-		worker: WorkerId,
-		deadline: BlockNumber,
-	) -> Result<Balance, Error<T>> {
-		let of_caller = OpenOfCaller::<T>::get(caller);
-		ensure!(of_caller < limits::OPEN_REQUESTS_PER_CALLER_MAX, Error::<T>::TooManyOfCaller);
-		let of_agent = Room::of_agent(OpenOfAgent::<T>::get(agent));
-		ensure!(!of_agent.is_full(), Error::<T>::TooManyOfAgent);
-		let of_worker = Room::of_worker(OpenOfWorker::<T>::get(worker));
-		ensure!(!of_worker.is_full(), Error::<T>::TooManyOfWorker);
-		let due = Due::<T>::decode_len(deadline).unwrap_or(0) as u32;
-		let of_deadline = Room::of_deadline(due);
-		ensure!(!of_deadline.is_full(), Error::<T>::TooManyDue);
-		Ok(base_fee(T::BaseFee::get(), &[of_agent, of_worker, of_deadline]))
-	}
-
-	/// Pays for one result of `agent`, which belongs to `owner`, and closes its request.
-	fn settle(
-		origin: EnvelopeOrigin,
-		agent: AgentId,
-		owner: AccountBytes,
-		result: RequestResult,
-	) -> DispatchResult {
-		let RequestResult { request: id, outcome, units } = result;
-		let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-		ensure!(request.agent == agent, Error::<T>::WrongAgent);
-		match request.state {
-			RequestState::Open => {}
-			RequestState::Settled { .. } => return Err(Error::<T>::AlreadySettled.into()),
-			RequestState::Expired => return Err(Error::<T>::DeadlinePassed.into()),
-		}
-		ensure!(
-			request.worker == origin.worker && request.boot == origin.boot,
-			Error::<T>::NotAssigned
-		);
-		let now = Self::now();
-		ensure!(now <= request.deadline, Error::<T>::DeadlinePassed);
-		let failed = match &outcome {
-			RequestOutcome::Answered(bytes) => {
-				let fits = bytes.len() as u64 <= u64::from(limits::RESPONSE_BYTES_MAX);
-				ensure!(fits, Error::<T>::ResponseTooLong);
-				false
-			}
-			RequestOutcome::Failed(_) => true,
-		};
-
-		let Request { caller, held, .. } = &request;
-		let units = units.min(request.units_max);
-		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
-		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
-		let shares = Shares { worker: T::WorkerShare::get(), developer: T::DeveloperShare::get() };
-		let parts = split(fee, shares);
-		let worker_paid = worker.as_ref().map_or(0, |worker| Self::pay(worker, parts.worker));
-		let developer = T::AccountId::from(owner);
-		let developer_paid = Self::pay(&developer, parts.developer);
-		let unpaid = parts
-			.worker
-			.saturating_sub(worker_paid)
-			.saturating_add(parts.developer.saturating_sub(developer_paid));
-		let rest = Self::pay(&T::Treasury::get(), parts.treasury.saturating_add(unpaid));
-		let paid = worker_paid.saturating_add(developer_paid).saturating_add(rest);
-		let (refunded, instead) = Self::refund(caller, held.saturating_sub(paid));
-
-		let stored: BoundedVec<u8, _> =
-			outcome.encode().try_into().map_err(|_| Error::<T>::ResponseTooLong)?;
-		Responses::<T>::insert(id, stored);
-		Due::<T>::mutate_exists(request.deadline, |due| {
-			if let Some(requests) = due {
-				requests.retain(|other| *other != id);
-				if requests.is_empty() {
-					*due = None;
-				}
-			}
-		});
-		let caller = caller.clone();
-		Self::end_duty(id, request.worker, now);
-		Self::close(id, request, RequestState::Settled { fee, failed, block: now });
-		Self::deposit_event(Event::RequestSettled {
-			request: id,
-			agent,
-			caller,
-			failed,
-			units,
-			fee,
-			worker,
-			worker_paid,
-			developer,
-			developer_paid,
-			treasury_paid: rest.saturating_add(instead),
-			refunded,
-		});
-		Ok(())
-	}
-
-	/// Refunds a request that nobody answered, if that was not done before, and has the worker punished
-	/// that answers for it.
-	fn expire(id: RequestId, now: BlockNumber) {
-		let Some(request) = Requests::<T>::get(id) else { return };
-		let Some(assigned) = Duties::<T>::get(id) else { return };
-		let Request { agent, worker, units_max, unit_price, deadline, .. } = request;
-		let refunded = match request.state {
-			RequestState::Open => {
-				let (refunded, _) = Self::refund(&request.caller, request.held);
-				Self::close(id, request, RequestState::Expired);
-				refunded
-			}
-			RequestState::Expired | RequestState::Settled { .. } => 0,
-		};
-		Self::end_duty(id, worker, now);
-
-		let excuse = Self::excuse(agent, worker, deadline, &assigned);
-		let penalty = match excuse {
-			None => {
-				let work =
-					T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
-				let most = work.saturating_mul(PENALTY_MULTIPLE.into());
-				// Before the lease moves, which may fail.
-				T::Clusters::note_penalty(agent, &assigned);
-				T::Workers::penalise(worker, most.min(T::MissedDeadlinePenalty::get()))
-			}
-			Some(_) => 0,
-		};
-		let lease = with_storage_layer(|| match excuse {
-			None => T::Clusters::on_missed_deadline(agent, &assigned),
-			Some(Excuse::LaneFull) => T::Clusters::relieve(agent, &assigned),
-			Some(_) => Ok(()),
-		});
-		Self::deposit_event(Event::RequestExpired {
-			request: id,
-			refunded,
-			penalty,
-			lease,
-			excuse,
-		});
-	}
-
-	/// Why nobody answers for a missed deadline: what the cluster knows comes first.
-	fn excuse(
-		agent: AgentId,
-		worker: WorkerId,
-		deadline: BlockNumber,
-		assigned: &Assignment,
-	) -> Option<Excuse> {
-		if let Some(excuse) = T::Clusters::excuse(agent, assigned) {
-			return Some(excuse);
-		}
-		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
-		if T::Lanes::was_full_since(worker, near) {
-			return Some(Excuse::LaneFull);
-		}
-		let is_final = T::Agents::record(agent)
-			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
-		(!is_final).then_some(Excuse::FinalityStalled)
-	}
-
-	/// Has members say whether blocks become final, for requests that may be missed; how many there
-	/// are. What the mailbox does not take is not asked, and nobody is punished.
-	fn announce_near(now: BlockNumber) -> u32 {
-		let near = Due::<T>::get(now.saturating_add(limits::DEADLINE_NEAR_BLOCKS));
-		let clusters: BTreeSet<ClusterId> = near
-			.iter()
-			.filter_map(Requests::<T>::get)
-			.filter_map(|request| T::Agents::record(request.agent))
-			.map(|record| record.cluster)
-			.collect();
-		for cluster in clusters {
-			let message = RequestsMessage::DeadlineNear { block: now };
-			let _ = T::Mailbox::push(Channel::Cluster(cluster), &message.into());
-		}
-		near.len() as u32
-	}
-
-	/// Gives callers their money back whose requests were assigned to a lease that ended. Looks at most at
-	/// `most` requests, and goes on with the rest another time; what it took.
-	fn refund_moved(most: u32) -> Weight {
-		let (mut first, next) = MovedRange::<T>::get();
-		let mut looked_at = 0u32;
-		while first < next && looked_at < most {
-			let left = most.saturating_sub(looked_at);
-			// An agent without open requests costs a look, too.
-			let found = MovedLeases::<T>::get(first)
-				.map_or(0, |(agent, after)| Self::refund_moved_of(first, agent, after, left));
-			looked_at = looked_at.saturating_add(found.max(1));
-			if found < left {
-				MovedLeases::<T>::remove(first);
-				first = first.saturating_add(1);
-				MovedRange::<T>::put((first, next));
-			}
-		}
-		T::WeightInfo::refund_moved(looked_at)
-	}
-
-	/// The same for one agent, from the request `after` on; how many it looked at. With `most` there may
-	/// be more: the entry says where to go on.
-	fn refund_moved_of(entry: u64, agent: AgentId, after: Option<RequestId>, most: u32) -> u32 {
-		let open: Vec<RequestId> = match after {
-			None => OpenRequests::<T>::iter_key_prefix(agent).take(most as usize).collect(),
-			Some(after) => {
-				let from = OpenRequests::<T>::hashed_key_for(agent, after);
-				OpenRequests::<T>::iter_key_prefix_from(agent, from).take(most as usize).collect()
-			}
-		};
-		for id in &open {
-			let (Some(request), Some(assigned)) = (Requests::<T>::get(id), Duties::<T>::get(id))
-			else {
-				continue;
-			};
-			// Those that the new holder was given are its own.
-			if T::Clusters::is_held(agent, &assigned) {
-				continue;
-			}
-			let (refunded, _) = Self::refund(&request.caller, request.held);
-			Self::close(*id, request, RequestState::Expired);
-			Self::deposit_event(Event::RequestRefunded { request: *id, agent, refunded });
-		}
-		MovedLeases::<T>::insert(entry, (agent, open.last().copied()));
-		open.len() as u32
-	}
-
-	/// Writes down what became of an open request, and frees its places.
-	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState) {
-		let one_less = |count: &mut Option<u32>| {
-			*count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
-		};
-		OpenRequests::<T>::remove(request.agent, id);
-		OpenOfAgent::<T>::mutate_exists(request.agent, one_less);
-		OpenOfWorker::<T>::mutate_exists(request.worker, one_less);
-		OpenOfCaller::<T>::mutate_exists(&request.caller, one_less);
-		Requests::<T>::insert(id, Request { state, ..request });
-	}
-
-	/// Nobody answers for a request any more, and it is to be forgotten.
-	fn end_duty(id: RequestId, worker: WorkerId, now: BlockNumber) {
-		Duties::<T>::remove(id);
-		DutiesOfWorker::<T>::mutate_exists(worker, |duties| {
-			*duties = duties.and_then(|duties| duties.checked_sub(1)).filter(|duties| *duties > 0);
-		});
-		ClosedRange::<T>::mutate(|(_, next)| {
-			Closed::<T>::insert(*next, (id, now));
-			*next = next.saturating_add(1);
-		});
-	}
-
-	/// Forgets requests that were closed long enough ago; returns how many.
-	fn prune(now: BlockNumber) -> u32 {
-		let (oldest, next) = ClosedRange::<T>::get();
-		let mut first = oldest;
-		let mut pruned = 0u32;
-		while first < next && pruned < PRUNED_PER_BLOCK_MAX {
-			if let Some((request, closed_at)) = Closed::<T>::get(first) {
-				if closed_at.saturating_add(T::ResponseRetention::get()) > now {
-					break;
-				}
-				Requests::<T>::remove(request);
-				Responses::<T>::remove(request);
-				Closed::<T>::remove(first);
-			}
-			first = first.saturating_add(1);
-			pruned = pruned.saturating_add(1);
-		}
-		if first != oldest {
-			ClosedRange::<T>::put((first, next));
-		}
-		pruned
-	}
-
-	/// The account that the escrows of all open requests are in.
-	pub fn escrow() -> T::AccountId {
-		T::PalletId::get().into_account_truncating()
-	}
-
-	/// Moves `amount` of the escrows to `to`; returns what arrived: all or nothing, which is when `to`
-	/// would stay below the existential deposit.
-	fn pay(to: &T::AccountId, amount: Balance) -> Balance {
-		if amount.is_zero() {
-			return 0;
-		}
-		let paid = with_storage_layer(|| {
-			T::Currency::transfer(&Self::escrow(), to, amount, Preservation::Preserve)
-		});
-		paid.unwrap_or(0)
-	}
-
-	/// Gives `amount` of the escrows back; returns what the caller got and what the treasury got
-	/// instead, because the caller's account would stay below the existential deposit.
-	fn refund(caller: &T::AccountId, amount: Balance) -> (Balance, Balance) {
-		match Self::pay(caller, amount) {
-			0 => (0, Self::pay(&T::Treasury::get(), amount)),
-			refunded => (refunded, 0),
-		}
-	}
 }
 
 phala_protocol::refused_pushes!(Error);
-
-impl<T: Config> Assignments for Pallet<T> {
-	fn open_of(worker: WorkerId) -> u32 {
-		DutiesOfWorker::<T>::get(worker)
-	}
-}
-
-impl<T: Config> LeaseHooks for Pallet<T> {
-	fn on_lease_ended(agent: AgentId) {
-		if OpenOfAgent::<T>::get(agent) == 0 {
-			return;
-		}
-		MovedRange::<T>::mutate(|(_, next)| {
-			MovedLeases::<T>::insert(*next, (agent, None::<RequestId>));
-			*next = next.saturating_add(1);
-		});
-	}
-}
-
-impl<T: Config> ReceivePayload for Pallet<T> {
-	type Payload = AgentsPayload;
-	type Error = DispatchError;
-
-	fn receive(origin: EnvelopeOrigin, payload: AgentsPayload) -> Result<(), DispatchError> {
-		let AgentsPayload::EffectSet(set) = payload;
-		let owner = T::Agents::commit(origin, &set)?.owner;
-		for result in set.results {
-			Self::settle(origin, set.agent, owner, result)?;
-		}
-		Ok(())
-	}
-}
