@@ -673,9 +673,7 @@ impl<T: Config> Pallet<T> {
 
 	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		let operator = T::Workers::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
-		ensure!(operator == who, Error::<T>::NotOperator);
-		Ok(())
+		Ok(T::Workers::ensure_operator(worker, &who).map_err(Error::<T>::from)?)
 	}
 
 	fn ensure_owner(
@@ -715,4 +713,5 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
+phala_protocol::refused_operators!(Error);
 phala_protocol::refused_pushes!(Error);

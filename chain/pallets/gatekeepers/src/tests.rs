@@ -1,6 +1,10 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
-use phala_protocol::{boot::BootNumber, messages::Message};
+use phala_protocol::{
+	boot::BootNumber,
+	messages::Message,
+	traits::{BondUsers, WorkerHooks},
+};
 
 const GK: WorkerId = 1;
 const WORKER: WorkerId = 2;
