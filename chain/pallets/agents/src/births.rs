@@ -13,33 +13,40 @@ impl<T: Config> Pallet<T> {
 		});
 	}
 
-	/// Gives agents that were not borne in time to others; how many births it looked at.
-	pub(crate) fn pass_births_on(now: BlockNumber) -> u32 {
+	/// Gives agents that were not borne in time to others, as far as `meter` goes.
+	pub fn pass_births_on(meter: &mut WeightMeter) {
+		let look = T::WeightInfo::look_at_births(1);
+		let one = T::WeightInfo::pass_births_on(1);
+		if meter.try_consume(T::WeightInfo::look_at_births(0)).is_err() {
+			return;
+		}
+		let now = Self::now();
 		let (mut first, _) = BirthRange::<T>::get();
-		let mut looked_at = 0;
-		while looked_at < BIRTHS_PER_BLOCK_MAX {
-			let Some((agent, deadline, holder)) = Births::<T>::get(first) else { break };
-			if now < deadline {
+		while let Some((agent, deadline, holder)) = Births::<T>::get(first) {
+			if now < deadline || meter.try_consume(look).is_err() {
 				break;
 			}
-			looked_at = looked_at.saturating_add(1);
-			// What the mailbox does not take is tried again in the next block.
-			if with_storage_layer(|| Self::pass_birth_on(agent, holder)).is_err() {
-				break;
+			if Self::is_awaited(agent, holder) {
+				// What the mailbox does not take is tried again in the next block.
+				let is_passed_on = meter.try_consume(one).is_ok()
+					&& with_storage_layer(|| Self::pass_birth_on(agent, holder)).is_ok();
+				if !is_passed_on {
+					break;
+				}
 			}
 			Births::<T>::remove(first);
 			first = first.saturating_add(1);
 			BirthRange::<T>::mutate(|range| range.0 = first);
 		}
-		looked_at
+	}
+
+	/// Neither given up nor born meanwhile, nor tried by as many as may.
+	fn is_awaited(agent: AgentId, holder: u32) -> bool {
+		holder < limits::BIRTH_HOLDERS_MAX
+			&& Agents::<T>::get(agent).is_some_and(|record| record.version == 0)
 	}
 
 	fn pass_birth_on(agent: AgentId, holder: u32) -> DispatchResult {
-		// Given up, or born, meanwhile.
-		let Some(record) = Agents::<T>::get(agent) else { return Ok(()) };
-		if record.version > 0 || holder >= limits::BIRTH_HOLDERS_MAX {
-			return Ok(());
-		}
 		let had = T::Clusters::lease(agent);
 		if let Some(assigned) = T::Clusters::assign(agent)?.filter(|one| Some(one.lease) == had) {
 			T::Clusters::relieve(agent, &assigned)?;

@@ -45,16 +45,15 @@
 //! moves to another member that counts, and so on, [`limits::BIRTH_HOLDERS_MAX`] holders in all: one that
 //! is broken, or whose host lets only heartbeats through, keeps no agent from being born. Nobody pays or is
 //! set aside for it, since the cluster's keys, or the agent's code, may not be there yet. If nobody else
-//! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it. At most
-//! [`BIRTHS_PER_BLOCK_MAX`] are looked at in one block.
+//! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it.
 //!
 //! **State hash.** `hash(v + 1) = next_state_hash(hash(v), body_hash)`, from zero.
 //!
 //! **Upgrades** follow the policy that was chosen at registration. With a notice, new code is
-//! written down in [`Planned`] and starts to run in its block's `on_initialize`. A later
+//! written down in [`Planned`] and starts to run in its block, before any transaction. A later
 //! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
-//! upgrades are due in one block; one whose news the mailbox cannot take is tried again in the
-//! next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
+//! upgrades are due in one block; one whose news the mailbox cannot take, or for which there is no
+//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
 //!
 //! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
 //! chain names it is a gap. During a notice they have it, since they are told of what is planned.
@@ -62,6 +61,10 @@
 //! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
 //!
 //! Whenever anything but an agent's version changes, its cluster is told the whole of it.
+//!
+//! **What the chain does by itself**, [`Pallet::activate_due`] and [`Pallet::pass_births_on`], it does with
+//! the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
+//! the next.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -93,6 +96,7 @@ use frame_support::{
 		fungible::{Inspect, MutateHold},
 		tokens::Precision,
 	},
+	weights::WeightMeter,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -116,12 +120,6 @@ pub const UPGRADES_DUE_MAX: u32 = 32;
 
 /// Most versions of its code that are forgotten with an agent, the newest.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
-
-/// Most blocks whose due upgrades one block works off, after blocks that could not.
-pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
-
-/// Most overdue births that one block looks at.
-pub const BIRTHS_PER_BLOCK_MAX: u32 = 8;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -243,7 +241,7 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
-	/// The oldest block whose due upgrades are not all active yet; absent when none is late.
+	/// The first block whose due upgrades are not all active yet; absent before any block was looked at.
 	#[pallet::storage]
 	pub type LateFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
 
@@ -352,12 +350,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let now = now.saturated_into();
-			T::WeightInfo::activate_due(Self::activate_due(now))
-				.saturating_add(T::WeightInfo::pass_births_on(Self::pass_births_on(now)))
 		}
 	}
 

@@ -49,30 +49,26 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Activates what is due up to `now`; returns how many upgrades it tried. The block that
-	/// could not finish is where the next one starts.
-	pub(crate) fn activate_due(now: BlockNumber) -> u32 {
+	/// Activates what is due, the oldest first, as far as `meter` goes. The block that it could not finish
+	/// is where the next one starts.
+	pub fn activate_due(meter: &mut WeightMeter) {
+		let look = T::WeightInfo::activate_due(0);
+		let one = T::WeightInfo::activate_due(1).saturating_sub(look);
+		let now = Self::now();
 		let mut block = LateFrom::<T>::get().unwrap_or(now);
-		let mut tried = 0u32;
-		for _ in 0..LATE_BLOCKS_PER_BLOCK_MAX {
-			if block > now {
-				break;
-			}
+		while block <= now && meter.try_consume(look).is_ok() {
 			let mut due = Due::<T>::take(block);
-			tried = tried.saturating_add(due.len() as u32);
-			due.retain(|agent| with_storage_layer(|| Self::activate_planned(*agent)).is_err());
+			due.retain(|agent| {
+				meter.try_consume(one).is_err()
+					|| with_storage_layer(|| Self::activate_planned(*agent)).is_err()
+			});
 			if !due.is_empty() {
 				Due::<T>::insert(block, due);
 				break;
 			}
 			block = block.saturating_add(1);
 		}
-		if block <= now {
-			LateFrom::<T>::put(block);
-		} else {
-			LateFrom::<T>::kill();
-		}
-		tried
+		LateFrom::<T>::put(block);
 	}
 
 	fn activate_planned(agent: AgentId) -> DispatchResult {

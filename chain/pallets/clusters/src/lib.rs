@@ -42,11 +42,11 @@
 //!
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
-//! them, the rest in later blocks (`sweeps.rs`). A boot gets no lease before it was told of all agents.
+//! them, the rest later, with the runtime's weight for upkeep (`sweeps.rs`). A boot gets no lease before it was told of all agents.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order
-//! in which they began: a queue holds them, and [`GAPS_PER_BLOCK_MAX`] are ended in one block.
+//! in which they began: a queue holds them, and [`Pallet::end_gaps`] ends those whose time has come.
 //!
 //! A member may ask for the secret of the current generation, and for that of the newest wrapped
 //! keys: a member that comes after a departure and before anyone has wrapped anew must read those.
@@ -81,6 +81,7 @@ use frame_support::{
 		fungible::{Inspect, MutateHold},
 		tokens::Precision,
 	},
+	weights::WeightMeter,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -100,10 +101,7 @@ use phala_protocol::{
 };
 use sp_runtime::traits::SaturatedConversion;
 
-/// Most gaps between generations that one block ends.
-pub const GAPS_PER_BLOCK_MAX: u32 = 16;
-
-/// Most agents that one step of a block looks at in sweeps; a call that begins one does as many.
+/// Most agents that one step looks at in sweeps; a call that begins one does as many.
 pub const SWEPT_PER_BLOCK_MAX: u32 = limits::AGENTS_SWEPT_MAX;
 
 /// Balance type of [`Config::Currency`].
@@ -441,17 +439,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			let whole = T::WeightInfo::sweep(SWEPT_PER_BLOCK_MAX);
-			// Of several sweeps each has its beginning.
-			let budget = whole.saturating_mul(2);
-			Self::end_gaps().saturating_add(Self::work_off_sweeps(budget))
-		}
-
-		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
-			Self::work_off_sweeps(left)
 		}
 	}
 

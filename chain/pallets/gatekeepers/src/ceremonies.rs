@@ -74,15 +74,14 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Lets a pending key serve if its block has come. A full mailbox puts it off by a block.
-	pub(crate) fn activate_pending_key() -> Weight {
-		let db = T::DbWeight::get();
+	pub(crate) fn activate_pending_key() {
 		let Some(CeremonyUnderWay { epoch, attempt, seats, pending: Some(pending), .. }) =
 			Ceremony::<T>::get()
 		else {
-			return db.reads(1);
+			return;
 		};
 		if Self::now() < pending.active_at {
-			return db.reads(1);
+			return;
 		}
 		let active = ActiveKey { epoch, attempt, outcome: pending.outcome, seats };
 		let told = Self::push(Channel::System, KeysMessage::MasterKey(active.master_key()));
@@ -92,7 +91,6 @@ impl<T: Config> Pallet<T> {
 			ResendingRequests::<T>::put(Resending::default());
 			Self::deposit_event(Event::MasterKeyActivated { epoch, attempt });
 		}
-		db.reads_writes(4, 6)
 	}
 
 	pub(crate) fn confirm(

@@ -3,38 +3,35 @@
 use crate::*;
 
 impl<T: Config> Pallet<T> {
-	/// Tells the gatekeepers of a new epoch what is still open; drops what nobody waits for.
-	pub(crate) fn resend_open_requests() -> Weight {
-		let db = T::DbWeight::get();
-		let Some(Resending { mut after }) = ResendingRequests::<T>::get() else {
-			return db.reads(1);
-		};
-		let remaining = match after {
-			Some(last) => OpenRequests::<T>::iter_from(OpenRequests::<T>::hashed_key_for(last)),
-			None => OpenRequests::<T>::iter(),
-		};
-		// First collected, then changed: the iterator must not see changes.
-		let batch: Vec<_> = remaining.take(RESENDS_PER_BLOCK_MAX as usize).collect();
-		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
-		let mut handled = 0u64;
-		for (key, OpenRequest { request, .. }) in batch {
+	/// Tells the gatekeepers of a new epoch what is still open, as far as `meter` goes; drops what nobody
+	/// waits for.
+	pub fn resend_open_requests(meter: &mut WeightMeter) {
+		let look = T::WeightInfo::resend(0);
+		let one = T::WeightInfo::resend(1).saturating_sub(look);
+		if meter.try_consume(look).is_err() {
+			return;
+		}
+		let Some(Resending { mut after }) = ResendingRequests::<T>::get() else { return };
+		while meter.try_consume(one).is_ok() {
+			// An iterator of its own for each: it must not see what a drop changes.
+			let next = match after {
+				Some(last) => {
+					OpenRequests::<T>::iter_from(OpenRequests::<T>::hashed_key_for(last)).next()
+				}
+				None => OpenRequests::<T>::iter().next(),
+			};
+			let Some((key, OpenRequest { request, .. })) = next else {
+				ResendingRequests::<T>::kill();
+				return;
+			};
 			if !T::Boots::is_current(request.worker, request.boot) {
 				Self::drop_request(request.worker, request.cluster);
 			} else if Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).is_err() {
-				done = false;
 				break;
 			}
 			after = Some(key);
-			handled = handled.saturating_add(1);
 		}
-		if done {
-			ResendingRequests::<T>::kill();
-		} else {
-			ResendingRequests::<T>::put(Resending { after });
-		}
-		// Each is read and costs a look at its boot and a push; one more may have failed.
-		let each = handled.saturating_add(1);
-		db.reads_writes(each.saturating_mul(5).saturating_add(2), each.saturating_mul(5))
+		ResendingRequests::<T>::put(Resending { after });
 	}
 
 	fn drop_request(worker: WorkerId, cluster: ClusterId) {

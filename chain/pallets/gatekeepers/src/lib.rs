@@ -33,8 +33,8 @@
 //! one *before* `Seated`, which is thus the first message that it reads there.
 //!
 //! Requests that come before the first key wait, at most [`REQUESTS_WAITING_MAX`] of them. All that
-//! are open when a key becomes active are told to its gatekeepers, [`RESENDS_PER_BLOCK_MAX`] a
-//! block. Later on there is one open request for each member at most, told once: a boot that asks for
+//! are open when a key becomes active are told to its gatekeepers, in
+//! [`Pallet::resend_open_requests`], as many a block as the runtime has weight for. Later on there is one open request for each member at most, told once: a boot that asks for
 //! the same again before [`limits::KEY_REQUEST_GAP`] blocks and before another key serves is refused.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -59,7 +59,7 @@ pub mod weights;
 mod workers;
 
 use alloc::vec::Vec;
-use frame_support::pallet_prelude::*;
+use frame_support::{pallet_prelude::*, weights::WeightMeter};
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	blake2_256,
@@ -79,9 +79,6 @@ use sp_runtime::traits::SaturatedConversion;
 
 /// Most requests that wait while no master key serves.
 pub const REQUESTS_WAITING_MAX: u32 = 64;
-
-/// Most open requests that one block tells to the gatekeepers of a new epoch.
-pub const RESENDS_PER_BLOCK_MAX: u32 = 64;
 
 /// Blocks between the one that holds a quorum's confirmation and the one at whose start the key
 /// becomes active.
@@ -249,8 +246,9 @@ pub mod pallet {
 		}
 
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			let activation = Self::activate_pending_key();
-			activation.saturating_add(Self::resend_open_requests())
+			// Here, so that a key serves from the start of its block on.
+			Self::activate_pending_key();
+			T::WeightInfo::activate_pending_key()
 		}
 	}
 

@@ -60,11 +60,10 @@
 //! nobody else counts, keep what only they hold until somebody else does, or the code is allowed again.
 //! [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger origin.
 //!
-//! **The sweep** evicts whom a delisting or an exhausted stake concerns, in [`Hooks::on_poll`], within
-//! [`Config::SweepBudget`] a block and what is left of the block: first who was reported exhausted,
-//! then by a cursor over all boots once the `until` of a delisting has come, and again every
-//! [`SWEEP_AGAIN_BLOCKS`] while somebody waits for a successor. It may take as long as it takes, since
-//! they are out of force already.
+//! **The sweep** ([`Pallet::sweep`]) evicts whom a delisting or an exhausted stake concerns, with the weight
+//! that the runtime has for the upkeep of all pallets: first who was reported exhausted, then by a cursor
+//! over all boots once the `until` of a delisting has come, and again every [`SWEEP_AGAIN_BLOCKS`] while
+//! somebody waits for a successor. It may take as long as it takes, since they are out of force already.
 //!
 //! **What a stranger can store.** A worker's records are backed by its stake. A worker has one offer, and
 //! at most [`limits::OPEN_PROBES_MAX`] open probes, [`limits::PROBE_GAP`] blocks apart, each forgotten
@@ -162,9 +161,6 @@ pub mod pallet {
 		/// Fewest blocks between two heartbeats of one worker.
 		#[pallet::constant]
 		type HeartbeatGap: Get<BlockNumber>;
-
-		/// Most weight that the sweep takes of a block.
-		type SweepBudget: Get<Weight>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -391,23 +387,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
-			let limit = meter.remaining().min(T::SweepBudget::get());
-			let mut budget = WeightMeter::with_limit(limit);
-			Self::sweep(&mut budget);
-			meter.consume(budget.consumed());
-		}
-
-		fn integrity_test() {
-			let one = T::WeightInfo::sweep_base()
-				.saturating_add(T::WeightInfo::sweep_look())
-				.saturating_add(T::WeightInfo::evict());
-			assert!(
-				one.all_lte(T::SweepBudget::get()),
-				"the sweep can evict a worker in each block"
-			);
 		}
 	}
 

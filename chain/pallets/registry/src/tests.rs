@@ -1,5 +1,5 @@
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok, traits::Hooks};
+use frame_support::{assert_noop, assert_ok};
 use phala_protocol::{
 	messages::Message,
 	traits::{BondUsers, EvictedBy, ReceivePayload},
@@ -513,8 +513,8 @@ fn boot_of(worker: WorkerId, measurement: H256) {
 /// A block passes; the weight that the sweep took of it.
 fn next_block(left: Weight) -> Weight {
 	System::set_block_number(System::block_number() + 1);
-	let mut meter = WeightMeter::with_limit(left);
-	Registry::on_poll(System::block_number(), &mut meter);
+	let mut meter = WeightMeter::with_limit(left.min(SweepBudget::get()));
+	Registry::sweep(&mut meter);
 	meter.consumed()
 }
 

@@ -27,27 +27,32 @@ impl<T: Config> Pallet<T> {
 		});
 	}
 
-	/// Forgets requests that were closed long enough ago; returns how many.
-	pub(crate) fn prune(now: BlockNumber) -> u32 {
+	/// Forgets requests that were closed long enough ago, as far as `meter` goes.
+	pub fn prune(meter: &mut WeightMeter) {
+		let begun = T::WeightInfo::prune(0);
+		let one = T::WeightInfo::prune(1).saturating_sub(begun);
+		if meter.try_consume(begun).is_err() {
+			return;
+		}
+		let now = Self::now();
 		let (oldest, next) = ClosedRange::<T>::get();
 		let mut first = oldest;
-		let mut pruned = 0u32;
-		while first < next && pruned < PRUNED_PER_BLOCK_MAX {
-			if let Some((request, closed_at)) = Closed::<T>::get(first) {
-				if closed_at.saturating_add(T::ResponseRetention::get()) > now {
-					break;
-				}
+		while first < next {
+			let closed = Closed::<T>::get(first);
+			let is_kept = |at: BlockNumber| at.saturating_add(T::ResponseRetention::get()) > now;
+			if closed.is_some_and(|(_, at)| is_kept(at)) || meter.try_consume(one).is_err() {
+				break;
+			}
+			if let Some((request, _)) = closed {
 				Requests::<T>::remove(request);
 				Responses::<T>::remove(request);
 				Closed::<T>::remove(first);
 			}
 			first = first.saturating_add(1);
-			pruned = pruned.saturating_add(1);
 		}
 		if first != oldest {
 			ClosedRange::<T>::put((first, next));
 		}
-		pruned
 	}
 }
 

@@ -57,14 +57,14 @@
 //! the caller: if the base fee does not leave a unit of it, nothing is paid.
 //!
 //! **When a lease moves**, whoever had it answers no more: what was assigned to it is refunded, in that block
-//! if it has weight left, else in the next ones, at least [`REFUNDED_PER_BLOCK_MAX`] requests looked at in
-//! each. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
+//! if it has weight left, else in the next ones. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
 //! refund excuses nobody, and blames nobody.
 //!
 //! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, at
 //! most once for each lease that it had, and only if the chain shows nobody else's act and a member of
 //! the cluster has said, in the last [`limits::DEADLINE_NEAR_BLOCKS`] before the deadline, that blocks
-//! become final. That agent's lease moves then, and no other; the worker is set aside. An enclave that
+//! become final. That agent's lease moves then, and no other; the worker is set aside. (Callers are
+//! refunded first: the lease moves in the same block, or, when many do, in one of the next.) An enclave that
 //! lives and hears of blocks never misses: what it cannot do in time it answers with a failure.
 //!
 //! | what happened | caller | worker's stake | lease | [`Excuse`] |
@@ -75,7 +75,7 @@
 //! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
-//! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
+//! | the holder's lane, or a block, was full shortly before the deadline, or the chain came to it late | refunded | keeps | moves | `LaneFull` |
 //! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
 //! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |
@@ -87,8 +87,14 @@
 //! **Bounds.** Open requests: [`limits::OPEN_REQUESTS_PER_AGENT_MAX`],
 //! [`limits::OPEN_REQUESTS_PER_WORKER_MAX`], [`limits::OPEN_REQUESTS_PER_CALLER_MAX`]; of one deadline
 //! [`limits::REQUESTS_PER_DEADLINE_MAX`], those that were refunded before included. Requests that ended and
-//! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block; none
-//! before its deadline if somebody answers for it.
+//! their responses are forgotten together, oldest first; none before its deadline if somebody answers for it.
+//!
+//! **What the chain does by itself** it does with the weight that the runtime has for the upkeep of all
+//! pallets. [`Pallet::meet_deadlines`] has its part of that in every block, enough for all requests that one
+//! deadline can have, so that no other work puts a caller's money off: a request expires in the block after its
+//! deadline, unless what the runtime itself does leaves that block no weight; then it does in the next that has
+//! some. The rest ([`Pallet::refund_moved`], [`Pallet::move_leases`], [`Pallet::prune`]) takes turns with other
+//! pallets' work; what does not fit goes on in a later block.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -126,6 +132,7 @@ use frame_support::{
 		fungible::{Inspect, Mutate},
 		tokens::Preservation,
 	},
+	weights::WeightMeter,
 	PalletId,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
@@ -149,13 +156,6 @@ use sp_runtime::{
 	traits::{AccountIdConversion, SaturatedConversion, Zero},
 	Permill,
 };
-
-/// Most closed requests that one block forgets.
-pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
-
-/// Most open requests of agents whose lease moved that one block looks at in its beginning, and again as
-/// many with the weight that is left at its end.
-pub const REFUNDED_PER_BLOCK_MAX: u32 = 32;
 
 /// Who misses a deadline loses at most so many times what the work would have brought.
 pub const PENALTY_MULTIPLE: u32 = 10;
@@ -272,6 +272,20 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// The first deadline that has requests to expire; absent before any block was looked at.
+	#[pallet::storage]
+	pub type DueFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
+
+	/// Leases that move because their holder missed a deadline, in that order: the agent, what the holder was
+	/// given, and whether it is blamed.
+	#[pallet::storage]
+	pub type LeasesToMove<T> =
+		StorageMap<_, Twox64Concat, u64, (AgentId, Assignment, bool), OptionQuery>;
+
+	/// The number of the oldest entry in [`LeasesToMove`], and that of the next one.
+	#[pallet::storage]
+	pub type LeasesToMoveRange<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
 	/// The open requests of each agent. Both ids are hashes already.
 	#[pallet::storage]
 	pub type OpenRequests<T> =
@@ -345,13 +359,12 @@ pub mod pallet {
 		},
 		/// Whoever was to answer a request lost its agent's lease: the caller has its money back.
 		RequestRefunded { request: RequestId, agent: AgentId, refunded: Balance },
-		/// Nobody answered a request in time; `refunded` is nothing if that happened before. `lease` says whether the cluster was told what became
-		/// of it, and if not, why; `excuse` why nobody answers for it.
+		/// Nobody answered a request in time; `refunded` is nothing if that happened before. `excuse` says why
+		/// nobody answers for it.
 		RequestExpired {
 			request: RequestId,
 			refunded: Balance,
 			penalty: Balance,
-			lease: DispatchResult,
 			excuse: Option<Excuse>,
 		},
 	}
@@ -419,32 +432,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let now = now.saturated_into::<BlockNumber>();
-			let mut weight = T::WeightInfo::prune(Self::prune(now));
-			if let Some(deadline) = now.checked_sub(1) {
-				let due = Due::<T>::take(deadline);
-				for request in &due {
-					Self::expire(*request, now);
-				}
-				let expired = due.len() as u32;
-				weight = weight
-					.saturating_add(T::WeightInfo::expire(expired))
-					.saturating_add(T::WeightInfo::move_leases(expired));
-			}
-			weight = weight.saturating_add(T::WeightInfo::near(Self::announce_near(now)));
-			weight.saturating_add(Self::refund_moved(REFUNDED_PER_BLOCK_MAX))
-		}
-
-		/// A lease that moved in this block: its callers need not wait for the next one.
-		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
-			if left.all_gte(T::WeightInfo::refund_moved(REFUNDED_PER_BLOCK_MAX)) {
-				Self::refund_moved(REFUNDED_PER_BLOCK_MAX)
-			} else {
-				Weight::zero()
-			}
 		}
 
 		fn integrity_test() {

@@ -380,7 +380,7 @@ fn the_sweep_takes_its_part_of_what_other_hooks_leave_of_a_block() {
 		let mut blocks = 0;
 		while pallet_registry::Boots::<Runtime>::iter().count() > 0 {
 			let taken = left_after(Weight::MAX);
-			assert!(taken.all_lte(config::network::SweepBudget::get()), "{taken:?}");
+			assert!(taken.all_lte(upkeep::Pallet::<Runtime>::share()), "{taken:?}");
 			blocks += 1;
 		}
 		assert!((3..=WORKERS).contains(&blocks), "{blocks}");
