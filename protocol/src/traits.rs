@@ -364,7 +364,8 @@ pub trait ClusterDirectory {
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
 	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
-	/// to a member that counts.
+	/// to a member that counts. `None` if nobody does, or while the lease is still that of a boot that
+	/// is gone.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
 	/// Whether the assigned has that very lease still: one that moved away and came back is another.

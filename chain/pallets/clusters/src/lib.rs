@@ -38,7 +38,8 @@
 //! its holder departs, restarts (a new boot has no keys yet), is silent when it is challenged (a
 //! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
 //! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
-//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life.
+//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life. Until the
+//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work.
 //!
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers

@@ -585,6 +585,42 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
 	}
 }
 
+/// Has more leases than one step moves, and is gone before they all have.
+struct Ghost;
+
+impl Ghost {
+	const WORKER: WorkerId = 1;
+
+	/// An agent whose lease it still has.
+	fn haunts(leave: fn()) -> u64 {
+		cluster_of([Self::WORKER]);
+		let all = u64::from(SWEPT_PER_BLOCK_MAX) + 5;
+		for n in 0..all {
+			place(n).unwrap();
+		}
+		join(2);
+		end_block();
+		leave();
+		let of_it = |n: &u64| holder(*n) == Some((Self::WORKER, 1));
+		(0..all).find(of_it).expect("one step does not move all")
+	}
+}
+
+#[test]
+fn a_ghost_that_left_or_boots_anew_is_given_no_work_before_its_leases_have_moved() {
+	let leave: fn() = || Clusters::leave(signed(BOB), CLUSTER, Ghost::WORKER).unwrap();
+	let restart: fn() = || register(Ghost::WORKER, 2);
+	for go in [leave, restart] {
+		new_test_ext().execute_with(|| {
+			let haunted = Ghost::haunts(go);
+			assert_eq!(Clusters::assign(agent(haunted)), Ok(None));
+			pass(1);
+			assert_eq!(assigned(haunted).lease, Lease { worker: 2, boot: 1 });
+			leases_add_up();
+		});
+	}
+}
+
 #[test]
 fn whose_lease_was_taken_answers_for_nothing_more() {
 	new_test_ext().execute_with(|| {

@@ -79,16 +79,19 @@ impl<T: Config> Pallet<T> {
 		match (reason, platform) {
 			(EvictionReason::Compromised { .. }, Some(platform)) => {
 				Self::ban(platform);
-				Self::throw_machine_out(platform, worker)
+				Self::throw_machine_out(platform, Some(worker))
 			}
 			_ => Ok(()),
 		}
 	}
 
-	/// Ends the boot of the worker that a banned machine moved to, if it is not `worker`. That one's
-	/// operator may be another: what it loses, if anything, is for another vote.
-	fn throw_machine_out(platform: PlatformId, worker: WorkerId) -> DispatchResult {
-		let Some(other) = PlatformWorker::<T>::get(platform).filter(|other| *other != worker)
+	/// Ends the boot of the worker that a banned machine is in, if it is not `except`. What its operator
+	/// loses, if anything, is for another vote.
+	pub(crate) fn throw_machine_out(
+		platform: PlatformId,
+		except: Option<WorkerId>,
+	) -> DispatchResult {
+		let Some(other) = PlatformWorker::<T>::get(platform).filter(|other| Some(*other) != except)
 		else {
 			return Ok(());
 		};

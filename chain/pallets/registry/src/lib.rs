@@ -579,7 +579,7 @@ pub mod pallet {
 			Self::throw_out(worker, boot.as_ref(), reason)
 		}
 
-		/// Bans a machine from being in a worker, or lifts that. By governance.
+		/// Bans a machine from being in a worker, or lifts that. By governance. The boot that runs on it ends.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::set_banned())]
 		pub fn set_banned(
@@ -590,6 +590,7 @@ pub mod pallet {
 			T::AdminOrigin::ensure_origin(origin)?;
 			if banned {
 				Self::ban(platform);
+				Self::throw_machine_out(platform, None)?;
 			} else {
 				BannedPlatforms::<T>::take(platform).ok_or(Error::<T>::PlatformNotBanned)?;
 				Self::deposit_event(Event::BanLifted { platform });

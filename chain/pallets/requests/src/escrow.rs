@@ -23,9 +23,23 @@ impl<T: Config> Pallet<T> {
 	/// Gives `amount` of the escrows back; returns what the caller got and what the treasury got
 	/// instead, because the caller's account would stay below the existential deposit.
 	pub(crate) fn refund(caller: &T::AccountId, amount: Balance) -> (Balance, Balance) {
+		if amount.is_zero() {
+			return (0, 0);
+		}
 		match Self::pay(caller, amount) {
-			0 => (0, Self::pay(&T::Treasury::get(), amount)),
+			0 => (0, Self::pay_treasury(amount)),
 			refunded => (refunded, 0),
 		}
+	}
+
+	/// Pays the treasury what nobody else can take. What its own account cannot take, since that is dead
+	/// too, is owed to it until it can.
+	fn pay_treasury(amount: Balance) -> Balance {
+		let owed = OwedToTreasury::<T>::take().saturating_add(amount);
+		if Self::pay(&T::Treasury::get(), owed).is_zero() {
+			OwedToTreasury::<T>::put(owed);
+			return 0;
+		}
+		amount
 	}
 }

@@ -46,8 +46,8 @@
 //!
 //! Price and limit are those of the time of submission. A payment that its receiver cannot take,
 //! because its account would stay below the existential deposit, goes to the treasury, and what
-//! not even that can take stays with the caller: no payment can fail a settlement. A run that
-//! failed pays for the units it used.
+//! not even that can take stays with the caller: no payment can fail a settlement. What the caller cannot
+//! take back is the treasury's, if need be later ([`OwedToTreasury`]). A run that failed pays for the units it used.
 //!
 //! **Room.** A flood pays, and others get in (docs/decisions/016). Open requests are bounded for each agent, each
 //! worker (which its agents share) and each deadline, and for each caller. From half of a room on the
@@ -303,6 +303,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type OpenOfCaller<T: Config> =
 		StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
+	/// What callers could not take back and the treasury not either, since their accounts would have stayed
+	/// below the existential deposit: paid with the next that it gets so.
+	#[pallet::storage]
+	pub type OwedToTreasury<T> = StorageValue<_, Balance, ValueQuery>;
 
 	/// How many requests each worker answers for, whatever became of its boot; absent means none.
 	#[pallet::storage]

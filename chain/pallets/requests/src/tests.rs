@@ -38,6 +38,7 @@ fn assert_conserved() {
 		}
 		escrows += if request.state == RequestState::Open { request.held } else { 0 };
 	}
+	escrows += OwedToTreasury::<Runtime>::get();
 	assert_eq!(balance(Pallet::<Runtime>::escrow()), escrows);
 	assert_eq!(OpenOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), assigned);
 	assert_eq!(OpenOfAgent::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_agents);
@@ -1207,6 +1208,28 @@ fn with_nobody_able_to_take_it_a_fee_goes_back_to_the_caller() {
 		assert_ok!(receive(vec![answered(request, 1)]));
 		assert_eq!(state(request), RequestState::Settled { fee: 5, failed: false, block: 1 });
 		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
+	});
+}
+
+#[test]
+fn what_neither_the_caller_nor_the_treasury_can_take_is_owed_until_it_can() {
+	let balances = vec![(ALICE, ENDOWMENT), (DEVELOPER, ENDOWMENT), (OPERATOR, ENDOWMENT)];
+	new_test_ext_with(balances).execute_with(|| {
+		set_agent(|agent| agent.unit_price = 9);
+		// Less than the existential deposit of 10 is put up for each.
+		let deadline = ask().deadline;
+		for deadline in [deadline, deadline + 1] {
+			submit(&Ask { max_fee: BASE_FEE + 9, deadline, ..ask() }).unwrap();
+		}
+		for who in [ALICE, TREASURY] {
+			let origin = RawOrigin::Signed(who.clone()).into();
+			assert_ok!(Balances::transfer_allow_death(origin, DEVELOPER, balance(who)));
+		}
+		pass_to(deadline + 1);
+		assert_eq!((OwedToTreasury::<Runtime>::get(), balance(TREASURY)), (9, 0));
+		pass_to(deadline + 2);
+		assert_eq!((OwedToTreasury::<Runtime>::get(), balance(TREASURY)), (0, 18));
+		assert_eq!(balance(Pallet::<Runtime>::escrow()), EXISTENTIAL_DEPOSIT);
 	});
 }
 
