@@ -8,8 +8,8 @@
 //!
 //! | when | what | with |
 //! |---|---|---|
-//! | `on_poll`: after the inherents, before any transaction | paid work: requests expire, members speak for finality, callers are refunded | at most [`PAID_WORK`] of it, which is enough for all requests that one deadline can have |
-//! | | then the others' [`turns`], and what is left of the paid work | the rest |
+//! | `on_initialize`: first, and whatever else the block does | paid work: requests expire, members speak for finality, callers are refunded | at most [`PAID_WORK`] of it, which is enough for all requests that one deadline can have |
+//! | `on_poll`: after the inherents, before any transaction | the others' [turns](Pallet::turns) | the rest, if the block has as much left |
 //! | `on_idle`: after the last transaction | what the block's transactions caused: refunds, and sweeps | what is left of both, the block and its upkeep |
 //!
 //! **Fair.** Who has the first turn goes around with the block's number: whatever backlog others have, each
@@ -17,11 +17,12 @@
 //! does not wait for turns, and has no more than its part before them: neither do sweeps that a stranger
 //! causes put off a refund, nor does a flood of requests keep a worker from being evicted.
 //!
-//! **If a block has no room**, because of what the stock pallets do in it (a vote that is enacted, an
-//! election), there is less upkeep in it, or none. Who could not answer in such a block is not blamed.
+//! **If a block has no room** there are no turns in it: in the one that begins a session, which the session
+//! pallet declares full, or when a vote is enacted. Paid work does not wait for the next one, since whether
+//! anybody is to blame for a missed deadline is judged by what the chain shows right after it.
 //!
-//! What has to happen in `on_initialize` is small, the same in every block, and part of the share:
-//! [`Pallet::fixed`].
+//! What other pallets of the network say that they take in `on_initialize` is small, the same in every block,
+//! and part of the share: [`Pallet::fixed`].
 
 pub use pallet::*;
 
@@ -61,26 +62,40 @@ pub mod pallet {
 	{
 	}
 
-	/// What upkeep took of the current block before its transactions.
+	/// What upkeep has taken of the current block.
 	#[pallet::storage]
 	pub type Used<T> = StorageValue<_, Weight, ValueQuery>;
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+			let mut meter = WeightMeter::with_limit(Self::paid_work());
+			pallet_requests::Pallet::<T>::meet_deadlines(&mut meter);
+			pallet_requests::Pallet::<T>::refund_moved(&mut meter);
+			let used = meter.consumed().saturating_add(Self::bookkeeping());
+			Used::<T>::put(used);
+			used
+		}
+
 		fn on_poll(now: BlockNumberFor<T>, meter: &mut WeightMeter) {
-			let mut ours = WeightMeter::with_limit(meter.remaining().min(Self::budget()));
-			if ours.try_consume(Self::bookkeeping()).is_err() {
-				return;
+			let used = Used::<T>::get();
+			let left = meter.remaining().min(Self::budget().saturating_sub(used));
+			let mut ours = WeightMeter::with_limit(left);
+			let first = now.saturated_into::<BlockNumber>() as usize % TURNS;
+			for work in Self::turns().into_iter().cycle().skip(first).take(TURNS) {
+				work(&mut ours);
 			}
-			Self::before_transactions(now.saturated_into(), &mut ours);
-			Used::<T>::put(ours.consumed());
 			meter.consume(ours.consumed());
+			Used::<T>::put(used.saturating_add(ours.consumed()));
 		}
 
 		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
 			let left = left.min(Self::budget().saturating_sub(Used::<T>::get()));
 			let mut meter = WeightMeter::with_limit(left);
-			Self::after_transactions(&mut meter);
+			pallet_requests::Pallet::<T>::refund_moved(&mut meter);
+			pallet_clusters::Pallet::<T>::work_off_sweeps(&mut meter);
+			// Of the leases that moved just now.
+			pallet_requests::Pallet::<T>::refund_moved(&mut meter);
 			meter.consumed()
 		}
 	}
@@ -105,12 +120,12 @@ impl<T: Config> Pallet<T> {
 		Self::share().saturating_sub(Self::fixed())
 	}
 
-	/// Most of it that paid work takes before the others' turns.
+	/// Of it, what is sure to paid work, and what it takes at most before the others' turns.
 	pub fn paid_work() -> Weight {
 		PAID_WORK * Self::budget()
 	}
 
-	/// What this pallet itself takes.
+	/// What this pallet itself takes, for [`Used`].
 	pub(crate) fn bookkeeping() -> Weight {
 		T::DbWeight::get().reads_writes(1, 1)
 	}
@@ -138,28 +153,5 @@ impl<T: Config> Pallet<T> {
 			Requests::<T>::prune,
 			Mailbox::<T>::prune,
 		]
-	}
-
-	fn before_transactions(now: BlockNumber, meter: &mut WeightMeter) {
-		use pallet_requests::Pallet as Requests;
-		let mut paid = WeightMeter::with_limit(meter.remaining().min(Self::paid_work()));
-		Requests::<T>::meet_deadlines(&mut paid);
-		Requests::<T>::refund_moved(&mut paid);
-		meter.consume(paid.consumed());
-
-		let first = now as usize % TURNS;
-		for work in Self::turns().into_iter().cycle().skip(first).take(TURNS) {
-			work(meter);
-		}
-		// After blocks that had no room there may be more than the part that paid work is sure of.
-		Requests::<T>::expire_due(meter);
-	}
-
-	fn after_transactions(meter: &mut WeightMeter) {
-		use {pallet_clusters::Pallet as Clusters, pallet_requests::Pallet as Requests};
-		Requests::<T>::refund_moved(meter);
-		Clusters::<T>::work_off_sweeps(meter);
-		// Of the leases that moved just now.
-		Requests::<T>::refund_moved(meter);
 	}
 }

@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
 		};
 		Self::end_duty(id, worker, now);
 
-		let excuse = Self::excuse(agent, worker, deadline, now, &assigned);
+		let excuse = Self::excuse(agent, worker, deadline, &assigned);
 		let penalty = match excuse {
 			None => {
 				let work =
@@ -116,17 +116,13 @@ impl<T: Config> Pallet<T> {
 		agent: AgentId,
 		worker: WorkerId,
 		deadline: BlockNumber,
-		now: BlockNumber,
 		assigned: &Assignment,
 	) -> Option<Excuse> {
 		if let Some(excuse) = T::Clusters::excuse(agent, assigned) {
 			return Some(excuse);
 		}
 		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
-		// Later than the next block comes to a deadline only a chain whose blocks were full of its own work:
-		// what it sees now says nothing of then.
-		let is_late = now > deadline.saturating_add(1);
-		if is_late || T::Lanes::was_full_since(worker, near) {
+		if T::Lanes::was_full_since(worker, near) {
 			return Some(Excuse::LaneFull);
 		}
 		let is_final = T::Agents::record(agent)

@@ -75,7 +75,7 @@
 //! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
-//! | the holder's lane, or a block, was full shortly before the deadline, or the chain came to it late | refunded | keeps | moves | `LaneFull` |
+//! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
 //! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
 //! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |
@@ -91,9 +91,7 @@
 //!
 //! **What the chain does by itself** it does with the weight that the runtime has for the upkeep of all
 //! pallets. [`Pallet::meet_deadlines`] has its part of that in every block, enough for all requests that one
-//! deadline can have, so that no other work puts a caller's money off: a request expires in the block after its
-//! deadline, unless what the runtime itself does leaves that block no weight; then it does in the next that has
-//! some. The rest ([`Pallet::refund_moved`], [`Pallet::move_leases`], [`Pallet::prune`]) takes turns with other
+//! deadline can have: a request expires in the block after its deadline, whatever else is to be done. The rest ([`Pallet::refund_moved`], [`Pallet::move_leases`], [`Pallet::prune`]) takes turns with other
 //! pallets' work; what does not fit goes on in a later block.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -123,7 +121,6 @@ pub mod weights;
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
-use alloc::vec::Vec;
 use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,

@@ -147,8 +147,16 @@ fn worker(measurement: H256) -> WorkerId {
 		registered_at: now(),
 		expires_at: BlockNumber::MAX,
 	};
-	pallet_registry::Boots::<Runtime>::insert(worker, boot);
+	lives(worker, &boot);
 	worker
+}
+
+/// As the registry writes it down.
+fn lives(worker: WorkerId, boot: &Boot) {
+	pallet_registry::Boots::<Runtime>::insert(worker, boot);
+	pallet_registry::Workers::<Runtime>::mutate(worker, |record| {
+		record.as_mut().expect("it is registered").boots = boot.number;
+	});
 }
 
 fn join(worker: WorkerId) {
@@ -167,7 +175,9 @@ fn join(worker: WorkerId) {
 
 /// The mailbox's lists of a block are emptied: setting up costs no blocks.
 fn empty_mailbox() {
-	pallet_mailbox::PushedIn::<Runtime>::remove(now());
+	for (channel, seq) in pallet_mailbox::PushedIn::<Runtime>::take(now()) {
+		pallet_mailbox::Bodies::<Runtime>::remove(channel, seq);
+	}
 	pallet_mailbox::PushedBytes::<Runtime>::kill();
 }
 
@@ -238,11 +248,21 @@ fn block(left: Weight) -> Weight {
 	Mailbox::on_finalize(now());
 	System::reset_events();
 	System::set_block_number(now() + 1);
-	let begun = on_initialize(now());
+	let begun = on_initialize(now()).saturating_add(Upkeep::on_initialize(now()));
 	let mut meter = WeightMeter::with_limit(MAXIMUM_BLOCK_WEIGHT);
 	Upkeep::on_poll(now(), &mut meter);
 	let ended = Upkeep::on_idle(now(), left);
 	begun.saturating_add(meter.consumed()).saturating_add(ended)
+}
+
+/// Blocks for which a message is kept.
+fn retention() -> BlockNumber {
+	<Runtime as pallet_mailbox::Config>::Retention::get()
+}
+
+/// Blocks for which a request that ended is kept.
+fn response_retention() -> BlockNumber {
+	<Runtime as pallet_requests::Config>::ResponseRetention::get()
 }
 
 /// Open requests whose deadline has passed.
@@ -254,8 +274,8 @@ fn overdue() -> usize {
 
 /// What waits, by name.
 fn backlogs() -> Vec<(&'static str, usize)> {
-	let old = now() - <Runtime as pallet_mailbox::Config>::Retention::get();
-	let closed_before = now() - <Runtime as pallet_requests::Config>::ResponseRetention::get();
+	let old = now() - retention();
+	let closed_before = now() - response_retention();
 	let all = [
 		("overdue requests", overdue()),
 		("leases that moved", pallet_requests::MovedLeases::<Runtime>::iter().count()),
@@ -284,7 +304,10 @@ fn backlogs() -> Vec<(&'static str, usize)> {
 		(
 			"delisted boots",
 			pallet_registry::Boots::<Runtime>::iter_values()
-				.filter(|boot| boot.measurement == NEXT_CODE)
+				.filter(|boot| {
+					pallet_registry::Measurements::<Runtime>::get(boot.measurement)
+						.is_none_or(|rule| !rule.allows(now()))
+				})
 				.count(),
 		),
 		("exhausted", pallet_registry::ReportedExhausted::<Runtime>::iter().count()),
@@ -332,6 +355,12 @@ impl Doomsday {
 		let agents: Vec<AgentId> = (0..limits::REQUESTS_PER_DEADLINE_MAX)
 			.map(|_| agent(UpgradePolicy::Free, true))
 			.collect();
+		// Members see blocks become final: whoever misses a deadline is blamed, and loses the lease.
+		pallet_clusters::FinalSeen::<Runtime>::mutate(CLUSTER, |seen| {
+			for worker in 0..MEMBERS {
+				seen.try_insert(worker, BlockNumber::MAX).expect("so many are members");
+			}
+		});
 		let mut number = 0;
 		let mut requests = Vec::new();
 		for deadline in at..at + Self::DEADLINES {
@@ -374,9 +403,8 @@ impl Doomsday {
 			let open = pallet_gatekeepers::OpenRequest { request, opened_at: now(), epoch: None };
 			pallet_gatekeepers::OpenRequests::<Runtime>::insert((0, n), open);
 		}
-		let retention = <Runtime as pallet_mailbox::Config>::Retention::get();
 		for n in 0..Self::OLD_BLOCKS {
-			let block = at - retention + n;
+			let block = at - retention() + n;
 			let mut pushed = BoundedVec::default();
 			for index in 0..limits::MESSAGES_PER_BLOCK_MAX {
 				let (channel, seq) = (Channel::Worker(block), u64::from(index));
@@ -390,7 +418,7 @@ impl Doomsday {
 			});
 			pallet_mailbox::PushedIn::<Runtime>::insert(block, pushed);
 		}
-		let closed_at = at - <Runtime as pallet_requests::Config>::ResponseRetention::get();
+		let closed_at = at - response_retention();
 		for n in 0..Self::OLD_REQUESTS {
 			pallet_requests::Closed::<Runtime>::insert(n, (H256::from_low_u64_be(n), closed_at));
 		}
@@ -413,7 +441,7 @@ fn restart(worker: WorkerId) {
 	let mut boot = Registry::current_boot(worker).expect("it lives");
 	boot.number += 1;
 	boot.registered_at = now();
-	pallet_registry::Boots::<Runtime>::insert(worker, &boot);
+	lives(worker, &boot);
 	assert_ok!(<Clusters as WorkerHooks>::on_boot(worker, &boot).map_err(|_| "the mailbox is full"));
 }
 
@@ -532,7 +560,7 @@ fn a_maker_of_sweeps_puts_off_nobody_s_refund_and_no_deadline() {
 			villain.make_sweeps(n);
 			let deadline = now() + TIMEOUT + limits::FINALITY_MARGIN;
 			let held = submit(n, honest, deadline);
-			assert!(queued() > 8, "{} sweeps", queued());
+			assert!(queued() > 4, "{} sweeps", queued());
 			// The agent's lease moves away from the one that was given the request.
 			let work = Clusters::assign(honest).unwrap().expect("somebody has it");
 			assert_ok!(Clusters::relieve(honest, &work));
@@ -556,41 +584,64 @@ fn a_maker_of_sweeps_puts_off_nobody_s_refund_and_no_deadline() {
 		assert_eq!(state(missed), Some(RequestState::Open));
 		block(Weight::zero());
 		assert_eq!(state(missed), Some(RequestState::Expired));
-		assert!(queued() > 8, "{} sweeps", queued());
+		assert!(queued() > 4, "{} sweeps", queued());
 		// When it stops they come to an end, too.
 		blocks(2_000, Weight::zero());
 		assert_eq!(queued(), 0);
 	});
 }
 
+/// As blocks are in which a session begins.
 #[test]
-fn a_block_without_room_has_no_upkeep_and_loses_none() {
+fn a_block_without_room_has_no_turns_and_meets_its_deadlines() {
 	network(|| {
 		let honest = agent(UpgradePolicy::Free, true);
 		let deadline = now() + TIMEOUT + limits::FINALITY_MARGIN;
 		let request = submit(1, honest, deadline);
-		while now() <= deadline + 3 {
+		blocks(deadline - now(), Weight::zero());
+		worker(NEXT_CODE);
+		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), NEXT_CODE, now(), CODE));
+		let state = || pallet_requests::Requests::<Runtime>::get(request).map(|one| one.state);
+		assert_eq!(state(), Some(RequestState::Open));
+		let full = |number| {
 			Mailbox::on_finalize(now());
-			System::set_block_number(now() + 1);
-			let mut meter = WeightMeter::with_limit(Weight::from_parts(1, 1));
-			Upkeep::on_poll(now(), &mut meter);
+			System::set_block_number(number);
+			Upkeep::on_initialize(number);
+			let mut meter = WeightMeter::with_limit(Weight::zero());
+			Upkeep::on_poll(number, &mut meter);
 			assert_eq!(meter.consumed(), Weight::zero());
-			assert_eq!(Upkeep::on_idle(now(), Weight::zero()), Weight::zero());
+			assert_eq!(Upkeep::on_idle(number, Weight::zero()), Weight::zero());
+		};
+		full(deadline + 1);
+		assert_eq!(state(), Some(RequestState::Expired));
+		full(deadline + 2);
+		let waits = backlogs();
+		assert_eq!(waits, [("delisted boots", 1)]);
+		blocks(1, Weight::zero());
+		assert_eq!(backlogs(), []);
+	});
+}
+
+#[test]
+fn blocks_of_the_real_chain_that_begin_sessions_meet_their_deadlines_too() {
+	use super::blocks::next;
+	network(|| {
+		let honest = agent(UpgradePolicy::Free, true);
+		let first = now() + TIMEOUT + limits::FINALITY_MARGIN;
+		// A session takes ten slots here: one of these deadlines is right before it.
+		let requests: Vec<RequestId> = (0..12).map(|n| submit(n, honest, first + n)).collect();
+		let mut session_began = false;
+		while now() <= first + 12 {
+			let session = Session::current_index();
+			next(1, || ());
+			session_began |= Session::current_index() != session && now() > first;
+			assert_eq!(overdue(), 0, "at {}", now() - first);
 		}
-		assert_eq!(overdue(), 1);
-		block(Weight::zero());
-		assert_eq!(overdue(), 0);
-		let late = System::events().into_iter().find_map(|record| match record.event {
-			RuntimeEvent::Requests(pallet_requests::Event::RequestExpired {
-				request: of,
-				penalty,
-				excuse,
-				..
-			}) if of == request => Some((penalty, excuse)),
-			_ => None,
-		});
-		let excuse = Some(phala_protocol::agents::Excuse::LaneFull);
-		assert_eq!(late, Some((0, excuse)), "nobody is blamed for what a full block hid");
+		assert!(session_began);
+		for request in requests {
+			let state = pallet_requests::Requests::<Runtime>::get(request).map(|one| one.state);
+			assert_eq!(state, Some(RequestState::Expired));
+		}
 	});
 }
 
