@@ -345,10 +345,8 @@ impl Doomsday {
 	const OLD_REQUESTS: u64 = 500;
 	const KEY_REQUESTS: u32 = 150;
 
-	/// Blocks within which all of it is done: so long as it comes, and for each turn as often as its work needs
-	/// it. One delisted worker a turn takes longest.
-	const DRAINED_BLOCKS: BlockNumber =
-		Self::DEADLINES + (Self::DELISTED + 4) * TURNS as BlockNumber;
+	/// Blocks within which all of it is done: so long as it comes, and a few rounds of turns.
+	const DRAINED_BLOCKS: BlockNumber = Self::DEADLINES + 4 * TURNS as BlockNumber;
 
 	fn prepare() -> Self {
 		let at = now() + Self::AHEAD;
