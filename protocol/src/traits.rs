@@ -40,6 +40,31 @@ macro_rules! refused_pushes {
 	};
 }
 
+/// Why an account does not decide for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorError {
+	/// No worker has this number.
+	UnknownWorker,
+	/// Another account runs it.
+	NotOperator,
+}
+
+/// Names who is not a worker's operator in the errors of a pallet, which has `UnknownWorker` and
+/// `NotOperator` among them.
+#[macro_export]
+macro_rules! refused_operators {
+	($error:ident) => {
+		impl<T> From<$crate::traits::OperatorError> for $error<T> {
+			fn from(refused: $crate::traits::OperatorError) -> Self {
+				match refused {
+					$crate::traits::OperatorError::UnknownWorker => Self::UnknownWorker,
+					$crate::traits::OperatorError::NotOperator => Self::NotOperator,
+				}
+			}
+		}
+	};
+}
+
 /// The chain's side of the mailbox.
 pub trait MailboxInterface {
 	/// Appends `message` to `channel`; returns its number there.
@@ -174,6 +199,15 @@ impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
 pub trait WorkerDirectory: BootDirectory {
 	/// Who runs it, is paid for its work and answers for its faults.
 	fn operator(worker: WorkerId) -> Option<AccountBytes>;
+
+	/// Refuses whoever does not run it.
+	fn ensure_operator(worker: WorkerId, account: &AccountBytes) -> Result<(), OperatorError> {
+		match Self::operator(worker) {
+			Some(operator) if operator == *account => Ok(()),
+			Some(_) => Err(OperatorError::NotOperator),
+			None => Err(OperatorError::UnknownWorker),
+		}
+	}
 
 	/// Block of its boot's registration or last heartbeat, whichever is later.
 	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber>;
@@ -330,7 +364,8 @@ pub trait ClusterDirectory {
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
 	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
-	/// to a member that counts.
+	/// to a member that counts. `None` if nobody does, or while the lease is still that of a boot that
+	/// is gone.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
 	/// Whether the assigned has that very lease still: one that moved away and came back is another.

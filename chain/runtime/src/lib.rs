@@ -11,6 +11,7 @@
 //! | [`config::tracks`], [`origins`] | who decides what, with how many votes |
 //! | [`config::accounts`] | identity, multisig, proxy |
 //! | [`config::network`] | the pallets of this network: mailbox, bonding, registry, gatekeepers, clusters, agents, requests |
+//! | [`upkeep`] | what the network's pallets do by themselves, and how much of a block it takes |
 //! | [`parameters`] | what differs between the presets, in storage |
 //! | [`migrations`] | what an upgrade does to the state that it finds |
 //! | [`presets`] | genesis of `dev`, `local` and `staging` |
@@ -38,6 +39,7 @@ pub mod reserve;
 pub mod test_support;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
@@ -302,4 +304,7 @@ mod runtime {
 	pub type Requests = pallet_requests;
 	#[runtime::pallet_index(56)]
 	pub type Bonding = pallet_bonding;
+	// Has the work done that those above leave for later.
+	#[runtime::pallet_index(57)]
+	pub type Upkeep = upkeep;
 }

@@ -19,6 +19,7 @@ mod stored_parameters;
 mod throughput;
 mod transactions;
 mod upgrades;
+mod upkeep;
 
 use crate::{parameters::NetworkParameters, *};
 use codec::{Decode, Encode};
@@ -336,19 +337,4 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 			Err(pallet_agents::Error::<Runtime>::UnknownAgent.into())
 		);
 	});
-}
-
-#[test]
-fn the_worst_block_of_missed_deadlines_fits_in_a_block() {
-	use pallet_requests::WeightInfo;
-	type Weights = <Runtime as pallet_requests::Config>::WeightInfo;
-	let due = phala_protocol::limits::REQUESTS_PER_DEADLINE_MAX;
-	let refunded = pallet_requests::REFUNDED_PER_BLOCK_MAX;
-	let worst = Weights::expire(due)
-		.saturating_add(Weights::move_leases(due))
-		.saturating_add(Weights::near(due))
-		.saturating_add(Weights::refund_moved(refunded))
-		.saturating_add(Weights::prune(pallet_requests::PRUNED_PER_BLOCK_MAX));
-	let block = <Runtime as frame_system::Config>::BlockWeights::get().max_block;
-	assert!(worst.all_lt(block), "{worst:?} of {block:?}");
 }

@@ -168,8 +168,6 @@ pub struct Expired {
 	pub request: H256,
 	pub refunded: Balance,
 	pub penalty: Balance,
-	/// 0 when the lease was told to move.
-	pub lease: u8,
 	/// Why nobody answers for it.
 	pub excuse: Option<Excuse>,
 }

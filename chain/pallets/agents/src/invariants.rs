@@ -28,7 +28,9 @@ impl<T: Config> Pallet<T> {
 				"an upgrade is planned for a block in which it is not due"
 			);
 		}
+		let from = LateFrom::<T>::get().unwrap_or_default();
 		for (block, due) in Due::<T>::iter() {
+			ensure!(block >= from, "an upgrade that never comes");
 			let is_planned = |agent: &AgentId| {
 				Planned::<T>::get(agent).is_some_and(|planned| planned.at == block)
 			};

@@ -45,16 +45,15 @@
 //! moves to another member that counts, and so on, [`limits::BIRTH_HOLDERS_MAX`] holders in all: one that
 //! is broken, or whose host lets only heartbeats through, keeps no agent from being born. Nobody pays or is
 //! set aside for it, since the cluster's keys, or the agent's code, may not be there yet. If nobody else
-//! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it. At most
-//! [`BIRTHS_PER_BLOCK_MAX`] are looked at in one block.
+//! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it.
 //!
 //! **State hash.** `hash(v + 1) = next_state_hash(hash(v), body_hash)`, from zero.
 //!
 //! **Upgrades** follow the policy that was chosen at registration. With a notice, new code is
-//! written down in [`Planned`] and starts to run in its block's `on_initialize`. A later
+//! written down in [`Planned`] and starts to run in its block, before any transaction. A later
 //! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
-//! upgrades are due in one block; one whose news the mailbox cannot take is tried again in the
-//! next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
+//! upgrades are due in one block; one whose news the mailbox cannot take, or for which there is no
+//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
 //!
 //! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
 //! chain names it is a gap. During a notice they have it, since they are told of what is planned.
@@ -62,6 +61,10 @@
 //! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
 //!
 //! Whenever anything but an agent's version changes, its cluster is told the whole of it.
+//!
+//! **What the chain does by itself**, [`Pallet::activate_due`] and [`Pallet::pass_births_on`], it does with
+//! the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
+//! the next.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -72,11 +75,14 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod births;
+mod commits;
 mod invariants;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod tests;
+mod upgrades;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -90,6 +96,7 @@ use frame_support::{
 		fungible::{Inspect, MutateHold},
 		tokens::Precision,
 	},
+	weights::WeightMeter,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -113,12 +120,6 @@ pub const UPGRADES_DUE_MAX: u32 = 32;
 
 /// Most versions of its code that are forgotten with an agent, the newest.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
-
-/// Most blocks whose due upgrades one block works off, after blocks that could not.
-pub const LATE_BLOCKS_PER_BLOCK_MAX: u32 = 4;
-
-/// Most overdue births that one block looks at.
-pub const BIRTHS_PER_BLOCK_MAX: u32 = 8;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -240,7 +241,7 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
-	/// The oldest block whose due upgrades are not all active yet; absent when none is late.
+	/// The first block whose due upgrades are not all active yet; absent before any block was looked at.
 	#[pallet::storage]
 	pub type LateFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
 
@@ -349,12 +350,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let now = now.saturated_into();
-			T::WeightInfo::activate_due(Self::activate_due(now))
-				.saturating_add(T::WeightInfo::pass_births_on(Self::pass_births_on(now)))
 		}
 	}
 
@@ -522,6 +517,7 @@ pub mod pallet {
 			Self::deposit_event(Event::UpgradePrepared { agent, code });
 			Ok(())
 		}
+
 		/// Gives an agent up: its state is forgotten, requests that wait for it are refunded, and its
 		/// deposit is the owner's again.
 		#[pallet::call_index(6)]
@@ -654,178 +650,6 @@ impl<T: Config> Pallet<T> {
 		T::Mailbox::push(Channel::Cluster(cluster), &message.into()).map_err(Error::<T>::from)?;
 		Ok(())
 	}
-
-	/// Writes down that `code` runs in `notice` blocks, instead of what was planned before.
-	fn plan(
-		agent: AgentId,
-		record: &AgentRecord,
-		code: AgentCode,
-		notice: BlockNumber,
-	) -> DispatchResult {
-		ensure!(record.code_version < u32::MAX, Error::<T>::NumbersExhausted);
-		let at = Self::now().checked_add(notice).ok_or(Error::<T>::NoticeTooLong)?;
-		Self::drop_plan(agent);
-		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
-		Planned::<T>::insert(agent, PlannedUpgrade { code, at });
-		Self::tell(agent, record.clone())?;
-		Self::deposit_event(Event::UpgradePlanned { agent, code, at });
-		Ok(())
-	}
-
-	fn drop_plan(agent: AgentId) {
-		let Some(dropped) = Planned::<T>::take(agent) else { return };
-		Due::<T>::mutate_exists(dropped.at, |due| {
-			if let Some(agents) = due {
-				agents.retain(|other| *other != agent);
-				if agents.is_empty() {
-					*due = None;
-				}
-			}
-		});
-	}
-
-	/// From now on `code` runs.
-	fn activate(agent: AgentId, mut record: AgentRecord, code: AgentCode) -> DispatchResult {
-		let code_version =
-			record.code_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-		record.code = code;
-		record.code_version = code_version;
-		History::<T>::insert(agent, code_version, CodeEntry { code, block: Self::now() });
-		Agents::<T>::insert(agent, &record);
-		Self::tell(agent, record)?;
-		Self::deposit_event(Event::Upgraded { agent, code_version, code });
-		Ok(())
-	}
-
-	/// Activates what is due up to `now`; returns how many upgrades it tried. The block that
-	/// could not finish is where the next one starts.
-	fn activate_due(now: BlockNumber) -> u32 {
-		let mut block = LateFrom::<T>::get().unwrap_or(now);
-		let mut tried = 0u32;
-		for _ in 0..LATE_BLOCKS_PER_BLOCK_MAX {
-			if block > now {
-				break;
-			}
-			let mut due = Due::<T>::take(block);
-			tried = tried.saturating_add(due.len() as u32);
-			due.retain(|agent| with_storage_layer(|| Self::activate_planned(*agent)).is_err());
-			if !due.is_empty() {
-				Due::<T>::insert(block, due);
-				break;
-			}
-			block = block.saturating_add(1);
-		}
-		if block <= now {
-			LateFrom::<T>::put(block);
-		} else {
-			LateFrom::<T>::kill();
-		}
-		tried
-	}
-
-	/// Whoever has the lease has the time of a birth from now on. All have the same, so deadlines come in
-	/// order.
-	fn await_birth(agent: AgentId, holder: u32) {
-		let deadline = Self::now().saturating_add(limits::BIRTH_BLOCKS);
-		BirthRange::<T>::mutate(|(_, next)| {
-			Births::<T>::insert(*next, (agent, deadline, holder));
-			*next = next.saturating_add(1);
-		});
-	}
-
-	/// Gives agents that were not borne in time to others; how many births it looked at.
-	fn pass_births_on(now: BlockNumber) -> u32 {
-		let (mut first, _) = BirthRange::<T>::get();
-		let mut looked_at = 0;
-		while looked_at < BIRTHS_PER_BLOCK_MAX {
-			let Some((agent, deadline, holder)) = Births::<T>::get(first) else { break };
-			if now < deadline {
-				break;
-			}
-			looked_at = looked_at.saturating_add(1);
-			// What the mailbox does not take is tried again in the next block.
-			if with_storage_layer(|| Self::pass_birth_on(agent, holder)).is_err() {
-				break;
-			}
-			Births::<T>::remove(first);
-			first = first.saturating_add(1);
-			BirthRange::<T>::mutate(|range| range.0 = first);
-		}
-		looked_at
-	}
-
-	fn pass_birth_on(agent: AgentId, holder: u32) -> DispatchResult {
-		// Given up, or born, meanwhile.
-		let Some(record) = Agents::<T>::get(agent) else { return Ok(()) };
-		if record.version > 0 || holder >= limits::BIRTH_HOLDERS_MAX {
-			return Ok(());
-		}
-		let had = T::Clusters::lease(agent);
-		if let Some(assigned) = T::Clusters::assign(agent)?.filter(|one| Some(one.lease) == had) {
-			T::Clusters::relieve(agent, &assigned)?;
-		}
-		Self::await_birth(agent, holder.saturating_add(1));
-		Self::deposit_event(Event::BirthOverdue { agent });
-		Ok(())
-	}
-
-	fn activate_planned(agent: AgentId) -> DispatchResult {
-		match (Planned::<T>::take(agent), Agents::<T>::get(agent)) {
-			(Some(planned), Some(record)) => Self::activate(agent, record, planned.code),
-			_ => Ok(()),
-		}
-	}
-
-	/// Whether the sender and others who signed are a majority of the members that count.
-	fn ensure_available(
-		origin: EnvelopeOrigin,
-		cluster: ClusterId,
-		set: &EffectSet,
-	) -> DispatchResult {
-		ensure!(
-			set.availability.len() as u64 <= u64::from(limits::CLUSTER_MEMBERS_MAX),
-			Error::<T>::TooManySignatures
-		);
-		for (n, one) in set.availability.iter().enumerate() {
-			let twice = set.availability.iter().take(n).any(|other| other.worker == one.worker);
-			ensure!(!twice, Error::<T>::DuplicateSignature);
-		}
-
-		let genesis = Self::genesis();
-		let counted = T::Clusters::counted(cluster);
-		let mut keepers = 0u32;
-		for (worker, boot) in &counted {
-			if *worker == origin.worker {
-				// The envelope's own signature is the sender's word.
-				if boot.number == origin.boot {
-					keepers = keepers.saturating_add(1);
-				}
-				continue;
-			}
-			let Some(word) = set.availability.iter().find(|word| word.worker == *worker) else {
-				continue;
-			};
-			let content = AvailabilityContent::new(
-				genesis,
-				*worker,
-				boot.number,
-				set.agent,
-				set.base_hash,
-				set.body_hash,
-			);
-			let signed = sp_io::crypto::sr25519_verify(
-				&sp_core::sr25519::Signature::from_raw(word.signature),
-				&content.encode(),
-				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
-			);
-			// A word that is none only counts for nothing: its member may have rebooted meanwhile.
-			if signed {
-				keepers = keepers.saturating_add(1);
-			}
-		}
-		ensure!(keepers >= availability_quorum(counted.len() as u32), Error::<T>::NotAvailable);
-		Ok(())
-	}
 }
 
 phala_protocol::refused_pushes!(Error);
@@ -833,58 +657,5 @@ phala_protocol::refused_pushes!(Error);
 impl<T: Config> AgentSnapshots for Pallet<T> {
 	fn snapshot(agent: AgentId) -> Option<AgentSnapshot> {
 		Agents::<T>::get(agent).map(|record| Self::snapshot_of(agent, record))
-	}
-}
-
-impl<T: Config> AgentDirectory for Pallet<T> {
-	type Error = DispatchError;
-
-	fn record(agent: AgentId) -> Option<AgentRecord> {
-		Agents::<T>::get(agent)
-	}
-
-	fn may_call(agent: AgentId, account: &AccountBytes) -> bool {
-		Agents::<T>::get(agent).is_some_and(|record| {
-			record.access == Access::Public
-				|| record.owner == *account
-				|| Callers::<T>::get(agent).contains(account)
-		})
-	}
-
-	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
-		let EffectSet { agent, base_version, body_hash, key, .. } = *set;
-		let mut record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
-		ensure!(
-			set.results.len() as u64 <= u64::from(limits::RESULTS_PER_EFFECT_SET_MAX),
-			Error::<T>::TooManyResults
-		);
-		ensure!(
-			base_version == record.version && set.base_hash == record.state_hash,
-			Error::<T>::StaleBase
-		);
-		let sender = Lease { worker: origin.worker, boot: origin.boot };
-		ensure!(T::Clusters::lease(agent) == Some(sender), Error::<T>::NotLeaseHolder);
-		if base_version == 0 {
-			let key = key.ok_or(Error::<T>::BirthNeedsKey)?;
-			ensure!(key.version == 1, Error::<T>::UnexpectedKey);
-			ensure!(set.results.is_empty(), Error::<T>::ResultsAtBirth);
-			record.key = Some(key);
-		} else {
-			ensure!(key.is_none(), Error::<T>::UnexpectedKey);
-		}
-		Self::ensure_available(origin, record.cluster, set)?;
-
-		let version = base_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-		let state_hash = next_state_hash(record.state_hash, body_hash);
-		record.version = version;
-		record.state_hash = state_hash;
-		Agents::<T>::insert(agent, &record);
-		let worker = origin.worker;
-		Self::push(
-			record.cluster,
-			AgentsMessage::Committed { agent, version, body_hash, state_hash, worker },
-		)?;
-		Self::deposit_event(Event::Committed { agent, version, body_hash, worker });
-		Ok(record)
 	}
 }

@@ -6,6 +6,7 @@ use codec::Encode;
 use frame_support::{
 	derive_impl, parameter_types,
 	traits::{ConstU32, ConstU64},
+	weights::{Weight, WeightMeter},
 };
 use phala_protocol::{
 	agents::{
@@ -51,6 +52,8 @@ parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many more messages the mailbox takes.
 	pub static PushesLeft: u32 = u32::MAX;
+	/// What of each block is for upkeep.
+	pub static ForUpkeep: Weight = Weight::MAX;
 	/// Members that count.
 	pub static Counted: Vec<(WorkerId, Boot)> = Vec::new();
 	/// Who writes every agent of [`CLUSTER`].
@@ -283,10 +286,11 @@ pub fn set_on(agent: AgentId, base_version: StateVersion) -> EffectSet {
 }
 
 pub fn go_to_block(n: u64) {
-	use frame_support::traits::Hooks;
 	while System::block_number() < n {
 		System::set_block_number(System::block_number() + 1);
-		Agents::on_initialize(System::block_number());
+		let mut meter = WeightMeter::with_limit(ForUpkeep::get());
+		Agents::activate_due(&mut meter);
+		Agents::pass_births_on(&mut meter);
 	}
 }
 
@@ -310,6 +314,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		System::set_block_number(1);
 		Told::set(Vec::new());
 		PushesLeft::set(u32::MAX);
+		ForUpkeep::set(Weight::MAX);
 		Terms::set(Some(Opening::default()));
 		Relieved::set(Vec::new());
 		NextHolder::set(None);

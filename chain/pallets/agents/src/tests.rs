@@ -405,8 +405,36 @@ fn a_full_mailbox_delays_upgrades_and_loses_none() {
 		}
 		go_to_block(26);
 		assert_eq!(record(third).code, code(3));
-		assert_eq!(LateFrom::<Runtime>::get(), None);
+		assert_eq!(LateFrom::<Runtime>::get(), Some(27));
 		assert_eq!(record(first).code_version, 2);
+	});
+}
+
+#[test]
+fn blocks_without_weight_delay_upgrades_and_births_and_lose_none() {
+	use crate::WeightInfo;
+	type Weights = <Runtime as Config>::WeightInfo;
+	new_test_ext().execute_with(|| {
+		NextHolder::set(Some(Lease { worker: 1, boot: 1 }));
+		let agents: Vec<_> =
+			(5..9).map(|n| registered(Access::Public, UpgradePolicy::AfterNotice(n))).collect();
+		for agent in &agents {
+			assert_ok!(upgrade(*agent, 2));
+		}
+		ForUpkeep::set(Weight::zero());
+		go_to_block(u64::from(limits::BIRTH_BLOCKS) + 10);
+		let upgraded = || agents.iter().filter(|agent| record(**agent).code == code(2)).count();
+		assert_eq!((upgraded(), Relieved::get().len()), (0, 0));
+		// One upgrade a block, and the look at each block; in the end one birth.
+		ForUpkeep::set(Weights::activate_due(1).saturating_add(Weights::activate_due(0)));
+		for expected in 1..=4 {
+			go_to_block(System::block_number() + 1);
+			assert!(upgraded() <= expected, "{} of {expected}", upgraded());
+		}
+		ForUpkeep::set(Weight::MAX);
+		go_to_block(System::block_number() + 1);
+		assert_eq!((upgraded(), Relieved::get().len()), (4, 4));
+		assert_eq!(Due::<Runtime>::iter().count(), 0);
 	});
 }
 
@@ -901,7 +929,7 @@ fn an_agent_that_nobody_can_bear_moves_so_often_and_no_more() {
 fn a_crowd_of_overdue_births_and_a_full_mailbox_are_worked_off_in_later_blocks() {
 	new_test_ext().execute_with(|| {
 		Nanny::has_new_agent();
-		let all = BIRTHS_PER_BLOCK_MAX + 2;
+		let all = 10;
 		for _ in 1..all {
 			agent();
 		}

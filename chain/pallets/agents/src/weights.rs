@@ -16,8 +16,10 @@ pub trait WeightInfo {
 	fn offer_transfer() -> Weight;
 	fn accept_transfer() -> Weight;
 	fn evict() -> Weight;
-	/// `u`: upgrades whose notice ran out.
+	/// `u`: upgrades whose notice ran out in one block.
 	fn activate_due(u: u32) -> Weight;
+	/// `n`: births whose deadline has come; the agents were born, or given up.
+	fn look_at_births(n: u32) -> Weight;
 	/// `n`: births that are overdue, each with a lease that moves.
 	fn pass_births_on(n: u32) -> Weight;
 	/// `a`: signatures of other members. Part of what an envelope costs.
@@ -70,14 +72,19 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn activate_due(u: u32) -> Weight {
 		T::DbWeight::get()
-			.reads_writes(6, 5)
+			.reads_writes(2, 2)
 			.saturating_add(Self::of(10, 9).saturating_mul(u.into()))
+	}
+	fn look_at_births(n: u32) -> Weight {
+		T::DbWeight::get()
+			.reads(2)
+			.saturating_add(T::DbWeight::get().reads_writes(3, 2).saturating_mul(n.into()))
 	}
 	fn pass_births_on(n: u32) -> Weight {
 		// A look at each member of a full cluster, a lease and a message.
 		let looks = u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6);
 		let one = Self::of(looks.saturating_add(16), 18);
-		T::DbWeight::get().reads(2).saturating_add(one.saturating_mul(n.into()))
+		one.saturating_mul(n.into())
 	}
 	fn commit(a: u32) -> Weight {
 		Weight::from_parts(300_000_000, 100_000)

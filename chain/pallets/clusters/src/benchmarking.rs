@@ -184,9 +184,30 @@ mod benchmarks {
 		Pallet::<T>::queue_sweep(Sweep::Move { cluster: 0, worker: 1, why: Moves::Silent }, None);
 		#[block]
 		{
-			Pallet::<T>::work_off_sweeps(Weight::MAX);
+			Pallet::<T>::work_off_sweeps(&mut WeightMeter::new());
 		}
 		assert_eq!(HeldLeases::<T>::iter_key_prefix(1).count(), 0);
+	}
+
+	/// Of clusters in each of which somebody has departed since.
+	#[benchmark]
+	fn end_gaps(n: Linear<0, 16>) {
+		let owner = owner_of_full_cluster::<T>();
+		for cluster in 1..=n {
+			let gap = GenerationGap::RunningWithDeparture;
+			let (deposit, generation, members, agents) = (T::ClusterDeposit::get(), 1, 0, 0);
+			let owner = owner.clone();
+			let record = Cluster { owner, deposit, generation, members, agents, gap };
+			Clusters::<T>::insert(cluster, record);
+			Gaps::<T>::insert(u64::from(cluster) - 1, (cluster, 0));
+		}
+		FirstGap::<T>::put(0);
+		NextGap::<T>::put(u64::from(n));
+		#[block]
+		{
+			Pallet::<T>::end_gaps(&mut WeightMeter::new());
+		}
+		assert_eq!(FirstGap::<T>::get(), u64::from(n));
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

@@ -178,9 +178,14 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 			}
 			Self::give_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
 		}
+		// Of one that departed or boots anew the lease moves soon: it would answer for what it cannot do.
+		let lease = Leases::<T>::get(agent).filter(|lease| {
+			MemberOf::<T>::get(lease.worker) == Some(cluster)
+				&& T::Workers::is_current(lease.worker, lease.boot)
+		});
 		let generation = Clusters::<T>::get(cluster).map_or(0, |record| record.generation);
 		let number = LeaseHistories::<T>::get(agent).number;
-		Ok(Leases::<T>::get(agent).map(|lease| Assignment { lease, number, generation }))
+		Ok(lease.map(|lease| Assignment { lease, number, generation }))
 	}
 
 	fn is_held(agent: AgentId, assigned: &Assignment) -> bool {

@@ -38,15 +38,16 @@
 //! its holder departs, restarts (a new boot has no keys yet), is silent when it is challenged (a
 //! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
 //! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
-//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life.
+//! to try. A lease that nobody could take is handed out at the next join, boot or sign of life. Until the
+//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work.
 //!
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
-//! them, the rest in later blocks (`sweeps.rs`). A boot gets no lease before it was told of all agents.
+//! them, the rest later, with the runtime's weight for upkeep (`sweeps.rs`). A boot gets no lease before it was told of all agents.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order
-//! in which they began: a queue holds them, and [`GAPS_PER_BLOCK_MAX`] are ended in one block.
+//! in which they began: a queue holds them, and [`Pallet::end_gaps`] ends those whose time has come.
 //!
 //! A member may ask for the secret of the current generation, and for that of the newest wrapped
 //! keys: a member that comes after a departure and before anyone has wrapped anew must read those.
@@ -81,6 +82,7 @@ use frame_support::{
 		fungible::{Inspect, MutateHold},
 		tokens::Precision,
 	},
+	weights::WeightMeter,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
@@ -100,10 +102,7 @@ use phala_protocol::{
 };
 use sp_runtime::traits::SaturatedConversion;
 
-/// Most gaps between generations that one block ends.
-pub const GAPS_PER_BLOCK_MAX: u32 = 16;
-
-/// Most agents that one step of a block looks at in sweeps; a call that begins one does as many.
+/// Most agents that one step looks at in sweeps; a call that begins one does as many.
 pub const SWEPT_PER_BLOCK_MAX: u32 = limits::AGENTS_SWEPT_MAX;
 
 /// Balance type of [`Config::Currency`].
@@ -442,17 +441,6 @@ pub mod pallet {
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
 		}
-
-		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			let whole = T::WeightInfo::sweep(SWEPT_PER_BLOCK_MAX);
-			// Of several sweeps each has its beginning.
-			let budget = whole.saturating_mul(2);
-			Self::end_gaps().saturating_add(Self::work_off_sweeps(budget))
-		}
-
-		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
-			Self::work_off_sweeps(left)
-		}
 	}
 
 	#[pallet::call]
@@ -673,9 +661,7 @@ impl<T: Config> Pallet<T> {
 
 	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		let operator = T::Workers::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
-		ensure!(operator == who, Error::<T>::NotOperator);
-		Ok(())
+		Ok(T::Workers::ensure_operator(worker, &who).map_err(Error::<T>::from)?)
 	}
 
 	fn ensure_owner(
@@ -715,4 +701,5 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
+phala_protocol::refused_operators!(Error);
 phala_protocol::refused_pushes!(Error);

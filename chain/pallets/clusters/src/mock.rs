@@ -4,7 +4,8 @@
 use crate as pallet_clusters;
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{ConstU64, Hooks},
+	traits::ConstU64,
+	weights::{Weight, WeightMeter},
 };
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentRecord, AgentSnapshot, UpgradePolicy},
@@ -59,6 +60,8 @@ parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
+	/// What of each block is for upkeep.
+	pub static ForUpkeep: Weight = Weight::MAX;
 	/// The agents whose lease ended, in that order.
 	pub static EndedLeases: Vec<AgentId> = Vec::new();
 	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
@@ -278,13 +281,15 @@ pub fn evict(worker: WorkerId, by: EvictedBy) {
 pub fn go_to_block(n: u64) {
 	while System::block_number() < n {
 		System::set_block_number(System::block_number() + 1);
-		Clusters::on_initialize(System::block_number());
+		let mut meter = WeightMeter::with_limit(ForUpkeep::get());
+		Clusters::end_gaps(&mut meter);
+		Clusters::work_off_sweeps(&mut meter);
 	}
 }
 
 /// The end of a block that has weight left.
 pub fn end_block() {
-	Clusters::on_idle(System::block_number(), frame_support::weights::Weight::MAX);
+	Clusters::work_off_sweeps(&mut WeightMeter::new());
 }
 
 /// What was told since the last look.
@@ -309,6 +314,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Told::set(Vec::new());
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
+		ForUpkeep::set(Weight::MAX);
 		EndedLeases::set(Vec::new());
 		Workers::set(BTreeMap::new());
 		Delisted::set(Vec::new());

@@ -37,14 +37,18 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Ends gaps whose time has come, a bounded number; a full mailbox puts them off by a block.
-	pub(crate) fn end_gaps() -> Weight {
+	/// Ends gaps whose time has come, as far as `meter` goes; a full mailbox puts them off by a block.
+	pub fn end_gaps(meter: &mut WeightMeter) {
+		let look = T::WeightInfo::end_gaps(0);
+		let one = T::WeightInfo::end_gaps(1).saturating_sub(look);
+		if meter.try_consume(look).is_err() {
+			return;
+		}
 		let now = Self::now();
 		let first = FirstGap::<T>::get();
 		let mut number = first;
-		for _ in 0..GAPS_PER_BLOCK_MAX {
-			let Some((cluster, ends_at)) = Gaps::<T>::get(number) else { break };
-			if now < ends_at {
+		while let Some((cluster, ends_at)) = Gaps::<T>::get(number) {
+			if now < ends_at || meter.try_consume(one).is_err() {
 				break;
 			}
 			if let Some(record) = Clusters::<T>::get(cluster) {
@@ -57,12 +61,9 @@ impl<T: Config> Pallet<T> {
 			Gaps::<T>::remove(number);
 			number = number.saturating_add(1);
 		}
-		let ended = number.saturating_sub(first);
-		if ended > 0 {
+		if number != first {
 			FirstGap::<T>::put(number);
 		}
-		let db = T::DbWeight::get();
-		db.reads_writes(ended.saturating_mul(5).saturating_add(7), ended.saturating_mul(8))
 	}
 
 	/// The sender is the current boot of a member.

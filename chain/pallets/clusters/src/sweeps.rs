@@ -1,9 +1,9 @@
 //! What concerns all agents of a cluster, or all leases of a member: done a bounded number at a time.
 //!
 //! A call whose weight covers it does the first part itself ([`Pallet::begin_sweep`]); what is left,
-//! and what envelopes cause, waits in a queue. Each block works it off, in `on_initialize` and with
-//! the weight that the block has left at its end, [`SWEPT_PER_BLOCK_MAX`] agents each. A sweep that is
-//! not done goes to the back of the queue: none holds up another for long.
+//! and what envelopes cause, waits in a queue. The runtime has it worked off with what it has for the
+//! upkeep of all pallets, [`SWEPT_PER_BLOCK_MAX`] agents at a time. A sweep that is not done goes to the
+//! back of the queue: none holds up another for long.
 
 use crate::*;
 use frame_support::storage::with_storage_layer;
@@ -57,32 +57,37 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// Works the queue off, as far as `weight` allows; what it took.
-	pub(crate) fn work_off_sweeps(weight: Weight) -> Weight {
+	/// Works the queue off, as far as `meter` goes.
+	pub fn work_off_sweeps(meter: &mut WeightMeter) {
 		let begun = T::WeightInfo::sweep(0);
 		let one = T::WeightInfo::sweep(1).saturating_sub(begun);
-		let part = |agents: u32| begun.saturating_add(one.saturating_mul(agents.into()));
-		let mut used = T::DbWeight::get().reads(2);
-		if !weight.all_gte(used) {
-			return Weight::zero();
+		if meter.try_consume(T::DbWeight::get().reads_writes(2, 1)).is_err() {
+			return;
 		}
-		let mut budget = SWEPT_PER_BLOCK_MAX;
+		let mut left = SWEPT_PER_BLOCK_MAX;
 		let (first, next) = (FirstSweep::<T>::get(), NextSweep::<T>::get());
 		let mut number = first;
 		// Those that are there now: one that goes to the back waits for its next turn.
-		while number < next && budget > 0 && weight.all_gte(used.saturating_add(part(budget))) {
-			// A full mailbox puts it off by a block, and changes nothing.
-			let Ok(looked_at) = with_storage_layer(|| Self::next_part(number, budget)) else {
+		while number < next {
+			let room = meter.remaining().saturating_sub(begun);
+			let fit = room.checked_div_per_component(&one).unwrap_or(u64::MAX);
+			let most = left.min(fit.saturated_into());
+			if most == 0 {
 				break;
-			};
-			used = used.saturating_add(part(looked_at));
-			budget = budget.saturating_sub(looked_at.max(1));
+			}
+			// A full mailbox puts it off by a block, and changes nothing.
+			let part = with_storage_layer(|| Self::next_part(number, most));
+			let looked_at = part.unwrap_or(most);
+			meter.consume(begun.saturating_add(one.saturating_mul(looked_at.into())));
+			if part.is_err() {
+				break;
+			}
+			left = left.saturating_sub(looked_at.max(1));
 			number = number.saturating_add(1);
 		}
 		if number != first {
 			FirstSweep::<T>::put(number);
 		}
-		used
 	}
 
 	/// One part of the sweep with this number; how many agents it looked at.

@@ -423,11 +423,12 @@ fn departures_share_a_generation_in_each_gap() {
 }
 
 #[test]
-fn one_block_ends_a_bounded_number_of_gaps() {
+fn one_block_ends_as_many_gaps_as_it_has_weight_for() {
+	use crate::WeightInfo;
+	const A_BLOCK: u32 = 16;
 	new_test_ext().execute_with(|| {
-		let most = u64::from(GAPS_PER_BLOCK_MAX);
 		let gap = u64::from(limits::GENERATION_GAP);
-		for cluster in 0..=GAPS_PER_BLOCK_MAX {
+		for cluster in 0..=A_BLOCK {
 			Balances::force_set_balance(RuntimeOrigin::root(), ALICE, 10_000).unwrap();
 			Clusters::create(signed(ALICE)).unwrap();
 			for _ in 0..2 {
@@ -436,9 +437,13 @@ fn one_block_ends_a_bounded_number_of_gaps() {
 				Clusters::leave(signed(BOB), cluster, 1).unwrap();
 			}
 		}
+		while Sweeps::<Runtime>::iter().count() > 0 {
+			end_block();
+		}
 		heard();
+		ForUpkeep::set(<Runtime as Config>::WeightInfo::end_gaps(A_BLOCK));
 		go_to_block(10 + gap);
-		assert_eq!(heard().len() as u64, most);
+		assert_eq!(heard().len() as u32, A_BLOCK);
 		go_to_block(11 + gap);
 		assert_eq!(heard().len(), 1);
 	});
@@ -576,6 +581,42 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
 			assert_ok!(miss(0, &work));
 			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
 			assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		});
+	}
+}
+
+/// Has more leases than one step moves, and is gone before they all have.
+struct Ghost;
+
+impl Ghost {
+	const WORKER: WorkerId = 1;
+
+	/// An agent whose lease it still has.
+	fn haunts(leave: fn()) -> u64 {
+		cluster_of([Self::WORKER]);
+		let all = u64::from(SWEPT_PER_BLOCK_MAX) + 5;
+		for n in 0..all {
+			place(n).unwrap();
+		}
+		join(2);
+		end_block();
+		leave();
+		let of_it = |n: &u64| holder(*n) == Some((Self::WORKER, 1));
+		(0..all).find(of_it).expect("one step does not move all")
+	}
+}
+
+#[test]
+fn a_ghost_that_left_or_boots_anew_is_given_no_work_before_its_leases_have_moved() {
+	let leave: fn() = || Clusters::leave(signed(BOB), CLUSTER, Ghost::WORKER).unwrap();
+	let restart: fn() = || register(Ghost::WORKER, 2);
+	for go in [leave, restart] {
+		new_test_ext().execute_with(|| {
+			let haunted = Ghost::haunts(go);
+			assert_eq!(Clusters::assign(agent(haunted)), Ok(None));
+			pass(1);
+			assert_eq!(assigned(haunted).lease, Lease { worker: 2, boot: 1 });
+			leases_add_up();
 		});
 	}
 }
@@ -1175,7 +1216,7 @@ fn a_block_without_weight_to_spare_leaves_the_leases_to_the_next() {
 		silent(2, 1).unwrap();
 		pass(limits::CHALLENGE_BLOCKS);
 		still_silent(2, 1, at).unwrap();
-		Clusters::on_idle(System::block_number(), Weight::zero());
+		Clusters::work_off_sweeps(&mut WeightMeter::with_limit(Weight::zero()));
 		assert_eq!(holder(0), Some((1, 1)));
 		// A full mailbox puts it off.
 		PushesLeft::set(0);

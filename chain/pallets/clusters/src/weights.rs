@@ -20,6 +20,8 @@ pub trait WeightInfo {
 	fn accept_transfer() -> Weight;
 	/// A part of a sweep over so many agents: it tells of each, or moves its lease.
 	fn sweep(agents: u32) -> Weight;
+	/// `n`: gaps between generations that end, each with another generation.
+	fn end_gaps(n: u32) -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them. A cluster is taken
@@ -82,5 +84,10 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 				.saturating_add(T::DbWeight::get().reads_writes(10, 11))
 				.saturating_mul(agents.into()),
 		)
+	}
+	fn end_gaps(n: u32) -> Weight {
+		let one = Weight::from_parts(60_000_000, 10_000)
+			.saturating_add(T::DbWeight::get().reads_writes(6, 8));
+		T::DbWeight::get().reads_writes(2, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 }

@@ -51,5 +51,44 @@ mod benchmarks {
 		assert!(Ceremony::<T>::exists());
 	}
 
+	/// With as long an outcome as can be.
+	#[benchmark]
+	fn activate_pending_key() {
+		let operator = operator_of::<T>(0);
+		Pallet::<T>::apply(RawOrigin::Signed(operator).into(), 0)
+			.expect("the worker is in force and the operator has PHA");
+		Pallet::<T>::seat(RawOrigin::Root.into(), [0].into()).expect("it applied");
+		let outcome = alloc::vec![7; limits::CEREMONY_OUTCOME_BYTES_MAX as usize];
+		Ceremony::<T>::mutate(|ceremony| {
+			let active_at = Pallet::<T>::now();
+			let outcome = BoundedVec::truncate_from(outcome);
+			ceremony.as_mut().expect("it has begun").pending =
+				Some(PendingKey { active_at, outcome });
+		});
+		#[block]
+		{
+			Pallet::<T>::activate_pending_key();
+		}
+		assert!(Active::<T>::exists());
+	}
+
+	#[benchmark]
+	fn resend(n: Linear<0, 64>) {
+		for worker in 0..n {
+			operator_of::<T>(worker);
+			let (boot, cluster, generation) = (1, 0, 1);
+			let ephemeral_key = [7; 32];
+			let request = KeyRequest { worker, boot, cluster, generation, ephemeral_key };
+			let open = OpenRequest { request, opened_at: 0, epoch: None };
+			OpenRequests::<T>::insert((worker, cluster), open);
+		}
+		ResendingRequests::<T>::put(Resending::default());
+		#[block]
+		{
+			Pallet::<T>::resend_open_requests(&mut WeightMeter::new());
+		}
+		assert!(!ResendingRequests::<T>::exists());
+	}
+
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
 }

@@ -33,8 +33,8 @@
 //! one *before* `Seated`, which is thus the first message that it reads there.
 //!
 //! Requests that come before the first key wait, at most [`REQUESTS_WAITING_MAX`] of them. All that
-//! are open when a key becomes active are told to its gatekeepers, [`RESENDS_PER_BLOCK_MAX`] a
-//! block. Later on there is one open request for each member at most, told once: a boot that asks for
+//! are open when a key becomes active are told to its gatekeepers, in
+//! [`Pallet::resend_open_requests`], as many a block as the runtime has weight for. Later on there is one open request for each member at most, told once: a boot that asks for
 //! the same again before [`limits::KEY_REQUEST_GAP`] blocks and before another key serves is refused.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -47,16 +47,19 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod ceremonies;
 mod invariants;
+mod key_requests;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod tests;
 mod types;
 pub mod weights;
+mod workers;
 
 use alloc::vec::Vec;
-use frame_support::pallet_prelude::*;
+use frame_support::{pallet_prelude::*, weights::WeightMeter};
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	blake2_256,
@@ -67,8 +70,8 @@ use phala_protocol::{
 	mailbox::{Channel, ClusterId},
 	messages::{EnvelopeOrigin, KeysMessage, KeysPayload},
 	traits::{
-		BondUsers, Bonding, BootDirectory, EvictedBy, KeyRequests, MailboxInterface, PushError,
-		ReceivePayload, WorkerDirectory, WorkerHooks,
+		Bonding, BootDirectory, KeyRequests, MailboxInterface, PushError, ReceivePayload,
+		WorkerDirectory,
 	},
 	AccountBytes, BlockNumber, H256,
 };
@@ -76,9 +79,6 @@ use sp_runtime::traits::SaturatedConversion;
 
 /// Most requests that wait while no master key serves.
 pub const REQUESTS_WAITING_MAX: u32 = 64;
-
-/// Most open requests that one block tells to the gatekeepers of a new epoch.
-pub const RESENDS_PER_BLOCK_MAX: u32 = 64;
 
 /// Blocks between the one that holds a quorum's confirmation and the one at whose start the key
 /// becomes active.
@@ -246,8 +246,9 @@ pub mod pallet {
 		}
 
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			let activation = Self::activate_pending_key();
-			activation.saturating_add(Self::resend_open_requests())
+			// Here, so that a key serves from the start of its block on.
+			Self::activate_pending_key();
+			T::WeightInfo::activate_pending_key()
 		}
 	}
 
@@ -316,9 +317,7 @@ impl<T: Config> Pallet<T> {
 
 	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
 		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		let operator = T::Boots::operator(worker).ok_or(Error::<T>::UnknownWorker)?;
-		ensure!(operator == who, Error::<T>::NotOperator);
-		Ok(())
+		Ok(T::Boots::ensure_operator(worker, &who).map_err(Error::<T>::from)?)
 	}
 
 	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
@@ -346,214 +345,6 @@ impl<T: Config> Pallet<T> {
 			|| Active::<T>::get().is_some_and(|active| Self::has_seat(&active.seats, worker))
 	}
 
-	/// Epoch and attempt of a ceremony that starts now; `None` when the numbers are used up.
-	fn next_ceremony() -> Option<(Epoch, u32)> {
-		let epoch = Self::active_epoch().unwrap_or(0).checked_add(1)?;
-		let attempt = match LastCeremony::<T>::get() {
-			Some((last, attempt)) if last == epoch => attempt.checked_add(1)?,
-			_ => 0,
-		};
-		Some((epoch, attempt))
-	}
-
-	fn start_ceremony(epoch: Epoch, attempt: u32, seats: Seats) -> Result<(), PushError> {
-		// The head before `Seated`: whoever follows from here reads it.
-		let head = T::Mailbox::head(Channel::Gatekeepers);
-		for seat in &seats {
-			let identity = seat.keys.identity;
-			if Followers::<T>::get(seat.worker) != Some(identity) {
-				Self::tell(seat.worker, KeysMessage::SeatedAsGatekeeper { identity, head })?;
-				Followers::<T>::insert(seat.worker, identity);
-			}
-		}
-		Self::tell_gatekeepers(KeysMessage::Seated {
-			epoch,
-			attempt,
-			seats: seats.clone().into_inner(),
-		})?;
-		LastCeremony::<T>::put((epoch, attempt));
-		Self::deposit_event(Event::CeremonyStarted {
-			epoch,
-			attempt,
-			workers: seats.iter().map(|seat| seat.worker).collect(),
-		});
-		Ceremony::<T>::put(CeremonyUnderWay {
-			epoch,
-			attempt,
-			seats,
-			confirmations: BoundedVec::new(),
-			pending: None,
-		});
-		Ok(())
-	}
-
-	/// A ceremony among the same workers, as far as they have a boot in force, with these boots.
-	/// Without any of them no ceremony is left.
-	fn start_ceremony_again(seats: &Seats) -> Result<(), PushError> {
-		let seats = BoundedVec::truncate_from(
-			seats
-				.iter()
-				.filter_map(|seat| {
-					let boot = Self::boot_in_force(seat.worker).ok()?;
-					Some(Self::seat_of(seat.worker, &boot))
-				})
-				.collect(),
-		);
-		match Self::next_ceremony() {
-			Some((epoch, attempt)) if !seats.is_empty() => {
-				Self::start_ceremony(epoch, attempt, seats)
-			}
-			_ => {
-				if let Some(CeremonyUnderWay { epoch, attempt, .. }) = Ceremony::<T>::take() {
-					Self::deposit_event(Event::CeremonyAbandoned { epoch, attempt });
-				}
-				Ok(())
-			}
-		}
-	}
-
-	/// Lets a pending key serve if its block has come. A full mailbox puts it off by a block.
-	fn activate_pending_key() -> Weight {
-		let db = T::DbWeight::get();
-		let Some(CeremonyUnderWay { epoch, attempt, seats, pending: Some(pending), .. }) =
-			Ceremony::<T>::get()
-		else {
-			return db.reads(1);
-		};
-		if Self::now() < pending.active_at {
-			return db.reads(1);
-		}
-		let active = ActiveKey { epoch, attempt, outcome: pending.outcome, seats };
-		let told = Self::push(Channel::System, KeysMessage::MasterKey(active.master_key()));
-		if told.is_ok() {
-			Active::<T>::put(active);
-			Ceremony::<T>::kill();
-			ResendingRequests::<T>::put(Resending::default());
-			Self::deposit_event(Event::MasterKeyActivated { epoch, attempt });
-		}
-		db.reads_writes(4, 6)
-	}
-
-	/// Tells the gatekeepers of a new epoch what is still open; drops what nobody waits for.
-	fn resend_open_requests() -> Weight {
-		let db = T::DbWeight::get();
-		let Some(Resending { mut after }) = ResendingRequests::<T>::get() else {
-			return db.reads(1);
-		};
-		let remaining = match after {
-			Some(last) => OpenRequests::<T>::iter_from(OpenRequests::<T>::hashed_key_for(last)),
-			None => OpenRequests::<T>::iter(),
-		};
-		// First collected, then changed: the iterator must not see changes.
-		let batch: Vec<_> = remaining.take(RESENDS_PER_BLOCK_MAX as usize).collect();
-		let mut done = (batch.len() as u64) < u64::from(RESENDS_PER_BLOCK_MAX);
-		let mut handled = 0u64;
-		for (key, OpenRequest { request, .. }) in batch {
-			if !T::Boots::is_current(request.worker, request.boot) {
-				Self::drop_request(request.worker, request.cluster);
-			} else if Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).is_err() {
-				done = false;
-				break;
-			}
-			after = Some(key);
-			handled = handled.saturating_add(1);
-		}
-		if done {
-			ResendingRequests::<T>::kill();
-		} else {
-			ResendingRequests::<T>::put(Resending { after });
-		}
-		// Each is read and costs a look at its boot and a push; one more may have failed.
-		let each = handled.saturating_add(1);
-		db.reads_writes(each.saturating_mul(5).saturating_add(2), each.saturating_mul(5))
-	}
-
-	fn drop_request(worker: WorkerId, cluster: ClusterId) {
-		if OpenRequests::<T>::take((worker, cluster)).is_some() {
-			Answers::<T>::remove((worker, cluster));
-			Self::deposit_event(Event::KeyRequestDropped { worker, cluster });
-		}
-	}
-
-	fn confirm(
-		origin: EnvelopeOrigin,
-		epoch: Epoch,
-		attempt: u32,
-		outcome: Vec<u8>,
-	) -> DispatchResult {
-		let outcome = OutcomeBytes::try_from(outcome).map_err(|_| Error::<T>::OutcomeTooLong)?;
-		let mut ceremony = Ceremony::<T>::get().ok_or(Error::<T>::NoCeremony)?;
-		ensure!((ceremony.epoch, ceremony.attempt) == (epoch, attempt), Error::<T>::OtherCeremony);
-		Self::ensure_seat(&ceremony.seats, origin)?;
-
-		let outcome_hash = blake2_256(&outcome);
-		let worker = origin.worker;
-		if let Some(earlier) =
-			ceremony.confirmations.iter().find(|earlier| earlier.worker == worker)
-		{
-			ensure!(earlier.outcome_hash == outcome_hash, Error::<T>::ConfirmedDifferently);
-			return Err(Error::<T>::AlreadyConfirmed.into());
-		}
-		ceremony
-			.confirmations
-			.try_push(Confirmation { worker, outcome_hash })
-			.map_err(|_| Error::<T>::AlreadyConfirmed)?;
-		Self::deposit_event(Event::MasterKeyConfirmed { worker, epoch, attempt, outcome_hash });
-
-		let same = ceremony
-			.confirmations
-			.iter()
-			.filter(|confirmation| confirmation.outcome_hash == outcome_hash)
-			.count() as u32;
-		if ceremony.pending.is_none() && same >= quorum(ceremony.seats.len() as u32) {
-			let active_at = Self::now().saturating_add(ACTIVATION_DELAY);
-			ceremony.pending = Some(PendingKey { active_at, outcome });
-			Self::deposit_event(Event::MasterKeyPending { epoch, attempt, active_at });
-		}
-		Ceremony::<T>::put(ceremony);
-		Ok(())
-	}
-
-	fn release(origin: EnvelopeOrigin, request: KeyRequest, release: Vec<u8>) -> DispatchResult {
-		ensure!(
-			release.len() as u64 <= u64::from(limits::KEY_RELEASE_BYTES_MAX),
-			Error::<T>::ReleaseTooLong
-		);
-		let active = Active::<T>::get().ok_or(Error::<T>::NoMasterKey)?;
-		Self::ensure_seat(&active.seats, origin)?;
-		let KeyRequest { worker, boot, cluster, generation, .. } = request;
-		let key = (worker, cluster);
-		let is_open = OpenRequests::<T>::get(key).is_some_and(|open| open.request == request);
-		ensure!(is_open, Error::<T>::RequestNotOpen);
-		ensure!(
-			Self::boot_in_force(worker).is_ok_and(|current| current.number == boot),
-			Error::<T>::RequesterNotInForce
-		);
-
-		let mut answers = Answers::<T>::get(key);
-		if answers.epoch != active.epoch {
-			answers = RequestAnswers { epoch: active.epoch, ..Default::default() };
-		}
-		ensure!(!answers.gatekeepers.contains(&origin.worker), Error::<T>::AlreadyAnswered);
-		answers.gatekeepers.try_push(origin.worker).map_err(|_| Error::<T>::AlreadyAnswered)?;
-		Self::tell(worker, KeysMessage::KeyRelease { boot, cluster, generation, release })
-			.map_err(Error::<T>::from)?;
-
-		// A seat whose boot is gone can answer no more: nobody waits for it.
-		let all_answered = active.seats.iter().all(|seat| {
-			answers.gatekeepers.contains(&seat.worker)
-				|| !T::Boots::is_current(seat.worker, seat.boot)
-		});
-		if all_answered {
-			OpenRequests::<T>::remove(key);
-			Answers::<T>::remove(key);
-		} else {
-			Answers::<T>::insert(key, answers);
-		}
-		Self::deposit_event(Event::KeyReleased { worker: origin.worker, request });
-		Ok(())
-	}
-
 	fn ensure_seat(seats: &Seats, origin: EnvelopeOrigin) -> Result<(), Error<T>> {
 		let seated =
 			seats.iter().any(|seat| (seat.worker, seat.boot) == (origin.worker, origin.boot));
@@ -574,115 +365,8 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
+phala_protocol::refused_operators!(Error);
 phala_protocol::refused_pushes!(Error);
-
-impl<T: Config> KeyRequests for Pallet<T> {
-	type Error = DispatchError;
-
-	fn active_epoch() -> Option<Epoch> {
-		Active::<T>::get().map(|active| active.epoch)
-	}
-
-	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
-		let key = (request.worker, request.cluster);
-		let (now, epoch) = (Self::now(), Self::active_epoch());
-		if let Some(open) = OpenRequests::<T>::get(key) {
-			let same = (open.request.boot, open.epoch) == (request.boot, epoch)
-				&& open.request.generation >= request.generation;
-			let recent = now.saturating_sub(open.opened_at) < limits::KEY_REQUEST_GAP;
-			ensure!(!(same && recent), Error::<T>::RequestStillOpen);
-		}
-		if epoch.is_some() {
-			Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).map_err(Error::<T>::from)?;
-		} else {
-			ensure!(
-				OpenRequests::<T>::contains_key(key)
-					|| OpenRequests::<T>::count() < REQUESTS_WAITING_MAX,
-				Error::<T>::TooManyWaiting
-			);
-		}
-		OpenRequests::<T>::insert(key, OpenRequest { request, opened_at: now, epoch });
-		Answers::<T>::remove(key);
-		Self::deposit_event(Event::KeyRequestOpened { request });
-		Ok(())
-	}
-
-	fn withdraw(worker: WorkerId, cluster: ClusterId) {
-		Self::drop_request(worker, cluster);
-	}
-}
-
-impl<T: Config> WorkerHooks for Pallet<T> {
-	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushError> {
-		let active = Active::<T>::get();
-		if let Some(active) = &active {
-			Self::tell(worker, KeysMessage::MasterKey(active.master_key()))?;
-		}
-		// A share lives in memory: this boot has none. A ceremony under way replaces the active
-		// seats anyway, so they matter only while there is none.
-		match (Ceremony::<T>::get(), active) {
-			(Some(ceremony), _) if Self::has_seat(&ceremony.seats, worker) => {
-				Self::start_ceremony_again(&ceremony.seats)
-			}
-			(None, Some(active)) if Self::has_seat(&active.seats, worker) => {
-				Self::start_ceremony_again(&active.seats)
-			}
-			_ => Ok(()),
-		}
-	}
-
-	fn on_evicted(worker: WorkerId, _: EvictedBy) -> Result<(), PushError> {
-		Followers::<T>::remove(worker);
-		Self::end_candidacy(worker);
-		if !Self::is_seated(worker) {
-			return Ok(());
-		}
-		Self::deposit_event(Event::SeatGivenUp { worker });
-		let under_way = Ceremony::<T>::get();
-		if let Some(mut active) = Active::<T>::get() {
-			if Self::has_seat(&active.seats, worker) {
-				active.seats.retain(|seat| seat.worker != worker);
-				Active::<T>::put(&active);
-				if under_way.is_none() {
-					Self::start_ceremony_again(&active.seats)?;
-				}
-			}
-		}
-		match under_way {
-			Some(mut ceremony) if Self::has_seat(&ceremony.seats, worker) => {
-				ceremony.seats.retain(|seat| seat.worker != worker);
-				Self::start_ceremony_again(&ceremony.seats)
-			}
-			_ => Ok(()),
-		}
-	}
-
-	fn has_successor(worker: WorkerId) -> bool {
-		let Some(active) = Active::<T>::get() else { return true };
-		let serves = |seat: &Seat| {
-			seat.worker != worker
-				&& Self::boot_in_force(seat.worker).is_ok_and(|boot| boot.number == seat.boot)
-		};
-		!Self::has_seat(&active.seats, worker) || active.seats.iter().any(serves)
-	}
-
-	fn is_in_use(worker: WorkerId) -> bool {
-		Candidates::<T>::contains_key(worker) || Self::is_seated(worker)
-	}
-}
-
-impl<T: Config> BondUsers for Pallet<T> {
-	/// A seat does: it may be slashed for what it has done with its share.
-	fn is_answering(bond: BondId) -> bool {
-		match bond {
-			BondId::Gatekeeper(worker) => Self::is_seated(worker),
-			BondId::Worker(_) => false,
-		}
-	}
-
-	/// The registry evicts the worker, and tells this pallet.
-	fn on_exhausted(_: BondId) {}
-}
 
 impl<T: Config> ReceivePayload for Pallet<T> {
 	type Payload = KeysPayload;

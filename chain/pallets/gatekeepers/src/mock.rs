@@ -2,7 +2,11 @@
 //! writes down what it was told.
 
 use crate as pallet_gatekeepers;
-use frame_support::{derive_impl, parameter_types, traits::Hooks};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::Hooks,
+	weights::{Weight, WeightMeter},
+};
 use phala_protocol::{
 	bonding::BondId,
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
@@ -46,6 +50,8 @@ parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
+	/// What of each block is for upkeep.
+	pub static ForUpkeep: Weight = Weight::MAX;
 	pub static Workers: BTreeMap<WorkerId, MockWorker> = BTreeMap::new();
 	/// Bonds: whose, and whether they suffice.
 	pub static Bonds: BTreeMap<BondId, (AccountBytes, bool)> = BTreeMap::new();
@@ -205,6 +211,7 @@ pub fn go_to_block(n: u64) {
 	while System::block_number() < n {
 		System::set_block_number(System::block_number() + 1);
 		Gatekeepers::on_initialize(System::block_number());
+		Gatekeepers::resend_open_requests(&mut WeightMeter::with_limit(ForUpkeep::get()));
 	}
 }
 
@@ -226,6 +233,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Told::set(Vec::new());
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
+		ForUpkeep::set(Weight::MAX);
 		Workers::set(BTreeMap::new());
 		Bonds::set(BTreeMap::new());
 		System::set_block_number(10);

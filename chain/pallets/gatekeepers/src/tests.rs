@@ -1,6 +1,10 @@
 use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
-use phala_protocol::{boot::BootNumber, messages::Message};
+use phala_protocol::{
+	boot::BootNumber,
+	messages::Message,
+	traits::{BondUsers, WorkerHooks},
+};
 
 const GK: WorkerId = 1;
 const WORKER: WorkerId = 2;
@@ -390,10 +394,12 @@ fn requests_wait_for_the_first_key_up_to_the_limit() {
 }
 
 #[test]
-fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
+fn open_requests_are_told_again_in_a_new_epoch_as_many_a_block_as_there_is_weight_for() {
+	use crate::WeightInfo;
+	const A_BLOCK: u32 = 64;
 	new_test_ext().execute_with(|| {
 		key_active();
-		let all: Vec<WorkerId> = (2..2 + RESENDS_PER_BLOCK_MAX + 3).collect();
+		let all: Vec<WorkerId> = (2..2 + A_BLOCK + 3).collect();
 		for worker in &all {
 			register(*worker, 1);
 			Gatekeepers::admit(request_of(*worker, 1)).unwrap();
@@ -401,16 +407,21 @@ fn open_requests_are_told_again_in_a_new_epoch_a_bounded_number_a_block() {
 		seat(&[GK]).unwrap();
 		confirm(GK, 1, 2, 0, b"second").unwrap();
 		heard();
+		ForUpkeep::set(<Runtime as Config>::WeightInfo::resend(A_BLOCK));
 		go_to_block(14);
 		let first = heard();
-		assert_eq!(first.len() as u32, 1 + RESENDS_PER_BLOCK_MAX);
+		assert_eq!(first.len() as u32, 1 + A_BLOCK);
 		// The mailbox takes one more, then none for a block.
 		PushesLeft::set(1);
 		go_to_block(15);
 		let second = heard();
 		assert_eq!(second.len(), 1);
 		PushesLeft::set(usize::MAX);
+		ForUpkeep::set(Weight::zero());
 		go_to_block(16);
+		assert_eq!(heard(), vec![], "without weight nothing is done, and nothing lost");
+		ForUpkeep::set(Weight::MAX);
+		go_to_block(17);
 		let third = heard();
 		go_to_block(18);
 		assert_eq!(heard(), vec![]);

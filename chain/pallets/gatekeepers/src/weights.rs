@@ -9,6 +9,10 @@ pub trait WeightInfo {
 	fn withdraw() -> Weight;
 	/// `s`: seats.
 	fn seat(s: u32) -> Weight;
+	/// A look at the ceremony under way, and a key that begins to serve.
+	fn activate_pending_key() -> Weight;
+	/// `n`: open requests that are told to the gatekeepers of a new epoch.
+	fn resend(n: u32) -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them.
@@ -32,5 +36,14 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn seat(s: u32) -> Weight {
 		// For each seat its boot, its measurement and a message; then one message to all.
 		Self::of(10, 8).saturating_add(Self::of(10, 6).saturating_mul(s.into()))
+	}
+	fn activate_pending_key() -> Weight {
+		Self::of(6, 8)
+	}
+	fn resend(n: u32) -> Weight {
+		// A look at its boot and a push, or what is forgotten.
+		let one = Weight::from_parts(60_000_000, 10_000)
+			.saturating_add(T::DbWeight::get().reads_writes(6, 5));
+		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 }

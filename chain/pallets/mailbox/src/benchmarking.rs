@@ -52,5 +52,34 @@ mod benchmarks {
 		assert!(verified);
 	}
 
+	#[benchmark]
+	fn end_block() {
+		#[block]
+		{
+			<Pallet<T> as frame_support::traits::Hooks<_>>::on_finalize(
+				frame_system::Pallet::<T>::block_number(),
+			);
+		}
+	}
+
+	#[benchmark]
+	fn prune(m: Linear<0, { limits::MESSAGES_PER_BLOCK_MAX }>) {
+		let first = frame_system::Pallet::<T>::block_number();
+		let body = BoundedVec::truncate_from(alloc::vec![7; limits::MESSAGE_BYTES_MAX as usize]);
+		let mut pushed = BoundedVec::default();
+		for seq in 0..u64::from(m) {
+			let stored = StoredMessage { block: 0, index: seq as u32, body: body.clone() };
+			Bodies::<T>::insert(Channel::System, seq, stored);
+			pushed.try_push((Channel::System, seq)).expect("so many are in one block");
+		}
+		PushedIn::<T>::insert(first, pushed);
+		frame_system::Pallet::<T>::set_block_number(first + T::Retention::get());
+		#[block]
+		{
+			Pallet::<T>::prune(&mut WeightMeter::new());
+		}
+		assert_eq!(Bodies::<T>::iter().count(), 0);
+	}
+
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);
 }

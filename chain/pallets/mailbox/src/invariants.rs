@@ -17,7 +17,9 @@ impl<T: Config> Pallet<T> {
 				"a message that no block will forget"
 			);
 		}
-		for pushed in PushedIn::<T>::iter_values() {
+		let from = KeptFrom::<T>::get().unwrap_or_default();
+		for (block, pushed) in PushedIn::<T>::iter() {
+			ensure!(block >= from, "messages that are never forgotten");
 			let is_kept = |(channel, seq): &(Channel, u64)| Bodies::<T>::contains_key(channel, seq);
 			ensure!(pushed.iter().all(is_kept), "a message was forgotten before its block's");
 		}

@@ -33,6 +33,9 @@
 //!
 //! What a block pushes is bounded in messages and bytes, with room kept for the vital: whatever
 //! strangers make agents and requests push, workers register and keys are released.
+//!
+//! Bodies that were kept for long enough are forgotten in [`Pallet::prune`], which the runtime calls with
+//! what it has for the upkeep of all pallets: what does not fit one block goes on in the next.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -54,7 +57,9 @@ pub mod weights;
 
 use alloc::vec::Vec;
 use codec::{DecodeAll, Encode};
-use frame_support::{dispatch::DispatchClass, pallet_prelude::*, storage::with_storage_layer};
+use frame_support::{
+	dispatch::DispatchClass, pallet_prelude::*, storage::with_storage_layer, weights::WeightMeter,
+};
 use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	limits,
@@ -66,7 +71,7 @@ use phala_protocol::{
 	traits::{BootDirectory, EnvelopeLanes, MailboxInterface, PushError, ReceivePayload},
 	BlockNumber, H256,
 };
-use sp_runtime::traits::{CheckedSub, SaturatedConversion, Zero};
+use sp_runtime::traits::{CheckedSub, One, SaturatedConversion, Saturating, Zero};
 
 /// A message's body as storage keeps it.
 pub type StoredMessage =
@@ -155,6 +160,10 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// The first block whose bodies are not all forgotten; absent before any were old enough.
+	#[pallet::storage]
+	pub type KeptFrom<T> = StorageValue<_, BlockNumberFor<T>, OptionQuery>;
+
 	/// Bytes of the bodies that the current block pushed.
 	#[pallet::storage]
 	pub type PushedBytes<T> = StorageValue<_, u32, ValueQuery>;
@@ -219,16 +228,9 @@ pub mod pallet {
 			Self::check_invariants()
 		}
 
-		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let Some(expired) = now.checked_sub(&T::Retention::get()) else {
-				return T::DbWeight::get().reads(1);
-			};
-			let pruned = PushedIn::<T>::take(expired);
-			for (channel, seq) in &pruned {
-				Bodies::<T>::remove(channel, seq);
-			}
-			// `on_finalize` looks at the block's weight, and may note it.
-			T::DbWeight::get().reads_writes(2, 2 + pruned.len() as u64)
+		/// What `on_finalize` takes.
+		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+			T::WeightInfo::end_block()
 		}
 
 		fn on_finalize(now: BlockNumberFor<T>) {
@@ -291,6 +293,30 @@ pub mod pallet {
 	impl<T: Config> Pallet<T> {
 		pub(crate) fn now() -> BlockNumber {
 			frame_system::Pallet::<T>::block_number().saturated_into()
+		}
+
+		/// Forgets bodies that were kept for long enough, the oldest first, as far as `meter` goes.
+		pub fn prune(meter: &mut WeightMeter) {
+			let now = frame_system::Pallet::<T>::block_number();
+			let Some(last) = now.checked_sub(&T::Retention::get()) else { return };
+			let of_block = T::WeightInfo::prune(0);
+			let of_body = T::WeightInfo::prune(1).saturating_sub(of_block);
+			let first = KeptFrom::<T>::get().unwrap_or(last);
+			let mut block = first;
+			while block <= last && meter.try_consume(of_block).is_ok() {
+				let mut pushed = PushedIn::<T>::take(block);
+				while !pushed.is_empty() && meter.try_consume(of_body).is_ok() {
+					if let Some((channel, seq)) = pushed.pop() {
+						Bodies::<T>::remove(channel, seq);
+					}
+				}
+				if !pushed.is_empty() {
+					PushedIn::<T>::insert(block, pushed);
+					break;
+				}
+				block = block.saturating_add(One::one());
+			}
+			KeptFrom::<T>::put(block);
 		}
 
 		/// Whether hooks, operational calls and envelopes left no weight for one more of the heaviest

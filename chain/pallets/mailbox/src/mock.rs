@@ -40,6 +40,8 @@ pub const WORKER: WorkerId = 1;
 parameter_types! {
 	pub static CurrentBoots: BTreeMap<WorkerId, Boot> = BTreeMap::new();
 	pub static InForce: bool = true;
+	/// What of each block is for upkeep.
+	pub static ForUpkeep: Weight = Weight::MAX;
 	pub static Received: Vec<(EnvelopeOrigin, Payload)> = Vec::new();
 }
 
@@ -176,6 +178,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		System::set_block_number(1);
 		Received::set(Vec::new());
 		InForce::set(true);
+		ForUpkeep::set(Weight::MAX);
 		CurrentBoots::set(BTreeMap::new());
 	});
 	ext

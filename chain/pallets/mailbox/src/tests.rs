@@ -73,6 +73,7 @@ fn go_to_block(n: u64) {
 		Mailbox::on_finalize(System::block_number());
 		System::set_block_number(System::block_number() + 1);
 		Mailbox::on_initialize(System::block_number());
+		Mailbox::prune(&mut WeightMeter::with_limit(ForUpkeep::get()));
 	}
 }
 
@@ -111,6 +112,36 @@ fn bodies_are_pruned_after_retention_and_heads_stay() {
 		assert!(!Bodies::<Runtime>::contains_key(Channel::System, 0));
 		assert!(Bodies::<Runtime>::contains_key(Channel::System, 1));
 		assert_eq!(Heads::<Runtime>::get(Channel::System).next_seq, 2);
+	});
+}
+
+#[test]
+fn a_flood_of_old_bodies_is_forgotten_over_several_blocks_and_none_stays() {
+	use crate::WeightInfo;
+	type Weights = <Runtime as Config>::WeightInfo;
+	new_test_ext().execute_with(|| {
+		for n in 0..7 {
+			Mailbox::push(Channel::Worker(n), &probe(1)).unwrap();
+		}
+		go_to_block(2);
+		Mailbox::push(Channel::System, &probe(2)).unwrap();
+		go_to_block(RETENTION);
+		// Room for three, and for the look at a block.
+		ForUpkeep::set(Weights::prune(3));
+		let kept = || Bodies::<Runtime>::iter().count();
+		for expected in [5, 2, 1, 0] {
+			go_to_block(System::block_number() + 1);
+			assert_eq!(kept(), expected);
+			assert_ok!(Mailbox::check_invariants());
+		}
+		// A block without any room loses nothing.
+		Mailbox::push(Channel::System, &probe(3)).unwrap();
+		ForUpkeep::set(Weight::zero());
+		go_to_block(System::block_number() + 2 * RETENTION);
+		assert_eq!(kept(), 1);
+		ForUpkeep::set(Weight::MAX);
+		go_to_block(System::block_number() + 1);
+		assert_eq!((kept(), PushedIn::<Runtime>::iter().count()), (0, 0));
 	});
 }
 

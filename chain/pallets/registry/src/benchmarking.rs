@@ -169,11 +169,12 @@ mod benchmarks {
 
 	#[benchmark]
 	fn set_banned() {
+		serving::<T>();
 		let platform = H256::repeat_byte(9);
-		BannedPlatforms::<T>::insert(platform, ());
+		PlatformWorker::<T>::insert(platform, 0);
 		#[extrinsic_call]
-		set_banned(RawOrigin::Root, platform, false);
-		assert!(!BannedPlatforms::<T>::contains_key(platform));
+		set_banned(RawOrigin::Root, platform, true);
+		assert!(!Boots::<T>::contains_key(0));
 	}
 
 	#[benchmark]

@@ -60,11 +60,10 @@
 //! nobody else counts, keep what only they hold until somebody else does, or the code is allowed again.
 //! [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger origin.
 //!
-//! **The sweep** evicts whom a delisting or an exhausted stake concerns, in [`Hooks::on_poll`], within
-//! [`Config::SweepBudget`] a block and what is left of the block: first who was reported exhausted,
-//! then by a cursor over all boots once the `until` of a delisting has come, and again every
-//! [`SWEEP_AGAIN_BLOCKS`] while somebody waits for a successor. It may take as long as it takes, since
-//! they are out of force already.
+//! **The sweep** ([`Pallet::sweep`]) evicts whom a delisting or an exhausted stake concerns, with the weight
+//! that the runtime has for the upkeep of all pallets: first who was reported exhausted, then by a cursor
+//! over all boots once the `until` of a delisting has come, and again every [`SWEEP_AGAIN_BLOCKS`] while
+//! somebody waits for a successor. It may take as long as it takes, since they are out of force already.
 //!
 //! **What a stranger can store.** A worker's records are backed by its stake. A worker has one offer, and
 //! at most [`limits::OPEN_PROBES_MAX`] open probes, [`limits::PROBE_GAP`] blocks apart, each forgotten
@@ -81,6 +80,9 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod directory;
+mod eviction;
+mod evidence;
 mod invariants;
 #[cfg(test)]
 mod mock;
@@ -90,10 +92,8 @@ mod tests;
 mod types;
 pub mod weights;
 
-use codec::DecodeAll;
 use frame_support::{pallet_prelude::*, storage::with_storage_layer, weights::WeightMeter};
 use frame_system::pallet_prelude::BlockNumberFor;
-use phala_attestation::{AcceptedReport, EvidenceError, Roots};
 use phala_protocol::{
 	bonding::BondId,
 	boot::{Boot, BootKeys, BootNumber, BootStatement, WorkerId},
@@ -101,10 +101,7 @@ use phala_protocol::{
 	limits,
 	mailbox::Channel,
 	messages::{EnvelopeOrigin, RegistryMessage, RegistryPayload},
-	traits::{
-		Assignments, BondUsers, Bonding, BootDirectory, MailboxInterface, ReceivePayload,
-		WorkerDirectory, WorkerHooks,
-	},
+	traits::{Assignments, Bonding, BootDirectory, MailboxInterface, WorkerDirectory, WorkerHooks},
 	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_runtime::{
@@ -164,9 +161,6 @@ pub mod pallet {
 		/// Fewest blocks between two heartbeats of one worker.
 		#[pallet::constant]
 		type HeartbeatGap: Get<BlockNumber>;
-
-		/// Most weight that the sweep takes of a block.
-		type SweepBudget: Get<Weight>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -394,23 +388,6 @@ pub mod pallet {
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
 		}
-
-		fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
-			let limit = meter.remaining().min(T::SweepBudget::get());
-			let mut budget = WeightMeter::with_limit(limit);
-			Self::sweep(&mut budget);
-			meter.consume(budget.consumed());
-		}
-
-		fn integrity_test() {
-			let one = T::WeightInfo::sweep_base()
-				.saturating_add(T::WeightInfo::sweep_look())
-				.saturating_add(T::WeightInfo::evict());
-			assert!(
-				one.all_lte(T::SweepBudget::get()),
-				"the sweep can evict a worker in each block"
-			);
-		}
 	}
 
 	#[pallet::call]
@@ -602,7 +579,7 @@ pub mod pallet {
 			Self::throw_out(worker, boot.as_ref(), reason)
 		}
 
-		/// Bans a machine from being in a worker, or lifts that. By governance.
+		/// Bans a machine from being in a worker, or lifts that. By governance. The boot that runs on it ends.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::set_banned())]
 		pub fn set_banned(
@@ -613,6 +590,7 @@ pub mod pallet {
 			T::AdminOrigin::ensure_origin(origin)?;
 			if banned {
 				Self::ban(platform);
+				Self::throw_machine_out(platform, None)?;
 			} else {
 				BannedPlatforms::<T>::take(platform).ok_or(Error::<T>::PlatformNotBanned)?;
 				Self::deposit_event(Event::BanLifted { platform });
@@ -717,173 +695,6 @@ impl<T: Config> Pallet<T> {
 		Ok(record)
 	}
 
-	fn verify_evidence(
-		record: &Worker<T::AccountId>,
-		worker: WorkerId,
-		keys: &BootKeys,
-		evidence: &[u8],
-		recent_block: BlockNumber,
-	) -> Result<AcceptedReport, DispatchError> {
-		ensure!(
-			evidence.len() as u64 <= u64::from(limits::EVIDENCE_BYTES_MAX),
-			Error::<T>::EvidenceTooLong
-		);
-		let evidence =
-			Evidence::decode_all(&mut &evidence[..]).map_err(|_| Error::<T>::EvidenceMalformed)?;
-		let now = Self::now();
-		// `now` has no hash yet, and a number that has not come yet has none either.
-		ensure!(
-			recent_block < now && now - recent_block <= limits::EVIDENCE_BLOCK_AGE_MAX,
-			Error::<T>::EvidenceBlockTooOld
-		);
-		let hash_of_block = |number: BlockNumber| {
-			frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(number))
-		};
-		let recent_hash: H256 = hash_of_block(recent_block);
-		ensure!(!recent_hash.is_zero(), Error::<T>::EvidenceBlockTooOld);
-		let statement = BootStatement::new(
-			hash_of_block(BlockNumber::zero()),
-			worker,
-			record.operator.clone().into(),
-			*keys,
-			recent_hash,
-		);
-		let roots = Roots {
-			software: SoftwareRoot::<T>::get(),
-			verify_sr25519: |signature, message, public| {
-				sp_io::crypto::sr25519_verify(
-					&sp_core::sr25519::Signature::from_raw(*signature),
-					message,
-					&sp_core::sr25519::Public::from_raw(*public),
-				)
-			},
-		};
-		let report = phala_attestation::verify(
-			&evidence,
-			&roots,
-			&statement.report_data(),
-			Self::is_allowed,
-		)
-		.map_err(Error::<T>::from)?;
-
-		ensure!(!BannedPlatforms::<T>::contains_key(report.platform), Error::<T>::PlatformBanned);
-		match PlatformWorker::<T>::get(report.platform) {
-			Some(other) if other != worker => return Err(Error::<T>::PlatformInOtherWorker.into()),
-			_ => {}
-		}
-		ensure!(
-			record.platform.is_none_or(|platform| platform == report.platform),
-			Error::<T>::OtherPlatform
-		);
-		Ok(report)
-	}
-
-	fn remove_boot(worker: WorkerId, boot: &Boot) -> DispatchResult {
-		Boots::<T>::remove(worker);
-		LastHeartbeat::<T>::remove(worker);
-		Self::forget_probes(worker);
-		T::Mailbox::close_inbound(worker);
-		Self::tell(worker, RegistryMessage::Evicted { boot: boot.number })
-	}
-
-	fn forget_probes(worker: WorkerId) {
-		OpenProbes::<T>::remove(worker);
-		LastProbe::<T>::remove(worker);
-	}
-
-	fn ban(platform: PlatformId) {
-		BannedPlatforms::<T>::insert(platform, ());
-		Self::deposit_event(Event::PlatformBanned { platform });
-	}
-
-	/// Ends the boot of a worker that nobody relies on now.
-	fn put_out_of_service(worker: WorkerId) -> DispatchResult {
-		ensure!(!T::WorkerHooks::is_in_use(worker), Error::<T>::WorkerInUse);
-		ensure!(T::Assignments::open_of(worker) == 0, Error::<T>::OpenAssignments);
-		match Boots::<T>::get(worker) {
-			Some(boot) => Self::remove_boot(worker, &boot),
-			None => Ok(()),
-		}
-	}
-
-	/// Why anyone may evict the worker, if so.
-	fn reason_to_evict(worker: WorkerId, boot: &Boot) -> Option<EvictionReason> {
-		// A gatekeeper has two bonds, and is out with the loss of either.
-		let exhausted = Self::bonds_of(worker).into_iter().any(T::Bonding::is_exhausted);
-		if exhausted {
-			Some(EvictionReason::StakeExhausted)
-		} else {
-			(!Self::is_allowed(&boot.measurement)).then_some(EvictionReason::Delisted)
-		}
-	}
-
-	/// Whether an eviction is put off: nobody but the operator of the machine would gain by what is lost.
-	fn waits_for_successor(worker: WorkerId, boot: &Boot, reason: EvictionReason) -> bool {
-		reason == EvictionReason::Delisted
-			&& !Destroyed::<T>::contains_key(boot.measurement)
-			&& !T::WorkerHooks::has_successor(worker)
-	}
-
-	fn bonds_of(worker: WorkerId) -> [BondId; 2] {
-		[BondId::Worker(worker), BondId::Gatekeeper(worker)]
-	}
-
-	/// Ends a boot for good, tells who relied on it, and takes what the reason says.
-	fn throw_out(worker: WorkerId, boot: Option<&Boot>, reason: EvictionReason) -> DispatchResult {
-		// Before the slash: with the last of a closed worker's bond its machine is forgotten.
-		let platform = Workers::<T>::get(worker)
-			.and_then(|record| record.platform)
-			.or_else(|| ClosedPlatforms::<T>::get(worker));
-		// Before the hooks: they let bonds go that answer for nothing more.
-		let mut slashed: Balance = 0;
-		if let Some(part) = reason.slash() {
-			for bond in Self::bonds_of(worker) {
-				let amount = part.mul_ceil(T::Bonding::at_stake(bond));
-				slashed = slashed.saturating_add(T::Bonding::slash(bond, amount));
-			}
-		}
-		Self::end_boot(worker, boot, reason, slashed)?;
-		match (reason, platform) {
-			(EvictionReason::Compromised { .. }, Some(platform)) => {
-				Self::ban(platform);
-				Self::throw_machine_out(platform, worker)
-			}
-			_ => Ok(()),
-		}
-	}
-
-	/// Ends the boot of the worker that a banned machine moved to, if it is not `worker`. That one's
-	/// operator may be another: what it loses, if anything, is for another vote.
-	fn throw_machine_out(platform: PlatformId, worker: WorkerId) -> DispatchResult {
-		let Some(other) = PlatformWorker::<T>::get(platform).filter(|other| *other != worker)
-		else {
-			return Ok(());
-		};
-		match Boots::<T>::get(other) {
-			Some(boot) => {
-				let reason = EvictionReason::Compromised { slash: Permill::zero() };
-				Self::end_boot(other, Some(&boot), reason, 0)
-			}
-			None => Ok(()),
-		}
-	}
-
-	fn end_boot(
-		worker: WorkerId,
-		boot: Option<&Boot>,
-		reason: EvictionReason,
-		slashed: Balance,
-	) -> DispatchResult {
-		if let Some(boot) = boot {
-			Self::remove_boot(worker, boot)?;
-			T::WorkerHooks::on_evicted(worker, reason.by()).map_err(Error::<T>::from)?;
-			ReportedExhausted::<T>::remove(worker);
-		}
-		let boot = boot.map_or(0, |boot| boot.number);
-		Self::deposit_event(Event::WorkerEvicted { worker, boot, reason, slashed });
-		Ok(())
-	}
-
 	fn tell(worker: WorkerId, message: RegistryMessage) -> DispatchResult {
 		Self::push(Channel::Worker(worker), message)
 	}
@@ -899,104 +710,3 @@ impl<T: Config> Pallet<T> {
 }
 
 phala_protocol::refused_pushes!(Error);
-
-impl<T> From<EvidenceError> for Error<T> {
-	fn from(refused: EvidenceError) -> Self {
-		match refused {
-			EvidenceError::KindNotAccepted(_) => Self::EvidenceKindNotAccepted,
-			EvidenceError::BadSignature => Self::EvidenceBadSignature,
-			EvidenceError::NotBound { .. } => Self::EvidenceNotBound,
-			EvidenceError::Debuggable => Self::EvidenceDebuggable,
-			EvidenceError::MeasurementNotAllowed(_) => Self::MeasurementNotAllowed,
-		}
-	}
-}
-
-impl<T: Config> BootDirectory for Pallet<T> {
-	fn current_boot(worker: WorkerId) -> Option<Boot> {
-		Boots::<T>::get(worker)
-	}
-
-	fn is_in_force(worker: WorkerId, boot: &Boot) -> bool {
-		Self::now() < boot.expires_at
-			&& Self::is_allowed(&boot.measurement)
-			&& T::Bonding::is_sufficient(BondId::Worker(worker))
-	}
-}
-
-impl<T: Config> WorkerDirectory for Pallet<T> {
-	fn operator(worker: WorkerId) -> Option<AccountBytes> {
-		Workers::<T>::get(worker).map(|record| record.operator.into())
-	}
-
-	fn last_sign_of_life(worker: WorkerId) -> Option<BlockNumber> {
-		let registered_at = Boots::<T>::get(worker)?.registered_at;
-		Some(LastHeartbeat::<T>::get(worker).unwrap_or_default().max(registered_at))
-	}
-
-	fn is_delisted(worker: WorkerId) -> bool {
-		Boots::<T>::get(worker).is_some_and(|boot| !Self::is_allowed(&boot.measurement))
-	}
-
-	fn penalise(worker: WorkerId, amount: Balance) -> Balance {
-		let amount = T::Bonding::slash(BondId::Worker(worker), amount);
-		Self::deposit_event(Event::WorkerPenalised { worker, amount });
-		amount
-	}
-}
-
-impl<T: Config> BondUsers for Pallet<T> {
-	fn is_answering(bond: BondId) -> bool {
-		match bond {
-			BondId::Worker(worker) => T::Assignments::open_of(worker) > 0,
-			BondId::Gatekeeper(_) => false,
-		}
-	}
-
-	fn on_exhausted(bond: BondId) {
-		let (BondId::Worker(worker) | BondId::Gatekeeper(worker)) = bond;
-		if Boots::<T>::contains_key(worker) {
-			ReportedExhausted::<T>::insert(worker, ());
-		}
-	}
-
-	fn on_gone(bond: BondId) {
-		let (BondId::Worker(worker) | BondId::Gatekeeper(worker)) = bond;
-		if Self::bonds_of(worker).into_iter().all(|bond| T::Bonding::at_stake(bond) == 0) {
-			ClosedPlatforms::<T>::remove(worker);
-		}
-	}
-}
-
-impl<T: Config> ReceivePayload for Pallet<T> {
-	type Payload = RegistryPayload;
-	type Error = DispatchError;
-
-	fn receive(origin: EnvelopeOrigin, payload: RegistryPayload) -> Result<(), DispatchError> {
-		let EnvelopeOrigin { worker, boot } = origin;
-		match payload {
-			RegistryPayload::Heartbeat { nonce } => {
-				let now = Self::now();
-				let too_soon = LastHeartbeat::<T>::get(worker)
-					.is_some_and(|last| now.saturating_sub(last) < T::HeartbeatGap::get());
-				ensure!(!too_soon, Error::<T>::HeartbeatTooSoon);
-				LastHeartbeat::<T>::insert(worker, now);
-				T::WorkerHooks::on_sign_of_life(worker);
-				Self::tell(worker, RegistryMessage::HeartbeatSeen { boot, nonce })?;
-				Self::deposit_event(Event::Heartbeat { worker, boot });
-			}
-			RegistryPayload::ProbeAnswered { nonce } => {
-				OpenProbes::<T>::try_mutate(worker, |open| {
-					let place = open
-						.iter()
-						.position(|asked| asked.nonce == nonce && asked.waits(Self::now()))
-						.ok_or(Error::<T>::UnknownProbe)?;
-					open.remove(place);
-					Ok::<_, DispatchError>(())
-				})?;
-				Self::deposit_event(Event::ProbeAnswered { worker, boot, nonce });
-			}
-		}
-		Ok(())
-	}
-}

@@ -217,7 +217,6 @@ impl pallet_registry::Config for Runtime {
 	type DelistOrigin = EitherOfDiverse<Self::AdminOrigin, EnsureSignedBy<Delisters, AccountId32>>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
-	type SweepBudget = SweepBudget;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = MockBonding;

@@ -18,7 +18,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Does as much as `budget` has room for.
-	pub(crate) fn sweep(budget: &mut WeightMeter) {
+	pub fn sweep(budget: &mut WeightMeter) {
 		if budget.try_consume(T::WeightInfo::sweep_base()).is_err() {
 			return;
 		}

@@ -1,6 +1,9 @@
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok, traits::Hooks};
-use phala_protocol::{messages::Message, traits::EvictedBy};
+use frame_support::{assert_noop, assert_ok};
+use phala_protocol::{
+	messages::Message,
+	traits::{BondUsers, EvictedBy, ReceivePayload},
+};
 use sp_runtime::Permill;
 
 fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
@@ -465,6 +468,26 @@ fn governance_evicts_and_the_reason_says_what_is_lost() {
 	});
 }
 
+#[test]
+fn a_ban_ends_the_boot_that_runs_on_the_machine_and_slashes_nobody() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		let report = Report::honest(worker, 1);
+		register(&report).unwrap();
+		assert_ok!(Registry::set_banned(RuntimeOrigin::root(), report.platform, true));
+		assert_eq!(Registry::current_boot(worker), None);
+		assert_eq!(EvictedWorkers::get(), vec![worker]);
+		assert_eq!(MockBonding::amount(BondId::Worker(worker)), STAKE);
+		let reason = EvictionReason::Compromised { slash: Permill::zero() };
+		System::assert_last_event(
+			Event::WorkerEvicted { worker, boot: 1, reason, slashed: 0 }.into(),
+		);
+		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::PlatformBanned);
+		// A machine that is in no worker.
+		assert_ok!(Registry::set_banned(RuntimeOrigin::root(), H256::repeat_byte(0x77), true));
+	});
+}
+
 /// Sees the vote coming.
 #[test]
 fn who_closes_its_worker_before_the_vote_is_enacted_is_slashed_all_the_same() {
@@ -510,8 +533,8 @@ fn boot_of(worker: WorkerId, measurement: H256) {
 /// A block passes; the weight that the sweep took of it.
 fn next_block(left: Weight) -> Weight {
 	System::set_block_number(System::block_number() + 1);
-	let mut meter = WeightMeter::with_limit(left);
-	Registry::on_poll(System::block_number(), &mut meter);
+	let mut meter = WeightMeter::with_limit(left.min(SweepBudget::get()));
+	Registry::sweep(&mut meter);
 	meter.consumed()
 }
 

@@ -98,7 +98,8 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::evict().saturating_mul(2).saturating_add(Self::of(12, 11))
 	}
 	fn set_banned() -> Weight {
-		Self::of(1, 1)
+		// The worker that the machine is in.
+		Self::evict().saturating_add(Self::of(2, 1))
 	}
 	fn offer_worker() -> Weight {
 		Self::of(1, 1)

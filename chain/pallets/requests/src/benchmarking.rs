@@ -89,7 +89,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn refund_moved(n: Linear<0, REFUNDED_PER_BLOCK_MAX>) {
+	fn refund_moved(n: Linear<0, 32>) {
 		let (caller, agent) = setup::<T>();
 		for _ in 0..n {
 			let request = submit_one::<T>(&caller, agent);
@@ -101,7 +101,7 @@ mod benchmarks {
 		<Pallet<T> as LeaseHooks>::on_lease_ended(agent);
 		#[block]
 		{
-			Pallet::<T>::refund_moved(REFUNDED_PER_BLOCK_MAX);
+			Pallet::<T>::refund_moved(&mut WeightMeter::new());
 		}
 		assert_eq!(OpenRequests::<T>::iter_prefix(agent).count(), 0);
 	}
@@ -130,14 +130,17 @@ mod benchmarks {
 		let due: Vec<RequestId> = (0..n).map(one).collect();
 		let at = now.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
 		Due::<T>::insert(at, BoundedVec::truncate_from(due));
+		frame_system::Pallet::<T>::set_block_number(now.into());
+		let mut meter = WeightMeter::new();
 		#[block]
 		{
-			assert_eq!(Pallet::<T>::announce_near(now), n);
+			Pallet::<T>::announce_near(&mut meter);
 		}
+		assert_eq!(meter.consumed(), T::WeightInfo::near(n));
 	}
 
 	#[benchmark]
-	fn prune(n: Linear<0, PRUNED_PER_BLOCK_MAX>) {
+	fn prune(n: Linear<0, 128>) {
 		for number in 0..n.into() {
 			let id = request_id(H256::zero(), number);
 			let outcome = vec![1; OUTCOME_BYTES_MAX as usize];
@@ -145,9 +148,10 @@ mod benchmarks {
 			Closed::<T>::insert(number, (id, 0));
 		}
 		ClosedRange::<T>::put((0, u64::from(n)));
+		frame_system::Pallet::<T>::set_block_number(T::ResponseRetention::get().into());
 		#[block]
 		{
-			assert_eq!(Pallet::<T>::prune(T::ResponseRetention::get()), n);
+			Pallet::<T>::prune(&mut WeightMeter::new());
 		}
 		assert_eq!(ClosedRange::<T>::get().0, u64::from(n));
 	}

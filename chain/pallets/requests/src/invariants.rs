@@ -35,6 +35,12 @@ impl<T: Config> Pallet<T> {
 		ensure!(counted == open, "a worker counts other open requests than it has");
 		let counted: BTreeMap<WorkerId, u32> = DutiesOfWorker::<T>::iter().collect();
 		ensure!(counted == duties, "a worker counts other duties than it has");
+		let from = DueFrom::<T>::get().unwrap_or_default();
+		ensure!(Due::<T>::iter_keys().all(|block| block >= from), "a request that never expires");
+		let (first, next) = LeasesToMoveRange::<T>::get();
+		for number in LeasesToMove::<T>::iter_keys() {
+			ensure!((first..next).contains(&number), "a lease that never moves");
+		}
 		let (first, next) = ClosedRange::<T>::get();
 		for number in Closed::<T>::iter_keys() {
 			ensure!((first..next).contains(&number), "a closed request that is never forgotten");

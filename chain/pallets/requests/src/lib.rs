@@ -46,8 +46,8 @@
 //!
 //! Price and limit are those of the time of submission. A payment that its receiver cannot take,
 //! because its account would stay below the existential deposit, goes to the treasury, and what
-//! not even that can take stays with the caller: no payment can fail a settlement. A run that
-//! failed pays for the units it used.
+//! not even that can take stays with the caller: no payment can fail a settlement. What the caller cannot
+//! take back is the treasury's, if need be later ([`OwedToTreasury`]). A run that failed pays for the units it used.
 //!
 //! **Room.** A flood pays, and others get in (docs/decisions/016). Open requests are bounded for each agent, each
 //! worker (which its agents share) and each deadline, and for each caller. From half of a room on the
@@ -57,14 +57,14 @@
 //! the caller: if the base fee does not leave a unit of it, nothing is paid.
 //!
 //! **When a lease moves**, whoever had it answers no more: what was assigned to it is refunded, in that block
-//! if it has weight left, else in the next ones, at least [`REFUNDED_PER_BLOCK_MAX`] requests looked at in
-//! each. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
+//! if it has weight left, else in the next ones. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
 //! refund excuses nobody, and blames nobody.
 //!
 //! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, at
 //! most once for each lease that it had, and only if the chain shows nobody else's act and a member of
 //! the cluster has said, in the last [`limits::DEADLINE_NEAR_BLOCKS`] before the deadline, that blocks
-//! become final. That agent's lease moves then, and no other; the worker is set aside. An enclave that
+//! become final. That agent's lease moves then, and no other; the worker is set aside. (Callers are
+//! refunded first: the lease moves in the same block, or, when many do, in one of the next.) An enclave that
 //! lives and hears of blocks never misses: what it cannot do in time it answers with a failure.
 //!
 //! | what happened | caller | worker's stake | lease | [`Excuse`] |
@@ -87,8 +87,12 @@
 //! **Bounds.** Open requests: [`limits::OPEN_REQUESTS_PER_AGENT_MAX`],
 //! [`limits::OPEN_REQUESTS_PER_WORKER_MAX`], [`limits::OPEN_REQUESTS_PER_CALLER_MAX`]; of one deadline
 //! [`limits::REQUESTS_PER_DEADLINE_MAX`], those that were refunded before included. Requests that ended and
-//! their responses are forgotten together, oldest first, at most [`PRUNED_PER_BLOCK_MAX`] a block; none
-//! before its deadline if somebody answers for it.
+//! their responses are forgotten together, oldest first; none before its deadline if somebody answers for it.
+//!
+//! **What the chain does by itself** it does with the weight that the runtime has for the upkeep of all
+//! pallets. [`Pallet::meet_deadlines`] has its part of that in every block, enough for all requests that one
+//! deadline can have: a request expires in the block after its deadline, whatever else is to be done. The rest ([`Pallet::refund_moved`], [`Pallet::move_leases`], [`Pallet::prune`]) takes turns with other
+//! pallets' work; what does not fit goes on in a later block.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -100,19 +104,23 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod deadlines;
+mod endings;
+mod escrow;
 mod invariants;
 #[cfg(test)]
 mod mock;
+mod refunds;
+mod room;
+mod settlement;
+mod split;
 #[cfg(test)]
 mod tests;
-
-mod split;
 pub mod weights;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 
-use alloc::{collections::BTreeSet, vec::Vec};
 use codec::Encode;
 use frame_support::{
 	pallet_prelude::*,
@@ -121,6 +129,7 @@ use frame_support::{
 		fungible::{Inspect, Mutate},
 		tokens::Preservation,
 	},
+	weights::WeightMeter,
 	PalletId,
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
@@ -144,14 +153,6 @@ use sp_runtime::{
 	traits::{AccountIdConversion, SaturatedConversion, Zero},
 	Permill,
 };
-use split::{split, Shares};
-
-/// Most closed requests that one block forgets.
-pub const PRUNED_PER_BLOCK_MAX: u32 = 128;
-
-/// Most open requests of agents whose lease moved that one block looks at in its beginning, and again as
-/// many with the weight that is left at its end.
-pub const REFUNDED_PER_BLOCK_MAX: u32 = 32;
 
 /// Who misses a deadline loses at most so many times what the work would have brought.
 pub const PENALTY_MULTIPLE: u32 = 10;
@@ -268,6 +269,20 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// The first deadline that has requests to expire; absent before any block was looked at.
+	#[pallet::storage]
+	pub type DueFrom<T> = StorageValue<_, BlockNumber, OptionQuery>;
+
+	/// Leases that move because their holder missed a deadline, in that order: the agent, what the holder was
+	/// given, and whether it is blamed.
+	#[pallet::storage]
+	pub type LeasesToMove<T> =
+		StorageMap<_, Twox64Concat, u64, (AgentId, Assignment, bool), OptionQuery>;
+
+	/// The number of the oldest entry in [`LeasesToMove`], and that of the next one.
+	#[pallet::storage]
+	pub type LeasesToMoveRange<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
 	/// The open requests of each agent. Both ids are hashes already.
 	#[pallet::storage]
 	pub type OpenRequests<T> =
@@ -285,6 +300,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type OpenOfCaller<T: Config> =
 		StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
+	/// What callers could not take back and the treasury not either, since their accounts would have stayed
+	/// below the existential deposit: paid with the next that it gets so.
+	#[pallet::storage]
+	pub type OwedToTreasury<T> = StorageValue<_, Balance, ValueQuery>;
 
 	/// How many requests each worker answers for, whatever became of its boot; absent means none.
 	#[pallet::storage]
@@ -341,13 +361,12 @@ pub mod pallet {
 		},
 		/// Whoever was to answer a request lost its agent's lease: the caller has its money back.
 		RequestRefunded { request: RequestId, agent: AgentId, refunded: Balance },
-		/// Nobody answered a request in time; `refunded` is nothing if that happened before. `lease` says whether the cluster was told what became
-		/// of it, and if not, why; `excuse` why nobody answers for it.
+		/// Nobody answered a request in time; `refunded` is nothing if that happened before. `excuse` says why
+		/// nobody answers for it.
 		RequestExpired {
 			request: RequestId,
 			refunded: Balance,
 			penalty: Balance,
-			lease: DispatchResult,
 			excuse: Option<Excuse>,
 		},
 	}
@@ -415,32 +434,6 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_now: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::check_invariants()
-		}
-
-		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			let now = now.saturated_into::<BlockNumber>();
-			let mut weight = T::WeightInfo::prune(Self::prune(now));
-			if let Some(deadline) = now.checked_sub(1) {
-				let due = Due::<T>::take(deadline);
-				for request in &due {
-					Self::expire(*request, now);
-				}
-				let expired = due.len() as u32;
-				weight = weight
-					.saturating_add(T::WeightInfo::expire(expired))
-					.saturating_add(T::WeightInfo::move_leases(expired));
-			}
-			weight = weight.saturating_add(T::WeightInfo::near(Self::announce_near(now)));
-			weight.saturating_add(Self::refund_moved(REFUNDED_PER_BLOCK_MAX))
-		}
-
-		/// A lease that moved in this block: its callers need not wait for the next one.
-		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
-			if left.all_gte(T::WeightInfo::refund_moved(REFUNDED_PER_BLOCK_MAX)) {
-				Self::refund_moved(REFUNDED_PER_BLOCK_MAX)
-			} else {
-				Weight::zero()
-			}
 		}
 
 		fn integrity_test() {
@@ -573,333 +566,6 @@ impl<T: Config> Pallet<T> {
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}
-
-	/// What a request pays that is not refunded, if there is a place for it.
-	fn find_room(
-		caller: &T::AccountId,
-		agent: AgentId,
-		worker: WorkerId,
-		deadline: BlockNumber,
-	) -> Result<Balance, Error<T>> {
-		let of_caller = OpenOfCaller::<T>::get(caller);
-		ensure!(of_caller < limits::OPEN_REQUESTS_PER_CALLER_MAX, Error::<T>::TooManyOfCaller);
-		let of_agent = Room::of_agent(OpenOfAgent::<T>::get(agent));
-		ensure!(!of_agent.is_full(), Error::<T>::TooManyOfAgent);
-		let of_worker = Room::of_worker(OpenOfWorker::<T>::get(worker));
-		ensure!(!of_worker.is_full(), Error::<T>::TooManyOfWorker);
-		let due = Due::<T>::decode_len(deadline).unwrap_or(0) as u32;
-		let of_deadline = Room::of_deadline(due);
-		ensure!(!of_deadline.is_full(), Error::<T>::TooManyDue);
-		Ok(base_fee(T::BaseFee::get(), &[of_agent, of_worker, of_deadline]))
-	}
-
-	/// Pays for one result of `agent`, which belongs to `owner`, and closes its request.
-	fn settle(
-		origin: EnvelopeOrigin,
-		agent: AgentId,
-		owner: AccountBytes,
-		result: RequestResult,
-	) -> DispatchResult {
-		let RequestResult { request: id, outcome, units } = result;
-		let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
-		ensure!(request.agent == agent, Error::<T>::WrongAgent);
-		match request.state {
-			RequestState::Open => {}
-			RequestState::Settled { .. } => return Err(Error::<T>::AlreadySettled.into()),
-			RequestState::Expired => return Err(Error::<T>::DeadlinePassed.into()),
-		}
-		ensure!(
-			request.worker == origin.worker && request.boot == origin.boot,
-			Error::<T>::NotAssigned
-		);
-		let now = Self::now();
-		ensure!(now <= request.deadline, Error::<T>::DeadlinePassed);
-		let failed = match &outcome {
-			RequestOutcome::Answered(bytes) => {
-				let fits = bytes.len() as u64 <= u64::from(limits::RESPONSE_BYTES_MAX);
-				ensure!(fits, Error::<T>::ResponseTooLong);
-				false
-			}
-			RequestOutcome::Failed(_) => true,
-		};
-
-		let Request { caller, held, .. } = &request;
-		let units = units.min(request.units_max);
-		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
-		let worker = T::Workers::operator(request.worker).map(T::AccountId::from);
-		let shares = Shares { worker: T::WorkerShare::get(), developer: T::DeveloperShare::get() };
-		let parts = split(fee, shares);
-		let worker_paid = worker.as_ref().map_or(0, |worker| Self::pay(worker, parts.worker));
-		let developer = T::AccountId::from(owner);
-		let developer_paid = Self::pay(&developer, parts.developer);
-		let unpaid = parts
-			.worker
-			.saturating_sub(worker_paid)
-			.saturating_add(parts.developer.saturating_sub(developer_paid));
-		let rest = Self::pay(&T::Treasury::get(), parts.treasury.saturating_add(unpaid));
-		let paid = worker_paid.saturating_add(developer_paid).saturating_add(rest);
-		let (refunded, instead) = Self::refund(caller, held.saturating_sub(paid));
-
-		let stored: BoundedVec<u8, _> =
-			outcome.encode().try_into().map_err(|_| Error::<T>::ResponseTooLong)?;
-		Responses::<T>::insert(id, stored);
-		Due::<T>::mutate_exists(request.deadline, |due| {
-			if let Some(requests) = due {
-				requests.retain(|other| *other != id);
-				if requests.is_empty() {
-					*due = None;
-				}
-			}
-		});
-		let caller = caller.clone();
-		Self::end_duty(id, request.worker, now);
-		Self::close(id, request, RequestState::Settled { fee, failed, block: now });
-		Self::deposit_event(Event::RequestSettled {
-			request: id,
-			agent,
-			caller,
-			failed,
-			units,
-			fee,
-			worker,
-			worker_paid,
-			developer,
-			developer_paid,
-			treasury_paid: rest.saturating_add(instead),
-			refunded,
-		});
-		Ok(())
-	}
-
-	/// Refunds a request that nobody answered, if that was not done before, and has the worker punished
-	/// that answers for it.
-	fn expire(id: RequestId, now: BlockNumber) {
-		let Some(request) = Requests::<T>::get(id) else { return };
-		let Some(assigned) = Duties::<T>::get(id) else { return };
-		let Request { agent, worker, units_max, unit_price, deadline, .. } = request;
-		let refunded = match request.state {
-			RequestState::Open => {
-				let (refunded, _) = Self::refund(&request.caller, request.held);
-				Self::close(id, request, RequestState::Expired);
-				refunded
-			}
-			RequestState::Expired | RequestState::Settled { .. } => 0,
-		};
-		Self::end_duty(id, worker, now);
-
-		let excuse = Self::excuse(agent, worker, deadline, &assigned);
-		let penalty = match excuse {
-			None => {
-				let work =
-					T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
-				let most = work.saturating_mul(PENALTY_MULTIPLE.into());
-				// Before the lease moves, which may fail.
-				T::Clusters::note_penalty(agent, &assigned);
-				T::Workers::penalise(worker, most.min(T::MissedDeadlinePenalty::get()))
-			}
-			Some(_) => 0,
-		};
-		let lease = with_storage_layer(|| match excuse {
-			None => T::Clusters::on_missed_deadline(agent, &assigned),
-			Some(Excuse::LaneFull) => T::Clusters::relieve(agent, &assigned),
-			Some(_) => Ok(()),
-		});
-		Self::deposit_event(Event::RequestExpired {
-			request: id,
-			refunded,
-			penalty,
-			lease,
-			excuse,
-		});
-	}
-
-	/// Why nobody answers for a missed deadline: what the cluster knows comes first.
-	fn excuse(
-		agent: AgentId,
-		worker: WorkerId,
-		deadline: BlockNumber,
-		assigned: &Assignment,
-	) -> Option<Excuse> {
-		if let Some(excuse) = T::Clusters::excuse(agent, assigned) {
-			return Some(excuse);
-		}
-		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
-		if T::Lanes::was_full_since(worker, near) {
-			return Some(Excuse::LaneFull);
-		}
-		let is_final = T::Agents::record(agent)
-			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
-		(!is_final).then_some(Excuse::FinalityStalled)
-	}
-
-	/// Has members say whether blocks become final, for requests that may be missed; how many there
-	/// are. What the mailbox does not take is not asked, and nobody is punished.
-	fn announce_near(now: BlockNumber) -> u32 {
-		let near = Due::<T>::get(now.saturating_add(limits::DEADLINE_NEAR_BLOCKS));
-		let clusters: BTreeSet<ClusterId> = near
-			.iter()
-			.filter_map(Requests::<T>::get)
-			.filter_map(|request| T::Agents::record(request.agent))
-			.map(|record| record.cluster)
-			.collect();
-		for cluster in clusters {
-			let message = RequestsMessage::DeadlineNear { block: now };
-			let _ = T::Mailbox::push(Channel::Cluster(cluster), &message.into());
-		}
-		near.len() as u32
-	}
-
-	/// Gives callers their money back whose requests were assigned to a lease that ended. Looks at most at
-	/// `most` requests, and goes on with the rest another time; what it took.
-	fn refund_moved(most: u32) -> Weight {
-		let (mut first, next) = MovedRange::<T>::get();
-		let mut looked_at = 0u32;
-		while first < next && looked_at < most {
-			let left = most.saturating_sub(looked_at);
-			// An agent without open requests costs a look, too.
-			let found = MovedLeases::<T>::get(first)
-				.map_or(0, |(agent, after)| Self::refund_moved_of(first, agent, after, left));
-			looked_at = looked_at.saturating_add(found.max(1));
-			if found < left {
-				MovedLeases::<T>::remove(first);
-				first = first.saturating_add(1);
-				MovedRange::<T>::put((first, next));
-			}
-		}
-		T::WeightInfo::refund_moved(looked_at)
-	}
-
-	/// The same for one agent, from the request `after` on; how many it looked at. With `most` there may
-	/// be more: the entry says where to go on.
-	fn refund_moved_of(entry: u64, agent: AgentId, after: Option<RequestId>, most: u32) -> u32 {
-		let open: Vec<RequestId> = match after {
-			None => OpenRequests::<T>::iter_key_prefix(agent).take(most as usize).collect(),
-			Some(after) => {
-				let from = OpenRequests::<T>::hashed_key_for(agent, after);
-				OpenRequests::<T>::iter_key_prefix_from(agent, from).take(most as usize).collect()
-			}
-		};
-		for id in &open {
-			let (Some(request), Some(assigned)) = (Requests::<T>::get(id), Duties::<T>::get(id))
-			else {
-				continue;
-			};
-			// Those that the new holder was given are its own.
-			if T::Clusters::is_held(agent, &assigned) {
-				continue;
-			}
-			let (refunded, _) = Self::refund(&request.caller, request.held);
-			Self::close(*id, request, RequestState::Expired);
-			Self::deposit_event(Event::RequestRefunded { request: *id, agent, refunded });
-		}
-		MovedLeases::<T>::insert(entry, (agent, open.last().copied()));
-		open.len() as u32
-	}
-
-	/// Writes down what became of an open request, and frees its places.
-	fn close(id: RequestId, request: Request<T::AccountId>, state: RequestState) {
-		let one_less = |count: &mut Option<u32>| {
-			*count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
-		};
-		OpenRequests::<T>::remove(request.agent, id);
-		OpenOfAgent::<T>::mutate_exists(request.agent, one_less);
-		OpenOfWorker::<T>::mutate_exists(request.worker, one_less);
-		OpenOfCaller::<T>::mutate_exists(&request.caller, one_less);
-		Requests::<T>::insert(id, Request { state, ..request });
-	}
-
-	/// Nobody answers for a request any more, and it is to be forgotten.
-	fn end_duty(id: RequestId, worker: WorkerId, now: BlockNumber) {
-		Duties::<T>::remove(id);
-		DutiesOfWorker::<T>::mutate_exists(worker, |duties| {
-			*duties = duties.and_then(|duties| duties.checked_sub(1)).filter(|duties| *duties > 0);
-		});
-		ClosedRange::<T>::mutate(|(_, next)| {
-			Closed::<T>::insert(*next, (id, now));
-			*next = next.saturating_add(1);
-		});
-	}
-
-	/// Forgets requests that were closed long enough ago; returns how many.
-	fn prune(now: BlockNumber) -> u32 {
-		let (oldest, next) = ClosedRange::<T>::get();
-		let mut first = oldest;
-		let mut pruned = 0u32;
-		while first < next && pruned < PRUNED_PER_BLOCK_MAX {
-			if let Some((request, closed_at)) = Closed::<T>::get(first) {
-				if closed_at.saturating_add(T::ResponseRetention::get()) > now {
-					break;
-				}
-				Requests::<T>::remove(request);
-				Responses::<T>::remove(request);
-				Closed::<T>::remove(first);
-			}
-			first = first.saturating_add(1);
-			pruned = pruned.saturating_add(1);
-		}
-		if first != oldest {
-			ClosedRange::<T>::put((first, next));
-		}
-		pruned
-	}
-
-	/// The account that the escrows of all open requests are in.
-	pub fn escrow() -> T::AccountId {
-		T::PalletId::get().into_account_truncating()
-	}
-
-	/// Moves `amount` of the escrows to `to`; returns what arrived: all or nothing, which is when `to`
-	/// would stay below the existential deposit.
-	fn pay(to: &T::AccountId, amount: Balance) -> Balance {
-		if amount.is_zero() {
-			return 0;
-		}
-		let paid = with_storage_layer(|| {
-			T::Currency::transfer(&Self::escrow(), to, amount, Preservation::Preserve)
-		});
-		paid.unwrap_or(0)
-	}
-
-	/// Gives `amount` of the escrows back; returns what the caller got and what the treasury got
-	/// instead, because the caller's account would stay below the existential deposit.
-	fn refund(caller: &T::AccountId, amount: Balance) -> (Balance, Balance) {
-		match Self::pay(caller, amount) {
-			0 => (0, Self::pay(&T::Treasury::get(), amount)),
-			refunded => (refunded, 0),
-		}
-	}
 }
 
 phala_protocol::refused_pushes!(Error);
-
-impl<T: Config> Assignments for Pallet<T> {
-	fn open_of(worker: WorkerId) -> u32 {
-		DutiesOfWorker::<T>::get(worker)
-	}
-}
-
-impl<T: Config> LeaseHooks for Pallet<T> {
-	fn on_lease_ended(agent: AgentId) {
-		if OpenOfAgent::<T>::get(agent) == 0 {
-			return;
-		}
-		MovedRange::<T>::mutate(|(_, next)| {
-			MovedLeases::<T>::insert(*next, (agent, None::<RequestId>));
-			*next = next.saturating_add(1);
-		});
-	}
-}
-
-impl<T: Config> ReceivePayload for Pallet<T> {
-	type Payload = AgentsPayload;
-	type Error = DispatchError;
-
-	fn receive(origin: EnvelopeOrigin, payload: AgentsPayload) -> Result<(), DispatchError> {
-		let AgentsPayload::EffectSet(set) = payload;
-		let owner = T::Agents::commit(origin, &set)?.owner;
-		for result in set.results {
-			Self::settle(origin, set.agent, owner, result)?;
-		}
-		Ok(())
-	}
-}

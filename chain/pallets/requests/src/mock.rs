@@ -6,7 +6,8 @@ use codec::{Decode, Encode};
 use frame_support::{
 	derive_impl, parameter_types,
 	storage::unhashed,
-	traits::{ConstU128, ConstU32, Hooks},
+	traits::{ConstU128, ConstU32},
+	weights::{Weight, WeightMeter},
 	PalletId,
 };
 use phala_protocol::{
@@ -56,6 +57,8 @@ impl pallet_balances::Config for Runtime {
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	pub static MailboxIsFull: bool = false;
+	/// What of each block is for upkeep.
+	pub static ForUpkeep: Weight = Weight::MAX;
 	/// Who was reported for a missed deadline.
 	pub static Missed: Vec<(AgentId, Lease)> = Vec::new();
 	/// Who was relieved of a lease without blame.
@@ -353,7 +356,11 @@ pub fn born_agent() -> AgentRecord {
 pub fn go_to_block(n: u64) {
 	while System::block_number() < n {
 		System::set_block_number(System::block_number() + 1);
-		Requests::on_initialize(System::block_number());
+		let mut meter = WeightMeter::with_limit(ForUpkeep::get());
+		Requests::meet_deadlines(&mut meter);
+		Requests::refund_moved(&mut meter);
+		Requests::move_leases(&mut meter);
+		Requests::prune(&mut meter);
 	}
 }
 
@@ -382,6 +389,7 @@ pub fn new_test_ext_with(mut balances: Vec<(AccountId32, Balance)>) -> sp_io::Te
 		FullAt::set(None);
 		FinalSeen::set(BlockNumber::MAX);
 		MailboxIsFull::set(false);
+		ForUpkeep::set(Weight::MAX);
 		ClusterRefuses::set(false);
 		Network::set_up();
 	});

@@ -38,6 +38,7 @@ fn assert_conserved() {
 		}
 		escrows += if request.state == RequestState::Open { request.held } else { 0 };
 	}
+	escrows += OwedToTreasury::<Runtime>::get();
 	assert_eq!(balance(Pallet::<Runtime>::escrow()), escrows);
 	assert_eq!(OpenOfWorker::<Runtime>::iter().collect::<BTreeMap<_, _>>(), assigned);
 	assert_eq!(OpenOfAgent::<Runtime>::iter().collect::<BTreeMap<_, _>>(), of_agents);
@@ -563,9 +564,9 @@ fn an_agent_is_full_at_its_limit_and_its_workers_other_agents_are_not() {
 	});
 }
 
-/// What `on_idle` does with a block that is otherwise empty.
+/// What the end of a block does that is otherwise empty.
 fn idle() {
-	let _ = crate::Pallet::<Runtime>::on_idle(System::block_number(), Weight::MAX);
+	crate::Pallet::<Runtime>::refund_moved(&mut WeightMeter::new());
 	assert_conserved();
 }
 
@@ -603,7 +604,7 @@ fn a_block_that_is_full_puts_the_refund_off_by_one_block() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
 		move_to_next();
-		let _ = crate::Pallet::<Runtime>::on_idle(System::block_number(), Weight::zero());
+		crate::Pallet::<Runtime>::refund_moved(&mut WeightMeter::with_limit(Weight::zero()));
 		assert_eq!(state(request), RequestState::Open);
 		pass_to(now() + 1);
 		assert_eq!(state(request), RequestState::Expired);
@@ -675,9 +676,9 @@ fn a_deserter_pays_at_the_deadline_though_the_caller_was_refunded_long_before() 
 		pass_to(deadline + 1);
 		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
 		assert_eq!((balance(ALICE), held(ALICE)), (ENDOWMENT - BASE_FEE, 0));
-		let (penalty, lease) = (PENALTY, Ok(()));
+		let penalty = PENALTY;
 		System::assert_last_event(
-			Event::RequestExpired { request, refunded: 0, penalty, lease, excuse: None }.into(),
+			Event::RequestExpired { request, refunded: 0, penalty, excuse: None }.into(),
 		);
 		assert_eq!(crate::Pallet::<Runtime>::open_of(HOLDER.worker), 0);
 	});
@@ -693,8 +694,7 @@ fn who_lost_its_lease_for_no_fault_keeps_its_stake_though_the_caller_was_refunde
 		pass_to(ask().deadline + 1);
 		assert_eq!(Network::stake(HOLDER.worker), STAKE);
 		let excuse = Some(Excuse::Removed);
-		let event =
-			Event::RequestExpired { request, refunded: 0, penalty: 0, lease: Ok(()), excuse };
+		let event = Event::RequestExpired { request, refunded: 0, penalty: 0, excuse };
 		System::assert_last_event(event.into());
 	});
 }
@@ -717,8 +717,10 @@ fn a_refunded_request_is_remembered_until_its_deadline_however_far_that_is() {
 #[test]
 fn a_lease_that_moves_with_more_requests_than_a_block_refunds_is_worked_off_in_several() {
 	new_test_ext().execute_with(|| {
+		use crate::WeightInfo;
+		const A_BLOCK: u32 = 32;
 		let mut crowd = Crowd { next: 0 };
-		let all = 2 * REFUNDED_PER_BLOCK_MAX + 5;
+		let all = 2 * A_BLOCK + 5;
 		for number in 0..all {
 			let ask = Ask { caller: crowd.caller(), deadline: now() + 100 + number, ..ask() };
 			attempt(&Ask { max_fee: ENDOWMENT, ..ask }).unwrap();
@@ -727,7 +729,8 @@ fn a_lease_that_moves_with_more_requests_than_a_block_refunds_is_worked_off_in_s
 		move_to_next();
 		// Those of the next holder are looked at with them, and stay.
 		let own = submit(&Ask { deadline: now() + 300, ..ask() }).unwrap();
-		for expected in [all - REFUNDED_PER_BLOCK_MAX, all - 2 * REFUNDED_PER_BLOCK_MAX, 0] {
+		for expected in [all - A_BLOCK, all - 2 * A_BLOCK, 0] {
+			ForUpkeep::set(<Runtime as Config>::WeightInfo::refund_moved(A_BLOCK));
 			pass_to(now() + 1);
 			assert!(left() <= expected + 2, "{} of {expected} are left", left());
 		}
@@ -855,14 +858,8 @@ fn a_silent_worker_is_punished_and_its_caller_refunded_once() {
 		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
 		assert_eq!(Missed::get(), vec![(AGENT, lease)]);
 		System::assert_last_event(
-			Event::RequestExpired {
-				request,
-				refunded: 1000,
-				penalty: PENALTY,
-				lease: Ok(()),
-				excuse: None,
-			}
-			.into(),
+			Event::RequestExpired { request, refunded: 1000, penalty: PENALTY, excuse: None }
+				.into(),
 		);
 		// Expiry happens once, even if asked for again.
 		crate::Pallet::<Runtime>::expire(request, deadline + 1);
@@ -1064,18 +1061,67 @@ fn a_cluster_that_cannot_move_the_lease_does_not_undo_the_refund() {
 		assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
 		assert_eq!(state(request), RequestState::Expired);
 		System::assert_last_event(
-			Event::RequestExpired {
-				request,
-				refunded: 1000,
-				penalty: 1,
-				lease: Err(LEASE_STAYS),
-				excuse: None,
-			}
-			.into(),
+			Event::RequestExpired { request, refunded: 1000, penalty: 1, excuse: None }.into(),
 		);
 		// What the cluster wrote before it failed is undone.
 		let written = ("written by the cluster", AGENT).encode();
 		assert!(!frame_support::storage::unhashed::exists(&written));
+		// It is tried again in each block.
+		pass_to(now() + 3);
+		assert_eq!((Missed::get().len(), LeasesToMove::<Runtime>::iter().count()), (0, 1));
+		ClusterRefuses::set(false);
+		pass_to(now() + 1);
+		assert_eq!((Missed::get().len(), LeasesToMove::<Runtime>::iter().count()), (1, 0));
+	});
+}
+
+#[test]
+fn a_lease_that_cannot_move_does_not_hold_up_the_others() {
+	new_test_ext().execute_with(|| {
+		let ours = submit(&ask()).unwrap();
+		let other = submit(&Ask { agent: OTHER_AGENT, ..ask() }).unwrap();
+		ClusterRefuses::set(true);
+		pass_to(ask().deadline);
+		pass_to(now() + 2);
+		assert_eq!((state(ours), state(other)), (RequestState::Expired, RequestState::Expired));
+		let first = || LeasesToMove::<Runtime>::get(LeasesToMoveRange::<Runtime>::get().0);
+		let was_first = first().unwrap().0;
+		pass_to(now() + 1);
+		assert_ne!(first().unwrap().0, was_first);
+		// One that has moved meanwhile is left alone.
+		move_to_next();
+		ClusterRefuses::set(false);
+		pass_to(now() + 1);
+		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
+		assert!(!Missed::get().contains(&(AGENT, lease)));
+		assert_eq!(LeasesToMove::<Runtime>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn blocks_without_weight_put_expiry_off_and_lose_nothing() {
+	use crate::WeightInfo;
+	type Weights = <Runtime as Config>::WeightInfo;
+	new_test_ext().execute_with(|| {
+		let requests: Vec<_> = (0..5)
+			.map(|n| submit(&Ask { deadline: ask().deadline + n / 3, ..ask() }).unwrap())
+			.collect();
+		ForUpkeep::set(Weight::zero());
+		pass_to(ask().deadline + 7);
+		let open = || requests.iter().filter(|id| state(**id) == RequestState::Open).count();
+		assert_eq!(open(), 5);
+		// Two a block, the oldest deadline first.
+		ForUpkeep::set(Weights::expire(2));
+		for expected in [3, 1, 0] {
+			pass_to(now() + 1);
+			assert!(open() >= expected, "{}", open());
+		}
+		ForUpkeep::set(Weight::MAX);
+		pass_to(now() + 1);
+		assert_eq!((open(), held(ALICE)), (0, 0));
+		assert_eq!(balance(ALICE), ENDOWMENT - 5 * BASE_FEE);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+		assert_eq!((Due::<Runtime>::iter().count(), Duties::<Runtime>::iter().count()), (0, 0));
 	});
 }
 
@@ -1162,6 +1208,28 @@ fn with_nobody_able_to_take_it_a_fee_goes_back_to_the_caller() {
 }
 
 #[test]
+fn what_neither_the_caller_nor_the_treasury_can_take_is_owed_until_it_can() {
+	let balances = vec![(ALICE, ENDOWMENT), (DEVELOPER, ENDOWMENT), (OPERATOR, ENDOWMENT)];
+	new_test_ext_with(balances).execute_with(|| {
+		set_agent(|agent| agent.unit_price = 9);
+		// Less than the existential deposit of 10 is put up for each.
+		let deadline = ask().deadline;
+		for deadline in [deadline, deadline + 1] {
+			submit(&Ask { max_fee: BASE_FEE + 9, deadline, ..ask() }).unwrap();
+		}
+		for who in [ALICE, TREASURY] {
+			let origin = RawOrigin::Signed(who.clone()).into();
+			assert_ok!(Balances::transfer_allow_death(origin, DEVELOPER, balance(who)));
+		}
+		pass_to(deadline + 1);
+		assert_eq!((OwedToTreasury::<Runtime>::get(), balance(TREASURY)), (9, 0));
+		pass_to(deadline + 2);
+		assert_eq!((OwedToTreasury::<Runtime>::get(), balance(TREASURY)), (0, 18));
+		assert_eq!(balance(Pallet::<Runtime>::escrow()), EXISTENTIAL_DEPOSIT);
+	});
+}
+
+#[test]
 fn a_refund_that_the_callers_emptied_account_cannot_take_goes_to_the_treasury() {
 	new_test_ext().execute_with(|| {
 		let all = Ask { max_fee: BASE_FEE + 1009, ..ask() };
@@ -1231,12 +1299,15 @@ fn closed_requests_are_forgotten_with_their_responses_after_the_retention() {
 fn a_flood_of_closed_requests_is_forgotten_over_several_blocks() {
 	new_test_ext().execute_with(|| {
 		set_agent(|record| record.unit_price = 0);
-		let flood = PRUNED_PER_BLOCK_MAX + 3;
+		use crate::WeightInfo;
+		const A_BLOCK: u32 = 128;
+		let flood = A_BLOCK + 3;
 		for _ in 0..flood {
 			let request = submit(&Ask { max_fee: BASE_FEE, ..ask() }).unwrap();
 			assert_ok!(receive(vec![answered(request, 1)]));
 		}
 		pass_to(RETENTION);
+		ForUpkeep::set(<Runtime as Config>::WeightInfo::prune(A_BLOCK));
 		assert_eq!(Responses::<Runtime>::iter().count() as u32, flood);
 		pass_to(1 + RETENTION);
 		assert_eq!(Responses::<Runtime>::iter().count(), 3);

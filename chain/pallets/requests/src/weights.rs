@@ -1,4 +1,4 @@
-//! Weights of the requests pallet's call, its hook and the settlement of a result.
+//! Weights of the requests pallet's call, its upkeep and the settlement of a result.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
@@ -8,7 +8,7 @@ use phala_protocol::limits;
 pub trait WeightInfo {
 	/// `i`: bytes of input.
 	fn submit(i: u32) -> Weight;
-	/// `n`: requests whose deadline passed.
+	/// `n`: requests whose one deadline has passed.
 	fn expire(n: u32) -> Weight;
 	/// `n`: open requests of agents whose lease moved, each refunded.
 	fn refund_moved(n: u32) -> Weight;
@@ -37,8 +37,8 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn expire(n: u32) -> Weight {
 		let one = Weight::from_parts(500_000_000, 40_000)
-			.saturating_add(T::DbWeight::get().reads_writes(21, 19));
-		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads_writes(24, 21));
+		T::DbWeight::get().reads_writes(2, 3).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn refund_moved(n: u32) -> Weight {
 		let one = Weight::from_parts(300_000_000, 30_000)

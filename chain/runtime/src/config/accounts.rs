@@ -92,7 +92,7 @@ pub enum ProxyType {
 	/// Vote, delegate, submit referenda, work on bounties.
 	#[codec(index = 1)]
 	Governance,
-	/// Bond, nominate, validate, set session keys.
+	/// Bond, nominate, validate, set session keys. Rewards go where the account has them go.
 	#[codec(index = 2)]
 	Staking,
 	/// Run workers, gatekeepers and clusters, and put more at stake for them: what is at stake stays the
@@ -102,6 +102,29 @@ pub enum ProxyType {
 	/// Take back what another deputy announced.
 	#[codec(index = 4)]
 	CancelProxy,
+}
+
+/// All that a staker does but for saying who gets the rewards.
+fn stakes(call: &pallet_staking::Call<Runtime>) -> bool {
+	use pallet_staking::{Call, RewardDestination};
+	match call {
+		Call::bond { payee, .. } => {
+			matches!(payee, RewardDestination::Staked | RewardDestination::Stash)
+		}
+		_ => matches!(
+			call,
+			Call::bond_extra { .. }
+				| Call::unbond { .. }
+				| Call::rebond { .. }
+				| Call::withdraw_unbonded { .. }
+				| Call::validate { .. }
+				| Call::nominate { .. }
+				| Call::chill { .. }
+				| Call::kick { .. }
+				| Call::payout_stakers { .. }
+				| Call::payout_stakers_by_page { .. }
+		),
+	}
 }
 
 /// All that an operator does but for offers and acceptances: the stake goes along with a worker.
@@ -154,13 +177,13 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 					| RuntimeCall::ChildBounties(_)
 					| RuntimeCall::Utility(_)
 			),
-			Self::Staking => matches!(
-				call,
-				RuntimeCall::Staking(_)
-					| RuntimeCall::Session(_)
-					| RuntimeCall::VoterList(_)
-					| RuntimeCall::Utility(_)
-			),
+			Self::Staking => match call {
+				RuntimeCall::Staking(call) => stakes(call),
+				RuntimeCall::Session(_) | RuntimeCall::VoterList(_) | RuntimeCall::Utility(_) => {
+					true
+				}
+				_ => false,
+			},
 			// Call by call, so that a new one is nobody's until it is named. A test asks about each.
 			Self::Workers => match call {
 				RuntimeCall::Registry(call) => runs_workers(call),

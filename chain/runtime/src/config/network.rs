@@ -28,7 +28,7 @@ use phala_protocol::{
 	requests::{RequestOutcome, RequestResult},
 	traits::ReceivePayload,
 };
-use sp_runtime::{DispatchError, Perbill, Permill};
+use sp_runtime::{DispatchError, Permill};
 
 /// Brings what enclaves say to the pallet that it concerns.
 pub struct PayloadRouter;
@@ -126,12 +126,6 @@ impl pallet_bonding::Config for Runtime {
 	type WeightInfo = pallet_bonding::ConservativeWeights<Runtime>;
 }
 
-parameter_types! {
-	/// For evictions of those that are out of force already: of what other hooks leave of the block.
-	pub SweepBudget: Weight =
-		Perbill::from_percent(20) * super::system::MAXIMUM_BLOCK_WEIGHT;
-}
-
 impl pallet_registry::Config for Runtime {
 	type Bonding = Bonding;
 	type Assignments = Requests;
@@ -141,7 +135,6 @@ impl pallet_registry::Config for Runtime {
 	type DelistOrigin = EitherOf<RootOr<PolicyAdmin>, RootOr<Delister>>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
-	type SweepBudget = SweepBudget;
 	type WeightInfo = pallet_registry::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -211,3 +204,5 @@ impl pallet_requests::Config for Runtime {
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
+
+impl crate::upkeep::Config for Runtime {}

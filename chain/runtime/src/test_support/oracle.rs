@@ -133,7 +133,8 @@ fn escrows_are_explained() -> Result<(), String> {
 	let open = pallet_requests::Requests::<Runtime>::iter_values()
 		.filter(|request| request.state == RequestState::Open)
 		.map(|request| request.held);
-	let expected = config::money::EXISTENTIAL_DEPOSIT + open.sum::<Balance>();
+	let owed = pallet_requests::OwedToTreasury::<Runtime>::get();
+	let expected = config::money::EXISTENTIAL_DEPOSIT + open.sum::<Balance>() + owed;
 	equal("the pot of escrows", Balances::free_balance(Requests::escrow()), expected)
 }
 

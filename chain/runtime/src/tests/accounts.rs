@@ -115,6 +115,48 @@ fn no_deputy_but_one_for_everything_may_move_money() {
 	}
 }
 
+/// What a `Staking` deputy may do, by the names of the staking pallet's calls; of `bond` it depends.
+const STAKERS: [&str; 10] = [
+	"bond_extra",
+	"unbond",
+	"rebond",
+	"withdraw_unbonded",
+	"validate",
+	"nominate",
+	"chill",
+	"kick",
+	"payout_stakers",
+	"payout_stakers_by_page",
+];
+
+#[test]
+fn a_deputy_for_staking_has_no_rewards_paid_to_itself() {
+	use codec::Decode;
+	use frame_support::traits::{GetCallIndex, GetCallName};
+	use pallet_staking::{Call, RewardDestination};
+	let deputy = GreedyDeputy(Sr25519Keyring::Eve.to_account_id());
+	let may = |call: Call<Runtime>| ProxyType::Staking.filter(&call.into());
+	assert!(!may(Call::set_payee { payee: RewardDestination::Account(deputy.0.clone()) }));
+	assert!(!may(Call::set_payee { payee: RewardDestination::None }));
+	let bond = |payee| Call::bond { value: PHA, payee };
+	assert!(!may(bond(RewardDestination::Account(deputy.0))));
+	assert!(may(bond(RewardDestination::Staked)) && may(bond(RewardDestination::Stash)));
+
+	// Whatever calls an upgrade brings: only those that are named are allowed.
+	let names = Call::<Runtime>::get_call_names();
+	let indices = Call::<Runtime>::get_call_indices();
+	for (name, index) in names.iter().zip(indices) {
+		// Arguments that are all zero: most calls decode of them.
+		let bytes = [&[*index][..], &[0; 200]].concat();
+		let Ok(call) = Call::<Runtime>::decode(&mut &bytes[..]) else { continue };
+		let expected = STAKERS.contains(name) || *name == "bond";
+		assert_eq!(may(call), expected, "{name}");
+	}
+	for name in STAKERS {
+		assert!(names.contains(&name), "{name}");
+	}
+}
+
 /// Each call of the pallets that a `Workers` deputy has to do with, and whether it may make it.
 fn calls_of_operators() -> Vec<(RuntimeCall, bool)> {
 	use pallet_bonding::Call as Bonding;

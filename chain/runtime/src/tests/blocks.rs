@@ -44,6 +44,8 @@ pub fn by<R>(author: AuthorityIndex, slots: u64, within: impl FnOnce() -> R) -> 
 	let timestamp = pallet_timestamp::Call::set { now };
 	let inherent = UncheckedExtrinsic::new_bare(timestamp.into());
 	Executive::apply_extrinsic(inherent).expect("is an inherent").expect("and sets the time");
+	// As the first transaction does it.
+	Executive::inherents_applied();
 	let result = within();
 	Executive::finalize_block();
 	result

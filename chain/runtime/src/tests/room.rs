@@ -284,7 +284,7 @@ fn a_worker_that_boots_anew_frees_its_callers_money_at_once() {
 		boot.number = 2;
 		pallet_registry::Boots::<Runtime>::insert(WORKER, &boot);
 		assert_ok!(<Clusters as WorkerHooks>::on_boot(WORKER, &boot).map_err(|_| "no room"));
-		Requests::on_idle(System::block_number(), Weight::MAX);
+		Upkeep::on_idle(System::block_number(), Weight::MAX);
 		assert_eq!(held(), empty);
 		// It answers for it all the same, at the deadline.
 		assert!(pallet_requests::Duties::<Runtime>::contains_key(request));

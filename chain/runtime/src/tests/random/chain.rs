@@ -43,6 +43,8 @@ impl Chain {
 		Executive::apply_extrinsic(UncheckedExtrinsic::new_bare(time))
 			.expect("the inherent is valid")
 			.expect("the time goes on");
+		// As the first transaction does it.
+		Executive::inherents_applied();
 	}
 
 	pub fn close_block(&mut self) {

@@ -1,0 +1,109 @@
+//! What runs did to agents: the one commit decision.
+
+use crate::*;
+
+impl<T: Config> Pallet<T> {
+	/// Whether the sender and others who signed are a majority of the members that count.
+	fn ensure_available(
+		origin: EnvelopeOrigin,
+		cluster: ClusterId,
+		set: &EffectSet,
+	) -> DispatchResult {
+		ensure!(
+			set.availability.len() as u64 <= u64::from(limits::CLUSTER_MEMBERS_MAX),
+			Error::<T>::TooManySignatures
+		);
+		for (n, one) in set.availability.iter().enumerate() {
+			let twice = set.availability.iter().take(n).any(|other| other.worker == one.worker);
+			ensure!(!twice, Error::<T>::DuplicateSignature);
+		}
+
+		let genesis = Self::genesis();
+		let counted = T::Clusters::counted(cluster);
+		let mut keepers = 0u32;
+		for (worker, boot) in &counted {
+			if *worker == origin.worker {
+				// The envelope's own signature is the sender's word.
+				if boot.number == origin.boot {
+					keepers = keepers.saturating_add(1);
+				}
+				continue;
+			}
+			let Some(word) = set.availability.iter().find(|word| word.worker == *worker) else {
+				continue;
+			};
+			let content = AvailabilityContent::new(
+				genesis,
+				*worker,
+				boot.number,
+				set.agent,
+				set.base_hash,
+				set.body_hash,
+			);
+			let signed = sp_io::crypto::sr25519_verify(
+				&sp_core::sr25519::Signature::from_raw(word.signature),
+				&content.encode(),
+				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
+			);
+			// A word that is none only counts for nothing: its member may have rebooted meanwhile.
+			if signed {
+				keepers = keepers.saturating_add(1);
+			}
+		}
+		ensure!(keepers >= availability_quorum(counted.len() as u32), Error::<T>::NotAvailable);
+		Ok(())
+	}
+}
+
+impl<T: Config> AgentDirectory for Pallet<T> {
+	type Error = DispatchError;
+
+	fn record(agent: AgentId) -> Option<AgentRecord> {
+		Agents::<T>::get(agent)
+	}
+
+	fn may_call(agent: AgentId, account: &AccountBytes) -> bool {
+		Agents::<T>::get(agent).is_some_and(|record| {
+			record.access == Access::Public
+				|| record.owner == *account
+				|| Callers::<T>::get(agent).contains(account)
+		})
+	}
+
+	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
+		let EffectSet { agent, base_version, body_hash, key, .. } = *set;
+		let mut record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+		ensure!(
+			set.results.len() as u64 <= u64::from(limits::RESULTS_PER_EFFECT_SET_MAX),
+			Error::<T>::TooManyResults
+		);
+		ensure!(
+			base_version == record.version && set.base_hash == record.state_hash,
+			Error::<T>::StaleBase
+		);
+		let sender = Lease { worker: origin.worker, boot: origin.boot };
+		ensure!(T::Clusters::lease(agent) == Some(sender), Error::<T>::NotLeaseHolder);
+		if base_version == 0 {
+			let key = key.ok_or(Error::<T>::BirthNeedsKey)?;
+			ensure!(key.version == 1, Error::<T>::UnexpectedKey);
+			ensure!(set.results.is_empty(), Error::<T>::ResultsAtBirth);
+			record.key = Some(key);
+		} else {
+			ensure!(key.is_none(), Error::<T>::UnexpectedKey);
+		}
+		Self::ensure_available(origin, record.cluster, set)?;
+
+		let version = base_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
+		let state_hash = next_state_hash(record.state_hash, body_hash);
+		record.version = version;
+		record.state_hash = state_hash;
+		Agents::<T>::insert(agent, &record);
+		let worker = origin.worker;
+		Self::push(
+			record.cluster,
+			AgentsMessage::Committed { agent, version, body_hash, state_hash, worker },
+		)?;
+		Self::deposit_event(Event::Committed { agent, version, body_hash, worker });
+		Ok(record)
+	}
+}
