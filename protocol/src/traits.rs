@@ -141,8 +141,8 @@ pub trait WorkerHooks {
 	/// The worker lost its boot for good.
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError>;
 
-	/// Whether somebody else, in force, holds what would be lost with the worker's boot: keys, or
-	/// state. `true` if nothing would.
+	/// Whether somebody else, in force, is known to hold what would be lost with the worker's boot: keys,
+	/// or state. `true` if nothing would.
 	fn has_successor(worker: WorkerId) -> bool;
 
 	/// The worker's boot gave a sign of life.

@@ -56,9 +56,10 @@
 //! never put off, and what ran out never comes back but by [`Call::allow_measurement`]. It names a
 //! *successor*, another measurement on the list without an `until`, for who has to move. Who runs
 //! delisted code is out of force from its block on, but is not evicted while it has no successor
-//! ([`WorkerHooks::has_successor`]): the last seat of the master key, and members of a cluster in which
-//! nobody else counts, keep what only they hold until somebody else does, or the code is allowed again.
-//! [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger origin.
+//! ([`WorkerHooks::has_successor`]): the last seat of the master key keeps it until somebody else has it,
+//! and members of a cluster with agents keep their state until they boot anew, leave or are removed, or the
+//! code is allowed again. [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger
+//! origin.
 //!
 //! **The sweep** ([`Pallet::sweep`]) evicts whom a delisting or an exhausted stake concerns, with the weight
 //! that the runtime has for the upkeep of all pallets: first who was reported exhausted, then by a cursor

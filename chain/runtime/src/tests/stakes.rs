@@ -3,6 +3,7 @@
 
 use super::genesis;
 use crate::{currency::PHA, parameters::UnbondingBlocks, *};
+use codec::Encode;
 use frame_support::{
 	assert_noop, assert_ok,
 	traits::{
@@ -15,13 +16,17 @@ use frame_support::{
 use phala_protocol::{
 	agents::{AgentId, Assignment, Excuse},
 	bonding::BondId,
-	boot::{Boot, BootKeys, WorkerId},
+	boot::{Boot, BootKeys, BootStatement, WorkerId},
 	clusters::MemberRecord,
-	evidence::{EvidenceKind, MeasurementRule},
+	evidence::{
+		Evidence, EvidenceKind, Measurement, MeasurementRule, SoftwareEvidence, SoftwareReport,
+		SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
+	},
 	mailbox::ClusterId,
 	traits::{Bonding as _, BootDirectory, ClusterDirectory, WorkerDirectory},
 	H256,
 };
+use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{DispatchError, Permill, TokenError};
 
@@ -88,6 +93,28 @@ fn worker_of(operator: &AccountId) -> WorkerId {
 		},
 	);
 	worker
+}
+
+/// The worker's enclave starts again, on this code, and registers as any does.
+pub(super) fn boots_anew(worker: WorkerId, operator: &AccountId, code: Measurement) {
+	let root = sr25519::Pair::from_seed(&DEVELOPMENT_ROOT_SEED);
+	pallet_registry::SoftwareRoot::<Runtime>::put(root.public().0);
+	let recent_block = System::block_number() - 1;
+	let recent_hash = H256::repeat_byte(9);
+	frame_system::BlockHash::<Runtime>::insert(recent_block, recent_hash);
+	let boots = pallet_registry::Workers::<Runtime>::get(worker).expect("it is registered").boots;
+	let keys = BootKeys { identity: [boots as u8 + 100; 32], encryption: [worker as u8; 32] };
+	let genesis = System::block_hash(0);
+	let statement = BootStatement::new(genesis, worker, operator.clone().into(), keys, recent_hash);
+	let report = SoftwareReport {
+		measurement: code,
+		platform: H256::from_low_u64_be(u64::from(worker) + 1),
+		report_data: statement.report_data(),
+		debug: false,
+	};
+	let signature = root.sign(&SoftwareReportContent::new(&report).encode()).0;
+	let evidence = Evidence::Software(SoftwareEvidence { report, signature }).encode();
+	assert_ok!(Registry::register_boot(signed(operator), worker, keys, evidence, recent_block));
 }
 
 fn is_in_force(worker: WorkerId) -> bool {
@@ -508,13 +535,18 @@ fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
 			"who was silenced is not to blame"
 		);
 
-		// One of each moves: the other member can go, and the seat is in no hurry.
-		pallet_registry::Boots::<Runtime>::mutate(second, |boot| {
-			let boot = boot.as_mut().expect("it has one");
-			(boot.measurement, boot.registered_at) = (NEXT_CODE, System::block_number());
-		});
-		assert_ok!(villain.evicts(first));
+		// One member moves: it counts and was told all agents at once, and has no key and no body yet.
+		boots_anew(second, &bob(), NEXT_CODE);
+		assert!(is_in_force(second) && Clusters::counted(0).len() == 1);
+		assert!(!pallet_clusters::Untold::<Runtime>::contains_key(second));
+		assert_noop!(villain.evicts(first), waits);
 		assert_noop!(villain.evicts(gatekeeper), waits);
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		assert!(Registry::current_boot(first).is_some(), "it serves what the other fetches");
+		// It moves itself when the other has all.
+		boots_anew(first, &bob(), NEXT_CODE);
+		assert!(is_in_force(first));
 		assert_ok!(Registry::destroy_measurement(
 			RuntimeOrigin::root(),
 			CODE,
