@@ -1,7 +1,7 @@
 //! What pallets offer each other. They depend on these traits, never on one another.
 
 use crate::{
-	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
+	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease, Liability},
 	bonding::BondId,
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,
@@ -372,15 +372,14 @@ pub trait ClusterDirectory {
 	fn is_held(agent: AgentId, assigned: &Assignment) -> bool;
 
 	/// Whether members said that a block since then is final to them: so many others as make a quorum
-	/// with `worker`. Without them it could not have committed, whatever it did.
+	/// with `worker`, which may have left since. Without them it could not have committed, whatever it did.
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool;
 
-	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
-	/// since.
-	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse>;
+	/// What the assigned answers for with what was not done, whatever it did since, or why it does not.
+	fn liability(agent: AgentId, assigned: &Assignment) -> Result<Liability, Excuse>;
 
-	/// The assigned has paid for a missed deadline: not again for this lease.
-	fn note_penalty(agent: AgentId, assigned: &Assignment);
+	/// Missed deadlines of this lease have cost the assigned so much by now: [`Liability::Lease`].
+	fn note_penalty(agent: AgentId, assigned: &Assignment, paid: Balance);
 
 	/// The assigned missed a deadline and answers for it. If it still has the lease, that moves to
 	/// another member that counts, and who has missed it is set aside.

@@ -194,7 +194,11 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 	}
 
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool {
-		let members = Clusters::<T>::get(cluster).map_or(0, |record| record.members);
+		let left = MemberOf::<T>::get(worker) != Some(cluster);
+		// Who left was one of them when it was to commit: going changes nothing of what it answers for.
+		let members = Clusters::<T>::get(cluster)
+			.map_or(0, |record| record.members)
+			.saturating_add(u32::from(left));
 		// With it a majority, or as many of those whose turn it was as there may be without it.
 		let others = (members / 2).min(limits::FINALITY_WITNESSES - 1);
 		let seen = FinalSeen::<T>::get(cluster);
@@ -202,45 +206,43 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		others > 0 && witnesses.count() as u64 >= u64::from(others)
 	}
 
-	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {
+	fn liability(agent: AgentId, assigned: &Assignment) -> Result<Liability, Excuse> {
 		let history = LeaseHistories::<T>::get(agent);
 		if !Self::is_held(agent, assigned) {
 			return match history.end_of(assigned.number) {
-				Some(LeaseEnd::OwnAct) => None,
-				Some(LeaseEnd::Penalised) => Some(Excuse::AlreadyPenalised),
-				Some(LeaseEnd::Removed) => Some(Excuse::Removed),
+				Some(LeaseEnd::OwnAct) => Ok(Liability::OwnAct),
+				Some(LeaseEnd::Penalised { paid }) => Ok(Liability::Lease { paid: Some(paid) }),
+				Some(LeaseEnd::Removed) => Err(Excuse::Removed),
 				// What is not remembered any more is held against nobody.
-				Some(LeaseEnd::Taken) | None => Some(Excuse::LeaseTaken),
+				Some(LeaseEnd::Taken) | None => Err(Excuse::LeaseTaken),
 			};
 		}
 		// Governance silenced it, and the sweep has not come to it yet or it has no successor.
 		if T::Workers::is_delisted(assigned.lease.worker) {
-			return Some(Excuse::Removed);
+			return Err(Excuse::Removed);
 		}
 		let generation = AgentCluster::<T>::get(agent)
 			.and_then(Clusters::<T>::get)
 			.map_or(0, |record| record.generation);
-		if history.is_penalised {
-			Some(Excuse::AlreadyPenalised)
-		} else if generation != assigned.generation {
-			Some(Excuse::GenerationChanged)
-		} else {
-			None
+		if generation != assigned.generation {
+			return Err(Excuse::GenerationChanged);
 		}
+		Ok(Liability::Lease { paid: history.paid })
 	}
 
-	fn note_penalty(agent: AgentId, assigned: &Assignment) {
+	fn note_penalty(agent: AgentId, assigned: &Assignment, paid: Balance) {
 		let is_held = Leases::<T>::contains_key(agent);
 		// Nothing is written of an agent that was given up.
 		LeaseHistories::<T>::mutate_extant(agent, |history| {
-			history.penalise(assigned.number, is_held);
+			history.penalise(assigned.number, is_held, paid);
 		});
 	}
 
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
 		let Assignment { lease, number, .. } = *assigned;
 		if LeaseHistories::<T>::get(agent).number != number
-			|| !Self::move_on(agent, lease, LeaseEnd::Penalised).map_err(Error::<T>::from)?
+			// What it paid was noted before, and is what is remembered of this end.
+			|| !Self::move_on(agent, lease, LeaseEnd::Taken).map_err(Error::<T>::from)?
 		{
 			return Ok(());
 		}

@@ -86,7 +86,7 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Assignment, Excuse, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease, Liability},
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::{Generation, Opening},
 	evidence::Measurement,
@@ -98,7 +98,7 @@ use phala_protocol::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests, LeaseHooks,
 		MailboxInterface, PushError, WorkerDirectory,
 	},
-	AccountBytes, BlockNumber,
+	AccountBytes, Balance, BlockNumber,
 };
 use sp_runtime::traits::SaturatedConversion;
 

@@ -14,7 +14,7 @@ use frame_support::{
 	weights::{Weight, WeightMeter},
 };
 use phala_protocol::{
-	agents::{AgentId, Assignment, Excuse},
+	agents::{AgentId, Assignment, Excuse, Liability},
 	bonding::BondId,
 	boot::{Boot, BootKeys, BootStatement, WorkerId},
 	clusters::MemberRecord,
@@ -30,12 +30,12 @@ use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{DispatchError, Permill, TokenError};
 
-const CODE: H256 = H256::repeat_byte(7);
+pub(super) const CODE: H256 = H256::repeat_byte(7);
 /// Where operators move to.
 const NEXT_CODE: H256 = H256::repeat_byte(8);
 const MISS: Balance = PHA;
 
-fn stake() -> Balance {
+pub(super) fn stake() -> Balance {
 	<Runtime as pallet_bonding::Config>::WorkerStake::get()
 }
 
@@ -43,20 +43,20 @@ fn minimum() -> Balance {
 	<Runtime as pallet_bonding::Config>::WorkerMinimum::get()
 }
 
-fn signed(who: &AccountId) -> RuntimeOrigin {
+pub(super) fn signed(who: &AccountId) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who.clone())
 }
 
-fn bob() -> AccountId {
+pub(super) fn bob() -> AccountId {
 	Sr25519Keyring::Bob.to_account_id()
 }
 
-fn charlie() -> AccountId {
+pub(super) fn charlie() -> AccountId {
 	Sr25519Keyring::Charlie.to_account_id()
 }
 
 /// A chain in its first blocks, at whose end all PHA is where it must be.
-fn chain(story: impl FnOnce()) {
+pub(super) fn chain(story: impl FnOnce()) {
 	genesis("development").execute_with(|| {
 		System::set_block_number(1);
 		pallet_registry::Measurements::<Runtime>::insert(CODE, MeasurementRule { until: None });
@@ -78,7 +78,7 @@ fn chain(story: impl FnOnce()) {
 }
 
 /// A worker in force, without its evidence.
-fn worker_of(operator: &AccountId) -> WorkerId {
+pub(super) fn worker_of(operator: &AccountId) -> WorkerId {
 	let worker = pallet_registry::NextWorker::<Runtime>::get();
 	Registry::register_worker(signed(operator)).expect("the operator has the stake");
 	pallet_registry::Boots::<Runtime>::insert(
@@ -125,7 +125,7 @@ fn open_assignments(worker: WorkerId, open: u32) {
 	pallet_requests::DutiesOfWorker::<Runtime>::insert(worker, open);
 }
 
-fn treasury() -> Balance {
+pub(super) fn treasury() -> Balance {
 	Balances::balance(&config::money::TreasuryAccountId::get())
 }
 
@@ -436,7 +436,7 @@ fn a_closed_network_of_workers_leaves_nothing_in_storage() {
 }
 
 /// A member of a cluster, as its owner admitted it.
-fn member(cluster: ClusterId, worker: WorkerId) {
+pub(super) fn member(cluster: ClusterId, worker: WorkerId) {
 	let record = MemberRecord { endpoint: Default::default(), set_aside: None };
 	pallet_clusters::Members::<Runtime>::insert(cluster, worker, record);
 	pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
@@ -478,7 +478,7 @@ fn a_second_bond_is_no_way_out_of_what_the_first_answers_for() {
 		blocks_pass(1);
 		assert_eq!(Registry::current_boot(worker), None, "the sweep evicts it");
 		assert_eq!(Clusters::lease(agent).map(|lease| lease.worker), Some(other));
-		assert_eq!(Clusters::excuse(agent, &work), None);
+		assert_eq!(Clusters::liability(agent, &work), Ok(Liability::OwnAct));
 		assert_eq!(Registry::penalise(worker, MISS), MISS);
 	});
 }
@@ -530,8 +530,8 @@ fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
 			assert!(Registry::current_boot(worker).is_some());
 		}
 		assert_eq!(
-			Clusters::excuse(agent, &work),
-			Some(Excuse::Removed),
+			Clusters::liability(agent, &work),
+			Err(Excuse::Removed),
 			"who was silenced is not to blame"
 		);
 
