@@ -363,9 +363,9 @@ pub trait ClusterDirectory {
 	/// Each with its current boot.
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
-	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
-	/// to a member that counts. `None` if nobody does, or while the lease is still that of a boot that
-	/// is gone.
+	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has, or one that is
+	/// out of force, is given to a member that counts. `None` if nobody does, or while the lease is still
+	/// that of a boot that is gone.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
 	/// Whether the assigned has that very lease still: one that moved away and came back is another.

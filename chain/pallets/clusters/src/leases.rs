@@ -83,7 +83,24 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// The same for a lease that nobody has: none ends.
+	/// How the lease of one ends that the chain lets say nothing: no envelope of a boot that is out of force
+	/// is taken. `None` if it is in force, alive or not: members challenge who is silent.
+	///
+	/// Whose code was delisted answers for nothing. Whose stake or evidence ran out does: it would be its way
+	/// out of what it withholds.
+	fn end_of_silenced(lease: Lease) -> Option<LeaseEnd> {
+		let boot = T::Workers::current_boot(lease.worker)?;
+		if boot.number != lease.boot || T::Workers::is_in_force(lease.worker, &boot) {
+			return None;
+		}
+		Some(if T::Workers::is_delisted(lease.worker) {
+			LeaseEnd::Removed
+		} else {
+			LeaseEnd::OwnAct
+		})
+	}
+
+	/// The same as [`Self::move_lease`] for a lease that nobody has: none ends.
 	pub(crate) fn give_lease(
 		cluster: ClusterId,
 		agent: AgentId,
@@ -171,12 +188,16 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
 		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(None) };
-		if !Leases::<T>::contains_key(agent) {
+		let end = match Leases::<T>::get(agent) {
+			Some(lease) => Self::end_of_silenced(lease),
+			None => Some(LeaseEnd::Removed),
+		};
+		if let Some(end) = end {
 			let mut heirs = Self::heirs(cluster, None);
 			if heirs.are_none() {
 				return Ok(None);
 			}
-			Self::give_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
+			Self::move_lease(cluster, agent, end, &mut heirs).map_err(Error::<T>::from)?;
 		}
 		// Of one that departed or boots anew the lease moves soon: it would answer for what it cannot do.
 		let lease = Leases::<T>::get(agent).filter(|lease| {

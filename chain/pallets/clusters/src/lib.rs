@@ -39,7 +39,9 @@
 //! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
 //! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
 //! to try. A lease that nobody could take is handed out at the next join, boot or sign of life. Until the
-//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work.
+//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work. That of one that is
+//! out of force (its code delisted, its stake or evidence gone) moves when work comes, and if nobody counts
+//! there is no work: no caller pays for what the chain would not take.
 //!
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers

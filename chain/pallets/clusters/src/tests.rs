@@ -814,6 +814,43 @@ fn a_free_lease_is_given_out_when_work_comes() {
 }
 
 #[test]
+fn work_for_whom_the_chain_silenced_goes_to_who_counts_or_to_nobody() {
+	for (delisted, liability) in
+		[(true, Err(Excuse::Removed)), (false, Ok(Liability::OwnAct))]
+	{
+		new_test_ext().execute_with(|| {
+			cluster_of([1, 2]);
+			place(0).unwrap();
+			let work = assigned(0);
+			suspend(1);
+			if delisted {
+				Delisted::set(vec![1]);
+			}
+			heard();
+			assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
+			assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+			assert_eq!(Clusters::liability(agent(0), &work), liability);
+			assert_eq!(EndedLeases::get(), vec![agent(0)], "its callers are refunded");
+			suspend(2);
+			assert_eq!(Clusters::assign(agent(0)), Ok(None), "nobody is asked to pay");
+			assert_eq!(holder(0), Some((2, 1)), "it may come back");
+			leases_add_up();
+		});
+	}
+}
+
+#[test]
+fn a_holder_in_force_that_is_silent_keeps_its_lease_until_members_challenge_it() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		pass(limits::LIVENESS_BLOCKS + 1);
+		heartbeat(2);
+		assert_eq!((counted(), assigned(0).lease.worker), (vec![2], 1));
+	});
+}
+
+#[test]
 fn whoever_relies_on_a_lease_hears_of_its_end_and_one_that_comes_back_is_another() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);

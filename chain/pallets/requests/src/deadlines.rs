@@ -64,8 +64,11 @@ impl<T: Config> Pallet<T> {
 		// of the cluster: no caller waits for that.
 		match excuse {
 			None => Self::let_lease_move(agent, assigned, true),
-			Some(Excuse::LaneFull) => Self::let_lease_move(agent, assigned, false),
-			Some(_) => {}
+			// What kept it from answering may go on, or it missed one before: another is to try.
+			Some(Excuse::LaneFull | Excuse::Removed | Excuse::AlreadyPenalised) => {
+				Self::let_lease_move(agent, assigned, false);
+			}
+			Some(Excuse::LeaseTaken | Excuse::GenerationChanged | Excuse::FinalityStalled) => {}
 		}
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, excuse });
 	}

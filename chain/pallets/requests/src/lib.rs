@@ -73,9 +73,9 @@
 //! |---|---|---|---|---|
 //! | the holder withheld the answer, or was cut off by its host | refunded | **penalty** | moves | |
 //! | it started a new boot, or left, instead | refunded | **penalty**, one for all leases of the boot | has moved | |
-//! | it missed another request of the same lease before | refunded | pays by how much this one costs more | has moved, or stays: nobody else counts | |
+//! | it missed another request of the same lease before | refunded | pays by how much this one costs more | has moved, or moves when somebody else counts | |
 //! | that one cost as much, or another that its boot gave up | refunded | keeps | the same | `AlreadyPenalised` |
-//! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved | `Removed` |
+//! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved, or moves | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
 //! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |

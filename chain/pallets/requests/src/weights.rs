@@ -29,8 +29,8 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn submit(i: u32) -> Weight {
 		Weight::from_parts(400_000_000, 40_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(27, 27))
-			// A lease that nobody has is given to one of the members.
+			.saturating_add(T::DbWeight::get().reads_writes(34, 33))
+			// A lease that nobody has, or one out of force, is given to one of the members.
 			.saturating_add(
 				T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6)),
 			)

@@ -1,10 +1,12 @@
 //! Who answers for missed deadlines, in the real runtime: those who would rather not, and those who have
 //! others pay.
 
-use super::stakes::{bob, boots_anew, chain, charlie, member, signed, stake, worker_of, CODE};
+use super::stakes::{
+	allow, bob, boots_anew, chain, charlie, member, signed, stake, worker_of, CODE, NEXT_CODE,
+};
 use crate::{currency::PHA, *};
 use frame_support::{
-	assert_ok,
+	assert_noop, assert_ok,
 	traits::{Get, Hooks},
 	weights::{Weight, WeightMeter},
 };
@@ -19,6 +21,7 @@ use phala_protocol::{
 	traits::{Bonding as _, BootDirectory, ClusterDirectory, ReceivePayload},
 };
 use sp_keyring::Sr25519Keyring;
+use sp_runtime::traits::Dispatchable;
 
 const CLUSTER: ClusterId = 0;
 const TIMEOUT: BlockNumber = 5;
@@ -209,5 +212,35 @@ fn who_misses_a_unit_of_its_own_first_pays_for_the_dear_request_all_the_same() {
 		assert!(excuse.is_none() && paid < most() / 10, "{paid}");
 		assert_eq!(missed(dear), (most() - paid, None));
 		assert_eq!(at_stake(villain), stake() - most());
+	});
+}
+
+#[test]
+fn who_asks_an_agent_whose_holder_was_delisted_asks_the_other_member_or_pays_nothing() {
+	chain(|| {
+		let (silenced, agents) = cluster_with(2);
+		let other = worker_of(&bob());
+		join(other);
+		let early = ask(agents[0], DEAR, soonest());
+		let late = soonest();
+		allow(NEXT_CODE);
+		pass_to(now() + 1, &[]);
+		boots_anew(other, &bob(), NEXT_CODE);
+		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, now(), NEXT_CODE));
+		assert_eq!(Clusters::lease(agents[0]).map(|lease| lease.worker), Some(silenced));
+		ask(agents[0], DEAR, soonest());
+		assert_eq!(Clusters::lease(agents[0]).map(|lease| lease.worker), Some(other));
+		pass_to(late + 1, &[other]);
+		assert_eq!(missed(early), (0, Some(Excuse::Removed)));
+		// With nobody else in force nobody is asked, and no base fee is taken.
+		let before = pallet_registry::Measurements::<Runtime>::take(NEXT_CODE);
+		assert!(before.is_some());
+		let dave = Sr25519Keyring::Dave.to_account_id();
+		let had = Balances::free_balance(&dave);
+		assert_noop!(
+			call_of(agents[1], DEAR, soonest()).dispatch(signed(&dave)),
+			pallet_requests::Error::<Runtime>::NoLeaseHolder
+		);
+		assert_eq!(Balances::free_balance(&dave), had);
 	});
 }

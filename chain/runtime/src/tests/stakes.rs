@@ -32,7 +32,7 @@ use sp_runtime::{DispatchError, Permill, TokenError};
 
 pub(super) const CODE: H256 = H256::repeat_byte(7);
 /// Where operators move to.
-const NEXT_CODE: H256 = H256::repeat_byte(8);
+pub(super) const NEXT_CODE: H256 = H256::repeat_byte(8);
 const MISS: Balance = PHA;
 
 pub(super) fn stake() -> Balance {
@@ -59,7 +59,7 @@ pub(super) fn charlie() -> AccountId {
 pub(super) fn chain(story: impl FnOnce()) {
 	genesis("development").execute_with(|| {
 		System::set_block_number(1);
-		pallet_registry::Measurements::<Runtime>::insert(CODE, MeasurementRule { until: None });
+		allow(CODE);
 		let issuance = Balances::total_issuance();
 		story();
 		assert_eq!(Balances::total_issuance(), issuance);
@@ -75,6 +75,10 @@ pub(super) fn chain(story: impl FnOnce()) {
 		}
 		assert_eq!(sum, issuance);
 	});
+}
+
+pub(super) fn allow(code: Measurement) {
+	pallet_registry::Measurements::<Runtime>::insert(code, MeasurementRule { until: None });
 }
 
 /// A worker in force, without its evidence.
@@ -400,10 +404,7 @@ fn the_sweep_takes_its_part_of_what_other_hooks_leave_of_a_block() {
 			meter.consumed()
 		};
 		let idle = left_after(Weight::MAX);
-		pallet_registry::Measurements::<Runtime>::insert(
-			NEXT_CODE,
-			MeasurementRule { until: None },
-		);
+		allow(NEXT_CODE);
 		let now = System::block_number();
 		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, now, NEXT_CODE));
 		assert!(left_after(idle).all_lte(idle), "no room for one eviction");
@@ -505,10 +506,7 @@ impl Arsonist {
 fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
 	chain(|| {
 		let villain = Arsonist { account: AccountId::new([66; 32]) };
-		pallet_registry::Measurements::<Runtime>::insert(
-			NEXT_CODE,
-			MeasurementRule { until: None },
-		);
+		allow(NEXT_CODE);
 		let (gatekeeper, first, second) = (worker_of(&bob()), worker_of(&bob()), worker_of(&bob()));
 		let (agent, work) = cluster_with_work(&[first, second]);
 		assert_ok!(Gatekeepers::apply(signed(&bob()), gatekeeper));
