@@ -46,6 +46,8 @@
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
 //! them, the rest later, with the runtime's weight for upkeep (`sweeps.rs`). A boot gets no lease before it was told of all agents.
+//! Should users' messages have filled a block, registrations and joins go on, and the sweep that tells of
+//! the agents follows.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order

@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
 		let identity = boot.keys.identity;
 		Self::tell(worker, ClustersMessage::JoinedCluster { identity, snapshot })?;
 		Untold::<T>::remove(worker);
-		Self::begin_sweep(Sweep::Tell { cluster, worker, boot: boot.number })?;
+		Self::tell_all_or_queue(cluster, worker, boot.number)?;
 		Self::tell_members(cluster, ClustersMessage::Member(Self::member(worker, boot, endpoint)))
 	}
 

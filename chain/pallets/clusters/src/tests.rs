@@ -604,6 +604,49 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does() {
 	}
 }
 
+/// Has its own agents' long lists of callers told in every block, so that nobody's agents are.
+struct Flooder;
+
+impl Flooder {
+	fn floods(&self, is_on: bool) {
+		Flooded::set(is_on);
+	}
+}
+
+#[test]
+fn a_flooder_of_the_mailbox_keeps_nobody_from_joining_or_from_booting_anew() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 3]);
+		place(0).unwrap();
+		Flooder.floods(true);
+		join(2);
+		register(3, 2);
+		pass(3);
+		for (worker, boot) in [(2, 1), (3, 2)] {
+			assert_eq!(Untold::<Runtime>::get(worker), Some(boot));
+		}
+		let first = Sweeps::<Runtime>::get(FirstSweep::<Runtime>::get());
+		assert!(first.is_some() && FirstSweep::<Runtime>::get() == 3, "none holds up the others");
+		// What it was not told of it does not get.
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!((holder(0), Clusters::assign(agent(0))), (None, Ok(None)));
+		heard();
+		Flooder.floods(false);
+		pass(2);
+		assert_eq!(Untold::<Runtime>::iter().count(), 0);
+		let told = |worker| {
+			let is_of_it = |one: &&(Channel, Message)| one.0 == Channel::Worker(worker);
+			let is_agent = |one: &&(Channel, Message)| {
+				matches!(one.1, Message::Agents(AgentsMessage::Agent(_)))
+			};
+			Told::get().iter().filter(is_of_it).filter(is_agent).count()
+		};
+		assert_eq!((told(2), told(3)), (1, 1));
+		assert!(holder(0).is_some());
+		leases_add_up();
+	});
+}
+
 /// Has more leases than one step moves, and is gone before they all have.
 struct Ghost;
 
