@@ -60,7 +60,9 @@
 //! Where there is none, the owner first writes it down in [`Prepared`], waits until the workers say
 //! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
 //!
-//! Whenever anything but an agent's version changes, its cluster is told the whole of it.
+//! Whenever anything but an agent's version changes, its cluster is told the whole of it. The owner who
+//! causes it pays by the byte ([`Config::NewsByte`]): filling what users may push in a block costs what
+//! filling their part of its weight does.
 //!
 //! **What the chain does by itself**, [`Pallet::activate_due`] and [`Pallet::pass_births_on`], it does with
 //! the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
@@ -121,6 +123,9 @@ pub const UPGRADES_DUE_MAX: u32 = 32;
 /// Most versions of its code that are forgotten with an agent, the newest.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
 
+/// Longest news of an agent, in bytes of SCALE: its record, and all who may call.
+pub const NEWS_BYTES_MAX: u32 = 512 + limits::AGENT_CALLERS_MAX * 33;
+
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
 	<<T as Config>::Currency as Inspect<<T as frame_system::Config>::AccountId>>::Balance;
@@ -163,6 +168,11 @@ pub mod pallet {
 		/// For how many blocks an agent stays that the cluster's owner evicts.
 		#[pallet::constant]
 		type EvictionNotice: Get<BlockNumber>;
+
+		/// What each byte of the news of an agent costs beyond the work: as much of what users may have of
+		/// a block's weight as it is of what they may push.
+		#[pallet::constant]
+		type NewsByte: Get<Weight>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -409,27 +419,28 @@ pub mod pallet {
 
 		/// Announces new code, which runs when the agent's policy says.
 		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::upgrade())]
-		pub fn upgrade(origin: OriginFor<T>, agent: AgentId, code: AgentCode) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::upgrade().saturating_add(Pallet::<T>::most_news()))]
+		pub fn upgrade(origin: OriginFor<T>, agent: AgentId, code: AgentCode) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
-			match record.upgrades {
-				UpgradePolicy::Immutable => Err(Error::<T>::ImmutableCode.into()),
+			let told = match record.upgrades {
+				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
 				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {
 					Prepared::<T>::remove(agent);
-					Self::activate(agent, record, code)
+					Self::activate(agent, record, code)?
 				}
-				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice),
-			}
+				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice)?,
+			};
+			Self::paid(T::WeightInfo::upgrade(), told)
 		}
 
 		/// Sets the price of a unit. Requests that were made before pay what they were promised.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::set_price())]
+		#[pallet::weight(T::WeightInfo::set_price().saturating_add(Pallet::<T>::most_news()))]
 		pub fn set_price(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			unit_price: Balance,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let old = Self::owned(origin, agent)?;
 			// A cluster that was closed since asks for nothing new, and lets nobody go below.
 			let floor = T::Clusters::terms(old.cluster, &old.owner)
@@ -437,49 +448,49 @@ pub mod pallet {
 			ensure!(unit_price >= floor.min(old.unit_price), Error::<T>::PriceBelowFloor);
 			let record = AgentRecord { unit_price, ..old };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::PriceSet { agent, unit_price });
-			Ok(())
+			Self::paid(T::WeightInfo::set_price(), told)
 		}
 
 		/// Sets who may call.
 		#[pallet::call_index(3)]
-		#[pallet::weight(T::WeightInfo::set_access())]
-		pub fn set_access(origin: OriginFor<T>, agent: AgentId, access: Access) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::set_access().saturating_add(Pallet::<T>::most_news()))]
+		pub fn set_access(origin: OriginFor<T>, agent: AgentId, access: Access) -> DispatchResultWithPostInfo {
 			let record = AgentRecord { access, ..Self::owned(origin, agent)? };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::AccessSet { agent, access });
-			Ok(())
+			Self::paid(T::WeightInfo::set_access(), told)
 		}
 
 		/// Puts an account on the agent's list, which counts with [`Access::Listed`].
 		#[pallet::call_index(4)]
-		#[pallet::weight(T::WeightInfo::allow_caller())]
+		#[pallet::weight(T::WeightInfo::allow_caller().saturating_add(Pallet::<T>::most_news()))]
 		pub fn allow_caller(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			account: T::AccountId,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			let bytes: AccountBytes = account.clone().into();
 			Callers::<T>::try_mutate(agent, |callers| {
 				ensure!(!callers.contains(&bytes), Error::<T>::AlreadyAllowed);
 				callers.try_push(bytes).map_err(|_| Error::<T>::TooManyCallers)
 			})?;
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerAllowed { agent, account });
-			Ok(())
+			Self::paid(T::WeightInfo::allow_caller(), told)
 		}
 
 		/// Takes an account off the agent's list.
 		#[pallet::call_index(5)]
-		#[pallet::weight(T::WeightInfo::disallow_caller())]
+		#[pallet::weight(T::WeightInfo::disallow_caller().saturating_add(Pallet::<T>::most_news()))]
 		pub fn disallow_caller(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			account: T::AccountId,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			let bytes: AccountBytes = account.clone().into();
 			Callers::<T>::try_mutate(agent, |callers| {
@@ -490,9 +501,9 @@ pub mod pallet {
 				callers.remove(place);
 				Ok::<_, Error<T>>(())
 			})?;
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerDisallowed { agent, account });
-			Ok(())
+			Self::paid(T::WeightInfo::disallow_caller(), told)
 		}
 
 		/// Names the code of an upgrade without notice before it: the cluster's workers fetch and
@@ -500,12 +511,12 @@ pub mod pallet {
 		///
 		/// It does less than the announcement of an upgrade, whose weight it has.
 		#[pallet::call_index(10)]
-		#[pallet::weight(T::WeightInfo::upgrade())]
+		#[pallet::weight(T::WeightInfo::upgrade().saturating_add(Pallet::<T>::most_news()))]
 		pub fn prepare_upgrade(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			code: AgentCode,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			match record.upgrades {
 				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
@@ -513,9 +524,9 @@ pub mod pallet {
 				UpgradePolicy::AfterNotice(_) => return Err(Error::<T>::HasNotice.into()),
 			}
 			Prepared::<T>::insert(agent, code);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::UpgradePrepared { agent, code });
-			Ok(())
+			Self::paid(T::WeightInfo::upgrade(), told)
 		}
 
 		/// Gives an agent up: its state is forgotten, requests that wait for it are refunded, and its
@@ -545,8 +556,8 @@ pub mod pallet {
 		/// Takes an agent over that is offered: the caller's deposit is held instead, of the same
 		/// amount.
 		#[pallet::call_index(8)]
-		#[pallet::weight(T::WeightInfo::accept_transfer())]
-		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::accept_transfer().saturating_add(Pallet::<T>::most_news()))]
+		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResultWithPostInfo {
 			let to = frame_system::ensure_signed(origin)?;
 			let old = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 			ensure!(Offers::<T>::take(agent) == Some(to.clone()), Error::<T>::NotOffered);
@@ -556,9 +567,9 @@ pub mod pallet {
 			T::Currency::hold(&reason, &to, deposit)?;
 			let record = AgentRecord { owner: to.clone().into(), ..old };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::Transferred { agent, from, to });
-			Ok(())
+			Self::paid(T::WeightInfo::accept_transfer(), told)
 		}
 
 		/// Throws an agent out of its cluster, as [`Call::retire`] does. By the cluster's owner: the
@@ -641,9 +652,27 @@ impl<T: Config> Pallet<T> {
 		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
 	}
 
-	fn tell(agent: AgentId, record: AgentRecord) -> DispatchResult {
+	/// Tells the cluster the whole of an agent; how many bytes that are.
+	fn tell(agent: AgentId, record: AgentRecord) -> Result<u32, DispatchError> {
 		let cluster = record.cluster;
-		Self::push(cluster, AgentsMessage::Agent(Self::snapshot_of(agent, record)))
+		let snapshot = Self::snapshot_of(agent, record);
+		let bytes = snapshot.encoded_size() as u32;
+		Self::push(cluster, AgentsMessage::Agent(snapshot))?;
+		Ok(bytes)
+	}
+
+	/// What news of this length cost.
+	fn of_news(bytes: u32) -> Weight {
+		T::NewsByte::get().saturating_mul(bytes.into())
+	}
+
+	fn most_news() -> Weight {
+		Self::of_news(NEWS_BYTES_MAX)
+	}
+
+	/// A call whose work takes `work`, and that told of so many bytes, costs no more than that.
+	fn paid(work: Weight, told: u32) -> DispatchResultWithPostInfo {
+		Ok(Some(work.saturating_add(Self::of_news(told))).into())
 	}
 
 	fn push(cluster: ClusterId, message: AgentsMessage) -> DispatchResult {

@@ -267,6 +267,46 @@ fn free_code_runs_at_once_and_every_earlier_one_is_kept() {
 }
 
 #[test]
+fn news_cost_by_the_byte_and_what_was_not_told_is_not_paid() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let all: Vec<[u8; 32]> = (0..limits::AGENT_CALLERS_MAX).map(|n| [n as u8; 32]).collect();
+		let costs = |callers: &[[u8; 32]]| {
+			Callers::<Runtime>::insert(agent, BoundedVec::truncate_from(callers.to_vec()));
+			let account = AccountId32::new([0xee; 32]);
+			let calls = [
+				Call::set_price { agent, unit_price: 7 },
+				Call::set_access { agent, access: Access::Listed },
+				Call::prepare_upgrade { agent, code: code(2) },
+				Call::disallow_caller { agent, account: account.clone() },
+				Call::upgrade { agent, code: code(2) },
+			];
+			calls.map(|call| {
+				if matches!(call, Call::disallow_caller { .. }) {
+					Callers::<Runtime>::mutate(agent, |callers| {
+						callers.pop();
+						callers.try_push(account.clone().into()).unwrap();
+					});
+				}
+				let most = call.get_dispatch_info().call_weight;
+				let done = call.dispatch_bypass_filter(RawOrigin::Signed(ALICE).into()).unwrap();
+				let actual = done.actual_weight.expect("is said");
+				assert!(actual.all_lte(most), "{actual:?} of {most:?}");
+				actual
+			})
+		};
+		let (one, two) = (costs(&all[..1]), costs(&all[..2]));
+		let of_caller = NewsByte::get() * 33;
+		for (one, two) in one.into_iter().zip(two) {
+			assert_eq!(two - one, of_caller);
+		}
+		for most in costs(&all) {
+			assert!((of_caller * 254).all_lte(most));
+		}
+	});
+}
+
+#[test]
 fn what_is_prepared_is_told_before_it_runs_and_ends_with_the_upgrade() {
 	new_test_ext().execute_with(|| {
 		let prepare = |agent, n| dispatch(ALICE, Call::prepare_upgrade { agent, code: code(n) });

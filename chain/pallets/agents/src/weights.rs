@@ -30,7 +30,8 @@ pub trait WeightInfo {
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> ConservativeWeights<T> {
-	/// Every change tells the cluster: five more writes and a body of up to 9 KiB.
+	/// Every change tells the cluster: five more writes and a body of up to 9 KiB. What that body takes of
+	/// the room of others is [`crate::Config::NewsByte`].
 	fn of(reads: u64, writes: u64) -> Weight {
 		Weight::from_parts(250_000_000, 40_000)
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
