@@ -22,8 +22,8 @@
 //! * An owner **retires** an agent ([`Call::retire`]), which releases its deposit, or **offers** it to
 //!   another account ([`Call::offer_transfer`]), which **accepts** ([`Call::accept_transfer`]).
 //! * A cluster's owner **evicts** an agent ([`Call::evict`]): once to give notice, of
-//!   [`Config::EvictionNotice`], and once more when that is over. The deposit goes back to the agent's
-//!   owner.
+//!   [`Config::EvictionNotice`], and once more when that is over, before as long again has passed: then
+//!   the notice has lapsed, and a call gives another. The deposit goes back to the agent's owner.
 //!
 //! ## Design
 //!
@@ -53,7 +53,8 @@
 //! written down in [`Planned`] and starts to run in its block, before any transaction. A later
 //! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
 //! upgrades are due in one block; one whose news the mailbox cannot take, or for which there is no
-//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
+//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`],
+//! until the agent is given up.
 //!
 //! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
 //! chain names it is a gap. During a notice they have it, since they are told of what is planned.
@@ -64,8 +65,8 @@
 //! causes it pays by the byte ([`Config::NewsByte`]): filling what users may push in a block costs what
 //! filling their part of its weight does.
 //!
-//! **What the chain does by itself**, [`Pallet::activate_due`] and [`Pallet::pass_births_on`], it does with
-//! the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
+//! **What the chain does by itself**, [`Pallet::activate_due`], [`Pallet::pass_births_on`] and
+//! [`Pallet::forget_history`], it does with the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
 //! the next.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -120,7 +121,8 @@ use sp_runtime::traits::{SaturatedConversion, Zero};
 /// Most upgrades whose notice may end in one block.
 pub const UPGRADES_DUE_MAX: u32 = 32;
 
-/// Most versions of its code that are forgotten with an agent, the newest.
+/// Most versions of its code that are forgotten in the call that gives an agent up, the newest; the rest
+/// follows.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
 
 /// Longest news of an agent, in bytes of SCALE: its record, and all who may call.
@@ -217,7 +219,8 @@ pub mod pallet {
 	pub type Offers<T: Config> =
 		StorageMap<_, Blake2_128Concat, AgentId, T::AccountId, OptionQuery>;
 
-	/// Agents that their cluster's owner evicts, and from which block on it may.
+	/// Agents that their cluster's owner evicts, and from which block on it may, for as long as the notice
+	/// was.
 	#[pallet::storage]
 	pub type Evictions<T> = StorageMap<_, Blake2_128Concat, AgentId, BlockNumber, OptionQuery>;
 
@@ -232,6 +235,11 @@ pub mod pallet {
 		CodeEntry,
 		OptionQuery,
 	>;
+
+	/// Agents that were given up whose older code is still in [`History`], up to this version: no deposit is
+	/// held for it any more, so it goes too.
+	#[pallet::storage]
+	pub type OldHistory<T> = StorageMap<_, Identity, AgentId, u32, OptionQuery>;
 
 	/// Code that is announced, at most one for each agent.
 	#[pallet::storage]
@@ -573,7 +581,7 @@ pub mod pallet {
 		}
 
 		/// Throws an agent out of its cluster, as [`Call::retire`] does. By the cluster's owner: the
-		/// first call gives notice.
+		/// first call gives notice, and so does one that comes as long again after its end.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::evict())]
 		pub fn evict(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
@@ -581,15 +589,18 @@ pub mod pallet {
 			let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 			let owner = T::Clusters::owner(record.cluster);
 			ensure!(owner == Some(who), Error::<T>::NotClusterOwner);
-			match Evictions::<T>::get(agent) {
+			let (now, notice) = (Self::now(), T::EvictionNotice::get());
+			// One that its owner never came back to threatens nobody for ever.
+			let lapsed = |at: BlockNumber| now >= at.saturating_add(notice);
+			match Evictions::<T>::get(agent).filter(|at| !lapsed(*at)) {
 				None => {
-					let at = Self::now().saturating_add(T::EvictionNotice::get());
+					let at = now.saturating_add(notice);
 					Evictions::<T>::insert(agent, at);
 					Self::deposit_event(Event::EvictionAnnounced { agent, at });
 					Ok(())
 				}
 				Some(at) => {
-					ensure!(Self::now() >= at, Error::<T>::NoticeNotOver);
+					ensure!(now >= at, Error::<T>::NoticeNotOver);
 					let owner = T::AccountId::from(record.owner);
 					Self::remove(agent, &record, owner, true)
 				}
@@ -627,9 +638,13 @@ impl<T: Config> Pallet<T> {
 		Prepared::<T>::remove(agent);
 		Offers::<T>::remove(agent);
 		Evictions::<T>::remove(agent);
-		// One version after the other, as far as one call goes: what is older stays, and says what ran.
-		for version in (1..=record.code_version).rev().take(HISTORY_FORGOTTEN_MAX as usize) {
+		// One version after the other, as far as one call goes: what is older follows.
+		let left = record.code_version.saturating_sub(HISTORY_FORGOTTEN_MAX);
+		for version in left.saturating_add(1)..=record.code_version {
 			History::<T>::remove(agent, version);
+		}
+		if left > 0 {
+			OldHistory::<T>::insert(agent, left);
 		}
 		T::Clusters::remove_agent(agent);
 		if let Some(deposit) = Deposits::<T>::take(agent) {
@@ -639,6 +654,26 @@ impl<T: Config> Pallet<T> {
 		Self::push(record.cluster, AgentsMessage::Retired { agent })?;
 		Self::deposit_event(Event::Retired { agent, owner, evicted });
 		Ok(())
+	}
+
+	/// Forgets what code agents ran that were given up, as far as `meter` goes.
+	pub fn forget_history(meter: &mut WeightMeter) {
+		let begun = T::WeightInfo::forget_history(0);
+		let one = T::WeightInfo::forget_history(1).saturating_sub(begun);
+		if meter.try_consume(begun).is_err() {
+			return;
+		}
+		while let Some((agent, mut left)) = OldHistory::<T>::iter().next() {
+			while left > 0 && meter.try_consume(one).is_ok() {
+				History::<T>::remove(agent, left);
+				left = left.saturating_sub(1);
+			}
+			if left > 0 {
+				OldHistory::<T>::insert(agent, left);
+				break;
+			}
+			OldHistory::<T>::remove(agent);
+		}
 	}
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {

@@ -850,6 +850,69 @@ fn a_pauper_cannot_take_an_agent_over() {
 	});
 }
 
+/// Gives notice to everybody once, and has each in its hand for ever after: no further word is needed.
+struct Damocles;
+
+impl Damocles {
+	fn evicts(&self, agent: AgentId) -> DispatchResult {
+		dispatch(CLUSTER_OWNER, Call::evict { agent })
+	}
+}
+
+#[test]
+fn a_damocles_gives_notice_anew_when_it_has_not_come_back_for_as_long_again() {
+	new_test_ext().execute_with(|| {
+		let (agent, begun) = (agent(), System::block_number());
+		assert_ok!(Damocles.evicts(agent));
+		System::set_block_number(begun + 2 * u64::from(NOTICE));
+		assert_ok!(Damocles.evicts(agent));
+		let at = begun as BlockNumber + 3 * NOTICE;
+		System::assert_last_event(Event::EvictionAnnounced { agent, at }.into());
+		assert_noop!(Damocles.evicts(agent), Error::<Runtime>::NoticeNotOver);
+		// In the last block of it the notice is good still.
+		System::set_block_number(begun + 4 * u64::from(NOTICE) - 1);
+		assert_ok!(Damocles.evicts(agent));
+		assert!(!Agents::<Runtime>::contains_key(agent));
+	});
+}
+
+/// Upgrades as often as it can, and has the deposit back for a history that stays.
+struct Hoarder;
+
+impl Hoarder {
+	const VERSIONS: u32 = 2 * HISTORY_FORGOTTEN_MAX + 10;
+
+	fn upgrades(agent: AgentId) {
+		for n in 1..Self::VERSIONS {
+			upgrade(agent, n as u8).unwrap();
+		}
+	}
+}
+
+#[test]
+fn a_hoarder_leaves_no_history_behind_its_deposit() {
+	new_test_ext().execute_with(|| {
+		let other = agent();
+		let agent = agent();
+		Hoarder::upgrades(agent);
+		let left = || History::<Runtime>::iter_prefix(agent).count() as u32;
+		assert_eq!(left(), Hoarder::VERSIONS);
+		assert_ok!(dispatch(ALICE, Call::retire { agent }));
+		assert_eq!(left(), Hoarder::VERSIONS - HISTORY_FORGOTTEN_MAX);
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+		// As much as there is weight for.
+		use crate::WeightInfo;
+		type Weights = <Runtime as Config>::WeightInfo;
+		let mut meter = WeightMeter::with_limit(Weights::forget_history(4));
+		crate::Pallet::<Runtime>::forget_history(&mut meter);
+		assert_eq!(left(), Hoarder::VERSIONS - HISTORY_FORGOTTEN_MAX - 4);
+		crate::Pallet::<Runtime>::forget_history(&mut WeightMeter::new());
+		assert_eq!((left(), OldHistory::<Runtime>::iter().count()), (0, 0));
+		assert!(History::<Runtime>::contains_key(other, 1));
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+	});
+}
+
 #[test]
 fn a_cluster_s_owner_evicts_after_notice_and_the_deposit_goes_back_to_the_agent_s() {
 	new_test_ext().execute_with(|| {
