@@ -1,7 +1,9 @@
 //! What pallets offer each other. They depend on these traits, never on one another.
 
 use crate::{
-	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease, Liability},
+	agents::{
+		AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease, Liability,
+	},
 	bonding::BondId,
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,

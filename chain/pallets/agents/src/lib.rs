@@ -428,7 +428,11 @@ pub mod pallet {
 		/// Announces new code, which runs when the agent's policy says.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::upgrade().saturating_add(Pallet::<T>::most_news()))]
-		pub fn upgrade(origin: OriginFor<T>, agent: AgentId, code: AgentCode) -> DispatchResultWithPostInfo {
+		pub fn upgrade(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			code: AgentCode,
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			let told = match record.upgrades {
 				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
@@ -464,7 +468,11 @@ pub mod pallet {
 		/// Sets who may call.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::set_access().saturating_add(Pallet::<T>::most_news()))]
-		pub fn set_access(origin: OriginFor<T>, agent: AgentId, access: Access) -> DispatchResultWithPostInfo {
+		pub fn set_access(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			access: Access,
+		) -> DispatchResultWithPostInfo {
 			let record = AgentRecord { access, ..Self::owned(origin, agent)? };
 			Agents::<T>::insert(agent, &record);
 			let told = Self::tell(agent, record)?;

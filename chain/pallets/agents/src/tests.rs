@@ -1,7 +1,8 @@
 use crate::{mock::*, *};
 use frame_support::{
-	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
-	traits::UnfilteredDispatchable,
+	assert_noop, assert_ok,
+	dispatch::{GetDispatchInfo, RawOrigin},
+	traits::{fungible::InspectHold, UnfilteredDispatchable},
 };
 use phala_protocol::{
 	agents::{AgentKey, Availability},
@@ -1025,6 +1026,37 @@ fn an_agent_that_nobody_can_bear_moves_so_often_and_no_more() {
 		go_to_block(last);
 		assert_eq!(Relieved::get().len() as u32, limits::BIRTH_HOLDERS_MAX - 1);
 		assert_eq!(Births::<Runtime>::iter().count(), 0);
+	});
+}
+
+/// Registers agents and gives them up at once: their births are overdue all the same.
+struct Stillborn;
+
+impl Stillborn {
+	const AGENTS: u64 = 30;
+
+	fn come_and_go(&self) {
+		for _ in 0..Self::AGENTS {
+			let agent = agent();
+			dispatch(ALICE, Call::retire { agent }).unwrap();
+		}
+	}
+}
+
+#[test]
+fn births_of_those_that_are_gone_cost_a_look_and_hold_up_nobody_s() {
+	use crate::WeightInfo;
+	type Weights = <Runtime as Config>::WeightInfo;
+	new_test_ext().execute_with(|| {
+		NextHolder::set(Some(Lease { worker: 1, boot: 1 }));
+		Stillborn.come_and_go();
+		agent();
+		System::set_block_number(System::block_number() + u64::from(limits::BIRTH_BLOCKS));
+		let looks = Weights::look_at_births(1).saturating_mul(Stillborn::AGENTS + 1);
+		let one = Weights::look_at_births(0).saturating_add(Weights::pass_births_on(1));
+		let mut meter = WeightMeter::with_limit(looks.saturating_add(one));
+		crate::Pallet::<Runtime>::pass_births_on(&mut meter);
+		assert_eq!(Relieved::get().len(), 1);
 	});
 }
 

@@ -560,10 +560,7 @@ fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 		assert_eq!(excuse(0, &late), None);
 		assert_ok!(miss(0, &late));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
-		assert_eq!(
-			Clusters::liability(agent(0), &late),
-			Ok(Liability::Lease { paid: Some(PAID) })
-		);
+		assert_eq!(Clusters::liability(agent(0), &late), Ok(Liability::Lease { paid: Some(PAID) }));
 	});
 }
 
@@ -858,9 +855,7 @@ fn a_free_lease_is_given_out_when_work_comes() {
 
 #[test]
 fn work_for_whom_the_chain_silenced_goes_to_who_counts_or_to_nobody() {
-	for (delisted, liability) in
-		[(true, Err(Excuse::Removed)), (false, Ok(Liability::OwnAct))]
-	{
+	for (delisted, liability) in [(true, Err(Excuse::Removed)), (false, Ok(Liability::OwnAct))] {
 		new_test_ext().execute_with(|| {
 			cluster_of([1, 2]);
 			place(0).unwrap();

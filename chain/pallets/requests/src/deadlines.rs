@@ -52,8 +52,7 @@ impl<T: Config> Pallet<T> {
 		Self::end_duty(id, worker, now);
 
 		let work = T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
-		let due =
-			work.saturating_mul(PENALTY_MULTIPLE.into()).min(T::MissedDeadlinePenalty::get());
+		let due = work.saturating_mul(PENALTY_MULTIPLE.into()).min(T::MissedDeadlinePenalty::get());
 		let charged = Self::liability(agent, worker, deadline, &assigned)
 			.and_then(|liability| Self::charge(agent, &assigned, liability, due));
 		let (penalty, excuse) = match charged {

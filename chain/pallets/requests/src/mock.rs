@@ -12,8 +12,8 @@ use frame_support::{
 };
 use phala_protocol::{
 	agents::{
-		Access, AgentCode, AgentId, AgentKey, AgentRecord, Assignment, EffectSet, Excuse, Lease, Liability,
-		UpgradePolicy,
+		Access, AgentCode, AgentId, AgentKey, AgentRecord, Assignment, EffectSet, Excuse, Lease,
+		Liability, UpgradePolicy,
 	},
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,

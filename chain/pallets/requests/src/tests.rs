@@ -982,9 +982,7 @@ fn one_restart_costs_what_the_dearest_of_all_requests_that_it_left_does_and_the_
 
 #[test]
 fn who_the_cluster_excuses_keeps_its_stake_and_the_caller_is_refunded() {
-	for excuse in
-		[Excuse::Removed, Excuse::LeaseTaken, Excuse::GenerationChanged]
-	{
+	for excuse in [Excuse::Removed, Excuse::LeaseTaken, Excuse::GenerationChanged] {
 		new_test_ext().execute_with(|| {
 			let request = submit(&ask()).unwrap();
 			Network::set_excuse(AGENT, excuse);

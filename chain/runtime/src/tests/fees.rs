@@ -232,21 +232,21 @@ fn an_evm_can_share_the_rule() {
 
 /// Has an agent with the longest list of callers, and sets its price in every block as often as it goes, so
 /// that nobody else's news get through.
-struct Flooder;
+struct NewsHound;
 
-impl Flooder {
+impl NewsHound {
 	fn call() -> RuntimeCall {
 		pallet_agents::Call::set_price { agent: Default::default(), unit_price: 1 }.into()
 	}
 }
 
 #[test]
-fn a_flooder_of_the_mailbox_pays_for_all_that_users_may_have_of_a_block() {
+fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_block() {
 	use phala_protocol::limits;
 	genesis("development").execute_with(|| {
 		let room = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
 		let calls = u64::from(room / pallet_agents::NEWS_BYTES_MAX);
-		let all = Flooder::call().get_dispatch_info().call_weight.ref_time() * calls;
+		let all = NewsHound::call().get_dispatch_info().call_weight.ref_time() * calls;
 		let weights = <Runtime as frame_system::Config>::BlockWeights::get();
 		let users = weights.get(DispatchClass::Normal).max_total.unwrap();
 		assert!(all >= users.ref_time() / 100 * 99, "{all} of {users:?}");

@@ -202,7 +202,7 @@ fn who_misses_a_unit_of_its_own_first_pays_for_the_dear_request_all_the_same() {
 		join(honest);
 		let deadline = soonest();
 		let asks_a_unit = |_: SmallChange| {
-			let base_fee = <Runtime as pallet_requests::Config>::BaseFee::get();
+			let base_fee: Balance = <Runtime as pallet_requests::Config>::BaseFee::get();
 			ask(agents[0], base_fee + UNIT_PRICE, deadline)
 		};
 		let small = asks_a_unit(SmallChange);

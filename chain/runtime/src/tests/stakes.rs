@@ -85,6 +85,9 @@ pub(super) fn allow(code: Measurement) {
 pub(super) fn worker_of(operator: &AccountId) -> WorkerId {
 	let worker = pallet_registry::NextWorker::<Runtime>::get();
 	Registry::register_worker(signed(operator)).expect("the operator has the stake");
+	pallet_registry::Workers::<Runtime>::mutate(worker, |record| {
+		record.as_mut().expect("it was registered").boots = 1;
+	});
 	pallet_registry::Boots::<Runtime>::insert(
 		worker,
 		Boot {
