@@ -243,6 +243,18 @@ pub struct Assignment {
 	pub generation: Generation,
 }
 
+/// What whoever was assigned answers for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liability {
+	/// It has the lease, or lost it for a deadline that it missed.
+	Lease {
+		/// What a miss of this lease has cost it so far, if there was one.
+		paid: Option<Balance>,
+	},
+	/// It gave the lease up by an act of its own, and mostly all others that it had in the same moment.
+	OwnAct,
+}
+
 /// Why the chain blames nobody for a missed deadline.
 #[derive(
 	Clone,
@@ -267,7 +279,8 @@ pub enum Excuse {
 	LaneFull,
 	/// No member said in time that blocks become final.
 	FinalityStalled,
-	/// The worker has paid for this lease before.
+	/// The worker has paid as much for this lease before, or, where it gave its leases up itself, its boot
+	/// has for any of them.
 	AlreadyPenalised,
 }
 

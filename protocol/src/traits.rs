@@ -1,7 +1,9 @@
 //! What pallets offer each other. They depend on these traits, never on one another.
 
 use crate::{
-	agents::{AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease},
+	agents::{
+		AgentId, AgentRecord, AgentSnapshot, Assignment, EffectSet, Excuse, Lease, Liability,
+	},
 	bonding::BondId,
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,
@@ -141,8 +143,8 @@ pub trait WorkerHooks {
 	/// The worker lost its boot for good.
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError>;
 
-	/// Whether somebody else, in force, holds what would be lost with the worker's boot: keys, or
-	/// state. `true` if nothing would.
+	/// Whether somebody else, in force, is known to hold what would be lost with the worker's boot: keys,
+	/// or state. `true` if nothing would.
 	fn has_successor(worker: WorkerId) -> bool;
 
 	/// The worker's boot gave a sign of life.
@@ -363,24 +365,23 @@ pub trait ClusterDirectory {
 	/// Each with its current boot.
 	fn counted(cluster: ClusterId) -> Vec<(WorkerId, Boot)>;
 
-	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has is given
-	/// to a member that counts. `None` if nobody does, or while the lease is still that of a boot that
-	/// is gone.
+	/// Who is to do the agent's work now, and what it answers for. A lease that nobody has, or one that is
+	/// out of force, is given to a member that counts. `None` if nobody does, or while the lease is still
+	/// that of a boot that is gone.
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, Self::Error>;
 
 	/// Whether the assigned has that very lease still: one that moved away and came back is another.
 	fn is_held(agent: AgentId, assigned: &Assignment) -> bool;
 
 	/// Whether members said that a block since then is final to them: so many others as make a quorum
-	/// with `worker`. Without them it could not have committed, whatever it did.
+	/// with `worker`, which may have left since. Without them it could not have committed, whatever it did.
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool;
 
-	/// Why the assigned does not answer for what was not done; `None` if it does, whatever it did
-	/// since.
-	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse>;
+	/// What the assigned answers for with what was not done, whatever it did since, or why it does not.
+	fn liability(agent: AgentId, assigned: &Assignment) -> Result<Liability, Excuse>;
 
-	/// The assigned has paid for a missed deadline: not again for this lease.
-	fn note_penalty(agent: AgentId, assigned: &Assignment);
+	/// Missed deadlines of this lease have cost the assigned so much by now: [`Liability::Lease`].
+	fn note_penalty(agent: AgentId, assigned: &Assignment, paid: Balance);
 
 	/// The assigned missed a deadline and answers for it. If it still has the lease, that moves to
 	/// another member that counts, and who has missed it is set aside.

@@ -7,6 +7,7 @@ mod fees;
 mod governance;
 mod lanes;
 mod metadata_hash;
+mod misses;
 mod payouts;
 #[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
 mod production;

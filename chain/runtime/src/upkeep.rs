@@ -147,6 +147,7 @@ impl<T: Config> Pallet<T> {
 			|meter| {
 				Agents::<T>::activate_due(meter);
 				Agents::<T>::pass_births_on(meter);
+				Agents::<T>::forget_history(meter);
 			},
 			Gatekeepers::<T>::resend_open_requests,
 			Registry::<T>::sweep,

@@ -230,6 +230,22 @@ mod benchmarks {
 		assert_eq!(BirthRange::<T>::get().0, u64::from(n));
 	}
 
+	#[benchmark]
+	fn forget_history(n: Linear<0, HISTORY_FORGOTTEN_MAX>) {
+		let agent = H256::repeat_byte(7);
+		for version in 1..=n {
+			History::<T>::insert(agent, version, CodeEntry { code: CODE, block: 1 });
+		}
+		if n > 0 {
+			OldHistory::<T>::insert(agent, n);
+		}
+		#[block]
+		{
+			Pallet::<T>::forget_history(&mut WeightMeter::new());
+		}
+		assert!(!History::<T>::contains_key(agent, 1));
+	}
+
 	/// Its list is full, and so is what is forgotten of its history.
 	fn to_be_removed<T: Config>() -> (T::AccountId, AgentId)
 	where

@@ -22,6 +22,13 @@ impl<T: Config> Pallet<T> {
 		for agent in of_agents {
 			ensure!(Agents::<T>::contains_key(agent), "something is kept of no agent");
 		}
+		for (agent, version, _) in History::<T>::iter() {
+			let is_leaving = || OldHistory::<T>::get(agent).is_some_and(|left| version <= left);
+			ensure!(
+				Agents::<T>::contains_key(agent) || is_leaving(),
+				"the history of no agent, and it does not go"
+			);
+		}
 		for (agent, planned) in Planned::<T>::iter() {
 			ensure!(
 				Due::<T>::get(planned.at).contains(&agent),

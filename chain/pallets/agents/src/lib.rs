@@ -22,8 +22,8 @@
 //! * An owner **retires** an agent ([`Call::retire`]), which releases its deposit, or **offers** it to
 //!   another account ([`Call::offer_transfer`]), which **accepts** ([`Call::accept_transfer`]).
 //! * A cluster's owner **evicts** an agent ([`Call::evict`]): once to give notice, of
-//!   [`Config::EvictionNotice`], and once more when that is over. The deposit goes back to the agent's
-//!   owner.
+//!   [`Config::EvictionNotice`], and once more when that is over, before as long again has passed: then
+//!   the notice has lapsed, and a call gives another. The deposit goes back to the agent's owner.
 //!
 //! ## Design
 //!
@@ -53,17 +53,20 @@
 //! written down in [`Planned`] and starts to run in its block, before any transaction. A later
 //! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
 //! upgrades are due in one block; one whose news the mailbox cannot take, or for which there is no
-//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`].
+//! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`],
+//! until the agent is given up.
 //!
 //! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
 //! chain names it is a gap. During a notice they have it, since they are told of what is planned.
 //! Where there is none, the owner first writes it down in [`Prepared`], waits until the workers say
 //! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
 //!
-//! Whenever anything but an agent's version changes, its cluster is told the whole of it.
+//! Whenever anything but an agent's version changes, its cluster is told the whole of it. The owner who
+//! causes it pays by the byte ([`Config::NewsByte`]): filling what users may push in a block costs what
+//! filling their part of its weight does.
 //!
-//! **What the chain does by itself**, [`Pallet::activate_due`] and [`Pallet::pass_births_on`], it does with
-//! the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
+//! **What the chain does by itself**, [`Pallet::activate_due`], [`Pallet::pass_births_on`] and
+//! [`Pallet::forget_history`], it does with the weight that the runtime has for the upkeep of all pallets. What does not fit a block comes first in
 //! the next.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -118,8 +121,12 @@ use sp_runtime::traits::{SaturatedConversion, Zero};
 /// Most upgrades whose notice may end in one block.
 pub const UPGRADES_DUE_MAX: u32 = 32;
 
-/// Most versions of its code that are forgotten with an agent, the newest.
+/// Most versions of its code that are forgotten in the call that gives an agent up, the newest; the rest
+/// follows.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
+
+/// Longest news of an agent, in bytes of SCALE: its record, and all who may call.
+pub const NEWS_BYTES_MAX: u32 = 512 + limits::AGENT_CALLERS_MAX * 33;
 
 /// Balance type of [`Config::Currency`].
 pub type BalanceOf<T> =
@@ -164,6 +171,11 @@ pub mod pallet {
 		#[pallet::constant]
 		type EvictionNotice: Get<BlockNumber>;
 
+		/// What each byte of the news of an agent costs beyond the work: as much of what users may have of
+		/// a block's weight as it is of what they may push.
+		#[pallet::constant]
+		type NewsByte: Get<Weight>;
+
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
 
@@ -207,7 +219,8 @@ pub mod pallet {
 	pub type Offers<T: Config> =
 		StorageMap<_, Blake2_128Concat, AgentId, T::AccountId, OptionQuery>;
 
-	/// Agents that their cluster's owner evicts, and from which block on it may.
+	/// Agents that their cluster's owner evicts, and from which block on it may, for as long as the notice
+	/// was.
 	#[pallet::storage]
 	pub type Evictions<T> = StorageMap<_, Blake2_128Concat, AgentId, BlockNumber, OptionQuery>;
 
@@ -222,6 +235,11 @@ pub mod pallet {
 		CodeEntry,
 		OptionQuery,
 	>;
+
+	/// Agents that were given up whose older code is still in [`History`], up to this version: no deposit is
+	/// held for it any more, so it goes too.
+	#[pallet::storage]
+	pub type OldHistory<T> = StorageMap<_, Identity, AgentId, u32, OptionQuery>;
 
 	/// Code that is announced, at most one for each agent.
 	#[pallet::storage]
@@ -409,27 +427,32 @@ pub mod pallet {
 
 		/// Announces new code, which runs when the agent's policy says.
 		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::upgrade())]
-		pub fn upgrade(origin: OriginFor<T>, agent: AgentId, code: AgentCode) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::upgrade().saturating_add(Pallet::<T>::most_news()))]
+		pub fn upgrade(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			code: AgentCode,
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
-			match record.upgrades {
-				UpgradePolicy::Immutable => Err(Error::<T>::ImmutableCode.into()),
+			let told = match record.upgrades {
+				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
 				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {
 					Prepared::<T>::remove(agent);
-					Self::activate(agent, record, code)
+					Self::activate(agent, record, code)?
 				}
-				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice),
-			}
+				UpgradePolicy::AfterNotice(notice) => Self::plan(agent, &record, code, notice)?,
+			};
+			Self::paid(T::WeightInfo::upgrade(), told)
 		}
 
 		/// Sets the price of a unit. Requests that were made before pay what they were promised.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::set_price())]
+		#[pallet::weight(T::WeightInfo::set_price().saturating_add(Pallet::<T>::most_news()))]
 		pub fn set_price(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			unit_price: Balance,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let old = Self::owned(origin, agent)?;
 			// A cluster that was closed since asks for nothing new, and lets nobody go below.
 			let floor = T::Clusters::terms(old.cluster, &old.owner)
@@ -437,49 +460,53 @@ pub mod pallet {
 			ensure!(unit_price >= floor.min(old.unit_price), Error::<T>::PriceBelowFloor);
 			let record = AgentRecord { unit_price, ..old };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::PriceSet { agent, unit_price });
-			Ok(())
+			Self::paid(T::WeightInfo::set_price(), told)
 		}
 
 		/// Sets who may call.
 		#[pallet::call_index(3)]
-		#[pallet::weight(T::WeightInfo::set_access())]
-		pub fn set_access(origin: OriginFor<T>, agent: AgentId, access: Access) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::set_access().saturating_add(Pallet::<T>::most_news()))]
+		pub fn set_access(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			access: Access,
+		) -> DispatchResultWithPostInfo {
 			let record = AgentRecord { access, ..Self::owned(origin, agent)? };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::AccessSet { agent, access });
-			Ok(())
+			Self::paid(T::WeightInfo::set_access(), told)
 		}
 
 		/// Puts an account on the agent's list, which counts with [`Access::Listed`].
 		#[pallet::call_index(4)]
-		#[pallet::weight(T::WeightInfo::allow_caller())]
+		#[pallet::weight(T::WeightInfo::allow_caller().saturating_add(Pallet::<T>::most_news()))]
 		pub fn allow_caller(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			account: T::AccountId,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			let bytes: AccountBytes = account.clone().into();
 			Callers::<T>::try_mutate(agent, |callers| {
 				ensure!(!callers.contains(&bytes), Error::<T>::AlreadyAllowed);
 				callers.try_push(bytes).map_err(|_| Error::<T>::TooManyCallers)
 			})?;
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerAllowed { agent, account });
-			Ok(())
+			Self::paid(T::WeightInfo::allow_caller(), told)
 		}
 
 		/// Takes an account off the agent's list.
 		#[pallet::call_index(5)]
-		#[pallet::weight(T::WeightInfo::disallow_caller())]
+		#[pallet::weight(T::WeightInfo::disallow_caller().saturating_add(Pallet::<T>::most_news()))]
 		pub fn disallow_caller(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			account: T::AccountId,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			let bytes: AccountBytes = account.clone().into();
 			Callers::<T>::try_mutate(agent, |callers| {
@@ -490,9 +517,9 @@ pub mod pallet {
 				callers.remove(place);
 				Ok::<_, Error<T>>(())
 			})?;
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerDisallowed { agent, account });
-			Ok(())
+			Self::paid(T::WeightInfo::disallow_caller(), told)
 		}
 
 		/// Names the code of an upgrade without notice before it: the cluster's workers fetch and
@@ -500,12 +527,12 @@ pub mod pallet {
 		///
 		/// It does less than the announcement of an upgrade, whose weight it has.
 		#[pallet::call_index(10)]
-		#[pallet::weight(T::WeightInfo::upgrade())]
+		#[pallet::weight(T::WeightInfo::upgrade().saturating_add(Pallet::<T>::most_news()))]
 		pub fn prepare_upgrade(
 			origin: OriginFor<T>,
 			agent: AgentId,
 			code: AgentCode,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let record = Self::owned(origin, agent)?;
 			match record.upgrades {
 				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
@@ -513,9 +540,9 @@ pub mod pallet {
 				UpgradePolicy::AfterNotice(_) => return Err(Error::<T>::HasNotice.into()),
 			}
 			Prepared::<T>::insert(agent, code);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::UpgradePrepared { agent, code });
-			Ok(())
+			Self::paid(T::WeightInfo::upgrade(), told)
 		}
 
 		/// Gives an agent up: its state is forgotten, requests that wait for it are refunded, and its
@@ -545,8 +572,8 @@ pub mod pallet {
 		/// Takes an agent over that is offered: the caller's deposit is held instead, of the same
 		/// amount.
 		#[pallet::call_index(8)]
-		#[pallet::weight(T::WeightInfo::accept_transfer())]
-		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::accept_transfer().saturating_add(Pallet::<T>::most_news()))]
+		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResultWithPostInfo {
 			let to = frame_system::ensure_signed(origin)?;
 			let old = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 			ensure!(Offers::<T>::take(agent) == Some(to.clone()), Error::<T>::NotOffered);
@@ -556,13 +583,13 @@ pub mod pallet {
 			T::Currency::hold(&reason, &to, deposit)?;
 			let record = AgentRecord { owner: to.clone().into(), ..old };
 			Agents::<T>::insert(agent, &record);
-			Self::tell(agent, record)?;
+			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::Transferred { agent, from, to });
-			Ok(())
+			Self::paid(T::WeightInfo::accept_transfer(), told)
 		}
 
 		/// Throws an agent out of its cluster, as [`Call::retire`] does. By the cluster's owner: the
-		/// first call gives notice.
+		/// first call gives notice, and so does one that comes as long again after its end.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::evict())]
 		pub fn evict(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
@@ -570,15 +597,18 @@ pub mod pallet {
 			let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 			let owner = T::Clusters::owner(record.cluster);
 			ensure!(owner == Some(who), Error::<T>::NotClusterOwner);
-			match Evictions::<T>::get(agent) {
+			let (now, notice) = (Self::now(), T::EvictionNotice::get());
+			// One that its owner never came back to threatens nobody for ever.
+			let lapsed = |at: BlockNumber| now >= at.saturating_add(notice);
+			match Evictions::<T>::get(agent).filter(|at| !lapsed(*at)) {
 				None => {
-					let at = Self::now().saturating_add(T::EvictionNotice::get());
+					let at = now.saturating_add(notice);
 					Evictions::<T>::insert(agent, at);
 					Self::deposit_event(Event::EvictionAnnounced { agent, at });
 					Ok(())
 				}
 				Some(at) => {
-					ensure!(Self::now() >= at, Error::<T>::NoticeNotOver);
+					ensure!(now >= at, Error::<T>::NoticeNotOver);
 					let owner = T::AccountId::from(record.owner);
 					Self::remove(agent, &record, owner, true)
 				}
@@ -616,9 +646,13 @@ impl<T: Config> Pallet<T> {
 		Prepared::<T>::remove(agent);
 		Offers::<T>::remove(agent);
 		Evictions::<T>::remove(agent);
-		// One version after the other, as far as one call goes: what is older stays, and says what ran.
-		for version in (1..=record.code_version).rev().take(HISTORY_FORGOTTEN_MAX as usize) {
+		// One version after the other, as far as one call goes: what is older follows.
+		let left = record.code_version.saturating_sub(HISTORY_FORGOTTEN_MAX);
+		for version in left.saturating_add(1)..=record.code_version {
 			History::<T>::remove(agent, version);
+		}
+		if left > 0 {
+			OldHistory::<T>::insert(agent, left);
 		}
 		T::Clusters::remove_agent(agent);
 		if let Some(deposit) = Deposits::<T>::take(agent) {
@@ -628,6 +662,26 @@ impl<T: Config> Pallet<T> {
 		Self::push(record.cluster, AgentsMessage::Retired { agent })?;
 		Self::deposit_event(Event::Retired { agent, owner, evicted });
 		Ok(())
+	}
+
+	/// Forgets what code agents ran that were given up, as far as `meter` goes.
+	pub fn forget_history(meter: &mut WeightMeter) {
+		let begun = T::WeightInfo::forget_history(0);
+		let one = T::WeightInfo::forget_history(1).saturating_sub(begun);
+		if meter.try_consume(begun).is_err() {
+			return;
+		}
+		while let Some((agent, mut left)) = OldHistory::<T>::iter().next() {
+			while left > 0 && meter.try_consume(one).is_ok() {
+				History::<T>::remove(agent, left);
+				left = left.saturating_sub(1);
+			}
+			if left > 0 {
+				OldHistory::<T>::insert(agent, left);
+				break;
+			}
+			OldHistory::<T>::remove(agent);
+		}
 	}
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
@@ -641,9 +695,27 @@ impl<T: Config> Pallet<T> {
 		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
 	}
 
-	fn tell(agent: AgentId, record: AgentRecord) -> DispatchResult {
+	/// Tells the cluster the whole of an agent; how many bytes that are.
+	fn tell(agent: AgentId, record: AgentRecord) -> Result<u32, DispatchError> {
 		let cluster = record.cluster;
-		Self::push(cluster, AgentsMessage::Agent(Self::snapshot_of(agent, record)))
+		let snapshot = Self::snapshot_of(agent, record);
+		let bytes = snapshot.encoded_size() as u32;
+		Self::push(cluster, AgentsMessage::Agent(snapshot))?;
+		Ok(bytes)
+	}
+
+	/// What news of this length cost.
+	fn of_news(bytes: u32) -> Weight {
+		T::NewsByte::get().saturating_mul(bytes.into())
+	}
+
+	fn most_news() -> Weight {
+		Self::of_news(NEWS_BYTES_MAX)
+	}
+
+	/// A call whose work takes `work`, and that told of so many bytes, costs no more than that.
+	fn paid(work: Weight, told: u32) -> DispatchResultWithPostInfo {
+		Ok(Some(work.saturating_add(Self::of_news(told))).into())
 	}
 
 	fn push(cluster: ClusterId, message: AgentsMessage) -> DispatchResult {

@@ -11,7 +11,7 @@ use frame_support::{
 use phala_protocol::{
 	agents::{
 		AgentCode, AgentId, AgentKey, Assignment, Availability, AvailabilityContent, EffectSet,
-		Excuse, Lease, StateVersion,
+		Excuse, Lease, Liability, StateVersion,
 	},
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	clusters::Opening,
@@ -19,7 +19,7 @@ use phala_protocol::{
 	mailbox::{Channel, ChannelHead, ClusterId},
 	messages::{EnvelopeOrigin, Message},
 	traits::{ClusterDirectory, MailboxInterface, PushError},
-	AccountBytes, BlockNumber, H256,
+	AccountBytes, Balance, BlockNumber, H256,
 };
 use sp_core::{sr25519, Pair};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError};
@@ -146,11 +146,11 @@ impl ClusterDirectory for OneCluster {
 		false
 	}
 
-	fn excuse(_: AgentId, _: &Assignment) -> Option<Excuse> {
-		None
+	fn liability(_: AgentId, _: &Assignment) -> Result<Liability, Excuse> {
+		Ok(Liability::OwnAct)
 	}
 
-	fn note_penalty(_: AgentId, _: &Assignment) {}
+	fn note_penalty(_: AgentId, _: &Assignment, _: Balance) {}
 
 	fn on_missed_deadline(_: AgentId, _: &Assignment) -> Result<(), DispatchError> {
 		Ok(())
@@ -173,6 +173,10 @@ pub const NOTICE: BlockNumber = 30;
 /// Owns [`CLUSTER`].
 pub const CLUSTER_OWNER: AccountId32 = AccountId32::new([9; 32]);
 
+parameter_types! {
+	pub NewsByte: Weight = Weight::from_parts(1_000, 0);
+}
+
 impl pallet_agents::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
@@ -180,6 +184,7 @@ impl pallet_agents::Config for Runtime {
 	type Clusters = OneCluster;
 	type AgentDeposit = ConstU64<DEPOSIT>;
 	type EvictionNotice = ConstU32<NOTICE>;
+	type NewsByte = NewsByte;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = OneCluster;

@@ -1,7 +1,8 @@
 use crate::{mock::*, *};
 use frame_support::{
-	assert_noop, assert_ok, dispatch::RawOrigin, traits::fungible::InspectHold,
-	traits::UnfilteredDispatchable,
+	assert_noop, assert_ok,
+	dispatch::{GetDispatchInfo, RawOrigin},
+	traits::{fungible::InspectHold, UnfilteredDispatchable},
 };
 use phala_protocol::{
 	agents::{AgentKey, Availability},
@@ -262,6 +263,46 @@ fn free_code_runs_at_once_and_every_earlier_one_is_kept() {
 				assert_eq!(entry.code, code(n as u8));
 			}
 			assert_eq!(Planned::<Runtime>::get(agent), None);
+		}
+	});
+}
+
+#[test]
+fn news_cost_by_the_byte_and_what_was_not_told_is_not_paid() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let all: Vec<[u8; 32]> = (0..limits::AGENT_CALLERS_MAX).map(|n| [n as u8; 32]).collect();
+		let costs = |callers: &[[u8; 32]]| {
+			Callers::<Runtime>::insert(agent, BoundedVec::truncate_from(callers.to_vec()));
+			let account = AccountId32::new([0xee; 32]);
+			let calls = [
+				Call::set_price { agent, unit_price: 7 },
+				Call::set_access { agent, access: Access::Listed },
+				Call::prepare_upgrade { agent, code: code(2) },
+				Call::disallow_caller { agent, account: account.clone() },
+				Call::upgrade { agent, code: code(2) },
+			];
+			calls.map(|call| {
+				if matches!(call, Call::disallow_caller { .. }) {
+					Callers::<Runtime>::mutate(agent, |callers| {
+						callers.pop();
+						callers.try_push(account.clone().into()).unwrap();
+					});
+				}
+				let most = call.get_dispatch_info().call_weight;
+				let done = call.dispatch_bypass_filter(RawOrigin::Signed(ALICE).into()).unwrap();
+				let actual = done.actual_weight.expect("is said");
+				assert!(actual.all_lte(most), "{actual:?} of {most:?}");
+				actual
+			})
+		};
+		let (one, two) = (costs(&all[..1]), costs(&all[..2]));
+		let of_caller = NewsByte::get() * 33;
+		for (one, two) in one.into_iter().zip(two) {
+			assert_eq!(two - one, of_caller);
+		}
+		for most in costs(&all) {
+			assert!((of_caller * 254).all_lte(most));
 		}
 	});
 }
@@ -810,6 +851,69 @@ fn a_pauper_cannot_take_an_agent_over() {
 	});
 }
 
+/// Gives notice to everybody once, and has each in its hand for ever after: no further word is needed.
+struct Damocles;
+
+impl Damocles {
+	fn evicts(&self, agent: AgentId) -> DispatchResult {
+		dispatch(CLUSTER_OWNER, Call::evict { agent })
+	}
+}
+
+#[test]
+fn a_damocles_gives_notice_anew_when_it_has_not_come_back_for_as_long_again() {
+	new_test_ext().execute_with(|| {
+		let (agent, begun) = (agent(), System::block_number());
+		assert_ok!(Damocles.evicts(agent));
+		System::set_block_number(begun + 2 * u64::from(NOTICE));
+		assert_ok!(Damocles.evicts(agent));
+		let at = begun as BlockNumber + 3 * NOTICE;
+		System::assert_last_event(Event::EvictionAnnounced { agent, at }.into());
+		assert_noop!(Damocles.evicts(agent), Error::<Runtime>::NoticeNotOver);
+		// In the last block of it the notice is good still.
+		System::set_block_number(begun + 4 * u64::from(NOTICE) - 1);
+		assert_ok!(Damocles.evicts(agent));
+		assert!(!Agents::<Runtime>::contains_key(agent));
+	});
+}
+
+/// Upgrades as often as it can, and has the deposit back for a history that stays.
+struct Hoarder;
+
+impl Hoarder {
+	const VERSIONS: u32 = 2 * HISTORY_FORGOTTEN_MAX + 10;
+
+	fn upgrades(agent: AgentId) {
+		for n in 1..Self::VERSIONS {
+			upgrade(agent, n as u8).unwrap();
+		}
+	}
+}
+
+#[test]
+fn a_hoarder_leaves_no_history_behind_its_deposit() {
+	new_test_ext().execute_with(|| {
+		let other = agent();
+		let agent = agent();
+		Hoarder::upgrades(agent);
+		let left = || History::<Runtime>::iter_prefix(agent).count() as u32;
+		assert_eq!(left(), Hoarder::VERSIONS);
+		assert_ok!(dispatch(ALICE, Call::retire { agent }));
+		assert_eq!(left(), Hoarder::VERSIONS - HISTORY_FORGOTTEN_MAX);
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+		// As much as there is weight for.
+		use crate::WeightInfo;
+		type Weights = <Runtime as Config>::WeightInfo;
+		let mut meter = WeightMeter::with_limit(Weights::forget_history(4));
+		crate::Pallet::<Runtime>::forget_history(&mut meter);
+		assert_eq!(left(), Hoarder::VERSIONS - HISTORY_FORGOTTEN_MAX - 4);
+		crate::Pallet::<Runtime>::forget_history(&mut WeightMeter::new());
+		assert_eq!((left(), OldHistory::<Runtime>::iter().count()), (0, 0));
+		assert!(History::<Runtime>::contains_key(other, 1));
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+	});
+}
+
 #[test]
 fn a_cluster_s_owner_evicts_after_notice_and_the_deposit_goes_back_to_the_agent_s() {
 	new_test_ext().execute_with(|| {
@@ -922,6 +1026,37 @@ fn an_agent_that_nobody_can_bear_moves_so_often_and_no_more() {
 		go_to_block(last);
 		assert_eq!(Relieved::get().len() as u32, limits::BIRTH_HOLDERS_MAX - 1);
 		assert_eq!(Births::<Runtime>::iter().count(), 0);
+	});
+}
+
+/// Registers agents and gives them up at once: their births are overdue all the same.
+struct Stillborn;
+
+impl Stillborn {
+	const AGENTS: u64 = 30;
+
+	fn come_and_go(&self) {
+		for _ in 0..Self::AGENTS {
+			let agent = agent();
+			dispatch(ALICE, Call::retire { agent }).unwrap();
+		}
+	}
+}
+
+#[test]
+fn births_of_those_that_are_gone_cost_a_look_and_hold_up_nobody_s() {
+	use crate::WeightInfo;
+	type Weights = <Runtime as Config>::WeightInfo;
+	new_test_ext().execute_with(|| {
+		NextHolder::set(Some(Lease { worker: 1, boot: 1 }));
+		Stillborn.come_and_go();
+		agent();
+		System::set_block_number(System::block_number() + u64::from(limits::BIRTH_BLOCKS));
+		let looks = Weights::look_at_births(1).saturating_mul(Stillborn::AGENTS + 1);
+		let one = Weights::look_at_births(0).saturating_add(Weights::pass_births_on(1));
+		let mut meter = WeightMeter::with_limit(looks.saturating_add(one));
+		crate::Pallet::<Runtime>::pass_births_on(&mut meter);
+		assert_eq!(Relieved::get().len(), 1);
 	});
 }
 

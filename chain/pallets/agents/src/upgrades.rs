@@ -3,21 +3,22 @@
 use crate::*;
 
 impl<T: Config> Pallet<T> {
-	/// Writes down that `code` runs in `notice` blocks, instead of what was planned before.
+	/// Writes down that `code` runs in `notice` blocks, instead of what was planned before. Returns how many
+	/// bytes were told, as [`Self::tell`] does.
 	pub(crate) fn plan(
 		agent: AgentId,
 		record: &AgentRecord,
 		code: AgentCode,
 		notice: BlockNumber,
-	) -> DispatchResult {
+	) -> Result<u32, DispatchError> {
 		ensure!(record.code_version < u32::MAX, Error::<T>::NumbersExhausted);
 		let at = Self::now().checked_add(notice).ok_or(Error::<T>::NoticeTooLong)?;
 		Self::drop_plan(agent);
 		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
 		Planned::<T>::insert(agent, PlannedUpgrade { code, at });
-		Self::tell(agent, record.clone())?;
+		let told = Self::tell(agent, record.clone())?;
 		Self::deposit_event(Event::UpgradePlanned { agent, code, at });
-		Ok(())
+		Ok(told)
 	}
 
 	pub(crate) fn drop_plan(agent: AgentId) {
@@ -32,21 +33,21 @@ impl<T: Config> Pallet<T> {
 		});
 	}
 
-	/// From now on `code` runs.
+	/// From now on `code` runs. Returns the same.
 	pub(crate) fn activate(
 		agent: AgentId,
 		mut record: AgentRecord,
 		code: AgentCode,
-	) -> DispatchResult {
+	) -> Result<u32, DispatchError> {
 		let code_version =
 			record.code_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
 		record.code = code;
 		record.code_version = code_version;
 		History::<T>::insert(agent, code_version, CodeEntry { code, block: Self::now() });
 		Agents::<T>::insert(agent, &record);
-		Self::tell(agent, record)?;
+		let told = Self::tell(agent, record)?;
 		Self::deposit_event(Event::Upgraded { agent, code_version, code });
-		Ok(())
+		Ok(told)
 	}
 
 	/// Activates what is due, the oldest first, as far as `meter` goes. The block that it could not finish
@@ -73,7 +74,9 @@ impl<T: Config> Pallet<T> {
 
 	fn activate_planned(agent: AgentId) -> DispatchResult {
 		match (Planned::<T>::take(agent), Agents::<T>::get(agent)) {
-			(Some(planned), Some(record)) => Self::activate(agent, record, planned.code),
+			(Some(planned), Some(record)) => {
+				Self::activate(agent, record, planned.code).map(|_| ())
+			}
 			_ => Ok(()),
 		}
 	}

@@ -22,6 +22,8 @@ pub trait WeightInfo {
 	fn look_at_births(n: u32) -> Weight;
 	/// `n`: births that are overdue, each with a lease that moves.
 	fn pass_births_on(n: u32) -> Weight;
+	/// `n`: versions of the code of an agent that was given up.
+	fn forget_history(n: u32) -> Weight;
 	/// `a`: signatures of other members. Part of what an envelope costs.
 	fn commit(a: u32) -> Weight;
 }
@@ -30,7 +32,8 @@ pub trait WeightInfo {
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> ConservativeWeights<T> {
-	/// Every change tells the cluster: five more writes and a body of up to 9 KiB.
+	/// Every change tells the cluster: five more writes and a body of up to 9 KiB. What that body takes of
+	/// the room of others is [`crate::Config::NewsByte`].
 	fn of(reads: u64, writes: u64) -> Weight {
 		Weight::from_parts(250_000_000, 40_000)
 			.saturating_add(T::DbWeight::get().reads_writes(reads, writes))
@@ -59,7 +62,7 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::of(8, 7)
 	}
 	fn retire() -> Weight {
-		Self::of(24, 24 + u64::from(crate::HISTORY_FORGOTTEN_MAX))
+		Self::of(24, 25 + u64::from(crate::HISTORY_FORGOTTEN_MAX))
 	}
 	fn offer_transfer() -> Weight {
 		Self::of(2, 1)
@@ -85,6 +88,11 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		let looks = u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6);
 		let one = Self::of(looks.saturating_add(16), 18);
 		one.saturating_mul(n.into())
+	}
+	fn forget_history(n: u32) -> Weight {
+		let one = Weight::from_parts(20_000_000, 5_000)
+			.saturating_add(T::DbWeight::get().reads_writes(1, 2));
+		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn commit(a: u32) -> Weight {
 		Weight::from_parts(300_000_000, 100_000)

@@ -83,7 +83,24 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// The same for a lease that nobody has: none ends.
+	/// How the lease of one ends that the chain lets say nothing: no envelope of a boot that is out of force
+	/// is taken. `None` if it is in force, alive or not: members challenge who is silent.
+	///
+	/// Whose code was delisted answers for nothing. Whose stake or evidence ran out does: it would be its way
+	/// out of what it withholds.
+	fn end_of_silenced(lease: Lease) -> Option<LeaseEnd> {
+		let boot = T::Workers::current_boot(lease.worker)?;
+		if boot.number != lease.boot || T::Workers::is_in_force(lease.worker, &boot) {
+			return None;
+		}
+		Some(if T::Workers::is_delisted(lease.worker) {
+			LeaseEnd::Removed
+		} else {
+			LeaseEnd::OwnAct
+		})
+	}
+
+	/// The same as [`Self::move_lease`] for a lease that nobody has: none ends.
 	pub(crate) fn give_lease(
 		cluster: ClusterId,
 		agent: AgentId,
@@ -171,12 +188,16 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 
 	fn assign(agent: AgentId) -> Result<Option<Assignment>, DispatchError> {
 		let Some(cluster) = AgentCluster::<T>::get(agent) else { return Ok(None) };
-		if !Leases::<T>::contains_key(agent) {
+		let end = match Leases::<T>::get(agent) {
+			Some(lease) => Self::end_of_silenced(lease),
+			None => Some(LeaseEnd::Removed),
+		};
+		if let Some(end) = end {
 			let mut heirs = Self::heirs(cluster, None);
 			if heirs.are_none() {
 				return Ok(None);
 			}
-			Self::give_lease(cluster, agent, &mut heirs).map_err(Error::<T>::from)?;
+			Self::move_lease(cluster, agent, end, &mut heirs).map_err(Error::<T>::from)?;
 		}
 		// Of one that departed or boots anew the lease moves soon: it would answer for what it cannot do.
 		let lease = Leases::<T>::get(agent).filter(|lease| {
@@ -194,7 +215,11 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 	}
 
 	fn is_witnessed(cluster: ClusterId, worker: WorkerId, since: BlockNumber) -> bool {
-		let members = Clusters::<T>::get(cluster).map_or(0, |record| record.members);
+		let left = MemberOf::<T>::get(worker) != Some(cluster);
+		// Who left was one of them when it was to commit: going changes nothing of what it answers for.
+		let members = Clusters::<T>::get(cluster)
+			.map_or(0, |record| record.members)
+			.saturating_add(u32::from(left));
 		// With it a majority, or as many of those whose turn it was as there may be without it.
 		let others = (members / 2).min(limits::FINALITY_WITNESSES - 1);
 		let seen = FinalSeen::<T>::get(cluster);
@@ -202,45 +227,43 @@ impl<T: Config> ClusterDirectory for Pallet<T> {
 		others > 0 && witnesses.count() as u64 >= u64::from(others)
 	}
 
-	fn excuse(agent: AgentId, assigned: &Assignment) -> Option<Excuse> {
+	fn liability(agent: AgentId, assigned: &Assignment) -> Result<Liability, Excuse> {
 		let history = LeaseHistories::<T>::get(agent);
 		if !Self::is_held(agent, assigned) {
 			return match history.end_of(assigned.number) {
-				Some(LeaseEnd::OwnAct) => None,
-				Some(LeaseEnd::Penalised) => Some(Excuse::AlreadyPenalised),
-				Some(LeaseEnd::Removed) => Some(Excuse::Removed),
+				Some(LeaseEnd::OwnAct) => Ok(Liability::OwnAct),
+				Some(LeaseEnd::Penalised { paid }) => Ok(Liability::Lease { paid: Some(paid) }),
+				Some(LeaseEnd::Removed) => Err(Excuse::Removed),
 				// What is not remembered any more is held against nobody.
-				Some(LeaseEnd::Taken) | None => Some(Excuse::LeaseTaken),
+				Some(LeaseEnd::Taken) | None => Err(Excuse::LeaseTaken),
 			};
 		}
 		// Governance silenced it, and the sweep has not come to it yet or it has no successor.
 		if T::Workers::is_delisted(assigned.lease.worker) {
-			return Some(Excuse::Removed);
+			return Err(Excuse::Removed);
 		}
 		let generation = AgentCluster::<T>::get(agent)
 			.and_then(Clusters::<T>::get)
 			.map_or(0, |record| record.generation);
-		if history.is_penalised {
-			Some(Excuse::AlreadyPenalised)
-		} else if generation != assigned.generation {
-			Some(Excuse::GenerationChanged)
-		} else {
-			None
+		if generation != assigned.generation {
+			return Err(Excuse::GenerationChanged);
 		}
+		Ok(Liability::Lease { paid: history.paid })
 	}
 
-	fn note_penalty(agent: AgentId, assigned: &Assignment) {
+	fn note_penalty(agent: AgentId, assigned: &Assignment, paid: Balance) {
 		let is_held = Leases::<T>::contains_key(agent);
 		// Nothing is written of an agent that was given up.
 		LeaseHistories::<T>::mutate_extant(agent, |history| {
-			history.penalise(assigned.number, is_held);
+			history.penalise(assigned.number, is_held, paid);
 		});
 	}
 
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {
 		let Assignment { lease, number, .. } = *assigned;
 		if LeaseHistories::<T>::get(agent).number != number
-			|| !Self::move_on(agent, lease, LeaseEnd::Penalised).map_err(Error::<T>::from)?
+			// What it paid was noted before, and is what is remembered of this end.
+			|| !Self::move_on(agent, lease, LeaseEnd::Taken).map_err(Error::<T>::from)?
 		{
 			return Ok(());
 		}

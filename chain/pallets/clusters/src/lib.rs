@@ -39,11 +39,15 @@
 //! table of villains is at the head of `challenges.rs`), or misses a deadline of that agent. Who was
 //! silent is set aside until its next sign of life. If nobody else counts a lease stays: somebody has
 //! to try. A lease that nobody could take is handed out at the next join, boot or sign of life. Until the
-//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work.
+//! lease of one that departed, or of an earlier boot, has moved the agent gets no paid work. That of one that is
+//! out of force (its code delisted, its stake or evidence gone) moves when work comes, and if nobody counts
+//! there is no work: no caller pays for what the chain would not take.
 //!
 //! **Bounds.** Nothing looks at all agents of a cluster in one step. What concerns many is a *sweep*:
 //! [`SWEPT_PER_BLOCK_MAX`] agents at a time, the first of them at once where a call's weight covers
 //! them, the rest later, with the runtime's weight for upkeep (`sweeps.rs`). A boot gets no lease before it was told of all agents.
+//! Should users' messages have filled a block, registrations and joins go on, and the sweep that tells of
+//! the agents follows.
 //!
 //! A departure starts a new generation, at most one in [`limits::GENERATION_GAP`] blocks; further
 //! departures share one at the end of the gap. Gaps all have one length, so they end in the order
@@ -86,7 +90,7 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Assignment, Excuse, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease, Liability},
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::{Generation, Opening},
 	evidence::Measurement,
@@ -98,7 +102,7 @@ use phala_protocol::{
 		AgentSnapshots, BootDirectory, ClusterDirectory, EnvelopeLanes, KeyRequests, LeaseHooks,
 		MailboxInterface, PushError, WorkerDirectory,
 	},
-	AccountBytes, BlockNumber,
+	AccountBytes, Balance, BlockNumber,
 };
 use sp_runtime::traits::SaturatedConversion;
 

@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
 		let identity = boot.keys.identity;
 		Self::tell(worker, ClustersMessage::JoinedCluster { identity, snapshot })?;
 		Untold::<T>::remove(worker);
-		Self::begin_sweep(Sweep::Tell { cluster, worker, boot: boot.number })?;
+		Self::tell_all_or_queue(cluster, worker, boot.number)?;
 		Self::tell_members(cluster, ClustersMessage::Member(Self::member(worker, boot, endpoint)))
 	}
 
@@ -149,11 +149,11 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		}
 	}
 
-	/// Whether another member counts and was told all agents. Without agents there is nothing to lose.
+	/// Never while its cluster has agents: the chain does not know who has their keys and bodies, and one
+	/// that counts and was told all agents, as each does in the block of its boot, may have neither.
 	fn has_successor(worker: WorkerId) -> bool {
 		let Some(cluster) = MemberOf::<T>::get(worker) else { return true };
 		Clusters::<T>::get(cluster).is_none_or(|record| record.agents == 0)
-			|| !Self::heirs(cluster, Some(worker)).are_none()
 	}
 
 	fn on_sign_of_life(worker: WorkerId) {

@@ -60,6 +60,8 @@ parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
+	/// Whether users' messages have filled what the mailbox does not keep for the vital.
+	pub static Flooded: bool = false;
 	/// What of each block is for upkeep.
 	pub static ForUpkeep: Weight = Weight::MAX;
 	/// The agents whose lease ended, in that order.
@@ -79,6 +81,9 @@ pub struct NotingMailbox;
 
 impl MailboxInterface for NotingMailbox {
 	fn push(channel: Channel, message: &Message) -> Result<u64, PushError> {
+		if Flooded::get() && !message.is_vital() {
+			return Err(PushError::BlockFull);
+		}
 		let left = PushesLeft::get().checked_sub(1).ok_or(PushError::BlockFull)?;
 		PushesLeft::set(left);
 		let seq = Self::head(channel).next_seq;
@@ -314,6 +319,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Told::set(Vec::new());
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
+		Flooded::set(false);
 		ForUpkeep::set(Weight::MAX);
 		EndedLeases::set(Vec::new());
 		Workers::set(BTreeMap::new());

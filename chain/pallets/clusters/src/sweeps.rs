@@ -35,6 +35,32 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	/// Begins to tell a boot of all agents. What users' messages leave no room for waits in the queue, as a
+	/// whole: nobody joins or registers later for it, it only has no lease until then.
+	pub(crate) fn tell_all_or_queue(
+		cluster: ClusterId,
+		worker: WorkerId,
+		boot: BootNumber,
+	) -> Result<(), PushError> {
+		let sweep = Sweep::Tell { cluster, worker, boot };
+		let mut refused = None;
+		let begun = with_storage_layer(|| {
+			Self::begin_sweep(sweep).map_err(|error| {
+				refused = Some(error);
+				DispatchError::from(Error::<T>::from(error))
+			})
+		});
+		match (begun, refused) {
+			(Ok(()), _) => Ok(()),
+			(Err(_), Some(error)) if error != PushError::BlockFull => Err(error),
+			(Err(_), _) => {
+				Untold::<T>::insert(worker, boot);
+				Self::queue_sweep(sweep, None);
+				Ok(())
+			}
+		}
+	}
+
 	/// Leaves it to the end of this block, or the next.
 	pub(crate) fn queue_sweep(sweep: Sweep, after: Option<AgentId>) {
 		let number = NextSweep::<T>::get();
@@ -75,15 +101,18 @@ impl<T: Config> Pallet<T> {
 			if most == 0 {
 				break;
 			}
-			// A full mailbox puts it off by a block, and changes nothing.
+			// A full mailbox changes nothing, and puts it behind the others, which may need no room of it.
 			let part = with_storage_layer(|| Self::next_part(number, most));
 			let looked_at = part.unwrap_or(most);
 			meter.consume(begun.saturating_add(one.saturating_mul(looked_at.into())));
+			number = number.saturating_add(1);
 			if part.is_err() {
+				if let Some((sweep, after)) = Sweeps::<T>::take(number.saturating_sub(1)) {
+					Self::queue_sweep(sweep, after);
+				}
 				break;
 			}
 			left = left.saturating_sub(looked_at.max(1));
-			number = number.saturating_add(1);
 		}
 		if number != first {
 			FirstSweep::<T>::put(number);

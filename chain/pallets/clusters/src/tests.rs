@@ -487,9 +487,15 @@ fn assigned(n: u64) -> Assignment {
 	Clusters::assign(agent(n)).unwrap().unwrap()
 }
 
+fn excuse(n: u64, work: &Assignment) -> Option<Excuse> {
+	Clusters::liability(agent(n), work).err()
+}
+
+const PAID: Balance = 7;
+
 /// As the requests pallet does it.
 fn miss(n: u64, work: &Assignment) -> DispatchResult {
-	Clusters::note_penalty(agent(n), work);
+	Clusters::note_penalty(agent(n), work, PAID);
 	Clusters::on_missed_deadline(agent(n), work)
 }
 
@@ -532,6 +538,15 @@ fn a_miss_of_a_lease_that_has_moved_moves_none() {
 		assert_ok!(Clusters::relieve(agent(0), &first));
 		assert_ok!(miss(9, &first));
 		assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]));
+		// What the lease cost is remembered, also of one that is over, and so is more.
+		let of_first = |paid| Ok(Liability::Lease { paid: Some(paid) });
+		assert_eq!(Clusters::liability(agent(0), &first), of_first(PAID));
+		Clusters::note_penalty(agent(0), &first, PAID + 1);
+		assert_eq!(Clusters::liability(agent(0), &first), of_first(PAID + 1));
+		assert_eq!(
+			Clusters::liability(agent(0), &assigned(0)),
+			Ok(Liability::Lease { paid: None })
+		);
 	});
 }
 
@@ -542,10 +557,10 @@ fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 		place(0).unwrap();
 		suspend(2);
 		let late = assigned(0);
-		assert_eq!(Clusters::excuse(agent(0), &late), None);
+		assert_eq!(excuse(0, &late), None);
 		assert_ok!(miss(0, &late));
 		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
-		assert_eq!(Clusters::excuse(agent(0), &late), Some(Excuse::AlreadyPenalised));
+		assert_eq!(Clusters::liability(agent(0), &late), Ok(Liability::Lease { paid: Some(PAID) }));
 	});
 }
 
@@ -556,17 +571,17 @@ fn an_owner_that_removes_a_worker_and_takes_it_in_again_does_not_make_it_answer(
 		place(0).unwrap();
 		let work = assigned(0);
 		Clusters::remove_member(signed(ALICE), CLUSTER, 1).unwrap();
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		assert_eq!(excuse(0, &work), Some(Excuse::Removed));
 		join(1);
 		assert_eq!(holder(0), Some((1, 1)), "the same boot has it again");
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
+		assert_eq!(excuse(0, &work), Some(Excuse::Removed));
 		// Of the new lease it answers for what it is given.
-		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+		assert_eq!(excuse(0, &assigned(0)), None);
 	});
 }
 
 #[test]
-fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
+fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does() {
 	let escapes: [fn(); 2] =
 		[|| register(1, 2), || Clusters::leave(signed(BOB), CLUSTER, 1).unwrap()];
 	for escape in escapes {
@@ -576,13 +591,57 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does_and_once() {
 			let work = assigned(0);
 			escape();
 			assert_eq!(holder(0), Some((2, 1)));
-			assert_eq!(Clusters::excuse(agent(0), &work), None);
+			assert_eq!(excuse(0, &work), None);
 			heard();
 			assert_ok!(miss(0, &work));
 			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
-			assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+			// What it pays is counted with all that its boot gave up.
+			assert_eq!(Clusters::liability(agent(0), &work), Ok(Liability::OwnAct));
 		});
 	}
+}
+
+/// Has its own agents' long lists of callers told in every block, so that nobody's agents are.
+struct Flooder;
+
+impl Flooder {
+	fn floods(&self, is_on: bool) {
+		Flooded::set(is_on);
+	}
+}
+
+#[test]
+fn a_flooder_of_the_mailbox_keeps_nobody_from_joining_or_from_booting_anew() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 3]);
+		place(0).unwrap();
+		Flooder.floods(true);
+		join(2);
+		register(3, 2);
+		pass(3);
+		for (worker, boot) in [(2, 1), (3, 2)] {
+			assert_eq!(Untold::<Runtime>::get(worker), Some(boot));
+		}
+		let first = Sweeps::<Runtime>::get(FirstSweep::<Runtime>::get());
+		assert!(first.is_some() && FirstSweep::<Runtime>::get() == 3, "none holds up the others");
+		// What it was not told of it does not get.
+		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+		assert_eq!((holder(0), Clusters::assign(agent(0))), (None, Ok(None)));
+		heard();
+		Flooder.floods(false);
+		pass(2);
+		assert_eq!(Untold::<Runtime>::iter().count(), 0);
+		let told = |worker| {
+			let is_of_it = |one: &&(Channel, Message)| one.0 == Channel::Worker(worker);
+			let is_agent = |one: &&(Channel, Message)| {
+				matches!(one.1, Message::Agents(AgentsMessage::Agent(_)))
+			};
+			Told::get().iter().filter(is_of_it).filter(is_agent).count()
+		};
+		assert_eq!((told(2), told(3)), (1, 1));
+		assert!(holder(0).is_some());
+		leases_add_up();
+	});
 }
 
 /// Has more leases than one step moves, and is gone before they all have.
@@ -633,13 +692,13 @@ fn whose_lease_was_taken_answers_for_nothing_more() {
 		pass(limits::CHALLENGE_BLOCKS);
 		still_silent(2, 1, at).unwrap();
 		end_block();
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(0, &work), Some(Excuse::LeaseTaken));
 		// A restart after that makes it no worse.
 		register(1, 2);
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(0, &work), Some(Excuse::LeaseTaken));
 		let relieved = assigned(1);
 		assert_ok!(Clusters::relieve(agent(1), &relieved));
-		assert_eq!(Clusters::excuse(agent(1), &relieved), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(1, &relieved), Some(Excuse::LeaseTaken));
 		assert!(counted().contains(&relieved.lease.worker), "nobody is set aside for it");
 	});
 }
@@ -652,9 +711,9 @@ fn a_departure_of_another_that_changes_the_generation_excuses_and_one_s_own_does
 		place(1).unwrap();
 		let (first, second) = (assigned(0), assigned(1));
 		Clusters::leave(signed(BOB), CLUSTER, 2).unwrap();
-		assert_eq!(Clusters::excuse(agent(0), &first), Some(Excuse::GenerationChanged));
-		assert_eq!(Clusters::excuse(agent(1), &second), None);
-		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+		assert_eq!(excuse(0, &first), Some(Excuse::GenerationChanged));
+		assert_eq!(excuse(1, &second), None);
+		assert_eq!(excuse(0, &assigned(0)), None);
 	});
 }
 
@@ -678,12 +737,13 @@ fn nine_restarts_make_nobody_forget_what_the_first_left_open() {
 		let work = assigned(0);
 		Forgetter::restarts_in_turn();
 		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len(), 0);
-		assert_eq!(Clusters::excuse(agent(0), &work), None);
-		// It pays once for that lease, however long ago it ended, and for no other by that.
-		let newest = assigned(0);
-		Clusters::note_penalty(agent(0), &work);
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
-		assert_eq!(Clusters::excuse(agent(0), &newest), None);
+		assert_eq!(excuse(0, &work), None);
+		assert_eq!(Clusters::liability(agent(0), &work), Ok(Liability::OwnAct));
+		// What it pays for that takes nobody's place among the ends that are remembered.
+		Clusters::note_penalty(agent(0), &work, PAID);
+		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len(), 0);
+		let newest = Clusters::liability(agent(0), &assigned(0));
+		assert_eq!(newest, Ok(Liability::Lease { paid: None }));
 	});
 }
 
@@ -699,7 +759,7 @@ fn what_others_ended_so_long_ago_that_it_is_forgotten_is_held_against_nobody() {
 			join(worker);
 		}
 		assert_eq!(LeaseHistories::<Runtime>::get(agent(0)).ended.len() as u32, LEASE_ENDS_MAX);
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(0, &work), Some(Excuse::LeaseTaken));
 	});
 }
 
@@ -711,11 +771,11 @@ fn a_penalty_for_a_lease_that_nobody_took_over_does_not_excuse_the_next() {
 		let work = assigned(0);
 		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
 		assert_eq!(holder(0), None);
-		assert_eq!(Clusters::excuse(agent(0), &work), None);
-		Clusters::note_penalty(agent(0), &work);
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::AlreadyPenalised));
+		assert_eq!(excuse(0, &work), None);
+		Clusters::note_penalty(agent(0), &work, PAID);
+		assert_eq!(Clusters::liability(agent(0), &work), Ok(Liability::OwnAct));
 		join(1);
-		assert_eq!(Clusters::excuse(agent(0), &assigned(0)), None);
+		assert_eq!(excuse(0, &assigned(0)), None);
 	});
 }
 
@@ -726,7 +786,7 @@ fn an_agent_that_was_given_up_is_held_against_nobody() {
 		place(0).unwrap();
 		let work = assigned(0);
 		Clusters::remove_agent(agent(0));
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(0, &work), Some(Excuse::LeaseTaken));
 	});
 }
 
@@ -739,7 +799,7 @@ fn who_exhausts_its_stake_answers_for_its_leases_and_who_is_evicted_otherwise_do
 			let work = assigned(0);
 			evict(1, by);
 			assert_eq!(holder(0), Some((2, 1)));
-			assert_eq!(Clusters::excuse(agent(0), &work), excuse, "{by:?}");
+			assert_eq!(excuse(0, &work), excuse, "{by:?}");
 		});
 	}
 }
@@ -752,31 +812,29 @@ fn a_delisted_holder_that_may_not_speak_answers_for_nothing_but_its_own_acts() {
 		let left = assigned(0);
 		register(1, 2);
 		let work = assigned(0);
-		assert_eq!((holder(0), Clusters::excuse(agent(0), &work)), (Some((2, 1)), None));
+		assert_eq!((holder(0), excuse(0, &work)), (Some((2, 1)), None));
 		suspend(2);
 		// Its stake fell, or its evidence ran out.
-		assert_eq!(Clusters::excuse(agent(0), &work), None);
+		assert_eq!(excuse(0, &work), None);
 		Delisted::set(vec![1, 2]);
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::Removed));
-		assert_eq!(Clusters::excuse(agent(0), &left), None);
+		assert_eq!(excuse(0, &work), Some(Excuse::Removed));
+		assert_eq!(excuse(0, &left), None);
 	});
 }
 
 #[test]
-fn a_member_has_a_successor_while_another_counts_and_was_told_all_or_there_is_nothing_to_lose() {
+fn a_member_has_no_successor_while_there_is_state_to_lose_whoever_counts() {
 	new_test_ext().execute_with(|| {
 		assert!(Clusters::has_successor(1), "it is nowhere");
 		cluster_of([1, 2]);
 		assert!(Clusters::has_successor(1));
 		place(0).unwrap();
-		assert!(Clusters::has_successor(1));
-		suspend(2);
 		assert!(!Clusters::has_successor(1));
-		assert!(Clusters::has_successor(2), "the first counts");
-		suspend(1);
-		assert!(!Clusters::has_successor(2));
+		// It counts and was told all agents, and has neither their keys nor their bodies.
+		register(2, 2);
+		assert!(!Clusters::has_successor(1) && !Clusters::has_successor(2));
 		Clusters::remove_agent(agent(0));
-		assert!(Clusters::has_successor(2));
+		assert!(Clusters::has_successor(1));
 	});
 }
 
@@ -792,6 +850,41 @@ fn a_free_lease_is_given_out_when_work_comes() {
 		assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
 		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
 		assert_eq!(Clusters::assign(agent(9)), Ok(None), "it has no place");
+	});
+}
+
+#[test]
+fn work_for_whom_the_chain_silenced_goes_to_who_counts_or_to_nobody() {
+	for (delisted, liability) in [(true, Err(Excuse::Removed)), (false, Ok(Liability::OwnAct))] {
+		new_test_ext().execute_with(|| {
+			cluster_of([1, 2]);
+			place(0).unwrap();
+			let work = assigned(0);
+			suspend(1);
+			if delisted {
+				Delisted::set(vec![1]);
+			}
+			heard();
+			assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
+			assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+			assert_eq!(Clusters::liability(agent(0), &work), liability);
+			assert_eq!(EndedLeases::get(), vec![agent(0)], "its callers are refunded");
+			suspend(2);
+			assert_eq!(Clusters::assign(agent(0)), Ok(None), "nobody is asked to pay");
+			assert_eq!(holder(0), Some((2, 1)), "it may come back");
+			leases_add_up();
+		});
+	}
+}
+
+#[test]
+fn a_holder_in_force_that_is_silent_keeps_its_lease_until_members_challenge_it() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		place(0).unwrap();
+		pass(limits::LIVENESS_BLOCKS + 1);
+		heartbeat(2);
+		assert_eq!((counted(), assigned(0).lease.worker), (vec![2], 1));
 	});
 }
 
@@ -854,6 +947,25 @@ fn a_holder_is_witnessed_by_others_and_by_as_many_as_a_quorum_takes() {
 		assert!(is_witnessed(1));
 		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 3));
 		assert!(!FinalSeen::<Runtime>::get(CLUSTER).contains_key(&3));
+	});
+}
+
+/// Withholds an answer in a cluster of two, and leaves before anybody counts who is there.
+struct LastOut;
+
+#[test]
+fn who_leaves_a_cluster_of_two_takes_no_witness_with_it() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		let villain = 1;
+		assert_ok!(say(2, 1, ClustersPayload::BlockFinal { block: now() }));
+		assert!(Clusters::is_witnessed(CLUSTER, villain, now()));
+		let leave = |_: LastOut| Clusters::leave(signed(BOB), CLUSTER, villain);
+		assert_ok!(leave(LastOut));
+		assert!(Clusters::is_witnessed(CLUSTER, villain, now()));
+		// Who was alone has nobody's word, also afterwards.
+		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 2));
+		assert!(!Clusters::is_witnessed(CLUSTER, 2, now()));
 	});
 }
 
@@ -1123,7 +1235,7 @@ fn an_agent_that_is_given_up_leaves_nothing_behind() {
 		Clusters::remove_agent(agent(0));
 		leases_add_up();
 		assert_eq!(Clusters::assign(agent(0)), Ok(None));
-		assert_eq!(Clusters::excuse(agent(0), &work), Some(Excuse::LeaseTaken));
+		assert_eq!(excuse(0, &work), Some(Excuse::LeaseTaken));
 		assert_eq!(crate::Clusters::<Runtime>::get(CLUSTER).unwrap().agents, 1);
 		assert!(!LeaseHistories::<Runtime>::contains_key(agent(0)));
 		Clusters::remove_agent(agent(0));

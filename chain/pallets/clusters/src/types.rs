@@ -8,7 +8,7 @@ use phala_protocol::{
 	keys::Epoch,
 	limits,
 	mailbox::{ByLane, ClusterId},
-	BlockNumber,
+	Balance, BlockNumber,
 };
 use scale_info::TypeInfo;
 
@@ -178,8 +178,11 @@ pub enum LeaseEnd {
 	Removed,
 	/// Its holder was silent when it was challenged, or could not answer for want of room.
 	Taken,
-	/// Its holder has paid for a missed deadline.
-	Penalised,
+	/// Its holder has paid for missed deadlines.
+	Penalised {
+		/// The most that any one of them cost: so much in all.
+		paid: Balance,
+	},
 }
 
 /// Most ends of leases that are remembered of one agent, [`LeaseEnd::OwnAct`] not counted.
@@ -201,8 +204,8 @@ pub const LEASE_ENDS_MAX: u32 = 8;
 pub struct LeaseHistory {
 	/// How many there were, with the one that somebody has now.
 	pub number: u32,
-	/// The holder of the newest has paid for a missed deadline.
-	pub is_penalised: bool,
+	/// What the holder of the newest has paid for missed deadlines, if it missed one.
+	pub paid: Option<Balance>,
 	/// How the latest ended, by number, newest last. What is not among them was its holder's own act,
 	/// so that nobody makes the chain forget by restarting.
 	pub ended: BoundedVec<(u32, LeaseEnd), ConstU32<LEASE_ENDS_MAX>>,
@@ -211,8 +214,10 @@ pub struct LeaseHistory {
 impl LeaseHistory {
 	/// The newest lease is over.
 	pub fn end(&mut self, end: LeaseEnd) {
-		let end = if self.is_penalised { LeaseEnd::Penalised } else { end };
-		self.is_penalised = false;
+		let end = match self.paid.take() {
+			Some(paid) => LeaseEnd::Penalised { paid },
+			None => end,
+		};
 		if end != LeaseEnd::OwnAct {
 			self.remember(self.number, end);
 		}
@@ -243,12 +248,12 @@ impl LeaseHistory {
 		(!forgot && number <= self.number).then_some(LeaseEnd::OwnAct)
 	}
 
-	/// Notes that the holder of a lease has paid. `is_held`: whether somebody has the newest.
-	pub fn penalise(&mut self, number: u32, is_held: bool) {
+	/// Notes what the holder of a lease has paid. `is_held`: whether somebody has the newest.
+	pub fn penalise(&mut self, number: u32, is_held: bool, paid: Balance) {
 		if is_held && self.number == number {
-			self.is_penalised = true;
-		} else if self.end_of(number).is_some() {
-			self.remember(number, LeaseEnd::Penalised);
+			self.paid = Some(paid);
+		} else if self.end_of(number).is_some_and(|end| end != LeaseEnd::OwnAct) {
+			self.remember(number, LeaseEnd::Penalised { paid });
 		}
 	}
 }

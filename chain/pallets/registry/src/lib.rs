@@ -56,9 +56,10 @@
 //! never put off, and what ran out never comes back but by [`Call::allow_measurement`]. It names a
 //! *successor*, another measurement on the list without an `until`, for who has to move. Who runs
 //! delisted code is out of force from its block on, but is not evicted while it has no successor
-//! ([`WorkerHooks::has_successor`]): the last seat of the master key, and members of a cluster in which
-//! nobody else counts, keep what only they hold until somebody else does, or the code is allowed again.
-//! [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger origin.
+//! ([`WorkerHooks::has_successor`]): the last seat of the master key keeps it until somebody else has it,
+//! and members of a cluster with agents keep their state until they boot anew, leave or are removed, or the
+//! code is allowed again. [`Call::destroy_measurement`] says that it shall be lost; it takes the stronger
+//! origin.
 //!
 //! **The sweep** ([`Pallet::sweep`]) evicts whom a delisting or an exhausted stake concerns, with the weight
 //! that the runtime has for the upkeep of all pallets: first who was reported exhausted, then by a cursor
@@ -342,8 +343,6 @@ pub mod pallet {
 		PlatformInOtherWorker,
 		/// The worker is bound to another machine.
 		OtherPlatform,
-		/// A measurement cannot be delisted from a block that has passed.
-		UntilInThePast,
 		/// The worker's current boot has these keys already: renew it instead.
 		AlreadyRegistered,
 		/// The block takes no further message; try again in a later one.
@@ -525,7 +524,7 @@ pub mod pallet {
 
 		/// Takes a measurement off the allow-list from block `until` on, so that operators can move to
 		/// `successor`: another one on the list, without an `until`. It only shortens the time of one that
-		/// is allowed now.
+		/// is allowed now; an `until` that has passed means now.
 		#[pallet::call_index(6)]
 		#[pallet::weight(T::WeightInfo::delist_measurement())]
 		pub fn delist_measurement(
@@ -647,8 +646,9 @@ pub mod pallet {
 				Measurements::<T>::contains_key(measurement),
 				Error::<T>::MeasurementNotAllowed
 			);
+			let before = Measurements::<T>::get(measurement).and_then(|rule| rule.until);
 			if Self::is_allowed(&measurement) {
-				Self::delist(measurement, until)?;
+				Self::delist(measurement, before.map_or(until, |before| until.min(before)))?;
 			} else {
 				// It is off the list: the sweep comes again to those that waited.
 				Self::note_sweep(Self::now());
@@ -669,9 +669,10 @@ impl<T: Config> Pallet<T> {
 		Measurements::<T>::get(measurement).is_some_and(|rule| rule.allows(Self::now()))
 	}
 
-	/// Ends the time of a measurement that is allowed now, never later than was said before.
+	/// Ends the time of a measurement that is allowed now, never later than was said before. A block that
+	/// has passed means now: a vote names it long before it is enacted.
 	fn delist(measurement: Measurement, until: BlockNumber) -> DispatchResult {
-		ensure!(until >= Self::now(), Error::<T>::UntilInThePast);
+		let until = until.max(Self::now());
 		Measurements::<T>::try_mutate(measurement, |rule| {
 			let rule = rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?;
 			let is_earlier = rule.until.is_none_or(|before| until <= before);

@@ -51,25 +51,73 @@ impl<T: Config> Pallet<T> {
 		};
 		Self::end_duty(id, worker, now);
 
-		let excuse = Self::excuse(agent, worker, deadline, &assigned);
-		let penalty = match excuse {
-			None => {
-				let work =
-					T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
-				let most = work.saturating_mul(PENALTY_MULTIPLE.into());
-				T::Clusters::note_penalty(agent, &assigned);
-				T::Workers::penalise(worker, most.min(T::MissedDeadlinePenalty::get()))
-			}
-			Some(_) => 0,
+		let work = T::WorkerShare::get() * Balance::from(units_max).saturating_mul(unit_price);
+		let due = work.saturating_mul(PENALTY_MULTIPLE.into()).min(T::MissedDeadlinePenalty::get());
+		let charged = Self::liability(agent, worker, deadline, &assigned)
+			.and_then(|liability| Self::charge(agent, &assigned, liability, due));
+		let (penalty, excuse) = match charged {
+			Ok(penalty) => (penalty, None),
+			Err(excuse) => (0, Some(excuse)),
 		};
 		// Who missed it answers for it by now. That the lease moves, too, has to be looked for at each member
 		// of the cluster: no caller waits for that.
 		match excuse {
 			None => Self::let_lease_move(agent, assigned, true),
-			Some(Excuse::LaneFull) => Self::let_lease_move(agent, assigned, false),
-			Some(_) => {}
+			// What kept it from answering may go on, or it missed one before: another is to try.
+			Some(Excuse::LaneFull | Excuse::Removed | Excuse::AlreadyPenalised) => {
+				Self::let_lease_move(agent, assigned, false);
+			}
+			Some(Excuse::LeaseTaken | Excuse::GenerationChanged | Excuse::FinalityStalled) => {}
 		}
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, excuse });
+	}
+
+	/// Takes what a miss costs beyond what others have cost that were missed with it. So the small ones that
+	/// come first buy nobody off the large one, and all together cost what the largest does.
+	fn charge(
+		agent: AgentId,
+		assigned: &Assignment,
+		liability: Liability,
+		due: Balance,
+	) -> Result<Balance, Excuse> {
+		let Lease { worker, boot } = assigned.lease;
+		let paid = match liability {
+			Liability::Lease { paid } => paid,
+			Liability::OwnAct => Self::paid_for_own_acts(worker, boot),
+		};
+		if paid.is_some_and(|paid| due <= paid) {
+			return Err(Excuse::AlreadyPenalised);
+		}
+		match liability {
+			Liability::Lease { .. } => T::Clusters::note_penalty(agent, assigned, due),
+			Liability::OwnAct => Self::note_own_act(worker, boot, due),
+		}
+		Ok(T::Workers::penalise(worker, due.saturating_sub(paid.unwrap_or_default())))
+	}
+
+	fn paid_for_own_acts(worker: WorkerId, boot: BootNumber) -> Option<Balance> {
+		let paid = OwnActs::<T>::get(worker);
+		paid.iter().find(|(of, _)| *of == boot).map(|(_, paid)| *paid)
+	}
+
+	/// Remembered while the worker answers for more: of its latest boots, should it restart so often.
+	fn note_own_act(worker: WorkerId, boot: BootNumber, paid: Balance) {
+		if !DutiesOfWorker::<T>::contains_key(worker) {
+			return;
+		}
+		OwnActs::<T>::mutate(worker, |acts| {
+			match acts.binary_search_by_key(&boot, |(of, _)| *of) {
+				Ok(place) => {
+					if let Some((_, before)) = acts.get_mut(place) {
+						*before = paid;
+					}
+				}
+				Err(place) => {
+					// The oldest goes if there is no room; one that is older yet is not written down.
+					let _ = acts.force_insert_keep_right(place, (boot, paid));
+				}
+			}
+		});
 	}
 
 	fn let_lease_move(agent: AgentId, assigned: Assignment, is_blamed: bool) {
@@ -111,23 +159,21 @@ impl<T: Config> Pallet<T> {
 		LeasesToMoveRange::<T>::put((first, next));
 	}
 
-	/// Why nobody answers for a missed deadline: what the cluster knows comes first.
-	fn excuse(
+	/// Who answers for a missed deadline with what, or why nobody does: what the cluster knows comes first.
+	fn liability(
 		agent: AgentId,
 		worker: WorkerId,
 		deadline: BlockNumber,
 		assigned: &Assignment,
-	) -> Option<Excuse> {
-		if let Some(excuse) = T::Clusters::excuse(agent, assigned) {
-			return Some(excuse);
-		}
+	) -> Result<Liability, Excuse> {
+		let liability = T::Clusters::liability(agent, assigned)?;
 		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
 		if T::Lanes::was_full_since(worker, near) {
-			return Some(Excuse::LaneFull);
+			return Err(Excuse::LaneFull);
 		}
 		let is_final = T::Agents::record(agent)
 			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
-		(!is_final).then_some(Excuse::FinalityStalled)
+		is_final.then_some(liability).ok_or(Excuse::FinalityStalled)
 	}
 
 	/// Has members say whether blocks become final, for requests that may be missed. What the mailbox, or

@@ -21,6 +21,9 @@ impl<T: Config> Pallet<T> {
 		DutiesOfWorker::<T>::mutate_exists(worker, |duties| {
 			*duties = duties.and_then(|duties| duties.checked_sub(1)).filter(|duties| *duties > 0);
 		});
+		if !DutiesOfWorker::<T>::contains_key(worker) {
+			OwnActs::<T>::remove(worker);
+		}
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));
 			*next = next.saturating_add(1);

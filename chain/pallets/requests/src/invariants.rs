@@ -41,6 +41,9 @@ impl<T: Config> Pallet<T> {
 		for number in LeasesToMove::<T>::iter_keys() {
 			ensure!((first..next).contains(&number), "a lease that never moves");
 		}
+		for worker in OwnActs::<T>::iter_keys() {
+			ensure!(duties.contains_key(&worker), "what a worker paid is kept beyond its duties");
+		}
 		let (first, next) = ClosedRange::<T>::get();
 		for number in Closed::<T>::iter_keys() {
 			ensure!((first..next).contains(&number), "a closed request that is never forgotten");

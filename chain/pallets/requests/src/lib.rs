@@ -60,19 +60,22 @@
 //! if it has weight left, else in the next ones. Whether anybody answers for the miss is judged at the deadline all the same, by the table below: a
 //! refund excuses nobody, and blames nobody.
 //!
-//! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, at
-//! most once for each lease that it had, and only if the chain shows nobody else's act and a member of
-//! the cluster has said, in the last [`limits::DEADLINE_NEAR_BLOCKS`] before the deadline, that blocks
-//! become final. That agent's lease moves then, and no other; the worker is set aside. (Callers are
+//! **Missed deadlines.** The boot that was assigned answers for the request, whatever it did since, and
+//! only if the chain shows nobody else's act and members of the cluster have said, in the last
+//! [`limits::DEADLINE_NEAR_BLOCKS`] before the deadline, that blocks become final. All misses of one lease
+//! cost what the largest of them does: a later one that is larger costs the difference. So do all misses of
+//! the leases that a boot gave up by its own act: who restarts a worker with a hundred agents is not ruined by
+//! those who asked all of them just before. That agent's lease moves then, and no other; the worker is set aside. (Callers are
 //! refunded first: the lease moves in the same block, or, when many do, in one of the next.) An enclave that
 //! lives and hears of blocks never misses: what it cannot do in time it answers with a failure.
 //!
 //! | what happened | caller | worker's stake | lease | [`Excuse`] |
 //! |---|---|---|---|---|
 //! | the holder withheld the answer, or was cut off by its host | refunded | **penalty** | moves | |
-//! | it started a new boot, or left, instead | refunded | **penalty** | has moved | |
-//! | it missed another request of the same lease before | refunded | keeps | has moved, or stays: nobody else counts | `AlreadyPenalised` |
-//! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved | `Removed` |
+//! | it started a new boot, or left, instead | refunded | **penalty**, one for all leases of the boot | has moved | |
+//! | it missed another request of the same lease before | refunded | pays by how much this one costs more | has moved, or moves when somebody else counts | |
+//! | that one cost as much, or another that its boot gave up | refunded | keeps | the same | `AlreadyPenalised` |
+//! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved, or moves | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
 //! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
@@ -134,7 +137,7 @@ use frame_support::{
 };
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
-	agents::{AgentId, Assignment, Excuse, Lease},
+	agents::{AgentId, Assignment, Excuse, Lease, Liability},
 	boot::{BootNumber, WorkerId},
 	limits,
 	mailbox::{Channel, ClusterId},
@@ -156,6 +159,9 @@ use sp_runtime::{
 
 /// Who misses a deadline loses at most so many times what the work would have brought.
 pub const PENALTY_MULTIPLE: u32 = 10;
+
+/// Of so many of a worker's boots it is remembered what they have paid, the newest.
+pub const OWN_ACTS_MAX: u32 = 8;
 
 /// Longest SCALE of a [`RequestOutcome`], in bytes: its variant, its length, its bytes.
 pub const OUTCOME_BYTES_MAX: u32 = 1 + 5 + limits::RESPONSE_BYTES_MAX;
@@ -309,6 +315,17 @@ pub mod pallet {
 	/// How many requests each worker answers for, whatever became of its boot; absent means none.
 	#[pallet::storage]
 	pub type DutiesOfWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u32, ValueQuery>;
+
+	/// What each worker's boots have paid for what they did not answer since they gave their leases up
+	/// themselves, by boot, as long as the worker answers for more.
+	#[pallet::storage]
+	pub type OwnActs<T> = StorageMap<
+		_,
+		Twox64Concat,
+		WorkerId,
+		BoundedVec<(BootNumber, Balance), ConstU32<OWN_ACTS_MAX>>,
+		ValueQuery,
+	>;
 
 	/// Agents whose lease moved while requests were open, in that order, each with the request after
 	/// which the look at them goes on.

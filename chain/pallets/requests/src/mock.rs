@@ -13,7 +13,7 @@ use frame_support::{
 use phala_protocol::{
 	agents::{
 		Access, AgentCode, AgentId, AgentKey, AgentRecord, Assignment, EffectSet, Excuse, Lease,
-		UpgradePolicy,
+		Liability, UpgradePolicy,
 	},
 	boot::{Boot, BootNumber, WorkerId},
 	clusters::Opening,
@@ -141,6 +141,15 @@ impl Network {
 		<Requests as LeaseHooks>::on_lease_ended(agent);
 	}
 
+	/// The holder starts anew: it gives up the leases of both agents, and has them again.
+	pub fn boot_anew(boot: BootNumber) {
+		let number = LeaseNumber::get();
+		for agent in [AGENT, OTHER_AGENT] {
+			put("own act", (agent, number), ());
+			Self::move_lease(agent, Some(Lease { worker: HOLDER.worker, boot }));
+		}
+	}
+
 	pub fn set_excuse(agent: AgentId, excuse: Excuse) {
 		put("excuse", agent, Some(excuse));
 	}
@@ -225,12 +234,18 @@ impl ClusterDirectory for Network {
 		FinalSeen::get() >= since
 	}
 
-	fn excuse(agent: AgentId, _: &Assignment) -> Option<Excuse> {
-		get::<Option<Excuse>>("excuse", agent).flatten()
+	fn liability(agent: AgentId, assigned: &Assignment) -> Result<Liability, Excuse> {
+		if let Some(excuse) = get::<Option<Excuse>>("excuse", agent).flatten() {
+			return Err(excuse);
+		}
+		if get::<()>("own act", (agent, assigned.number)).is_some() {
+			return Ok(Liability::OwnAct);
+		}
+		Ok(Liability::Lease { paid: get("paid", (agent, assigned.number)) })
 	}
 
-	fn note_penalty(agent: AgentId, _: &Assignment) {
-		put("excuse", agent, Some(Excuse::AlreadyPenalised));
+	fn note_penalty(agent: AgentId, assigned: &Assignment, paid: Balance) {
+		put("paid", (agent, assigned.number), paid);
 	}
 
 	fn on_missed_deadline(agent: AgentId, assigned: &Assignment) -> Result<(), DispatchError> {

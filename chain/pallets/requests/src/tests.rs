@@ -876,6 +876,10 @@ fn miss(request: RequestId) -> (Balance, Option<Excuse>) {
 	pass_to(ask().deadline + 1);
 	assert_eq!(state(request), RequestState::Expired);
 	assert_eq!(Duties::<Runtime>::iter().count(), 0);
+	cost(request)
+}
+
+fn cost(request: RequestId) -> (Balance, Option<Excuse>) {
 	System::events()
 		.into_iter()
 		.rev()
@@ -917,21 +921,84 @@ fn a_requester_that_makes_a_worker_miss_many_at_once_costs_it_one_penalty() {
 	});
 }
 
+/// Withholds a dear answer, and has a request of its own for one unit expire first: so it pays for that.
+struct SmallChange;
+
+impl SmallChange {
+	const UNIT: Balance = 5;
+
+	/// What missing it costs: ten times 60 % of a unit.
+	fn cost() -> Balance {
+		Balance::from(PENALTY_MULTIPLE) * 3
+	}
+
+	fn asks_for_a_unit() -> RequestId {
+		submit(&Ask { max_fee: BASE_FEE + Self::UNIT, caller: BOB, ..ask() }).unwrap()
+	}
+}
+
+#[test]
+fn small_change_that_expires_first_buys_nobody_off_what_the_dear_request_costs() {
+	new_test_ext().execute_with(|| {
+		set_agent(|agent| agent.unit_price = SmallChange::UNIT);
+		let small = SmallChange::asks_for_a_unit();
+		let dear = submit(&Ask { max_fee: BASE_FEE + 1000, ..ask() }).unwrap();
+		let again = submit(&Ask { max_fee: BASE_FEE + 1000, ..ask() }).unwrap();
+		assert_eq!(miss(small), (SmallChange::cost(), None));
+		assert_eq!(cost(dear), (PENALTY - SmallChange::cost(), None));
+		assert_eq!(cost(again), (0, Some(Excuse::AlreadyPenalised)));
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - PENALTY);
+		assert_conserved();
+	});
+}
+
+#[test]
+fn one_restart_costs_what_the_dearest_of_all_requests_that_it_left_does_and_the_next_as_much() {
+	new_test_ext().execute_with(|| {
+		set_agent(|agent| agent.unit_price = SmallChange::UNIT);
+		let small = SmallChange::asks_for_a_unit();
+		let of_one = submit(&ask()).unwrap();
+		let of_other = submit(&Ask { agent: OTHER_AGENT, ..ask() }).unwrap();
+		Network::boot_anew(HOLDER.boot + 1);
+		let of_next = submit(&ask()).unwrap();
+		let later = submit(&Ask { deadline: ask().deadline + 9, ..ask() }).unwrap();
+		Network::boot_anew(HOLDER.boot + 2);
+		let deadline = ask().deadline;
+		pass_to(deadline + 1);
+		assert_eq!(cost(small), (SmallChange::cost(), None));
+		assert_eq!(cost(of_one), (PENALTY - SmallChange::cost(), None));
+		assert_eq!(cost(of_other), (0, Some(Excuse::AlreadyPenalised)));
+		assert_eq!(cost(of_next), (PENALTY, None), "another boot, another act");
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - 2 * PENALTY);
+		assert_eq!(OwnActs::<Runtime>::get(HOLDER.worker).len(), 2);
+		pass_to(deadline + 10);
+		assert_eq!(cost(later), (0, Some(Excuse::AlreadyPenalised)));
+		assert_eq!(state(later), RequestState::Expired);
+		assert_eq!(Network::stake(HOLDER.worker), STAKE - 2 * PENALTY);
+		assert_eq!(OwnActs::<Runtime>::iter().count(), 0, "it answers for nothing more");
+		assert_conserved();
+	});
+}
+
 #[test]
 fn who_the_cluster_excuses_keeps_its_stake_and_the_caller_is_refunded() {
-	for excuse in
-		[Excuse::Removed, Excuse::LeaseTaken, Excuse::GenerationChanged, Excuse::AlreadyPenalised]
-	{
+	for excuse in [Excuse::Removed, Excuse::LeaseTaken, Excuse::GenerationChanged] {
 		new_test_ext().execute_with(|| {
 			let request = submit(&ask()).unwrap();
 			Network::set_excuse(AGENT, excuse);
 			assert_eq!(miss(request), (0, Some(excuse)));
 			assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
 			assert_eq!(Network::stake(HOLDER.worker), STAKE);
-			assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![]), "{excuse:?}");
+			// Whom the chain silenced makes room for who may speak.
+			let relieved = if excuse == Excuse::Removed { vec![(AGENT, holder())] } else { vec![] };
+			assert_eq!((Missed::get(), Relieved::get()), (vec![], relieved), "{excuse:?}");
 			assert_conserved();
 		});
 	}
+}
+
+fn holder() -> Lease {
+	Lease { worker: HOLDER.worker, boot: HOLDER.boot }
 }
 
 /// Fills blocks, so that answers come too late.
@@ -950,8 +1017,7 @@ fn a_stuffer_of_blocks_takes_the_lease_from_a_worker_and_no_stake() {
 		Stuffer.stuff(ask().deadline - limits::DEADLINE_NEAR_BLOCKS);
 		assert_eq!(miss(request), (0, Some(Excuse::LaneFull)));
 		assert_eq!(Network::stake(HOLDER.worker), STAKE);
-		let lease = Lease { worker: HOLDER.worker, boot: HOLDER.boot };
-		assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![(AGENT, lease)]));
+		assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![(AGENT, holder())]));
 	});
 }
 

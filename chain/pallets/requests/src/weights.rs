@@ -29,15 +29,15 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn submit(i: u32) -> Weight {
 		Weight::from_parts(400_000_000, 40_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(27, 27))
-			// A lease that nobody has is given to one of the members.
+			.saturating_add(T::DbWeight::get().reads_writes(34, 33))
+			// A lease that nobody has, or one out of force, is given to one of the members.
 			.saturating_add(
 				T::DbWeight::get().reads(u64::from(limits::CLUSTER_MEMBERS_MAX).saturating_mul(6)),
 			)
 	}
 	fn expire(n: u32) -> Weight {
 		let one = Weight::from_parts(500_000_000, 40_000)
-			.saturating_add(T::DbWeight::get().reads_writes(24, 21));
+			.saturating_add(T::DbWeight::get().reads_writes(26, 22));
 		T::DbWeight::get().reads_writes(2, 3).saturating_add(one.saturating_mul(n.into()))
 	}
 	fn refund_moved(n: u32) -> Weight {
@@ -65,6 +65,6 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn settle(b: u32) -> Weight {
 		Weight::from_parts(500_000_000, 60_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(b.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(23, 23))
+			.saturating_add(T::DbWeight::get().reads_writes(24, 24))
 	}
 }

@@ -89,7 +89,7 @@ pub enum ProxyType {
 	#[default]
 	#[codec(index = 0)]
 	Any,
-	/// Vote, delegate, submit referenda, work on bounties.
+	/// Vote, delegate, submit referenda, work on bounties. Who gets what they bring is not the deputy's to say.
 	#[codec(index = 1)]
 	Governance,
 	/// Bond, nominate, validate, set session keys. Rewards go where the account has them go.
@@ -125,6 +125,34 @@ fn stakes(call: &pallet_staking::Call<Runtime>) -> bool {
 				| Call::payout_stakers_by_page { .. }
 		),
 	}
+}
+
+/// All that a proposer or curator does but for saying who gets a bounty.
+fn works_on_bounties(call: &pallet_bounties::Call<Runtime>) -> bool {
+	use pallet_bounties::Call;
+	matches!(
+		call,
+		Call::propose_bounty { .. }
+			| Call::unassign_curator { .. }
+			| Call::accept_curator { .. }
+			| Call::claim_bounty { .. }
+			| Call::close_bounty { .. }
+			| Call::extend_bounty_expiry { .. }
+			| Call::poke_deposit { .. }
+	)
+}
+
+/// The same. A curator's part of a child bounty may be all of it: who that is, and that there is one, is not a
+/// deputy's to say either.
+fn works_on_child_bounties(call: &pallet_child_bounties::Call<Runtime>) -> bool {
+	use pallet_child_bounties::Call;
+	matches!(
+		call,
+		Call::accept_curator { .. }
+			| Call::unassign_curator { .. }
+			| Call::claim_child_bounty { .. }
+			| Call::close_child_bounty { .. }
+	)
 }
 
 /// All that an operator does but for offers and acceptances: the stake goes along with a worker.
@@ -168,15 +196,15 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 		match self {
 			Self::Any => true,
 			// What is inside a batch is asked about by itself.
-			Self::Governance => matches!(
-				call,
+			Self::Governance => match call {
 				RuntimeCall::Preimage(_)
-					| RuntimeCall::ConvictionVoting(_)
-					| RuntimeCall::Referenda(_)
-					| RuntimeCall::Bounties(_)
-					| RuntimeCall::ChildBounties(_)
-					| RuntimeCall::Utility(_)
-			),
+				| RuntimeCall::ConvictionVoting(_)
+				| RuntimeCall::Referenda(_)
+				| RuntimeCall::Utility(_) => true,
+				RuntimeCall::Bounties(call) => works_on_bounties(call),
+				RuntimeCall::ChildBounties(call) => works_on_child_bounties(call),
+				_ => false,
+			},
 			Self::Staking => match call {
 				RuntimeCall::Staking(call) => stakes(call),
 				RuntimeCall::Session(_) | RuntimeCall::VoterList(_) | RuntimeCall::Utility(_) => {

@@ -2,7 +2,7 @@
 
 use super::{
 	money::{TreasuryAccount, TreasuryAccountId},
-	system::{RuntimeBlockLength, MAXIMUM_BLOCK_WEIGHT},
+	system::{RuntimeBlockLength, RuntimeBlockWeights, MAXIMUM_BLOCK_WEIGHT},
 };
 use crate::{
 	currency::{CENTS, PHA},
@@ -165,6 +165,16 @@ impl pallet_clusters::Config for Runtime {
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
+parameter_types! {
+	/// What users may have of a block's weight, for each byte that they may push in one.
+	pub NewsByte: Weight = {
+		let weights = RuntimeBlockWeights::get();
+		let users = weights.get(DispatchClass::Normal).max_total.unwrap_or(weights.max_block);
+		let bytes = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
+		Weight::from_parts(users.ref_time() / u64::from(bytes), 0)
+	};
+}
+
 impl pallet_agents::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
@@ -172,6 +182,7 @@ impl pallet_agents::Config for Runtime {
 	type Clusters = Clusters;
 	type AgentDeposit = ConstU128<{ 10 * PHA }>;
 	type EvictionNotice = ConstU32<{ 7 * time::DAYS }>;
+	type NewsByte = NewsByte;
 	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;

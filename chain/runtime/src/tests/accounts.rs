@@ -131,8 +131,6 @@ const STAKERS: [&str; 10] = [
 
 #[test]
 fn a_deputy_for_staking_has_no_rewards_paid_to_itself() {
-	use codec::Decode;
-	use frame_support::traits::{GetCallIndex, GetCallName};
 	use pallet_staking::{Call, RewardDestination};
 	let deputy = GreedyDeputy(Sr25519Keyring::Eve.to_account_id());
 	let may = |call: Call<Runtime>| ProxyType::Staking.filter(&call.into());
@@ -142,19 +140,79 @@ fn a_deputy_for_staking_has_no_rewards_paid_to_itself() {
 	assert!(!may(bond(RewardDestination::Account(deputy.0))));
 	assert!(may(bond(RewardDestination::Staked)) && may(bond(RewardDestination::Stash)));
 
-	// Whatever calls an upgrade brings: only those that are named are allowed.
-	let names = Call::<Runtime>::get_call_names();
-	let indices = Call::<Runtime>::get_call_indices();
-	for (name, index) in names.iter().zip(indices) {
+	only_these::<Call<Runtime>>(ProxyType::Staking, &[&STAKERS[..], &["bond"]].concat());
+}
+
+/// Whatever calls of a pallet an upgrade brings: only those that are named are allowed.
+fn only_these<C>(kind: ProxyType, allowed: &[&str])
+where
+	C: codec::Decode
+		+ Into<RuntimeCall>
+		+ frame_support::traits::GetCallIndex
+		+ frame_support::traits::GetCallName,
+{
+	let names = C::get_call_names();
+	for (name, index) in names.iter().zip(C::get_call_indices()) {
 		// Arguments that are all zero: most calls decode of them.
 		let bytes = [&[*index][..], &[0; 200]].concat();
-		let Ok(call) = Call::<Runtime>::decode(&mut &bytes[..]) else { continue };
-		let expected = STAKERS.contains(name) || *name == "bond";
-		assert_eq!(may(call), expected, "{name}");
+		let Ok(call) = C::decode(&mut &bytes[..]) else { continue };
+		assert_eq!(kind.filter(&call.into()), allowed.contains(name), "{kind:?} {name}");
 	}
-	for name in STAKERS {
-		assert!(names.contains(&name), "{name}");
+	for name in allowed {
+		assert!(names.contains(name), "{name}");
 	}
+}
+
+/// What a `Governance` deputy may do with bounties, and with their children.
+const CURATORS: [&str; 7] = [
+	"propose_bounty",
+	"unassign_curator",
+	"accept_curator",
+	"claim_bounty",
+	"close_bounty",
+	"extend_bounty_expiry",
+	"poke_deposit",
+];
+const CURATORS_OF_CHILDREN: [&str; 4] =
+	["accept_curator", "unassign_curator", "claim_child_bounty", "close_child_bounty"];
+
+#[test]
+fn a_deputy_for_governance_awards_no_bounty_to_itself() {
+	let deputy = GreedyDeputy(Sr25519Keyring::Eve.to_account_id());
+	let (bounty, beneficiary) = (0, || deputy.0.clone().into());
+	let (parent_bounty_id, child_bounty_id, value) = (bounty, bounty, PHA);
+	let calls: [RuntimeCall; 4] = [
+		pallet_bounties::Call::award_bounty { bounty_id: bounty, beneficiary: beneficiary() }
+			.into(),
+		pallet_child_bounties::Call::award_child_bounty {
+			parent_bounty_id,
+			child_bounty_id,
+			beneficiary: beneficiary(),
+		}
+		.into(),
+		pallet_child_bounties::Call::add_child_bounty {
+			parent_bounty_id,
+			value,
+			description: vec![],
+		}
+		.into(),
+		// All of it is the curator's fee.
+		pallet_child_bounties::Call::propose_curator {
+			parent_bounty_id,
+			child_bounty_id,
+			curator: beneficiary(),
+			fee: value,
+		}
+		.into(),
+	];
+	for call in calls {
+		assert!(!ProxyType::Governance.filter(&call), "{call:?}");
+	}
+	only_these::<pallet_bounties::Call<Runtime>>(ProxyType::Governance, &CURATORS);
+	only_these::<pallet_child_bounties::Call<Runtime>>(
+		ProxyType::Governance,
+		&CURATORS_OF_CHILDREN,
+	);
 }
 
 /// Each call of the pallets that a `Workers` deputy has to do with, and whether it may make it.

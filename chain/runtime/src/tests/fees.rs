@@ -229,3 +229,29 @@ fn an_evm_can_share_the_rule() {
 	assert!(fee(Weight::from_parts(1, 0)) > 0, "time has a price");
 	assert!(fee(Weight::from_parts(0, u64::MAX)) > 0, "a proof has a price");
 }
+
+/// Has an agent with the longest list of callers, and sets its price in every block as often as it goes, so
+/// that nobody else's news get through.
+struct NewsHound;
+
+impl NewsHound {
+	fn call() -> RuntimeCall {
+		pallet_agents::Call::set_price { agent: Default::default(), unit_price: 1 }.into()
+	}
+}
+
+#[test]
+fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_block() {
+	use phala_protocol::limits;
+	genesis("development").execute_with(|| {
+		let room = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
+		let calls = u64::from(room / pallet_agents::NEWS_BYTES_MAX);
+		let all = NewsHound::call().get_dispatch_info().call_weight.ref_time() * calls;
+		let weights = <Runtime as frame_system::Config>::BlockWeights::get();
+		let users = weights.get(DispatchClass::Normal).max_total.unwrap();
+		assert!(all >= users.ref_time() / 100 * 99, "{all} of {users:?}");
+		// And room is the scarcer of the two: nobody else is kept out for less.
+		let messages = u64::from(limits::MESSAGES_PER_BLOCK_MAX - limits::VITAL_MESSAGES_PER_BLOCK);
+		assert!(calls < messages);
+	});
+}

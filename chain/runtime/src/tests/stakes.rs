@@ -3,6 +3,7 @@
 
 use super::genesis;
 use crate::{currency::PHA, parameters::UnbondingBlocks, *};
+use codec::Encode;
 use frame_support::{
 	assert_noop, assert_ok,
 	traits::{
@@ -13,24 +14,28 @@ use frame_support::{
 	weights::{Weight, WeightMeter},
 };
 use phala_protocol::{
-	agents::{AgentId, Assignment, Excuse},
+	agents::{AgentId, Assignment, Excuse, Liability},
 	bonding::BondId,
-	boot::{Boot, BootKeys, WorkerId},
+	boot::{Boot, BootKeys, BootStatement, WorkerId},
 	clusters::MemberRecord,
-	evidence::{EvidenceKind, MeasurementRule},
+	evidence::{
+		Evidence, EvidenceKind, Measurement, MeasurementRule, SoftwareEvidence, SoftwareReport,
+		SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
+	},
 	mailbox::ClusterId,
 	traits::{Bonding as _, BootDirectory, ClusterDirectory, WorkerDirectory},
 	H256,
 };
+use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{DispatchError, Permill, TokenError};
 
-const CODE: H256 = H256::repeat_byte(7);
+pub(super) const CODE: H256 = H256::repeat_byte(7);
 /// Where operators move to.
-const NEXT_CODE: H256 = H256::repeat_byte(8);
+pub(super) const NEXT_CODE: H256 = H256::repeat_byte(8);
 const MISS: Balance = PHA;
 
-fn stake() -> Balance {
+pub(super) fn stake() -> Balance {
 	<Runtime as pallet_bonding::Config>::WorkerStake::get()
 }
 
@@ -38,23 +43,23 @@ fn minimum() -> Balance {
 	<Runtime as pallet_bonding::Config>::WorkerMinimum::get()
 }
 
-fn signed(who: &AccountId) -> RuntimeOrigin {
+pub(super) fn signed(who: &AccountId) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who.clone())
 }
 
-fn bob() -> AccountId {
+pub(super) fn bob() -> AccountId {
 	Sr25519Keyring::Bob.to_account_id()
 }
 
-fn charlie() -> AccountId {
+pub(super) fn charlie() -> AccountId {
 	Sr25519Keyring::Charlie.to_account_id()
 }
 
 /// A chain in its first blocks, at whose end all PHA is where it must be.
-fn chain(story: impl FnOnce()) {
+pub(super) fn chain(story: impl FnOnce()) {
 	genesis("development").execute_with(|| {
 		System::set_block_number(1);
-		pallet_registry::Measurements::<Runtime>::insert(CODE, MeasurementRule { until: None });
+		allow(CODE);
 		let issuance = Balances::total_issuance();
 		story();
 		assert_eq!(Balances::total_issuance(), issuance);
@@ -72,10 +77,17 @@ fn chain(story: impl FnOnce()) {
 	});
 }
 
+pub(super) fn allow(code: Measurement) {
+	pallet_registry::Measurements::<Runtime>::insert(code, MeasurementRule { until: None });
+}
+
 /// A worker in force, without its evidence.
-fn worker_of(operator: &AccountId) -> WorkerId {
+pub(super) fn worker_of(operator: &AccountId) -> WorkerId {
 	let worker = pallet_registry::NextWorker::<Runtime>::get();
 	Registry::register_worker(signed(operator)).expect("the operator has the stake");
+	pallet_registry::Workers::<Runtime>::mutate(worker, |record| {
+		record.as_mut().expect("it was registered").boots = 1;
+	});
 	pallet_registry::Boots::<Runtime>::insert(
 		worker,
 		Boot {
@@ -90,6 +102,28 @@ fn worker_of(operator: &AccountId) -> WorkerId {
 	worker
 }
 
+/// The worker's enclave starts again, on this code, and registers as any does.
+pub(super) fn boots_anew(worker: WorkerId, operator: &AccountId, code: Measurement) {
+	let root = sr25519::Pair::from_seed(&DEVELOPMENT_ROOT_SEED);
+	pallet_registry::SoftwareRoot::<Runtime>::put(root.public().0);
+	let recent_block = System::block_number() - 1;
+	let recent_hash = H256::repeat_byte(9);
+	frame_system::BlockHash::<Runtime>::insert(recent_block, recent_hash);
+	let boots = pallet_registry::Workers::<Runtime>::get(worker).expect("it is registered").boots;
+	let keys = BootKeys { identity: [boots as u8 + 100; 32], encryption: [worker as u8; 32] };
+	let genesis = System::block_hash(0);
+	let statement = BootStatement::new(genesis, worker, operator.clone().into(), keys, recent_hash);
+	let report = SoftwareReport {
+		measurement: code,
+		platform: H256::from_low_u64_be(u64::from(worker) + 1),
+		report_data: statement.report_data(),
+		debug: false,
+	};
+	let signature = root.sign(&SoftwareReportContent::new(&report).encode()).0;
+	let evidence = Evidence::Software(SoftwareEvidence { report, signature }).encode();
+	assert_ok!(Registry::register_boot(signed(operator), worker, keys, evidence, recent_block));
+}
+
 fn is_in_force(worker: WorkerId) -> bool {
 	Registry::current_boot(worker).is_some_and(|boot| Registry::is_in_force(worker, &boot))
 }
@@ -98,7 +132,7 @@ fn open_assignments(worker: WorkerId, open: u32) {
 	pallet_requests::DutiesOfWorker::<Runtime>::insert(worker, open);
 }
 
-fn treasury() -> Balance {
+pub(super) fn treasury() -> Balance {
 	Balances::balance(&config::money::TreasuryAccountId::get())
 }
 
@@ -373,10 +407,7 @@ fn the_sweep_takes_its_part_of_what_other_hooks_leave_of_a_block() {
 			meter.consumed()
 		};
 		let idle = left_after(Weight::MAX);
-		pallet_registry::Measurements::<Runtime>::insert(
-			NEXT_CODE,
-			MeasurementRule { until: None },
-		);
+		allow(NEXT_CODE);
 		let now = System::block_number();
 		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, now, NEXT_CODE));
 		assert!(left_after(idle).all_lte(idle), "no room for one eviction");
@@ -409,7 +440,7 @@ fn a_closed_network_of_workers_leaves_nothing_in_storage() {
 }
 
 /// A member of a cluster, as its owner admitted it.
-fn member(cluster: ClusterId, worker: WorkerId) {
+pub(super) fn member(cluster: ClusterId, worker: WorkerId) {
 	let record = MemberRecord { endpoint: Default::default(), set_aside: None };
 	pallet_clusters::Members::<Runtime>::insert(cluster, worker, record);
 	pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
@@ -451,7 +482,7 @@ fn a_second_bond_is_no_way_out_of_what_the_first_answers_for() {
 		blocks_pass(1);
 		assert_eq!(Registry::current_boot(worker), None, "the sweep evicts it");
 		assert_eq!(Clusters::lease(agent).map(|lease| lease.worker), Some(other));
-		assert_eq!(Clusters::excuse(agent, &work), None);
+		assert_eq!(Clusters::liability(agent, &work), Ok(Liability::OwnAct));
 		assert_eq!(Registry::penalise(worker, MISS), MISS);
 	});
 }
@@ -478,10 +509,7 @@ impl Arsonist {
 fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
 	chain(|| {
 		let villain = Arsonist { account: AccountId::new([66; 32]) };
-		pallet_registry::Measurements::<Runtime>::insert(
-			NEXT_CODE,
-			MeasurementRule { until: None },
-		);
+		allow(NEXT_CODE);
 		let (gatekeeper, first, second) = (worker_of(&bob()), worker_of(&bob()), worker_of(&bob()));
 		let (agent, work) = cluster_with_work(&[first, second]);
 		assert_ok!(Gatekeepers::apply(signed(&bob()), gatekeeper));
@@ -503,18 +531,23 @@ fn the_delisters_track_erases_no_key_that_nobody_else_holds() {
 			assert!(Registry::current_boot(worker).is_some());
 		}
 		assert_eq!(
-			Clusters::excuse(agent, &work),
-			Some(Excuse::Removed),
+			Clusters::liability(agent, &work),
+			Err(Excuse::Removed),
 			"who was silenced is not to blame"
 		);
 
-		// One of each moves: the other member can go, and the seat is in no hurry.
-		pallet_registry::Boots::<Runtime>::mutate(second, |boot| {
-			let boot = boot.as_mut().expect("it has one");
-			(boot.measurement, boot.registered_at) = (NEXT_CODE, System::block_number());
-		});
-		assert_ok!(villain.evicts(first));
+		// One member moves: it counts and was told all agents at once, and has no key and no body yet.
+		boots_anew(second, &bob(), NEXT_CODE);
+		assert!(is_in_force(second) && Clusters::counted(0).len() == 1);
+		assert!(!pallet_clusters::Untold::<Runtime>::contains_key(second));
+		assert_noop!(villain.evicts(first), waits);
 		assert_noop!(villain.evicts(gatekeeper), waits);
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		blocks_pass(pallet_registry::SWEEP_AGAIN_BLOCKS);
+		assert!(Registry::current_boot(first).is_some(), "it serves what the other fetches");
+		// It moves itself when the other has all.
+		boots_anew(first, &bob(), NEXT_CODE);
+		assert!(is_in_force(first));
 		assert_ok!(Registry::destroy_measurement(
 			RuntimeOrigin::root(),
 			CODE,

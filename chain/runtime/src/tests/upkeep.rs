@@ -93,6 +93,7 @@ fn all_hooks_at_their_worst_take_their_share_of_a_block_and_leave_users_theirs()
 				"pass a birth on",
 				AgentsWeights::look_at_births(1).saturating_add(AgentsWeights::pass_births_on(1)),
 			),
+			("forget code", AgentsWeights::forget_history(1)),
 			("tell gatekeepers", GatekeepersWeights::resend(1)),
 			(
 				"evict",

@@ -1,0 +1,246 @@
+//! Who answers for missed deadlines, in the real runtime: those who would rather not, and those who have
+//! others pay.
+
+use super::stakes::{
+	allow, bob, boots_anew, chain, charlie, member, signed, stake, worker_of, CODE, NEXT_CODE,
+};
+use crate::{currency::PHA, *};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::{Get, Hooks},
+	weights::{Weight, WeightMeter},
+};
+use phala_protocol::{
+	agents::{agent_id, Access, AgentCode, AgentId, AgentKey, Excuse, UpgradePolicy},
+	bonding::BondId,
+	boot::WorkerId,
+	limits,
+	mailbox::ClusterId,
+	messages::{ClustersPayload, EnvelopeOrigin},
+	requests::{request_id, RequestId, RequestInput, RequestKind},
+	traits::{Bonding as _, BootDirectory, ClusterDirectory, ReceivePayload},
+};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::traits::Dispatchable;
+
+const CLUSTER: ClusterId = 0;
+const TIMEOUT: BlockNumber = 5;
+const UNIT_PRICE: Balance = PHA / 100;
+/// What a request costs whose miss costs the most that any does.
+const DEAR: Balance = 2 * PHA;
+
+fn now() -> BlockNumber {
+	System::block_number()
+}
+
+fn join(worker: WorkerId) {
+	member(CLUSTER, worker);
+	pallet_clusters::Clusters::<Runtime>::mutate(CLUSTER, |record| {
+		record.as_mut().expect("it was created").members += 1;
+	});
+}
+
+/// Charlie's cluster with one worker of Bob's, and so many agents whose leases that one has.
+fn cluster_with(agents: u64) -> (WorkerId, Vec<AgentId>) {
+	assert_ok!(Clusters::create(signed(&charlie())));
+	let worker = worker_of(&bob());
+	join(worker);
+	let agents = (0..agents).map(|_| born()).collect();
+	(worker, agents)
+}
+
+fn born() -> AgentId {
+	let agent = agent_id(System::block_hash(0), pallet_agents::NextAgent::<Runtime>::get());
+	let code = AgentCode { component: CODE, manifest: CODE };
+	let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
+	let owner = signed(&charlie());
+	assert_ok!(Agents::register(owner, CLUSTER, code, UNIT_PRICE, TIMEOUT, access, upgrades));
+	pallet_agents::Agents::<Runtime>::mutate(agent, |record| {
+		let record = record.as_mut().expect("it is registered");
+		(record.key, record.version) = (Some(AgentKey { version: 1, key: [9; 32] }), 1);
+	});
+	agent
+}
+
+fn soonest() -> BlockNumber {
+	now() + TIMEOUT + limits::FINALITY_MARGIN
+}
+
+fn call_of(agent: AgentId, max_fee: Balance, deadline: BlockNumber) -> RuntimeCall {
+	let (kind, input) = (RequestKind::Call, RequestInput::Public(vec![1]));
+	pallet_requests::Call::submit { agent, kind, input, max_fee, deadline, min_block: 0 }.into()
+}
+
+/// Asks, as Dave.
+fn ask(agent: AgentId, max_fee: Balance, deadline: BlockNumber) -> RequestId {
+	let next = pallet_requests::NextRequest::<Runtime>::get();
+	let dave = Sr25519Keyring::Dave.to_account_id();
+	let (kind, input) = (RequestKind::Call, RequestInput::Public(vec![1]));
+	assert_ok!(Requests::submit(signed(&dave), agent, kind, input, max_fee, deadline, 0));
+	request_id(System::block_hash(0), next)
+}
+
+/// Blocks with nothing in them but what the runtime does by itself, and what these workers say of finality.
+fn pass_to(block: BlockNumber, witnesses: &[WorkerId]) {
+	while now() < block {
+		Mailbox::on_finalize(now());
+		System::set_block_number(now() + 1);
+		Upkeep::on_initialize(now());
+		let mut meter = WeightMeter::with_limit(config::system::MAXIMUM_BLOCK_WEIGHT);
+		Upkeep::on_poll(now(), &mut meter);
+		for worker in witnesses {
+			let boot = Registry::current_boot(*worker).expect("it has one").number;
+			let says = ClustersPayload::BlockFinal { block: now() };
+			assert_ok!(Clusters::receive(EnvelopeOrigin { worker: *worker, boot }, says));
+		}
+		Upkeep::on_idle(now(), Weight::MAX);
+	}
+}
+
+/// What a miss cost, and why not more.
+fn missed(request: RequestId) -> (Balance, Option<Excuse>) {
+	System::events()
+		.into_iter()
+		.find_map(|record| match record.event {
+			RuntimeEvent::Requests(pallet_requests::Event::RequestExpired {
+				request: of,
+				penalty,
+				excuse,
+				..
+			}) if of == request => Some((penalty, excuse)),
+			_ => None,
+		})
+		.expect("its deadline has passed")
+}
+
+fn at_stake(worker: WorkerId) -> Balance {
+	Bonding::at_stake(BondId::Worker(worker))
+}
+
+fn most() -> Balance {
+	<Runtime as pallet_requests::Config>::MissedDeadlinePenalty::get()
+}
+
+/// Withholds an answer in a cluster of two, and leaves before the other's word is counted.
+struct LastOut {
+	worker: WorkerId,
+}
+
+#[test]
+fn who_withholds_and_leaves_a_cluster_of_two_pays_for_it() {
+	chain(|| {
+		let (worker, agents) = cluster_with(1);
+		let (villain, honest) = (LastOut { worker }, worker_of(&bob()));
+		join(honest);
+		let deadline = soonest();
+		let request = ask(agents[0], DEAR, deadline);
+		assert_eq!(Clusters::lease(agents[0]).map(|lease| lease.worker), Some(villain.worker));
+		pass_to(deadline - 1, &[honest]);
+		assert_ok!(Clusters::leave(signed(&bob()), CLUSTER, villain.worker));
+		pass_to(deadline + 1, &[honest]);
+		assert_eq!(missed(request), (most(), None));
+		assert_eq!(at_stake(villain.worker), stake() - most());
+		assert_eq!(at_stake(honest), stake());
+	});
+}
+
+/// Sees that an operator stops its worker for an upgrade, and asks all of its agents before the new boot is
+/// there: 25 PHA for base fees, with what is held back at once.
+struct Vulture;
+
+impl Vulture {
+	const AGENTS: u64 = 100;
+
+	fn accounts() -> [Sr25519Keyring; 4] {
+		use Sr25519Keyring::{Alice, Dave, Eve, Ferdie};
+		[Alice, Dave, Eve, Ferdie]
+	}
+
+	fn asks_all(agents: &[AgentId]) -> Vec<RequestId> {
+		let first = pallet_requests::NextRequest::<Runtime>::get();
+		let each = agents.len() / Self::accounts().len();
+		for (n, (account, part)) in Self::accounts().iter().zip(agents.chunks(each)).enumerate() {
+			let call = |agent: &AgentId| call_of(*agent, DEAR, soonest() + n as BlockNumber);
+			let calls = part.iter().map(call).collect();
+			assert_ok!(Utility::batch_all(signed(&account.to_account_id()), calls));
+		}
+		let next = pallet_requests::NextRequest::<Runtime>::get();
+		(first..next).map(|n| request_id(System::block_hash(0), n)).collect()
+	}
+}
+
+#[test]
+fn a_vulture_that_asks_a_hundred_agents_of_a_worker_that_restarts_costs_it_one_penalty() {
+	chain(|| {
+		let (worker, agents) = cluster_with(Vulture::AGENTS);
+		let other = worker_of(&bob());
+		join(other);
+		pass_to(now() + 1, &[]);
+		let requests = Vulture::asks_all(&agents);
+		assert_eq!(requests.len() as u64, Vulture::AGENTS);
+		let deadlines = soonest() + Vulture::accounts().len() as BlockNumber;
+		pass_to(now() + 1, &[]);
+		boots_anew(worker, &bob(), CODE);
+		pass_to(deadlines + 1, &[other]);
+		let costs: Vec<_> = requests.into_iter().map(missed).collect();
+		assert_eq!(costs[0], (most(), None));
+		for cost in &costs[1..] {
+			assert_eq!(*cost, (0, Some(Excuse::AlreadyPenalised)));
+		}
+		assert_eq!(at_stake(worker), stake() - most());
+	});
+}
+
+/// Withholds a dear answer, and misses a unit that it asked for itself before.
+struct SmallChange;
+
+#[test]
+fn who_misses_a_unit_of_its_own_first_pays_for_the_dear_request_all_the_same() {
+	chain(|| {
+		let (villain, agents) = cluster_with(1);
+		let honest = worker_of(&bob());
+		join(honest);
+		let deadline = soonest();
+		let asks_a_unit = |_: SmallChange| {
+			let base_fee: Balance = <Runtime as pallet_requests::Config>::BaseFee::get();
+			ask(agents[0], base_fee + UNIT_PRICE, deadline)
+		};
+		let small = asks_a_unit(SmallChange);
+		let dear = ask(agents[0], DEAR, deadline + 1);
+		pass_to(deadline + 3, &[honest]);
+		let (paid, excuse) = missed(small);
+		assert!(excuse.is_none() && paid < most() / 10, "{paid}");
+		assert_eq!(missed(dear), (most() - paid, None));
+		assert_eq!(at_stake(villain), stake() - most());
+	});
+}
+
+#[test]
+fn who_asks_an_agent_whose_holder_was_delisted_asks_the_other_member_or_pays_nothing() {
+	chain(|| {
+		let (silenced, agents) = cluster_with(2);
+		let other = worker_of(&bob());
+		join(other);
+		let early = ask(agents[0], DEAR, soonest());
+		let late = soonest();
+		allow(NEXT_CODE);
+		pass_to(now() + 1, &[]);
+		boots_anew(other, &bob(), NEXT_CODE);
+		assert_ok!(Registry::delist_measurement(RuntimeOrigin::root(), CODE, now(), NEXT_CODE));
+		assert_eq!(Clusters::lease(agents[0]).map(|lease| lease.worker), Some(silenced));
+		ask(agents[0], DEAR, soonest());
+		assert_eq!(Clusters::lease(agents[0]).map(|lease| lease.worker), Some(other));
+		pass_to(late + 1, &[other]);
+		assert_eq!(missed(early), (0, Some(Excuse::Removed)));
+		// With nobody else in force nobody is asked, and no base fee is taken.
+		let before = pallet_registry::Measurements::<Runtime>::take(NEXT_CODE);
+		assert!(before.is_some());
+		let dave = Sr25519Keyring::Dave.to_account_id();
+		let had = Balances::free_balance(&dave);
+		assert_noop!(
+			call_of(agents[1], DEAR, soonest()).dispatch(signed(&dave)),
+			pallet_requests::Error::<Runtime>::NoLeaseHolder
+		);
+		assert_eq!(Balances::free_balance(&dave), had);
+	});
+}
