@@ -11,7 +11,7 @@ PROFILE ?= release
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test test-hosts lint bench bench-election random try-runtime weights package
+.PHONY: setup build dev test test-hosts lint bench bench-election random simulate try-runtime weights package
 .DEFAULT_GOAL := build
 
 setup:
@@ -53,6 +53,13 @@ bench: build
 random: build
 	@$(WITH_ENV) PHALA_RANDOM_BLOCKS=$(or $(BLOCKS),20000) PHALA_RANDOM_SEED=$(or $(SEED),1) \
 		SKIP_WASM_BUILD=1 cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture tests::random
+
+# The whole network under one seed after another: SEEDS of them from SEED on. What fails is printed with the
+# fewest faults with which it still does. RELEASE=1 for many: several times as fast, after a near-full build.
+simulate: build
+	@$(WITH_ENV) PHALA_SIMULATION_SEEDS=$(or $(SEEDS),1000) PHALA_SIMULATION_SEED=$(or $(SEED),1) \
+		SKIP_WASM_BUILD=1 cargo test --locked $(if $(RELEASE),--release -p phala-simulation,--workspace --features $(FEATURES)) \
+		--lib -- --nocapture whatever_goes_wrong_all_holds_that_must
 
 # An upgrade of a state that everybody worked on, with all checks that the stock pallets have too: the
 # runtime's dependencies once more, with those checks in them, in a folder of their own.

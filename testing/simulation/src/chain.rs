@@ -18,10 +18,11 @@ use phala_protocol::{
 };
 use phala_runtime::{
 	test_support::{self, transactions},
-	AccountId, Executive, Grandpa, Header, Nonce, RuntimeCall, RuntimeEvent, Session,
-	System, UncheckedExtrinsic,
+	AccountId, Executive, Grandpa, Header, Nonce, RuntimeCall, RuntimeEvent, Session, System,
+	UncheckedExtrinsic,
 };
 use sp_consensus_babe::digests::{CompatibleDigestItem, PreDigest, SecondaryPlainPreDigest};
+use sp_core::Blake2Hasher;
 use sp_io::TestExternalities;
 use sp_keyring::Ed25519Keyring;
 use sp_runtime::{
@@ -32,10 +33,11 @@ use sp_runtime::{
 };
 use sp_state_machine::{
 	create_proof_check_backend, prove_read, prove_read_on_trie_backend, Backend as _,
+	InMemoryBackend,
 };
 use sp_trie::StorageProof;
 use std::{
-	collections::BTreeMap,
+	collections::{BTreeMap, VecDeque},
 	sync::{Arc, OnceLock},
 };
 
@@ -68,6 +70,15 @@ struct Sealed {
 	proof: StorageProof,
 }
 
+/// What there was before a block that is not final.
+struct Undo {
+	backend: InMemoryBackend<Blake2Hasher>,
+	/// How many each channel had.
+	messages: BTreeMap<Channel, usize>,
+	/// What the block included.
+	included: Vec<Pooled>,
+}
+
 /// What a block did.
 pub struct Made {
 	pub number: BlockNumber,
@@ -85,6 +96,8 @@ pub struct Chain {
 	pool: Vec<Pooled>,
 	arrivals: u64,
 	finalized: BlockNumber,
+	/// Of each block that is not final, the newest last; only where blocks may be abandoned.
+	undo: Option<VecDeque<Undo>>,
 	keys: BTreeMap<[u8; 32], SigningKey>,
 	workers: WorkerId,
 	pub oracle: test_support::oracle::Start,
@@ -121,6 +134,7 @@ impl Chain {
 			pool: Vec::new(),
 			arrivals: 0,
 			finalized: 0,
+			undo: None,
 			keys,
 			workers,
 			oracle,
@@ -141,6 +155,13 @@ impl Chain {
 		})
 	}
 
+	/// Changes the state behind everybody's back.
+	#[cfg(test)]
+	pub fn change(&mut self, change: impl FnOnce()) {
+		self.state.execute_with(change);
+		self.state.commit_all().expect("no transaction is open");
+	}
+
 	pub fn genesis(&self) -> H256 {
 		self.blocks[0].hash
 	}
@@ -158,6 +179,32 @@ impl Chain {
 	/// Finality comes to a block, if it is not beyond it already.
 	pub fn finalize(&mut self, number: BlockNumber) {
 		self.finalized = self.finalized.max(number.min(self.height()));
+		let open = (self.height() - self.finalized) as usize;
+		if let Some(undo) = &mut self.undo {
+			while undo.len() > open {
+				undo.pop_front();
+			}
+		}
+	}
+
+	/// Keeps from now on what it takes to abandon blocks.
+	pub fn keep_forks(&mut self) {
+		self.undo.get_or_insert_default();
+	}
+
+	/// Validators prefer another fork: up to so many blocks that are not final never were, and what was in
+	/// them waits again. The number of the block that the next is built on.
+	pub fn abandon(&mut self, blocks: usize) -> BlockNumber {
+		for _ in 0..blocks {
+			let Some(undone) = self.undo.as_mut().and_then(VecDeque::pop_back) else { break };
+			self.blocks.pop();
+			self.state.backend = undone.backend;
+			for (channel, messages) in &mut self.messages {
+				messages.truncate(undone.messages.get(channel).copied().unwrap_or_default());
+			}
+			self.pool.extend(undone.included);
+		}
+		self.height()
 	}
 
 	fn set(&mut self) -> (u64, Arc<Vec<SigningKey>>) {
@@ -230,9 +277,8 @@ impl Chain {
 	) -> Result<(), TransactionValidityError> {
 		let parent = self.blocks[self.height() as usize].hash;
 		let copy = extrinsic.clone();
-		let valid = self.read(|| {
-			Executive::validate_transaction(TransactionSource::External, copy, parent)
-		})?;
+		let valid = self
+			.read(|| Executive::validate_transaction(TransactionSource::External, copy, parent))?;
 		self.arrivals += 1;
 		self.pool.push(Pooled {
 			extrinsic,
@@ -250,6 +296,12 @@ impl Chain {
 		let number = self.height() + 1;
 		let slot = FIRST_SLOT + now_ms / phala_runtime::time::BLOCK_MILLISECONDS;
 		let parent = self.blocks[self.height() as usize].hash;
+		if let Some(undo) = &mut self.undo {
+			let count = |(channel, messages): (&Channel, &Vec<_>)| (*channel, messages.len());
+			let messages = self.messages.iter().map(count).collect();
+			let backend = self.state.as_backend();
+			undo.push_back(Undo { backend, messages, included: Vec::new() });
+		}
 		self.state.execute_with(|| {
 			let validators = Session::validators().len() as u64;
 			let authority_index = (slot % validators.max(1)) as u32;
@@ -268,8 +320,8 @@ impl Chain {
 		let header = self.state.execute_with(Executive::finalize_block);
 		self.state.commit_all().expect("no transaction is open");
 		assert_eq!(header.state_root(), self.state.backend.root(), "the header names this state");
-		let events: Vec<RuntimeEvent> = self
-			.read(|| System::read_events_no_consensus().map(|record| record.event).collect());
+		let events: Vec<RuntimeEvent> =
+			self.read(|| System::read_events_no_consensus().map(|record| record.event).collect());
 		for event in &events {
 			if let RuntimeEvent::Mailbox(pallet_mailbox::Event::MessagePushed {
 				channel,
@@ -293,14 +345,14 @@ impl Chain {
 	fn include_pool(&mut self, number: BlockNumber) -> Vec<Vec<u8>> {
 		let mut waiting = std::mem::take(&mut self.pool);
 		waiting.sort_by_key(|one| (u64::MAX - one.priority, one.arrived));
-		let mut included = Vec::new();
+		let mut included: Vec<Pooled> = Vec::new();
 		loop {
 			let mut left = Vec::new();
 			let before = included.len();
 			for one in waiting {
 				let copy = one.extrinsic.clone();
 				match self.state.execute_with(|| Executive::apply_extrinsic(copy)) {
-					Ok(_) => included.push(one.extrinsic.encode()),
+					Ok(_) => included.push(one),
 					Err(TransactionValidityError::Invalid(
 						InvalidTransaction::Future | InvalidTransaction::ExhaustsResources,
 					)) if one.until > number => left.push(one),
@@ -313,7 +365,11 @@ impl Chain {
 			}
 		}
 		self.pool = waiting;
-		included
+		let encoded = included.iter().map(|one| one.extrinsic.encode()).collect();
+		if let Some(undone) = self.undo.as_mut().and_then(VecDeque::back_mut) {
+			undone.included = included;
+		}
+		encoded
 	}
 
 	pub fn genesis_bundle(&self) -> GenesisBundle {

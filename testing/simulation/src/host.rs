@@ -41,8 +41,9 @@ pub struct Host {
 	pub relayer: Relayer,
 	/// For when a tick is planned.
 	pub tick_at: Option<u64>,
-	/// What the machine's counter shows when virtual time is 0, in milliseconds.
-	counter_ms: u64,
+	/// What the platform's counter showed at a time, both in milliseconds, and how fast it goes since, in
+	/// thousandths of time.
+	counter: (u64, u64, u64),
 	random: Random,
 	calls: u64,
 	waiting: BTreeMap<CallId, Waiting>,
@@ -57,7 +58,7 @@ impl Host {
 		let counter_ms = random.below(1 << 40);
 		let config = Config { genesis, worker: id.worker };
 		let mut rng = ChaCha20Rng::from_seed(random.seed());
-		let machine = Machine::boot(config, Instant::from_ms(counter_ms + now_ms), &mut rng);
+		let machine = Machine::boot(config, Instant::from_ms(counter_ms), &mut rng);
 		Self {
 			id,
 			snapshot: Arc::new(machine.snapshot()),
@@ -65,7 +66,7 @@ impl Host {
 			code: BTreeSet::new(),
 			relayer: Relayer::default(),
 			tick_at: None,
-			counter_ms,
+			counter: (now_ms, counter_ms, 1_000),
 			random,
 			calls: 0,
 			waiting: BTreeMap::new(),
@@ -75,12 +76,18 @@ impl Host {
 
 	/// What its platform's counter shows.
 	pub fn counter(&self, now_ms: u64) -> Instant {
-		Instant::from_ms(self.counter_ms + now_ms)
+		let (at_ms, counter_ms, permille) = self.counter;
+		Instant::from_ms(counter_ms + now_ms.saturating_sub(at_ms) * permille / 1_000)
 	}
 
 	/// How much virtual time it is until its counter shows `at`.
 	pub fn until(&self, now_ms: u64, at: Instant) -> u64 {
-		at.ms_since(self.counter(now_ms))
+		(at.ms_since(self.counter(now_ms)) * 1_000).div_ceil(self.counter.2)
+	}
+
+	/// The counter goes so fast from now on, in thousandths of time.
+	pub fn set_pace(&mut self, now_ms: u64, permille: u64) {
+		self.counter = (now_ms, self.counter(now_ms).as_ms(), permille);
 	}
 
 	/// 32 bytes of its platform.

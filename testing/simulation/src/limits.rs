@@ -61,3 +61,24 @@ pub const STRESS_EXTRINSICS: usize = 24;
 
 /// Length of each, in bytes.
 pub const STRESS_BYTES: usize = 200 * 1024;
+
+/// Most faults of one seed.
+pub const FAULTS_MAX: u32 = 7;
+
+/// Faults begin within so long after the agent's birth, in milliseconds.
+pub const FAULTS_WITHIN_MS: u64 = 80_000;
+
+/// How long a fault lasts, in milliseconds.
+pub const FAULT_MS: (u64, u64) = (3_000, 35_000);
+
+/// How long nobody makes a block, in milliseconds: up to longer than any view is fresh.
+pub const EMPTY_MS: (u64, u64) = (4_000, 900_000);
+
+/// How long a seed takes.
+pub const LENGTH: crate::Length = crate::Length { busy_blocks: 70, rest_blocks: 60 };
+
+/// Seeds that `make test` runs.
+pub const TEST_SEEDS: u64 = 40;
+
+// What was submitted last ends while everything is at rest.
+const _: () = assert!(DEADLINE_BLOCKS.1 + 2 < LENGTH.rest_blocks as u64);

@@ -53,9 +53,9 @@ impl Packet {
 	pub fn bytes(&self) -> &[u8] {
 		match self {
 			Self::Keep { body, .. } => body,
-			Self::Answer { answer: PeerAnswer::Kept(bytes) | PeerAnswer::Bodies(bytes), .. } => {
-				bytes
-			}
+			Self::Answer {
+				answer: PeerAnswer::Kept(bytes) | PeerAnswer::Bodies(bytes), ..
+			} => bytes,
 			Self::Call { bytes, .. } => bytes,
 			Self::CallAnswered { answer: Ok(bytes), .. } => bytes,
 			Self::CallAnswered { answer: Err(refusal), .. } => refusal.as_bytes(),
@@ -91,13 +91,15 @@ impl Weather {
 	/// After how many milliseconds each copy arrives of what is sent now.
 	pub fn arrivals(&self, now_ms: u64, from: Party, to: Party, random: &mut Random) -> Vec<u64> {
 		// As many draws for each packet, whatever happens to it.
-		let (first, second) = (random.within(limits::NETWORK_MS), random.within(limits::NETWORK_MS));
+		let (first, second) =
+			(random.within(limits::NETWORK_MS), random.within(limits::NETWORK_MS));
 		let (lost, doubled) = (random.below(1_000), random.below(1_000));
 		let late = random.below(1_000);
 		if self.cuts.get(&(from, to)).is_some_and(|until| now_ms < *until) {
 			return Vec::new();
 		}
-		let is_on = |(permille, until_ms): (u64, u64), drawn: u64| now_ms < until_ms && drawn < permille;
+		let is_on =
+			|(permille, until_ms): (u64, u64), drawn: u64| now_ms < until_ms && drawn < permille;
 		if is_on(self.loss, lost) {
 			return Vec::new();
 		}

@@ -46,17 +46,16 @@ enum Course {
 	Expired,
 }
 
+#[derive(Clone)]
 struct Version {
 	body_hash: H256,
 	state_hash: H256,
 	worker: WorkerId,
 }
 
-/// What was seen so far.
-pub struct Oracles {
-	marker: Finder<'static>,
-	/// The agent had a key once: users began.
-	pub is_born: bool,
+/// What the chain said so far.
+#[derive(Clone, Default)]
+struct Said {
 	requests: BTreeMap<RequestId, Course>,
 	versions: BTreeMap<(AgentId, StateVersion), Version>,
 	newest: BTreeMap<AgentId, StateVersion>,
@@ -67,17 +66,45 @@ pub struct Oracles {
 	envelopes: BTreeMap<(WorkerId, BootNumber, Lane), u64>,
 }
 
+/// What was seen so far.
+pub struct Oracles {
+	marker: Finder<'static>,
+	/// The agent had a key once: users began.
+	pub is_born: bool,
+	/// At some time nobody alive had the newest version applied.
+	may_be_lost: bool,
+	chain: Said,
+	/// By block, as far as it may be abandoned; only where blocks are.
+	before: Option<BTreeMap<BlockNumber, Said>>,
+}
+
 impl Oracles {
-	pub fn new(_: &mut Chain) -> Self {
+	pub fn new() -> Self {
 		Self {
 			marker: Finder::new(MARKER),
 			is_born: false,
-			requests: BTreeMap::new(),
-			versions: BTreeMap::new(),
-			newest: BTreeMap::new(),
-			boots: BTreeMap::new(),
-			identities: BTreeMap::new(),
-			envelopes: BTreeMap::new(),
+			may_be_lost: false,
+			chain: Said::default(),
+			before: None,
+		}
+	}
+
+	/// Keeps from now on what it takes to forget blocks.
+	pub fn keep_forks(&mut self) {
+		self.before.get_or_insert_default();
+	}
+
+	/// The blocks after this one never were.
+	pub fn forget_after(&mut self, number: BlockNumber) {
+		if let Some(said) = self.before.as_ref().and_then(|before| before.get(&number)) {
+			self.chain = said.clone();
+		}
+	}
+
+	fn note_block(&mut self, number: BlockNumber, finalized: BlockNumber) {
+		if let Some(before) = &mut self.before {
+			before.insert(number, self.chain.clone());
+			*before = before.split_off(&finalized);
 		}
 	}
 }
@@ -97,7 +124,7 @@ impl Simulation {
 				self.violated(found);
 			}
 		}
-		let late = self.oracles.requests.iter().find(|(_, course)| {
+		let late = self.oracles.chain.requests.iter().find(|(_, course)| {
 			matches!(course, Course::Open { deadline } if made.number > deadline + ENDS_WITHIN_BLOCKS)
 		});
 		if let Some((request, course)) = late {
@@ -109,9 +136,10 @@ impl Simulation {
 		if let Err(found) = self.chain.read(|| oracle::check(&start)) {
 			self.violated(found);
 		}
+		self.oracles.note_block(made.number, self.chain.finalized());
 	}
 
-	fn observe_event(&mut self, event: &RuntimeEvent) -> Result<(), String> {
+	pub(crate) fn observe_event(&mut self, event: &RuntimeEvent) -> Result<(), String> {
 		match event {
 			RuntimeEvent::Requests(event) => self.observe_request(event),
 			RuntimeEvent::Agents(pallet_agents::Event::Committed {
@@ -120,28 +148,32 @@ impl Simulation {
 				body_hash,
 				worker,
 			}) => {
-				let newest = self.oracles.newest.entry(*agent).or_default();
+				let newest = self.oracles.chain.newest.entry(*agent).or_default();
 				if *version != *newest + 1 {
 					return Err(format!("version {version} of {agent:?} came after {newest}"));
 				}
 				*newest = *version;
 				self.counts.commits += 1;
-				let known = self.oracles.versions.entry((*agent, *version)).or_insert(Version {
-					body_hash: *body_hash,
-					state_hash: H256::zero(),
-					worker: *worker,
-				});
+				let known =
+					self.oracles.chain.versions.entry((*agent, *version)).or_insert(Version {
+						body_hash: *body_hash,
+						state_hash: H256::zero(),
+						worker: *worker,
+					});
 				if known.body_hash != *body_hash {
 					return Err(format!("version {version} of {agent:?} has two bodies"));
 				}
 				Ok(())
 			}
 			RuntimeEvent::Registry(pallet_registry::Event::BootRegistered { worker, boot }) => {
-				let before = self.oracles.boots.insert(*worker, boot.number);
-				self.oracles.identities.insert((*worker, boot.number), boot.keys.identity);
+				let before = self.oracles.chain.boots.insert(*worker, boot.number);
+				self.oracles.chain.identities.insert((*worker, boot.number), boot.keys.identity);
 				let after = before.unwrap_or(0) + 1;
 				if boot.number != after {
-					return Err(format!("boot {} of worker {worker} came for {after}", boot.number));
+					return Err(format!(
+						"boot {} of worker {worker} came for {after}",
+						boot.number
+					));
 				}
 				Ok(())
 			}
@@ -150,7 +182,10 @@ impl Simulation {
 		}
 	}
 
-	fn observe_mailbox(&mut self, event: &pallet_mailbox::Event<phala_runtime::Runtime>) -> Result<(), String> {
+	fn observe_mailbox(
+		&mut self,
+		event: &pallet_mailbox::Event<phala_runtime::Runtime>,
+	) -> Result<(), String> {
 		use pallet_mailbox::Event;
 		match event {
 			Event::MessagePushed { body, .. } => {
@@ -165,7 +200,7 @@ impl Simulation {
 					})) => {
 						let seen = Version { body_hash, state_hash, worker };
 						let key = (agent, version);
-						match self.oracles.versions.insert(key, seen) {
+						match self.oracles.chain.versions.insert(key, seen) {
 							Some(before) if before.body_hash != body_hash => {
 								Err(format!("version {version} of {agent:?} has two bodies"))
 							}
@@ -182,11 +217,13 @@ impl Simulation {
 			}
 			Event::EnvelopeAccepted { worker, boot, lane, seq }
 			| Event::PayloadFailed { worker, boot, lane, seq, .. } => {
-				let newest = self.oracles.boots.get(worker).copied().unwrap_or_default();
+				let newest = self.oracles.chain.boots.get(worker).copied().unwrap_or_default();
 				if *boot != newest {
-					return Err(format!("boot {boot} of {worker} counts, and {newest} is its newest"));
+					return Err(format!(
+						"boot {boot} of {worker} counts, and {newest} is its newest"
+					));
 				}
-				let next = self.oracles.envelopes.entry((*worker, *boot, *lane)).or_default();
+				let next = self.oracles.chain.envelopes.entry((*worker, *boot, *lane)).or_default();
 				if seq != next {
 					return Err(format!("envelope {seq} of {worker} in {lane:?} came for {next}"));
 				}
@@ -198,12 +235,15 @@ impl Simulation {
 	}
 
 	fn version_of(&self, agent: &AgentId) -> StateVersion {
-		self.oracles.newest.get(agent).copied().unwrap_or_default()
+		self.oracles.chain.newest.get(agent).copied().unwrap_or_default()
 	}
 
-	fn observe_request(&mut self, event: &pallet_requests::Event<phala_runtime::Runtime>) -> Result<(), String> {
+	fn observe_request(
+		&mut self,
+		event: &pallet_requests::Event<phala_runtime::Runtime>,
+	) -> Result<(), String> {
 		use pallet_requests::Event;
-		let requests = &mut self.oracles.requests;
+		let requests = &mut self.oracles.chain.requests;
 		let (request, allowed, after): (_, fn(&Course) -> bool, _) = match event {
 			Event::RequestSubmitted { request, deadline, .. } => {
 				self.counts.requests += 1;
@@ -224,7 +264,8 @@ impl Simulation {
 			}
 			Event::RequestExpired { request, .. } => {
 				self.counts.expired += 1;
-				let may = |course: &Course| matches!(course, Course::Open { .. } | Course::Refunded);
+				let may =
+					|course: &Course| matches!(course, Course::Open { .. } | Course::Refunded);
 				(request, may, Course::Expired)
 			}
 			_ => return Ok(()),
@@ -245,11 +286,24 @@ impl Simulation {
 			if version == 0 {
 				continue;
 			}
-			let known = self.oracles.versions.get(&(*agent, version));
+			let known = self.oracles.chain.versions.get(&(*agent, version));
 			if known.map(|known| known.state_hash) != Some(view.state.hash) {
 				let found = format!("{id:?} has another version {version} of {agent:?}");
 				self.violated(found);
 			}
+		}
+	}
+
+	/// A process died. State is in memory only: what nobody has any more is lost, and no defect.
+	pub(crate) fn observe_death(&mut self) {
+		let Some(agent) = self.users.agent else { return };
+		let newest = self.version_of(&agent);
+		let has_newest = |host: &crate::host::Host| {
+			let view = host.snapshot.agent(agent);
+			view.is_ok_and(|view| view.state.version >= newest)
+		};
+		if newest > 0 && !self.hosts.values().any(has_newest) {
+			self.oracles.may_be_lost = true;
 		}
 	}
 
@@ -260,11 +314,12 @@ impl Simulation {
 		let Some(answer) = &call.answer else { return };
 		let content = &answer.proof.content;
 		let (worker, boot) = (content.worker, content.boot);
-		let identity = self.oracles.identities.get(&(worker, boot)).copied().unwrap_or_default();
-		let is_signed =
-			verify_statement(&identity, &content.statement(), &answer.proof.signature);
+		let identity =
+			self.oracles.chain.identities.get(&(worker, boot)).copied().unwrap_or_default();
+		let is_signed = verify_statement(&identity, &content.statement(), &answer.proof.signature);
 		let version = content.state_version;
-		let by = self.oracles.versions.get(&(content.agent, version)).map(|known| known.worker);
+		let by =
+			self.oracles.chain.versions.get(&(content.agent, version)).map(|known| known.worker);
 		let newest = self.version_of(&content.agent);
 		let has_body = answer.output.body == body;
 		if !is_signed {
@@ -280,7 +335,8 @@ impl Simulation {
 
 	/// Everything is at rest.
 	pub(crate) fn check_at_the_end(&mut self) {
-		let open = self.oracles.requests.values().filter(|one| matches!(one, Course::Open { .. }));
+		let open =
+			self.oracles.chain.requests.values().filter(|one| matches!(one, Course::Open { .. }));
 		let open = open.count();
 		if open > 0 {
 			self.violated(format!("{open} requests are open at the end"));
@@ -303,8 +359,13 @@ impl Simulation {
 			}
 			is_ready |= host.snapshot.ready(agent, host.counter(now_ms)).is_ok();
 		}
+		if self.oracles.may_be_lost && (!is_ready || states.is_empty()) {
+			self.counts.lost += 1;
+			return;
+		}
 		if !is_ready {
-			return self.violated(format!("nobody answers for the agent at the end, {newest} versions"));
+			return self
+				.violated(format!("nobody answers for the agent at the end, {newest} versions"));
 		}
 		let Some((_, entries)) = states.first().cloned() else {
 			return self.violated(format!("nobody has version {newest} of the agent"));

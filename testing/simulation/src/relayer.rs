@@ -22,7 +22,10 @@ use phala_protocol::{
 	BlockNumber,
 };
 use phala_runtime::{test_support::transactions, Runtime};
-use std::time::{Duration, Instant};
+use std::{
+	collections::BTreeSet,
+	time::{Duration, Instant},
+};
 
 /// What one relayer remembers.
 #[derive(Default)]
@@ -72,7 +75,7 @@ impl Simulation {
 		};
 		let status = host.snapshot.status.clone();
 		if matches!(status.phase, EnclavePhase::Retired | EnclavePhase::Evicted) {
-			return self.relayer_ended(id, status.phase);
+			return self.relayer_ended(id);
 		}
 		self.scheduler.after(pause, Happening::Relay(id));
 		if self.is_cut_off(id.worker) {
@@ -243,20 +246,31 @@ impl Simulation {
 			Some((villain, _)) if villain.repeats() => offered,
 			_ => host.relayer.book.due(offered, next, best),
 		};
-		let mut refused = std::collections::BTreeSet::new();
-		if let Some((villain, _)) = &host.relayer.villain {
-			villain.twist_envelopes(&mut due, &mut self.random.villains);
-		}
+		let genuine: BTreeSet<Vec<u8>> = due.iter().map(Encode::encode).collect();
+		let is_villain = match &host.relayer.villain {
+			Some((villain, _)) => {
+				villain.twist_envelopes(&mut due, &mut self.random.villains);
+				true
+			}
+			None => false,
+		};
+		let mut refused = BTreeSet::new();
 		for envelope in due {
-			let lane = envelope.lane;
-			if refused.contains(&lane) {
+			let (lane, bytes) = (envelope.lane, envelope.encode());
+			// Those after one that was refused would be refused alike, if nobody forged it.
+			if refused.contains(&lane) && !is_villain {
 				continue;
 			}
-			self.leaves("envelope", &envelope.encode());
-			if self.chain.submit(transactions::envelope(envelope.clone()), None).is_err() {
+			self.leaves("envelope", &bytes);
+			let submitted = self.chain.submit(transactions::envelope(envelope.clone()), None);
+			if submitted.is_err() {
 				refused.insert(lane);
 			}
-			if let Some(host) = self.hosts.get_mut(&id) {
+			let is_genuine = genuine.contains(&bytes);
+			if !is_genuine && submitted.is_ok() {
+				self.violated(format!("the pool took a forged envelope of {id:?}: {envelope:?}"));
+			}
+			if let Some(host) = self.hosts.get_mut(&id).filter(|_| is_genuine) {
 				host.relayer.book.submitted(&envelope, best);
 			}
 		}

@@ -23,7 +23,6 @@ use phala_protocol::{
 	evidence::{
 		Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
 	},
-	relay::EnclavePhase,
 	requests::DirectCall,
 	H256,
 };
@@ -36,8 +35,14 @@ pub struct Ask {
 }
 
 pub enum Asked {
-	Keep { to: Member, body: Arc<ReplicatedBody>, body_hash: H256 },
-	Ping { member: Member },
+	Keep {
+		to: Member,
+		body: Arc<ReplicatedBody>,
+		body_hash: H256,
+	},
+	Ping {
+		member: Member,
+	},
 	Bodies {
 		from: WorkerId,
 		agent: AgentId,
@@ -45,7 +50,10 @@ pub enum Asked {
 		last: StateVersion,
 		came: Vec<SealedBody>,
 	},
-	Code { from: WorkerId, hash: H256 },
+	Code {
+		from: WorkerId,
+		hash: H256,
+	},
 }
 
 impl Simulation {
@@ -64,7 +72,7 @@ impl Simulation {
 		self.plan_tick(id);
 	}
 
-	fn plan_tick(&mut self, id: HostId) {
+	pub(crate) fn plan_tick(&mut self, id: HostId) {
 		let now_ms = self.now_ms();
 		let Some(host) = self.hosts.get_mut(&id) else { return };
 		let Some(deadline) = host.machine.next_deadline() else { return };
@@ -153,8 +161,7 @@ impl Simulation {
 			}
 			Action::FetchBodies { from, agent, first, last } => {
 				let worker = from.worker;
-				let asked =
-					Asked::Bodies { from: worker, agent, first, last, came: Vec::new() };
+				let asked = Asked::Bodies { from: worker, agent, first, last, came: Vec::new() };
 				self.ask(id, worker, limits::CATCH_UP_WAIT_MS, asked, |ask| Packet::GiveBodies {
 					from: id.worker,
 					ask,
@@ -309,9 +316,7 @@ impl Simulation {
 			Packet::Call { call, agent, bytes } => {
 				let opened = DirectCall::decode_all(&mut &bytes[..])
 					.map_err(|_| MachineError::Malformed { expected: "a direct call" })
-					.and_then(|call| {
-						host.snapshot.open_call(agent, &call, host.counter(now_ms))
-					});
+					.and_then(|call| host.snapshot.open_call(agent, &call, host.counter(now_ms)));
 				match opened {
 					Ok(opened) => {
 						let reply = host.wait(Waiting::Caller { call });
@@ -345,8 +350,7 @@ impl Simulation {
 				self.tell(by, Event::Pinged { worker, boot, answer: Some(answer) });
 			}
 			(Asked::Bodies { from, agent, first, last, mut came }, PeerAnswer::Bodies(bytes)) => {
-				let page =
-					Vec::<SealedBody>::decode_all(&mut &bytes[..]).unwrap_or_default();
+				let page = Vec::<SealedBody>::decode_all(&mut &bytes[..]).unwrap_or_default();
 				let is_end = page.is_empty();
 				came.extend(page);
 				let next = first + came.len() as u64;
@@ -387,8 +391,8 @@ impl Simulation {
 				Event::Pinged { worker: member.worker, boot: member.boot, answer: None }
 			}
 			Asked::Bodies { from, agent, first, came, .. } => {
-				let bodies = (!came.is_empty())
-					.then(|| came.into_iter().map(HashedBody::new).collect());
+				let bodies =
+					(!came.is_empty()).then(|| came.into_iter().map(HashedBody::new).collect());
 				Event::BodiesFetched { from, agent, first, bodies }
 			}
 			Asked::Code { from, hash } => Event::CodeNotFetched { from, hash },
@@ -398,7 +402,7 @@ impl Simulation {
 
 	/// The boot has no worker any more: the process ends, and its operator starts another if the worker
 	/// has none.
-	pub(crate) fn relayer_ended(&mut self, id: HostId, _: EnclavePhase) {
+	pub(crate) fn relayer_ended(&mut self, id: HostId) {
 		self.kill(id);
 		let lives = self.hosts.keys().any(|other| other.worker == id.worker);
 		if !lives {

@@ -42,6 +42,8 @@ pub enum Happening {
 	CallerGivesUp { call: usize },
 	/// A fault of the list.
 	Fault(usize),
+	/// A platform's counter goes as it should again.
+	ClockMended(HostId),
 }
 
 /// A stream of randomness for each part.
@@ -79,6 +81,54 @@ pub struct Counts {
 	pub boots: u64,
 	pub lease_moves: u64,
 	pub rebuilt: u64,
+	/// All who had the agent's newest state died at once: it is kept in memory only.
+	pub lost: u64,
+}
+
+impl Counts {
+	/// Of two runs together.
+	pub fn add(&mut self, other: &Self) {
+		let Self {
+			blocks,
+			requests,
+			settled,
+			failed,
+			refunded,
+			expired,
+			commits,
+			writes_answered,
+			reads_answered,
+			calls_refused,
+			lies_refused,
+			boots,
+			lease_moves,
+			rebuilt,
+			lost,
+		} = other;
+		self.blocks += blocks;
+		self.requests += requests;
+		self.settled += settled;
+		self.failed += failed;
+		self.refunded += refunded;
+		self.expired += expired;
+		self.commits += commits;
+		self.writes_answered += writes_answered;
+		self.reads_answered += reads_answered;
+		self.calls_refused += calls_refused;
+		self.lies_refused += lies_refused;
+		self.boots += boots;
+		self.lease_moves += lease_moves;
+		self.rebuilt += rebuilt;
+		self.lost += lost;
+	}
+}
+
+impl Outcome {
+	/// Of a run that did not end.
+	pub fn of_nothing(seed: u64) -> Self {
+		let (trace, counts) = (H256::zero(), Counts::default());
+		Self { seed, trace, events: 0, counts, violation: None }
+	}
 }
 
 /// What came of one seed.
@@ -115,6 +165,8 @@ pub struct Simulation {
 	pub(crate) faults: Vec<Planned>,
 	/// Until when nothing becomes final.
 	pub(crate) finality_stalls_until: u64,
+	/// Until when nobody makes a block.
+	pub(crate) no_block_until: u64,
 	/// Workers whose hosts keep the chain from them, until then.
 	pub(crate) cut_off: BTreeMap<WorkerId, u64>,
 	/// Until when blocks are full.
@@ -129,8 +181,7 @@ pub struct Simulation {
 impl Simulation {
 	/// The world of a seed, in which these faults happen.
 	pub fn new(seed: u64, length: Length, faults: Vec<Planned>) -> Self {
-		let mut chain = Chain::new(limits::WORKERS);
-		let oracles = Oracles::new(&mut chain);
+		let chain = Chain::new(limits::WORKERS);
 		let mut simulation = Self {
 			seed,
 			length,
@@ -151,10 +202,11 @@ impl Simulation {
 			asks: BTreeMap::new(),
 			next_ask: 0,
 			operators: Operators::default(),
-			users: Users::new(seed),
-			oracles,
+			users: Users::new(),
+			oracles: Oracles::new(),
 			faults,
 			finality_stalls_until: 0,
+			no_block_until: 0,
 			cut_off: BTreeMap::new(),
 			stress_until: 0,
 			counts: Counts::default(),
@@ -162,6 +214,11 @@ impl Simulation {
 			violations: Vec::new(),
 			started: BTreeSet::new(),
 		};
+		let reorganises = |planned: &Planned| matches!(planned.fault, Fault::Reorganisation { .. });
+		if simulation.faults.iter().any(reorganises) {
+			simulation.chain.keep_forks();
+			simulation.oracles.keep_forks();
+		}
 		simulation.scheduler.at(limits::BLOCK_MS, Happening::Slot);
 		simulation
 	}
@@ -189,6 +246,21 @@ impl Simulation {
 		self.cut_off.get(&worker).is_some_and(|until| self.now_ms() < *until)
 	}
 
+	/// What does not hold so far.
+	#[cfg(test)]
+	pub(crate) fn violations(&self) -> &[String] {
+		&self.violations
+	}
+
+	/// Lets everything happen up to this block.
+	#[cfg(test)]
+	pub(crate) fn run_until(&mut self, block: BlockNumber) {
+		while self.violations.is_empty() && self.chain.height() < block {
+			let Some(happening) = self.scheduler.next(u64::MAX) else { break };
+			self.happens(happening);
+		}
+	}
+
 	/// Lets everything happen; the first thing that does not hold ends it.
 	pub fn run(mut self) -> Outcome {
 		let last = self.length.busy_blocks + self.length.rest_blocks;
@@ -199,7 +271,8 @@ impl Simulation {
 		if self.violations.is_empty() {
 			self.check_at_the_end();
 		}
-		self.counts.rebuilt += self.hosts.values().map(|host| u64::from(host.failures)).sum::<u64>();
+		self.counts.rebuilt +=
+			self.hosts.values().map(|host| u64::from(host.failures)).sum::<u64>();
 		Outcome {
 			seed: self.seed,
 			trace: self.trace.hash(),
@@ -221,11 +294,22 @@ impl Simulation {
 			Happening::User => self.user_acts(),
 			Happening::CallerGivesUp { call } => self.caller_gives_up(call),
 			Happening::Fault(number) => self.fault(number),
+			Happening::ClockMended(id) => {
+				let now_ms = self.now_ms();
+				if let Some(host) = self.hosts.get_mut(&id) {
+					host.set_pace(now_ms, 1_000);
+				}
+				self.plan_tick(id);
+			}
 		}
 	}
 
 	fn slot(&mut self) {
 		let now_ms = self.now_ms();
+		self.scheduler.after(limits::BLOCK_MS, Happening::Slot);
+		if now_ms < self.no_block_until {
+			return;
+		}
 		if now_ms < self.stress_until {
 			self.fill_block();
 		}
@@ -244,7 +328,6 @@ impl Simulation {
 			let pause = self.random.users.within((500, 2_500));
 			self.scheduler.after(pause, Happening::User);
 		}
-		self.scheduler.after(limits::BLOCK_MS, Happening::Slot);
 	}
 
 	/// A new process of a worker, with a relayer beside it; it takes the worker's address.
@@ -267,6 +350,7 @@ impl Simulation {
 		if let Some(host) = self.hosts.remove(&id) {
 			self.counts.rebuilt += u64::from(host.failures);
 			self.trace.note(self.now_ms(), "killed", &id);
+			self.observe_death();
 		}
 		if self.listening.get(&id.worker) == Some(&id) {
 			self.listening.remove(&id.worker);

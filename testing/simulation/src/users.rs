@@ -49,7 +49,7 @@ pub struct Users {
 }
 
 impl Users {
-	pub fn new(_: u64) -> Self {
+	pub fn new() -> Self {
 		let uris = ["//Alice//stash", "//Bob//stash", "//Charlie//stash"];
 		Self {
 			accounts: uris.into_iter().map(Account::development).collect(),
@@ -81,7 +81,7 @@ impl Simulation {
 	pub(crate) fn user_acts(&mut self) {
 		let pause = self.random.users.within((300, 2_500));
 		self.scheduler.after(pause, Happening::User);
-		if !self.is_busy() {
+		if !self.is_busy() || self.now_ms() < self.no_block_until {
 			return;
 		}
 		let Some(agent) = self.users.agent else { return };
@@ -223,10 +223,12 @@ impl Simulation {
 	/// Heavy extrinsics of a stranger, as many as a block takes.
 	pub(crate) fn fill_block(&mut self) {
 		let stranger = Account::development("//Dave//stash");
+		if self.chain.has_waiting(&stranger.id) {
+			return;
+		}
 		for _ in 0..crate::limits::STRESS_EXTRINSICS {
 			let remark = vec![0; crate::limits::STRESS_BYTES];
 			let _ = self.chain.sign(&stranger, frame_system::Call::remark { remark });
 		}
 	}
 }
-
