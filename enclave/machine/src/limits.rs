@@ -78,6 +78,10 @@ pub const RELEASES_AT_ONCE_MAX: usize = 16;
 /// A key request that nobody answered is made again after this many blocks.
 pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
 
+/// A set of wrapped keys under a master key that serves no more is given up for lost when nobody who
+/// has the keys in it has wrapped them anew for so many blocks.
+pub const ORPHANED_KEYS_BLOCKS: BlockNumber = 120;
+
 /// Most characters of why code is refused that are kept and told to who asks.
 pub const REFUSED_CODE_CHARS_MAX: usize = 500;
 
@@ -175,6 +179,8 @@ const _: () = assert!(CALLER_NONCES_MAX * 4 <= AGENT_NONCES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
 // Who asks again for a cluster's secret is not refused for having asked.
 const _: () = assert!(KEY_REQUEST_PATIENCE > phala_protocol::limits::KEY_REQUEST_GAP);
+// Who has them asks once in vain, asks again, and has its set land.
+const _: () = assert!(ORPHANED_KEYS_BLOCKS >= 3 * KEY_REQUEST_PATIENCE);
 const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
 const _: () = assert!(PLAIN_CALL_BLOCKS_MAX <= DIRECT_CALL_BLOCKS_MAX);

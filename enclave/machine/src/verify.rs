@@ -140,6 +140,10 @@ impl VerifiedBody {
 		self.brought.base_hash
 	}
 
+	pub(crate) fn key_number(&self) -> u32 {
+		self.brought.body.key_number
+	}
+
 	pub(crate) fn into_body(self) -> SealedBody {
 		self.brought.body
 	}

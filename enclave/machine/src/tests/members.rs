@@ -20,7 +20,7 @@ use phala_protocol::{
 };
 
 /// A member that joins when agents have a past.
-const LATER: WorkerId = 3;
+pub const LATER: WorkerId = 3;
 
 /// Gives `to` what it asked another member for.
 pub fn supply(world: &mut World, to: WorkerId, bodies: Vec<SealedBody>) -> (AgentId, u64, u64) {

@@ -38,7 +38,8 @@ impl Membership {
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(master) = master {
-			self.keyring.advance(master, turn);
+			let is_blank = self.agents.values().all(|agent| agent.snapshot.record.version == 0);
+			self.keyring.advance(master, is_blank, turn);
 		}
 		self.witness.speak(turn);
 		self.code.keep(&self.agents, self.reads.running_codes(), turn);
