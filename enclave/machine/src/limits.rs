@@ -116,6 +116,10 @@ pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 /// After this long another member is asked again for what it did not give or keep, in milliseconds.
 pub const PEER_RETRY_MS: u64 = 1_000;
 
+/// Most bytes of fetched bodies, of all agents together, that are kept before they are proven. Of what comes
+/// beyond, the hashes are kept, and it is fetched again once these are proven.
+pub const UNPROVEN_BODIES_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// A member that writes agents is pinged this long after its last answer, in milliseconds.
 pub const PING_INTERVAL_MS: u64 = 2_000;
 

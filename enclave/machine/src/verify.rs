@@ -211,6 +211,11 @@ impl HashedBody {
 		self.hash
 	}
 
+	/// What it takes of memory, in bytes.
+	pub(crate) fn bytes(&self) -> u64 {
+		(self.body.ciphertext.len() + std::mem::size_of::<SealedBody>()) as u64
+	}
+
 	pub(crate) fn into_body(self) -> std::sync::Arc<SealedBody> {
 		std::sync::Arc::new(self.body)
 	}
