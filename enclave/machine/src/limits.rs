@@ -155,6 +155,9 @@ pub const AGENT_NONCES_MAX: usize = 65_536;
 /// Most of these by one caller.
 pub const CALLER_NONCES_MAX: usize = 4_096;
 
+/// Most words of a member that blocks become final which wait for the chain.
+pub const WITNESS_WORDS_WAITING_MAX: usize = 8;
+
 /// How often one boot is rebuilt after failures of any kind before it is suspended.
 pub const REBUILDS_MAX: usize = 8;
 
@@ -175,6 +178,8 @@ const _: () = {
 	assert!(noticed_ms + FAILOVER_MS_MAX <= FAILOVER_BEHIND_MS_MAX);
 	// Members hear of a block at different times.
 	assert!(HOLDER_BEHIND_BLOCKS_MAX as u64 >= 2 * FINALITY_BLOCKS);
+	// A word is on its way until it is in a block, and that block final: one for each of these blocks.
+	assert!(WITNESS_WORDS_WAITING_MAX as u64 > 2 * FINALITY_BLOCKS);
 	// A ping that hangs has shown by its end that it does.
 	assert!(HOLDER_PATIENCE_MS <= PING_WAIT_MS);
 };
