@@ -963,6 +963,36 @@ fn no_member_is_asked_first_by_everybody_for_everything() {
 }
 
 #[test]
+fn what_ran_in_time_and_waited_for_keys_past_its_deadline_is_not_proposed() {
+	let (mut world, agent) = World::with_agent(119);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let deadline = world.chain.height() + limits::SETTLE_LEAD + 4;
+	let order = RequestOrder { deadline, ..world.public_order(agent, b"late") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	let run = world.next_run(FIRST).expect("it begins in time");
+	// The quitter leaves, and the keys of the next generation take their time.
+	world.leave(LATER, 2);
+	world.nodes.remove(&LATER);
+	world.seal();
+	let writes = vec![("last".into(), Some(b"late".to_vec()))];
+	let done = RunDone { output: CallOutput::default(), writes, units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(&run, done);
+	while world.chain.height() < deadline {
+		world.seal();
+	}
+	let order = world.public_order(agent, b"next");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.settle();
+	assert_eq!(world.run(FIRST).unwrap().state.version, 1, "nothing is made on it");
+	world.settle();
+	assert_eq!((world.results.len(), world.refused), (1, 0));
+	assert_eq!(world.entries(SECOND, agent), last(b"next"));
+}
+
+#[test]
 fn who_brings_one_agent_s_code_again_and_again_causes_no_look_at_the_others() {
 	let (mut world, agent) = World::with_agent(94);
 	let other = world.register_agent_with(FIRST, Access::Public, 0xc7);

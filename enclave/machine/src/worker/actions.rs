@@ -379,6 +379,11 @@ impl Agent {
 			self.requeue(job);
 			return Vec::new();
 		}
+		// The keys came too late: the chain would refuse it, and all that is made on it.
+		if job.is_order() && turn.height >= job.last_block() {
+			tracing::warn!(agent = ?self.id, "a paid request ran, and its deadline is over");
+			return Vec::new();
+		}
 		match end {
 			Ok(Settled { answer, writes, units }) => {
 				self.settle(keyring, job, answer, writes, units, turn)
