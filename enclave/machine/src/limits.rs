@@ -78,6 +78,10 @@ pub const RELEASES_AT_ONCE_MAX: usize = 16;
 /// A key request that nobody answered is made again after this many blocks.
 pub const KEY_REQUEST_PATIENCE: BlockNumber = 30;
 
+/// A set of wrapped keys under a master key that serves no more is given up for lost when nobody who
+/// has the keys in it has wrapped them anew for so many blocks.
+pub const ORPHANED_KEYS_BLOCKS: BlockNumber = 120;
+
 /// Most characters of why code is refused that are kept and told to who asks.
 pub const REFUSED_CODE_CHARS_MAX: usize = 500;
 
@@ -111,6 +115,10 @@ pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 
 /// After this long another member is asked again for what it did not give or keep, in milliseconds.
 pub const PEER_RETRY_MS: u64 = 1_000;
+
+/// Most bytes of fetched bodies, of all agents together, that are kept before they are proven. Of what comes
+/// beyond, the hashes are kept, and it is fetched again once these are proven.
+pub const UNPROVEN_BODIES_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A member that writes agents is pinged this long after its last answer, in milliseconds.
 pub const PING_INTERVAL_MS: u64 = 2_000;
@@ -147,6 +155,9 @@ pub const AGENT_NONCES_MAX: usize = 65_536;
 /// Most of these by one caller.
 pub const CALLER_NONCES_MAX: usize = 4_096;
 
+/// Most words of a member that blocks become final which wait for the chain.
+pub const WITNESS_WORDS_WAITING_MAX: usize = 8;
+
 /// How often one boot is rebuilt after failures of any kind before it is suspended.
 pub const REBUILDS_MAX: usize = 8;
 
@@ -167,6 +178,8 @@ const _: () = {
 	assert!(noticed_ms + FAILOVER_MS_MAX <= FAILOVER_BEHIND_MS_MAX);
 	// Members hear of a block at different times.
 	assert!(HOLDER_BEHIND_BLOCKS_MAX as u64 >= 2 * FINALITY_BLOCKS);
+	// A word is on its way until it is in a block, and that block final: one for each of these blocks.
+	assert!(WITNESS_WORDS_WAITING_MAX as u64 > 2 * FINALITY_BLOCKS);
 	// A ping that hangs has shown by its end that it does.
 	assert!(HOLDER_PATIENCE_MS <= PING_WAIT_MS);
 };
@@ -175,6 +188,8 @@ const _: () = assert!(CALLER_NONCES_MAX * 4 <= AGENT_NONCES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
 // Who asks again for a cluster's secret is not refused for having asked.
 const _: () = assert!(KEY_REQUEST_PATIENCE > phala_protocol::limits::KEY_REQUEST_GAP);
+// Who has them asks once in vain, asks again, and has its set land.
+const _: () = assert!(ORPHANED_KEYS_BLOCKS >= 3 * KEY_REQUEST_PATIENCE);
 const _: () = assert!(HEARTBEAT_PATIENCE_MS < MARK_AGE_MAX_MS);
 const _: () = assert!(EVIDENCE_AGE_MAX < phala_protocol::limits::EVIDENCE_BLOCK_AGE_MAX);
 const _: () = assert!(PLAIN_CALL_BLOCKS_MAX <= DIRECT_CALL_BLOCKS_MAX);

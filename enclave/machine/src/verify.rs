@@ -140,6 +140,10 @@ impl VerifiedBody {
 		self.brought.base_hash
 	}
 
+	pub(crate) fn key_number(&self) -> u32 {
+		self.brought.body.key_number
+	}
+
 	pub(crate) fn into_body(self) -> SealedBody {
 		self.brought.body
 	}
@@ -205,6 +209,11 @@ impl HashedBody {
 
 	pub(crate) fn hash(&self) -> H256 {
 		self.hash
+	}
+
+	/// What it takes of memory, in bytes.
+	pub(crate) fn bytes(&self) -> u64 {
+		(self.body.ciphertext.len() + std::mem::size_of::<SealedBody>()) as u64
 	}
 
 	pub(crate) fn into_body(self) -> std::sync::Arc<SealedBody> {

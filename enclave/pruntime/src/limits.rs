@@ -53,17 +53,25 @@ pub const BLOB_BYTES_MAX: usize = CODE_BYTES_MAX;
 /// at most 4 MiB.
 pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// Most bytes of bodies that are fetched for one agent before they are checked.
-pub const CATCH_UP_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Most bytes of bodies that are fetched from one member at a time for one agent: then the machine looks at
+/// them, and the next member is asked for the rest.
+pub const CATCH_UP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long another member may take to give all of these, in milliseconds: then the next is asked. As
-/// much as that takes at 5 MB a second.
+/// How long another member may take to give all of these, in milliseconds: then the next is asked for the
+/// rest.
 pub const CATCH_UP_WAIT_MS_MAX: u64 = 60_000;
+
+/// For how many agents bodies are fetched at once.
+pub const CATCH_UPS_MAX: usize = 4;
+
+/// Most of these from one member.
+pub const CATCH_UPS_OF_MEMBER_MAX: usize = 2;
 
 /// Longest answer of another member that says who it is, in bytes.
 pub const INFO_BYTES_MAX: usize = 16 * 1024;
 
-/// How long another member may take to keep a body or to give one, in milliseconds.
+/// How long another member may take to keep a body or to give a component, and how long nothing may come of
+/// a page of bodies, in milliseconds.
 pub const PEER_WAIT_MS_MAX: u64 = 5_000;
 
 /// Most bodies that one answer to another member holds.
@@ -92,6 +100,10 @@ const _: () = assert!(PEER_IDLE_MS_MAX < HEAD_WAIT_MS_MAX);
 // One body is never most of what may be held.
 const _: () = assert!(BLOB_BYTES_MAX * 4 <= CALLER_BODIES_BYTES_MAX);
 const _: () = assert!(PEER_BODY_BYTES_MAX * 16 <= MEMBER_BODIES_BYTES_MAX);
-const _: () = assert!(CATCH_UP_BYTES_MAX as u64 / CATCH_UP_WAIT_MS_MAX < 5_000);
+const _: () = assert!(PEER_BODY_BYTES_MAX * 2 <= CATCH_UP_BYTES_MAX);
+// All that is fetched at once is no more than what members may bring.
+const _: () = assert!(CATCH_UPS_MAX * CATCH_UP_BYTES_MAX <= MEMBER_BODIES_BYTES_MAX);
+// No member alone takes all places.
+const _: () = assert!(CATCH_UPS_OF_MEMBER_MAX < CATCH_UPS_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < CATCH_UP_WAIT_MS_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < phala_machine::limits::CALL_WAIT_MS_MAX);

@@ -396,7 +396,7 @@ pub mod pallet {
 		OtherGeneration,
 		/// The master key of this epoch does not serve yet.
 		EpochNotActive,
-		/// Keys of a later epoch are there already.
+		/// The master key of this epoch serves no more: nobody is given the secret that would open them.
 		EpochPassed,
 		/// Somebody wrapped the keys for this epoch and generation before.
 		KeysAlreadyWrapped,

@@ -107,13 +107,12 @@ impl<T: Config> Pallet<T> {
 		let WrappedKeys { epoch, generation, keys } = wrapped;
 		let keys = BoundedVec::try_from(keys).map_err(|_| Error::<T>::WrappedKeysTooLong)?;
 		ensure!(generation == record.generation, Error::<T>::OtherGeneration);
-		// An epoch from the future would shut out all until then.
-		ensure!(
-			T::Keys::active_epoch().is_some_and(|active| epoch <= active),
-			Error::<T>::EpochNotActive
-		);
+		// An epoch from the future would shut out all until then. The secret of one that has passed is
+		// given to nobody any more: such a set would take the place of one that members can open.
+		let active = T::Keys::active_epoch().ok_or(Error::<T>::EpochNotActive)?;
+		ensure!(epoch <= active, Error::<T>::EpochNotActive);
+		ensure!(epoch == active, Error::<T>::EpochPassed);
 		if let Some(newest) = NewestKeys::<T>::get(cluster) {
-			ensure!(epoch >= newest.epoch, Error::<T>::EpochPassed);
 			ensure!(
 				(epoch, generation) != (newest.epoch, newest.generation),
 				Error::<T>::KeysAlreadyWrapped

@@ -1046,6 +1046,21 @@ fn the_first_wrapping_of_an_epoch_and_generation_counts() {
 }
 
 #[test]
+fn a_set_of_a_latecomer_that_nobody_could_open_any_more_is_refused() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		assert_ok!(wrap(1, 1, 1));
+		// The latecomer's set was on its way when the next master key came, and the one after it.
+		for active in [3, 4] {
+			ActiveEpoch::set(Some(active));
+			assert_noop!(wrap(2, 2, 1), Error::<Runtime>::EpochPassed);
+			assert_noop!(wrap(2, 1, 1), Error::<Runtime>::EpochPassed);
+		}
+		assert_ok!(wrap(1, 4, 1));
+	});
+}
+
+#[test]
 fn an_outsider_wraps_keys_and_is_refused() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);

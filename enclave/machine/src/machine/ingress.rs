@@ -90,10 +90,8 @@ impl Machine {
 			}
 			Event::BodiesFetched { from, agent, first, bodies } => {
 				self.as_member(now, rng, actions, |member, turn| {
-					if let Some(agent) = member.agents.get_mut(&agent) {
-						agent.bodies_fetched(from, first, bodies);
-						*turn.changed = true;
-					}
+					member.on_bodies_fetched(from, agent, first, bodies);
+					*turn.changed = true;
 				});
 				Scope::Agent(agent)
 			}

@@ -20,7 +20,7 @@ use phala_protocol::{
 };
 
 /// A member that joins when agents have a past.
-const LATER: WorkerId = 3;
+pub const LATER: WorkerId = 3;
 
 /// Gives `to` what it asked another member for.
 pub fn supply(world: &mut World, to: WorkerId, bodies: Vec<SealedBody>) -> (AgentId, u64, u64) {
@@ -354,7 +354,7 @@ fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
-	let lies: [(&str, Vec<SealedBody>); 3] = [
+	let lies: [(&str, Vec<SealedBody>); 2] = [
 		("a forger's body", {
 			let mut forged = bodies.clone();
 			forged[1].ciphertext[0] ^= 1;
@@ -365,7 +365,6 @@ fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 			reordered.swap(1, 2);
 			reordered
 		}),
-		("one that holds some back", bodies[..2].to_vec()),
 	];
 	for (villain, lie) in lies {
 		assert_eq!(supply(&mut world, LATER, lie), (agent, 1, 3), "{villain}");
@@ -375,7 +374,12 @@ fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
 		world.wait(limits::PEER_RETRY_MS);
 		world.node(LATER).tell(Event::Tick);
 	}
-	supply(&mut world, LATER, bodies);
+	// Who holds some back gives what it gives, and nothing of it counts before all is here.
+	assert_eq!(supply(&mut world, LATER, bodies[..2].to_vec()), (agent, 1, 3));
+	assert_eq!(world.nodes[&LATER].snapshot.agent(agent).unwrap().state.version, 0);
+	world.wait(limits::PEER_RETRY_MS);
+	world.node(LATER).tell(Event::Tick);
+	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
 	assert_eq!(world.entries(LATER, agent), last(b"two"));
 	assert!(world.node(LATER).fetches.is_empty());
 }
@@ -856,6 +860,25 @@ fn a_dripper_gives_a_part_and_the_next_member_is_asked_for_the_rest() {
 	let bodies = world.bodies(FIRST, agent);
 	supply(&mut world, LATER, bodies);
 	world.hang(LATER);
+	write_twice(&mut world, agent);
+	world.wake(LATER);
+	let dripper = asked(&world);
+	let bodies = world.bodies(FIRST, agent);
+	assert_eq!(supply(&mut world, LATER, bodies[1..2].to_vec()), (agent, 2, 3));
+	assert_ne!(asked(&world), dripper);
+	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
+	assert_eq!(world.entries(LATER, agent), last(b"two"));
+}
+
+/// Whom the later member asks for what it lacks.
+fn asked(world: &World) -> WorkerId {
+	match world.nodes[&LATER].fetches.front() {
+		Some(Action::FetchBodies { from, .. }) => from.worker,
+		_ => panic!("it asks for what it lacks"),
+	}
+}
+
+fn write_twice(world: &mut World, agent: AgentId) {
 	for body in [&b"one"[..], b"two"] {
 		let order = world.public_order(agent, body);
 		world.tell_cluster(RequestsMessage::Request(order));
@@ -865,17 +888,108 @@ fn a_dripper_gives_a_part_and_the_next_member_is_asked_for_the_rest() {
 		world.tick(limits::PEER_RETRY_MS);
 		world.settle();
 	}
-	world.wake(LATER);
-	let asked = |world: &World| match world.nodes[&LATER].fetches.front() {
-		Some(Action::FetchBodies { from, .. }) => from.worker,
-		_ => panic!("it asks for what it lacks"),
-	};
-	assert_eq!(asked(&world), FIRST);
+}
+
+#[test]
+fn drippers_give_a_boot_that_knows_no_more_than_the_head_a_part_each_and_it_comes_to_all() {
+	let (mut world, agent) = World::with_agent(116);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
 	let bodies = world.bodies(FIRST, agent);
-	assert_eq!(supply(&mut world, LATER, bodies[1..2].to_vec()), (agent, 2, 3));
-	assert_eq!(asked(&world), SECOND);
-	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
+	let mut drippers = Vec::new();
+	for (version, body) in (1..).zip(&bodies) {
+		drippers.push(asked(&world));
+		assert_eq!(supply(&mut world, LATER, vec![body.clone()]), (agent, version, 3));
+	}
+	assert_ne!(drippers[0], drippers[1], "another is asked for the rest");
 	assert_eq!(world.entries(LATER, agent), last(b"two"));
+}
+
+#[test]
+fn a_forger_and_a_dripper_together_are_found_out_and_then_each_is_heard_alone() {
+	let (mut world, agent) = World::with_agent(117);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let bodies = world.bodies(FIRST, agent);
+	let forger = asked(&world);
+	let mut forged = bodies[0].clone();
+	forged.ciphertext[0] ^= 1;
+	supply(&mut world, LATER, vec![forged.clone()]);
+	assert_ne!(asked(&world), forger);
+	assert_eq!(supply(&mut world, LATER, bodies[1..].to_vec()), (agent, 2, 3));
+	for _ in 0..10 {
+		world.tick(limits::PEER_RETRY_MS);
+		if world.nodes[&LATER].fetches.is_empty() {
+			continue;
+		}
+		let from = asked(&world);
+		let Some(Action::FetchBodies { first, .. }) = world.nodes[&LATER].fetches.front() else {
+			panic!("bodies")
+		};
+		// The forger gives nothing after its first, the other a body at a time.
+		let given = match (from == forger, *first as usize) {
+			(true, 1) => vec![forged.clone()],
+			(true, _) => vec![],
+			(false, first) => vec![bodies[first - 1].clone()],
+		};
+		supply(&mut world, LATER, given);
+	}
+	assert_eq!(world.entries(LATER, agent), last(b"two"));
+}
+
+#[test]
+fn no_member_is_asked_first_by_everybody_for_everything() {
+	let (mut world, _) = World::with_agent(118);
+	for code in 0..8 {
+		world.register_agent_with(FIRST, Access::Public, 0xd0 + code);
+	}
+	world.settle();
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let asked: std::collections::BTreeSet<_> = world.nodes[&LATER]
+		.fetches
+		.iter()
+		.map(|fetch| match fetch {
+			Action::FetchBodies { from, .. } => from.worker,
+			_ => panic!("bodies"),
+		})
+		.collect();
+	assert_eq!(asked.into_iter().collect::<Vec<_>>(), [FIRST, SECOND]);
+}
+
+#[test]
+fn what_ran_in_time_and_waited_for_keys_past_its_deadline_is_not_proposed() {
+	let (mut world, agent) = World::with_agent(119);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let deadline = world.chain.height() + limits::SETTLE_LEAD + 4;
+	let order = RequestOrder { deadline, ..world.public_order(agent, b"late") };
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	let run = world.next_run(FIRST).expect("it begins in time");
+	// The quitter leaves, and the keys of the next generation take their time.
+	world.leave(LATER, 2);
+	world.nodes.remove(&LATER);
+	world.seal();
+	let writes = vec![("last".into(), Some(b"late".to_vec()))];
+	let done = RunDone { output: CallOutput::default(), writes, units: 1, unproven_inputs: 0 };
+	world.node(FIRST).end_run(&run, done);
+	while world.chain.height() < deadline {
+		world.seal();
+	}
+	let order = world.public_order(agent, b"next");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.settle();
+	assert_eq!(world.run(FIRST).unwrap().state.version, 1, "nothing is made on it");
+	world.settle();
+	assert_eq!((world.results.len(), world.refused), (1, 0));
+	assert_eq!(world.entries(SECOND, agent), last(b"next"));
 }
 
 #[test]

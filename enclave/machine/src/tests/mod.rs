@@ -23,6 +23,7 @@ mod calls;
 mod development;
 mod failures;
 mod frozen;
+mod keys;
 mod logs;
 mod members;
 mod node;

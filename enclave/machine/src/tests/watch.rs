@@ -273,31 +273,75 @@ fn what_becomes_final_together_with_a_challenge_takes_no_time_from_the_holder() 
 	assert_eq!(holder(&world, SECOND, agent), Some(SECOND));
 }
 
+fn ask_for_a_word(world: &mut World) -> BlockNumber {
+	let block = world.chain.height() + 1;
+	world.tell_cluster(RequestsMessage::DeadlineNear { block });
+	block
+}
+
 #[test]
-fn one_word_that_blocks_become_final_waits_for_the_chain_and_then_the_newest() {
+fn a_sluggard_s_deadlines_fill_no_lane_and_the_newest_word_follows_those_that_wait() {
 	let (mut world, _) = World::with_agent(98);
 	// The sluggard: a deadline in each block. The chain takes nothing meanwhile.
-	let ask = |world: &mut World| {
-		let block = world.chain.height() + 1;
-		world.tell_cluster(RequestsMessage::DeadlineNear { block });
-		block
-	};
-	let first = ask(&mut world);
-	world.seal();
+	let mut asked = Vec::new();
 	for _ in 0..10 {
-		ask(&mut world);
+		asked.push(ask_for_a_word(&mut world));
 		world.seal();
 	}
 	// And finality stalls.
 	for _ in 0..10 {
-		ask(&mut world);
+		ask_for_a_word(&mut world);
 		world.chain.seal();
 	}
-	let newest = ask(&mut world);
+	let newest = ask_for_a_word(&mut world);
 	world.seal();
-	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), 1);
+	let most = limits::WITNESS_WORDS_WAITING_MAX;
+	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), most);
 	world.settle();
-	let said: Vec<_> = world.said.iter().filter(|(by, _)| *by == FIRST).collect();
-	let word = |block| (FIRST, ClustersPayload::BlockFinal { block });
-	assert_eq!(said, [&word(first), &word(newest)]);
+	let said: Vec<_> = world.said.iter().filter(|(by, _)| *by == FIRST).cloned().collect();
+	let word = |block: &BlockNumber| (FIRST, ClustersPayload::BlockFinal { block: *block });
+	let expected: Vec<_> = asked[..most].iter().chain([&newest]).map(word).collect();
+	assert_eq!(said, expected);
+}
+
+/// A holder that withholds an answer, and has a request of its own due one block before it.
+struct Withholder;
+
+impl Withholder {
+	/// The blocks of its own deadline and of the one that it misses.
+	fn strike(world: &mut World) -> (BlockNumber, BlockNumber) {
+		let own = ask_for_a_word(world);
+		world.chain.seal();
+		let missed = ask_for_a_word(world);
+		world.chain.seal();
+		(own, missed)
+	}
+}
+
+#[test]
+fn a_withholder_s_own_deadline_keeps_no_word_for_the_missed_one_back() {
+	const LAG: BlockNumber = 3;
+	let (mut world, _) = World::with_agent(99);
+	world.said.clear();
+	let (_, missed) = Withholder::strike(&mut world);
+	// What is final, and what a member says of it, is behind the newest block.
+	let due = missed + phala_protocol::limits::DEADLINE_NEAR_BLOCKS;
+	while world.chain.height() < due {
+		let last_final = world.chain.height() - LAG;
+		if world.nodes[&SECOND].status().height < last_final {
+			world.relay_to(SECOND, last_final);
+		}
+		for envelope in world.nodes[&SECOND].snapshot.envelopes.clone() {
+			if envelope.seq == *world.consumed[&SECOND].of(envelope.lane) {
+				world.land(SECOND, &envelope);
+			}
+		}
+		world.consume(SECOND);
+		world.chain.seal();
+	}
+	let has_seen = |(by, said): &(WorkerId, ClustersPayload)| {
+		let ClustersPayload::BlockFinal { block } = said else { return false };
+		*by == SECOND && *block >= missed
+	};
+	assert!(world.said.iter().any(has_seen), "{:?}", world.said);
 }

@@ -63,6 +63,7 @@ pub struct World {
 	pub seats: Vec<Seat>,
 	pub master: Option<MasterKey>,
 	pub wrapped: Option<WrappedKeys>,
+	pub generation: u32,
 	pub members: Vec<Member>,
 	pub agents: BTreeMap<AgentId, AgentSnapshot>,
 	pub results: Vec<(H256, RequestOutcome)>,
@@ -97,6 +98,7 @@ impl World {
 			seats: Vec::new(),
 			master: None,
 			wrapped: None,
+			generation: 1,
 			members: Vec::new(),
 			agents: BTreeMap::new(),
 			results: Vec::new(),
@@ -155,7 +157,11 @@ impl World {
 	}
 
 	pub fn tell_cluster(&mut self, message: impl Into<Message>) {
-		self.chain.push(Channel::Cluster(CLUSTER), message.into().encode());
+		let message = message.into();
+		if let Message::Clusters(ClustersMessage::NewGeneration { generation }) = &message {
+			self.generation = *generation;
+		}
+		self.chain.push(Channel::Cluster(CLUSTER), message.encode());
 	}
 
 	/// Seals a block and brings it to every machine.
@@ -264,6 +270,21 @@ impl World {
 		self.consume(worker);
 	}
 
+	/// The next block: of each boot's envelopes those that are not held up, in their order.
+	pub fn block(&mut self, is_late: impl Fn(WorkerId, &Payload) -> bool) {
+		for worker in self.awake() {
+			for envelope in self.nodes[&worker].snapshot.envelopes.clone() {
+				let payload = Payload::decode_all(&mut &envelope.payload[..]).unwrap();
+				let is_next = envelope.seq == *self.consumed[&worker].of(envelope.lane);
+				if is_next && !is_late(worker, &payload) {
+					self.land(worker, &envelope);
+				}
+			}
+			self.consume(worker);
+		}
+		self.seal();
+	}
+
 	/// Replicates, submits all envelopes, does what the pallets do, seals. Until nothing happens.
 	pub fn settle(&mut self) {
 		self.seal();
@@ -338,8 +359,9 @@ impl World {
 				self.tell(request.worker, told);
 			}
 			Payload::Clusters(ClustersPayload::KeysWrapped { keys, .. }) => {
+				let of = Some((keys.epoch, keys.generation));
 				let known = self.wrapped.as_ref().map(|keys| (keys.epoch, keys.generation));
-				if known != Some((keys.epoch, keys.generation)) {
+				if of == self.wrapping_in_force() && of != known && self.is_member(worker) {
 					self.wrapped = Some(keys.clone());
 					self.tell_cluster(ClustersMessage::KeysWrapped(keys));
 				}
@@ -351,6 +373,15 @@ impl World {
 			}
 			_ => {}
 		}
+	}
+
+	/// What a set of keys must be wrapped for.
+	pub fn wrapping_in_force(&self) -> Option<(Epoch, u32)> {
+		self.master.as_ref().map(|master| (master.epoch, self.generation))
+	}
+
+	fn is_member(&self, worker: WorkerId) -> bool {
+		self.members.iter().any(|member| member.worker == worker)
 	}
 
 	/// A challenge, as the pallet has it.
@@ -453,7 +484,7 @@ impl World {
 		let snapshot = ClusterSnapshot {
 			cluster: CLUSTER,
 			head: self.chain.channel_head(Channel::Cluster(CLUSTER)),
-			generation: 1,
+			generation: self.generation,
 			members: self.members.clone(),
 			keys: self.wrapped.clone(),
 		};

@@ -38,7 +38,8 @@ impl Membership {
 		turn: &mut Turn<'_, R>,
 	) {
 		if let Some(master) = master {
-			self.keyring.advance(master, turn);
+			let is_blank = self.agents.values().all(|agent| agent.snapshot.record.version == 0);
+			self.keyring.advance(master, is_blank, turn);
 		}
 		self.witness.speak(turn);
 		self.code.keep(&self.agents, self.reads.running_codes(), turn);
@@ -376,6 +377,11 @@ impl Agent {
 		// What it ran on was refused while it waited, or somebody else committed: it never happened.
 		if !self.is_current() || self.head().hash != base {
 			self.requeue(job);
+			return Vec::new();
+		}
+		// The keys came too late: the chain would refuse it, and all that is made on it.
+		if job.is_order() && turn.height >= job.last_block() {
+			tracing::warn!(agent = ?self.id, "a paid request ran, and its deadline is over");
 			return Vec::new();
 		}
 		match end {

@@ -7,7 +7,7 @@
 
 use super::{
 	agent_state::{AgentState, Effects},
-	catch_up::Fetch,
+	catch_up::{Fetch, Unproven},
 	jobs::{Job, JobKind, RunFailed},
 	keyring::KeyRing,
 	nonces::Nonces,
@@ -17,7 +17,7 @@ use crate::{
 	action::{Answer, CallId},
 	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
 	turn::Turn,
-	verify::{HashedBody, ProvenAcknowledgement},
+	verify::ProvenAcknowledgement,
 	Instant, MachineError,
 };
 use codec::{DecodeAll, Encode};
@@ -106,9 +106,9 @@ pub struct Agent {
 	pub state: AgentState,
 	pub bodies: Arc<Bodies>,
 	/// Hashes of committed bodies that are not applied yet.
-	committed: BTreeMap<StateVersion, H256>,
+	pub committed: BTreeMap<StateVersion, H256>,
 	/// State hashes that the chain said, of versions that are not applied yet.
-	state_hashes: BTreeMap<StateVersion, H256>,
+	pub state_hashes: BTreeMap<StateVersion, H256>,
 	/// Bodies that this member said it keeps, by hash, oldest first in the queue.
 	kept: HashMap<H256, Arc<SealedBody>>,
 	kept_order: VecDeque<H256>,
@@ -125,6 +125,8 @@ pub struct Agent {
 	pub birth_secrets: Vec<(String, Option<Vec<u8>>)>,
 	/// Bodies that are being fetched from another member.
 	pub fetch: Option<Fetch>,
+	/// What came of them and cannot be proven before the rest comes.
+	pub unproven: Unproven,
 	/// Of sealed direct calls.
 	pub nonces: Nonces,
 }
@@ -148,6 +150,7 @@ impl Agent {
 			#[cfg(feature = "development")]
 			birth_secrets: Vec::new(),
 			fetch: None,
+			unproven: Unproven::default(),
 			nonces: Nonces::default(),
 		};
 		agent.note_state_hash();
@@ -363,44 +366,10 @@ impl Agent {
 		true
 	}
 
-	/// Versions whose bodies are missing here: from the first to the last.
-	pub fn missing(&self) -> Option<(StateVersion, StateVersion)> {
-		let first = self.state.version + 1;
-		let last = self.snapshot.record.version;
-		let has = |version: &StateVersion| {
-			self.bodies.contains_key(version)
-				|| self.committed.get(version).is_some_and(|hash| self.kept.contains_key(hash))
-		};
-		(first <= last && !has(&first)).then_some((first, last))
-	}
-
-	/// Takes committed bodies from another member, from `first` on, as far as they come to a state
-	/// hash that the chain said. Others change nothing.
-	pub fn supply(&mut self, first: StateVersion, bodies: Vec<HashedBody>) -> bool {
-		if first != self.state.version + 1 {
-			return false;
-		}
-		let record = &self.snapshot.record;
-		let mut hash = self.state.hash;
-		let mut proven = 0;
-		for (count, (version, body)) in (first..=record.version).zip(&bodies).enumerate() {
-			hash = next_state_hash(hash, body.hash());
-			let said = if version == record.version {
-				Some(&record.state_hash)
-			} else {
-				self.state_hashes.get(&version)
-			};
-			match said {
-				Some(said) if *said == hash => proven = count + 1,
-				Some(_) => break,
-				None => {}
-			}
-		}
-		let held = Arc::make_mut(&mut self.bodies);
-		for (version, body) in (first..).zip(bodies).take(proven) {
-			held.insert(version, body.into_body());
-		}
-		proven > 0
+	/// Whether the committed body that leads to this version is here.
+	pub fn has_body(&self, version: StateVersion) -> bool {
+		self.bodies.contains_key(&version)
+			|| self.committed.get(&version).is_some_and(|hash| self.kept.contains_key(hash))
 	}
 
 	/// Whether a sealed input with this nonce wrote, here or at who had the lease before, or is about

@@ -149,10 +149,9 @@ impl CodeBook {
 		turn: &mut Turn<'_, R>,
 	) {
 		for hash in self.kept.code.difference(&self.held).copied().collect::<Vec<_>>() {
-			let own = turn.config.worker;
-			let fetch = self.fetches.entry(hash).or_insert_with(|| Fetch::new(own, members));
+			let fetch = self.fetches.entry(hash).or_insert_with(|| Fetch::new(members, turn));
 			if fetch.is_over(turn.now) {
-				*fetch = Fetch::new(own, members);
+				*fetch = Fetch::new(members, turn);
 			}
 			match fetch.next(members, turn.now) {
 				Ok(Some(from)) => turn.act(Action::FetchCode { from, hash }),

@@ -458,6 +458,11 @@ impl Membership {
 		if !is_holder {
 			return turn.reply(reply, Err(MachineError::NotFromLeaseHolder));
 		}
+		// Kept by those alone who cannot open it, it would be lost with its writer.
+		if !self.keyring.can_vouch_for(brought.key_number()) {
+			let why = "the cluster's newest keys have not come here yet";
+			return turn.reply(reply, Err(MachineError::NotReady { why }));
+		}
 		let base_hash = brought.base_hash();
 		held.keep(body_hash, Arc::new(brought.into_body()));
 		turn.compute(Work::Acknowledge { reply, agent, base_hash, body_hash });

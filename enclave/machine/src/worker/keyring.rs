@@ -2,12 +2,25 @@
 //!
 //! The cluster secret of an epoch and generation comes from the gatekeepers; it wraps the data
 //! keys, which members made. The chain keeps the first set of wrapped keys for each epoch and
-//! generation, so all members come to the same. A set is made only by a member that has the keys
-//! of the newest set already, or where the cluster never had any: a set made from older ones would
-//! lack what was written since.
+//! generation, while both are in force, so all members come to the same. A set is made only by a member
+//! that has the keys of the newest set already, or where the cluster never had any: a set made from
+//! older ones would lack what was written since.
+//!
+//! **Overtaken sets.** The next master key may serve before those of a set have come to it: nobody is
+//! given the secret of an epoch that has passed. Then
+//!
+//! * who has the set's secret in hand, its maker first, opens it all the same, before anything else;
+//! * who has all keys in it by number wraps them anew, whichever set it has them from. A number names
+//!   one key: each set is made on the newest one before, and a new key has a number above all in it;
+//! * of a set that nobody has wrapped anew for [`ORPHANED_KEYS_BLOCKS`], its maker is taken for gone. Who
+//!   has the keys of the set before, or anybody if the cluster has no state yet, makes the next one
+//!   without it, with a new data key: what was written under the lost one is lost with its maker, and
+//!   members acknowledge nothing under a key that they lack
+//!   ([`KeyRing::can_vouch_for`]). Should the maker come back, it keeps what it has and brings it into
+//!   the next set that it makes.
 
 use crate::{
-	limits::KEY_REQUEST_PATIENCE,
+	limits::{KEY_REQUEST_PATIENCE, ORPHANED_KEYS_BLOCKS},
 	task::{Combined, TaskId, Work},
 	turn::{MasterInForce, Turn},
 	MachineError,
@@ -36,6 +49,35 @@ use std::{
 /// Whose secret: the epoch of the master key and the generation of the cluster.
 type Wrapping = (Epoch, Generation);
 
+/// A set of wrapped keys on the chain.
+struct KeySet {
+	wrapping: Wrapping,
+	/// `None` if they are of a form that this version does not know.
+	keys: Option<Vec<WrappedKey>>,
+}
+
+impl From<WrappedKeys> for KeySet {
+	fn from(set: WrappedKeys) -> Self {
+		let WrappedKeys { epoch, generation, keys } = set;
+		Self { wrapping: (epoch, generation), keys: Vec::decode_all(&mut &keys[..]).ok() }
+	}
+}
+
+impl KeySet {
+	fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+		self.keys.iter().flatten().map(|key| key.id.number)
+	}
+}
+
+/// A newest set that cannot be opened here, under a master key that serves no more.
+#[derive(Clone, Copy)]
+struct Orphan {
+	set: Wrapping,
+	/// Under which its maker is to wrap it anew: with each it has all of the time again.
+	master: Epoch,
+	since: BlockNumber,
+}
+
 /// A key request under way.
 struct Asked {
 	wrapping: Wrapping,
@@ -62,9 +104,10 @@ pub struct KeyRing {
 	asked: Option<Asked>,
 	keys: BTreeMap<u32, ClusterKey>,
 	/// The newest that the chain has.
-	newest: Option<WrappedKeys>,
-	/// Of which set `keys` is.
+	newest: Option<KeySet>,
+	/// The set that was opened last.
 	adopted: Option<Wrapping>,
+	orphan: Option<Orphan>,
 	/// A set that was sent to the chain, and when.
 	offered: Option<(Wrapping, BlockNumber)>,
 }
@@ -78,8 +121,9 @@ impl KeyRing {
 			secret: None,
 			asked: None,
 			keys: BTreeMap::new(),
-			newest,
+			newest: newest.map(KeySet::from),
 			adopted: None,
+			orphan: None,
 			offered: None,
 		}
 	}
@@ -131,7 +175,14 @@ impl KeyRing {
 
 	/// The chain took a set of wrapped keys.
 	pub fn wrapped(&mut self, newest: WrappedKeys) {
-		self.newest = Some(newest);
+		self.newest = Some(newest.into());
+	}
+
+	/// Whether what this member keeps under the data key with this number is any safer for it: not
+	/// while others have keys that have yet to come here. Who has none at all has just begun, and is
+	/// no judge of that.
+	pub fn can_vouch_for(&self, number: u32) -> bool {
+		!self.is_ready() || self.keys.contains_key(&number)
 	}
 
 	/// A gatekeeper answered.
@@ -193,22 +244,32 @@ impl KeyRing {
 		}
 	}
 
-	/// Does the next thing on the way to the keys of the cluster's generation.
-	pub fn advance<R: CryptoRng>(&mut self, master: &MasterInForce, turn: &mut Turn<'_, R>) {
+	/// Does the next thing on the way to the keys of the cluster's generation. `is_blank`: no agent of
+	/// the cluster has a committed state.
+	pub fn advance<R: CryptoRng>(
+		&mut self,
+		master: &MasterInForce,
+		is_blank: bool,
+		turn: &mut Turn<'_, R>,
+	) {
 		self.check_next_release(turn);
-		// Without keys the newest wrapped ones come first: only who has them can wrap them anew.
-		let newest = self.newest.as_ref().filter(|newest| newest.epoch == master.epoch);
-		let generation = match (self.adopted, newest) {
-			(None, Some(newest)) => newest.generation,
-			_ => self.generation,
+		if let Err(error) = self.open_newest() {
+			tracing::warn!("the cluster's keys: {error}");
+		}
+		self.note_orphan(master.epoch, turn);
+		let wanted = match &self.newest {
+			// It comes first: only who has all of it can wrap it anew.
+			Some(newest) if newest.wrapping.0 == master.epoch && !self.holds_newest() => {
+				newest.wrapping
+			}
+			_ => (master.epoch, self.generation),
 		};
-		let wanted = (master.epoch, generation);
 		if self.adopted == Some(wanted) {
 			return;
 		}
 		if self.secret.as_ref().is_some_and(|(wrapping, _)| *wrapping == wanted) {
 			self.asked = None;
-			if let Err(error) = self.come_to_keys(wanted, turn) {
+			if let Err(error) = self.wrap_anew(wanted, is_blank, turn) {
 				tracing::warn!("the cluster's keys: {error}");
 			}
 			return;
@@ -220,7 +281,7 @@ impl KeyRing {
 		let can_ask =
 			turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room(Lane::Keys).is_ok();
 		if !waits && can_ask {
-			let (cluster, master) = (self.cluster, master.outcome.clone());
+			let (cluster, master, generation) = (self.cluster, master.outcome.clone(), wanted.1);
 			let task = turn.compute(Work::AskForKeys { cluster, generation, master });
 			let stage = AskStage::Preparing(task);
 			let releases = VecDeque::new();
@@ -243,43 +304,82 @@ impl KeyRing {
 		self.asked = Some(asked);
 	}
 
-	/// With the wanted secret in hand: unwraps what the chain has, or wraps what it lacks.
-	fn come_to_keys<R: CryptoRng>(
+	/// Opens the newest set if its secret is in hand, of an epoch that has passed too.
+	fn open_newest(&mut self) -> Result<(), Error> {
+		let (Some(newest), Some((of, secret))) = (&self.newest, &self.secret) else {
+			return Ok(());
+		};
+		if newest.wrapping != *of || self.adopted == Some(*of) {
+			return Ok(());
+		}
+		let wrapped = newest.keys.as_ref().ok_or(Error::Malformed { what: "wrapped keys" })?;
+		let opened: Vec<_> =
+			wrapped.iter().map(|key| secret.unwrap(key)).collect::<Result<_, _>>()?;
+		// What is not in it stays: it may have been made for want of who had that.
+		self.keys.extend(opened.into_iter().map(|key| (key.id().number, key)));
+		self.adopted = Some(*of);
+		Ok(())
+	}
+
+	/// Whether all data keys of the newest set are here, from whichever set.
+	fn holds_newest(&self) -> bool {
+		self.newest.as_ref().is_none_or(|newest| {
+			newest.keys.is_some() && newest.numbers().all(|number| self.keys.contains_key(&number))
+		})
+	}
+
+	/// Notes since when the newest set waits for its maker.
+	fn note_orphan<R>(&mut self, master: Epoch, turn: &Turn<'_, R>) {
+		let waiting =
+			self.newest.as_ref().map(|newest| newest.wrapping).filter(|(epoch, _)| {
+				*epoch != master && !turn.is_replaying && !self.holds_newest()
+			});
+		self.orphan = waiting.map(|set| match self.orphan {
+			Some(orphan) if (orphan.set, orphan.master) == (set, master) => orphan,
+			_ => {
+				let (epoch, generation) = set;
+				tracing::warn!(
+					epoch,
+					generation,
+					"the cluster's newest keys wait for a member that has them"
+				);
+				Orphan { set, master, since: turn.height }
+			}
+		});
+	}
+
+	/// With the wanted secret in hand: wraps what the chain does not have under it.
+	fn wrap_anew<R: CryptoRng>(
 		&mut self,
 		wanted: Wrapping,
+		is_blank: bool,
 		turn: &mut Turn<'_, R>,
 	) -> Result<(), Error> {
 		let Some((_, secret)) = &self.secret else { return Ok(()) };
-		let held = self.newest.as_ref().map(|newest| (newest.epoch, newest.generation));
-		if held == Some(wanted) {
-			let bytes = self.newest.as_ref().map(|newest| &newest.keys[..]).unwrap_or_default();
-			let wrapped = Vec::<WrappedKey>::decode_all(&mut &bytes[..])
-				.map_err(|_| Error::Malformed { what: "wrapped keys" })?;
-			let mut keys = BTreeMap::new();
-			for wrapped in &wrapped {
-				let key = secret.unwrap(wrapped)?;
-				keys.insert(key.id().number, key);
-			}
-			self.keys = keys;
-			self.adopted = Some(wanted);
-			return Ok(());
-		}
-		let holds_newest = held.is_none() || self.adopted == held;
 		let offered = self.offered.is_some_and(|(of, at)| {
 			of == wanted && turn.height.saturating_sub(at) < KEY_REQUEST_PATIENCE
 		});
-		if offered || !holds_newest {
+		let is_there = self.newest.as_ref().is_some_and(|newest| newest.wrapping == wanted);
+		let is_given_up = self.orphan.is_some_and(|orphan| {
+			turn.height.saturating_sub(orphan.since) >= ORPHANED_KEYS_BLOCKS
+				&& (is_blank || !self.keys.is_empty())
+				&& turn.is_fresh()
+		});
+		if offered || is_there || !(self.holds_newest() || is_given_up) {
 			// Somebody else has the keys, or is about to.
 			return Ok(());
 		}
-		let generation_is_new = held.is_none_or(|(_, generation)| generation != wanted.1);
 		let mut wrapped = Vec::new();
 		for key in self.keys.values() {
 			wrapped.push(secret.wrap(turn.rng, key)?);
 		}
-		if generation_is_new {
-			// What is written from now on is not for those who left.
-			let number = self.keys.last_key_value().map_or(1, |(number, _)| number + 1);
+		let generation_is_new = self.adopted.is_none_or(|(_, generation)| generation != wanted.1);
+		if generation_is_new || is_given_up {
+			// What is written from now on is not for those who left. And no number is given twice, of a
+			// key that is lost neither.
+			let numbers = self.newest.iter().flat_map(KeySet::numbers);
+			let newest = numbers.chain(self.keys.keys().copied()).max().unwrap_or(0);
+			let number = newest.saturating_add(1);
 			let id = ClusterKeyId { kind: ClusterKeyKind::Data, number };
 			let key = ClusterKey::generate(turn.rng, self.cluster, id);
 			wrapped.push(secret.wrap(turn.rng, &key)?);
@@ -289,6 +389,9 @@ impl KeyRing {
 		let payload =
 			Payload::Clusters(ClustersPayload::KeysWrapped { cluster: self.cluster, keys });
 		if turn.submit(&payload).is_some() {
+			if is_given_up {
+				tracing::error!(epoch, generation, "wraps keys without a set that its maker left");
+			}
 			self.offered = Some((wanted, turn.height));
 		}
 		Ok(())

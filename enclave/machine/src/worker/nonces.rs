@@ -14,48 +14,73 @@ use std::collections::{BTreeMap, BTreeSet};
 type Nonce = [u8; 32];
 
 /// Those of one agent. A caller is who signed: who has no name has a key.
+///
+/// A caller costs an entry of each index and no collection of its own: throw-away keys are cheap to make.
 #[derive(Default)]
 pub struct Nonces {
-	/// None of the sets is empty.
-	of_caller: BTreeMap<Caller, BTreeSet<(BlockNumber, Nonce)>>,
-	/// The same, by expiry.
-	all: BTreeSet<(BlockNumber, Caller, Nonce)>,
+	/// How many there are of each caller that has more than one.
+	counts: BTreeMap<Caller, usize>,
+	by_caller: BTreeSet<(Caller, BlockNumber, Nonce)>,
+	/// The same.
+	by_expiry: BTreeSet<(BlockNumber, Caller, Nonce)>,
 }
 
 impl Nonces {
 	/// Whether this input was taken. A copy has the same expiry: it is sealed too.
 	pub fn has(&self, caller: &Caller, expiry: BlockNumber, nonce: &Nonce) -> bool {
-		self.all.contains(&(expiry, *caller, *nonce))
+		self.by_expiry.contains(&(expiry, *caller, *nonce))
 	}
 
 	/// An input is taken.
 	pub fn insert(&mut self, caller: Caller, expiry: BlockNumber, nonce: Nonce) {
-		self.all.insert((expiry, caller, nonce));
-		let own = self.of_caller.entry(caller).or_default();
-		own.insert((expiry, nonce));
-		if own.len() > CALLER_NONCES_MAX {
-			if let Some((expiry, nonce)) = own.pop_first() {
-				self.all.remove(&(expiry, caller, nonce));
+		if !self.by_expiry.insert((expiry, caller, nonce)) {
+			return;
+		}
+		let is_first = self.first_of(&caller).is_none();
+		self.by_caller.insert((caller, expiry, nonce));
+		if !is_first {
+			*self.counts.entry(caller).or_insert(1) += 1;
+		}
+		if self.counts.get(&caller).is_some_and(|count| *count > CALLER_NONCES_MAX) {
+			if let Some((expiry, nonce)) = self.first_of(&caller) {
+				self.remove(caller, expiry, nonce);
 			}
 		}
-		if self.all.len() > AGENT_NONCES_MAX {
+		if self.by_expiry.len() > AGENT_NONCES_MAX {
 			self.forget_first();
 		}
 	}
 
 	/// Forgets those whose inputs nobody takes any more.
 	pub fn expire(&mut self, height: BlockNumber) {
-		while self.all.first().is_some_and(|(expiry, ..)| *expiry < height) {
+		while self.by_expiry.first().is_some_and(|(expiry, ..)| *expiry < height) {
 			self.forget_first();
 		}
 	}
 
+	/// Of one caller the one that expires first.
+	fn first_of(&self, caller: &Caller) -> Option<(BlockNumber, Nonce)> {
+		let from = (*caller, BlockNumber::MIN, [u8::MIN; 32]);
+		let (of, expiry, nonce) = self.by_caller.range(from..).next()?;
+		(of == caller).then_some((*expiry, *nonce))
+	}
+
 	fn forget_first(&mut self) {
-		let Some((expiry, caller, nonce)) = self.all.pop_first() else { return };
-		if let Some(own) = self.of_caller.get_mut(&caller) {
-			own.remove(&(expiry, nonce));
-			if own.is_empty() {
-				self.of_caller.remove(&caller);
+		if let Some((expiry, caller, nonce)) = self.by_expiry.first().copied() {
+			self.remove(caller, expiry, nonce);
+		}
+	}
+
+	/// One is there no more.
+	pub fn remove(&mut self, caller: Caller, expiry: BlockNumber, nonce: Nonce) {
+		if !self.by_expiry.remove(&(expiry, caller, nonce)) {
+			return;
+		}
+		self.by_caller.remove(&(caller, expiry, nonce));
+		if let Some(count) = self.counts.get_mut(&caller) {
+			*count -= 1;
+			if *count < 2 {
+				self.counts.remove(&caller);
 			}
 		}
 	}
@@ -93,7 +118,7 @@ mod tests {
 		flooder(&mut nonces, 1, CALLER_NONCES_MAX);
 		assert!(nonces.has(&caller(1), EXPIRY, &nonce(0)));
 		flooder(&mut nonces, 1, AGENT_NONCES_MAX + 1);
-		assert_eq!(nonces.all.len(), CALLER_NONCES_MAX + 1);
+		assert_eq!(nonces.by_expiry.len(), CALLER_NONCES_MAX + 1);
 		assert!(nonces.has(&caller(0), EXPIRY - 1, &nonce(7)), "nobody else's is forgotten");
 	}
 
@@ -103,16 +128,32 @@ mod tests {
 		for key in 0..AGENT_NONCES_MAX as u32 + 10 {
 			nonces.insert(caller(key), EXPIRY, nonce(key));
 		}
-		assert_eq!(
-			(nonces.all.len(), nonces.of_caller.len()),
-			(AGENT_NONCES_MAX, AGENT_NONCES_MAX)
-		);
+		let sizes = |nonces: &Nonces| (nonces.by_expiry.len(), nonces.by_caller.len());
+		assert_eq!(sizes(&nonces), (AGENT_NONCES_MAX, AGENT_NONCES_MAX));
+		// No throw-away key has a collection of its own.
+		assert!(nonces.counts.is_empty());
 		// What comes then is remembered all the same.
 		nonces.insert(caller(7), EXPIRY + 1, nonce(7));
 		assert!(nonces.has(&caller(7), EXPIRY + 1, &nonce(7)));
 		nonces.expire(EXPIRY);
-		assert_eq!(nonces.all.len(), AGENT_NONCES_MAX, "they are good at their last block");
+		assert_eq!(nonces.by_expiry.len(), AGENT_NONCES_MAX, "they are good at their last block");
 		nonces.expire(EXPIRY + 1);
-		assert_eq!((nonces.all.len(), nonces.of_caller.len()), (1, 1));
+		assert_eq!(sizes(&nonces), (1, 1));
+	}
+
+	#[test]
+	fn a_repeater_is_counted_once_and_a_count_ends_with_its_inputs() {
+		let mut nonces = Nonces::default();
+		for _ in 0..3 {
+			nonces.insert(caller(1), EXPIRY, nonce(1));
+		}
+		assert!(nonces.counts.is_empty());
+		nonces.insert(caller(1), EXPIRY + 1, nonce(2));
+		nonces.insert(caller(1), EXPIRY + 1, nonce(3));
+		assert_eq!(nonces.counts[&caller(1)], 3);
+		nonces.expire(EXPIRY + 1);
+		assert_eq!(nonces.counts[&caller(1)], 2);
+		nonces.expire(EXPIRY + 2);
+		assert!(nonces.counts.is_empty() && nonces.by_caller.is_empty());
 	}
 }

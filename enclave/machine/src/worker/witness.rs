@@ -1,11 +1,13 @@
 //! Says for the chain that blocks do become final, near deadlines: the runtime does not see that.
 //!
 //! A member that read of a block knows that it is final. Some of the members say so, in turns. The
-//! chain remembers the newest such block alone, so no more than one word waits for it, and what was
-//! asked meanwhile is answered by the newest: neither a slow agent with a deadline in each block nor
-//! the end of a stall of finality fills the lane that heartbeats are in.
+//! chain remembers the newest such block alone, so no more than [`WITNESS_WORDS_WAITING_MAX`] words
+//! wait for it, and what was asked meanwhile is answered by the newest: neither a slow agent with a
+//! deadline in each block nor the end of a stall of finality fills the lane that heartbeats are in.
+//! That is enough for a word in each block that is asked for, for as long as finality is behind no more
+//! than it is when all is well: nobody's deadline can keep the word for another's back.
 
-use crate::turn::Turn;
+use crate::{limits::WITNESS_WORDS_WAITING_MAX, turn::Turn};
 use phala_protocol::{
 	boot::WorkerId,
 	clusters::Member,
@@ -14,7 +16,7 @@ use phala_protocol::{
 	messages::{ClustersPayload, Payload},
 	BlockNumber,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 type Members = BTreeMap<WorkerId, Member>;
 
@@ -23,8 +25,8 @@ type Members = BTreeMap<WorkerId, Member>;
 pub struct Witness {
 	/// The newest final block in which the chain asked, of those that it is this member's turn for.
 	asked: Option<BlockNumber>,
-	/// The word that waits for the chain, or waited last.
-	sent: Option<EnvelopeNumber>,
+	/// The words that wait for the chain, in their order.
+	sent: VecDeque<EnvelopeNumber>,
 }
 
 impl Witness {
@@ -37,13 +39,16 @@ impl Witness {
 
 	/// Says what is to be said now.
 	pub fn speak<R>(&mut self, turn: &mut Turn<'_, R>) {
-		self.sent.take_if(|number| !turn.outbox.waits(*number));
-		if self.sent.is_some() {
+		while self.sent.front().is_some_and(|number| !turn.outbox.waits(*number)) {
+			self.sent.pop_front();
+		}
+		if self.sent.len() >= WITNESS_WORDS_WAITING_MAX {
 			return;
 		}
 		if let Some(block) = self.asked.take() {
 			// Too late it is worth nothing: it is not kept for a full outbox.
-			self.sent = turn.submit(&Payload::Clusters(ClustersPayload::BlockFinal { block }));
+			self.sent
+				.extend(turn.submit(&Payload::Clusters(ClustersPayload::BlockFinal { block })));
 		}
 	}
 }

@@ -18,7 +18,7 @@ pub use turns::Recording;
 use crate::{platform::Platform, store::Store};
 use calls::{AgentCalls, Callers};
 use codec::Encode;
-use peers::Peers;
+use peers::{CatchUps, Peers};
 use phala_keys::state::SealedBody;
 use phala_machine::{
 	verify::{HashedBody, ProvenAcknowledgement},
@@ -62,6 +62,7 @@ struct Inner {
 	machine_lane: Arc<Semaphore>,
 	member_lane: Arc<Semaphore>,
 	caller_lane: Arc<Semaphore>,
+	catch_ups: CatchUps,
 }
 
 /// Whose work it is: nobody has to wait for another lane's.
@@ -91,6 +92,7 @@ impl Executor {
 			machine_lane: lane(),
 			member_lane: lane(),
 			caller_lane: lane(),
+			catch_ups: CatchUps::default(),
 		});
 		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
 		Self(inner)
@@ -309,7 +311,11 @@ impl Executor {
 		last: StateVersion,
 	) {
 		let worker = from.worker;
-		let bodies = self.0.ports.peers.bodies(&from, agent, first, last).await;
+		let place = self.0.catch_ups.begin(worker).await;
+		let bodies = match &place {
+			Ok(_) => self.0.ports.peers.bodies(&from, agent, first, last).await,
+			Err(error) => Err(anyhow::anyhow!("{error:#}")),
+		};
 		let bodies =
 			bodies.inspect_err(|error| tracing::debug!(worker, "gives no bodies: {error:#}")).ok();
 		let hash = |bodies: Vec<SealedBody>| bodies.into_iter().map(HashedBody::new).collect();
