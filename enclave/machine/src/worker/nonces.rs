@@ -6,6 +6,10 @@
 //! what only reads costs a run and tells nobody anything: its answer is sealed to the reply key in it. A
 //! copy of what writes has no effect whatever is forgotten here: its nonce is in the job, then in the
 //! state ([`Agent::has_taken`](super::agent::Agent::has_taken)).
+//!
+//! What ends as `OtherCode` never ran, and is forgotten: its caller seals it to the code that runs, with
+//! the nonce that it had. Who held the first copy back can have it run instead of the second, if the old
+//! code comes back before both expire, and never beside it.
 
 use crate::limits::{AGENT_NONCES_MAX, CALLER_NONCES_MAX};
 use phala_protocol::{caller::Caller, BlockNumber};
@@ -43,6 +47,17 @@ impl Nonces {
 		}
 	}
 
+	/// An input that was taken was given back before it ran: it may come again.
+	pub fn remove(&mut self, caller: Caller, expiry: BlockNumber, nonce: Nonce) {
+		self.all.remove(&(expiry, caller, nonce));
+		if let Some(own) = self.of_caller.get_mut(&caller) {
+			own.remove(&(expiry, nonce));
+			if own.is_empty() {
+				self.of_caller.remove(&caller);
+			}
+		}
+	}
+
 	/// Forgets those whose inputs nobody takes any more.
 	pub fn expire(&mut self, height: BlockNumber) {
 		while self.all.first().is_some_and(|(expiry, ..)| *expiry < height) {
@@ -51,12 +66,8 @@ impl Nonces {
 	}
 
 	fn forget_first(&mut self) {
-		let Some((expiry, caller, nonce)) = self.all.pop_first() else { return };
-		if let Some(own) = self.of_caller.get_mut(&caller) {
-			own.remove(&(expiry, nonce));
-			if own.is_empty() {
-				self.of_caller.remove(&caller);
-			}
+		if let Some((expiry, caller, nonce)) = self.all.first().copied() {
+			self.remove(caller, expiry, nonce);
 		}
 	}
 }
