@@ -108,7 +108,7 @@ impl Conversation {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
 	use super::*;
 	use phala_keys::{input::open_input, input::Reception, reply::seal_reply};
 	use phala_light_client::test_chain::TestChain;
@@ -124,10 +124,15 @@ mod tests {
 
 	/// An agent with this key, or none, on a chain that proves it.
 	fn proven(key: Option<&DecryptionKey>) -> ProvenAgent {
+		proven_with(key, CODE)
+	}
+
+	/// The same, running this code.
+	pub fn proven_with(key: Option<&DecryptionKey>, code: AgentCode) -> ProvenAgent {
 		let record = AgentRecord {
 			owner: [1; 32],
 			cluster: 0,
-			code: CODE,
+			code,
 			code_version: 1,
 			upgrades: UpgradePolicy::Free,
 			access: Access::Public,

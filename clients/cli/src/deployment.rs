@@ -362,6 +362,7 @@ async fn ready_at_most(uploaded: Uploaded, agent: AgentId) -> anyhow::Result<Upl
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::calls::villains::crashed;
 	use axum::{
 		routing::{get, put},
 		Json, Router,
@@ -393,8 +394,7 @@ mod tests {
 
 	/// A member that is gone for good.
 	fn dead(worker: WorkerId) -> clusters::Member {
-		let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-		clusters::Member { worker, endpoint: format!("http://{free}") }
+		crashed(worker).member
 	}
 
 	#[tokio::test]

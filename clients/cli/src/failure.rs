@@ -19,6 +19,7 @@
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
 //! | `InputTooLong` | what was to be sent |
 //! | `Unanswered` | no worker answered, or not in time |
+//! | `MayHaveRun` | a call that writes: a worker was given it and may have run it, or may yet; read the agent's state before it is made again |
 //! | `NoWorker` | what answered is no worker's server |
 //! | `Unreachable` | no connection, or one that broke off |
 //! | `FileFailed` | a file or folder could not be read or written |

@@ -1,5 +1,6 @@
 //! Bounds, each with its unit. Those on time are for when something is wrong; all takes less.
 
+use phala_protocol::BlockNumber;
 use std::time::Duration;
 
 /// How long a worker may take until it serves.
@@ -44,9 +45,15 @@ pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long workers may take to follow to a block that is in the chain.
 pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 
-/// How long a worker may say nothing until it is asked who it is. It has half of that to say so: then
-/// others are asked as well.
+/// How long a worker may say nothing until it is asked who it is.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long it has to say so: then others are asked as well.
+pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);
+
+/// How far behind the newest final block one that is waited for may be: as far as members of a cluster
+/// allow each other, as `phala-machine` has it (`HOLDER_BEHIND_BLOCKS_MAX`; no client links it).
+pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
 
 /// How long agents whose writer is gone may wait for another: 30 s, as `phala-machine` has it
 /// (`FAILOVER_MS_MAX`; no client links it), and what nodes and relayers that are slow add.

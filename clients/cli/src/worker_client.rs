@@ -1,7 +1,7 @@
 //! A client of a worker's public server. What comes back is believed only as far as it is sealed to
 //! this user, hashed or signed.
 
-use crate::limits;
+use crate::{limits, output::operators::WorkerStatus};
 use anyhow::{bail, Context};
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
@@ -201,6 +201,16 @@ impl WorkerClient {
 		let first = header(LOG_FIRST).and_then(|first| first.parse().ok());
 		let older_before = first.filter(|_| header(LOG_OLDER) == Some("1"));
 		Ok(LogPage { sealed, first, older_before })
+	}
+
+	/// What it says of itself.
+	///
+	/// # Errors
+	/// [`WorkerError`], or why nobody answers.
+	pub async fn info(&self) -> anyhow::Result<WorkerStatus> {
+		let answer = self.get("/v1/info").await?;
+		serde_json::from_slice(&answer)
+			.with_context(|| format!("{} does not say what a worker does", self.url))
 	}
 
 	/// Fresh evidence for whoever chose `nonce`.

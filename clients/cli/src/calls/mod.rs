@@ -4,14 +4,18 @@
 //! | module | does |
 //! |---|---|
 //! | [`kept`] | what is kept of a request, from before it is submitted |
-//! | [`direct`] | asks a worker, and the next one if that one cannot answer |
+//! | [`direct`] | seals a call to the code that runs, and checks the answer |
+//! | [`members`] | asks a worker, and the next one if that one cannot answer |
 //! | [`on_chain`] | submits a request, waits for its end and opens the answer |
 //! | [`size`] | whether a question is too long |
 
 pub mod direct;
 pub mod kept;
+pub mod members;
 pub mod on_chain;
 pub mod size;
+#[cfg(test)]
+pub mod villains;
 
 use crate::{
 	proof::{self, Finality},

@@ -6,10 +6,11 @@ use crate::{
 	worker::{CodeProgress, Run, RunDone},
 	OpenedCall,
 };
+use phala_keys::{input::InputKind, sr25519::sign_with_published_seed};
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
 	messages::AgentsMessage,
-	requests::{CallInput, CallOutput},
+	requests::{CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent},
 	H256,
 };
 
@@ -149,6 +150,111 @@ fn a_call_that_waits_at_the_switch_is_run_by_the_new_code_unless_its_caller_name
 	assert_eq!(answer(&mut world, named).unwrap_err().refusal(), Refusal::OtherCode);
 	assert!(world.next_run(FIRST).is_none());
 	assert!(answer(&mut world, plain).is_ok());
+}
+
+/// The caller's host, or the worker's: seals with one conversation, to this code.
+fn sealed(world: &mut World, agent: AgentId, method: &str, to: AgentCode) -> DirectCall {
+	world.accepted = vec![to.component];
+	let body = CallInput { method: method.into(), ..call_input(b"once") }.encode();
+	let (sealed, ..) = world.seal_for(agent, InputKind::Direct, USER_SEED, body);
+	let caller = caller_of(USER_SEED);
+	let content = DirectCallContent::new(world.chain.genesis(), agent, caller, &sealed);
+	let signature =
+		CallerSignature::Sr25519(sign_with_published_seed(USER_SEED, &content.encode()));
+	DirectCall { caller, sealed, signature }
+}
+
+/// The host of a worker, which keeps each copy that it was given and brings all of them again.
+struct Hoarder(Vec<DirectCall>);
+
+impl Hoarder {
+	fn refusals(&self, world: &mut World, agent: AgentId) -> Vec<Refusal> {
+		let mut refusals = Vec::new();
+		for copy in &self.0 {
+			refusals.push(match world.call(FIRST, agent, copy) {
+				Err(refused) => refused.refusal(),
+				Ok(call) => answer(world, call).expect_err("it is refused at once").refusal(),
+			});
+		}
+		refusals
+	}
+}
+
+#[test]
+fn what_waited_for_the_old_code_is_taken_again_when_it_is_sealed_anew_and_runs_once() {
+	for (seed, method) in [(85, "GET"), (86, "POST")] {
+		let (mut world, agent) = World::with_agent(seed);
+		let old = code(&world, agent);
+		plan(&mut world, agent);
+		// The crowd: no place is left, to read nor to write.
+		for _ in 0..limits::AGENT_RUNS_MAX {
+			public(&mut world, agent, "GET", b"");
+		}
+		public(&mut world, agent, "POST", b"");
+		let crowd: Vec<_> = std::iter::from_fn(|| world.next_run(FIRST)).collect();
+		world.conversation = Some(([9; 32], world.chain.height() + 100));
+		let first = sealed(&mut world, agent, method, old);
+		let waits = world.call(FIRST, agent, &first).unwrap();
+		assert!(world.next_run(FIRST).is_none(), "it waits");
+
+		switch(&mut world, agent);
+		crowd.iter().for_each(|run| end(&mut world, run));
+		assert_eq!(answer(&mut world, waits).unwrap_err().refusal(), Refusal::OtherCode);
+		assert!(world.next_run(FIRST).is_none(), "it never ran");
+
+		let second = sealed(&mut world, agent, method, NEW);
+		let anew = world.call(FIRST, agent, &second).unwrap();
+		let run = world.next_run(FIRST).expect("it is taken with the nonce that it had");
+		assert_eq!(run.code, NEW);
+		let hoarder = Hoarder(vec![first, second]);
+		let refused = [Refusal::CodeNotAccepted, Refusal::Repeated];
+		assert_eq!(hoarder.refusals(&mut world, agent), refused, "while it runs");
+		end(&mut world, &run);
+		world.settle();
+		assert!(answer(&mut world, anew).is_ok());
+		assert_eq!(hoarder.refusals(&mut world, agent), refused, "and after");
+		assert!(world.next_run(FIRST).is_none());
+	}
+}
+
+#[test]
+fn a_copy_for_other_code_of_what_was_taken_is_a_repeat() {
+	let (mut world, agent) = World::with_agent(88);
+	let old = code(&world, agent);
+	world.conversation = Some(([9; 32], world.chain.height() + 100));
+	let first = sealed(&mut world, agent, "POST", old);
+	let call = world.call(FIRST, agent, &first).unwrap();
+	// The liar: its enclave has taken the call, and it says that it was refused for its code.
+	world.run(FIRST).unwrap();
+	world.settle();
+	assert!(answer(&mut world, call).is_ok());
+	switch(&mut world, agent);
+	let liar = Hoarder(vec![sealed(&mut world, agent, "POST", NEW)]);
+	assert_eq!(liar.refusals(&mut world, agent), [Refusal::Repeated]);
+	assert!(world.next_run(FIRST).is_none());
+}
+
+#[test]
+fn what_ran_for_the_old_code_and_was_not_committed_is_not_said_to_have_been_refused_for_its_code() {
+	let (mut world, agent) = World::with_agent(89);
+	let old = code(&world, agent);
+	plan(&mut world, agent);
+	world.conversation = Some(([9; 32], world.chain.height() + 100));
+	let first = sealed(&mut world, agent, "POST", old);
+	let call = world.call(FIRST, agent, &first).unwrap();
+	world.run(FIRST).expect("it runs, and does outside what it does");
+	public(&mut world, agent, "POST", b"next");
+	let next = world.next_run(FIRST).expect("it runs on what the first wrote");
+	world.refuses_next = true;
+	world.settle();
+	assert_eq!(world.refused, 1);
+	assert!(world.next_run(FIRST).is_none(), "one after another");
+
+	switch(&mut world, agent);
+	end(&mut world, &next);
+	assert_eq!(answer(&mut world, call).unwrap_err().refusal(), Refusal::NotCommitted);
+	let again = Hoarder(vec![sealed(&mut world, agent, "POST", NEW)]);
+	assert_eq!(again.refusals(&mut world, agent), [Refusal::Repeated]);
 }
 
 #[test]

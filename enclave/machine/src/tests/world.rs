@@ -78,6 +78,8 @@ pub struct World {
 	pub ceremony: (Epoch, u32),
 	/// The components that callers name; none: any.
 	pub accepted: Vec<H256>,
+	/// Nonce and expiry of what is sealed; new ones each time if there are none.
+	pub conversation: Option<([u8; 32], BlockNumber)>,
 	/// They neither hear nor say anything.
 	pub hung: BTreeSet<WorkerId>,
 	/// What members said of lease holders that do not answer, and these of themselves.
@@ -107,6 +109,7 @@ impl World {
 			refuses_next: false,
 			ceremony: (0, 0),
 			accepted: Vec::new(),
+			conversation: None,
 			hung: BTreeSet::new(),
 			said: Vec::new(),
 			challenged: BTreeMap::new(),
@@ -626,13 +629,15 @@ impl World {
 		body: Vec<u8>,
 	) -> (Vec<u8>, [u8; 32]) {
 		let key = self.key(agent);
-		let nonce = *Secret32::random(&mut self.rng).expose();
+		let (nonce, expiry_block) = self.conversation.unwrap_or_else(|| {
+			(*Secret32::random(&mut self.rng).expose(), self.chain.height() + 100)
+		});
 		let input = SealedInput {
 			caller: caller_of(seed),
 			nonce,
 			reply_key,
 			accepted_code_hashes: self.accepted.clone(),
-			expiry_block: self.chain.height() + 100,
+			expiry_block,
 			body: SecretBytes::new(body),
 		};
 		let context = InputContext::new(self.chain.genesis(), agent, key.version, kind);

@@ -130,7 +130,7 @@ impl Membership {
 		});
 		let agent = match found {
 			Ok(agent) => agent,
-			Err(refused) => return self.answer(read.to, Err(refused), turn),
+			Err(refused) => return self.refuse_read(&read, refused, turn),
 		};
 		let code = agent.snapshot.record.code;
 		let state = agent.state.clone();
@@ -151,6 +151,21 @@ impl Membership {
 		};
 		self.reads.start(RunningRead { read, code, state_version, height: turn.height });
 		turn.act(Action::Run(Box::new(run)));
+	}
+
+	/// Gives back a call that waited and did not run: it may come again.
+	fn refuse_read<R: CryptoRng>(
+		&mut self,
+		read: &Read,
+		refused: MachineError,
+		turn: &mut Turn<'_, R>,
+	) {
+		let nonce = read.caller.zip(read.reply);
+		if let (Some(agent), Some((caller, (_, nonce)))) = (self.agents.get_mut(&read.agent), nonce)
+		{
+			agent.nonces.remove(caller, read.expiry, nonce);
+		}
+		self.answer(read.to, Err(refused), turn);
 	}
 }
 
@@ -242,18 +257,32 @@ impl Agent {
 		job: Job,
 		turn: &mut Turn<'_, R>,
 	) -> Vec<JobEnd> {
-		if !direct.accepted.includes(&self.snapshot.record.code.component) {
-			return vec![JobEnd { to: direct.to, result: Err(MachineError::OtherCode) }];
-		}
 		// Admitted once more by a machine that was rebuilt, while the first was on its way: its commit
 		// is known by now.
 		let is_used = |nonce: &[u8; 32]| self.head().used_inputs.contains_key(nonce);
 		if job.direct_nonce().is_some_and(is_used) {
 			return vec![JobEnd { to: direct.to, result: Err(MachineError::Repeated) }];
 		}
+		if !direct.accepted.includes(&self.snapshot.record.code.component) {
+			let result = Err(self.give_back(direct, &job));
+			return vec![JobEnd { to: direct.to, result }];
+		}
 		let (caller, input, request) = (direct.caller, direct.input.clone(), direct.request);
 		self.run(job, caller, input, request, None, turn);
 		Vec::new()
+	}
+
+	/// Gives back a direct call that is for other code than runs. One that never ran may come again,
+	/// sealed to that; one that did not: under another run's idempotency key it would be done outside
+	/// twice.
+	fn give_back(&mut self, direct: &DirectJob, job: &Job) -> MachineError {
+		if job.has_run {
+			return MachineError::NotCommitted;
+		}
+		if let Some((caller, (_, nonce))) = direct.caller.zip(direct.reply) {
+			self.nonces.remove(caller, direct.expiry, nonce);
+		}
+		MachineError::OtherCode
 	}
 
 	fn start_order<R: CryptoRng>(

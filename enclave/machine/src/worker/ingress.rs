@@ -106,7 +106,7 @@ impl Membership {
 		if let Some(agent) = self.agents.get_mut(&order.agent) {
 			let id = RunId(turn.next_id());
 			let kind = Arc::new(JobKind::Order(order));
-			agent.jobs.push_back(Job { id, kind, attempt: 1, opened: None });
+			agent.jobs.push_back(Job { id, kind, attempt: 1, opened: None, has_run: false });
 		}
 	}
 
@@ -183,7 +183,8 @@ impl Membership {
 		} else {
 			let id = RunId(turn.next_id());
 			let until = turn.now.after_ms(limits::REQUEST_WAIT_MS_MAX);
-			let read = Read { id, agent, to, caller, by_agent, input, reply, accepted, until };
+			let read =
+				Read { id, agent, to, caller, by_agent, input, reply, expiry, accepted, until };
 			match self.reads.admit(read)? {
 				Some(read) => self.start_read(read, turn),
 				None => {
@@ -223,7 +224,7 @@ impl Membership {
 		let agent = self.writable(agent, turn)?;
 		let id = RunId(turn.next_id());
 		let kind = Arc::new(JobKind::Direct(job));
-		agent.jobs.push_back(Job { id, kind, attempt: 1, opened: None });
+		agent.jobs.push_back(Job { id, kind, attempt: 1, opened: None, has_run: false });
 		Ok(())
 	}
 
@@ -297,8 +298,9 @@ impl Membership {
 			running.job.id == run && matches!(running.stage, Stage::Running { .. })
 		};
 		let Some(running) = agent.running.take_if(|running| is_it(running)) else { return };
-		let Running { job, code, height, base, stage } = running;
+		let Running { mut job, code, height, base, stage } = running;
 		let Stage::Running { input } = stage else { return };
+		job.has_run |= !matches!(result, Err(RunEnd::NotRun));
 		// What it ran on was refused meanwhile, or somebody else committed: it never happened.
 		if !agent.is_current() || agent.head().hash != base {
 			agent.requeue(job);

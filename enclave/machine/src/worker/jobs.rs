@@ -102,6 +102,8 @@ pub struct Job {
 	pub attempt: u32,
 	/// Of an order; the plaintext goes when the job does.
 	pub opened: Option<Arc<OpenedOrder>>,
+	/// It was run to an end: what it did outside is done, committed or not.
+	pub has_run: bool,
 }
 
 impl Job {

@@ -6,6 +6,10 @@
 //! what only reads costs a run and tells nobody anything: its answer is sealed to the reply key in it. A
 //! copy of what writes has no effect whatever is forgotten here: its nonce is in the job, then in the
 //! state ([`Agent::has_taken`](super::agent::Agent::has_taken)).
+//!
+//! What ends as `OtherCode` never ran, and is forgotten: its caller seals it to the code that runs, with
+//! the nonce that it had. Who held the first copy back can have it run instead of the second, if the old
+//! code comes back before both expire, and never beside it.
 
 use crate::limits::{AGENT_NONCES_MAX, CALLER_NONCES_MAX};
 use phala_protocol::{caller::Caller, BlockNumber};
@@ -71,7 +75,7 @@ impl Nonces {
 		}
 	}
 
-	/// One is there no more.
+	/// One is there no more: it expired, or was given back before it ran and may come again.
 	pub fn remove(&mut self, caller: Caller, expiry: BlockNumber, nonce: Nonce) {
 		if !self.by_expiry.remove(&(expiry, caller, nonce)) {
 			return;

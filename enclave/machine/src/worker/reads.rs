@@ -36,6 +36,8 @@ pub struct Read {
 	pub by_agent: bool,
 	pub input: Arc<CallInput>,
 	pub reply: Option<(EncryptionKey, [u8; 32])>,
+	/// Last block at which a sealed one is taken.
+	pub expiry: BlockNumber,
 	pub accepted: AcceptedCode,
 	/// When it stops waiting.
 	pub until: Instant,
