@@ -28,9 +28,9 @@ pub const DEPTH_MAX: u8 = 20;
 /// Most pages that a scan asks for ahead of those that it has come to.
 pub const READ_AHEAD_PAGES: usize = 16;
 
-/// Most steps of one agent that are not decided: eight commits, and as many runs in each as one flush
-/// may be shared by.
-pub const UNDECIDED_STEPS_MAX: usize = 8 * 1024;
+/// Most steps of one agent that are not decided: eight commits of as many flushes each. Runs that share
+/// a flush are one step ([`Batch::join`](crate::Batch::join)).
+pub const UNDECIDED_STEPS_MAX: usize = 8 * 64;
 
 /// What a page in memory takes besides its plaintext, in bytes: for itself, and for each entry.
 pub const CACHED_PAGE_BYTES: usize = 256;

@@ -5,7 +5,6 @@ use super::{blocks, endowed_alice, genesis, transactions::signed};
 use crate::{config::system::MAXIMUM_BLOCK_WEIGHT, *};
 use frame_support::{
 	dispatch::{DispatchClass, GetDispatchInfo},
-	traits::Get,
 	weights::Weight,
 };
 use pallet_balances::WeightInfo as _;

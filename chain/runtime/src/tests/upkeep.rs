@@ -1,7 +1,8 @@
 //! What the network's pallets do by themselves: how much of a block it takes at worst, and what waits for
 //! what when everything comes at once.
 
-use super::{genesis, upgrades::check_invariants};
+use super::genesis;
+use crate::test_support::oracle::check_invariants;
 use crate::{
 	config::system::MAXIMUM_BLOCK_WEIGHT,
 	currency::{MILLIS, PHA},
