@@ -275,7 +275,7 @@ fn news_cost_by_the_byte_and_what_was_not_told_is_not_paid() {
 		let costs = |callers: &[[u8; 32]]| {
 			Callers::<Runtime>::insert(agent, BoundedVec::truncate_from(callers.to_vec()));
 			let account = AccountId32::new([0xee; 32]);
-			let calls = [
+			let calls: [Call<Runtime>; 5] = [
 				Call::set_price { agent, unit_price: 7 },
 				Call::set_access { agent, access: Access::Listed },
 				Call::prepare_upgrade { agent, code: code(2) },
@@ -290,7 +290,8 @@ fn news_cost_by_the_byte_and_what_was_not_told_is_not_paid() {
 					});
 				}
 				let most = call.get_dispatch_info().call_weight;
-				let done = call.dispatch_bypass_filter(RawOrigin::Signed(ALICE).into()).unwrap();
+				let origin: RuntimeOrigin = RawOrigin::Signed(ALICE).into();
+				let done = call.dispatch_bypass_filter(origin).unwrap();
 				let actual = done.actual_weight.expect("is said");
 				assert!(actual.all_lte(most), "{actual:?} of {most:?}");
 				actual
@@ -873,7 +874,7 @@ fn a_damocles_gives_notice_anew_when_it_has_not_come_back_for_as_long_again() {
 		// In the last block of it the notice is good still.
 		System::set_block_number(begun + 4 * u64::from(NOTICE) - 1);
 		assert_ok!(Damocles.evicts(agent));
-		assert!(!Agents::<Runtime>::contains_key(agent));
+		assert_eq!(Agents::record(agent), None);
 	});
 }
 

@@ -792,14 +792,14 @@ fn an_agent_that_was_given_up_is_held_against_nobody() {
 
 #[test]
 fn who_exhausts_its_stake_answers_for_its_leases_and_who_is_evicted_otherwise_does_not() {
-	for (by, excuse) in [(EvictedBy::Itself, None), (EvictedBy::Others, Some(Excuse::Removed))] {
+	for (by, excused) in [(EvictedBy::Itself, None), (EvictedBy::Others, Some(Excuse::Removed))] {
 		new_test_ext().execute_with(|| {
 			cluster_of([1, 2]);
 			place(0).unwrap();
 			let work = assigned(0);
 			evict(1, by);
 			assert_eq!(holder(0), Some((2, 1)));
-			assert_eq!(excuse(0, &work), excuse, "{by:?}");
+			assert_eq!(excuse(0, &work), excused, "{by:?}");
 		});
 	}
 }

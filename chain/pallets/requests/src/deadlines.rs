@@ -59,6 +59,7 @@ impl<T: Config> Pallet<T> {
 			Ok(penalty) => (penalty, None),
 			Err(excuse) => (0, Some(excuse)),
 		};
+		Self::forget_own_acts(worker);
 		// Who missed it answers for it by now. That the lease moves, too, has to be looked for at each member
 		// of the cluster: no caller waits for that.
 		match excuse {
@@ -102,9 +103,6 @@ impl<T: Config> Pallet<T> {
 
 	/// Remembered while the worker answers for more: of its latest boots, should it restart so often.
 	fn note_own_act(worker: WorkerId, boot: BootNumber, paid: Balance) {
-		if !DutiesOfWorker::<T>::contains_key(worker) {
-			return;
-		}
 		OwnActs::<T>::mutate(worker, |acts| {
 			match acts.binary_search_by_key(&boot, |(of, _)| *of) {
 				Ok(place) => {

@@ -21,13 +21,17 @@ impl<T: Config> Pallet<T> {
 		DutiesOfWorker::<T>::mutate_exists(worker, |duties| {
 			*duties = duties.and_then(|duties| duties.checked_sub(1)).filter(|duties| *duties > 0);
 		});
-		if !DutiesOfWorker::<T>::contains_key(worker) {
-			OwnActs::<T>::remove(worker);
-		}
 		ClosedRange::<T>::mutate(|(_, next)| {
 			Closed::<T>::insert(*next, (id, now));
 			*next = next.saturating_add(1);
 		});
+	}
+
+	/// Who answers for nothing more starts anew: what it paid counts for nothing that is to come.
+	pub(crate) fn forget_own_acts(worker: WorkerId) {
+		if !DutiesOfWorker::<T>::contains_key(worker) {
+			OwnActs::<T>::remove(worker);
+		}
 	}
 
 	/// Forgets requests that were closed long enough ago, as far as `meter` goes.

@@ -64,6 +64,7 @@ impl<T: Config> Pallet<T> {
 		});
 		let caller = caller.clone();
 		Self::end_duty(id, request.worker, now);
+		Self::forget_own_acts(request.worker);
 		Self::close(id, request, RequestState::Settled { fee, failed, block: now });
 		Self::deposit_event(Event::RequestSettled {
 			request: id,
