@@ -18,6 +18,8 @@ mod wasm {
 	const REHEARSAL: &str = "phala_runtime_rehearsal";
 
 	pub fn build() {
+		// For tests of other crates, natively: a wasm is the same with and without.
+		std::env::remove_var("CARGO_FEATURE_TEST_SUPPORT");
 		// A build without software evidence is the production runtime; one that measures is for
 		// nothing else.
 		#[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]

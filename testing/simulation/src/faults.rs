@@ -102,7 +102,7 @@ impl std::fmt::Display for Planned {
 	}
 }
 
-/// How many kinds of faults [`draw`] knows.
+/// How many kinds of faults [`draw`] knows; the last is drawn as often as four others, being ten.
 const KINDS: u64 = 18;
 
 /// The faults of a seed: none to seven, in the order of time.
@@ -123,7 +123,7 @@ fn draw(random: &mut Random) -> Fault {
 	let members = (u64::from(GATEKEEPER) + 1, u64::from(limits::WORKERS) - 1);
 	let member = |random: &mut Random| random.within(members) as WorkerId;
 	let ms = random.within(limits::FAULT_MS);
-	match random.below(KINDS) {
+	match random.below(KINDS + 3) {
 		0 => Fault::Crash { worker: random.below(limits::WORKERS.into()) as WorkerId },
 		1 => Fault::AllButOneCrash { survivor: member(random) },
 		2 => Fault::SecondBoot { worker: random.below(limits::WORKERS.into()) as WorkerId },

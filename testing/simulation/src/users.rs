@@ -96,10 +96,11 @@ impl Simulation {
 			self.schedule_faults();
 		}
 		let user = self.random.users.pick(&self.users.accounts).expect("there are users").clone();
-		match self.random.users.below(10) {
-			0..=4 => self.submit_request(&user, agent, &record),
-			5..=7 => self.call(&user, agent, &record, true),
-			_ => self.call(&user, agent, &record, false),
+		match self.random.users.below(20) {
+			0..=9 => self.submit_request(&user, agent, &record),
+			10..=15 => self.call(&user, agent, &record, true),
+			16..=18 => self.call(&user, agent, &record, false),
+			_ => self.give_secret(agent, &record),
 		}
 	}
 
@@ -110,7 +111,7 @@ impl Simulation {
 		agent: AgentId,
 		record: &AgentRecord,
 		kind: InputKind,
-		input: &CallInput,
+		body: Vec<u8>,
 	) -> (Vec<u8>, DecryptionKey, ReplyContext) {
 		let genesis = self.chain.genesis();
 		let nonce = self.random.users.seed();
@@ -122,7 +123,7 @@ impl Simulation {
 			reply_key: key.public(),
 			accepted_code_hashes: Vec::new(),
 			expiry_block: self.chain.finalized() + 100,
-			body: SecretBytes::new(input.encode()),
+			body: SecretBytes::new(body),
 		};
 		let context = InputContext::new(genesis, agent, agent_key.version, kind);
 		let to = if self.now_ms() < self.users.withdraw_until {
@@ -136,6 +137,14 @@ impl Simulation {
 		(sealed.encode(), key, reply)
 	}
 
+	/// The developer gives the agent a secret.
+	fn give_secret(&mut self, agent: AgentId, record: &AgentRecord) {
+		let developer = self.operators.developer.clone();
+		let secrets = vec![(b"token".to_vec(), self.users.next_body())].encode();
+		let sealed = self.seal(&developer, agent, record, InputKind::OwnerSecrets, secrets).0;
+		self.submit(&developer, agent, RequestKind::Secrets, RequestInput::Sealed(sealed));
+	}
+
 	fn submit_request(&mut self, user: &Account, agent: AgentId, record: &AgentRecord) {
 		let is_public = self.random.users.permille(200);
 		let input = if is_public {
@@ -145,20 +154,19 @@ impl Simulation {
 		} else {
 			let body = self.users.next_body();
 			let input = call_input("POST", &body);
-			RequestInput::Sealed(self.seal(user, agent, record, InputKind::Request, &input).0)
+			let input = input.encode();
+			RequestInput::Sealed(self.seal(user, agent, record, InputKind::Request, input).0)
 		};
+		self.submit(user, agent, RequestKind::Call, input);
+	}
+
+	fn submit(&mut self, by: &Account, agent: AgentId, kind: RequestKind, input: RequestInput) {
 		let blocks = self.random.users.within(limits::DEADLINE_BLOCKS) as u32;
 		let max_fee = Balance::from(self.random.users.within((12, 40))) * currency::MILLIS;
-		let now = self.chain.height();
-		let call = pallet_requests::Call::submit {
-			agent,
-			kind: RequestKind::Call,
-			input,
-			max_fee,
-			deadline: now + blocks,
-			min_block: self.chain.finalized(),
-		};
-		let _ = self.chain.sign(user, call);
+		let (deadline, min_block) = (self.chain.height() + blocks, self.chain.finalized());
+		let call =
+			pallet_requests::Call::submit { agent, kind, input, max_fee, deadline, min_block };
+		let _ = self.chain.sign(by, call);
 	}
 
 	fn call(&mut self, user: &Account, agent: AgentId, record: &AgentRecord, writes: bool) {
@@ -171,7 +179,8 @@ impl Simulation {
 		};
 		let body = self.users.next_body();
 		let input = call_input(if writes { "POST" } else { "GET" }, &body);
-		let (sealed, key, context) = self.seal(user, agent, record, InputKind::Direct, &input);
+		let (sealed, key, context) =
+			self.seal(user, agent, record, InputKind::Direct, input.encode());
 		let caller = user.caller();
 		let content = DirectCallContent::new(self.chain.genesis(), agent, caller, &sealed);
 		let signature = CallerSignature::Sr25519(user.sign(&content.encode()));
