@@ -13,14 +13,18 @@ use rand_core::CryptoRng;
 pub struct Freshness {
 	/// When the newest mark seen on the chain was made.
 	newest_seen: Instant,
-	/// A mark that was sent and not seen yet, and when it was made.
-	outstanding: Option<([u8; 32], Instant)>,
+	/// Marks that were sent and not seen yet, the oldest first, and when each was made. There are
+	/// several after a time without blocks: the chain takes the first, and refuses what comes too soon
+	/// after it.
+	outstanding: Vec<([u8; 32], Instant)>,
+	/// When to make a mark although one is outstanding: that one may have been refused.
+	next_at: Option<Instant>,
 }
 
 impl Freshness {
 	/// The first mark: keys made at `made`, seen in their registration.
 	pub fn first_mark(made: Instant) -> Self {
-		Self { newest_seen: made, outstanding: None }
+		Self { newest_seen: made, outstanding: Vec::new(), next_at: None }
 	}
 
 	/// When the newest mark that the chain showed was made.
@@ -30,9 +34,10 @@ impl Freshness {
 
 	/// When the next mark is to be sent.
 	pub fn next_mark_at(&self) -> Instant {
-		match self.outstanding {
-			Some((_, made)) => made.after_ms(limits::HEARTBEAT_PATIENCE_MS),
-			None => self.newest_seen.after_ms(limits::HEARTBEAT_INTERVAL_MS),
+		match (self.outstanding.last(), self.next_at) {
+			(Some((_, made)), None) => made.after_ms(limits::HEARTBEAT_PATIENCE_MS),
+			(Some((_, made)), Some(at)) => at.min(made.after_ms(limits::HEARTBEAT_PATIENCE_MS)),
+			(None, _) => self.newest_seen.after_ms(limits::HEARTBEAT_INTERVAL_MS),
 		}
 	}
 
@@ -43,18 +48,22 @@ impl Freshness {
 		}
 		let mut nonce = [0; 32];
 		rng.fill_bytes(&mut nonce);
-		self.outstanding = Some((nonce, now));
+		self.next_at = None;
+		self.outstanding.push((nonce, now));
+		if self.outstanding.len() > limits::HEARTBEATS_OUTSTANDING_MAX {
+			self.outstanding.remove(0);
+		}
 		Some(nonce)
 	}
 
-	/// The chain shows `nonce`. An older or a foreign one changes nothing.
-	pub fn seen(&mut self, nonce: &[u8; 32]) {
-		if let Some((expected, made)) = self.outstanding {
-			if expected == *nonce {
-				self.newest_seen = self.newest_seen.max(made);
-				self.outstanding = None;
-			}
-		}
+	/// The chain shows `nonce`, as is read at `now`. A foreign one, and one before the newest that was
+	/// seen, changes nothing.
+	pub fn seen(&mut self, nonce: &[u8; 32], now: Instant) {
+		let Some(at) = self.outstanding.iter().position(|(sent, _)| sent == nonce) else { return };
+		let Some((_, made)) = self.outstanding.drain(..=at).last() else { return };
+		self.newest_seen = self.newest_seen.max(made);
+		let is_waiting = !self.outstanding.is_empty();
+		self.next_at = is_waiting.then(|| now.after_ms(limits::HEARTBEAT_RETRY_MS));
 	}
 
 	/// Most that the view can be old, in milliseconds.
@@ -69,5 +78,65 @@ impl Freshness {
 			return Err(MachineError::NotFresh { age_ms, max_ms });
 		}
 		Ok(())
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::limits::{HEARTBEATS_OUTSTANDING_MAX, HEARTBEAT_PATIENCE_MS, HEARTBEAT_RETRY_MS};
+	use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
+
+	const START: Instant = Instant::from_ms(1_000_000);
+
+	/// A boot at the end of a time without blocks: each mark that it sent waits for one.
+	fn after_an_outage(marks: usize) -> (Freshness, Vec<[u8; 32]>, Instant) {
+		let mut rng = ChaCha20Rng::seed_from_u64(1);
+		let mut freshness = Freshness::first_mark(START);
+		let mut sent = Vec::new();
+		let mut now = START;
+		while sent.len() < marks {
+			now = freshness.next_mark_at();
+			sent.push(freshness.next_mark(now, &mut rng).expect("it is time"));
+		}
+		(freshness, sent, now)
+	}
+
+	#[test]
+	fn after_an_outage_the_mark_that_landed_counts_and_the_next_does_not_wait_for_the_one_that_was_refused(
+	) {
+		let (mut freshness, sent, now) = after_an_outage(2);
+		let before = freshness.newest_seen();
+		freshness.seen(&sent[0], now);
+		assert!(freshness.newest_seen() > before, "the first landed");
+		// The second came too soon after it.
+		assert_eq!(freshness.next_mark_at(), now.after_ms(HEARTBEAT_RETRY_MS));
+		let mut rng = ChaCha20Rng::seed_from_u64(2);
+		let later = now.after_ms(HEARTBEAT_RETRY_MS);
+		let third = freshness.next_mark(later, &mut rng).expect("it is time");
+		assert_eq!(freshness.next_mark_at(), later.after_ms(HEARTBEAT_PATIENCE_MS));
+		freshness.seen(&third, later);
+		assert_eq!(freshness.newest_seen(), later);
+		// What was made before tells nothing new.
+		freshness.seen(&sent[1], later);
+		assert_eq!(freshness.newest_seen(), later);
+	}
+
+	#[test]
+	fn a_relayer_that_shows_an_old_mark_makes_nothing_younger_than_that_mark() {
+		let (mut freshness, sent, now) = after_an_outage(3);
+		let made = START.after_ms(limits::HEARTBEAT_INTERVAL_MS);
+		freshness.seen(&sent[0], now);
+		assert_eq!(freshness.newest_seen(), made);
+		assert_eq!(freshness.age_ms(now), now.ms_since(made));
+	}
+
+	#[test]
+	fn an_outage_of_any_length_leaves_a_few_marks() {
+		let (mut freshness, sent, now) = after_an_outage(HEARTBEATS_OUTSTANDING_MAX + 3);
+		assert_eq!(freshness.outstanding.len(), HEARTBEATS_OUTSTANDING_MAX);
+		freshness.seen(sent.last().expect("some"), now);
+		assert!(freshness.outstanding.is_empty());
+		assert_eq!(freshness.newest_seen(), now);
 	}
 }

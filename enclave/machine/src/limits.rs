@@ -12,6 +12,13 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 2 * 60 * 1000;
 /// A heartbeat that has not come back for this long is given up for a new one, in milliseconds.
 pub const HEARTBEAT_PATIENCE_MS: u64 = 5 * 60 * 1000;
 
+/// After a mark was seen and a later one was not: the chain takes none within ten blocks of another, so
+/// that one may be gone, and the next is made after this, in milliseconds.
+pub const HEARTBEAT_RETRY_MS: u64 = 30 * 1000;
+
+/// Marks that are remembered until they are seen.
+pub const HEARTBEATS_OUTSTANDING_MAX: usize = 8;
+
 /// Evidence is renewed from this many blocks before it expires.
 pub const RENEWAL_LEAD: BlockNumber = 900;
 

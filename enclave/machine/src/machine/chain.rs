@@ -155,7 +155,7 @@ impl Machine {
 			}
 			RegistryMessage::HeartbeatSeen { boot, nonce } => {
 				if let Some(registered) = self.registered_as(boot) {
-					registered.freshness.seen(&nonce);
+					registered.freshness.seen(&nonce, now);
 				}
 			}
 			RegistryMessage::Probe { nonce } => {
