@@ -118,7 +118,7 @@ impl Machine {
 		};
 		match body {
 			Message::Registry(message) => {
-				self.apply_registry(message, is_replaying, actions);
+				self.apply_registry(message, now, is_replaying, actions);
 			}
 			Message::Keys(message) => self.apply_keys(message, is_replaying, now, rng, actions),
 			Message::Clusters(message) => self.apply_clusters(message, now, rng, actions),
@@ -138,6 +138,7 @@ impl Machine {
 	pub(super) fn apply_registry(
 		&mut self,
 		message: RegistryMessage,
+		now: Instant,
 		is_replaying: bool,
 		actions: &mut Vec<Action>,
 	) {
