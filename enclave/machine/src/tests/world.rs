@@ -216,6 +216,10 @@ impl World {
 		node.ask(|reply| Event::Synced { reply, bundle }).unwrap();
 	}
 
+	pub fn bundle(&self, worker: WorkerId) -> SyncBundle {
+		self.bundle_to(worker, self.chain.height())
+	}
+
 	fn bundle_to(&self, worker: WorkerId, to: BlockNumber) -> SyncBundle {
 		let machine = &self.nodes[&worker].machine;
 		let status = machine.status();
