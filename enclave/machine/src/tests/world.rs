@@ -216,6 +216,7 @@ impl World {
 		node.ask(|reply| Event::Synced { reply, bundle }).unwrap();
 	}
 
+	#[cfg(feature = "recording")]
 	pub fn bundle(&self, worker: WorkerId) -> SyncBundle {
 		self.bundle_to(worker, self.chain.height())
 	}
