@@ -59,8 +59,9 @@ impl Freshness {
 	/// The chain shows `nonce`, as is read at `now`. A foreign one, and one before the newest that was
 	/// seen, changes nothing.
 	pub fn seen(&mut self, nonce: &[u8; 32], now: Instant) {
-		let Some(at) = self.outstanding.iter().position(|(sent, _)| sent == nonce) else { return };
-		let Some((_, made)) = self.outstanding.drain(..=at).last() else { return };
+		let mut sent = self.outstanding.iter().copied().enumerate();
+		let Some((at, (_, made))) = sent.find(|(_, (sent, _))| sent == nonce) else { return };
+		self.outstanding.drain(..=at);
 		self.newest_seen = self.newest_seen.max(made);
 		let is_waiting = !self.outstanding.is_empty();
 		self.next_at = is_waiting.then(|| now.after_ms(limits::HEARTBEAT_RETRY_MS));
