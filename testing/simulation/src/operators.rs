@@ -135,7 +135,7 @@ impl Simulation {
 			return;
 		}
 		for worker in 0..limits::WORKERS {
-			if self.lives.get(&worker).is_none() {
+			if !self.lives.contains_key(&worker) {
 				let ms = self.random.shells.within(limits::START_MS);
 				self.start_after(worker, ms);
 			}
