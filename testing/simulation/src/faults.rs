@@ -5,14 +5,16 @@ use crate::{
 	network::Party,
 	operators::GATEKEEPER,
 	scheduler::Random,
-	simulation::{Happening, Simulation},
+	simulation::{Happening, Simulation, Sparse},
 	villains::{
 		BodyForger, Delayer, Dropper, EnvelopeForger, HeaderForger, JustificationForger, OldNode,
 		Reorderer, Repeater, StateForger, Villain,
 	},
 };
+use frame_system::LastRuntimeUpgrade;
 use pallet_registry::EvictionReason;
 use phala_protocol::{boot::WorkerId, BlockNumber};
+use phala_runtime::Runtime;
 use sp_runtime::Permill;
 
 /// What relayers can be, instead of honest.
@@ -77,10 +79,17 @@ pub enum Fault {
 	StalledFinality { ms: u64 },
 	/// Nobody makes a block.
 	EmptySlots { ms: u64 },
+	/// Of so many slots the first `made` have a block.
+	SparseBlocks { made: u64, slots: u64, ms: u64 },
 	/// Validators abandon up to so many blocks that are not final.
 	Reorganisation { blocks: usize },
 	/// Governance throws a worker's boot out, and takes of its stake.
 	Eviction { worker: WorkerId },
+	/// What all run has a hole: its measurement leaves the list after `notice_ms`, and operators start what
+	/// comes after it, each when it likes, some too late.
+	Delisting { notice_ms: u64 },
+	/// The chain's first block under another runtime: migrations and all that pallets do then.
+	RuntimeUpgrade,
 	/// Callers pay for what nobody can open: sealed to a key that they threw away.
 	WithdrawnInputs { ms: u64 },
 	/// A stranger fills blocks.
@@ -103,7 +112,7 @@ impl std::fmt::Display for Planned {
 }
 
 /// How many kinds of faults [`draw`] knows; the last is drawn as often as four others, being ten.
-const KINDS: u64 = 18;
+const KINDS: u64 = 20;
 
 /// The faults of a seed: none to seven, in the order of time.
 pub fn of_seed(seed: u64) -> Vec<Planned> {
@@ -148,6 +157,8 @@ fn draw(random: &mut Random) -> Fault {
 			Fault::SlowClock { worker, permille, ms }
 		}
 		16 => Fault::Reorganisation { blocks: random.within((1, 6)) as usize },
+		17 => Fault::Delisting { notice_ms: random.below(limits::NOTICE_MS_MAX) },
+		18 => Fault::RuntimeUpgrade,
 		_ => {
 			let is = match random.below(10) {
 				0 => Liar::HeaderForger,
@@ -230,6 +241,22 @@ impl Simulation {
 				self.oracles.forget_after(number);
 			}
 			Fault::EmptySlots { ms } => self.no_block_until = now_ms + ms,
+			Fault::SparseBlocks { made, slots, ms } => {
+				self.sparse = Some(Sparse { made, slots, until_ms: now_ms + ms });
+			}
+			Fault::Delisting { notice_ms } => {
+				self.operators.release(now_ms + notice_ms);
+				for worker in 0..limits::WORKERS {
+					let within = (limits::START_MS.0, notice_ms + limits::UPDATED_LATE_MS);
+					let ms = self.random.shells.within(within);
+					self.start_after(worker, ms);
+				}
+			}
+			Fault::RuntimeUpgrade => {
+				// The node's first block under a new runtime knows it by this alone.
+				let keys = vec![LastRuntimeUpgrade::<Runtime>::hashed_key().to_vec()];
+				self.command(frame_system::Call::kill_storage { keys });
+			}
 			Fault::Eviction { worker } => {
 				let reason = EvictionReason::Fault { slash: Permill::from_percent(1) };
 				self.command(pallet_registry::Call::evict_for { worker, reason });

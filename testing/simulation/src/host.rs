@@ -2,7 +2,7 @@
 
 use crate::{relayer::Relayer, scheduler::Random};
 use phala_machine::{Action, CallId, Config, Event, Instant, Machine, Snapshot};
-use phala_protocol::{boot::WorkerId, H256};
+use phala_protocol::{boot::WorkerId, evidence::Measurement, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	collections::{BTreeMap, BTreeSet},
@@ -34,6 +34,8 @@ pub enum Waiting {
 pub struct Host {
 	pub id: HostId,
 	pub machine: Machine,
+	/// What its process says it runs.
+	pub measurement: Measurement,
 	/// What it published last.
 	pub snapshot: Arc<Snapshot>,
 	/// Components and manifests that it has.
@@ -53,7 +55,13 @@ pub struct Host {
 
 impl Host {
 	/// A new process at `now_ms`.
-	pub fn start(seed: u64, id: HostId, genesis: H256, now_ms: u64) -> Self {
+	pub fn start(
+		seed: u64,
+		id: HostId,
+		measurement: Measurement,
+		genesis: H256,
+		now_ms: u64,
+	) -> Self {
 		let mut random = Random::of(seed, &format!("host {} {}", id.worker, id.life));
 		let counter_ms = random.below(1 << 40);
 		let config = Config { genesis, worker: id.worker };
@@ -61,6 +69,7 @@ impl Host {
 		let machine = Machine::boot(config, Instant::from_ms(counter_ms), &mut rng);
 		Self {
 			id,
+			measurement,
 			snapshot: Arc::new(machine.snapshot()),
 			machine,
 			code: BTreeSet::new(),

@@ -23,7 +23,8 @@
 //! | `network` | delays, losses, doubles, cuts, in virtual time |
 //!
 //! Not here: two forks that grow at once (blocks that are not final are abandoned, and others made), a pool's
-//! limits, HTTP, disks: today's machine keeps all state in memory. So when all who have an agent's newest
+//! limits, HTTP, disks, another runtime (an upgrade is what the first block under one does, by the same):
+//! today's machine keeps all state in memory. So when all who have an agent's newest
 //! state die at once it is lost, is counted as `lost`, and is no defect.
 //!
 //! ## Faults and oracles

@@ -75,6 +75,12 @@ pub const FAULT_MS: (u64, u64) = (3_000, 35_000);
 /// heartbeats of a boot.
 pub const EMPTY_MS: (u64, u64) = (4_000, 900_000);
 
+/// How long before a delisting operators hear of it, in milliseconds.
+pub const NOTICE_MS_MAX: u64 = 40_000;
+
+/// How long after a delisting the last operator starts what is allowed, in milliseconds.
+pub const UPDATED_LATE_MS: u64 = 15_000;
+
 /// How long a seed takes.
 pub const LENGTH: crate::Length = crate::Length { busy_blocks: 70, rest_blocks: 60 };
 

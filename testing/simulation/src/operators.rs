@@ -15,8 +15,10 @@ use phala_protocol::{
 use phala_runtime::{currency, Registry, Runtime, RuntimeCall};
 use std::collections::BTreeMap;
 
-/// What all processes claim to run.
-pub const MEASUREMENT: Measurement = H256::repeat_byte(0xc0);
+/// What processes say they run that are of this release, counted from 0.
+fn measurement(release: u64) -> Measurement {
+	H256::from_low_u64_be(0xc0de_0000 + release)
+}
 
 /// Whose keys it holds, and nobody's members.
 pub const GATEKEEPER: WorkerId = 0;
@@ -33,6 +35,9 @@ pub struct Operators {
 	pub root: Account,
 	workers: Vec<Account>,
 	pub developer: Account,
+	/// The newest that there is, and when the one before it leaves the list.
+	release: u64,
+	delist_at_ms: u64,
 	/// When each thing was done last.
 	done: BTreeMap<(&'static str, WorkerId), BlockNumber>,
 }
@@ -44,6 +49,8 @@ impl Default for Operators {
 			root: Account::development("//Alice"),
 			workers: workers.into_iter().map(Account::development).collect(),
 			developer: Account::development("//Ferdie"),
+			release: 0,
+			delist_at_ms: 0,
 			done: BTreeMap::new(),
 		}
 	}
@@ -52,6 +59,17 @@ impl Default for Operators {
 impl Operators {
 	pub fn of(&self, worker: WorkerId) -> Account {
 		self.workers[worker as usize % self.workers.len()].clone()
+	}
+
+	/// What a process says it runs that starts now.
+	pub fn measurement(&self) -> Measurement {
+		measurement(self.release)
+	}
+
+	/// There is a release; the one before it leaves the list at that time.
+	pub fn release(&mut self, delist_at_ms: u64) {
+		self.release += 1;
+		self.delist_at_ms = delist_at_ms;
 	}
 
 	/// Whether it is time to do something, again.
@@ -67,7 +85,10 @@ impl Operators {
 
 /// What is to be seen of the network.
 struct Seen {
+	/// The newest release is, for as long as there is none after it.
 	is_allowed: bool,
+	/// Releases before it that are still allowed.
+	to_delist: Vec<Measurement>,
 	workers: WorkerId,
 	in_force: BTreeMap<WorkerId, Boot>,
 	is_candidate: bool,
@@ -80,10 +101,14 @@ struct Seen {
 }
 
 impl Seen {
-	fn now(developer: &Account) -> Self {
+	fn now(operators: &Operators) -> Self {
 		let boot = |worker| Some((worker, Registry::boot_in_force(worker)?));
+		let rule = |release| pallet_registry::Measurements::<Runtime>::get(measurement(release));
+		let stays = |release| rule(release).is_some_and(|rule| rule.until.is_none());
+		let release = operators.release;
 		Self {
-			is_allowed: pallet_registry::Measurements::<Runtime>::contains_key(MEASUREMENT),
+			is_allowed: stays(release),
+			to_delist: (0..release).filter(|release| stays(*release)).map(measurement).collect(),
 			workers: pallet_registry::NextWorker::<Runtime>::get(),
 			in_force: (0..limits::WORKERS).filter_map(boot).collect(),
 			is_candidate: pallet_gatekeepers::Candidates::<Runtime>::contains_key(GATEKEEPER),
@@ -95,7 +120,7 @@ impl Seen {
 			members: pallet_clusters::Members::<Runtime>::iter_key_prefix(CLUSTER).collect(),
 			asking: pallet_clusters::JoinRequests::<Runtime>::iter_keys().collect(),
 			agents: pallet_agents::Agents::<Runtime>::iter()
-				.filter(|(_, record)| record.owner == developer.bytes())
+				.filter(|(_, record)| record.owner == operators.developer.bytes())
 				.map(|(agent, _)| agent)
 				.collect(),
 		}
@@ -120,11 +145,20 @@ impl Simulation {
 
 	/// Does what is missing.
 	pub(crate) fn operate(&mut self) {
-		let developer = self.operators.developer.clone();
 		let now = self.chain.height();
-		let seen = self.chain.read(|| Seen::now(&developer));
+		let seen = self.chain.read(|| Seen::now(&self.operators));
+		let newest = self.operators.measurement();
 		if !seen.is_allowed && self.operators.is_due("allow", 0, now) {
-			self.command(pallet_registry::Call::allow_measurement { measurement: MEASUREMENT });
+			self.command(pallet_registry::Call::allow_measurement { measurement: newest });
+		}
+		let is_time = seen.is_allowed && self.now_ms() >= self.operators.delist_at_ms;
+		if is_time && !seen.to_delist.is_empty() && self.operators.is_due("delist", 0, now) {
+			for measurement in &seen.to_delist {
+				let (measurement, until, successor) = (*measurement, now, newest);
+				let call =
+					pallet_registry::Call::delist_measurement { measurement, until, successor };
+				self.command(call);
+			}
 		}
 		if seen.workers < limits::WORKERS {
 			// One after the other, so that each has its number.

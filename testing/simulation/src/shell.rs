@@ -5,7 +5,6 @@ use crate::{
 	host::{HostId, Waiting},
 	limits,
 	network::{Packet, Party, PeerAnswer},
-	operators::MEASUREMENT,
 	sandbox,
 	simulation::{Happening, Simulation},
 };
@@ -21,7 +20,8 @@ use phala_protocol::{
 	boot::WorkerId,
 	clusters::Member,
 	evidence::{
-		Evidence, SoftwareEvidence, SoftwareReport, SoftwareReportContent, DEVELOPMENT_ROOT_SEED,
+		Evidence, Measurement, SoftwareEvidence, SoftwareReport, SoftwareReportContent,
+		DEVELOPMENT_ROOT_SEED,
 	},
 	requests::DirectCall,
 	H256,
@@ -122,7 +122,9 @@ impl Simulation {
 			}
 			Action::ShowProof(proof) => self.leaves("proof", &proof.encode()),
 			Action::MakeEvidence(request) => {
-				let evidence = Ok(evidence(id.worker, &request.report_data).encode());
+				let Some(host) = self.hosts.get(&id) else { return };
+				let evidence =
+					Ok(evidence(id.worker, host.measurement, &request.report_data).encode());
 				self.later(limits::TASK_MS, id, Event::EvidenceMade { request, evidence });
 			}
 			Action::Compute(task) => {
@@ -413,9 +415,9 @@ impl Simulation {
 }
 
 /// What stands in for a TEE: each worker's own machine, with the code that may run.
-fn evidence(worker: WorkerId, report_data: &[u8; 64]) -> Evidence {
+fn evidence(worker: WorkerId, measurement: Measurement, report_data: &[u8; 64]) -> Evidence {
 	let report = SoftwareReport {
-		measurement: MEASUREMENT,
+		measurement,
 		platform: H256::from_low_u64_be(u64::from(worker) + 1),
 		report_data: *report_data,
 		debug: false,

@@ -46,6 +46,20 @@ pub enum Happening {
 	ClockMended(HostId),
 }
 
+/// Few slots have a block for some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Sparse {
+	pub made: u64,
+	pub slots: u64,
+	pub until_ms: u64,
+}
+
+impl Sparse {
+	fn leaves_out(&self, now_ms: u64) -> bool {
+		now_ms < self.until_ms && (now_ms / limits::BLOCK_MS) % self.slots >= self.made
+	}
+}
+
 /// A stream of randomness for each part.
 pub struct Streams {
 	pub network: Random,
@@ -167,6 +181,7 @@ pub struct Simulation {
 	pub(crate) finality_stalls_until: u64,
 	/// Until when nobody makes a block.
 	pub(crate) no_block_until: u64,
+	pub(crate) sparse: Option<Sparse>,
 	/// Workers whose hosts keep the chain from them, until then.
 	pub(crate) cut_off: BTreeMap<WorkerId, u64>,
 	/// Until when blocks are full.
@@ -207,6 +222,7 @@ impl Simulation {
 			faults,
 			finality_stalls_until: 0,
 			no_block_until: 0,
+			sparse: None,
 			cut_off: BTreeMap::new(),
 			stress_until: 0,
 			counts: Counts::default(),
@@ -307,7 +323,8 @@ impl Simulation {
 	fn slot(&mut self) {
 		let now_ms = self.now_ms();
 		self.scheduler.after(limits::BLOCK_MS, Happening::Slot);
-		if now_ms < self.no_block_until {
+		let is_left_out = self.sparse.is_some_and(|sparse| sparse.leaves_out(now_ms));
+		if now_ms < self.no_block_until || is_left_out {
 			return;
 		}
 		if now_ms < self.stress_until {
@@ -336,7 +353,8 @@ impl Simulation {
 		let life = self.lives.entry(worker).or_default();
 		let id = HostId { worker, life: *life };
 		*life += 1;
-		let host = Host::start(self.seed, id, self.chain.genesis(), self.now_ms());
+		let measurement = self.operators.measurement();
+		let host = Host::start(self.seed, id, measurement, self.chain.genesis(), self.now_ms());
 		self.trace.note(self.now_ms(), "start", &(id, host.snapshot.keys.identity));
 		self.hosts.insert(id, host);
 		self.listening.insert(worker, id);

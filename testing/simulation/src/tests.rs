@@ -50,6 +50,9 @@ fn whatever_goes_wrong_all_holds_that_must() {
 	if seeds < TEST_SEEDS {
 		return;
 	}
+	if seeds > TEST_SEEDS {
+		finality_stalls_for_two_days();
+	}
 	// A network in which nothing happens holds everything.
 	for (what, count) in [
 		("settled", counts.settled),
@@ -65,6 +68,23 @@ fn whatever_goes_wrong_all_holds_that_must() {
 	}
 	assert!(counts.boots > seeds * u64::from(crate::limits::WORKERS), "{counts:?}");
 	assert!(counts.lost * 4 < seeds, "most states survive: {counts:?}");
+}
+
+/// Two days without finality, with blocks now and then: longer than evidence counts, and than any view is
+/// fresh. Too long for `make test`.
+fn finality_stalls_for_two_days() {
+	const MS: u64 = 2 * 24 * 60 * 60 * 1_000;
+	// A session is in each bunch of blocks, not in each block.
+	const MADE: u64 = 15;
+	const SLOTS: u64 = 1_200;
+	let sparse = Fault::SparseBlocks { made: MADE, slots: SLOTS, ms: MS };
+	let faults =
+		[Fault::StalledFinality { ms: MS }, sparse].map(|fault| Planned { after_ms: 20_000, fault });
+	let blocks = (MS / crate::limits::BLOCK_MS * MADE / SLOTS) as u32;
+	assert!(blocks > crate::limits::EVIDENCE_BLOCKS, "evidence expires");
+	let length = Length { busy_blocks: blocks + 100, ..LENGTH };
+	let outcome = run_with(11, length, faults.into());
+	assert_eq!(outcome.violation, None, "{:?}", outcome.counts);
 }
 
 /// By this block some requests were answered.

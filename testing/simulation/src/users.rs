@@ -79,7 +79,11 @@ fn call_input(method: &str, body: &[u8]) -> CallInput {
 impl Simulation {
 	/// A user does something, and another some time later.
 	pub(crate) fn user_acts(&mut self) {
-		let pause = self.random.users.within((300, 2_500));
+		let now_ms = self.now_ms();
+		let sparse = self.sparse.filter(|sparse| now_ms < sparse.until_ms);
+		// Or most of what is asked for would be asked between blocks.
+		let rarity = sparse.map_or(1, |sparse| sparse.slots / sparse.made);
+		let pause = self.random.users.within((300, 2_500)) * rarity;
 		self.scheduler.after(pause, Happening::User);
 		if !self.is_busy() || self.now_ms() < self.no_block_until {
 			return;
