@@ -31,7 +31,7 @@ use phala_protocol::{
 		UpgradePolicy,
 	},
 	bonding::{Bond, BondId, UnbondingChunk},
-	boot::{Boot, BootKeys},
+	boot::{Boot, BootKeys, WorkerRecord},
 	clusters::{MemberRecord, Opening},
 	evidence::{EvidenceKind, MeasurementRule},
 	mailbox::Channel,
@@ -93,6 +93,21 @@ fn storage_keys_match_the_runtime() {
 		};
 		pallet_registry::Boots::<Runtime>::insert(3, &boot);
 		assert_eq!(raw(storage_keys::registry_boot(3)), Some(boot.encode()));
+
+		let platform = H256([4; 32]);
+		let worker =
+			WorkerRecord { operator: endowed_alice().into(), platform: Some(platform), boots: 9 };
+		let stored = pallet_registry::Worker {
+			operator: endowed_alice(),
+			platform: worker.platform,
+			boots: worker.boots,
+		};
+		pallet_registry::Workers::<Runtime>::insert(3, stored);
+		assert_eq!(raw(storage_keys::registry_worker(3)), Some(worker.encode()));
+		pallet_registry::PlatformWorker::<Runtime>::insert(platform, 3);
+		assert_eq!(raw(storage_keys::registry_platform_worker(platform)), Some(3u32.encode()));
+		pallet_registry::BannedPlatforms::<Runtime>::insert(platform, ());
+		assert_eq!(raw(storage_keys::registry_banned_platform(platform)), Some(vec![]));
 
 		let alice = endowed_alice();
 		let bond = BondId::Worker(3);
