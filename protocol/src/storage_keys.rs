@@ -110,6 +110,12 @@ pub fn agents_prepared(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Prepared", &agent)
 }
 
+/// `pallet_clusters::Clusters`: a SCALE struct that begins with its owner, an [`crate::AccountBytes`]; absent
+/// when there is no such cluster.
+pub fn clusters_cluster(cluster: ClusterId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "Clusters", &cluster)
+}
+
 /// What the keys of all members of a cluster start with: see [`clusters_member`].
 pub fn clusters_members(cluster: ClusterId) -> Vec<u8> {
 	blake2_128_concat_entry("Clusters", "Members", &cluster)

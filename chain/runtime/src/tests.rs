@@ -176,6 +176,17 @@ fn storage_keys_match_the_runtime() {
 		pallet_clusters::JoinRequests::<Runtime>::insert(3, request);
 		let asked = (2u32, endpoint).encode();
 		assert_eq!(raw(storage_keys::clusters_join_request(3)), Some(asked));
+		let cluster = pallet_clusters::Cluster {
+			owner: endowed_alice(),
+			deposit: 1,
+			generation: 1,
+			members: 0,
+			agents: 0,
+			gap: pallet_clusters::GenerationGap::Open,
+		};
+		pallet_clusters::Clusters::<Runtime>::insert(7, cluster);
+		let stored = raw(storage_keys::clusters_cluster(7)).unwrap();
+		assert!(stored.starts_with(&endowed_alice().encode()), "it begins with its owner");
 		let opening = Opening { price_floor: 1, deposit: 2 };
 		pallet_clusters::Openings::<Runtime>::insert(2, opening);
 		assert_eq!(raw(storage_keys::clusters_opening(2)), Some(opening.encode()));
