@@ -32,7 +32,7 @@ pub async fn a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_
 	/// Its key was put into the wrong file.
 	const ANOTHER: &str = "//Dave//mistaken";
 	/// Several attempts' time: they were made every 10 s at most.
-	const BLOCKS: u32 = 20;
+	const BLOCKS: u64 = 20;
 	let holder = stage.holder().await?;
 	let ids = stage.network.worker_ids();
 	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
