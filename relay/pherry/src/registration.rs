@@ -104,7 +104,7 @@ pub enum Failed {
 	/// It can be tried again.
 	Passing(RelayError),
 	/// It was paid for, and the next would be for nothing too.
-	Refused(Refused, RelayError),
+	Refused(Box<Refused>, RelayError),
 }
 
 impl From<RelayError> for Failed {
@@ -125,7 +125,7 @@ pub struct Registrar {
 	gate: RegistrationGate,
 	/// One at most.
 	on_its_way: JoinSet<Result<Submitted, Failed>>,
-	refused: Option<Refused>,
+	refused: Option<Box<Refused>>,
 }
 
 impl Registrar {
@@ -136,7 +136,7 @@ impl Registrar {
 	}
 
 	/// What the chain refused last, if nothing was registered since.
-	pub fn refused(&self) -> Option<Refused> {
+	pub fn refused(&self) -> Option<Box<Refused>> {
 		self.refused.clone()
 	}
 
@@ -332,11 +332,11 @@ mod tests {
 			call: "registry.register_boot",
 			error: "Registry::StakeTooLow".into(),
 		};
-		registrar.start(async move { Err(Failed::Refused(refused, error().into())) });
+		registrar.start(async move { Err(Failed::Refused(Box::new(refused), error().into())) });
 		settle().await;
 		assert!(registrar.take_ended(now).unwrap().is_err());
 		let objects = |registrar: &Registrar, grounds: &RegistrationGrounds| {
-			objection(3, OPERATOR, 10, grounds, registrar.refused().as_ref()).is_some()
+			objection(3, OPERATOR, 10, grounds, registrar.refused().as_deref()).is_some()
 		};
 		assert!(objects(&registrar, &grounds()));
 		assert!(objects(&registrar.next_life(), &grounds()), "nor by an enclave that starts anew");

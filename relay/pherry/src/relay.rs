@@ -248,7 +248,7 @@ async fn register(
 	enclave: EnclaveClient,
 	operator: Keypair,
 	status: EnclaveStatus,
-	refused: Option<Refused>,
+	refused: Option<Box<Refused>>,
 ) -> Result<Submitted, Failed> {
 	let known_at = |known_at| Ok(Submitted { known_at, doubt: None });
 	let (best, _) = chain.header(None).await?;
@@ -269,7 +269,7 @@ async fn register(
 	let (worker, renewal) = (registration.worker, registration.renewal);
 	let grounds = RegistrationGrounds::read(&chain, best, &registration).await?;
 	let next = best.number.saturating_add(1);
-	if let Some(objection) = objection(worker, account, next, &grounds, refused.as_ref()) {
+	if let Some(objection) = objection(worker, account, next, &grounds, refused.as_deref()) {
 		return Err(objection.into());
 	}
 	tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
@@ -288,7 +288,7 @@ async fn register(
 			Some(refusal) => {
 				let operator = Address(account);
 				let error = RelayError::NotRegistered { worker, operator, refusal, was_paid: true };
-				Err(Failed::Refused(Refused { refusal, grounds }, error))
+				Err(Failed::Refused(Box::new(Refused { refusal, grounds }), error))
 			}
 			None => Err(error.into()),
 		},
