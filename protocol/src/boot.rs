@@ -67,6 +67,17 @@ impl BootStatement {
 	}
 }
 
+/// A worker, as chain storage holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct WorkerRecord {
+	/// Who runs the machine, pays for registration and put the stake.
+	pub operator: AccountBytes,
+	/// The machine, known from the first evidence on.
+	pub platform: Option<crate::evidence::PlatformId>,
+	/// Number of the latest boot; 0 before the first.
+	pub boots: BootNumber,
+}
+
 /// A worker's current boot, as chain storage holds it.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

@@ -7,7 +7,7 @@ use crate::{
 	agents::AgentId,
 	bonding::BondId,
 	boot::WorkerId,
-	evidence::Measurement,
+	evidence::{Measurement, PlatformId},
 	mailbox::{Channel, ClusterId},
 	requests::RequestId,
 	BlockNumber,
@@ -42,6 +42,22 @@ pub fn mailbox_next_envelope(worker: WorkerId) -> Vec<u8> {
 /// `pallet_registry::Boots`: SCALE [`crate::boot::Boot`]; absent when the worker has no boot.
 pub fn registry_boot(worker: WorkerId) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "Boots", &worker)
+}
+
+/// `pallet_registry::Workers`: SCALE [`crate::boot::WorkerRecord`]; absent when no worker has this
+/// number.
+pub fn registry_worker(worker: WorkerId) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "Workers", &worker)
+}
+
+/// `pallet_registry::PlatformWorker`: SCALE [`WorkerId`]; absent when the machine is in no worker.
+pub fn registry_platform_worker(platform: PlatformId) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "PlatformWorker", &platform)
+}
+
+/// `pallet_registry::BannedPlatforms`: nothing; absent when the machine is not banned.
+pub fn registry_banned_platform(platform: PlatformId) -> Vec<u8> {
+	blake2_128_concat_entry("Registry", "BannedPlatforms", &platform)
 }
 
 /// `pallet_registry::SoftwareRoot`: SCALE `[u8; 32]`; absent where software evidence is refused.
@@ -92,6 +108,12 @@ pub fn agents_planned(agent: AgentId) -> Vec<u8> {
 /// `pallet_agents::Prepared`: SCALE [`crate::agents::AgentCode`]; absent when nothing is prepared.
 pub fn agents_prepared(agent: AgentId) -> Vec<u8> {
 	blake2_128_concat_entry("Agents", "Prepared", &agent)
+}
+
+/// `pallet_clusters::Clusters`: a SCALE struct that begins with its owner, an [`crate::AccountBytes`]; absent
+/// when there is no such cluster.
+pub fn clusters_cluster(cluster: ClusterId) -> Vec<u8> {
+	blake2_128_concat_entry("Clusters", "Clusters", &cluster)
 }
 
 /// What the keys of all members of a cluster start with: see [`clusters_member`].

@@ -31,7 +31,7 @@ use phala_protocol::{
 		UpgradePolicy,
 	},
 	bonding::{Bond, BondId, UnbondingChunk},
-	boot::{Boot, BootKeys},
+	boot::{Boot, BootKeys, WorkerRecord},
 	clusters::{MemberRecord, Opening},
 	evidence::{EvidenceKind, MeasurementRule},
 	mailbox::Channel,
@@ -93,6 +93,21 @@ fn storage_keys_match_the_runtime() {
 		};
 		pallet_registry::Boots::<Runtime>::insert(3, &boot);
 		assert_eq!(raw(storage_keys::registry_boot(3)), Some(boot.encode()));
+
+		let platform = H256([4; 32]);
+		let worker =
+			WorkerRecord { operator: endowed_alice().into(), platform: Some(platform), boots: 9 };
+		let stored = pallet_registry::Worker {
+			operator: endowed_alice(),
+			platform: worker.platform,
+			boots: worker.boots,
+		};
+		pallet_registry::Workers::<Runtime>::insert(3, stored);
+		assert_eq!(raw(storage_keys::registry_worker(3)), Some(worker.encode()));
+		pallet_registry::PlatformWorker::<Runtime>::insert(platform, 3);
+		assert_eq!(raw(storage_keys::registry_platform_worker(platform)), Some(3u32.encode()));
+		pallet_registry::BannedPlatforms::<Runtime>::insert(platform, ());
+		assert_eq!(raw(storage_keys::registry_banned_platform(platform)), Some(vec![]));
 
 		let alice = endowed_alice();
 		let bond = BondId::Worker(3);
@@ -161,6 +176,17 @@ fn storage_keys_match_the_runtime() {
 		pallet_clusters::JoinRequests::<Runtime>::insert(3, request);
 		let asked = (2u32, endpoint).encode();
 		assert_eq!(raw(storage_keys::clusters_join_request(3)), Some(asked));
+		let cluster = pallet_clusters::Cluster {
+			owner: endowed_alice(),
+			deposit: 1,
+			generation: 1,
+			members: 0,
+			agents: 0,
+			gap: pallet_clusters::GenerationGap::Open,
+		};
+		pallet_clusters::Clusters::<Runtime>::insert(7, cluster);
+		let stored = raw(storage_keys::clusters_cluster(7)).unwrap();
+		assert!(stored.starts_with(&endowed_alice().encode()), "it begins with its owner");
 		let opening = Opening { price_floor: 1, deposit: 2 };
 		pallet_clusters::Openings::<Runtime>::insert(2, opening);
 		assert_eq!(raw(storage_keys::clusters_opening(2)), Some(opening.encode()));

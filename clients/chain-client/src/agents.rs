@@ -3,7 +3,9 @@
 use crate::{Call, Chain, ChainClientError, HeaderId, Included};
 use codec::Encode;
 use phala_protocol::{
-	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, PlannedUpgrade, UpgradePolicy},
+	agents::{
+		Access, AgentCode, AgentId, AgentKey, AgentRecord, CodeEntry, PlannedUpgrade, UpgradePolicy,
+	},
 	mailbox::ClusterId,
 	storage_keys, AccountBytes, Balance, BlockNumber, H256,
 };
@@ -131,6 +133,19 @@ pub async fn pending(
 	let planned: Option<PlannedUpgrade> =
 		chain.read(at, storage_keys::agents_planned(agent)).await?;
 	Ok(planned.map(|PlannedUpgrade { code, at }| PendingUpgrade { code, runs_from: Some(at) }))
+}
+
+/// From which block on an agent's code of now was the one that the chain names; `None` when the chain has not
+/// kept it.
+pub async fn runs_since(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+	record: &AgentRecord,
+) -> Result<Option<BlockNumber>, ChainClientError> {
+	let key = storage_keys::agents_history(agent, record.code_version);
+	let entry: Option<CodeEntry> = chain.read(at, key).await?;
+	Ok(entry.filter(|entry| entry.code == record.code).map(|entry| entry.block))
 }
 
 /// An agent's record in the state after a block.

@@ -92,6 +92,22 @@ pub async fn applicant(
 	}
 }
 
+/// Who owns a cluster, at the best block; `None` when there is no such cluster.
+pub async fn owner(
+	chain: &Chain,
+	cluster: ClusterId,
+) -> Result<Option<AccountBytes>, ChainClientError> {
+	let at = chain.header(None).await?.0;
+	let stored = chain.values(at, &[storage_keys::clusters_cluster(cluster)]).await?;
+	let owner = stored.into_iter().flatten().next().map(|stored| {
+		AccountBytes::decode(&mut &stored[..]).map_err(|error| ChainClientError::NodeAnswer {
+			method: "Clusters.Clusters",
+			reason: error.to_string(),
+		})
+	});
+	owner.transpose()
+}
+
 /// Lets a worker in that asked for it, if it still is what it was.
 pub fn approve_join(cluster: ClusterId, applicant: &Applicant) -> Call {
 	let Applicant { worker, boot, measurement, endpoint } = applicant;

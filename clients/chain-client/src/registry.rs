@@ -1,9 +1,13 @@
 //! Workers and their boots.
 
-use crate::{transactions, Call, Chain, ChainClientError, Included, Sender};
-use codec::Encode;
+use crate::{transactions, Call, Chain, ChainClientError, HeaderId, Included, Sender};
+use codec::{DecodeAll, Encode};
 use phala_protocol::{
-	boot::WorkerId, evidence::Measurement, relay::Registration, AccountBytes, BlockNumber,
+	bonding::{Bond, BondId},
+	boot::{WorkerId, WorkerRecord},
+	evidence::{Evidence, Measurement, MeasurementRule, PlatformId},
+	relay::Registration,
+	storage_keys, AccountBytes, BlockNumber,
 };
 use subxt::ext::scale_decode::DecodeAsType;
 
@@ -52,6 +56,153 @@ pub async fn is_registration_pending(
 	transactions::is_pending(chain, &start.bytes(chain).await?).await
 }
 
+/// Why the chain refuses a registration, each as the runtime names it, where the same one made anew is
+/// refused alike: until somebody changes what the chain knows, or another enclave is started. A
+/// registration that has no effect is paid for all the same.
+///
+/// What passes by itself is not here: `AlreadyRegistered`, `EvidenceBlockTooOld`, `MailboxFull`, and
+/// `NoBoot`, of which the enclave hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationRefusal {
+	UnknownWorker,
+	NotOperator,
+	OtherPlatform,
+	PlatformInOtherWorker,
+	PlatformBanned,
+	EvidenceKindNotAccepted,
+	EvidenceBadSignature,
+	EvidenceNotBound,
+	EvidenceDebuggable,
+	EvidenceTooLong,
+	EvidenceMalformed,
+	MeasurementNotAllowed,
+	StakeTooLow,
+	NumbersExhausted,
+}
+
+impl RegistrationRefusal {
+	pub const ALL: [Self; 14] = [
+		Self::UnknownWorker,
+		Self::NotOperator,
+		Self::OtherPlatform,
+		Self::PlatformInOtherWorker,
+		Self::PlatformBanned,
+		Self::EvidenceKindNotAccepted,
+		Self::EvidenceBadSignature,
+		Self::EvidenceNotBound,
+		Self::EvidenceDebuggable,
+		Self::EvidenceTooLong,
+		Self::EvidenceMalformed,
+		Self::MeasurementNotAllowed,
+		Self::StakeTooLow,
+		Self::NumbersExhausted,
+	];
+
+	/// The refusal in what became of a registration, if it is one that stays.
+	pub fn of(error: &ChainClientError) -> Option<Self> {
+		let ChainClientError::Dispatch { .. } = error else { return None };
+		Self::ALL.into_iter().find(|refusal| refusal.name() == error.name())
+	}
+
+	/// The runtime's name of it.
+	pub fn name(self) -> String {
+		format!("{self:?}")
+	}
+
+	/// What to do about it.
+	pub fn remedy(self) -> String {
+		transactions::remedy(&self.name()).unwrap_or_default()
+	}
+}
+
+/// What the chain knows that decides about a registration. Where it refused one, it refuses the next
+/// alike as long as this is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistrationGrounds {
+	pub worker: Option<WorkerRecord>,
+	/// What the worker has at stake.
+	pub bond: Option<Bond>,
+	/// Who may vouch for software; nobody where such evidence is refused.
+	pub software_root: Option<[u8; 32]>,
+	/// `None` of evidence that cannot be read.
+	pub machine: Option<MachineGrounds>,
+}
+
+/// The part of [`RegistrationGrounds`] about what the evidence names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineGrounds {
+	pub platform: PlatformId,
+	/// In which worker the machine is.
+	pub worker: Option<WorkerId>,
+	pub is_banned: bool,
+	pub measurement: Measurement,
+	pub rule: Option<MeasurementRule>,
+}
+
+impl RegistrationGrounds {
+	/// Reads them in the state after a block.
+	pub async fn read(
+		chain: &Chain,
+		at: HeaderId,
+		registration: &Registration,
+	) -> Result<Self, ChainClientError> {
+		let worker = registration.worker;
+		let machine = match Evidence::decode_all(&mut &registration.evidence[..]) {
+			Ok(Evidence::Software(evidence)) => {
+				let (platform, measurement) =
+					(evidence.report.platform, evidence.report.measurement);
+				let banned = storage_keys::registry_banned_platform(platform);
+				let rule = storage_keys::registry_measurement(measurement);
+				Some(MachineGrounds {
+					platform,
+					worker: chain
+						.read(at, storage_keys::registry_platform_worker(platform))
+						.await?,
+					is_banned: chain.read::<()>(at, banned).await?.is_some(),
+					measurement,
+					rule: chain.read(at, rule).await?,
+				})
+			}
+			Err(_) => None,
+		};
+		Ok(Self {
+			worker: chain.read(at, storage_keys::registry_worker(worker)).await?,
+			bond: chain.read(at, storage_keys::bonding_bond(BondId::Worker(worker))).await?,
+			software_root: chain.read(at, storage_keys::registry_software_root()).await?,
+			machine,
+		})
+	}
+
+	/// Why a registration for `worker` in block `block` would be refused that `operator` pays for. What
+	/// cannot be seen here, the chain says.
+	pub fn refusal(
+		&self,
+		worker: WorkerId,
+		operator: AccountBytes,
+		block: BlockNumber,
+	) -> Option<RegistrationRefusal> {
+		use RegistrationRefusal::*;
+		let Some(record) = &self.worker else { return Some(UnknownWorker) };
+		if record.operator != operator {
+			return Some(NotOperator);
+		}
+		let machine = self.machine.as_ref()?;
+		if self.software_root.is_none() {
+			return Some(EvidenceKindNotAccepted);
+		}
+		if !machine.rule.is_some_and(|rule| rule.allows(block)) {
+			return Some(MeasurementNotAllowed);
+		}
+		if machine.is_banned {
+			return Some(PlatformBanned);
+		}
+		if machine.worker.is_some_and(|other| other != worker) {
+			return Some(PlatformInOtherWorker);
+		}
+		record.platform.is_some_and(|bound| bound != machine.platform).then_some(OtherPlatform)
+	}
+}
+
 /// Asks a worker's enclave for a sign of life.
 pub fn probe(worker: WorkerId, nonce: [u8; 32]) -> Call {
 	call("registry.probe", "probe", (worker, nonce).encode())
@@ -95,4 +246,95 @@ pub async fn evict(sudo: &Sender, worker: WorkerId) -> Result<BlockNumber, Chain
 
 fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 	Call { name, pallet: PALLET, call, arguments }
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_protocol::H256;
+	use RegistrationRefusal::*;
+
+	const OPERATOR: AccountBytes = [1; 32];
+	const WORKER: WorkerId = 3;
+	const BLOCK: BlockNumber = 100;
+
+	/// Of a worker that its machine may be registered for.
+	fn grounds() -> RegistrationGrounds {
+		let platform = H256([4; 32]);
+		RegistrationGrounds {
+			worker: Some(WorkerRecord { operator: OPERATOR, platform: Some(platform), boots: 2 }),
+			bond: None,
+			software_root: Some([5; 32]),
+			machine: Some(MachineGrounds {
+				platform,
+				worker: Some(WORKER),
+				is_banned: false,
+				measurement: H256([6; 32]),
+				rule: Some(MeasurementRule { until: None }),
+			}),
+		}
+	}
+
+	fn refusal_when(change: impl FnOnce(&mut RegistrationGrounds)) -> Option<RegistrationRefusal> {
+		let mut grounds = grounds();
+		change(&mut grounds);
+		grounds.refusal(WORKER, OPERATOR, BLOCK)
+	}
+
+	fn refusal_of_machine(change: impl FnOnce(&mut MachineGrounds)) -> Option<RegistrationRefusal> {
+		refusal_when(|grounds| change(grounds.machine.as_mut().unwrap()))
+	}
+
+	#[test]
+	fn what_the_chain_would_refuse_is_foreseen_by_name_and_nothing_else() {
+		assert_eq!(refusal_when(|_| {}), None);
+		let first = |grounds: &mut RegistrationGrounds| {
+			grounds.worker.as_mut().unwrap().platform = None;
+			grounds.machine.as_mut().unwrap().worker = None;
+		};
+		assert_eq!(refusal_when(first), None, "the first boot of a worker and a machine");
+		assert_eq!(refusal_when(|grounds| grounds.worker = None), Some(UnknownWorker));
+		assert_eq!(grounds().refusal(WORKER, [9; 32], BLOCK), Some(NotOperator));
+		let other = |grounds: &mut RegistrationGrounds| {
+			grounds.worker.as_mut().unwrap().platform = Some(H256([9; 32]));
+		};
+		assert_eq!(refusal_when(other), Some(OtherPlatform));
+		assert_eq!(
+			refusal_of_machine(|machine| machine.worker = Some(WORKER + 1)),
+			Some(PlatformInOtherWorker)
+		);
+		assert_eq!(refusal_of_machine(|machine| machine.is_banned = true), Some(PlatformBanned));
+		assert_eq!(refusal_of_machine(|machine| machine.rule = None), Some(MeasurementNotAllowed));
+		let until = |until| {
+			refusal_of_machine(|machine| {
+				machine.rule = Some(MeasurementRule { until: Some(until) })
+			})
+		};
+		assert_eq!(until(BLOCK), Some(MeasurementNotAllowed));
+		assert_eq!(until(BLOCK + 1), None);
+		let root = refusal_when(|grounds| grounds.software_root = None);
+		assert_eq!(root, Some(EvidenceKindNotAccepted));
+		// Evidence of a later release, or broken: the chain decides.
+		assert_eq!(refusal_when(|grounds| grounds.machine = None), None);
+	}
+
+	#[test]
+	fn a_refusal_that_stays_is_read_of_the_chains_and_says_what_to_do() {
+		let refused = |error: &str| {
+			let error = format!("Registry::{error}");
+			RegistrationRefusal::of(&ChainClientError::Dispatch {
+				call: "registry.register_boot",
+				error,
+			})
+		};
+		for refusal in RegistrationRefusal::ALL {
+			assert_eq!(refused(&refusal.name()), Some(refusal));
+			assert!(!refusal.remedy().is_empty(), "{refusal:?}");
+		}
+		for passing in ["AlreadyRegistered", "EvidenceBlockTooOld", "MailboxFull", "NoBoot"] {
+			assert_eq!(refused(passing), None, "{passing}");
+		}
+		let unanswered = ChainClientError::NotIncluded { call: "x", reason: "NotOperator".into() };
+		assert_eq!(RegistrationRefusal::of(&unanswered), None);
+	}
 }

@@ -1,6 +1,5 @@
 //! Where the chain is, which one it is, and what is named on command lines.
 
-use anyhow::ensure;
 use phala_chain_client::{Chain, ChainClientError};
 use phala_protocol::H256;
 
@@ -54,10 +53,9 @@ fn pinned(genesis: Option<H256>, found: H256) -> anyhow::Result<Option<String>> 
 	let Some(genesis) = genesis else {
 		return Ok(Some(format!("chain {found:?}: as the node says; pin it with --genesis")));
 	};
-	ensure!(
-		genesis == found,
-		"the node is on the chain {found:?}, you trust {genesis:?}: nothing was sent; give another --node"
-	);
+	if genesis != found {
+		refuse!("OtherChain", "the node is on the chain {found:?}, you trust {genesis:?}: nothing was sent; give another --node");
+	}
 	Ok(None)
 }
 
@@ -88,8 +86,10 @@ mod tests {
 	fn a_node_of_another_chain_than_the_pinned_one_is_refused_and_an_unpinned_one_is_named() {
 		let trusted = H256([1; 32]);
 		assert_eq!(pinned(Some(trusted), trusted).unwrap(), None);
-		let refused = pinned(Some(trusted), Impostor::GENESIS).unwrap_err().to_string();
-		assert!(refused.contains(&format!("{trusted:?}")), "{refused}");
+		let refused = pinned(Some(trusted), Impostor::GENESIS).unwrap_err();
+		let refused = crate::failure::body(&refused);
+		assert_eq!(refused.code, "OtherChain");
+		assert!(refused.message.contains(&format!("{trusted:?}")), "{}", refused.message);
 		let notice = pinned(None, trusted).unwrap().unwrap();
 		let expected = format!("chain {trusted:?}: as the node says; pin it with --genesis");
 		assert_eq!(notice, expected);

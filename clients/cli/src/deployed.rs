@@ -72,6 +72,35 @@ impl Deployed {
 	}
 }
 
+/// What the chain has of an agent that was deployed from a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+	Lives,
+	/// It was given up, or its cluster's owner evicted it: no agent has its id again.
+	Retired,
+}
+
+impl Standing {
+	/// `None` as long as its registration may not be final yet.
+	fn of(has_record: bool, is_registration_final: bool) -> Option<Self> {
+		match (has_record, is_registration_final) {
+			(true, _) => Some(Self::Lives),
+			(false, true) => Some(Self::Retired),
+			(false, false) => None,
+		}
+	}
+
+	fn living(self, agent: AgentId) -> Option<AgentId> {
+		match self {
+			Self::Lives => Some(agent),
+			Self::Retired => {
+				say!("  agent {agent:?}, which was deployed from this folder, was retired and is no more");
+				None
+			}
+		}
+	}
+}
+
 /// A folder of which nothing else is deployed until this is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Locked(#[expect(dead_code, reason = "it is held")] fs::File);
@@ -112,7 +141,7 @@ impl Deployments {
 	}
 
 	/// The agent that this account deployed from the folder on this very chain, once it is final
-	/// there; `None` when there is none, and none can come of what was submitted.
+	/// there; `None` when there is none, when it was retired, and when none can come of what was submitted.
 	///
 	/// # Errors
 	/// Those of the node; when the file is broken.
@@ -141,19 +170,24 @@ impl Deployments {
 	) -> anyhow::Result<Option<AgentId>> {
 		if let Some(agent) = deployed.agent() {
 			let head = chain.finalized_head().await?;
-			if agents::record(chain, head, agent).await?.is_some() {
-				return Ok(Some(agent));
+			let has_record = agents::record(chain, head, agent).await?.is_some();
+			// Registered, it was no later than this.
+			if let Some(standing) = Standing::of(has_record, head.number > at.until()) {
+				return Ok(standing.living(agent));
 			}
 		}
 		loop {
 			match at.fate(chain).await {
 				Ok(Fate::Included(included)) => {
-					let agent = agents::registered(&included)?;
+					let (agent, block) = (agents::registered(&included)?, included.block);
 					self.registered(at, agent)?;
-					chain.wait_until_final(included.block.number).await?;
+					chain.wait_until_final(block.number).await?;
 					let head = chain.finalized_head().await?;
-					if agents::record(chain, head, agent).await?.is_some() {
-						return Ok(Some(agent));
+					let has_record = agents::record(chain, head, agent).await?.is_some();
+					// Another block of this height may have become final in its place.
+					let is_final = chain.block_hash(block.number).await? == Some(block.hash);
+					if let Some(standing) = Standing::of(has_record, is_final) {
+						return Ok(standing.living(agent));
 					}
 				}
 				Ok(Fate::Open { .. }) => {}
@@ -256,6 +290,18 @@ mod tests {
 		let read = deployments.read().unwrap();
 		let known: Vec<_> = read.iter().map(|one| (one.signed_at(), one.agent())).collect();
 		assert_eq!(known, [(Some(at(11)), None), (Some(at(10)), Some(H256([12; 32])))]);
+	}
+
+	#[test]
+	fn an_agent_without_a_record_is_retired_once_its_registration_is_final() {
+		assert_eq!(Standing::of(false, false), None, "it is waited for");
+		assert_eq!(Standing::of(false, true), Some(Standing::Retired), "not for ever");
+		for is_final in [false, true] {
+			assert_eq!(Standing::of(true, is_final), Some(Standing::Lives));
+		}
+		let agent = H256([12; 32]);
+		assert_eq!(Standing::Retired.living(agent), None, "the folder deploys anew");
+		assert_eq!(Standing::Lives.living(agent), Some(agent));
 	}
 
 	#[tokio::test]

@@ -5,24 +5,27 @@
 //! | `Usage` | the command line itself; the exit code is 2 then |
 //! | a refusal's name, as `NotLeaseHolder` | what a worker refused |
 //! | a name of [`ChainClientError::name`] as `NodeUnreachable`, or of the runtime as `NotOwner` | the chain or its node refused, or did not answer |
-//! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchCommand` | a name that nothing has |
+//! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchRequest`, `NoSuchWorker`, `NoSuchCommand` | a name or an id that nothing has |
 //! | `NoAccount` | none was chosen |
 //! | `AccountExists`, `NameTaken` | an account, or an agent of the account, has the name of the new one |
 //! | `NotOwner` | the account does not own the agent |
-//! | `NoAgentFolder` | a folder without an agent in it |
+//! | `NoAgentFolder`, `FolderNotEmpty` | a folder without an agent in it; one for a new agent that has something in it |
+//! | `DeployedOtherwise` | the folder's agent, which a deployment would go on with, is not as was said or has other code |
 //! | `ManifestInvalid`, `TypesWrong`, `BuildFailed` | the agent's sources: `agent.toml`, their types, the rest |
 //! | `CodeNotTaken`, `NotBorn`, `UpgradeAnnounced` | a deployment or upgrade: by workers, in time, for another is under way |
-//! | `SecretUndeclared`, `SecretRefused` | a secret that the manifest lacks; one that the agent cannot have |
+//! | `SecretUndeclared`, `SecretRefused`, `SecretsMalformed` | a secret that the manifest lacks; one that the agent cannot have; a file of secrets that is none |
 //! | a refusal's name, as `Uncaught` | what ended a paid request |
 //! | `RequestExpired`, `RequestRefunded` | nobody answered a paid request; what it held came back |
-//! | `TransactionLost`, `OtherChain` | a kept request: no block took it; it is of another chain |
+//! | `TransactionLost` | a kept request: no block took it |
+//! | `OtherChain` | the node's chain is not the one that is trusted, or that a kept request was made on |
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
+//! | `PortTaken` | another program listens where something was to listen |
 //! | `InputTooLong` | what was to be sent |
 //! | `Unanswered` | no worker answered, or not in time |
 //! | `MayHaveRun` | a call that writes: a worker was given it and may have run it, or may yet; read the agent's state before it is made again |
 //! | `NoWorker` | what answered is no worker's server |
 //! | `Unreachable` | no connection, or one that broke off |
-//! | `FileFailed` | a file or folder could not be read or written |
+//! | `FileFailed`, `FileExists` | a file or folder could not be read or written; one is there and was not to be overwritten |
 //! | `Interrupted` | by a signal |
 //! | `Failed` | anything else |
 

@@ -22,6 +22,7 @@ use phala_protocol::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+	collections::BTreeMap,
 	convert::Infallible,
 	fmt, fs,
 	path::{Path, PathBuf},
@@ -57,14 +58,21 @@ impl AgentName {
 	/// # Errors
 	/// When none has this name, and it is no id.
 	pub async fn resolve(&self, chain: &Chain, node: &str) -> anyhow::Result<AgentId> {
-		if let Ok(id) = hash(&self.0) {
+		self.resolve_on(chain.genesis_hash(), Some(node)).await
+	}
+
+	/// The same of the chain with this block 0, whether or not a node is asked.
+	///
+	/// # Errors
+	/// As [`AgentName::resolve`].
+	pub async fn resolve_on(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<AgentId> {
+		if let Some(id) = self.known(genesis, Names::of_user)? {
 			return Ok(id);
 		}
-		let known = Names::of_user()?.find(chain.genesis_hash(), &self.0)?;
-		if let Some(id) = known {
-			return Ok(id);
-		}
-		let up = control::agents(node).await.unwrap_or_default();
+		let up = match node {
+			Some(node) => control::agents(node).await.unwrap_or_default(),
+			None => BTreeMap::new(),
+		};
 		let found = up.get(&self.0).map(|id| id.0);
 		found.ok_or_else(|| {
 			let message = format!(
@@ -73,6 +81,18 @@ impl AgentName {
 			);
 			Refused::new("NoSuchAgent", message).into()
 		})
+	}
+
+	/// An id, or one that was deployed from this machine.
+	fn known(
+		&self,
+		genesis: H256,
+		names: impl FnOnce() -> anyhow::Result<Names>,
+	) -> anyhow::Result<Option<AgentId>> {
+		match hash(&self.0) {
+			Ok(id) => Ok(Some(id)),
+			Err(_) => names()?.find(genesis, &self.0),
+		}
 	}
 }
 
@@ -262,6 +282,19 @@ mod tests {
 		assert_eq!(names.find(HERE, "yours").unwrap(), None);
 		assert_eq!(names.name_of(HERE, new).unwrap().as_deref(), Some("mine"));
 		assert_eq!(names.name_of(HERE, old).unwrap(), None, "another one has its name");
+	}
+
+	#[test]
+	fn an_agent_is_meant_by_its_id_or_the_name_that_it_has_on_the_chain() {
+		let id = H256([4; 32]);
+		let known = |text: &str, genesis: H256| {
+			let (_folder, names) = names();
+			names.remember(HERE, "mine", id).unwrap();
+			text.parse::<AgentName>().unwrap().known(genesis, || Ok(names)).unwrap()
+		};
+		assert_eq!(known("mine", HERE), Some(id));
+		assert_eq!(known("mine", ELSEWHERE), None);
+		assert_eq!(known(&format!("{id:?}"), ELSEWHERE), Some(id));
 	}
 
 	#[test]

@@ -1,7 +1,7 @@
 //! A client of a worker's public server. What comes back is believed only as far as it is sealed to
 //! this user, hashed or signed.
 
-use crate::{limits, output::operators::WorkerStatus};
+use crate::{chain::hash, limits, output::operators::WorkerStatus};
 use anyhow::{bail, Context};
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
@@ -175,12 +175,26 @@ impl WorkerClient {
 		Ok(found.map_or(CodeProgress::OnItsWay, |agent| agent.progress(code)))
 	}
 
+	/// Its cluster's agents that do not answer here yet.
+	///
+	/// # Errors
+	/// [`WorkerError`], or why nobody answers.
+	pub async fn not_ready(&self) -> anyhow::Result<Vec<AgentId>> {
+		let listed = self.agents().await?.into_iter().filter(|agent| !agent.ready);
+		// What is no id names no agent.
+		Ok(listed.filter_map(|agent| hash(&agent.id).ok()).collect())
+	}
+
 	async fn agent(&self, agent: AgentId) -> anyhow::Result<Option<ListedAgent>> {
+		let id = format!("{agent:?}");
+		Ok(self.agents().await?.into_iter().find(|agent| agent.id == id))
+	}
+
+	async fn agents(&self) -> anyhow::Result<Vec<ListedAgent>> {
 		let answer = self.get("/v1/agents").await?;
 		let listed: AgentList = serde_json::from_slice(&answer)
 			.with_context(|| format!("{} gave no list of agents", self.url))?;
-		let id = format!("{agent:?}");
-		Ok(listed.agents.into_iter().find(|agent| agent.id == id))
+		Ok(listed.agents)
 	}
 
 	/// A page of an agent's log, for its owner: the newest, or the one of lines older than `before`.
@@ -323,6 +337,22 @@ mod tests {
 		// The same component under another manifest is other code.
 		let remade = AgentCode { manifest: other.manifest, ..planned };
 		assert_eq!(progress(&remade, true, "ready"), CodeProgress::OnItsWay);
+	}
+
+	#[tokio::test]
+	async fn the_agents_that_are_not_ready_are_named() {
+		let agent = |n: u8, ready: bool| {
+			let id = format!("{:?}", H256([n; 32]));
+			json!({ "id": id, "ready": ready, "codeHash": "", "manifestHash": "" })
+		};
+		let listed = json!({ "agents": [agent(1, true), agent(2, false), agent(3, false)] });
+		let router = Router::new()
+			.route("/v1/agents", axum::routing::get(|| async move { Json(listed.clone()) }));
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let client =
+			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		assert_eq!(client.not_ready().await.unwrap(), [H256([2; 32]), H256([3; 32])]);
 	}
 
 	#[tokio::test]

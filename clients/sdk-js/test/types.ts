@@ -12,6 +12,14 @@ const agent: Agent = {
     const answer = await env.agents.fetch(id, "/path", { method: "POST", body: "x" });
     const proven: boolean = (await fetch("https://example.com")).authenticated;
 
+    // How one waits on the web: a promise's resolve is called with nothing.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise<void>((resolve) => setTimeout(resolve, 10));
+    const timer: number = setTimeout((word: string, count: number) => console.log(word, count), 10, "a", 1);
+    clearInterval(setInterval(() => clearTimeout(timer), 10));
+    // @ts-expect-error: it would be called without what it needs
+    setTimeout((word: string) => console.log(word), 10);
+
     // @ts-expect-error: the environment is not to be changed
     env.config = {};
     // @ts-expect-error: a value is text or bytes

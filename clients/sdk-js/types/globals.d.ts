@@ -158,7 +158,10 @@ declare class DOMException extends Error {
   readonly code: number;
 }
 
+// `(_: void)`: a promise's resolve can be called with nothing.
+declare function setTimeout(handler: (_: void) => void, milliseconds?: number): number;
 declare function setTimeout<A extends unknown[]>(handler: (...args: A) => void, milliseconds?: number, ...args: A): number;
+declare function setInterval(handler: (_: void) => void, milliseconds?: number): number;
 declare function setInterval<A extends unknown[]>(handler: (...args: A) => void, milliseconds?: number, ...args: A): number;
 declare function clearTimeout(id?: number): void;
 declare function clearInterval(id?: number): void;

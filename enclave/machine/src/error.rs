@@ -2,7 +2,10 @@
 
 use phala_keys::Error as KeyError;
 use phala_light_client::LightClientError;
-use phala_protocol::{boot::WorkerId, refusals::Refusal, relay::EnclavePhase, BlockNumber};
+use phala_protocol::{
+	boot::WorkerId, limits::LOGS_QUERY_BLOCKS_MAX, refusals::Refusal, relay::EnclavePhase,
+	BlockNumber,
+};
 
 /// What was refused, why, and what would be accepted. A refusal changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +94,7 @@ pub enum MachineError {
 	},
 	#[error("only the agent's owner reads its log")]
 	NotOwner,
-	#[error("the query is for block {block}, now is {now}; sign a new one")]
+	#[error("the query was signed at block {block}, and this worker stands at block {now}: at most {LOGS_QUERY_BLOCKS_MAX} may lie between. If the worker is behind, wait until it has caught up; if the node is that was asked, ask another; then sign a new one")]
 	QueryTooOld { block: BlockNumber, now: BlockNumber },
 	#[error("the sender is not a member of this cluster that writes this agent")]
 	NotFromLeaseHolder,

@@ -78,7 +78,9 @@ pub enum DevelopmentError {
 	NameTaken(String),
 	#[error("at most {DEVELOPMENT_AGENTS_MAX} agents from folders are taken")]
 	TooManyAgents,
-	#[error("{path}: {source}; build the agent first: phala build <folder>")]
+	#[error("{path} is not there; build the agent first: phala build <folder>")]
+	NotBuilt { path: String },
+	#[error("cannot read {path}: {source}")]
 	Unreadable { path: String, source: std::io::Error },
 	/// A file that is not what it should be. What it holds is not repeated: it may be secret.
 	#[error("{path}, line {line}: {expected}")]
@@ -109,9 +111,9 @@ pub fn load(
 	let mut names = BTreeSet::new();
 	let mut loaded = Vec::new();
 	for folder in &agents.folders {
-		let component = read(&folder.join(COMPONENT))?;
+		let component = built(&folder.join(COMPONENT))?;
 		let file = folder.join(MANIFEST);
-		let bytes = read(&file)?;
+		let bytes = built(&file)?;
 		let manifest: Manifest =
 			json(&bytes, &file, "expected a manifest as phala-agent-build writes it")?;
 		let name = manifest.name.clone();
@@ -145,6 +147,18 @@ fn read(path: &Path) -> Result<Vec<u8>, DevelopmentError> {
 		.map_err(|source| DevelopmentError::Unreadable { path: path.display().to_string(), source })
 }
 
+/// What a build writes.
+fn built(path: &Path) -> Result<Vec<u8>, DevelopmentError> {
+	read(path).map_err(|error| match error {
+		DevelopmentError::Unreadable { path, source }
+			if source.kind() == std::io::ErrorKind::NotFound =>
+		{
+			DevelopmentError::NotBuilt { path }
+		}
+		error => error,
+	})
+}
+
 fn json<T: DeserializeOwned>(
 	bytes: &[u8],
 	path: &Path,
@@ -166,6 +180,17 @@ fn development_id(code_hash: H256, manifest: &Manifest) -> Result<H256, ProgramE
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn only_what_a_build_would_write_is_advised_to_be_built() {
+		let missing = Path::new("/nowhere/at/all");
+		assert!(built(missing).unwrap_err().to_string().contains("phala build"));
+		let folder = Path::new("/");
+		for refused in [read(missing).unwrap_err(), built(folder).unwrap_err()] {
+			let said = refused.to_string();
+			assert!(said.contains("cannot read") && !said.contains("build"), "{said}");
+		}
+	}
 
 	#[test]
 	fn an_id_is_the_codes_and_the_manifests() {

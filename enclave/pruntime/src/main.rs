@@ -77,12 +77,20 @@ fn leave_no_core_dump() -> anyhow::Result<()> {
 	Ok(())
 }
 
+/// Where somebody looks at it and does not mind (<https://no-color.org>).
+fn has_colours() -> bool {
+	use std::io::IsTerminal;
+	let minds = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+	std::io::stderr().is_terminal() && !minds
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
 	let arguments = Arguments::parse();
 	tracing_subscriber::fmt()
 		.with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
 		.with_target(false)
+		.with_ansi(has_colours())
 		.with_writer(std::io::stderr)
 		.init();
 	// Where it happened, and nothing of what was at hand there.

@@ -1,7 +1,7 @@
 //! The one error of this crate.
 
-use phala_chain_client::ChainClientError;
-use phala_protocol::{BlockNumber, H256};
+use phala_chain_client::{registry::RegistrationRefusal, ChainClientError};
+use phala_protocol::{boot::WorkerId, text::Address, BlockNumber, H256};
 
 /// What failed or was refused, why, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,21 @@ pub enum RelayError {
 		 earlier header can be proven: restart the enclave, which then adopts the newest heads"
 	)]
 	Backlog { block: BlockNumber, messages: u64 },
+	/// The chain refuses the enclave's registration until something there changes.
+	#[error(
+		"worker {worker} is not registered, and nothing more is paid for it: the chain {} by {operator} as {}: {}; \
+		 pherry goes on relaying, and registers when that has changed on the chain, or when it is started anew",
+		if *.was_paid { "refused the registration" } else { "would refuse a registration" },
+		.refusal.name(), .refusal.remedy()
+	)]
+	NotRegistered {
+		worker: WorkerId,
+		/// Whose key pherry has.
+		operator: Address,
+		refusal: RegistrationRefusal,
+		/// Whether it took a transaction to learn that.
+		was_paid: bool,
+	},
 	/// No connection to the enclave, or no answer in time.
 	#[error("cannot reach the enclave at {url}: {reason}; is it running, and --enclave right?")]
 	EnclaveUnreachable { url: String, reason: String },

@@ -17,7 +17,7 @@
 //! | [`bundle`] | makes what an enclave takes of what `phala-chain-client` fetches of a node |
 //! | [`enclave`] | is the client of an enclave's relay server |
 //! | [`envelopes`] | says which of an enclave's envelopes are to be submitted now |
-//! | [`registration`] | says when a registration is due |
+//! | [`registration`] | says when a registration is due, and when it would be paid for nothing |
 //! | [`relay`] | the loop over both, and over transactions |
 //! | [`status`] | says where it stands |
 //!

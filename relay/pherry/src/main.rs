@@ -9,6 +9,7 @@ use phala_pherry::{
 };
 use phala_protocol::text::Address;
 use std::{
+	io::IsTerminal,
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
@@ -49,7 +50,11 @@ struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
 	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-	tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+	tracing_subscriber::fmt()
+		.with_env_filter(filter)
+		.with_ansi(has_colours())
+		.with_writer(std::io::stderr)
+		.init();
 	match run(Options::parse()).await {
 		Ok(code) => code,
 		Err(error) => {
@@ -57,6 +62,12 @@ async fn main() -> ExitCode {
 			ExitCode::FAILURE
 		}
 	}
+}
+
+/// Where somebody looks at it and does not mind (<https://no-color.org>).
+fn has_colours() -> bool {
+	let minds = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+	std::io::stderr().is_terminal() && !minds
 }
 
 async fn run(options: Options) -> Result<ExitCode, StartError> {

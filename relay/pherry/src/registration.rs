@@ -1,9 +1,18 @@
 //! When to submit an enclave's registration, and when to wait. It is a transaction that is paid for, and
 //! while blocks are full it waits for a place: beside the loop, one at a time, so that finality and
 //! envelopes go on meanwhile.
+//!
+//! Where the chain refuses one, it is paid for all the same. So what the chain knows of it, its
+//! [`RegistrationGrounds`], is read first, for nothing, and after a refusal that stays
+//! ([`RegistrationRefusal`]) no other is submitted until those have changed. pherry does not end at one: an
+//! enclave whose *renewal* is refused serves on until its evidence expires, and a supervisor that starts
+//! pherry anew would have the next one paid.
 
-use phala_chain_client::ChainClientError;
-use phala_protocol::BlockNumber;
+use phala_chain_client::{
+	registry::{RegistrationGrounds, RegistrationRefusal},
+	ChainClientError,
+};
+use phala_protocol::{boot::WorkerId, text::Address, AccountBytes, BlockNumber};
 use std::{future::Future, time::Instant};
 use tokio::task::JoinSet;
 
@@ -58,15 +67,79 @@ pub struct Submitted {
 	pub doubt: Option<ChainClientError>,
 }
 
+/// A registration that the chain refused, and will refuse on the same grounds.
+#[derive(Clone, Debug)]
+pub struct Refused {
+	pub refusal: RegistrationRefusal,
+	pub grounds: RegistrationGrounds,
+}
+
+/// Why a registration is not submitted, of what the chain knows and of what it refused before.
+pub fn objection(
+	worker: WorkerId,
+	operator: AccountBytes,
+	block: BlockNumber,
+	grounds: &RegistrationGrounds,
+	before: Option<&Refused>,
+) -> Option<RelayError> {
+	let operator_address = Address(operator);
+	let not_registered = |refusal, was_paid| RelayError::NotRegistered {
+		worker,
+		operator: operator_address,
+		refusal,
+		was_paid,
+	};
+	let before = before.filter(|before| before.grounds == *grounds);
+	match before {
+		Some(before) => Some(not_registered(before.refusal, true)),
+		None => {
+			grounds.refusal(worker, operator, block).map(|refusal| not_registered(refusal, false))
+		}
+	}
+}
+
+/// Why there is no registration.
+#[derive(Debug)]
+pub enum Failed {
+	/// It can be tried again.
+	Passing(RelayError),
+	/// It was paid for, and the next would be for nothing too.
+	Refused(Box<Refused>, RelayError),
+}
+
+impl From<RelayError> for Failed {
+	fn from(error: RelayError) -> Self {
+		Self::Passing(error)
+	}
+}
+
+impl From<ChainClientError> for Failed {
+	fn from(error: ChainClientError) -> Self {
+		Self::Passing(error.into())
+	}
+}
+
 /// The registrations of one life of an enclave. Dropped, it gives up what is on its way.
 #[derive(Debug, Default)]
 pub struct Registrar {
 	gate: RegistrationGate,
 	/// One at most.
-	on_its_way: JoinSet<Result<Submitted, RelayError>>,
+	on_its_way: JoinSet<Result<Submitted, Failed>>,
+	refused: Option<Box<Refused>>,
 }
 
 impl Registrar {
+	/// Of the enclave's next life. What was refused stays so: an enclave that starts again and again
+	/// would pay again and again.
+	pub fn next_life(&self) -> Self {
+		Self { refused: self.refused.clone(), ..Self::default() }
+	}
+
+	/// What the chain refused last, if nothing was registered since.
+	pub fn refused(&self) -> Option<Box<Refused>> {
+		self.refused.clone()
+	}
+
 	/// Whether an enclave at `height` that asks for a registration should get one now.
 	pub fn is_due(&self, height: BlockNumber, now: Instant) -> bool {
 		self.on_its_way.is_empty() && self.gate.is_open(height, now)
@@ -75,7 +148,7 @@ impl Registrar {
 	/// Registers beside the loop.
 	pub fn start(
 		&mut self,
-		registering: impl Future<Output = Result<Submitted, RelayError>> + Send + 'static,
+		registering: impl Future<Output = Result<Submitted, Failed>> + Send + 'static,
 	) {
 		self.on_its_way.spawn(registering);
 	}
@@ -87,11 +160,20 @@ impl Registrar {
 		Some(match ended {
 			Some(Ok(Submitted { known_at, doubt })) => {
 				self.gate.wait_for(known_at);
+				if doubt.is_none() {
+					self.refused = None;
+				}
 				Ok(doubt.map(RelayError::from))
 			}
-			Some(Err(error)) => {
+			Some(Err(failed)) => {
 				self.gate.failed(now);
-				Err(error)
+				Err(match failed {
+					Failed::Passing(error) => error,
+					Failed::Refused(refused, error) => {
+						self.refused = Some(refused);
+						error
+					}
+				})
 			}
 			None => {
 				self.gate.failed(now);
@@ -112,6 +194,7 @@ impl Registrar {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use phala_protocol::{bonding::Bond, boot::WorkerRecord};
 
 	#[test]
 	fn none_is_submitted_while_one_is_not_final() {
@@ -146,7 +229,7 @@ mod tests {
 			(frees, Self { place })
 		}
 
-		async fn take(self) -> Result<Submitted, RelayError> {
+		async fn take(self) -> Result<Submitted, Failed> {
 			match self.place.await {
 				Ok(known_at) => Ok(Submitted { known_at, doubt: None }),
 				Err(_) => std::future::pending().await,
@@ -192,7 +275,7 @@ mod tests {
 		let doubt = registrar.take_ended(now).unwrap().unwrap().unwrap();
 		assert!(doubt.to_string().contains("full"), "{doubt}");
 		assert!(!registrar.is_due(39, now) && registrar.is_due(40, now));
-		registrar.start(async move { Err(not_included().into()) });
+		registrar.start(async move { Err(Failed::from(not_included())) });
 		settle().await;
 		assert!(registrar.take_ended(now).unwrap().is_err());
 		assert!(!registrar.is_due(40, now) && registrar.is_due(40, now + limits::BACKOFF_MIN));
@@ -212,5 +295,57 @@ mod tests {
 		assert!(frees.is_closed(), "it does not go on");
 		assert!(registrar.take_ended(now).is_none());
 		assert!(!registrar.is_due(5, now) && registrar.is_due(5, now + limits::BACKOFF_MIN));
+	}
+
+	const OPERATOR: AccountBytes = [1; 32];
+
+	/// Of a worker that `OPERATOR` runs, as far as the chain lets itself be asked.
+	fn grounds() -> RegistrationGrounds {
+		let worker = WorkerRecord { operator: OPERATOR, platform: None, boots: 0 };
+		RegistrationGrounds { worker: Some(worker), ..Default::default() }
+	}
+
+	#[test]
+	fn another_account_than_the_operators_pays_for_no_registration() {
+		struct Impostor;
+		impl Impostor {
+			const ACCOUNT: AccountBytes = [9; 32];
+		}
+		assert!(objection(3, OPERATOR, 10, &grounds(), None).is_none());
+		let objection = objection(3, Impostor::ACCOUNT, 10, &grounds(), None);
+		let Some(RelayError::NotRegistered { refusal, was_paid, .. }) = &objection else {
+			panic!("{objection:?}");
+		};
+		assert_eq!((*refusal, *was_paid), (RegistrationRefusal::NotOperator, false));
+		let said = objection.unwrap().to_string();
+		for part in ["worker 3", "NotOperator", "start pherry with its key"] {
+			assert!(said.contains(part), "{said}");
+		}
+	}
+
+	#[tokio::test]
+	async fn what_the_chain_refused_for_good_is_not_paid_for_again_until_it_knows_something_else() {
+		let now = Instant::now();
+		let mut registrar = Registrar::default();
+		let refused = Refused { refusal: RegistrationRefusal::StakeTooLow, grounds: grounds() };
+		let error = || ChainClientError::Dispatch {
+			call: "registry.register_boot",
+			error: "Registry::StakeTooLow".into(),
+		};
+		registrar.start(async move { Err(Failed::Refused(Box::new(refused), error().into())) });
+		settle().await;
+		assert!(registrar.take_ended(now).unwrap().is_err());
+		let objects = |registrar: &Registrar, grounds: &RegistrationGrounds| {
+			objection(3, OPERATOR, 10, grounds, registrar.refused().as_deref()).is_some()
+		};
+		assert!(objects(&registrar, &grounds()));
+		assert!(objects(&registrar.next_life(), &grounds()), "nor by an enclave that starts anew");
+		let topped_up = Bond { account: OPERATOR, active: 1, unbonding: vec![], closed: false };
+		let topped_up = RegistrationGrounds { bond: Some(topped_up), ..grounds() };
+		assert!(!objects(&registrar, &topped_up));
+		registrar.start(async { Ok(Submitted { known_at: 8, doubt: None }) });
+		settle().await;
+		assert!(matches!(registrar.take_ended(now), Some(Ok(None))));
+		assert!(!objects(&registrar, &grounds()), "it is registered");
 	}
 }

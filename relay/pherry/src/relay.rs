@@ -1,9 +1,13 @@
 //! The loop: finality and messages to the enclave, envelopes to the chain; registrations, which may wait
 //! for a place in a block, beside it.
 
-use phala_chain_client::{registry, transactions, Chain, ChainClientError, Sender};
+use phala_chain_client::{
+	registry::{self, RegistrationGrounds, RegistrationRefusal},
+	transactions, Chain, ChainClientError, Sender,
+};
 use phala_protocol::{
 	relay::{EnclavePhase, EnclaveStatus},
+	text::Address,
 	AccountBytes,
 };
 use std::{collections::BTreeSet, time::Instant};
@@ -15,7 +19,7 @@ use crate::{
 	enclave::EnclaveClient,
 	envelopes::EnvelopeBook,
 	limits,
-	registration::{Registrar, Submitted},
+	registration::{objection, Failed, Refused, Registrar, Submitted},
 	status::SharedStatus,
 	RelayError,
 };
@@ -29,7 +33,8 @@ pub struct Relay {
 	boot: BootMemory,
 }
 
-/// What is remembered of one life of the enclave; nothing of it outlives a restart.
+/// What is remembered of one life of the enclave; nothing of it outlives a restart of pherry, and of the
+/// enclave only what the chain refused.
 #[derive(Default)]
 struct BootMemory {
 	identity: [u8; 32],
@@ -167,7 +172,8 @@ impl Relay {
 	/// Takes note of where the enclave stands, and forgets what concerned an earlier life.
 	fn notice(&mut self, status: &EnclaveStatus) {
 		if self.boot.identity != status.identity {
-			self.boot = BootMemory { identity: status.identity, ..Default::default() };
+			let registrar = self.boot.registrar.next_life();
+			self.boot = BootMemory { identity: status.identity, registrar, ..Default::default() };
 		}
 		self.shared_status.enclave(status);
 	}
@@ -180,6 +186,7 @@ impl Relay {
 				self.enclave.clone(),
 				self.operator.clone(),
 				status.clone(),
+				self.boot.registrar.refused(),
 			));
 		}
 	}
@@ -234,13 +241,15 @@ impl Relay {
 	}
 }
 
-/// Submits a registration unless one is on its way, and waits until it is in a block.
+/// Submits a registration unless one is on its way or the chain would refuse it, and waits until it is in a
+/// block.
 async fn register(
 	chain: Chain,
 	enclave: EnclaveClient,
 	operator: Keypair,
 	status: EnclaveStatus,
-) -> Result<Submitted, RelayError> {
+	refused: Option<Box<Refused>>,
+) -> Result<Submitted, Failed> {
 	let known_at = |known_at| Ok(Submitted { known_at, doubt: None });
 	let (best, _) = chain.header(None).await?;
 	if status.phase == EnclavePhase::AwaitsRegistration {
@@ -258,6 +267,11 @@ async fn register(
 		return known_at(best.number.saturating_add(1));
 	}
 	let (worker, renewal) = (registration.worker, registration.renewal);
+	let grounds = RegistrationGrounds::read(&chain, best, &registration).await?;
+	let next = best.number.saturating_add(1);
+	if let Some(objection) = objection(worker, account, next, &grounds, refused.as_deref()) {
+		return Err(objection.into());
+	}
 	tracing::info!(worker, renewal, recent_block = registration.recent_block, "registering");
 	match Sender::new(&chain, operator).send(registry::register_boot(&registration)).await {
 		Ok(included) => {
@@ -270,7 +284,14 @@ async fn register(
 			known_at: best.number.saturating_add(limits::REGISTRATION_PENDING_BLOCKS),
 			doubt: Some(doubt),
 		}),
-		Err(error) => Err(error.into()),
+		Err(error) => match RegistrationRefusal::of(&error) {
+			Some(refusal) => {
+				let operator = Address(account);
+				let error = RelayError::NotRegistered { worker, operator, refusal, was_paid: true };
+				Err(Failed::Refused(Box::new(Refused { refusal, grounds }), error))
+			}
+			None => Err(error.into()),
+		},
 	}
 }
 

@@ -33,7 +33,7 @@ pub mod proxy;
 pub mod specification;
 
 pub use folder::Folder;
-pub use network::{Devnet, Options, Worker, WorkerOptions};
+pub use network::{Devnet, Options, Runs, Worker, WorkerOptions};
 pub use parts::{Enclave, Node, Relayer};
 pub use process::{Log, Process, Supervisor};
 pub use proxy::Proxy;

@@ -65,6 +65,13 @@ pub struct Worker {
 	pub public: Option<Proxy>,
 }
 
+/// What of a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+	pub enclave: bool,
+	pub relayer: bool,
+}
+
 impl Worker {
 	/// Its number on the chain.
 	pub fn id(&self) -> WorkerId {
@@ -92,6 +99,14 @@ impl Worker {
 	/// Which does not, and what it wrote last.
 	pub fn check(&mut self) -> anyhow::Result<()> {
 		self.processes().try_for_each(Process::check)
+	}
+
+	/// Whether its enclave runs, and whether its relayer does.
+	pub fn runs(&mut self) -> Runs {
+		Runs {
+			enclave: self.enclave.process.check().is_ok(),
+			relayer: self.relayer.as_mut().is_some_and(|relayer| relayer.process.check().is_ok()),
+		}
 	}
 
 	fn processes(&mut self) -> impl Iterator<Item = &mut Process> {

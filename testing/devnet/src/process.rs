@@ -258,10 +258,13 @@ impl Log {
 		String::from_utf8_lossy(&self.0).into_owned()
 	}
 
-	/// For people: its last lines, each on a line of its own, indented.
+	/// For people: its last lines, each on a line of its own, indented. Of an error's backtrace nothing: it
+	/// would be all that is shown, and the error stands before it.
 	pub fn last_lines(&self) -> String {
+		/// As `anyhow` begins it.
+		const BACKTRACE: &str = "Stack backtrace:";
 		let text = self.text();
-		let lines: Vec<_> = text.lines().collect();
+		let lines: Vec<_> = text.lines().take_while(|line| line.trim() != BACKTRACE).collect();
 		let skipped = lines.len().saturating_sub(limits::SHOWN_LINES_MAX);
 		lines.iter().skip(skipped).map(|line| format!("\n  {line}")).collect()
 	}
@@ -537,6 +540,17 @@ mod tests {
 
 	fn supervisor(folder: &Path) -> Supervisor {
 		Supervisor::new(Path::new("/bin"), folder).unwrap()
+	}
+
+	#[test]
+	fn an_error_is_seen_before_its_backtrace_however_long_that_is() {
+		let mut log = b"starting\nError: the secrets file is broken\n\nStack backtrace:\n".to_vec();
+		for frame in 0..2 * limits::SHOWN_LINES_MAX {
+			log.extend(format!("  {frame}: std::rt::lang_start\n").into_bytes());
+		}
+		let shown = Log(log).last_lines();
+		assert!(shown.contains("the secrets file is broken"), "{shown}");
+		assert!(!shown.contains("lang_start"), "{shown}");
 	}
 
 	fn is_there(id: u32) -> bool {

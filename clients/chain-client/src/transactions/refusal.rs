@@ -227,7 +227,8 @@ fn without_figures(name: &str) -> Option<&'static str> {
 		"MeasurementNotAllowed" => "the network does not allow this enclave's code; use a release that governance allowed",
 		"EvidenceBlockTooOld" => "the evidence took too long; it is made anew",
 		"PlatformInOtherWorker" => "this machine is in another worker; close that one first",
-		"OtherPlatform" => "the worker belongs to another machine; create a worker for this one",
+		"OtherPlatform" => "the worker belongs to another machine; create a worker for this one with `phala worker register`",
+		"NumbersExhausted" => "its numbers are used up; create another worker with `phala worker register`",
 		_ => return None,
 	})
 }

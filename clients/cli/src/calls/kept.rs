@@ -2,7 +2,7 @@
 //! find it. It is written **before** the request is submitted, under its transaction's hash; once
 //! the request has an id, under that, and the transaction's file points there.
 
-use crate::accounts::Accounts;
+use crate::{accounts::Accounts, failure::Refused};
 use anyhow::{bail, Context};
 use codec::DecodeAll;
 use phala_chain_client::{
@@ -184,9 +184,15 @@ fn file(name: H256) -> String {
 /// # Errors
 /// When none is kept under that name, and those of [`lookup`].
 pub async fn find(chain: &Chain, accounts: &Accounts, name: H256) -> anyhow::Result<Found> {
-	lookup(chain, accounts, name).await?.with_context(|| {
-		format!("request {name:?} was not made on this machine, or not by this user: only who has its reply key can open the answer")
-	})
+	match lookup(chain, accounts, name).await? {
+		Some(found) => Ok(found),
+		None => Err(unknown(name).into()),
+	}
+}
+
+fn unknown(name: H256) -> Refused {
+	let message = format!("request {name:?} was not made on this machine, or not by this user: only who has its reply key can open the answer; `phala request list` shows those that were");
+	Refused::new("NoSuchRequest", message)
 }
 
 /// The same; `None` when none is kept under that name.
@@ -331,6 +337,17 @@ mod tests {
 		let expected = Some((id, Kept { block: Some(20), ..kept() }));
 		assert_eq!(found(&accounts, id), expected);
 		assert_eq!(found(&accounts, second), expected, "who was told to go on with it still can");
+	}
+
+	#[test]
+	fn a_request_that_nobody_knows_has_a_code_of_its_own() {
+		for unknown in
+			[unknown(H256([1; 32])).into(), super::super::on_chain::unknown(H256([1; 32]), 7)]
+		{
+			let told = crate::failure::body(&unknown);
+			assert_eq!(told.code, "NoSuchRequest");
+			assert!(told.message.contains("phala request list"), "{}", told.message);
+		}
 	}
 
 	#[test]

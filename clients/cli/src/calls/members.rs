@@ -209,7 +209,17 @@ where
 					if let Err(why) = self.is_there(client).await {
 						silence.note(*worker, patience.failover);
 						say!("  worker {worker} does not answer, {why}; asking others");
+						refusals.insert(*worker, format!("it does not answer, {why}"));
 					}
+				}
+				// Those who were given the call and say nothing may keep their connections for minutes: once
+				// nobody takes over for them, nobody will.
+				let is_silent = |worker: &WorkerId| silence.workers.contains(worker);
+				if self.asking.iter().all(is_silent)
+					&& waiting.iter().all(|member| silence.is_of(member))
+					&& silence.is_over()
+				{
+					return Err(unanswered(agent, refusals));
 				}
 				if waiting.is_empty() {
 					ask_again(&mut waiting, &mut again);
@@ -321,7 +331,9 @@ fn unanswered(agent: AgentId, refusals: BTreeMap<WorkerId, String>) -> anyhow::E
 		.into_iter()
 		.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
 		.collect();
-	let message = format!("no worker of the cluster answered for agent {agent:?}:{said}");
+	let message = format!(
+		"no worker of the cluster answered for agent {agent:?}:{said}\nCall again once `phala agent status {agent:?}` shows a worker that is ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
+	);
 	Refused::new("Unanswered", message).into()
 }
 
@@ -565,6 +577,38 @@ mod tests {
 	async fn a_worker_that_hangs_is_passed_over() {
 		let (hung, well) = (worker(1, Villain::Hangs).await, worker(2, Villain::Answers).await);
 		assert_eq!(answered_with(IMPATIENT, &[&hung, &well]).await, 2);
+	}
+
+	#[tokio::test]
+	async fn where_everybody_hangs_a_call_ends_and_says_what_each_did() {
+		let (first, second) = (worker(1, Villain::Hangs).await, worker(2, Villain::Hangs).await);
+		let patience = Patience { failover: Duration::from_millis(200), ..IMPATIENT };
+		for (writes, code) in [(false, "Unanswered"), (true, MAY_HAVE_RUN)] {
+			let ended = asked_with(patience, writes, &[&first, &second]).await;
+			let (told, said) = told(ended.unwrap_err());
+			assert_eq!(told, code, "{said}");
+			for part in [
+				"worker 1: it does not answer, nor says who it is",
+				"worker 2: it does not answer, nor says who it is",
+				"phala network start",
+			] {
+				assert!(said.contains(part), "{said}");
+			}
+		}
+	}
+
+	#[tokio::test]
+	async fn a_hung_holder_whose_lease_nobody_takes_is_not_waited_for_without_end() {
+		let hung = worker(1, Villain::Hangs).await;
+		let other = worker(2, Villain::Refuses(409, "NotLeaseHolder", Some(1))).await;
+		let patience = Patience { failover: Duration::from_millis(200), ..IMPATIENT };
+		let ended = asked_with(patience, true, &[&hung, &other]).await;
+		let (code, said) = told(ended.unwrap_err());
+		assert_eq!(code, MAY_HAVE_RUN, "it may go on with it when it wakes");
+		assert!(
+			said.contains("worker 1: it does not answer") && said.contains("NotLeaseHolder"),
+			"{said}"
+		);
 	}
 
 	#[tokio::test]

@@ -9,6 +9,7 @@ use super::{
 use crate::{
 	accounts::{Account, Accounts},
 	conversation::Conversation,
+	failure::Refused,
 	limits,
 	proof::{self, Finality},
 	worker_client::WorkerClient,
@@ -254,12 +255,13 @@ pub async fn answer(
 	let caller = Caller::Account(kept.caller.exactly().context(BROKEN)?);
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
-		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded",
+		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded; its log says more, to its owner: phala logs {:?}",
 			agent,
 			refusal,
 			phala_protocol::text::pha(settlement.fee),
 			settlement.units,
-			phala_protocol::text::pha(settlement.refunded)),
+			phala_protocol::text::pha(settlement.refunded),
+			agent),
 	};
 	let answer = open(&kept, &bytes)?;
 	let input =
@@ -304,9 +306,20 @@ async fn client_of(chain: &Chain, answer: &ProvenAnswer) -> Option<WorkerClient>
 /// When the chain knows no such request.
 pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<Request> {
 	let at = chain.finalized_head().await?;
-	requests::stored(chain, at, request).await?.with_context(|| {
-		format!("the chain knows no request {request:?} as of finalized block {}: wait a few seconds if it is new; closed ones are forgotten after a while", at.number)
-	})
+	if let Some(state) = requests::stored(chain, at, request).await? {
+		return Ok(state);
+	}
+	// One that was submitted a moment ago is not final yet.
+	let newest = chain.header(None).await?.0;
+	match requests::stored(chain, newest, request).await? {
+		Some(state) => Ok(state),
+		None => Err(unknown(request, newest.number)),
+	}
+}
+
+pub(super) fn unknown(request: RequestId, block: BlockNumber) -> anyhow::Error {
+	let message = format!("the chain knows no request {request:?} as of block {block}: closed ones are forgotten after a while; `phala request list` shows those that were made on this machine");
+	Refused::new("NoSuchRequest", message).into()
 }
 
 /// Whether a request waits for its answer.

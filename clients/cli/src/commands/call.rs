@@ -26,7 +26,7 @@ use anyhow::{ensure, Context};
 use phala_protocol::{
 	requests::{CallInput, CallOutput},
 	text::{parse_pha, pha},
-	Balance, BlockNumber,
+	Balance, BlockNumber, H256,
 };
 use phala_verifier::{AnswerFile, Verification};
 use schemars::JsonSchema;
@@ -89,6 +89,10 @@ pub struct Arguments {
 	#[arg(long, value_name = "FILE")]
 	save: Option<PathBuf>,
 
+	/// Saves in place of a file that is there.
+	#[arg(long, requires = "save")]
+	force: bool,
+
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -103,7 +107,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let input = input(&arguments)?;
-	let save = Saving::prepare(arguments.save)?;
+	let save = Saving::prepare(arguments.save, arguments.force, None)?;
 	let account = arguments.account.open()?;
 	let chain = arguments.chain.connect().await?;
 	let agent = arguments.agent.resolve(&chain, arguments.chain.url()).await?;
@@ -193,13 +197,20 @@ pub struct Saving {
 }
 
 impl Saving {
-	/// In `path`, if there is one.
+	/// In `path`, if there is one. What is there stays, but for an answer to the same `request`.
 	///
 	/// # Errors
-	/// When it cannot be written there.
-	pub fn prepare(path: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+	/// When it cannot be written there, or something else is there and that is not forced.
+	pub fn prepare(
+		path: Option<PathBuf>,
+		force: bool,
+		request: Option<H256>,
+	) -> anyhow::Result<Option<Self>> {
 		let Some(path) = path else { return Ok(None) };
 		ensure!(!path.is_dir(), "cannot save to {}: it is a folder", path.display());
+		if !force && path.exists() && !is_answer_to(&path, request) {
+			refuse!("FileExists", "{} is there already, and nothing was asked yet: name another file with --save, or --force puts the answer in its place", path.display());
+		}
 		let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
 		let folder = folder.unwrap_or(Path::new("."));
 		let file = NamedTempFile::new_in(folder)
@@ -214,6 +225,13 @@ impl Saving {
 		file.persist(&path).with_context(named)?;
 		Ok(())
 	}
+}
+
+/// Whether a file is an answer to this request: another copy of it takes nothing away.
+fn is_answer_to(path: &Path, request: Option<H256>) -> bool {
+	let saved = fs::read(path).ok().and_then(|json| AnswerFile::from_json(&json).ok());
+	let of = saved.and_then(|saved| saved.request?.id.exactly().map(H256));
+	of.is_some() && of == request
 }
 
 /// Shows an answer if it is proven, and else only why it is not; fails then. It is shown whatever
@@ -289,13 +307,28 @@ mod tests {
 	#[test]
 	fn where_nothing_can_be_written_nothing_is_asked() {
 		let folder = tempfile::tempdir().unwrap();
-		let refused = |path: PathBuf| Saving::prepare(Some(path)).err().unwrap().to_string();
+		let prepare = |path: PathBuf| Saving::prepare(Some(path), false, None);
+		let refused = |path: PathBuf| prepare(path).err().unwrap().to_string();
 		assert!(refused(folder.path().into()).contains("it is a folder"));
 		assert!(refused(folder.path().join("none/answer.json")).contains("nothing was asked yet"));
-		assert!(Saving::prepare(None).unwrap().is_none());
+		assert!(Saving::prepare(None, false, None).unwrap().is_none());
 		// Nothing is left of one that was prepared and not needed.
-		drop(Saving::prepare(Some(folder.path().join("answer.json"))).unwrap());
+		drop(prepare(folder.path().join("answer.json")).unwrap());
 		assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+	}
+
+	#[test]
+	fn a_file_that_is_there_is_not_overwritten_but_by_the_same_answer_or_by_force() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("notes.txt");
+		fs::write(&path, "mine").unwrap();
+		let prepare = |force, request| Saving::prepare(Some(path.clone()), force, request);
+		let refused = failure::body(&prepare(false, None).err().unwrap());
+		assert_eq!(refused.code, "FileExists");
+		assert!(refused.message.contains("--force"), "{}", refused.message);
+		assert!(prepare(false, Some(H256([1; 32]))).is_err(), "it is no answer");
+		assert!(prepare(true, None).is_ok());
+		assert_eq!(fs::read_to_string(&path).unwrap(), "mine", "nothing was written yet");
 	}
 
 	#[test]

@@ -21,8 +21,8 @@ use phala_protocol::{
 	boot::WorkerId,
 	clusters::Opening,
 	mailbox::ClusterId,
-	text::{parse_pha, pha},
-	Balance,
+	text::{parse_pha, pha, Address},
+	AccountBytes, Balance,
 };
 use std::process::ExitCode;
 
@@ -219,6 +219,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Approve { cluster, worker, account, node } => {
 			let account = account.open()?;
 			let chain = node.connect().await?;
+			check_owner(cluster, clusters::owner(&chain, cluster).await?, account.address())?;
 			let applicant = clusters::applicant(&chain, cluster, worker).await?;
 			let clusters::Applicant { boot, measurement, endpoint, .. } = &applicant;
 			let what = format!(
@@ -325,6 +326,26 @@ async fn evict(
 	output::tell(json, &AgentEvicted { agent: agent.into(), block, from: notice }, text)
 }
 
+/// Before anything is paid: the chain would refuse it.
+fn check_owner(
+	cluster: ClusterId,
+	owner: Option<AccountBytes>,
+	account: Address,
+) -> anyhow::Result<()> {
+	match owner {
+		None => refuse!(
+			"UnknownCluster",
+			"there is no cluster {cluster}; `phala cluster create` makes one"
+		),
+		Some(owner) if owner != account.0 => refuse!(
+			"NotOwner",
+			"{account} does not own cluster {cluster}: its owner {} decides who may join; choose that account with --account or --suri",
+			Address(owner)
+		),
+		Some(_) => Ok(()),
+	}
+}
+
 /// Of the account that was chosen.
 ///
 /// # Errors
@@ -339,25 +360,45 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
 	let mut members = Vec::new();
 	for (member, said) in asked {
-		let (said, error) = match said {
-			Ok(info) => (Some(info), None),
-			Err(error) => (None, Some(failure::body(&error))),
+		let (said, not_ready, error) = match said {
+			Ok((info, not_ready)) => (Some(info), not_ready, None),
+			Err(error) => (None, Vec::new(), Some(failure::body(&error))),
 		};
+		let agents_not_ready: Vec<_> =
+			not_ready.into_iter().map(|agent| format!("{agent:?}")).collect();
 		let phase = said.as_ref().map(|info| info.phase);
 		let (agents, agents_ready) =
 			said.map_or((None, None), |info| (info.agents, info.agents_ready));
 		if !json {
 			let said = error.as_ref().map(|error| error.message.clone());
-			let stands = |phase: Phase| phase.name() + &readiness(agents, agents_ready);
+			let stands =
+				|phase: Phase| phase.name() + &readiness(agents, agents_ready, &agents_not_ready);
 			let said = said.or(phase.map(stands)).unwrap_or_default();
 			let (said, url) = (terminal::line(&said), terminal::line(&member.endpoint));
 			show!("worker {:<4} {url:<32} {said}", member.worker);
 		}
 		let (worker, url) = (member.worker, member.endpoint);
-		members.push(Member { worker, url, phase, agents, agents_ready, error });
+		members.push(Member { worker, url, phase, agents, agents_ready, agents_not_ready, error });
 	}
 	if json {
 		output::print(&ClusterStatus { cluster, members })?;
 	}
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn only_its_owner_lets_workers_into_a_cluster_and_others_do_not_pay_to_hear_it() {
+		let (owner, stranger) = (Address([1; 32]), Address([9; 32]));
+		let code = |owner, account| {
+			let refused = check_owner(3, owner, account).err()?;
+			Some(failure::body(&refused).code)
+		};
+		assert_eq!(code(Some(owner.0), owner), None);
+		assert_eq!(code(Some(owner.0), stranger).as_deref(), Some("NotOwner"));
+		assert_eq!(code(None, owner).as_deref(), Some("UnknownCluster"));
+	}
 }

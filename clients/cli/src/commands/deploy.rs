@@ -21,7 +21,6 @@ use crate::{
 	steps::step,
 	terminal,
 };
-use anyhow::ensure;
 use phala_agent_builder::OUT_DIR;
 use phala_chain_client::{
 	accounts::check_funds,
@@ -188,12 +187,14 @@ fn check_goes_on(
 	folder: &Path,
 ) -> anyhow::Result<()> {
 	let folder = folder.display();
-	ensure!(
-		record.code == built.code(),
-		"agent {agent:?} runs {:?}, {folder} has {:?}: `phala agent upgrade {agent:?} {folder}` puts the new code in place, `phala deploy --new` deploys another agent",
-		record.code.component,
-		built.code().component
-	);
+	if record.code != built.code() {
+		refuse!(
+			"DeployedOtherwise",
+			"agent {agent:?} runs {:?}, {folder} has {:?}: `phala agent upgrade {agent:?} {folder}` puts the new code in place, `phala deploy --new` deploys another agent",
+			record.code.component,
+			built.code().component
+		);
+	}
 	Ok(())
 }
 
@@ -241,10 +242,9 @@ impl Told {
 			),
 		];
 		for (is_other, option, remedy) in refused {
-			ensure!(
-				!is_other,
-				"{option} was refused: agent {agent:?} is deployed from this folder and has another; {remedy}"
-			);
+			if is_other {
+				refuse!("DeployedOtherwise", "{option} was refused: agent {agent:?} is deployed from this folder and has another; {remedy}");
+			}
 		}
 		Ok(())
 	}
@@ -267,11 +267,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	deployment.upgrades = arguments.upgrades.unwrap_or(deployment.upgrades);
 	deployment.unit_price = arguments.price.unwrap_or(deployment.unit_price);
 	deployment.timeout = arguments.timeout.unwrap_or(deployment.timeout);
-	ensure!(
-		(1..=AGENT_TIMEOUT_MAX).contains(&deployment.timeout),
-		"a timeout of {} blocks was refused: 1 to {AGENT_TIMEOUT_MAX} are taken",
-		deployment.timeout
-	);
+	if !(1..=AGENT_TIMEOUT_MAX).contains(&deployment.timeout) {
+		refuse!(
+			"TimeoutOutOfRange",
+			"a timeout of {} blocks was refused: 1 to {AGENT_TIMEOUT_MAX} are taken",
+			deployment.timeout
+		);
+	}
 	let deployments = Deployments::of(&folder, chain.genesis_hash(), account.address());
 	let known = match (arguments.agent, arguments.new) {
 		(Some(agent), _) => Some(agent),
@@ -412,6 +414,7 @@ mod tests {
 		for remedy in ["phala agent upgrade", "phala deploy --new"] {
 			assert!(refused.to_string().contains(remedy), "{refused}");
 		}
+		assert_eq!(crate::failure::body(&refused).code, "DeployedOtherwise");
 	}
 
 	#[test]

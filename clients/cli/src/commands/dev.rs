@@ -23,11 +23,12 @@ use crate::{
 	steps::step,
 };
 use anyhow::Context;
-use phala_agent_builder::MANIFEST_FILE;
+use phala_agent_builder::{Manifest, MANIFEST_FILE};
 use phala_devnet::{Folder, Process, Supervisor};
 use std::{
+	collections::BTreeMap,
 	net::TcpListener,
-	path::PathBuf,
+	path::{Path, PathBuf},
 	process::ExitCode,
 	sync::{
 		atomic::{AtomicBool, Ordering},
@@ -100,13 +101,20 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 	if !folder.join(MANIFEST_FILE).is_file() {
 		refuse!("NoAgentFolder", "{shown} has no {MANIFEST_FILE}, so it is no agent's folder: `phala new <folder>` makes one; `phala network up` starts a whole network");
 	}
+	// Before it is built, which takes a while.
+	let port = port(arguments.port)?;
+	let secrets = arguments.secrets_file.as_deref().map(secrets).transpose()?;
 	let building = build::build(folder, sdk.clone(), !no_check);
 	let (built, _) = step(&format!("building {shown}"), building).await?;
+	if let Some(secrets) = secrets {
+		let manifest: Manifest = serde_json::from_slice(&built.manifest)?;
+		check_secrets(&secrets, &manifest)?;
+	}
 
 	// Children work in a folder of their own.
 	let mut flags = vec![
 		format!("--dev-agent={}", std::path::absolute(folder)?.display()),
-		format!("--public-listen=127.0.0.1:{}", port(arguments.port)),
+		format!("--public-listen=127.0.0.1:{port}"),
 		"--dev-agent-logs".to_owned(),
 	];
 	if let Some(file) = &arguments.secrets_file {
@@ -144,9 +152,15 @@ fn supervisor(folder: &Folder, shows: Arc<AtomicBool>) -> anyhow::Result<Supervi
 }
 
 /// The port that was asked for; else the usual one, or what is free further on.
-fn port(asked: Option<u16>) -> u16 {
+///
+/// # Errors
+/// When another program has the one that was asked for.
+fn port(asked: Option<u16>) -> anyhow::Result<u16> {
 	if let Some(asked) = asked {
-		return asked;
+		if TcpListener::bind(("127.0.0.1", asked)).is_err() {
+			refuse!("PortTaken", "another program listens on port {asked}, or it is not yours to take: name another with --port, or leave it out and one is found");
+		}
+		return Ok(asked);
 	}
 	let first = limits::DEV_PORT_DEFAULT;
 	let mut tried = first..first + limits::DEV_PORTS_TRIED;
@@ -154,7 +168,44 @@ fn port(asked: Option<u16>) -> u16 {
 	if free != first {
 		say!("  port {first} is taken: it takes another");
 	}
-	free
+	Ok(free)
+}
+
+/// Of agents, by their names.
+type Secrets = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Reads what --secrets-file names. What it holds is not repeated.
+fn secrets(file: &Path) -> anyhow::Result<Secrets> {
+	let text = std::fs::read(file)
+		.with_context(|| format!("cannot read the secrets in {}", file.display()))?;
+	match serde_json::from_slice(&text) {
+		Ok(secrets) => Ok(secrets),
+		Err(error) => refuse!(
+			"SecretsMalformed",
+			"{}, line {}: expected JSON as in {{\"<agent>\": {{\"<NAME>\": \"<value>\"}}}}; the text is not shown",
+			file.display(),
+			error.line()
+		),
+	}
+}
+
+/// Whether secrets are those that the one agent declares.
+fn check_secrets(secrets: &Secrets, agent: &Manifest) -> anyhow::Result<()> {
+	let name = &agent.name;
+	if let Some(stranger) = secrets.keys().find(|of| *of != name) {
+		refuse!(
+			"NoSuchAgent",
+			"the secrets file names an agent {stranger}, and {name} alone is run"
+		);
+	}
+	let own = secrets.get(name).into_iter().flat_map(BTreeMap::keys);
+	if let Some(secret) = own.into_iter().find(|secret| !agent.secrets.contains(*secret)) {
+		refuse!(
+			"SecretUndeclared",
+			"the manifest of {name} declares no secret {secret}; add it to `secrets` in agent.toml"
+		);
+	}
+	Ok(())
 }
 
 /// Why it ended by itself.
@@ -164,5 +215,48 @@ async fn ended(process: &mut Process) -> anyhow::Error {
 			return error;
 		}
 		tokio::time::sleep(limits::POLL).await;
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn refused<T: std::fmt::Debug>(result: anyhow::Result<T>) -> (String, String) {
+		let body = crate::failure::body(&result.unwrap_err());
+		(body.code, body.message)
+	}
+
+	#[test]
+	fn a_bad_secrets_file_is_refused_by_name_and_what_it_holds_is_not_shown() {
+		let folder = tempfile::tempdir().unwrap();
+		let file = folder.path().join("secrets.json");
+		assert_eq!(refused(secrets(&file)).0, "FileFailed");
+		for broken in ["{", "[]", "{\"riddle\": {\"WORD\": \"hush\""] {
+			std::fs::write(&file, broken).unwrap();
+			let (code, message) = refused(secrets(&file));
+			assert_eq!(code, "SecretsMalformed");
+			assert!(message.contains("line 1") && !message.contains("hush"), "{message}");
+		}
+		std::fs::write(&file, "{\"riddle\": {\"WORD\": \"hush\"}}").unwrap();
+		let secrets = secrets(&file).unwrap();
+		let agent = |name: &str, declared: &[&str]| Manifest {
+			name: name.into(),
+			secrets: declared.iter().map(|name| (*name).into()).collect(),
+			..Default::default()
+		};
+		assert!(check_secrets(&secrets, &agent("riddle", &["WORD"])).is_ok());
+		assert_eq!(refused(check_secrets(&secrets, &agent("other", &[]))).0, "NoSuchAgent");
+		let (code, message) = refused(check_secrets(&secrets, &agent("riddle", &[])));
+		assert_eq!(code, "SecretUndeclared");
+		assert!(message.contains("WORD") && !message.contains("hush"), "{message}");
+	}
+
+	#[test]
+	fn a_port_that_is_asked_for_and_taken_is_refused() {
+		let squatter = TcpListener::bind("127.0.0.1:0").unwrap();
+		let taken = squatter.local_addr().unwrap().port();
+		assert_eq!(refused(port(Some(taken))).0, "PortTaken");
+		assert_ne!(port(None).unwrap(), taken);
 	}
 }

@@ -70,7 +70,10 @@ use std::{
 	collections::{BTreeMap, BTreeSet},
 	path::PathBuf,
 	process::ExitCode,
-	sync::Arc,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
 };
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -139,30 +142,37 @@ fn port_base(text: &str) -> Result<u16, String> {
 const PORT_BASE_MAX: u16 = u16::MAX - limits::PORTS_PER_WORKER * (limits::WORKERS_MAX as u16 + 2);
 
 /// The chain's port, and so everybody's; 0 for free ones.
-fn chosen_base(arguments: &Arguments) -> u16 {
+///
+/// # Errors
+/// When it was asked for, and another program has it or one that follows.
+fn chosen_base(arguments: &Arguments) -> anyhow::Result<u16> {
 	let unasked = if arguments.once { Some(0) } else { None };
-	if let Some(base) = arguments.port_base.or(unasked) {
-		return base;
-	}
 	let workers = u16::from(arguments.workers);
+	if let Some(base) = arguments.port_base.or(unasked) {
+		if let Some(taken) = taken(base, workers).filter(|_| base != 0) {
+			refuse!("PortTaken", "another program listens on port {taken}, which --port-base {base} would have this network take: name another, or leave it out and one is found");
+		}
+		return Ok(base);
+	}
 	let first = limits::PORT_BASE_DEFAULT;
 	let bases = (first..=PORT_BASE_MAX).step_by(limits::PORT_BASE_STEP);
-	let Some(base) = bases.into_iter().find(|base| are_free(*base, workers)) else { return 0 };
+	let Some(base) = bases.into_iter().find(|base| taken(*base, workers).is_none()) else {
+		return Ok(0);
+	};
 	if base != first {
 		say!(
 			"… port {first} or one of those that follow is taken: the chain listens on {base}; export PHALA_NODE=ws://127.0.0.1:{base}"
 		);
 	}
-	base
+	Ok(base)
 }
 
-/// Whether a chain, a gatekeeper and workers can listen from this port on.
-fn are_free(base: u16, workers: u16) -> bool {
+/// The first port on which a chain, a gatekeeper or workers could not listen from this one on.
+fn taken(base: u16, workers: u16) -> Option<u16> {
 	let of_workers = (1..=workers + 1)
 		.flat_map(|number| (0..3).map(move |which| limits::PORTS_PER_WORKER * number + which));
-	std::iter::once(0)
-		.chain(of_workers)
-		.all(|offset| std::net::TcpListener::bind(("127.0.0.1", base + offset)).is_ok())
+	let mut ports = std::iter::once(0).chain(of_workers).map(|offset| base + offset);
+	ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err())
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
@@ -188,16 +198,18 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let mut stopped = StopSignals::new()?;
 	let folder = Folder::new(&std::env::temp_dir())?;
 	let mut devnet = None;
+	let stops = Arc::new(AtomicBool::new(false));
 	let mut summary = Summary::default();
 
 	let ended = tokio::select! {
-		ended = bring_up(&arguments, json, &folder, &mut devnet, &mut summary) => ended,
+		ended = bring_up(&arguments, json, &folder, &stops, &mut devnet, &mut summary) => ended,
 		() = stopped.one() => Ok(Ended::Interrupted),
 	};
 	if !matches!(ended, Ok(Ended::Shown)) {
 		summary.ok = false;
 	}
 	say!("… stopping");
+	stops.store(true, Ordering::Relaxed);
 	if let Some(mut devnet) = devnet {
 		devnet.stop().await;
 	}
@@ -245,12 +257,14 @@ async fn bring_up(
 	arguments: &Arguments,
 	json: bool,
 	folder: &Folder,
+	stops: &Arc<AtomicBool>,
 	devnet: &mut Option<Devnet>,
 	summary: &mut Summary,
 ) -> anyhow::Result<Ended> {
 	let started = std::time::Instant::now();
-	let supervisor = supervisor(folder, Style::of_terminal(arguments.verbose))?;
-	let port_base = chosen_base(arguments);
+	let port_base = chosen_base(arguments)?;
+	let style = Style::of_terminal(arguments.verbose);
+	let supervisor = supervisor(folder, style, stops.clone())?;
 	let mut network = Network { arguments, port_base, devnet, summary };
 	network.show(supervisor, started).await?;
 	summary.ok = true;
@@ -329,11 +343,15 @@ impl StopSignals {
 	}
 }
 
-/// Starts the binaries beside this one, and shows what they say.
-fn supervisor(folder: &Folder, style: Style) -> anyhow::Result<Supervisor> {
+/// Starts the binaries beside this one, and shows what they say: until the network `stops`, when they miss
+/// each other and say so.
+fn supervisor(folder: &Folder, style: Style, stops: Arc<AtomicBool>) -> anyhow::Result<Supervisor> {
 	let own = std::env::current_exe().context("cannot find out where `phala` itself is")?;
 	let binaries = own.parent().context("`phala` is in a folder")?;
 	let show = move |name: &str, index: usize, line: &[u8]| {
+		if stops.load(Ordering::Relaxed) && !style.verbose {
+			return;
+		}
 		let line = String::from_utf8_lossy(line);
 		if let Some(shown) = log::shown(line.trim_end(), style.verbose) {
 			say!("{}{shown}", style.prefix(name, index));
@@ -343,4 +361,40 @@ fn supervisor(folder: &Folder, style: Style) -> anyhow::Result<Supervisor> {
 		.passing_on(&PASSED_ON)
 		.keeping(phala_devnet::limits::KEPT_LOG_BYTES)
 		.telling(Arc::new(show)))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::Parser;
+
+	#[derive(clap::Parser)]
+	struct Line {
+		#[command(flatten)]
+		arguments: Arguments,
+	}
+
+	#[test]
+	fn a_port_that_is_asked_for_and_taken_is_refused_before_anything_is_started() {
+		let squatter = loop {
+			let squatter = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+			let port = squatter.local_addr().unwrap().port();
+			if (1_024..=PORT_BASE_MAX).contains(&port) {
+				break squatter;
+			}
+		};
+		let port = squatter.local_addr().unwrap().port();
+		let base = |base: u16| {
+			chosen_base(&Line::parse_from(["phala", "--port-base", &base.to_string()]).arguments)
+		};
+		let refused = failure::body(&base(port).unwrap_err());
+		assert_eq!(refused.code, "PortTaken");
+		assert!(refused.message.contains(&format!("port {port}")), "{}", refused.message);
+		// A worker's is noticed too, and not only the chain's.
+		let below = port - limits::PORTS_PER_WORKER;
+		if below >= 1_024 {
+			assert_eq!(failure::body(&base(below).unwrap_err()).code, "PortTaken");
+		}
+		assert_eq!(base(0).unwrap(), 0);
+	}
 }

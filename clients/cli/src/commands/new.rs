@@ -4,7 +4,7 @@ use crate::{
 	output::{self, agents::AgentBegun},
 	types,
 };
-use anyhow::{bail, ensure, Context};
+use anyhow::{bail, Context};
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -45,7 +45,9 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 	if folder.exists() {
 		let entries = fs::read_dir(folder);
 		let entries = entries.with_context(|| format!("{} is no folder", folder.display()))?;
-		ensure!(entries.count() == 0, "{} is not empty: take another folder", folder.display());
+		if entries.count() != 0 {
+			refuse!("FolderNotEmpty", "{} is not empty: take another folder", folder.display());
+		}
 	}
 	for (path, text) in FILES {
 		let path = folder.join(path);
@@ -102,8 +104,9 @@ mod tests {
 		let package = fs::read_to_string(folder.join("package.json")).unwrap();
 		let package: serde_json::Value = serde_json::from_str(&package).unwrap();
 		assert_eq!(package["name"], "my-agent");
-		let error = create(&folder).unwrap_err().to_string();
-		assert!(error.contains("not empty"), "{error}");
+		let refused = crate::failure::body(&create(&folder).unwrap_err());
+		assert_eq!(refused.code, "FolderNotEmpty");
+		assert!(refused.message.contains("not empty"), "{}", refused.message);
 	}
 
 	#[test]

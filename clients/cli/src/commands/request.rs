@@ -46,6 +46,9 @@ pub enum Command {
 		/// Writes the answer with all that proves it, for `phala verify`.
 		#[arg(long, value_name = "FILE")]
 		save: Option<PathBuf>,
+		/// Saves in place of a file that is there. Over the same request's answer it is not needed.
+		#[arg(long, requires = "save")]
+		force: bool,
 		#[command(flatten)]
 		chain: ChainOptions,
 	},
@@ -54,9 +57,10 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let (name, wait, save, chain) = match command {
 		Command::List { node } => return list(&node, json).await,
-		Command::Status { request, wait, save, chain } => (request, wait, save, chain),
+		Command::Status { request, wait, save, force, chain } => {
+			(request, wait, call::Saving::prepare(save, force, Some(request))?, chain)
+		}
 	};
-	let save = call::Saving::prepare(save)?;
 	let chain = chain.connect().await?;
 	let accounts = Accounts::of_user()?;
 	if !wait {

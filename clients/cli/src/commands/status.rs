@@ -5,9 +5,11 @@ use super::readable;
 use crate::{
 	limits,
 	output::{self, operators::WorkerStatus},
+	worker_client::WorkerClient,
 };
 use anyhow::Context;
 use phala_chain_client::clusters::Member;
+use phala_protocol::agents::AgentId;
 use std::{future::Future, process::ExitCode};
 use tokio::task::JoinSet;
 
@@ -19,8 +21,8 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let info = info(&arguments.worker).await?;
-	output::tell(json, &info, text(&info)?.trim_end())?;
+	let (info, not_ready) = with_agents(&arguments.worker).await?;
+	output::tell(json, &info, text(&info, &not_ready)?.trim_end())?;
 	Ok(ExitCode::SUCCESS)
 }
 
@@ -47,18 +49,34 @@ pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 	})
 }
 
-/// What members of a cluster say of themselves, asked at once: one that hangs holds up nobody.
-pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<WorkerStatus>)> {
+/// What a worker says of itself, and which of its cluster's agents do not answer there.
+pub type Said = (WorkerStatus, Vec<AgentId>);
+
+/// What members of a cluster say, asked at once: one that hangs holds up nobody.
+pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<Said>)> {
 	let mut asking = JoinSet::new();
 	for member in members {
 		asking.spawn(async move {
-			let said = in_time(info(&member.endpoint)).await;
+			let said = in_time(with_agents(&member.endpoint)).await;
 			(member, said)
 		});
 	}
 	let mut asked = asking.join_all().await;
 	asked.sort_by_key(|(member, _)| member.worker);
 	asked
+}
+
+/// What the worker at `url` says, of agents only if some are not ready.
+///
+/// # Errors
+/// As [`info`].
+pub async fn with_agents(url: &str) -> anyhow::Result<Said> {
+	let said = info(url).await?;
+	let not_ready = match said.agents_ready < said.agents {
+		true => WorkerClient::new(url)?.not_ready().await?,
+		false => Vec::new(),
+	};
+	Ok((said, not_ready))
 }
 
 /// What somebody says who is asked beside others.
@@ -76,7 +94,7 @@ pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyh
 	})
 }
 
-fn text(info: &WorkerStatus) -> anyhow::Result<String> {
+fn text(info: &WorkerStatus, not_ready: &[AgentId]) -> anyhow::Result<String> {
 	const LINES: [(&str, &str); 18] = [
 		("worker", "worker"),
 		("boot", "boot"),
@@ -104,6 +122,11 @@ fn text(info: &WorkerStatus) -> anyhow::Result<String> {
 		if !is_reason || !info[key].is_null() {
 			text += &format!("{name:<22} {}\n", readable(&info[key]));
 		}
+		if key == "agentsReady" {
+			for agent in not_ready {
+				text += &format!("{:<22} {agent:?}\n", "not ready");
+			}
+		}
 	}
 	Ok(text)
 }
@@ -118,7 +141,9 @@ mod tests {
 	fn what_a_worker_says_is_a_line_each_and_what_it_does_not_know_a_dash() {
 		let said =
 			json!({ "worker": 3, "boot": null, "phase": "serving", "of a later": "release" });
-		let text = text(&serde_json::from_value(said).unwrap()).unwrap();
+		let not_ready = AgentId::repeat_byte(7);
+		let text = text(&serde_json::from_value(said).unwrap(), &[not_ready]).unwrap();
+		assert!(text.contains(&format!("not ready              {not_ready:?}\n")), "{text}");
 		assert!(text.contains("phase                  serving\n"), "{text}");
 		assert!(text.contains("worker                 3\n"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");

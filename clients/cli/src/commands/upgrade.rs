@@ -22,6 +22,7 @@ use phala_chain_client::{
 use phala_protocol::{
 	agents::{AgentCode, AgentId, AgentRecord, UpgradePolicy},
 	boot::WorkerId,
+	text::Address,
 	BlockNumber,
 };
 use std::{path::PathBuf, process::ExitCode};
@@ -103,6 +104,21 @@ fn check_replaces(agent: AgentId, next: &Next, record: &AgentRecord) -> anyhow::
 	refuse!("UpgradeAnnounced", "the upgrade was refused: another is announced for agent {agent:?}, {:?} {}; --force replaces it, and the notice{notice} begins anew",
 		code.component,
 		runs_text(*runs_from))
+}
+
+/// Before anything is built or paid: the chain would refuse it.
+fn check_may_upgrade(agent: AgentId, record: &AgentRecord, account: Address) -> anyhow::Result<()> {
+	if record.owner != account.0 {
+		refuse!(
+			"NotOwner",
+			"the upgrade was refused: {account} does not own agent {agent:?}, {} does; choose that account with --account or --suri",
+			Address(record.owner)
+		);
+	}
+	if record.upgrades == UpgradePolicy::Immutable {
+		refuse!("ImmutableCode", "the upgrade was refused: agent {agent:?} was deployed as immutable, and its code never changes; `phala deploy --new` deploys another agent");
+	}
+	Ok(())
 }
 
 fn check_same_name(running: &str, built: &str) -> anyhow::Result<()> {
@@ -189,10 +205,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
-	ensure!(
-		record.upgrades != UpgradePolicy::Immutable,
-		"the upgrade was refused: agent {agent:?} was deployed as immutable, and its code never changes; `phala deploy --new` deploys another agent"
-	);
+	check_may_upgrade(agent, &record, account.address())?;
 	let built = deploy::built(&folder, no_build, sdk).await?;
 	let code = built.code();
 	// It may have changed while that was built.
@@ -213,7 +226,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let (prepared, runs_from) = match next {
 		Next::Runs => {
 			say!("  agent {agent:?} runs this code already: nothing is announced");
-			(prepare(&members, agent, &built).await?, at.number)
+			let since = agents::runs_since(&chain, at, agent, &record).await?;
+			(prepare(&members, agent, &built).await?, since.unwrap_or(at.number))
 		}
 		Next::Announced(block) => {
 			say!("  it is announced already, and {}", runs_text(Some(block)));
@@ -305,6 +319,25 @@ mod tests {
 
 	fn pending(n: u8, runs_from: Option<BlockNumber>) -> Option<PendingUpgrade> {
 		Some(PendingUpgrade { code: code(n), runs_from })
+	}
+
+	#[test]
+	fn only_its_owner_upgrades_an_agent_and_one_that_is_immutable_nobody() {
+		struct Thief;
+		impl Thief {
+			const ACCOUNT: Address = Address([9; 32]);
+		}
+		let agent = AgentId::repeat_byte(7);
+		let code = |record: &AgentRecord, account| {
+			let refused = check_may_upgrade(agent, record, account).err()?;
+			Some(crate::failure::body(&refused).code)
+		};
+		let free = record(UpgradePolicy::Free);
+		let owner = Address(free.owner);
+		assert_eq!(code(&free, owner), None);
+		assert_eq!(code(&free, Thief::ACCOUNT).as_deref(), Some("NotOwner"));
+		let immutable = record(UpgradePolicy::Immutable);
+		assert_eq!(code(&immutable, owner).as_deref(), Some("ImmutableCode"));
 	}
 
 	#[test]

@@ -7,7 +7,7 @@
 use super::call;
 use crate::{
 	chain::hash,
-	names::AccountName,
+	names::{AccountName, AgentName},
 	output::{
 		self,
 		calls::{Check, VerifiedFile},
@@ -46,9 +46,9 @@ pub struct Arguments {
 /// What is known of an answer beforehand.
 #[derive(Debug, clap::Args)]
 struct ExpectedOptions {
-	/// Refuses an answer of another agent.
-	#[arg(long, value_name = "ID", value_parser = hash)]
-	agent: Option<H256>,
+	/// Refuses an answer of another agent than the one of this name or id.
+	#[arg(long, value_name = "NAME")]
+	agent: Option<AgentName>,
 
 	/// Refuses an answer to another account than the one of this name or address.
 	#[arg(long, value_name = "NAME")]
@@ -65,10 +65,15 @@ struct ExpectedOptions {
 }
 
 impl ExpectedOptions {
-	fn expected(&self) -> anyhow::Result<Expected> {
+	/// `node` is its URL, if one is asked.
+	async fn expected(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<Expected> {
 		let caller = self.caller.as_ref().map(AccountName::resolve).transpose()?;
+		let agent = match &self.agent {
+			Some(agent) => Some(agent.resolve_on(genesis, node).await?),
+			None => None,
+		};
 		Ok(Expected {
-			agent: self.agent,
+			agent,
 			caller: caller.map(|address| Caller::Account(address.0)),
 			age_max: self.max_age,
 			block_min: self.min_block,
@@ -78,7 +83,7 @@ impl ExpectedOptions {
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { file: path, genesis, node, expected } = arguments;
-	let (expected, shown) = (expected.expected()?, path.display());
+	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
 	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
 	let genesis = match &node {
@@ -94,6 +99,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	};
 	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
+	let expected = expected.expected(genesis, node.as_deref()).await?;
 	let verification = phala_verifier::verify(&file, genesis, &expected);
 	let exchange = Exchange::of(&file, &verification);
 	if json {

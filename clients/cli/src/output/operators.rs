@@ -65,6 +65,8 @@ pub struct Member {
 	/// How many agents the cluster has, and how many of them answer there now; as it says.
 	pub agents: Option<u64>,
 	pub agents_ready: Option<u64>,
+	/// The ids of those that do not.
+	pub agents_not_ready: Vec<String>,
 	/// Why it says nothing.
 	pub error: Option<ErrorBody>,
 }
@@ -224,6 +226,8 @@ pub enum Phase {
 	Evicted,
 	/// It runs, and does not say where it stands.
 	Silent,
+	/// It runs, and its relayer does not: it hears of no block.
+	WithoutRelayer,
 	/// It does not run.
 	Stopped,
 	/// One that this release does not know.
@@ -245,10 +249,17 @@ impl From<EnclavePhase> for Phase {
 	}
 }
 
-/// How far a worker is with its cluster's agents, for people: nothing of one that says nothing of them.
-pub fn readiness(agents: Option<u64>, ready: Option<u64>) -> String {
+/// How far a worker is with its cluster's agents, and with which it is not so far, for people: nothing of one
+/// that says nothing of them.
+pub fn readiness(agents: Option<u64>, ready: Option<u64>, not_ready: &[String]) -> String {
 	match (agents, ready) {
-		(Some(agents), Some(ready)) => format!(", {ready} of {agents} agents ready"),
+		(Some(agents), Some(ready)) => {
+			let which = match not_ready {
+				[] => String::new(),
+				which => format!(" (not {})", which.join(", ")),
+			};
+			format!(", {ready} of {agents} agents ready{which}")
+		}
 		_ => String::new(),
 	}
 }
@@ -322,19 +333,26 @@ pub struct NetworkWorker {
 	/// None of one that is stopped, or not registered yet.
 	pub boot: Option<BootNumber>,
 	pub phase: Phase,
+	/// Whether it hears of blocks; none of one that says nothing.
+	pub fresh: Option<bool>,
 	/// How many agents its cluster has, and how many of them answer there now; none of one in no cluster.
 	pub agents: Option<u64>,
 	pub agents_ready: Option<u64>,
+	/// Which do not: the names of those that the network brought with it, the ids of others.
+	pub agents_not_ready: Vec<String>,
 	/// Base URL of its public server.
 	pub url: String,
 }
 
 /// `phala network stop`.
 #[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct WorkerStopped {
 	/// Its name.
 	pub stopped: String,
 	pub worker: WorkerId,
+	/// The agents that none of the other workers had ready then: as `agentsNotReady` of `network status`.
+	pub not_taken_over: Vec<String>,
 }
 
 /// `phala network start`.

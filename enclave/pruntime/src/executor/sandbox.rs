@@ -197,7 +197,12 @@ impl Sandbox for WasmSandbox {
 			shows_agent_logs: self.shows_agent_logs,
 			outside,
 		};
-		self.sandbox.run(&loaded, invocation, Arc::new(host)).await
+		let host = Arc::new(host);
+		let ended = self.sandbox.run(&loaded, invocation, host.clone()).await;
+		if let Some(message) = ended.as_ref().err().and_then(|failed| ending(&failed.error)) {
+			host.keep(LogLevel::Error, &message);
+		}
+		ended
 	}
 }
 
@@ -224,6 +229,18 @@ pub fn result_of(ended: Result<Outcome, Box<FailedRun>>) -> Result<RunDone, RunE
 			message: failure.error.to_string(),
 			units: units(&failure.usage),
 		})),
+	}
+}
+
+/// What the agent's log says of how a run ended, where the agent could not say it itself.
+fn ending(error: &RunError) -> Option<String> {
+	match error {
+		RunError::LimitExceeded(_)
+		| RunError::Trapped(_)
+		| RunError::NoAnswer
+		| RunError::BadResponse(_) => Some(format!("{}: {error}", refusal_of(error).name())),
+		// It has said what it threw; of the others nothing ran.
+		RunError::Uncaught | RunError::BadRequest(_) | RunError::Host(_) | RunError::Busy => None,
 	}
 }
 
@@ -308,6 +325,35 @@ struct RunHost {
 	outside: Arc<dyn Outside>,
 }
 
+impl RunHost {
+	/// A line of the agent's log.
+	fn keep(&self, level: LogLevel, message: &str) {
+		let name = match level {
+			LogLevel::Debug => "debug",
+			LogLevel::Info => "info",
+			LogLevel::Warn => "warn",
+			LogLevel::Error => "error",
+		};
+		let entry = LogEntry {
+			block: self.block,
+			request: self.request,
+			level: name.into(),
+			message: message.into(),
+		};
+		self.outside.log(self.agent, entry);
+		if !self.shows_agent_logs {
+			return;
+		}
+		let agent = &self.manifest.name;
+		match level {
+			LogLevel::Debug => tracing::debug!("{agent}: {message:?}"),
+			LogLevel::Info => tracing::info!("{agent}: {message:?}"),
+			LogLevel::Warn => tracing::warn!("{agent}: {message:?}"),
+			LogLevel::Error => tracing::error!("{agent}: {message:?}"),
+		}
+	}
+}
+
 fn scan(state: &AgentState, scan: &StateScan) -> Result<Vec<StateEntry>, HostError> {
 	let after = scan.after.as_deref().filter(|after| *after >= scan.prefix.as_str());
 	let start = after.map_or(Bound::Included(scan.prefix.as_str()), Bound::Excluded);
@@ -362,29 +408,7 @@ impl Host for RunHost {
 	}
 
 	fn log(&self, line: &LogLine) {
-		let level = match line.level {
-			LogLevel::Debug => "debug",
-			LogLevel::Info => "info",
-			LogLevel::Warn => "warn",
-			LogLevel::Error => "error",
-		};
-		let entry = LogEntry {
-			block: self.block,
-			request: self.request,
-			level: level.into(),
-			message: line.message.clone().into_bytes(),
-		};
-		self.outside.log(self.agent, entry);
-		if !self.shows_agent_logs {
-			return;
-		}
-		let (agent, message) = (&self.manifest.name, &line.message);
-		match line.level {
-			LogLevel::Debug => tracing::debug!("{agent}: {message:?}"),
-			LogLevel::Info => tracing::info!("{agent}: {message:?}"),
-			LogLevel::Warn => tracing::warn!("{agent}: {message:?}"),
-			LogLevel::Error => tracing::error!("{agent}: {message:?}"),
-		}
+		self.keep(line.level, &line.message);
 	}
 }
 
@@ -394,6 +418,16 @@ mod tests {
 
 	fn asked(prefix: &str, after: Option<&str>, entries_max: u32, bytes_max: u64) -> StateScan {
 		StateScan { prefix: prefix.into(), after: after.map(Into::into), entries_max, bytes_max }
+	}
+
+	#[test]
+	fn what_ended_a_run_is_in_the_agents_log_where_it_could_not_say_so_itself() {
+		let limit = LimitExceeded { limit: Limit::CpuTime, allowed: 5 };
+		let said = ending(&RunError::LimitExceeded(limit)).unwrap();
+		assert!(said.starts_with("CpuTime: ") && said.contains("at most 5"), "{said}");
+		assert!(ending(&RunError::NoAnswer).unwrap().starts_with("NoAnswer: "));
+		assert_eq!(ending(&RunError::Uncaught), None, "it has logged what it threw");
+		assert_eq!(ending(&RunError::Busy), None, "nothing ran");
 	}
 
 	#[test]

@@ -101,7 +101,8 @@ fn the_oracle_answers_with_the_median_and_keeps_the_last_price() {
 
 #[test]
 fn villains_end_with_their_limit_while_hello_goes_on_answering() {
-	let worker = Worker::start(&[built("agents/hello"), built(HOSTILE)]);
+	let flags = ["--dev-agent-logs".to_owned()];
+	let mut worker = Worker::start_with(&[built("agents/hello"), built(HOSTILE)], &flags);
 	let villains = [
 		("GET", "/endless-loop", 422, "CpuTime"),
 		("GET", "/endless-microtasks", 422, "CpuTime"),
@@ -146,6 +147,10 @@ fn villains_end_with_their_limit_while_hello_goes_on_answering() {
 			assert!(!text.contains("after the write"), "what it threw is nobody else's: {text}");
 		}
 	});
+	// Its developer reads what ended it, as its owner does in `phala logs`.
+	for limit in ["CpuTime", "Memory", "StateWriteKeys"] {
+		worker.says(&format!("\"{limit}: the "));
+	}
 }
 
 #[test]

@@ -80,6 +80,11 @@ impl Worker {
 		process.log().text()
 	}
 
+	/// Waits until it writes this.
+	pub fn says(&mut self, mark: &str) {
+		runtime().block_on(self.process.line_after(mark)).unwrap();
+	}
+
 	/// The variables that it was started with, `NAME=value` each.
 	pub fn environment(&self) -> Vec<String> {
 		let environment = std::fs::read(format!("/proc/{}/environ", self.process.id())).unwrap();

@@ -170,6 +170,20 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let gone = phala.refused(&["agent", "status", another]).await?;
 	ensure!(gone.contains("no agent"), "{gone}");
 
+	// A folder whose agent was given up deploys another.
+	let retired = network.file("retired");
+	std::fs::create_dir_all(retired.join("dist"))?;
+	for built in std::fs::read_dir(network.file("keeper").join("dist"))? {
+		let built = built?;
+		std::fs::copy(built.path(), retired.join("dist").join(built.file_name()))?;
+	}
+	let retired = retired.display().to_string();
+	let deploy = ["deploy", &retired, "--no-build", "--cluster", &cluster];
+	let first = developer.ok(&[&deploy[..], &["--new"]].concat()).await?["agent"].clone();
+	developer.ok(&["agent", "retire", first.as_str().context("an id")?]).await?;
+	let second = developer.ok(&deploy).await?;
+	ensure!(second["registered"] == true && second["agent"] != first, "{second}");
+
 	let own = phala.ok(&["cluster", "create"]).await?["cluster"].to_string();
 	phala.ok(&["cluster", "open", &own, "--price-floor", "0.5", "--deposit", "20"]).await?;
 	phala.ok(&["cluster", "close", &own]).await?;

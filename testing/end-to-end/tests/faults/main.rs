@@ -101,6 +101,7 @@ fn main() -> ExitCode {
 		// All that comes after it is on the new runtime.
 		upgrade::a_vote_upgrades_the_runtime_and_nodes_relayers_enclaves_and_a_request_live_through_it,
 		restarts::a_worker_that_comes_back_has_the_state_again,
+		restarts::a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong,
 		restarts::a_node_that_comes_back_goes_on_where_it_stood,
 		restarts::a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on,
 		membership::an_evicted_member_is_out_for_good_and_its_agents_go_on,

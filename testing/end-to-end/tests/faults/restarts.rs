@@ -4,7 +4,7 @@
 use crate::Stage;
 use anyhow::{ensure, Context};
 use phala_end_to_end::{chain::Chain, cluster::http, reaches, until};
-use phala_protocol::relay::EnclavePhase;
+use phala_protocol::{boot::WorkerId, relay::EnclavePhase};
 use serde_json::Value;
 
 pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> anyhow::Result<()> {
@@ -24,6 +24,58 @@ pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> 
 	assert_eq!(stage.kept_at(worker, "/comes-back").await?, "KEPT");
 	assert_eq!(stage.holder().await?, holder, "nobody else's lease moved");
 	Ok(())
+}
+
+pub async fn a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	/// Its key was put into the wrong file.
+	const ANOTHER: &str = "//Dave//mistaken";
+	/// Several attempts' time: they were made every 10 s at most.
+	const BLOCKS: u64 = 20;
+	let holder = stage.holder().await?;
+	let ids = stage.network.worker_ids();
+	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
+	let phala = &stage.network.phala;
+	let address = phala.ok(&["account", "show", ANOTHER]).await?["address"].clone();
+	let address = address.as_str().context("an address")?.to_owned();
+	phala.of("//Ferdie").ok(&["account", "transfer", &address, "10"]).await?;
+
+	let operator = operated_by(stage, worker, ANOTHER)?;
+	stage.network.devnet.stop_relayer(worker).await?;
+	stage.network.devnet.restart_worker(worker).await?;
+	let relayer = stage.network.devnet.worker(worker)?.relayer.as_ref().context("it has one")?;
+	let url = relayer.status_url.clone();
+	let (server, path) = url.rsplit_once("/v1/").context("its status has a path")?;
+	let path = format!("/v1/{path}");
+	until("the relayer to say that the operator is another", || async {
+		let answer = http(server, "GET", &path, &[]).await?;
+		let said: Value = serde_json::from_slice(&answer.body)?;
+		let error = said["last_error"].as_str().unwrap_or_default();
+		Ok((error.contains("NotOperator") && error.contains("start pherry with its key"))
+			.then_some(()))
+	})
+	.await?;
+	let chain = stage.network.chain.clone();
+	let until_block = chain.best().await? + BLOCKS;
+	until("several blocks to pass", || async {
+		Ok((chain.best().await? >= until_block).then_some(()))
+	})
+	.await?;
+	let has = stage.network.phala.ok(&["account", "balance", &address]).await?;
+	assert_eq!(has["free"], "10000000000000", "nothing was paid: {has}");
+
+	operated_by(stage, worker, &operator)?;
+	stage.network.devnet.stop_relayer(worker).await?;
+	stage.network.devnet.restart_worker(worker).await?;
+	stage.ready_at(worker).await
+}
+
+/// Whose key its relayer is started with from now on; whose it was.
+fn operated_by(stage: &mut Stage, worker: WorkerId, operator: &str) -> anyhow::Result<String> {
+	let mut workers = stage.network.devnet.workers.iter_mut();
+	let found = workers.find(|found| found.id() == worker).context("it is there")?;
+	Ok(std::mem::replace(&mut found.options.operator, operator.to_owned()))
 }
 
 pub async fn a_node_that_comes_back_goes_on_where_it_stood(
