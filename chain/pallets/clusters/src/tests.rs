@@ -1649,7 +1649,9 @@ fn no_event_reads_more_of_a_cluster_of_thousands_of_agents_than_of_one_of_a_few(
 	const FEW: u64 = 3 * SWEPT_PER_BLOCK_MAX as u64;
 	const THOUSANDS: u64 = 4_000;
 	let events: [(&str, fn()); 12] = [
-		("a member leaves", || assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1))),
+		("a member leaves", || {
+			assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
+		}),
 		("a member is removed", || {
 			assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
 		}),
@@ -1667,7 +1669,9 @@ fn no_event_reads_more_of_a_cluster_of_thousands_of_agents_than_of_one_of_a_few(
 		("work comes", || {
 			assert!(Clusters::assign(agent(7)).unwrap().is_some());
 		}),
-		("a deadline is missed", || assert_ok!(miss(7, &assigned(7)))),
+		("a deadline is missed", || {
+			assert_ok!(miss(7, &assigned(7)));
+		}),
 		("an agent comes", || {
 			let developer = STRANGER_BYTES;
 			// As if it had room: it has more than it may.
