@@ -796,7 +796,7 @@ fn a_collector_of_callers_and_versions_is_held_for_each_and_gets_it_back_when_th
 			(0..versions).for_each(|n| upgrade(agent, n + 2).unwrap());
 		};
 		collects(Collector);
-		let both = |callers, versions| {
+		let both = |callers: u8, versions: u32| {
 			DEPOSIT + of_bytes(u32::from(callers) * CALLER_BYTES + versions * CODE_ENTRY_BYTES)
 		};
 		assert_eq!(held(ALICE), both(callers, versions.into()));

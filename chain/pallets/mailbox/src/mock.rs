@@ -92,10 +92,10 @@ impl crate::PayloadWeights for Price {
 		}
 	}
 
-	/// What is refused took a tenth.
+	/// What is refused as all is took a tenth.
 	fn actual_weight_of(payload: &Payload, effect: &DispatchResult) -> Weight {
 		let most = Self::weight_of(payload);
-		if effect.is_err() {
+		if *effect == Err(DispatchError::Exhausted) {
 			most / 10
 		} else {
 			most
