@@ -1687,8 +1687,8 @@ fn no_event_reads_more_of_a_cluster_of_ten_thousand_agents_than_of_one_of_a_tent
 	for (what, event) in events {
 		let read = |agents| crowded(agents).execute_and_prove(event).1.encoded_size();
 		let (few, many) = (read(FEW), read(THOUSANDS));
-		// A trie that is ten times as large is a level deeper. What is read is no more: else it would be ten
-		// times as much.
-		assert!(many < 2 * few, "{what}: {few} bytes of proof, and {many} with thousands");
+		// In a trie ten times as large each path is a branch longer, of half a kilobyte: twice as many bytes
+		// where a whole part of a sweep is read. What reads all agents reads ten times as much.
+		assert!(many < 3 * few, "{what}: {few} bytes of proof, and {many} with thousands");
 	}
 }
