@@ -46,9 +46,12 @@ pub const PROBE_GAP: BlockNumber = 3;
 /// For how many blocks a probe waits for an answer; then it makes room.
 pub const PROBE_BLOCKS: BlockNumber = 300;
 
-/// Fewest blocks after which a boot's open request for a cluster's secret gives way to another one
-/// of the same boot for the same generation, in the same epoch.
+/// Fewest blocks after which a boot may ask for a cluster's secret once more, of the same generation and in
+/// the same epoch; twice as many after the second time, and so on.
 pub const KEY_REQUEST_GAP: BlockNumber = 20;
+
+/// Most doublings of [`KEY_REQUEST_GAP`]: some two days.
+pub const KEY_REQUEST_DOUBLINGS_MAX: u32 = 12;
 
 /// Most parts of one bond that leave at different blocks.
 pub const UNBONDING_CHUNKS_MAX: u32 = 16;
@@ -96,8 +99,17 @@ pub const FINALITY_MARGIN: BlockNumber = 10;
 /// a miss counts only if one of them has said by the deadline that they do.
 pub const DEADLINE_NEAR_BLOCKS: BlockNumber = 6;
 
-/// How many members say so, in turns.
+/// In so many blocks, the deadline's the last, there must have been no room for a commit for the want of
+/// room to be why an answer did not come. It was ready before them, or it was late anyhow.
+pub const LANE_FULL_BLOCKS: BlockNumber = 2;
+
+/// How many members must have said so in a cluster of many, with the one that is concerned: its own word
+/// does not count.
 pub const FINALITY_WITNESSES: u32 = 3;
+
+/// How many members are asked, in turns: so many that the one that is concerned may be among them, another
+/// one be dead and yet another one in league with it.
+pub const FINALITY_WITNESSES_ASKED: u32 = FINALITY_WITNESSES + 2;
 
 /// How far ahead a request's deadline may lie, in blocks.
 pub const DEADLINE_BLOCKS_MAX: BlockNumber = 3 * 60 * 60 / 2;

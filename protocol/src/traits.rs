@@ -87,9 +87,10 @@ pub trait EnvelopeLanes {
 	/// The next envelope that counts from a worker: more than it was means that the boot has spoken.
 	fn next_envelope(worker: WorkerId) -> Option<InboundNext>;
 
-	/// Whether there was no room for a further envelope of `worker` in `block` or since: it had landed
-	/// as many as it may in one block, or the block was full.
-	fn was_full_since(worker: WorkerId, block: BlockNumber) -> bool;
+	/// Whether in each block from one to another, both included, there was no room for a further commit of
+	/// `worker`: it had landed as much paid work as it may in one block, or the block was full. So whatever
+	/// was ready before the first could not land.
+	fn was_full_throughout(worker: WorkerId, from: BlockNumber, to: BlockNumber) -> bool;
 }
 
 /// Who may speak for a worker.

@@ -150,6 +150,17 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 		pallet_clusters::Openings::<Runtime>::insert(CLUSTER, opening);
 		CLUSTER
 	}
+
+	fn add_silent(cluster: ClusterId, first: WorkerId, members: u32) {
+		let set_aside = Some(crate::System::block_number());
+		for worker in first..first + members {
+			Self::boot(worker, TreasuryAccountId::get());
+			let member =
+				phala_protocol::clusters::MemberRecord { endpoint: Default::default(), set_aside };
+			pallet_clusters::Members::<Runtime>::insert(cluster, worker, member);
+			pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
+		}
+	}
 }
 
 impl pallet_requests::BenchmarkHelper<AccountId> for BootedWorkers {

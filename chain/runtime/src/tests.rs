@@ -16,6 +16,7 @@ mod room;
 mod sessions;
 mod slashes;
 mod stakes;
+mod stored;
 mod stored_parameters;
 mod throughput;
 mod transactions;

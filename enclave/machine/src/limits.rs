@@ -30,6 +30,14 @@ pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
 /// later.
 pub const LANE_WAITING_MAX: usize = 1024;
 
+/// While so many commits wait for the chain none goes that nobody has paid for: they share a lane, and the
+/// chain excuses nobody's missed deadline by what it commits unpaid. Paid answers find no more before them
+/// than lands in a few blocks.
+pub const UNPAID_COMMITS_WAITING_MAX: usize =
+	2 * phala_protocol::limits::ENVELOPES_PENDING_MAX as usize;
+
+const _: () = assert!(UNPAID_COMMITS_WAITING_MAX < LANE_WAITING_MAX);
+
 /// Most envelopes of one lane that a relayer is shown: what may wait in the pool, and what the chain
 /// took in blocks that are not proven to this boot yet.
 pub const LANE_OFFERED_MAX: usize = 4 * phala_protocol::limits::ENVELOPES_PENDING_MAX as usize;

@@ -38,6 +38,11 @@ impl Outbox {
 		Ok(EnvelopeNumber { lane, seq: *next.of(lane) })
 	}
 
+	/// How many of a lane the chain may not have yet.
+	pub fn waiting(&self, lane: Lane) -> usize {
+		self.waiting.of(lane).len()
+	}
+
 	/// Takes the next number of a lane, for an envelope that `task` signs.
 	pub fn push(&mut self, lane: Lane, task: TaskId) -> Result<EnvelopeNumber, MachineError> {
 		let number = self.has_room(lane)?;

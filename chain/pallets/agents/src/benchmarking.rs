@@ -18,6 +18,9 @@ pub trait BenchmarkHelper {
 	/// A cluster with room, in which the first boots of workers 0, 1, … with these identity keys
 	/// count.
 	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId;
+
+	/// Workers from `first` on, so many, are members that do not count: each is looked at in full.
+	fn add_silent(cluster: ClusterId, first: WorkerId, members: u32);
 }
 
 fn funded<T: Config>() -> T::AccountId
@@ -156,13 +159,18 @@ mod benchmarks {
 		assert_eq!(Planned::<T>::iter().count(), 0);
 	}
 
+	/// Together the two may be more than a cluster has members: so each is measured for itself.
 	#[benchmark]
-	fn commit(a: Linear<0, { limits::CLUSTER_MEMBERS_MAX - 1 }>) {
+	fn commit(
+		a: Linear<0, { limits::CLUSTER_MEMBERS_MAX - 1 }>,
+		o: Linear<0, { limits::CLUSTER_MEMBERS_MAX - 1 }>,
+	) {
 		let owner = funded::<T>();
 		let members: Vec<sr25519::Public> =
 			(0..=a).map(|_| sp_io::crypto::sr25519_generate(KEY_TYPE, None)).collect();
 		let identities: Vec<[u8; 32]> = members.iter().map(|member| member.0).collect();
 		let cluster = T::BenchmarkHelper::cluster_of(&identities);
+		T::BenchmarkHelper::add_silent(cluster, a + 1, o);
 		let agent = register_one::<T>(&owner, cluster, UpgradePolicy::Free);
 		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
 		let body_hash = H256::repeat_byte(3);
@@ -195,6 +203,28 @@ mod benchmarks {
 			<Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { worker, boot }, &set).unwrap();
 		}
 		assert_eq!(Agents::<T>::get(agent).unwrap().version, 1);
+	}
+
+	/// At the last of what is looked at first.
+	#[benchmark]
+	fn refuse_commit() {
+		let (_, agent) = registered::<T>(UpgradePolicy::Free);
+		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
+		let set = EffectSet {
+			agent,
+			base_version: 0,
+			base_hash: H256::zero(),
+			body_hash: H256::repeat_byte(3),
+			key: None,
+			results: Vec::new(),
+			availability: Vec::new(),
+		};
+		let refused;
+		#[block]
+		{
+			refused = <Pallet<T> as AgentDirectory>::commit(EnvelopeOrigin { worker, boot }, &set);
+		}
+		assert_eq!(refused.unwrap_err(), Error::<T>::BirthNeedsKey.into());
 	}
 
 	#[benchmark]

@@ -55,6 +55,47 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
+impl<T: Config> Pallet<T> {
+	/// What a set is refused for before any member or signature is looked at; the agent as it is.
+	fn ensure_next(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, Error<T>> {
+		let record = Agents::<T>::get(set.agent).ok_or(Error::<T>::UnknownAgent)?;
+		ensure!(
+			set.results.len() as u64 <= u64::from(limits::RESULTS_PER_EFFECT_SET_MAX),
+			Error::<T>::TooManyResults
+		);
+		ensure!(
+			set.base_version == record.version && set.base_hash == record.state_hash,
+			Error::<T>::StaleBase
+		);
+		let sender = Lease { worker: origin.worker, boot: origin.boot };
+		ensure!(T::Clusters::lease(set.agent) == Some(sender), Error::<T>::NotLeaseHolder);
+		if set.base_version == 0 {
+			let key = set.key.ok_or(Error::<T>::BirthNeedsKey)?;
+			ensure!(key.version == 1, Error::<T>::UnexpectedKey);
+			ensure!(set.results.is_empty(), Error::<T>::ResultsAtBirth);
+		} else {
+			ensure!(set.key.is_none(), Error::<T>::UnexpectedKey);
+		}
+		Ok(record)
+	}
+
+	/// Whether a set that was refused so was refused at the first look, which takes no more than
+	/// [`WeightInfo::refuse_commit`].
+	pub fn is_refused_at_once(error: &DispatchError) -> bool {
+		[
+			Error::<T>::UnknownAgent,
+			Error::<T>::TooManyResults,
+			Error::<T>::StaleBase,
+			Error::<T>::NotLeaseHolder,
+			Error::<T>::BirthNeedsKey,
+			Error::<T>::UnexpectedKey,
+			Error::<T>::ResultsAtBirth,
+		]
+		.into_iter()
+		.any(|one| DispatchError::from(one) == *error)
+	}
+}
+
 impl<T: Config> AgentDirectory for Pallet<T> {
 	type Error = DispatchError;
 
@@ -72,25 +113,9 @@ impl<T: Config> AgentDirectory for Pallet<T> {
 
 	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
 		let EffectSet { agent, base_version, body_hash, key, .. } = *set;
-		let mut record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
-		ensure!(
-			set.results.len() as u64 <= u64::from(limits::RESULTS_PER_EFFECT_SET_MAX),
-			Error::<T>::TooManyResults
-		);
-		ensure!(
-			base_version == record.version && set.base_hash == record.state_hash,
-			Error::<T>::StaleBase
-		);
-		let sender = Lease { worker: origin.worker, boot: origin.boot };
-		ensure!(T::Clusters::lease(agent) == Some(sender), Error::<T>::NotLeaseHolder);
-		if base_version == 0 {
-			let key = key.ok_or(Error::<T>::BirthNeedsKey)?;
-			ensure!(key.version == 1, Error::<T>::UnexpectedKey);
-			ensure!(set.results.is_empty(), Error::<T>::ResultsAtBirth);
-			record.key = Some(key);
-		} else {
-			ensure!(key.is_none(), Error::<T>::UnexpectedKey);
-		}
+		let mut record = Self::ensure_next(origin, set)?;
+		// Of a birth; any other has none.
+		record.key = key.or(record.key);
 		Self::ensure_available(origin, record.cluster, set)?;
 
 		let version = base_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;

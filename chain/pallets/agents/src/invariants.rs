@@ -7,7 +7,19 @@ impl<T: Config> Pallet<T> {
 	/// `Err` says what does not hold.
 	pub fn check_invariants() -> DispatchResult {
 		for (agent, record) in Agents::<T>::iter() {
-			ensure!(Deposits::<T>::contains_key(agent), "an agent without a deposit");
+			let held = Deposits::<T>::get(agent).ok_or("an agent without a deposit")?;
+			let callers = Callers::<T>::decode_len(agent).unwrap_or(0) as u32;
+			let versions = record
+				.code_version
+				.saturating_sub(1)
+				.saturating_add(Planned::<T>::contains_key(agent).into());
+			let bytes = callers
+				.saturating_mul(CALLER_BYTES)
+				.saturating_add(versions.saturating_mul(CODE_ENTRY_BYTES));
+			let least = T::ByteDeposit::get()
+				.saturating_mul(bytes.into())
+				.saturating_add(T::AgentDeposit::get());
+			ensure!(held >= least, "an agent that has more stored than is held for");
 			ensure!(
 				History::<T>::contains_key(agent, record.code_version),
 				"an agent whose code is not in its history"

@@ -54,12 +54,17 @@
 //! announcement replaces an earlier one and restarts the notice. At most [`UPGRADES_DUE_MAX`]
 //! upgrades are due in one block; one whose news the mailbox cannot take, or for which there is no
 //! weight left, is tried again in the next block ([`LateFrom`]). Every code that ever ran stays in [`History`],
-//! until the agent is given up.
+//! until the agent is given up, and is held for from its announcement on.
 //!
 //! Enclaves run what the chain names and nothing else, so code that they have not compiled when the
 //! chain names it is a gap. During a notice they have it, since they are told of what is planned.
 //! Where there is none, the owner first writes it down in [`Prepared`], waits until the workers say
 //! that it is ready, and then upgrades. What was prepared binds nobody, and ends with the upgrade.
+//!
+//! **Deposits.** What an owner has the chain keep is held for, and is free again when it is forgotten:
+//! [`Config::AgentDeposit`] for the agent, or what its cluster asks, and [`Config::ByteDeposit`] for each
+//! byte of each account on the list and of each version of its code but the first. What is held is
+//! in [`Deposits`], and goes with the agent when it has another owner.
 //!
 //! Whenever anything but an agent's version changes, its cluster is told the whole of it. The owner who
 //! causes it pays by the byte ([`Config::NewsByte`]): filling what users may push in a block costs what
@@ -116,7 +121,7 @@ use phala_protocol::{
 	traits::{AgentDirectory, AgentSnapshots, ClusterDirectory, MailboxInterface},
 	AccountBytes, Balance, BlockNumber, H256,
 };
-use sp_runtime::traits::{SaturatedConversion, Zero};
+use sp_runtime::traits::{SaturatedConversion, Saturating, Zero};
 
 /// Most upgrades whose notice may end in one block.
 pub const UPGRADES_DUE_MAX: u32 = 32;
@@ -124,6 +129,12 @@ pub const UPGRADES_DUE_MAX: u32 = 32;
 /// Most versions of its code that are forgotten in the call that gives an agent up, the newest; the rest
 /// follows.
 pub const HISTORY_FORGOTTEN_MAX: u32 = 64;
+
+/// What an account on an agent's list takes, in bytes.
+pub const CALLER_BYTES: u32 = 32;
+
+/// What a version of an agent's code takes, in bytes: [`CodeEntry`].
+pub const CODE_ENTRY_BYTES: u32 = 32 + 32 + 4;
 
 /// Longest news of an agent, in bytes of SCALE: its record, and all who may call.
 pub const NEWS_BYTES_MAX: u32 = 512 + limits::AGENT_CALLERS_MAX * 33;
@@ -163,9 +174,15 @@ pub mod pallet {
 		/// Where agents run.
 		type Clusters: ClusterDirectory<Error = DispatchError>;
 
-		/// Held from the owner of each agent, at least.
+		/// Held from the owner of each agent, at least: for its record, its first code, and what there is at
+		/// most one of.
 		#[pallet::constant]
 		type AgentDeposit: Get<BalanceOf<Self>>;
+
+		/// Held beside that for each byte that the owner has the chain keep on and on: callers on the list,
+		/// code of before.
+		#[pallet::constant]
+		type ByteDeposit: Get<BalanceOf<Self>>;
 
 		/// For how many blocks an agent stays that the cluster's owner evicts.
 		#[pallet::constant]
@@ -437,6 +454,7 @@ pub mod pallet {
 			let told = match record.upgrades {
 				UpgradePolicy::Immutable => return Err(Error::<T>::ImmutableCode.into()),
 				UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => {
+					Self::hold_for(agent, &record, CODE_ENTRY_BYTES)?;
 					Prepared::<T>::remove(agent);
 					Self::activate(agent, record, code)?
 				}
@@ -494,6 +512,7 @@ pub mod pallet {
 				ensure!(!callers.contains(&bytes), Error::<T>::AlreadyAllowed);
 				callers.try_push(bytes).map_err(|_| Error::<T>::TooManyCallers)
 			})?;
+			Self::hold_for(agent, &record, CALLER_BYTES)?;
 			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerAllowed { agent, account });
 			Self::paid(T::WeightInfo::allow_caller(), told)
@@ -517,6 +536,7 @@ pub mod pallet {
 				callers.remove(place);
 				Ok::<_, Error<T>>(())
 			})?;
+			Self::release_for(agent, &record, CALLER_BYTES)?;
 			let told = Self::tell(agent, record)?;
 			Self::deposit_event(Event::CallerDisallowed { agent, account });
 			Self::paid(T::WeightInfo::disallow_caller(), told)
@@ -631,6 +651,24 @@ impl<T: Config> Pallet<T> {
 		let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 		ensure!(record.owner == who, Error::<T>::NotOwner);
 		Ok(record)
+	}
+
+	/// Holds what so many more bytes cost that the owner has stored.
+	pub(crate) fn hold_for(agent: AgentId, record: &AgentRecord, bytes: u32) -> DispatchResult {
+		let more = T::ByteDeposit::get().saturating_mul(bytes.into());
+		T::Currency::hold(&HoldReason::AgentDeposit.into(), &record.owner.into(), more)?;
+		Deposits::<T>::mutate_extant(agent, |held| *held = held.saturating_add(more));
+		Ok(())
+	}
+
+	/// Gives it back: they are stored no more.
+	fn release_for(agent: AgentId, record: &AgentRecord, bytes: u32) -> DispatchResult {
+		let less = T::ByteDeposit::get().saturating_mul(bytes.into());
+		let reason = HoldReason::AgentDeposit.into();
+		let precision = Precision::BestEffort;
+		let released = T::Currency::release(&reason, &record.owner.into(), less, precision)?;
+		Deposits::<T>::mutate_extant(agent, |held| *held = held.saturating_sub(released));
+		Ok(())
 	}
 
 	/// Forgets an agent, and tells its cluster to.

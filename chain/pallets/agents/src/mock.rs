@@ -169,6 +169,7 @@ impl ClusterDirectory for OneCluster {
 }
 
 pub const DEPOSIT: u64 = 100;
+pub const BYTE_DEPOSIT: u64 = 1;
 pub const NOTICE: BlockNumber = 30;
 /// Owns [`CLUSTER`].
 pub const CLUSTER_OWNER: AccountId32 = AccountId32::new([9; 32]);
@@ -183,6 +184,7 @@ impl pallet_agents::Config for Runtime {
 	type Mailbox = NotingMailbox;
 	type Clusters = OneCluster;
 	type AgentDeposit = ConstU64<DEPOSIT>;
+	type ByteDeposit = ConstU64<BYTE_DEPOSIT>;
 	type EvictionNotice = ConstU32<NOTICE>;
 	type NewsByte = NewsByte;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
@@ -198,6 +200,9 @@ impl crate::BenchmarkHelper for OneCluster {
 		Holder::set(Some(Lease { worker: 0, boot: 1 }));
 		CLUSTER
 	}
+
+	/// This directory does not know of members that do not count.
+	fn add_silent(_: ClusterId, _: WorkerId, _: u32) {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);

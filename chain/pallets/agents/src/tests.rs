@@ -774,6 +774,78 @@ fn held(who: AccountId32) -> u64 {
 	Balances::balance_on_hold(&HoldReason::AgentDeposit.into(), &who)
 }
 
+fn of_bytes(bytes: u32) -> u64 {
+	BYTE_DEPOSIT * u64::from(bytes)
+}
+
+/// Wants the chain to keep more than it has paid for.
+struct Collector;
+
+#[test]
+fn a_collector_of_callers_and_versions_is_held_for_each_and_gets_it_back_when_they_go() {
+	new_test_ext().execute_with(|| {
+		assert_eq!(CODE_ENTRY_BYTES as usize, CodeEntry::max_encoded_len());
+		assert_eq!(CALLER_BYTES as usize, AccountBytes::max_encoded_len());
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let allow = |n: u8| {
+			dispatch(ALICE, Call::allow_caller { agent, account: AccountId32::new([n; 32]) })
+		};
+		let (callers, versions) = (10, 5);
+		let collects = |_: Collector| {
+			(0..callers).for_each(|n| allow(n + 100).unwrap());
+			(0..versions).for_each(|n| upgrade(agent, n + 2).unwrap());
+		};
+		collects(Collector);
+		let both = |callers: u8, versions: u32| {
+			DEPOSIT + of_bytes(u32::from(callers) * CALLER_BYTES + versions * CODE_ENTRY_BYTES)
+		};
+		assert_eq!(held(ALICE), both(callers, versions.into()));
+		assert_eq!(Deposits::<Runtime>::get(agent), Some(held(ALICE)));
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+		let disallow = Call::disallow_caller { agent, account: AccountId32::new([100; 32]) };
+		assert_ok!(dispatch(ALICE, disallow));
+		assert_eq!(held(ALICE), both(callers - 1, versions.into()));
+		// It goes with the agent, and comes back all at once.
+		assert_ok!(dispatch(ALICE, Call::offer_transfer { agent, to: Some(BOB) }));
+		assert_ok!(dispatch(BOB, Call::accept_transfer { agent }));
+		assert_eq!((held(ALICE), held(BOB)), (0, both(callers - 1, versions.into())));
+		assert_ok!(dispatch(BOB, Call::retire { agent }));
+		assert_eq!(held(BOB), 0);
+	});
+}
+
+#[test]
+fn who_cannot_have_more_held_stores_no_more() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Listed, UpgradePolicy::Free);
+		let left = u64::from(CALLER_BYTES.min(CODE_ENTRY_BYTES)) * BYTE_DEPOSIT;
+		let _ = Balances::force_set_balance(RawOrigin::Root.into(), ALICE, left);
+		let account = BOB;
+		assert!(dispatch(ALICE, Call::allow_caller { agent, account }).is_err());
+		assert!(upgrade(agent, 2).is_err());
+		assert_eq!(Callers::<Runtime>::get(agent).len(), 0);
+		assert_eq!((record(agent).code_version, held(ALICE)), (1, DEPOSIT));
+	});
+}
+
+#[test]
+fn an_announcement_is_held_for_once_however_often_it_is_replaced() {
+	new_test_ext().execute_with(|| {
+		let agent = registered(Access::Public, UpgradePolicy::AfterNotice(20));
+		let one = DEPOSIT + of_bytes(CODE_ENTRY_BYTES);
+		for n in 2..5 {
+			upgrade(agent, n).unwrap();
+			assert_eq!(held(ALICE), one);
+		}
+		// As the version that it becomes.
+		go_to_block(21);
+		assert_eq!((record(agent).code_version, held(ALICE)), (2, one));
+		upgrade(agent, 9).unwrap();
+		assert_eq!(held(ALICE), one + of_bytes(CODE_ENTRY_BYTES));
+		assert_ok!(crate::Pallet::<Runtime>::check_invariants());
+	});
+}
+
 #[test]
 fn an_agent_that_its_owner_gives_up_is_forgotten_and_its_deposit_is_the_owner_s_again() {
 	new_test_ext().execute_with(|| {
@@ -781,7 +853,7 @@ fn an_agent_that_its_owner_gives_up_is_forgotten_and_its_deposit_is_the_owner_s_
 		dispatch(ALICE, Call::allow_caller { agent, account: BOB }).unwrap();
 		upgrade(agent, 2).unwrap();
 		assert_noop!(dispatch(BOB, Call::retire { agent }), Error::<Runtime>::NotOwner);
-		assert_eq!(held(ALICE), DEPOSIT);
+		assert_eq!(held(ALICE), DEPOSIT + of_bytes(CALLER_BYTES + CODE_ENTRY_BYTES));
 		assert_ok!(dispatch(ALICE, Call::retire { agent }));
 		assert_eq!((held(ALICE), Removed::get()), (0, 1));
 		assert_eq!(

@@ -13,6 +13,10 @@ impl<T: Config> Pallet<T> {
 	) -> Result<u32, DispatchError> {
 		ensure!(record.code_version < u32::MAX, Error::<T>::NumbersExhausted);
 		let at = Self::now().checked_add(notice).ok_or(Error::<T>::NoticeTooLong)?;
+		// One that it takes the place of has paid for its version.
+		if !Planned::<T>::contains_key(agent) {
+			Self::hold_for(agent, record, CODE_ENTRY_BYTES)?;
+		}
 		Self::drop_plan(agent);
 		Due::<T>::try_append(at, agent).map_err(|()| Error::<T>::TooManyUpgradesDue)?;
 		Planned::<T>::insert(agent, PlannedUpgrade { code, at });

@@ -24,8 +24,11 @@ pub trait WeightInfo {
 	fn pass_births_on(n: u32) -> Weight;
 	/// `n`: versions of the code of an agent that was given up.
 	fn forget_history(n: u32) -> Weight;
-	/// `a`: signatures of other members. Part of what an envelope costs.
-	fn commit(a: u32) -> Weight;
+	/// `a`: other members that count and signed; `o`: those that are looked at besides. Part of what an
+	/// envelope costs.
+	fn commit(a: u32, o: u32) -> Weight;
+	/// A set that is refused before any member is looked at.
+	fn refuse_commit() -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them.
@@ -47,7 +50,7 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(150, 20))
 	}
 	fn upgrade() -> Weight {
-		Self::of(12, 10)
+		Self::of(16, 13)
 	}
 	fn set_price() -> Weight {
 		Self::of(8, 6)
@@ -56,10 +59,10 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Self::of(8, 6)
 	}
 	fn allow_caller() -> Weight {
-		Self::of(8, 7)
+		Self::of(11, 10)
 	}
 	fn disallow_caller() -> Weight {
-		Self::of(8, 7)
+		Self::of(11, 10)
 	}
 	fn retire() -> Weight {
 		Self::of(24, 25 + u64::from(crate::HISTORY_FORGOTTEN_MAX))
@@ -94,9 +97,16 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads_writes(1, 2));
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
 	}
-	fn commit(a: u32) -> Weight {
-		Weight::from_parts(300_000_000, 100_000)
-			.saturating_add(T::DbWeight::get().reads_writes(150, 6))
+	fn commit(a: u32, o: u32) -> Weight {
+		// Its record, its boot, that boot's measurement, stake and last sign of life.
+		let look =
+			Weight::from_parts(10_000_000, 3_000).saturating_add(T::DbWeight::get().reads(5));
+		Weight::from_parts(300_000_000, 20_000)
+			.saturating_add(T::DbWeight::get().reads_writes(12, 6))
+			.saturating_add(look.saturating_mul(a.saturating_add(o).into()))
 			.saturating_add(Weight::from_parts(100_000_000, 0).saturating_mul(a.into()))
+	}
+	fn refuse_commit() -> Weight {
+		Weight::from_parts(50_000_000, 10_000).saturating_add(T::DbWeight::get().reads(2))
 	}
 }

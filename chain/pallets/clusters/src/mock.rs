@@ -108,7 +108,7 @@ impl EnvelopeLanes for NotingMailbox {
 		Some(InboundNext { boot, seqs: ByLane { rest, ..Default::default() } })
 	}
 
-	fn was_full_since(_: WorkerId, _: BlockNumber) -> bool {
+	fn was_full_throughout(_: WorkerId, _: BlockNumber, _: BlockNumber) -> bool {
 		false
 	}
 }

@@ -1619,3 +1619,76 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 		leases_add_up();
 	});
 }
+
+/// A cluster of three with so many agents, a third of the leases each; all in the trie.
+fn crowded(agents: u64) -> sp_io::TestExternalities {
+	let mut ext = new_test_ext();
+	ext.execute_with(|| {
+		cluster_of(1..=3);
+		for n in 0..agents {
+			let (agent, worker) = (agent(n), 1 + (n % 3) as WorkerId);
+			ClusterAgents::<Runtime>::insert(CLUSTER, agent, ());
+			AgentCluster::<Runtime>::insert(agent, CLUSTER);
+			Leases::<Runtime>::insert(agent, Lease { worker, boot: 1 });
+			LeaseHistories::<Runtime>::mutate(agent, |history| history.number = 1);
+			HeldLeases::<Runtime>::insert(worker, agent, ());
+			Loads::<Runtime>::mutate(worker, |load| *load += 1);
+		}
+		crate::Clusters::<Runtime>::mutate(CLUSTER, |record| {
+			record.as_mut().unwrap().agents = agents as u32;
+		});
+	});
+	ext.commit_all().unwrap();
+	ext
+}
+
+#[test]
+fn no_event_reads_more_of_a_cluster_of_ten_thousand_agents_than_of_one_of_a_tenth_of_them() {
+	use codec::Encode;
+	const FEW: u64 = 1_000;
+	const THOUSANDS: u64 = 10_000;
+	let events: [(&str, fn()); 12] = [
+		("a member leaves", || {
+			assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
+		}),
+		("a member is removed", || {
+			assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
+		}),
+		("a member is evicted", || evict(1, EvictedBy::Others)),
+		("a member boots anew", || register(1, 2)),
+		("a member joins", || join(4)),
+		("a sign of life", || Clusters::on_sign_of_life(2)),
+		("a holder is found silent, and a block begins to move its leases", || {
+			assert_ok!(silent(2, 1));
+			System::set_block_number(u64::from(now() + limits::CHALLENGE_BLOCKS));
+			(2..=3).for_each(heartbeat);
+			assert_ok!(still_silent(3, 1, now() - limits::CHALLENGE_BLOCKS));
+			end_block();
+		}),
+		("work comes", || {
+			assert!(Clusters::assign(agent(7)).unwrap().is_some());
+		}),
+		("a deadline is missed", || {
+			assert_ok!(miss(7, &assigned(7)));
+		}),
+		("an agent comes", || {
+			let developer = STRANGER_BYTES;
+			// As if it had room: it has more than it may.
+			crate::Clusters::<Runtime>::mutate(CLUSTER, |record| {
+				record.as_mut().unwrap().agents = 1
+			});
+			assert_ok!(Clusters::place_agent(CLUSTER, agent(u64::MAX), &developer));
+		}),
+		("an agent goes", || Clusters::remove_agent(agent(7))),
+		("an operator asks who has a successor", || {
+			assert!(!Clusters::has_successor(1));
+		}),
+	];
+	for (what, event) in events {
+		let read = |agents| crowded(agents).execute_and_prove(event).1.encoded_size();
+		let (few, many) = (read(FEW), read(THOUSANDS));
+		// In a trie ten times as large each path is a branch longer, of half a kilobyte: twice as many bytes
+		// where a whole part of a sweep is read. What reads all agents reads ten times as much.
+		assert!(many < 3 * few, "{what}: {few} bytes of proof, and {many} with thousands");
+	}
+}

@@ -96,12 +96,9 @@ impl<T: Config> KeyRequests for Pallet<T> {
 	fn admit(request: KeyRequest) -> Result<(), DispatchError> {
 		let key = (request.worker, request.cluster);
 		let (now, epoch) = (Self::now(), Self::active_epoch());
-		if let Some(open) = OpenRequests::<T>::get(key) {
-			let same = (open.request.boot, open.epoch) == (request.boot, epoch)
-				&& open.request.generation >= request.generation;
-			let recent = now.saturating_sub(open.opened_at) < limits::KEY_REQUEST_GAP;
-			ensure!(!(same && recent), Error::<T>::RequestStillOpen);
-		}
+		let before = Askings::<T>::get(key).filter(|asked| asked.is_for(&request, epoch));
+		let may_ask = before.as_ref().is_none_or(|asked| now >= asked.next());
+		ensure!(may_ask, Error::<T>::RequestStillOpen);
 		if epoch.is_some() {
 			Self::tell_gatekeepers(KeysMessage::KeyRequested(request)).map_err(Error::<T>::from)?;
 		} else {
@@ -113,11 +110,17 @@ impl<T: Config> KeyRequests for Pallet<T> {
 		}
 		OpenRequests::<T>::insert(key, OpenRequest { request, opened_at: now, epoch });
 		Answers::<T>::remove(key);
+		let KeyRequest { boot, generation, .. } = request;
+		// Not the older one's, by which it would seem to ask for something new next.
+		let generation = before.as_ref().map_or(generation, |asked| asked.generation);
+		let times = before.map_or(0, |asked| asked.times).saturating_add(1);
+		Askings::<T>::insert(key, Asking { boot, epoch, generation, times, last: now });
 		Self::deposit_event(Event::KeyRequestOpened { request });
 		Ok(())
 	}
 
 	fn withdraw(worker: WorkerId, cluster: ClusterId) {
 		Self::drop_request(worker, cluster);
+		Askings::<T>::remove((worker, cluster));
 	}
 }

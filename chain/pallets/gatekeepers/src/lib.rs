@@ -34,8 +34,12 @@
 //!
 //! Requests that come before the first key wait, at most [`REQUESTS_WAITING_MAX`] of them. All that
 //! are open when a key becomes active are told to its gatekeepers, in
-//! [`Pallet::resend_open_requests`], as many a block as the runtime has weight for. Later on there is one open request for each member at most, told once: a boot that asks for
-//! the same again before [`limits::KEY_REQUEST_GAP`] blocks and before another key serves is refused.
+//! [`Pallet::resend_open_requests`], as many a block as the runtime has weight for. Later on there is one open request for each member at most, told once.
+//!
+//! **One request a boot** is enough for each secret: it waits until it is answered, and another master key
+//! has it told again. Only who lost its one-time key, or got what it cannot open, has reason to ask for the
+//! same once more. So that it costs gatekeepers next to nothing it may do so [`limits::KEY_REQUEST_GAP`]
+//! blocks later, then twice as long after that, and so on ([`Askings`]), whether it was answered or not.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -144,6 +148,11 @@ pub mod pallet {
 	pub type OpenRequests<T> =
 		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), OpenRequest, OptionQuery>;
 
+	/// How often the boot of each worker has asked for the secret that it asked for last.
+	#[pallet::storage]
+	pub type Askings<T> =
+		StorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), Asking, OptionQuery>;
+
 	/// Who answered an open request.
 	#[pallet::storage]
 	pub type Answers<T> =
@@ -232,7 +241,8 @@ pub mod pallet {
 		AlreadyAnswered,
 		/// As many requests as may wait do wait for the first master key.
 		TooManyWaiting,
-		/// The boot has asked for just that less than [`limits::KEY_REQUEST_GAP`] blocks ago.
+		/// The boot has asked for just that, and may do so once more [`limits::KEY_REQUEST_GAP`] blocks after
+		/// the first time, twice as many after the second, and so on.
 		RequestStillOpen,
 		/// The candidate has less than the minimum at stake.
 		StakeTooLow,

@@ -319,8 +319,44 @@ fn a_boot_has_one_open_request_that_gives_way_after_a_gap_alone() {
 		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
 		assert_noop!(release(GK, 1, first), Error::<Runtime>::RequestNotOpen);
 		assert_ok!(release(GK, 1, request_of(WORKER, 2)));
-		// What was answered is no open request.
-		assert_ok!(Gatekeepers::admit(request_of(WORKER, 3)));
+		// An answer is no reason to ask again.
+		assert_noop!(Gatekeepers::admit(request_of(WORKER, 3)), Error::<Runtime>::RequestStillOpen);
+	});
+}
+
+/// Its host throws away what gatekeepers answer, so it asks whenever it may.
+struct Nag {
+	worker: WorkerId,
+}
+
+impl Nag {
+	/// How often gatekeepers work for it in so many blocks.
+	fn nags(&self, blocks: u64) -> u32 {
+		let (first, mut heard) = (System::block_number(), 0);
+		for block in first..first + blocks {
+			go_to_block(block);
+			let request = request_of(self.worker, 1 + block as u8 % 200);
+			if Gatekeepers::admit(request).is_ok() {
+				assert_ok!(release(GK, 1, request));
+				heard += 1;
+			}
+		}
+		heard
+	}
+}
+
+#[test]
+fn a_nag_has_gatekeepers_work_for_it_a_few_times_in_a_day_and_a_new_boot_starts_anew() {
+	new_test_ext().execute_with(|| {
+		key_active();
+		let nag = Nag { worker: WORKER };
+		// 20, 40, 80, … blocks apart.
+		assert_eq!(nag.nags(2_000), 7);
+		register(WORKER, 2);
+		assert_ok!(Gatekeepers::admit(KeyRequest { boot: 2, ..request_of(WORKER, 9) }));
+		// Nor does anything of it stay when it leaves.
+		withdraw_request(WORKER);
+		assert!(!Askings::<Runtime>::contains_key((WORKER, CLUSTER)));
 	});
 }
 

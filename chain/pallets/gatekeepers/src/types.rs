@@ -3,7 +3,8 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use phala_protocol::{
-	boot::WorkerId,
+	boot::{BootNumber, WorkerId},
+	clusters::Generation,
 	keys::{Epoch, KeyRequest, MasterKey, Seat},
 	limits,
 	mailbox::ClusterId,
@@ -98,6 +99,37 @@ pub struct OpenRequest {
 	pub opened_at: BlockNumber,
 	/// Life of the master key that served then.
 	pub epoch: Option<Epoch>,
+}
+
+/// How often a boot has asked for one secret, answered or not.
+#[derive(
+	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Asking {
+	/// In which life.
+	pub boot: BootNumber,
+	/// Under which master key, if any served.
+	pub epoch: Option<Epoch>,
+	/// Of which generation of the cluster.
+	pub generation: Generation,
+	/// How often.
+	pub times: u32,
+	/// When it did last.
+	pub last: BlockNumber,
+}
+
+impl Asking {
+	/// Whether a further request is for the same: an older generation's is no reason to ask anew.
+	pub fn is_for(&self, request: &KeyRequest, epoch: Option<Epoch>) -> bool {
+		(self.boot, self.epoch) == (request.boot, epoch) && self.generation >= request.generation
+	}
+
+	/// The first block in which it may ask for the same once more.
+	pub fn next(&self) -> BlockNumber {
+		let doublings = self.times.saturating_sub(1).min(limits::KEY_REQUEST_DOUBLINGS_MAX);
+		let gap = limits::KEY_REQUEST_GAP.saturating_mul(1u32.wrapping_shl(doublings));
+		self.last.saturating_add(gap)
+	}
 }
 
 /// Who has answered an open request, under which key.

@@ -23,7 +23,7 @@ impl<T: Config> Pallet<T> {
 			let is_kept = |(channel, seq): &(Channel, u64)| Bodies::<T>::contains_key(channel, seq);
 			ensure!(pushed.iter().all(is_kept), "a message was forgotten before its block's");
 		}
-		for worker in LaneFull::<T>::iter_keys() {
+		for worker in FullForWorker::<T>::iter_keys() {
 			ensure!(
 				NextEnvelope::<T>::contains_key(worker),
 				"a full lane of a worker without boot"

@@ -29,7 +29,9 @@
 //! [`limits::ENVELOPES_PENDING_MAX`] ahead of a lane's expected number. Envelopes take
 //! [`Config::EnvelopeWeight`] and [`Config::EnvelopeBytes`] of a block, shared out over lanes and
 //! boots ([`SHARES`]): a lane that
-//! is full holds up no other, and the urgent come first.
+//! is full holds up no other, and the urgent come first. What an envelope was let in with and did not use is
+//! given back: to the block, its lane and its boot. One whose message finds no room in the block waits for the
+//! next, too.
 //!
 //! What a block pushes is bounded in messages and bytes, with room kept for the vital: whatever
 //! strangers make agents and requests push, workers register and keys are released.
@@ -41,7 +43,7 @@
 
 extern crate alloc;
 
-pub use lanes::{PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
+pub use lanes::{FullBlocks, PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
 pub use pallet::*;
 pub use weights::{ConservativeWeights, WeightInfo};
 
@@ -56,7 +58,7 @@ mod tests;
 pub mod weights;
 
 use alloc::vec::Vec;
-use codec::{DecodeAll, Encode};
+use codec::Encode;
 use frame_support::{
 	dispatch::DispatchClass, pallet_prelude::*, storage::with_storage_layer, weights::WeightMeter,
 };
@@ -180,13 +182,18 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type UseByWorker<T> = StorageMap<_, Twox64Concat, WorkerId, ByLane<u64>, ValueQuery>;
 
-	/// The last block in which each worker had no room for one more of the heaviest commits.
+	/// What commits of each worker that somebody has paid for took of the current block, in picoseconds.
 	#[pallet::storage]
-	pub type LaneFull<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
+	pub type PaidByWorker<T> = StorageMap<_, Twox64Concat, WorkerId, u64, ValueQuery>;
 
-	/// The last block in which nobody had room for one more of the heaviest commits.
+	/// The newest blocks in which what others had paid for left a worker no room for one more of the
+	/// heaviest commits.
 	#[pallet::storage]
-	pub type BlockFull<T> = StorageValue<_, BlockNumber, OptionQuery>;
+	pub type FullForWorker<T> = StorageMap<_, Twox64Concat, WorkerId, FullBlocks, OptionQuery>;
+
+	/// The newest blocks in which nobody had room for one more.
+	#[pallet::storage]
+	pub type FullForAll<T> = StorageValue<_, FullBlocks, OptionQuery>;
 
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -219,6 +226,8 @@ pub mod pallet {
 		QuotaUsedUp,
 		/// The lane has no room left in this block.
 		LaneFull,
+		/// The block has no room left for the message that it would push.
+		MessagesFull,
 	}
 
 	#[pallet::hooks]
@@ -233,13 +242,14 @@ pub mod pallet {
 			T::WeightInfo::end_block()
 		}
 
-		fn on_finalize(now: BlockNumberFor<T>) {
+		fn on_finalize(_: BlockNumberFor<T>) {
 			if Self::is_block_full() {
-				BlockFull::<T>::put(now.saturated_into::<BlockNumber>());
+				Self::note_block_full();
 			}
 			// At most as many entries as envelopes in this block: each put one in. The weight of
 			// removing it is part of `submit_envelope`.
 			let _ = UseByWorker::<T>::clear(u32::MAX, None);
+			let _ = PaidByWorker::<T>::clear(u32::MAX, None);
 			LaneUse::<T>::kill();
 			PushedBytes::<T>::kill();
 		}
@@ -260,33 +270,49 @@ pub mod pallet {
 		)]
 		#[pallet::authorize(Pallet::<T>::authorize_envelope)]
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_envelope(envelope.payload.len() as u32))]
-		pub fn submit_envelope(origin: OriginFor<T>, envelope: Envelope) -> DispatchResult {
+		pub fn submit_envelope(
+			origin: OriginFor<T>,
+			envelope: Envelope,
+		) -> DispatchResultWithPostInfo {
 			ensure_authorized(origin)?;
-			let cost = Self::cost_of(&envelope);
-			let Envelope { worker, boot, lane, seq, payload, .. } = envelope;
+			let payload = lanes::payload_of::<T>(&envelope);
+			let most = payload.as_ref().map_or(Weight::zero(), T::PayloadWeights::weight_of);
+			let (length, bytes) = (envelope.payload.len() as u32, envelope.encoded_size() as u64);
+			let cost = Self::cost(length, bytes, most);
+			let Envelope { worker, boot, lane, seq, .. } = envelope;
 
 			// Validation ran against a state that may be older than this one.
 			let mut next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
 			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
 			ensure!(next.seq(lane) == seq, Error::<T>::OutOfOrder);
 			Self::ensure_room(worker, lane, cost)?;
+			Self::ensure_room_for_news(payload.as_ref().ok())?;
 
 			Self::note_use(worker, lane, cost);
-			Self::note_full(worker);
 			*next.seqs.of_mut(lane) = seq.saturating_add(1);
 			NextEnvelope::<T>::insert(worker, next);
 
-			let effect = with_storage_layer(|| {
-				let payload = Payload::decode_all(&mut &payload[..])
-					.map_err(|_| Error::<T>::UnknownPayload)?;
-				ensure!(payload.lane() == lane, Error::<T>::OtherLane);
-				T::Receiver::receive(EnvelopeOrigin { worker, boot }, payload)
-			});
+			let (effect, used) = match payload {
+				Ok(payload) => {
+					let origin = EnvelopeOrigin { worker, boot };
+					let effect =
+						with_storage_layer(|| T::Receiver::receive(origin, payload.clone()));
+					let used = T::PayloadWeights::actual_weight_of(&payload, &effect).min(most);
+					if effect.is_ok() && T::PayloadWeights::is_paid_work(&payload) {
+						Self::note_paid(worker, Self::cost(length, bytes, used));
+					}
+					(effect, used)
+				}
+				Err(error) => (Err(error.into()), Weight::zero()),
+			};
+			let unused = cost.saturating_sub(Self::cost(length, bytes, used));
+			Self::give_back(worker, lane, unused);
+			Self::note_full(worker);
 			Self::deposit_event(match effect {
 				Ok(()) => Event::EnvelopeAccepted { worker, boot, lane, seq },
 				Err(error) => Event::PayloadFailed { worker, boot, lane, seq, error },
 			});
-			Ok(())
+			Ok(Some(T::WeightInfo::submit_envelope(length).saturating_add(used)).into())
 		}
 	}
 
@@ -320,8 +346,11 @@ pub mod pallet {
 		}
 
 		/// Whether hooks, operational calls and envelopes left no weight for one more of the heaviest
-		/// commits. What was paid for had to wait behind it.
+		/// commits, or messages no room for its own. What was paid for had to wait behind it.
 		fn is_block_full() -> bool {
+			if !Self::has_room_for(T::PayloadWeights::commit_news(), false) {
+				return true;
+			}
 			let weights = T::BlockWeights::get();
 			let used = frame_system::BlockWeight::<T>::get();
 			let of_class = |class| used.get(class).ref_time();
@@ -336,6 +365,22 @@ pub mod pallet {
 				])
 				.fold(0, u64::saturating_add);
 			first > weights.max_block.ref_time()
+		}
+
+		/// Whether one more message of this length can be pushed in this block.
+		fn has_room_for(bytes: u32, is_vital: bool) -> bool {
+			let now = frame_system::Pallet::<T>::block_number();
+			let (messages_max, bytes_max) = room(is_vital);
+			let messages = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
+			messages < messages_max && PushedBytes::<T>::get().saturating_add(bytes) <= bytes_max
+		}
+
+		/// What finds no room for its message waits for the next block, instead of being consumed in vain.
+		fn ensure_room_for_news(payload: Option<&Payload>) -> Result<(), Error<T>> {
+			let news = payload.and_then(T::PayloadWeights::news_of);
+			let fits = news.is_none_or(|(bytes, is_vital)| Self::has_room_for(bytes, is_vital));
+			ensure!(fits, Error::<T>::MessagesFull);
+			Ok(())
 		}
 
 		/// Whether an envelope may enter the pool or a block; cheap checks before the signature.
@@ -371,6 +416,9 @@ pub mod pallet {
 			}
 			// Not a fault of the envelope: it may come again in the next block.
 			Self::ensure_room(envelope.worker, envelope.lane, Self::cost_of(envelope))
+				.and_then(|()| {
+					Self::ensure_room_for_news(lanes::payload_of::<T>(envelope).ok().as_ref())
+				})
 				.map_err(|_| InvalidTransaction::ExhaustsResources)?;
 			let boot = T::Boots::current_boot(envelope.worker)
 				.ok_or(refuse(EnvelopeError::UnknownWorker))?;
@@ -442,7 +490,7 @@ pub mod pallet {
 
 		fn close_inbound(worker: WorkerId) {
 			NextEnvelope::<T>::remove(worker);
-			LaneFull::<T>::remove(worker);
+			FullForWorker::<T>::remove(worker);
 		}
 	}
 
@@ -451,9 +499,10 @@ pub mod pallet {
 			NextEnvelope::<T>::get(worker)
 		}
 
-		fn was_full_since(worker: WorkerId, block: BlockNumber) -> bool {
-			let is_since = |full: Option<BlockNumber>| full.is_some_and(|full| full >= block);
-			is_since(BlockFull::<T>::get()) || is_since(LaneFull::<T>::get(worker))
+		fn was_full_throughout(worker: WorkerId, from: BlockNumber, to: BlockNumber) -> bool {
+			let (all, own) = (FullForAll::<T>::get(), FullForWorker::<T>::get(worker));
+			let was_full = |block| [all, own].iter().flatten().any(|full| full.has(block));
+			(from..=to).all(was_full)
 		}
 	}
 }

@@ -3,7 +3,9 @@
 use crate as pallet_mailbox;
 use codec::Encode;
 use frame_support::{
-	derive_impl, parameter_types,
+	derive_impl,
+	dispatch::DispatchResult,
+	parameter_types,
 	traits::{ConstU32, ConstU64},
 	weights::Weight,
 };
@@ -11,7 +13,7 @@ use phala_protocol::{
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
 	evidence::EvidenceKind,
 	mailbox::{Envelope, EnvelopeNumber, Lane},
-	messages::{EnvelopeOrigin, Payload, RegistryPayload},
+	messages::{AgentsPayload, EnvelopeOrigin, Payload, RegistryPayload},
 	traits::{BootDirectory, MailboxInterface, ReceivePayload},
 	H256,
 };
@@ -40,6 +42,8 @@ pub const WORKER: WorkerId = 1;
 parameter_types! {
 	pub static CurrentBoots: BTreeMap<WorkerId, Boot> = BTreeMap::new();
 	pub static InForce: bool = true;
+	/// Whether all that is said is refused.
+	pub static Refusing: bool = false;
 	/// What of each block is for upkeep.
 	pub static ForUpkeep: Weight = Weight::MAX;
 	pub static Received: Vec<(EnvelopeOrigin, Payload)> = Vec::new();
@@ -69,6 +73,9 @@ impl ReceivePayload for Recorder {
 			sp_io::storage::set(b"written by a failing receiver", &[1]);
 			return Err(DispatchError::Unavailable);
 		}
+		if Refusing::get() {
+			return Err(DispatchError::Exhausted);
+		}
 		Received::mutate(|received| received.push((origin, payload)));
 		Ok(())
 	}
@@ -85,10 +92,40 @@ impl crate::PayloadWeights for Price {
 		}
 	}
 
+	/// What is refused as all is took a tenth.
+	fn actual_weight_of(payload: &Payload, effect: &DispatchResult) -> Weight {
+		let most = Self::weight_of(payload);
+		if *effect == Err(DispatchError::Exhausted) {
+			most / 10
+		} else {
+			most
+		}
+	}
+
+	fn news_of(payload: &Payload) -> Option<(u32, bool)> {
+		match payload {
+			Payload::Registry(_) => None,
+			Payload::Agents(_) => Some((NEWS_BYTES, false)),
+			_ => Some((NEWS_BYTES, true)),
+		}
+	}
+
+	fn is_paid_work(payload: &Payload) -> bool {
+		let Payload::Agents(AgentsPayload::EffectSet(set)) = payload else { return false };
+		!set.results.is_empty()
+	}
+
+	fn commit_news() -> u32 {
+		NEWS_BYTES
+	}
+
 	fn heaviest_commit() -> Weight {
 		Weight::from_parts(PAYLOAD_PS, 0)
 	}
 }
+
+/// What a payload that pushes a message pushes here.
+pub const NEWS_BYTES: u32 = 100;
 
 /// As many as a hundred of the longest payloads.
 pub const ENVELOPE_BYTES: u32 = 100 * 32 * 1024;
@@ -178,6 +215,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		System::set_block_number(1);
 		Received::set(Vec::new());
 		InForce::set(true);
+		Refusing::set(false);
 		ForUpkeep::set(Weight::MAX);
 		CurrentBoots::set(BTreeMap::new());
 	});

@@ -8,7 +8,7 @@ use phala_protocol::{
 	agents::EffectSet,
 	caller::Caller,
 	messages::{AgentsPayload, ClustersPayload, RegistryMessage, RegistryPayload, RequestsMessage},
-	requests::{RequestInput, RequestKind, RequestOrder},
+	requests::{RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult},
 };
 use sp_runtime::transaction_validity::{
 	InvalidTransaction, TransactionSource, TransactionValidityError,
@@ -48,6 +48,14 @@ fn commit() -> Payload {
 	}))
 }
 
+/// One that somebody has paid for.
+fn paid_commit() -> Payload {
+	let Payload::Agents(AgentsPayload::EffectSet(mut set)) = commit() else { unreachable!() };
+	let outcome = RequestOutcome::Answered(vec![1]);
+	set.results.push(RequestResult { request: H256::zero(), outcome, units: 1 });
+	Payload::Agents(AgentsPayload::EffectSet(set))
+}
+
 fn refused(refused: EnvelopeError) -> TransactionValidityError {
 	InvalidTransaction::Custom(refused as u8).into()
 }
@@ -65,7 +73,11 @@ fn authorize(
 /// As a block does it: authorized first, then dispatched.
 fn include(envelope: Envelope) -> Result<DispatchResult, TransactionValidityError> {
 	authorize(TransactionSource::InBlock, &envelope)?;
-	Ok(Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), envelope))
+	Ok(submit(envelope).map(|_| ()).map_err(|refused| refused.error))
+}
+
+fn submit(envelope: Envelope) -> DispatchResultWithPostInfo {
+	Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), envelope)
 }
 
 fn go_to_block(n: u64) {
@@ -407,7 +419,7 @@ fn what_urgent_lanes_took_is_gone_for_the_others() {
 /// Whether a worker is excused for what it should have committed in this block.
 fn is_excused(enclave: &Enclave) -> bool {
 	let now = System::block_number() as BlockNumber;
-	<Mailbox as EnvelopeLanes>::was_full_since(enclave.worker, now)
+	<Mailbox as EnvelopeLanes>::was_full_throughout(enclave.worker, now, now)
 }
 
 #[test]
@@ -427,11 +439,135 @@ fn an_idler_is_not_excused_by_what_it_says_beside_commits() {
 fn who_filled_its_own_part_of_a_lane_is_excused_alone_and_only_then() {
 	new_test_ext().execute_with(|| {
 		let (busy, idler) = (Enclave::boots_in(1, 1), Enclave::boots_in(2, 1));
-		assert!(flood(&busy, &commit()) > 1);
+		assert!(flood(&busy, &paid_commit()) > 1);
 		assert!(is_excused(&busy) && !is_excused(&idler));
 		go_to_block(2);
 		assert!(!is_excused(&busy), "the next block has room again");
-		assert!(<Mailbox as EnvelopeLanes>::was_full_since(busy.worker, 1));
+		let was_full =
+			|from, to| <Mailbox as EnvelopeLanes>::was_full_throughout(busy.worker, from, to);
+		assert!(was_full(1, 1) && !was_full(1, 2));
+		assert!(flood(&busy, &paid_commit()) > 1);
+		go_to_block(4);
+		assert!(was_full(1, 2) && !was_full(1, 3) && !was_full(0, 2));
+	});
+}
+
+/// Withholds an answer, and fills its own part of the lane meanwhile, so that it seems to have had no room:
+/// with what its own agents write for nothing, and with answers that are refused.
+struct SelfStuffer {
+	enclave: Enclave,
+}
+
+impl SelfStuffer {
+	fn stuffs(&self) {
+		assert!(flood(&self.enclave, &commit()) > 1);
+		assert_eq!(
+			include(self.enclave.says(self.next(), &commit())),
+			Err(InvalidTransaction::ExhaustsResources.into()),
+			"its part of the block is full"
+		);
+	}
+
+	fn next(&self) -> u64 {
+		NextEnvelope::<Runtime>::get(self.enclave.worker).unwrap().seq(Lane::PaidCommits)
+	}
+}
+
+#[test]
+fn a_self_stuffer_is_not_excused_by_what_nobody_paid_it_for() {
+	new_test_ext().execute_with(|| {
+		let villain = SelfStuffer { enclave: Enclave::boots(1) };
+		villain.stuffs();
+		assert!(!is_excused(&villain.enclave));
+		// Nor by one paid answer on top, in the next block.
+		go_to_block(2);
+		assert_eq!(include(villain.enclave.says(villain.next(), &paid_commit())), Ok(Ok(())));
+		assert!(flood(&villain.enclave, &commit()) > 0);
+		assert!(!is_excused(&villain.enclave));
+		// Nor by answers that the chain refuses.
+		go_to_block(3);
+		Refusing::set(true);
+		assert!(flood(&villain.enclave, &paid_commit()) > 1);
+		assert!(!is_excused(&villain.enclave));
+	});
+}
+
+/// Declares the heaviest there is, and does next to nothing.
+struct Boaster;
+
+#[test]
+fn a_boaster_holds_no_lane_and_gains_no_room_by_what_it_does_not_use() {
+	new_test_ext().execute_with(|| {
+		let quota = fit(SHARE_OF_ONE_BOOT * SHARES.paid_commits);
+		Refusing::set(true);
+		let boasts = |_: Boaster| flood(&Enclave::boots_in(1, 1), &commit());
+		let landed = boasts(Boaster);
+		// A refusal takes a tenth of it: so many more fit, but for the last, which is let in by all of it.
+		assert!((8 * quota..=10 * quota).contains(&landed), "{landed} of {quota}");
+		let used = *LaneUse::<Runtime>::get().of(Lane::PaidCommits);
+		assert!(used <= quota * PAYLOAD_PS + PAYLOAD_PS, "{used}");
+		assert_eq!(UseByWorker::<Runtime>::get(1).of(Lane::PaidCommits), &used);
+		// Others have what is theirs.
+		Refusing::set(false);
+		let honest = flood(&Enclave::boots_in(2, 1), &commit());
+		assert!((quota - 1..=quota).contains(&honest), "{honest} of {quota}");
+	});
+}
+
+#[test]
+fn what_an_envelope_did_not_use_goes_back_to_its_block_its_lane_and_its_boot() {
+	new_test_ext().execute_with(|| {
+		let enclave = Enclave::boots(1);
+		let lane_use = || *LaneUse::<Runtime>::get().of(Lane::PaidCommits);
+		let landed = |envelope: Envelope| {
+			use frame_support::dispatch::GetDispatchInfo;
+			let call = RuntimeCall::from(Call::submit_envelope { envelope: envelope.clone() });
+			let (declared, before) = (call.get_dispatch_info().call_weight, lane_use());
+			let used = submit(envelope).unwrap().actual_weight.expect("it is said");
+			assert!(declared.all_gte(used));
+			(declared, used, lane_use() - before)
+		};
+		let (declared, used, taken) = landed(enclave.says(0, &commit()));
+		assert_eq!(declared, used, "it did all that it was let in for");
+		assert!(taken >= PAYLOAD_PS);
+		Refusing::set(true);
+		let (declared, used, taken) = landed(enclave.says(1, &commit()));
+		assert_eq!((declared - used).ref_time(), PAYLOAD_PS - PAYLOAD_PS / 10);
+		assert!((PAYLOAD_PS / 10..PAYLOAD_PS / 5).contains(&taken), "{taken}");
+		// Its bytes are used, whatever it did: as much of the lane as they are of all bytes.
+		let gibberish = vec![0xff; limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize];
+		let third = EnvelopeNumber { lane: Lane::PaidCommits, seq: 2 };
+		let (declared, used, taken) = landed(enclave.says_bytes(GENESIS, third, gibberish));
+		assert_eq!(declared, used);
+		assert!(taken >= PAYLOAD_PS, "{taken}");
+	});
+}
+
+/// Pays for messages that fill the block before envelopes come.
+struct Crier;
+
+impl Crier {
+	fn fills_block(&self) {
+		let short = Message::Registry(RegistryMessage::Probe { nonce: [0; 32] });
+		while Mailbox::push(Channel::System, &short).is_ok() {}
+	}
+}
+
+#[test]
+fn a_commit_whose_message_finds_no_room_waits_for_the_next_block_and_its_holder_is_excused() {
+	new_test_ext().execute_with(|| {
+		let enclave = Enclave::boots(1);
+		let envelope = enclave.says(0, &paid_commit());
+		Crier.fills_block();
+		assert_eq!(include(envelope.clone()), Err(InvalidTransaction::ExhaustsResources.into()));
+		assert_noop!(submit(envelope.clone()), Error::<Runtime>::MessagesFull);
+		// What is vital has room of its own, and what pushes nothing needs none.
+		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(enclave.says(0, &heartbeat(0))), Ok(Ok(())));
+		go_to_block(2);
+		assert!(<Mailbox as EnvelopeLanes>::was_full_throughout(WORKER, 1, 1));
+		assert_eq!(include(envelope), Ok(Ok(())), "its number was not used up");
+		assert!(!is_excused(&enclave));
 	});
 }
 

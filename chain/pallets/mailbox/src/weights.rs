@@ -23,17 +23,17 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn submit_envelope(p: u32) -> Weight {
 		Weight::from_parts(400_000_000, 40_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(p.into()))
-			.saturating_add(T::DbWeight::get().reads_writes(4, 5))
+			.saturating_add(T::DbWeight::get().reads_writes(8, 7))
 	}
 
 	fn authorize_envelope(p: u32) -> Weight {
 		Weight::from_parts(200_000_000, 10_000)
 			.saturating_add(Weight::from_parts(5_000, 0).saturating_mul(p.into()))
-			.saturating_add(T::DbWeight::get().reads(8))
+			.saturating_add(T::DbWeight::get().reads(10))
 	}
 
 	fn end_block() -> Weight {
-		T::DbWeight::get().reads_writes(2, 3)
+		T::DbWeight::get().reads_writes(4, 3)
 	}
 
 	fn prune(m: u32) -> Weight {

@@ -54,6 +54,27 @@ fn deadline<T: Config>(agent: AgentId) -> BlockNumber {
 	Pallet::<T>::now().max(1) + T::Agents::record(agent).unwrap().timeout + limits::FINALITY_MARGIN
 }
 
+/// A set of the holder of the agent's lease that answers these, each with so many bytes.
+fn answers<T: Config>(
+	agent: AgentId,
+	requests: Vec<RequestId>,
+	bytes: u32,
+) -> (EnvelopeOrigin, EffectSet) {
+	let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
+	let outcome = RequestOutcome::Answered(vec![7; bytes as usize]);
+	let result = |request| RequestResult { request, outcome: outcome.clone(), units: 1 };
+	let set = EffectSet {
+		agent,
+		base_version: T::Agents::record(agent).unwrap().version,
+		base_hash: T::Agents::record(agent).unwrap().state_hash,
+		body_hash: H256::repeat_byte(1),
+		key: None,
+		results: requests.into_iter().map(result).collect(),
+		availability: Vec::new(),
+	};
+	(EnvelopeOrigin { worker, boot }, set)
+}
+
 #[benchmarks]
 mod benchmarks {
 	use super::*;
@@ -156,30 +177,33 @@ mod benchmarks {
 		assert_eq!(ClosedRange::<T>::get().0, u64::from(n));
 	}
 
+	/// Of a set that was committed, and whose results were looked at.
 	#[benchmark]
 	fn settle(b: Linear<0, { limits::RESPONSE_BYTES_MAX }>) {
 		let (caller, agent) = setup::<T>();
 		let request = submit_one::<T>(&caller, agent);
-		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
-		let set = EffectSet {
-			agent,
-			base_version: T::Agents::record(agent).unwrap().version,
-			base_hash: T::Agents::record(agent).unwrap().state_hash,
-			body_hash: H256::repeat_byte(1),
-			key: None,
-			results: vec![RequestResult {
-				request,
-				outcome: RequestOutcome::Answered(vec![7; b as usize]),
-				units: 1,
-			}],
-			availability: Vec::new(),
-		};
+		let (origin, set) = answers::<T>(agent, vec![request], b);
+		let owner = T::Agents::record(agent).unwrap().owner;
+		let looked_at = Pallet::<T>::look_at(origin, &set).unwrap().remove(0);
+		let result = set.results.into_iter().next().unwrap();
 		#[block]
 		{
-			let origin = EnvelopeOrigin { worker, boot };
-			<Pallet<T> as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set)).unwrap();
+			Pallet::<T>::settle(owner, looked_at, result);
 		}
 		assert!(Responses::<T>::contains_key(request));
+	}
+
+	#[benchmark]
+	fn look(n: Linear<0, { limits::RESULTS_PER_EFFECT_SET_MAX }>) {
+		let (caller, agent) = setup::<T>();
+		let requests = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
+		let (origin, set) = answers::<T>(agent, requests, 0);
+		let looked_at;
+		#[block]
+		{
+			looked_at = Pallet::<T>::look_at(origin, &set).unwrap();
+		}
+		assert_eq!(looked_at.len() as u32, n);
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

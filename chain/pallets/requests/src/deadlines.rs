@@ -165,10 +165,12 @@ impl<T: Config> Pallet<T> {
 		assigned: &Assignment,
 	) -> Result<Liability, Excuse> {
 		let liability = T::Clusters::liability(agent, assigned)?;
-		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
-		if T::Lanes::was_full_since(worker, near) {
+		// A block with room is one in which an answer that was ready would have come.
+		let last = deadline.saturating_add(1).saturating_sub(limits::LANE_FULL_BLOCKS);
+		if T::Lanes::was_full_throughout(worker, last, deadline) {
 			return Err(Excuse::LaneFull);
 		}
+		let near = deadline.saturating_sub(limits::DEADLINE_NEAR_BLOCKS);
 		let is_final = T::Agents::record(agent)
 			.is_some_and(|record| T::Clusters::is_witnessed(record.cluster, worker, near));
 		is_final.then_some(liability).ok_or(Excuse::FinalityStalled)

@@ -78,7 +78,7 @@
 //! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved, or moves | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
 //! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
-//! | the holder's lane, or a block, was full shortly before the deadline | refunded | keeps | moves | `LaneFull` |
+//! | others' paid work filled the holder's lane, or blocks were full, up to the deadline | refunded | keeps | moves | `LaneFull` |
 //! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |
 //! | the requester's own agent is slow: the holder answers `TooLate` | pays no unit | keeps | stays | answered |

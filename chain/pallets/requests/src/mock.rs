@@ -64,7 +64,8 @@ parameter_types! {
 	/// Who was relieved of a lease without blame.
 	pub static Relieved: Vec<(AgentId, Lease)> = Vec::new();
 	/// The last block that had no room for an envelope.
-	pub static FullAt: Option<BlockNumber> = None;
+	/// In which blocks there was no room for a commit.
+	pub static FullIn: Vec<BlockNumber> = Vec::new();
 	/// The newest block that a member said is final.
 	pub static FinalSeen: BlockNumber = BlockNumber::MAX;
 	/// Counts the leases: one that ends makes the next one.
@@ -268,8 +269,8 @@ impl EnvelopeLanes for Network {
 		None
 	}
 
-	fn was_full_since(_: WorkerId, block: BlockNumber) -> bool {
-		FullAt::get().is_some_and(|full| full >= block)
+	fn was_full_throughout(_: WorkerId, from: BlockNumber, to: BlockNumber) -> bool {
+		(from..=to).all(|block| FullIn::get().contains(&block))
 	}
 }
 
@@ -401,7 +402,7 @@ pub fn new_test_ext_with(mut balances: Vec<(AccountId32, Balance)>) -> sp_io::Te
 		Missed::set(Vec::new());
 		Relieved::set(Vec::new());
 		LeaseNumber::set(1);
-		FullAt::set(None);
+		FullIn::set(Vec::new());
 		FinalSeen::set(BlockNumber::MAX);
 		MailboxIsFull::set(false);
 		ForUpkeep::set(Weight::MAX);

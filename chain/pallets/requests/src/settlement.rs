@@ -1,39 +1,64 @@
 //! An answer, and who is paid for it.
 
 use crate::*;
+use alloc::vec::Vec;
+use phala_protocol::agents::EffectSet;
 use split::{split, Shares};
 
 impl<T: Config> Pallet<T> {
-	/// Pays for one result of `agent`, which belongs to `owner`, and closes its request.
-	fn settle(
+	/// The requests of all of a set's results, in their order. All of them are looked at before any is
+	/// paid: a set that one of them makes void has cost no more than the look ([`WeightInfo::look`]).
+	pub(crate) fn look_at(
+		origin: EnvelopeOrigin,
+		set: &EffectSet,
+	) -> Result<Vec<Request<T::AccountId>>, Error<T>> {
+		let mut requests = Vec::new();
+		for (n, result) in set.results.iter().enumerate() {
+			let is_twice = set.results.iter().take(n).any(|other| other.request == result.request);
+			let request = Self::open_request(origin, set.agent, result)?;
+			ensure!(!is_twice, Error::<T>::AlreadySettled);
+			requests.push(request);
+		}
+		Ok(requests)
+	}
+
+	/// The request that this result may settle.
+	fn open_request(
 		origin: EnvelopeOrigin,
 		agent: AgentId,
-		owner: AccountBytes,
-		result: RequestResult,
-	) -> DispatchResult {
-		let RequestResult { request: id, outcome, units } = result;
+		result: &RequestResult,
+	) -> Result<Request<T::AccountId>, Error<T>> {
+		let RequestResult { request: id, outcome, .. } = result;
 		let request = Requests::<T>::get(id).ok_or(Error::<T>::UnknownRequest)?;
 		ensure!(request.agent == agent, Error::<T>::WrongAgent);
 		match request.state {
 			RequestState::Open => {}
-			RequestState::Settled { .. } => return Err(Error::<T>::AlreadySettled.into()),
-			RequestState::Expired => return Err(Error::<T>::DeadlinePassed.into()),
+			RequestState::Settled { .. } => return Err(Error::<T>::AlreadySettled),
+			RequestState::Expired => return Err(Error::<T>::DeadlinePassed),
 		}
 		ensure!(
 			request.worker == origin.worker && request.boot == origin.boot,
 			Error::<T>::NotAssigned
 		);
-		let now = Self::now();
-		ensure!(now <= request.deadline, Error::<T>::DeadlinePassed);
-		let failed = match &outcome {
-			RequestOutcome::Answered(bytes) => {
-				let fits = bytes.len() as u64 <= u64::from(limits::RESPONSE_BYTES_MAX);
-				ensure!(fits, Error::<T>::ResponseTooLong);
-				false
-			}
-			RequestOutcome::Failed(_) => true,
-		};
+		ensure!(Self::now() <= request.deadline, Error::<T>::DeadlinePassed);
+		if let RequestOutcome::Answered(bytes) = outcome {
+			let fits = bytes.len() as u64 <= u64::from(limits::RESPONSE_BYTES_MAX);
+			ensure!(fits, Error::<T>::ResponseTooLong);
+		}
+		Ok(request)
+	}
 
+	/// Pays for one result of an agent that belongs to `owner`, and closes its request, which was looked
+	/// at before: nothing is refused any more.
+	pub(crate) fn settle(
+		owner: AccountBytes,
+		request: Request<T::AccountId>,
+		result: RequestResult,
+	) {
+		let RequestResult { request: id, outcome, units } = result;
+		let now = Self::now();
+		let failed = matches!(outcome, RequestOutcome::Failed(_));
+		let agent = request.agent;
 		let Request { caller, held, .. } = &request;
 		let units = units.min(request.units_max);
 		let fee = Balance::from(units).saturating_mul(request.unit_price).min(*held);
@@ -51,9 +76,8 @@ impl<T: Config> Pallet<T> {
 		let paid = worker_paid.saturating_add(developer_paid).saturating_add(rest);
 		let (refunded, instead) = Self::refund(caller, held.saturating_sub(paid));
 
-		let stored: BoundedVec<u8, _> =
-			outcome.encode().try_into().map_err(|_| Error::<T>::ResponseTooLong)?;
-		Responses::<T>::insert(id, stored);
+		// What is too long for it was refused.
+		Responses::<T>::insert(id, BoundedVec::truncate_from(outcome.encode()));
 		Due::<T>::mutate_exists(request.deadline, |due| {
 			if let Some(requests) = due {
 				requests.retain(|other| *other != id);
@@ -80,7 +104,21 @@ impl<T: Config> Pallet<T> {
 			treasury_paid: rest.saturating_add(instead),
 			refunded,
 		});
-		Ok(())
+	}
+
+	/// Whether a set that was refused so was refused for one of its results: it has cost its commit, and
+	/// the look at them.
+	pub fn is_refused_for_a_result(error: &DispatchError) -> bool {
+		[
+			Error::<T>::UnknownRequest,
+			Error::<T>::WrongAgent,
+			Error::<T>::AlreadySettled,
+			Error::<T>::NotAssigned,
+			Error::<T>::DeadlinePassed,
+			Error::<T>::ResponseTooLong,
+		]
+		.into_iter()
+		.any(|one| DispatchError::from(one) == *error)
 	}
 }
 
@@ -91,8 +129,9 @@ impl<T: Config> ReceivePayload for Pallet<T> {
 	fn receive(origin: EnvelopeOrigin, payload: AgentsPayload) -> Result<(), DispatchError> {
 		let AgentsPayload::EffectSet(set) = payload;
 		let owner = T::Agents::commit(origin, &set)?.owner;
-		for result in set.results {
-			Self::settle(origin, set.agent, owner, result)?;
+		let requests = Self::look_at(origin, &set)?;
+		for (result, request) in set.results.into_iter().zip(requests) {
+			Self::settle(owner, request, result);
 		}
 		Ok(())
 	}

@@ -1005,8 +1005,8 @@ fn holder() -> Lease {
 struct Stuffer;
 
 impl Stuffer {
-	fn stuff(&self, until: BlockNumber) {
-		FullAt::set(Some(until));
+	fn stuff(&self, blocks: core::ops::RangeInclusive<BlockNumber>) {
+		FullIn::set(blocks.collect());
 	}
 }
 
@@ -1014,7 +1014,7 @@ impl Stuffer {
 fn a_stuffer_of_blocks_takes_the_lease_from_a_worker_and_no_stake() {
 	new_test_ext().execute_with(|| {
 		let request = submit(&ask()).unwrap();
-		Stuffer.stuff(ask().deadline - limits::DEADLINE_NEAR_BLOCKS);
+		Stuffer.stuff(ask().deadline + 1 - limits::LANE_FULL_BLOCKS..=ask().deadline);
 		assert_eq!(miss(request), (0, Some(Excuse::LaneFull)));
 		assert_eq!(Network::stake(HOLDER.worker), STAKE);
 		assert_eq!((Missed::get(), Relieved::get()), (vec![], vec![(AGENT, holder())]));
@@ -1022,12 +1022,15 @@ fn a_stuffer_of_blocks_takes_the_lease_from_a_worker_and_no_stake() {
 }
 
 #[test]
-fn a_block_that_was_full_long_before_the_deadline_is_no_excuse() {
-	new_test_ext().execute_with(|| {
-		let request = submit(&ask()).unwrap();
-		Stuffer.stuff(ask().deadline - limits::DEADLINE_NEAR_BLOCKS - 1);
-		assert_eq!(miss(request), (PENALTY, None));
-	});
+fn blocks_that_were_full_before_one_that_had_room_are_no_excuse() {
+	for room_in in 0..limits::LANE_FULL_BLOCKS {
+		new_test_ext().execute_with(|| {
+			let request = submit(&ask()).unwrap();
+			Stuffer.stuff(1..=ask().deadline);
+			FullIn::mutate(|full| full.retain(|block| *block != ask().deadline - room_in));
+			assert_eq!(miss(request), (PENALTY, None));
+		});
+	}
 }
 
 #[test]

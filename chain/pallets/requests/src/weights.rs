@@ -20,6 +20,9 @@ pub trait WeightInfo {
 	fn prune(n: u32) -> Weight;
 	/// `b`: bytes of one answer. Part of what an envelope costs.
 	fn settle(b: u32) -> Weight;
+	/// `n`: results that are looked at. Part of what settling them costs, or of what a set costs that is
+	/// refused for one of them.
+	fn look(n: u32) -> Weight;
 }
 
 /// **Not measured**: conservative guesses until `make weights` replaces them.
@@ -68,5 +71,9 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		Weight::from_parts(500_000_000, 60_000)
 			.saturating_add(Weight::from_parts(10_000, 2).saturating_mul(b.into()))
 			.saturating_add(T::DbWeight::get().reads_writes(24, 24))
+	}
+	fn look(n: u32) -> Weight {
+		let one = Weight::from_parts(30_000_000, 3_000).saturating_add(T::DbWeight::get().reads(1));
+		Weight::from_parts(10_000_000, 0).saturating_add(one.saturating_mul(n.into()))
 	}
 }

@@ -8,12 +8,13 @@ use crate::{
 	currency::{CENTS, PHA},
 	origins::{Delister, PolicyAdmin, RootOr},
 	parameters::{EvidenceLifetime, UnbondingBlocks},
-	time, Agents, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry, Requests, Runtime,
-	RuntimeHoldReason,
+	time, Agents, Balance, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry, Requests,
+	Runtime, RuntimeHoldReason,
 };
+use codec::Encode;
 use core::iter;
 use frame_support::{
-	dispatch::DispatchClass,
+	dispatch::{DispatchClass, DispatchResult},
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, EitherOf},
 	weights::Weight,
@@ -23,10 +24,11 @@ use pallet_agents::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
 use pallet_requests::WeightInfo as _;
 use phala_protocol::{
+	agents::{AgentId, EffectSet},
 	limits,
-	messages::{AgentsPayload, EnvelopeOrigin, Payload},
+	messages::{AgentsPayload, ClustersPayload, EnvelopeOrigin, KeysPayload, Payload},
 	requests::{RequestOutcome, RequestResult},
-	traits::ReceivePayload,
+	traits::{AgentDirectory, ReceivePayload},
 };
 use sp_runtime::{DispatchError, Permill};
 
@@ -59,38 +61,120 @@ impl PayloadWeights for PayloadRouter {
 		match payload {
 			Payload::Registry(_) => of(6, 6),
 			Payload::Keys(_) => of(12, 10),
-			Payload::Clusters(_) => of(12, 8),
+			Payload::Clusters(_) => of(14, 10),
+			// Its cluster is taken to be as full as it can be, and all that sign to count.
 			Payload::Agents(AgentsPayload::EffectSet(set)) => {
-				let answer_bytes = |result: &RequestResult| match &result.outcome {
-					RequestOutcome::Answered(bytes) => bytes.len() as u32,
-					RequestOutcome::Failed(_) => 0,
-				};
-				// More are refused before any is looked at.
-				commit(
-					(set.availability.len() as u32).min(limits::CLUSTER_MEMBERS_MAX),
-					set.results
-						.iter()
-						.take(limits::RESULTS_PER_EFFECT_SET_MAX as usize)
-						.map(answer_bytes),
-				)
+				of_set(set, limits::CLUSTER_MEMBERS_MAX)
 			}
 		}
+	}
+
+	fn actual_weight_of(payload: &Payload, effect: &DispatchResult) -> Weight {
+		let Payload::Agents(AgentsPayload::EffectSet(set)) = payload else {
+			return Self::weight_of(payload);
+		};
+		match effect {
+			Err(error) if Agents::is_refused_at_once(error) => {
+				AgentWeights::refuse_commit().saturating_add(look_at_effect())
+			}
+			// For what members said, or for want of room for the news: no result was looked at.
+			Err(error) if !Requests::is_refused_for_a_result(error) => {
+				of_commit(set, members_of(set.agent))
+			}
+			Err(_) => of_commit(set, members_of(set.agent))
+				.saturating_add(RequestWeights::look(set.results.len() as u32)),
+			Ok(()) => of_set(set, members_of(set.agent)),
+		}
+	}
+
+	fn news_of(payload: &Payload) -> Option<(u32, bool)> {
+		// What is told repeats what was said, and adds who said it and when.
+		let repeated = || (payload.encoded_size() as u32).saturating_add(NEWS_BYTES_BESIDE);
+		match payload {
+			// Signs of life are let in whatever else there is; their echoes are short, and vital.
+			Payload::Registry(_)
+			| Payload::Keys(KeysPayload::MasterKeyConfirmed { .. })
+			| Payload::Clusters(
+				ClustersPayload::HolderStillSilent { .. }
+				| ClustersPayload::HolderPresent
+				| ClustersPayload::BlockFinal { .. },
+			) => None,
+			Payload::Keys(KeysPayload::KeyReleased { .. })
+			| Payload::Clusters(
+				ClustersPayload::KeyRequest { .. }
+				| ClustersPayload::KeysWrapped { .. }
+				| ClustersPayload::HolderSilent { .. },
+			) => Some((repeated(), true)),
+			// Bodies are not told, nor answers.
+			Payload::Agents(_) => Some((Self::commit_news(), false)),
+		}
+	}
+
+	fn is_paid_work(payload: &Payload) -> bool {
+		let Payload::Agents(AgentsPayload::EffectSet(set)) = payload else { return false };
+		!set.results.is_empty()
+	}
+
+	fn commit_news() -> u32 {
+		COMMITTED_BYTES
 	}
 
 	fn heaviest_commit() -> Weight {
 		// All answers share one envelope.
 		let others = limits::RESULTS_PER_EFFECT_SET_MAX as usize - 1;
 		let answers = iter::once(limits::RESPONSE_BYTES_MAX).chain(iter::repeat_n(0, others));
-		commit(limits::CLUSTER_MEMBERS_MAX, answers)
+		commit(limits::CLUSTER_MEMBERS_MAX, 0).saturating_add(settlements(answers))
 	}
 }
 
-/// What a commit takes with so many members' words and answers of these lengths, in bytes.
-fn commit(availability: u32, answers: impl Iterator<Item = u32>) -> Weight {
-	answers.map(<Runtime as pallet_requests::Config>::WeightInfo::settle).fold(
-		<Runtime as pallet_agents::Config>::WeightInfo::commit(availability),
-		Weight::saturating_add,
-	)
+/// What the message about a payload has beyond the payload, at most, in bytes.
+pub const NEWS_BYTES_BESIDE: u32 = 64;
+
+/// The message about a commit, in bytes: two indices, the agent, version, two hashes, the worker.
+pub const COMMITTED_BYTES: u32 = 2 + 32 + 8 + 32 + 32 + 4;
+
+type AgentWeights = <Runtime as pallet_agents::Config>::WeightInfo;
+type RequestWeights = <Runtime as pallet_requests::Config>::WeightInfo;
+
+/// An effect set in a cluster of so many members, accepted.
+fn of_set(set: &EffectSet, members: u32) -> Weight {
+	let answer_bytes = |result: &RequestResult| match &result.outcome {
+		RequestOutcome::Answered(bytes) => bytes.len() as u32,
+		RequestOutcome::Failed(_) => 0,
+	};
+	// More are refused before any is looked at.
+	let results = set.results.iter().take(limits::RESULTS_PER_EFFECT_SET_MAX as usize);
+	of_commit(set, members).saturating_add(settlements(results.map(answer_bytes)))
+}
+
+/// Its commit, without its results. Each member that is named may have signed; the others are looked at.
+fn of_commit(set: &EffectSet, members: u32) -> Weight {
+	let signed = (set.availability.len() as u32).min(members);
+	commit(signed, members.saturating_sub(signed))
+}
+
+fn commit(signed: u32, others: u32) -> Weight {
+	AgentWeights::commit(signed, others).saturating_add(look_at_effect())
+}
+
+/// What answers of these lengths take, in bytes.
+fn settlements(answers: impl Iterator<Item = u32>) -> Weight {
+	let (sum, answers) = answers.fold((Weight::zero(), 0u32), |(sum, answers), bytes| {
+		(sum.saturating_add(RequestWeights::settle(bytes)), answers.saturating_add(1))
+	});
+	sum.saturating_add(RequestWeights::look(answers))
+}
+
+/// What it takes to say how much was not used: the agent and its cluster.
+fn look_at_effect() -> Weight {
+	<Runtime as frame_system::Config>::DbWeight::get().reads(2)
+}
+
+/// The members of an agent's cluster, as many as a cluster can have if that is not known.
+fn members_of(agent: AgentId) -> u32 {
+	Agents::record(agent)
+		.and_then(|record| pallet_clusters::Clusters::<Runtime>::get(record.cluster))
+		.map_or(limits::CLUSTER_MEMBERS_MAX, |cluster| cluster.members)
 }
 
 parameter_types! {
@@ -165,6 +249,10 @@ impl pallet_clusters::Config for Runtime {
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
+/// What is held for a byte that an account has the chain keep: what governance's preimages and bounties
+/// cost, too. Docs/decisions/021 has the table of what is paid how.
+pub const STORED_BYTE: Balance = CENTS;
+
 parameter_types! {
 	/// What users may have of a block's weight, for each byte that they may push in one.
 	pub NewsByte: Weight = {
@@ -181,6 +269,7 @@ impl pallet_agents::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Clusters = Clusters;
 	type AgentDeposit = ConstU128<{ 10 * PHA }>;
+	type ByteDeposit = ConstU128<STORED_BYTE>;
 	type EvictionNotice = ConstU32<{ 7 * time::DAYS }>;
 	type NewsByte = NewsByte;
 	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;

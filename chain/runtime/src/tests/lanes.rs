@@ -1,22 +1,34 @@
 //! What envelopes may take of a block.
 
-use super::genesis;
+use super::{
+	genesis,
+	random::Random,
+	stakes::{bob, chain, charlie, member, signed, worker_of},
+};
 use crate::{
 	config::{network::PayloadRouter, system::MAXIMUM_BLOCK_WEIGHT},
-	Runtime,
+	Runtime, RuntimeEvent,
 };
 use codec::Encode;
+use frame_support::{assert_ok, weights::Weight};
+use pallet_agents::WeightInfo as _;
 use pallet_mailbox::{PayloadWeights, SHARES, SHARE_OF_ONE_BOOT};
+use pallet_requests::WeightInfo as _;
 use phala_protocol::{
-	agents::{AgentKey, Availability, EffectSet},
+	agents::{
+		agent_id, Access, AgentCode, AgentId, AgentKey, Availability, EffectSet, UpgradePolicy,
+	},
+	boot::WorkerId,
 	clusters::WrappedKeys,
 	keys::KeyRequest,
 	limits,
 	mailbox::Envelope,
 	messages::{AgentsPayload, ClustersPayload, KeysPayload, Payload, RegistryPayload},
 	requests::{RequestOutcome, RequestResult},
+	traits::MailboxInterface,
 	H256,
 };
+use sp_runtime::DispatchError;
 
 fn zeros(bytes: u32) -> Vec<u8> {
 	vec![0; bytes as usize]
@@ -57,6 +69,7 @@ fn heaviest_of_each_kind() -> Vec<Payload> {
 		Payload::Keys(KeysPayload::KeyReleased { request, release }),
 		Payload::Clusters(ClustersPayload::KeyRequest { cluster: 1, generation: 1, ephemeral_key }),
 		Payload::Clusters(ClustersPayload::KeysWrapped { cluster: 1, keys }),
+		Payload::Clusters(ClustersPayload::HolderSilent { holder: 1, boot: 1 }),
 		Payload::Agents(AgentsPayload::EffectSet(heaviest_effect_set())),
 	]
 }
@@ -141,4 +154,194 @@ fn a_boot_lands_several_commits_of_a_cluster_of_three_in_one_block() {
 		let quota = SHARE_OF_ONE_BOOT.mul_floor(SHARES.of(payload.lane()).mul_floor(all));
 		assert!(PayloadRouter::weight_of(&payload).ref_time() * 4 < quota);
 	});
+}
+
+/// Deploys in a cluster of so many members, whose first has the lease; the agent and that worker.
+fn agent_among(members: u32) -> (AgentId, WorkerId) {
+	assert_ok!(crate::Clusters::create(signed(&charlie())));
+	let worker = worker_of(&bob());
+	member(0, worker);
+	pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
+		record.as_mut().expect("it was created").members = members;
+	});
+	let agent = agent_id(crate::System::block_hash(0), 0);
+	let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
+	let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
+	assert_ok!(crate::Agents::register(signed(&charlie()), 0, code, 1, 10, access, upgrades));
+	crate::Mailbox::open_inbound(worker, 1);
+	(agent, worker)
+}
+
+/// The next envelope of a worker's first boot with this set, as a block has it that was authorized.
+fn lands(worker: WorkerId, set: EffectSet) -> (Weight, Weight) {
+	use frame_support::dispatch::GetDispatchInfo;
+	let payload = Payload::Agents(AgentsPayload::EffectSet(set));
+	let lane = payload.lane();
+	let next = pallet_mailbox::NextEnvelope::<Runtime>::get(worker).expect("it is open");
+	let envelope = Envelope {
+		genesis: H256::zero(),
+		worker,
+		boot: 1,
+		lane,
+		seq: next.seq(lane),
+		payload: payload.encode(),
+		signature: [0; 64],
+	};
+	let call = pallet_mailbox::Call::<Runtime>::submit_envelope { envelope: envelope.clone() };
+	let declared = crate::RuntimeCall::from(call).get_dispatch_info().call_weight;
+	let origin = frame_system::RawOrigin::Authorized.into();
+	let landed = crate::Mailbox::submit_envelope(origin, envelope).expect("it is its turn");
+	(declared, landed.actual_weight.expect("it is said"))
+}
+
+fn last_error() -> Option<DispatchError> {
+	let events = crate::System::events();
+	match &events.last().expect("something happened").event {
+		RuntimeEvent::Mailbox(pallet_mailbox::Event::PayloadFailed { error, .. }) => Some(*error),
+		_ => None,
+	}
+}
+
+fn commit_of(signed: u32, others: u32) -> Weight {
+	<Runtime as pallet_agents::Config>::WeightInfo::commit(signed, others)
+}
+
+#[test]
+fn a_set_costs_what_became_of_it_and_never_more_than_it_was_let_in_for() {
+	type AgentError = pallet_agents::Error<Runtime>;
+	type RequestError = pallet_requests::Error<Runtime>;
+	chain(|| {
+		let (agent, worker) = agent_among(1);
+		let birth = EffectSet {
+			agent,
+			base_version: 0,
+			results: vec![],
+			availability: vec![],
+			..heaviest_effect_set()
+		};
+		// Refused at the first look: nobody's signature was looked at, nor any result.
+		let stale = EffectSet { agent, base_version: 1, ..heaviest_effect_set() };
+		let (declared, used) = lands(worker, stale.clone());
+		assert_eq!(last_error(), Some(AgentError::StaleBase.into()));
+		let most = PayloadRouter::weight_of(&Payload::Agents(AgentsPayload::EffectSet(stale)));
+		assert!(declared.all_gte(used) && (declared - used).ref_time() > most.ref_time() * 9 / 10);
+
+		// Accepted in a cluster of one: no other member was looked at.
+		let (declared, used) = lands(worker, birth.clone());
+		assert_eq!(last_error(), None);
+		assert!((declared - used).all_gte(commit_of(0, 32) - commit_of(0, 1)));
+
+		// Refused for a result: the commit was made, and nobody paid.
+		let record = pallet_agents::Agents::<Runtime>::get(agent).unwrap();
+		let set = EffectSet {
+			agent,
+			base_version: 1,
+			base_hash: record.state_hash,
+			key: None,
+			availability: vec![],
+			..heaviest_effect_set()
+		};
+		let (declared, used) = lands(worker, set.clone());
+		assert_eq!(last_error(), Some(RequestError::UnknownRequest.into()));
+		let settle = <Runtime as pallet_requests::Config>::WeightInfo::settle(0);
+		assert!(
+			(declared - used).all_gte(settle.saturating_mul(4)) && used.all_gte(commit_of(0, 1))
+		);
+
+		// Refused for want of members: all who may count were looked at, and all signatures paid for.
+		pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
+			record.as_mut().unwrap().members = 5;
+		});
+		let word = |worker| Availability { worker, signature: [0; 64] };
+		let vain = EffectSet { availability: vec![word(7); 2], ..set };
+		let (declared, used) = lands(worker, vain);
+		assert_eq!(last_error(), Some(AgentError::DuplicateSignature.into()));
+		assert!(declared.all_gte(used) && used.all_gte(commit_of(2, 3)));
+	});
+}
+
+#[test]
+fn whatever_a_set_is_and_becomes_it_takes_no_more_than_was_declared() {
+	let mut random = Random(8);
+	chain(|| {
+		let (agent, _) = agent_among(1);
+		let errors: [DispatchError; 6] = [
+			pallet_agents::Error::<Runtime>::StaleBase.into(),
+			pallet_agents::Error::<Runtime>::NotAvailable.into(),
+			pallet_agents::Error::<Runtime>::MailboxFull.into(),
+			pallet_requests::Error::<Runtime>::AlreadySettled.into(),
+			DispatchError::Unavailable,
+			DispatchError::Corruption,
+		];
+		for _ in 0..2_000 {
+			let members = random.below(u64::from(limits::CLUSTER_MEMBERS_MAX) + 1) as u32;
+			pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
+				record.as_mut().unwrap().members = members;
+			});
+			let mut set = EffectSet { agent, ..heaviest_effect_set() };
+			set.availability.truncate(random.below(40) as usize);
+			let results = random.below(6) as usize;
+			set.results = set.results.iter().cycle().take(results).cloned().collect();
+			for result in &mut set.results {
+				result.outcome = RequestOutcome::Answered(zeros(random.below(20_000) as u32));
+			}
+			if random.one_in(10) {
+				set.agent = H256::repeat_byte(9);
+			}
+			let payload = Payload::Agents(AgentsPayload::EffectSet(set));
+			let declared = PayloadRouter::weight_of(&payload);
+			let of = |effect| PayloadRouter::actual_weight_of(&payload, &effect);
+			let accepted = of(Ok(()));
+			assert!(accepted.all_lte(declared), "{accepted:?} of {declared:?}");
+			for error in errors {
+				let refused = of(Err(error));
+				assert!(refused.all_lte(declared), "{error:?}: {refused:?} of {declared:?}");
+				assert!(refused.all_lte(accepted), "{error:?}: {refused:?} and {accepted:?}");
+				assert!(refused.ref_time() > 0);
+			}
+		}
+	});
+}
+
+#[test]
+fn no_payload_pushes_more_than_the_room_that_it_waits_for() {
+	use phala_protocol::messages::{AgentsMessage, ClustersMessage, KeysMessage, Message};
+	let bytes = |message: Message| message.encoded_size() as u32;
+	for payload in heaviest_of_each_kind() {
+		let pushed: Option<Message> = match &payload {
+			Payload::Keys(KeysPayload::KeyReleased { request, release }) => {
+				let (cluster, generation) = (request.cluster, request.generation);
+				let release = release.clone();
+				Some(KeysMessage::KeyRelease { boot: 1, cluster, generation, release }.into())
+			}
+			Payload::Clusters(ClustersPayload::KeyRequest { cluster, generation, .. }) => {
+				let (cluster, generation) = (*cluster, *generation);
+				let ephemeral_key = [0; 32];
+				let request = KeyRequest { worker: 1, boot: 1, cluster, generation, ephemeral_key };
+				Some(KeysMessage::KeyRequested(request).into())
+			}
+			Payload::Clusters(ClustersPayload::KeysWrapped { keys, .. }) => {
+				Some(ClustersMessage::KeysWrapped(keys.clone()).into())
+			}
+			Payload::Clusters(ClustersPayload::HolderSilent { holder, boot }) => {
+				let (holder, boot) = (*holder, *boot);
+				Some(ClustersMessage::HolderChallenged { holder, boot, by: 1, block: 1 }.into())
+			}
+			Payload::Agents(AgentsPayload::EffectSet(set)) => {
+				let (agent, body_hash) = (set.agent, set.body_hash);
+				let (version, state_hash, worker) = (1, H256::zero(), 1);
+				let committed =
+					AgentsMessage::Committed { agent, version, body_hash, state_hash, worker };
+				assert_eq!(bytes(committed.clone().into()), PayloadRouter::commit_news());
+				Some(committed.into())
+			}
+			_ => None,
+		};
+		let news = PayloadRouter::news_of(&payload);
+		assert_eq!(news.is_some(), pushed.is_some(), "{payload:?}");
+		if let (Some((room, is_vital)), Some(pushed)) = (news, pushed) {
+			assert_eq!(is_vital, pushed.is_vital());
+			assert!(bytes(pushed) <= room, "{payload:?}");
+		}
+	}
 }

@@ -244,3 +244,34 @@ fn who_asks_an_agent_whose_holder_was_delisted_asks_the_other_member_or_pays_not
 		assert_eq!(Balances::free_balance(&dave), had);
 	});
 }
+
+/// Withholds an answer. Its friend in the cluster is asked whether blocks become final and says nothing, so
+/// that finality seems to have stalled.
+struct SilentFriends {
+	holder: WorkerId,
+	friend: WorkerId,
+}
+
+#[test]
+fn a_friend_that_says_nothing_of_finality_excuses_no_holder_and_one_word_alone_blames_none() {
+	for (honest_words, expected) in
+		[(limits::FINALITY_WITNESSES_ASKED - 2, None), (1, Some(Excuse::FinalityStalled))]
+	{
+		chain(|| {
+			let (holder, agents) = cluster_with(1);
+			let villains = SilentFriends { holder, friend: worker_of(&bob()) };
+			join(villains.friend);
+			let others: Vec<WorkerId> = (0..4).map(|_| worker_of(&bob())).collect();
+			others.iter().copied().for_each(join);
+			// Of those who are asked two are villains, at the worst.
+			let speak = &others[..honest_words as usize];
+			let deadline = soonest();
+			let request = ask(agents[0], DEAR, deadline);
+			pass_to(deadline + 1, speak);
+			let paid = if expected.is_none() { most() } else { 0 };
+			assert_eq!(missed(request), (paid, expected));
+			assert_eq!(at_stake(villains.holder), stake() - paid);
+			assert_eq!(at_stake(villains.friend), stake());
+		});
+	}
+}

@@ -1011,3 +1011,51 @@ fn who_brings_one_agent_s_code_again_and_again_causes_no_look_at_the_others() {
 	world.node(FIRST).tell(Event::Tick);
 	assert_eq!(world.node(FIRST).sends.len(), 1);
 }
+
+/// Strangers whose calls write and cost them nothing, to as many agents of one worker as it takes.
+struct Scribblers {
+	agents: Vec<AgentId>,
+}
+
+impl Scribblers {
+	fn scribble(&self, world: &mut World) {
+		for agent in &self.agents {
+			for _ in 0..limits::PROPOSALS_MAX {
+				let call = Box::new(OpenedCall::public(*agent, call_input(b"scribble")));
+				world.node(FIRST).call(|reply| Event::Called { reply, call });
+				world.run(FIRST).expect("its turn has come");
+				world.replicate();
+			}
+		}
+	}
+}
+
+#[test]
+fn scribblers_hold_no_paid_answer_up() {
+	let (mut world, paid) = World::with_agent(77);
+	let enough = 1 + limits::UNPAID_COMMITS_WAITING_MAX / limits::PROPOSALS_MAX;
+	let agents = (0..enough).map(|_| {
+		let agent = world.register_agent(FIRST, Access::Public);
+		world.settle();
+		agent
+	});
+	let scribblers = Scribblers { agents: agents.collect() };
+	scribblers.scribble(&mut world);
+	let waiting = |world: &World| world.nodes[&FIRST].snapshot.envelopes.len();
+	assert_eq!(waiting(&world), limits::UNPAID_COMMITS_WAITING_MAX);
+	let order = world.public_order(paid, b"paid");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).expect("it is asked");
+	world.replicate();
+	assert_eq!(waiting(&world), limits::UNPAID_COMMITS_WAITING_MAX + 1, "it finds room");
+	// Scribbles are kept, and come to the chain as it takes them.
+	let order = world.public_order(scribblers.agents[enough - 1], b"again");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.settle();
+	world.run(FIRST).expect("it is asked");
+	world.settle();
+	assert_eq!(waiting(&world), 0, "all has come to the chain");
+	assert_eq!(world.entries(FIRST, scribblers.agents[0]), last(b"scribble"));
+	assert_eq!(world.entries(FIRST, paid), last(b"paid"));
+}

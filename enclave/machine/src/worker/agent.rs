@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
 	action::{Answer, CallId},
-	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
+	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD, UNPAID_COMMITS_WAITING_MAX},
 	turn::Turn,
 	verify::ProvenAcknowledgement,
 	Instant, MachineError,
@@ -29,7 +29,7 @@ use phala_protocol::{
 	},
 	boot::WorkerId,
 	clusters::Member,
-	mailbox::{ByLane, EnvelopeNumber},
+	mailbox::{ByLane, EnvelopeNumber, Lane},
 	messages::{AgentsPayload, Payload},
 	refusals::Refusal,
 	requests::{CallInput, RequestId, RequestResult},
@@ -524,11 +524,19 @@ impl Agent {
 
 	/// Submits what is replicated to the chain, in order.
 	pub fn submit<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
-		for proposal in self.proposals.iter_mut() {
+		// What a paid answer rests on goes as it does.
+		let is_owed = |one: &Proposal| one.sent.is_none() && !one.results.is_empty();
+		let owed = self.proposals.iter().rposition(is_owed);
+		for (place, proposal) in self.proposals.iter_mut().enumerate() {
 			if proposal.sent.is_some() {
 				continue;
 			}
 			if !proposal.replication.is_done() {
+				return;
+			}
+			let is_unpaid = owed.is_none_or(|last| place > last);
+			let waiting = turn.outbox.waiting(Lane::PaidCommits);
+			if is_unpaid && waiting >= UNPAID_COMMITS_WAITING_MAX {
 				return;
 			}
 			let payload = Payload::Agents(AgentsPayload::EffectSet(EffectSet {

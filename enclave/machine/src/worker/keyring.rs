@@ -36,6 +36,7 @@ use phala_protocol::{
 	agents::AgentId,
 	clusters::{Generation, WrappedKeys},
 	keys::Epoch,
+	limits::KEY_REQUEST_DOUBLINGS_MAX,
 	mailbox::{ClusterId, Lane},
 	messages::{ClustersPayload, Payload},
 	BlockNumber,
@@ -82,6 +83,8 @@ struct Orphan {
 struct Asked {
 	wrapping: Wrapping,
 	at: BlockNumber,
+	/// How often it was made before, in vain.
+	again: u32,
 	stage: AskStage,
 	/// Releases that wait for the one before them to be checked.
 	releases: VecDeque<Vec<u8>>,
@@ -274,9 +277,14 @@ impl KeyRing {
 			}
 			return;
 		}
-		let waits = self.asked.as_ref().is_some_and(|asked| {
-			asked.wrapping == wanted && turn.height.saturating_sub(asked.at) < KEY_REQUEST_PATIENCE
+		// The chain lets it ask again ever later.
+		let same = self.asked.as_ref().filter(|asked| asked.wrapping == wanted);
+		let waits = same.is_some_and(|asked| {
+			let doublings = asked.again.min(KEY_REQUEST_DOUBLINGS_MAX);
+			let patience = KEY_REQUEST_PATIENCE.saturating_mul(1u32.wrapping_shl(doublings));
+			turn.height.saturating_sub(asked.at) < patience
 		});
+		let again = same.map_or(0, |asked| asked.again.saturating_add(1));
 		// Without room nothing can be asked; made all the same, its key would be made again at once.
 		let can_ask =
 			turn.is_fresh() && !turn.is_replaying && turn.outbox.has_room(Lane::Keys).is_ok();
@@ -285,7 +293,7 @@ impl KeyRing {
 			let task = turn.compute(Work::AskForKeys { cluster, generation, master });
 			let stage = AskStage::Preparing(task);
 			let releases = VecDeque::new();
-			self.asked = Some(Asked { wrapping: wanted, at: turn.height, stage, releases });
+			self.asked = Some(Asked { wrapping: wanted, at: turn.height, again, stage, releases });
 		}
 	}
 

@@ -14,7 +14,7 @@ use sp_keyring::Sr25519Keyring;
 use std::env;
 
 /// SplitMix64: small, seeded, the same everywhere.
-pub struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
 	pub fn next(&mut self) -> u64 {
