@@ -44,8 +44,8 @@
 //!
 //! Frames, pages in a frame, and what is under way are bounded by [`limits`]. What is stored is bounded
 //! in bytes, for each agent and in all; a put beyond is refused by name and changes nothing, deletions
-//! always pass. Bytes are those of sealed pages; the file has about 1.5 times as many, and does not
-//! shrink at once.
+//! always pass. Bytes are those of sealed pages. redb gives each page the next power of two, so the file
+//! takes about 1.5 times as many, is up to twice as long, and does not shrink at once.
 //!
 //! ## What a liar can do
 //!
