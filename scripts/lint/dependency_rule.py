@@ -24,7 +24,8 @@ OURS = [
 	("enclave/*", "clients/*", "", "an enclave serves clients and links none of them"),
 	("enclave/*", "agents/builder", "", "an enclave runs components and makes none"),
 	("enclave/*", "testing/*", "", "what is measured holds no test support"),
-	(PURE, "enclave/{pruntime,sandbox}", "", "the pure core knows neither its shell nor the engine"),
+	("enclave/store", "enclave/*", "", "what parses the host's files knows no keys, and nothing that has them"),
+	(PURE, "enclave/{pruntime,sandbox,store}", "", "the pure core knows neither its shell nor the engine nor disks"),
 	("chain/*", "enclave/*", "enclave/attestation", "the chain shares the verification of evidence and no more"),
 	("chain/*", "relay/*", "", "the chain does not know who relays"),
 	("chain/*", "clients/*", "", "the chain does not know its clients"),
@@ -34,7 +35,7 @@ OURS = [
 	# The command line links the relayer through devnet, which asks enclaves for their status with its client.
 	("clients/{chain-client,verifier}", "relay/*", "", "relayer and clients share chain-client and no more"),
 	("relay/*", "enclave/*", "", "a relayer moves bytes and knows nothing"),
-	("clients/*", "enclave/{pruntime,sandbox}", "", "clients speak to enclaves and do not hold one"),
+	("clients/*", "enclave/{pruntime,sandbox,store}", "", "clients speak to enclaves and do not hold one"),
 	("agents/*", "{chain,clients,enclave,relay,testing}/*", "", "who builds an agent needs no network of ours"),
 	("clients/*", "chain/*", "", "clients know the chain by protocol and metadata, not by its code"),
 ]

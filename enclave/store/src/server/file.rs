@@ -1,0 +1,376 @@
+//! The folder and its file: opened by one process at a time, set aside if damaged.
+
+use crate::{
+	limits::FILES_ASIDE_MAX,
+	protocol::{CannotOpen, Opened, Usage},
+};
+use redb::{
+	Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+	TableError, TableHandle, TransactionError,
+};
+use std::{
+	fs::{self, File, OpenOptions, TryLockError},
+	io,
+	panic::{catch_unwind, AssertUnwindSafe},
+	path::{Path, PathBuf},
+};
+
+/// Agent and name -> sealed page.
+pub const PAGES: TableDefinition<&[u8; 64], &[u8]> = TableDefinition::new("pages");
+/// Agent -> how many pages, how many bytes; in the same commit as the pages.
+pub const USAGE: TableDefinition<&[u8; 32], (u64, u64)> = TableDefinition::new("usage");
+const FORMAT: TableDefinition<&str, &[u8]> = TableDefinition::new("format");
+const FORMAT_KEY: &str = "version";
+
+/// How the tables above are to be read. A file of a later one is refused, never set aside: it is
+/// whole, and another release reads it.
+pub const FORMAT_VERSION: u32 = 1;
+
+pub const FILE: &str = "pages.redb";
+const LOCK: &str = "lock";
+
+/// The system's number for a failure without one: EIO.
+const EIO: i32 = 5;
+
+pub fn os_error(error: &io::Error) -> i32 {
+	error.raw_os_error().unwrap_or(EIO)
+}
+
+fn disk(error: &io::Error) -> CannotOpen {
+	CannotOpen::Disk { os_error: os_error(error) }
+}
+
+/// What a process has while it serves.
+pub struct Files {
+	pub database: Database,
+	pub path: PathBuf,
+	/// Kept for as long as the database is open.
+	_lock: File,
+}
+
+enum Failure {
+	Refused(CannotOpen),
+	Damaged(String),
+}
+
+impl Failure {
+	fn damaged(error: impl std::fmt::Display) -> Self {
+		Self::Damaged(error.to_string())
+	}
+}
+
+impl From<StorageError> for Failure {
+	fn from(error: StorageError) -> Self {
+		match error {
+			StorageError::Io(error) => error.into(),
+			error => Self::damaged(error),
+		}
+	}
+}
+
+impl From<io::Error> for Failure {
+	fn from(error: io::Error) -> Self {
+		match error.kind() {
+			// What redb says of a file that is none of its own, or too short.
+			io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::damaged(error),
+			_ => Self::Refused(disk(&error)),
+		}
+	}
+}
+
+impl From<DatabaseError> for Failure {
+	fn from(error: DatabaseError) -> Self {
+		match error {
+			DatabaseError::DatabaseAlreadyOpen => Self::Refused(CannotOpen::InUse),
+			DatabaseError::Storage(error) => error.into(),
+			error => Self::damaged(error),
+		}
+	}
+}
+
+impl From<TableError> for Failure {
+	fn from(error: TableError) -> Self {
+		match error {
+			TableError::Storage(error) => error.into(),
+			error => Self::damaged(error),
+		}
+	}
+}
+
+impl From<TransactionError> for Failure {
+	fn from(error: TransactionError) -> Self {
+		match error {
+			TransactionError::Storage(error) => error.into(),
+			error => Self::damaged(error),
+		}
+	}
+}
+
+impl From<redb::CommitError> for Failure {
+	fn from(error: redb::CommitError) -> Self {
+		match error {
+			redb::CommitError::Storage(error) => error.into(),
+			error => Self::damaged(error),
+		}
+	}
+}
+
+/// Opens the folder's file, or begins one. What does not open is set aside, once.
+pub fn open(
+	folder: &Path,
+	cache_bytes: usize,
+	set_aside: bool,
+) -> Result<(Files, Opened), CannotOpen> {
+	fs::create_dir_all(folder).map_err(|error| disk(&error))?;
+	let lock = lock(folder)?;
+	let path = folder.join(FILE);
+	let mut aside = None;
+	if set_aside && path.exists() {
+		aside = Some(move_aside(folder, &path, "it ended its process over and over")?);
+	}
+	loop {
+		// redb panics on some damaged files: that is one more way not to open.
+		let opened = catch_unwind(AssertUnwindSafe(|| open_database(&path, cache_bytes)));
+		let opened = opened.unwrap_or_else(|_| Err(Failure::damaged("opening it panics")));
+		match opened {
+			Ok((database, stored)) => {
+				sync_folder(folder)?;
+				let files = Files { database, path, _lock: lock };
+				return Ok((files, Opened { set_aside: aside, stored }));
+			}
+			Err(Failure::Refused(why)) => return Err(why),
+			Err(Failure::Damaged(why)) => {
+				if aside.is_some() {
+					// A new file that does not open either: it is not the file.
+					eprintln!("page store: a new file does not open: {why}");
+					return Err(CannotOpen::Disk { os_error: EIO });
+				}
+				aside = Some(move_aside(folder, &path, &why)?);
+			}
+		}
+	}
+}
+
+fn lock(folder: &Path) -> Result<File, CannotOpen> {
+	let path = folder.join(LOCK);
+	let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+	let file = file.map_err(|error| disk(&error))?;
+	match file.try_lock() {
+		Ok(()) => Ok(file),
+		Err(TryLockError::WouldBlock) => Err(CannotOpen::InUse),
+		Err(TryLockError::Error(error)) => Err(disk(&error)),
+	}
+}
+
+/// Names of files are durable too.
+fn sync_folder(folder: &Path) -> Result<(), CannotOpen> {
+	File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))
+}
+
+/// The name of a file that was set aside.
+pub fn aside_path(folder: &Path, number: u32) -> PathBuf {
+	folder.join(format!("{FILE}.damaged-{number}"))
+}
+
+fn move_aside(folder: &Path, path: &Path, why: &str) -> Result<u32, CannotOpen> {
+	let free = (1..=FILES_ASIDE_MAX).find(|number| !aside_path(folder, *number).exists());
+	let number = free.ok_or(CannotOpen::TooManyAside { files: FILES_ASIDE_MAX })?;
+	let to = aside_path(folder, number);
+	fs::rename(path, &to).map_err(|error| disk(&error))?;
+	sync_folder(folder)?;
+	eprintln!(
+		"page store: {} is damaged ({why}) and was moved to {}; an empty one takes its place",
+		path.display(),
+		to.display()
+	);
+	Ok(number)
+}
+
+fn open_database(path: &Path, cache_bytes: usize) -> Result<(Database, Usage), Failure> {
+	let database = redb::Builder::new().set_cache_size(cache_bytes).create(path)?;
+	if database.begin_read()?.list_tables().map_err(Failure::from)?.next().is_none() {
+		let write = database.begin_write()?;
+		write.open_table(PAGES)?;
+		write.open_table(USAGE)?;
+		write.open_table(FORMAT)?.insert(FORMAT_KEY, &format_value(FORMAT_VERSION)[..])?;
+		write.commit()?;
+		return Ok((database, Usage::default()));
+	}
+	let read = database.begin_read()?;
+	check_format(&read)?;
+	read.open_table(PAGES)?;
+	let file_bytes = fs::metadata(path)?.len();
+	let stored = stored(&read)?.filter(|stored| stored.bytes <= file_bytes);
+	drop(read);
+	let stored = match stored {
+		Some(stored) => stored,
+		None => count(&database)?,
+	};
+	Ok((database, stored))
+}
+
+/// The number, and its complement, so that a flipped bit is no other number.
+fn format_value(version: u32) -> [u8; 8] {
+	let mut value = [0; 8];
+	let (number, complement) = value.split_at_mut(4);
+	number.copy_from_slice(&version.to_le_bytes());
+	complement.copy_from_slice(&(!version).to_le_bytes());
+	value
+}
+
+fn check_format(read: &redb::ReadTransaction) -> Result<(), Failure> {
+	let names: Vec<String> =
+		read.list_tables()?.take(8).map(|table| table.name().to_string()).collect();
+	let table = read.open_table(FORMAT).map_err(|error| match error {
+		TableError::TableDoesNotExist(_) => {
+			Failure::damaged(format!("it has no format among its tables {names:?}"))
+		}
+		error => error.into(),
+	})?;
+	let value = table.get(FORMAT_KEY)?.ok_or_else(|| Failure::damaged("it has no format"))?;
+	let number = value.value().first_chunk::<4>().map_or(0, |number| u32::from_le_bytes(*number));
+	if value.value() != format_value(number) || number == 0 {
+		return Err(Failure::damaged("its format is no number"));
+	}
+	if number > FORMAT_VERSION {
+		return Err(Failure::Refused(CannotOpen::NewerFormat {
+			found: number,
+			known: FORMAT_VERSION,
+		}));
+	}
+	Ok(())
+}
+
+/// As it is written there; none if it makes no sense.
+fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, Failure> {
+	let table = read.open_table(USAGE)?;
+	let mut sum = Some(Usage::default());
+	for entry in table.iter()? {
+		let (_, usage) = entry?;
+		let (pages, bytes) = usage.value();
+		sum = sum.and_then(|sum| {
+			Some(Usage {
+				pages: sum.pages.checked_add(pages)?,
+				bytes: sum.bytes.checked_add(bytes)?,
+			})
+		});
+	}
+	Ok(sum)
+}
+
+/// Counts all pages anew: an account that claims more than the file has would refuse every put.
+fn count(database: &Database) -> Result<Usage, Failure> {
+	eprintln!("page store: its accounts make no sense, all pages are counted");
+	let write = database.begin_write()?;
+	let mut all = Usage::default();
+	{
+		let pages = write.open_table(PAGES)?;
+		let mut table = write.open_table(USAGE)?;
+		table.retain(|_, _| false)?;
+		let mut current: Option<([u8; 32], Usage)> = None;
+		for entry in pages.iter()? {
+			let (key, page) = entry?;
+			let Some(agent) = key.value().first_chunk::<32>() else { continue };
+			let bytes = page.value().len() as u64;
+			all = add(all, bytes);
+			current = match current {
+				Some((of, usage)) if of == *agent => Some((of, add(usage, bytes))),
+				before => {
+					if let Some((of, usage)) = before {
+						table.insert(&of, (usage.pages, usage.bytes))?;
+					}
+					Some((*agent, add(Usage::default(), bytes)))
+				}
+			};
+		}
+		if let Some((of, usage)) = current {
+			table.insert(&of, (usage.pages, usage.bytes))?;
+		}
+	}
+	write.commit()?;
+	Ok(all)
+}
+
+fn add(usage: Usage, bytes: u64) -> Usage {
+	Usage { pages: usage.pages.saturating_add(1), bytes: usage.bytes.saturating_add(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// A release of later wrote this file.
+	fn written_in(folder: &Path, value: &[u8]) {
+		let (files, _) = open(folder, 1 << 20, false).unwrap();
+		let write = files.database.begin_write().unwrap();
+		write.open_table(FORMAT).unwrap().insert(FORMAT_KEY, value).unwrap();
+		write.commit().unwrap();
+	}
+
+	#[test]
+	fn a_file_of_a_later_format_is_refused_by_name_and_left_alone() {
+		let folder = tempfile::tempdir().unwrap();
+		written_in(folder.path(), &format_value(FORMAT_VERSION + 1));
+		let refused = open(folder.path(), 1 << 20, false).err().unwrap();
+		let found = FORMAT_VERSION + 1;
+		assert_eq!(refused, CannotOpen::NewerFormat { found, known: FORMAT_VERSION });
+		assert!(folder.path().join(FILE).exists() && !aside_path(folder.path(), 1).exists());
+	}
+
+	#[test]
+	fn a_flipped_bit_in_the_format_is_damage_and_no_later_format() {
+		for bit in 0..64 {
+			let folder = tempfile::tempdir().unwrap();
+			let mut value = format_value(FORMAT_VERSION);
+			value[bit / 8] ^= 1 << (bit % 8);
+			written_in(folder.path(), &value);
+			let (_, opened) = open(folder.path(), 1 << 20, false).unwrap();
+			assert_eq!(opened.set_aside, Some(1), "bit {bit}");
+		}
+	}
+
+	#[test]
+	fn a_folder_has_one_process() {
+		let folder = tempfile::tempdir().unwrap();
+		let first = open(folder.path(), 1 << 20, false).unwrap();
+		assert_eq!(open(folder.path(), 1 << 20, false).err(), Some(CannotOpen::InUse));
+		drop(first);
+		assert!(open(folder.path(), 1 << 20, false).is_ok());
+	}
+
+	#[test]
+	fn what_is_no_file_of_redb_is_set_aside_and_no_more_often_than_the_limit() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join(FILE);
+		for number in 1..=FILES_ASIDE_MAX {
+			fs::write(&path, vec![number as u8; 10_000]).unwrap();
+			let (_, opened) = open(folder.path(), 1 << 20, false).unwrap();
+			assert_eq!(opened.set_aside, Some(number));
+			assert_eq!(fs::read(aside_path(folder.path(), number)).unwrap()[0], number as u8);
+		}
+		fs::write(&path, [9; 10_000]).unwrap();
+		let refused = open(folder.path(), 1 << 20, false).err();
+		assert_eq!(refused, Some(CannotOpen::TooManyAside { files: FILES_ASIDE_MAX }));
+		assert_eq!(fs::read(&path).unwrap(), [9; 10_000], "nothing is deleted");
+	}
+
+	#[test]
+	fn accounts_that_claim_more_than_the_file_has_are_counted_anew() {
+		let folder = tempfile::tempdir().unwrap();
+		let (files, _) = open(folder.path(), 1 << 20, false).unwrap();
+		let write = files.database.begin_write().unwrap();
+		for (agent, name) in [(1, 1), (1, 2), (2, 1)] {
+			let mut key = [agent; 64];
+			key[32..].fill(name);
+			write.open_table(PAGES).unwrap().insert(&key, &[0; 100][..]).unwrap();
+		}
+		write.open_table(USAGE).unwrap().insert(&[3; 32], (1, u64::MAX)).unwrap();
+		write.commit().unwrap();
+		drop(files);
+		let (files, opened) = open(folder.path(), 1 << 20, false).unwrap();
+		assert_eq!(opened.stored, Usage { pages: 3, bytes: 300 });
+		let table = files.database.begin_read().unwrap().open_table(USAGE).unwrap();
+		let of = |agent| table.get(&[agent; 32]).unwrap().map(|usage| usage.value());
+		assert_eq!([of(1), of(2), of(3)], [Some((2, 200)), Some((1, 100)), None]);
+	}
+}
