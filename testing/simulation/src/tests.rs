@@ -78,8 +78,8 @@ fn finality_stalls_for_two_days() {
 	const MADE: u64 = 15;
 	const SLOTS: u64 = 1_200;
 	let sparse = Fault::SparseBlocks { made: MADE, slots: SLOTS, ms: MS };
-	let faults =
-		[Fault::StalledFinality { ms: MS }, sparse].map(|fault| Planned { after_ms: 20_000, fault });
+	let faults = [Fault::StalledFinality { ms: MS }, sparse]
+		.map(|fault| Planned { after_ms: 20_000, fault });
 	let blocks = (MS / crate::limits::BLOCK_MS * MADE / SLOTS) as u32;
 	assert!(blocks > crate::limits::EVIDENCE_BLOCKS, "evidence expires");
 	let length = Length { busy_blocks: blocks + 100, ..LENGTH };

@@ -109,11 +109,14 @@ impl Registered {
 		}
 	}
 
-	/// Whether a mark could be sent. A rebuilt machine first reads up to what it had reached before.
+	/// Whether a mark could be sent. A rebuilt machine first reads up to what it had reached before. While
+	/// nothing becomes final no more are made than are offered: hours of them would have to pass, one in
+	/// so many blocks, before one came that is young.
 	fn can_beat(&self, reached: BlockNumber) -> bool {
 		self.reader.is_some()
 			&& self.height() >= reached
 			&& self.outbox.has_room(Lane::Liveness).is_ok()
+			&& self.outbox.waiting(Lane::Liveness) < limits::LANE_OFFERED_MAX
 	}
 
 	fn height(&self) -> BlockNumber {

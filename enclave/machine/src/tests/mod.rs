@@ -315,6 +315,35 @@ fn a_heartbeat_seen_makes_the_view_as_young_as_the_heartbeat() {
 }
 
 #[test]
+fn after_days_without_finality_the_next_mark_is_not_behind_hundreds_of_old_ones() {
+	let mut network = Network::registered(10);
+	let marks = 2 * 24 * 60 * 60 * 1_000 / limits::HEARTBEAT_PATIENCE_MS;
+	assert!(marks > 4 * limits::LANE_OFFERED_MAX as u64);
+	for _ in 0..marks {
+		network.wait(limits::HEARTBEAT_PATIENCE_MS);
+		network.node.tell(Event::Tick);
+	}
+	let all = network.envelopes();
+	assert_eq!(network.node.status().queued as usize, all.len(), "all are offered");
+	assert_eq!(network.node.machine.next_deadline(), None, "it waits for the chain");
+
+	// Finality goes on: the chain had them all long ago.
+	let liveness = all.len() as u64;
+	let next = InboundNext { boot: 1, seqs: ByLane { liveness, ..Default::default() } };
+	network.chain.put(storage_keys::mailbox_next_envelope(WORKER), next.encode());
+	network.relay().unwrap();
+	let envelope = network.envelopes().pop().expect("a mark is made at once");
+	let Ok(Payload::Registry(RegistryPayload::Heartbeat { nonce })) =
+		Payload::decode_all(&mut &envelope.payload[..])
+	else {
+		panic!("it is a heartbeat")
+	};
+	network.tell(RegistryMessage::HeartbeatSeen { boot: 1, nonce });
+	network.relay().unwrap();
+	assert_eq!(network.require_fresh(), Ok(()));
+}
+
+#[test]
 fn whatever_a_liar_brings_is_refused_by_name_and_changes_nothing() {
 	let mut network = Network::registered(9);
 	network.tell(probe(1));
