@@ -6,19 +6,19 @@ use thiserror::Error;
 /// Why an agent was not built.
 #[derive(Debug, Error)]
 pub enum BuildError {
-	#[error("{path}: cannot be read: {source}")]
+	#[error("{path}: cannot be read")]
 	Read { path: PathBuf, source: io::Error },
-	#[error("{path}: cannot be written: {source}")]
+	#[error("{path}: cannot be written")]
 	Write { path: PathBuf, source: io::Error },
-	#[error("{path}: not a manifest: {source}")]
+	#[error("{path}: not a manifest")]
 	ManifestSyntax { path: PathBuf, source: Box<toml::de::Error> },
-	#[error("{path}: {source}")]
+	#[error("{path}: the manifest was refused")]
 	Manifest { path: PathBuf, source: ManifestError },
 	#[error("the manifest cannot be written as JSON: {0}")]
 	ManifestJson(serde_json::Error),
 	#[error("{path}: the main module is not there; agent.toml names it as `main` under [build] (src/index.ts if it does not)")]
 	MainMissing { path: PathBuf },
-	#[error("the SDK is not at {path}: {source}")]
+	#[error("the SDK is not at {path}")]
 	SdkMissing { path: PathBuf, source: io::Error },
 	#[error("no SDK for {folder}: install the npm package @phala/agent in it, or say where the SDK is with --sdk")]
 	SdkNotFound { folder: PathBuf },

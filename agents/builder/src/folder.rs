@@ -84,6 +84,18 @@ mod tests {
 	}
 
 	#[test]
+	fn a_price_in_pha_is_refused_with_its_line_and_unit() {
+		for price in ["1.5", "-1", "\"0.001 PHA\""] {
+			let error =
+				parse(&format!("name = \"hello\"\nprice = {price}\n")).unwrap_err().to_string();
+			assert!(
+				error.contains("line 2") && error.contains("1000000000 is 0.001 PHA"),
+				"{error}"
+			);
+		}
+	}
+
+	#[test]
 	fn a_wrong_egress_rule_is_shown_with_its_line_and_what_would_be_right() {
 		let error =
 			parse("name = \"hello\"\negress = [\"ftp://x.org\"]\n").unwrap_err().to_string();

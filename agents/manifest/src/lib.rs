@@ -22,8 +22,14 @@ pub mod limits;
 pub use egress::{EgressRule, EgressRuleError, Scheme, HOST_BYTES_MAX};
 
 use limits::{LimitTooHigh, LimitsRequest};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{
+	de::{self, Unexpected, Visitor},
+	Deserialize, Deserializer, Serialize,
+};
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	fmt,
+};
 use thiserror::Error;
 
 pub const NAME_BYTES_MAX: usize = 64;
@@ -49,8 +55,35 @@ pub struct Manifest {
 	#[serde(default)]
 	pub limits: LimitsRequest,
 	/// What a unit of work costs the caller, in the smallest unit of PHA (10⁻¹²).
-	#[serde(default)]
+	#[serde(default, deserialize_with = "price")]
 	pub price: u64,
+}
+
+/// Says what is expected with its unit.
+fn price<'de, D: Deserializer<'de>>(price: D) -> Result<u64, D::Error> {
+	struct Price;
+
+	impl Visitor<'_> for Price {
+		type Value = u64;
+
+		fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+			f.write_str(
+				"the price of a unit of work as a whole number of the smallest unit of PHA: \
+				 1000000000 is 0.001 PHA",
+			)
+		}
+
+		fn visit_u64<E: de::Error>(self, price: u64) -> Result<u64, E> {
+			Ok(price)
+		}
+
+		fn visit_i64<E: de::Error>(self, price: i64) -> Result<u64, E> {
+			let wrong = || E::invalid_value(Unexpected::Signed(price), &self);
+			u64::try_from(price).map_err(|_| wrong())
+		}
+	}
+
+	price.deserialize_u64(Price)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -126,6 +159,17 @@ mod tests {
 	fn a_misspelt_field_is_refused_by_name() {
 		let error = serde_json::from_str::<Manifest>(r#"{"name":"a","egres":[]}"#).unwrap_err();
 		assert!(error.to_string().contains("egres"), "{error}");
+	}
+
+	#[test]
+	fn a_price_that_is_none_is_refused_with_the_unit_of_what_is_expected() {
+		for price in ["1.5", "-1", "\"0.001 PHA\""] {
+			let json = format!(r#"{{"name":"a","price":{price}}}"#);
+			let error = serde_json::from_str::<Manifest>(&json).unwrap_err().to_string();
+			assert!(error.contains("smallest unit of PHA"), "{price}: {error}");
+		}
+		let json = r#"{"name":"a","price":7}"#;
+		assert_eq!(serde_json::from_str::<Manifest>(json).unwrap().price, 7);
 	}
 
 	#[test]

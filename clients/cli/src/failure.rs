@@ -18,6 +18,7 @@
 //! | `RequestExpired`, `RequestRefunded` | nobody answered a paid request; what it held came back |
 //! | `TransactionLost` | a kept request: no block took it |
 //! | `OtherChain` | the node's chain is not the one that is trusted, or that a kept request was made on |
+//! | `BeyondHead` | an answer of a block that the node's chain does not have |
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
 //! | `PortTaken` | another program listens where something was to listen |
 //! | `InputTooLong` | what was to be sent |

@@ -36,6 +36,10 @@ pub const CALL_MAX: Duration = Duration::from_secs(360);
 /// How long a node may be behind the worker's until it shows the commit that an answer names.
 pub const COMMIT_SEEN_MAX: Duration = Duration::from_secs(15);
 
+/// How far beyond a node's newest final block an answer may be that is waited for: another node may have
+/// seen finality first.
+pub const ANSWER_AHEAD_BLOCKS_MAX: BlockNumber = 20;
+
 /// Most pages of one worker's log: each has up to 256 KiB, all of them up to 1 MiB and a page.
 pub const LOG_PAGES_MAX: usize = 8;
 

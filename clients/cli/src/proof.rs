@@ -101,6 +101,7 @@ pub async fn chain(
 	from: BlockNumber,
 ) -> anyhow::Result<()> {
 	let content = signed_answer(file)?.content;
+	require_on(chain.genesis_hash(), chain.finalized().await?, &content)?;
 	let mut from = from.max(content.block);
 	let waiting = Instant::now();
 	let (at, boot, record) = loop {
@@ -122,6 +123,19 @@ pub async fn chain(
 	};
 	let keys = phala_verifier::needed_keys(&content, boot, record, ran, request);
 	file.chain = Some(finality.evidence(chain, at, &keys).await?);
+	Ok(())
+}
+
+/// That an answer is of this chain, and of a block that it has or is about to have: what is not is
+/// refused at once, instead of waiting for a block that may be days away.
+fn require_on(genesis: H256, newest: BlockNumber, content: &AnswerContent) -> anyhow::Result<()> {
+	let (named, block) = (content.genesis, content.block);
+	if named != genesis {
+		refuse!("OtherChain", "the answer is of the chain {named:?}, and the node is on {genesis:?}: give the --node of that chain, or leave it out if the file has its proof");
+	}
+	if block > newest.saturating_add(limits::ANSWER_AHEAD_BLOCKS_MAX) {
+		refuse!("BeyondHead", "the answer names block {block}, and the node's newest final block is {newest}: no honest worker has seen what is not final, or this node is far behind; give another --node");
+	}
 	Ok(())
 }
 
@@ -175,6 +189,7 @@ fn signed_answer(file: &AnswerFile) -> anyhow::Result<SignedAnswer> {
 mod tests {
 	use super::*;
 	use phala_light_client::test_chain::TestChain;
+	use phala_protocol::agents::AgentCode;
 
 	const AGENT: AgentId = H256([2; 32]);
 
@@ -196,6 +211,42 @@ mod tests {
 			let none: Vec<Vec<u8>> = Vec::new();
 			ChainEvidence { state_proof: HexBytes(none.encode()), ..honest }
 		}
+	}
+
+	/// Answers from a chain that is not there yet, or from another.
+	struct Prophet;
+
+	impl Prophet {
+		fn answers(genesis: H256, block: BlockNumber) -> AnswerContent {
+			AnswerContent {
+				genesis,
+				worker: 1,
+				boot: 1,
+				agent: AGENT,
+				code: AgentCode { component: H256::zero(), manifest: H256::zero() },
+				caller: None,
+				request_hash: H256::zero(),
+				response_hash: H256::zero(),
+				state_version: 1,
+				block,
+				unproven_inputs: 0,
+			}
+		}
+	}
+
+	#[test]
+	fn a_prophet_is_refused_at_once_and_who_is_a_little_ahead_is_waited_for() {
+		let genesis = H256::repeat_byte(1);
+		let newest = 100;
+		let furthest = newest + limits::ANSWER_AHEAD_BLOCKS_MAX;
+		let checked = |genesis_named, block| {
+			require_on(genesis, newest, &Prophet::answers(genesis_named, block))
+		};
+		assert!(checked(genesis, 1).is_ok() && checked(genesis, furthest).is_ok());
+		let beyond = checked(genesis, furthest + 1).unwrap_err();
+		assert!(beyond.to_string().contains("newest final block is 100"), "{beyond}");
+		let other = checked(H256::repeat_byte(2), 1).unwrap_err();
+		assert!(other.to_string().contains("is of the chain 0x0202"), "{other}");
 	}
 
 	#[test]

@@ -51,19 +51,44 @@ fn check_by(node: &OsStr, agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	let output = tsc.current_dir(agent).output();
 	let output = output.map_err(|source| BuildError::NodeMissing { source })?;
 	if !output.status.success() {
-		let said = String::from_utf8_lossy(&output.stdout);
-		refuse!(
-			"TypesWrong",
-			"its types are wrong (--no-check builds it all the same):\n{}",
-			said.trim_end()
-		);
+		let said = told(&String::from_utf8_lossy(&output.stdout));
+		refuse!("TypesWrong", "its types are wrong (--no-check builds it all the same):\n{said}");
 	}
 	Ok(())
+}
+
+/// What the compiler says, but for advice that leads nowhere here.
+fn told(said: &str) -> String {
+	let has_node = said.contains("@types/node");
+	let lines =
+		said.trim_end().lines().map(|line| match line.find(" Do you need to install type") {
+			Some(at) if line.contains("@types/node") => &line[..at],
+			_ => line,
+		});
+	let mut told = lines.collect::<Vec<_>>().join("\n");
+	if has_node {
+		told.push_str(
+			"\nAgents have the web's interfaces (fetch, crypto, URL, TextEncoder …) and none of Node.js: use those, or an npm package for browsers.",
+		);
+	}
+	told
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn nobody_is_sent_to_install_types_of_what_agents_do_not_have() {
+		let said = "src/index.ts(1,16): error TS2591: Cannot find name 'fs'. Do you need to install type definitions for node? Try `npm i --save-dev @types/node` and then add 'node' to the types field in your tsconfig.\nsrc/index.ts(2,1): error TS1: another\n";
+		let told = told(said);
+		assert!(!told.contains("npm i"), "{told}");
+		assert!(
+			told.starts_with("src/index.ts(1,16): error TS2591: Cannot find name 'fs'."),
+			"{told}"
+		);
+		assert!(told.contains("TS1: another") && told.contains("none of Node.js"), "{told}");
+	}
 
 	#[test]
 	fn without_node_it_is_node_that_is_missing_and_not_the_types_that_are_wrong() {

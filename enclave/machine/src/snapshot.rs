@@ -8,7 +8,7 @@ use crate::{
 };
 use phala_light_client::MailboxReader;
 use phala_protocol::{
-	agents::{AgentCode, AgentId, AgentSnapshot},
+	agents::{AgentCode, AgentId, AgentSnapshot, StateVersion},
 	boot::{BootKeys as PublicKeys, WorkerId},
 	clusters::Member,
 	mailbox::{ClusterId, Envelope},
@@ -126,14 +126,7 @@ impl Snapshot {
 		}
 		let view = self.agent(agent)?;
 		self.require_fresh(now)?;
-		if view.state.version == 0 {
-			return Err(MachineError::NotReady { why: "its birth is not committed here yet" });
-		}
-		if !view.is_current {
-			return Err(MachineError::NotReady {
-				why: "this member is catching up with its state",
-			});
-		}
+		require_state(view.state.version, view.is_current)?;
 		if view.program.is_none() {
 			return Err(MachineError::NotReady { why: "its code has not come here yet" });
 		}
@@ -151,5 +144,32 @@ impl Snapshot {
 			FreshnessView::Refused(refused) => Err(refused.clone()),
 			_ => Ok(()),
 		}
+	}
+}
+
+/// That a member has an agent's state. What it lacks of one that has commits it asks the others for; if
+/// they all lost it, this is what is seen.
+pub(crate) fn require_state(version: StateVersion, is_current: bool) -> Result<(), MachineError> {
+	let why = match (version, is_current) {
+		(0, true) => "its birth is not committed here yet",
+		(0, false) => "this member has nothing of its state yet and asks the others for it; if all were restarted since its last write it is lost (it is kept in memory), and its owner has to retire the agent and deploy it again",
+		(_, false) => "this member is catching up with its state",
+		(_, true) => return Ok(()),
+	};
+	Err(MachineError::NotReady { why })
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_member_without_state_says_whether_there_is_one() {
+		let why = |version, is_current| require_state(version, is_current).unwrap_err().to_string();
+		assert!(why(0, true).contains("birth is not committed"));
+		let lost = why(0, false);
+		assert!(lost.contains("it is lost") && lost.contains("deploy it again"), "{lost}");
+		assert!(why(3, false).contains("catching up"));
+		assert_eq!(require_state(3, true), Ok(()));
 	}
 }

@@ -332,7 +332,7 @@ fn unanswered(agent: AgentId, refusals: BTreeMap<WorkerId, String>) -> anyhow::E
 		.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
 		.collect();
 	let message = format!(
-		"no worker of the cluster answered for agent {agent:?}:{said}\nCall again once `phala agent status {agent:?}` shows a worker that is ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
+		"no worker of the cluster answered for agent {agent:?}:{said}\nCall again once `phala cluster status` counts its agents as ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
 	);
 	Refused::new("Unanswered", message).into()
 }

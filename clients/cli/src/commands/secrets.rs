@@ -39,8 +39,11 @@ pub enum Command {
 	Remove {
 		/// The agent's name or id.
 		agent: AgentName,
-		/// Its name.
+		/// Its name, as agent.toml declares it.
 		name: String,
+		/// Removes it though the agent's manifest does not declare the name: of code that was before.
+		#[arg(long)]
+		force: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -94,17 +97,17 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			(agent, name, value, !force, max_fee, account, chain)
 		}
 		Command::List(ListArguments { agent, node }) => return list(&agent, &node, json).await,
-		Command::Remove { agent, name, account, chain } => {
-			(agent, name, Vec::new(), false, None, account, chain)
+		Command::Remove { agent, name, force, account, chain } => {
+			(agent, name, Vec::new(), !force, None, account, chain)
 		}
 	};
 	let account = account.open()?;
 	let (node, chain) = (chain.url().to_owned(), chain.connect().await?);
 	let agent = agent.resolve(&chain, &node).await?;
-	if must_be_declared {
-		check_declared(&name, &declared(&chain, agent).await?)?;
-	}
 	let removes = value.is_empty();
+	if must_be_declared {
+		check_declared(&name, &declared(&chain, agent).await?, removes)?;
+	}
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
 	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
@@ -133,15 +136,20 @@ async fn declared(chain: &Chain, agent: AgentId) -> anyhow::Result<BTreeSet<Stri
 	Ok(deployment::manifest(&members, record.code.manifest).await?.secrets)
 }
 
-fn check_declared(name: &str, declared: &BTreeSet<String>) -> anyhow::Result<()> {
+fn check_declared(name: &str, declared: &BTreeSet<String>, removes: bool) -> anyhow::Result<()> {
 	let names = || match declared.len() {
 		0 => "none".to_owned(),
 		_ => declared.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
 	};
 	if !declared.contains(name) {
+		let remedy = if removes {
+			"so nothing would be removed; --force removes what only code of before declared"
+		} else {
+			"and it would never see another; add it to `secrets` in agent.toml and upgrade the agent, or set it now with --force"
+		};
 		refuse!(
 			"SecretUndeclared",
-			"the secret {name:?} was refused: the agent's manifest declares {}, and it would never see another; add it to `secrets` in agent.toml and upgrade the agent, or set it now with --force",
+			"the secret {name:?} was refused: the agent's manifest declares {}, {remedy}",
 			names()
 		);
 	}
@@ -210,10 +218,13 @@ mod tests {
 	#[test]
 	fn a_name_that_no_code_asks_for_is_refused_with_those_that_it_does() {
 		let declared = ["API_KEY", "WORD"].map(str::to_owned).into();
-		assert!(check_declared("WORD", &declared).is_ok());
-		let refused = check_declared("WROD", &declared).unwrap_err().to_string();
+		assert!(check_declared("WORD", &declared, false).is_ok());
+		let refused = check_declared("WROD", &declared, false).unwrap_err().to_string();
 		assert!(refused.contains("declares API_KEY, WORD"), "{refused}");
-		let refused = check_declared("WORD", &BTreeSet::new()).unwrap_err().to_string();
+		// Or its owner would believe that one is gone which is not.
+		let refused = check_declared("WROD", &declared, true).unwrap_err().to_string();
+		assert!(refused.contains("nothing would be removed"), "{refused}");
+		let refused = check_declared("WORD", &BTreeSet::new(), false).unwrap_err().to_string();
 		assert!(refused.contains("declares none") && refused.contains("--force"), "{refused}");
 	}
 

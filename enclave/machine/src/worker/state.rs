@@ -11,7 +11,7 @@ use super::{
 use crate::{
 	action::{Answer, CallId},
 	limits::{CALL_WAIT_MS_MAX, READ_WAIT_MS_MAX},
-	snapshot::{AgentView, ClusterView},
+	snapshot::{require_state, AgentView, ClusterView},
 	turn::Turn,
 	Instant, MachineError,
 };
@@ -117,14 +117,7 @@ impl Membership {
 	pub fn ready<R>(&self, agent: AgentId, turn: &Turn<'_, R>) -> Result<&Agent, MachineError> {
 		let agent = self.agents.get(&agent).ok_or(MachineError::NoSuchAgent)?;
 		turn.fresh.clone()?;
-		if agent.state.version == 0 {
-			return Err(MachineError::NotReady { why: "its birth is not committed here yet" });
-		}
-		if !agent.is_current() {
-			return Err(MachineError::NotReady {
-				why: "this member is catching up with its state",
-			});
-		}
+		require_state(agent.state.version, agent.is_current())?;
 		Ok(agent)
 	}
 

@@ -60,7 +60,19 @@ pub fn shown(line: &str, verbose: bool) -> Option<&str> {
 		return Some(line);
 	}
 	let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
-	(has(&IMPORTANT) && !has(&UNIMPORTANT)).then(|| without_time(line))
+	let is_shown = is_of_agent(line) || (has(&IMPORTANT) && !has(&UNIMPORTANT));
+	is_shown.then(|| without_time(line))
+}
+
+/// Whether it is what an agent logs: a level, the agent's name, and its words in quotation marks.
+fn is_of_agent(line: &str) -> bool {
+	let Some((level, said)) = without_time(line).split_once(' ') else { return false };
+	let is_name = |name: &str| {
+		!name.is_empty()
+			&& name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+	};
+	matches!(level, "INFO" | "WARN" | "ERROR")
+		&& said.split_once(": \"").is_some_and(|(name, _)| is_name(name.trim_start()))
 }
 
 /// A line without the time that it starts with, as `2026-11-20T13:35:00.1Z` or
@@ -98,6 +110,10 @@ mod tests {
 		assert_eq!(shown(idle, true), Some(idle));
 		let warning = "2026-11-20T13:35:00.123456Z  WARN no block for 3 s";
 		assert_eq!(shown(warning, false), Some("WARN no block for 3 s"));
+		let agent = "2026-11-20T13:35:00.1Z  INFO price-oracle: \"asked 3 sources\"";
+		assert_eq!(shown(agent, false), Some("INFO price-oracle: \"asked 3 sources\""));
+		let another = "2026-11-20T13:35:00.1Z  INFO fetched code: \"of worker 1\"";
+		assert_eq!(shown(another, false), None);
 		let phase = "2026-11-20T13:35:00.1Z  INFO the enclave's phase phase=\"serving\"";
 		assert_eq!(shown(phase, false), Some("INFO the enclave's phase phase=\"serving\""));
 	}
