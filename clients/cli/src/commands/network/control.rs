@@ -195,7 +195,7 @@ fn called(agent: AgentId, names: &BTreeMap<String, Hash>) -> String {
 /// and of one that has none.
 fn not_taken_over(stopped: WorkerId, workers: &[NetworkWorker]) -> Vec<String> {
 	let own = workers.iter().find(|worker| worker.worker == stopped);
-	if !own.is_some_and(|own| own.agents_ready > Some(0)) {
+	if own.is_none_or(|own| own.agents_ready <= Some(0)) {
 		return Vec::new();
 	}
 	let mut others = workers.iter().filter(|worker| {
