@@ -94,7 +94,15 @@ fn a_module_that_throws_is_shown_in_its_own_words() {
 #[test]
 fn a_folder_that_is_no_agent_is_refused_with_what_is_missing() {
 	let folder = tempfile::tempdir().unwrap();
-	let open = || AgentFolder::open(folder.path()).unwrap_err().to_string();
+	let open = || {
+		let refused = AgentFolder::open(folder.path()).unwrap_err();
+		let causes =
+			std::iter::successors(Some(&refused as &dyn std::error::Error), |e| e.source());
+		let causes: Vec<_> = causes.map(ToString::to_string).collect();
+		// Each says what the others do not: all of them are shown.
+		assert!(causes.windows(2).all(|two| !two[0].contains(&two[1])), "{causes:?}");
+		causes.join(": ")
+	};
 	assert!(open().contains("agent.toml"));
 	fs::write(folder.path().join("agent.toml"), "name = \"Not A Name\"\n").unwrap();
 	assert!(open().contains("expected 1 to 64 characters"), "{}", open());
