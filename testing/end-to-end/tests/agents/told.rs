@@ -133,7 +133,7 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	assert_eq!(declared["declared"], Value::Array(vec!["WORD".into()]));
 	let other = ["secrets", "set", agent, "OTHER", "--value-env", "HOME", "--force"];
 	developer.ok(&other).await?;
-	developer.ok(&["secrets", "remove", agent, "OTHER"]).await?;
+	developer.ok(&["secrets", "remove", agent, "OTHER", "--force"]).await?;
 
 	let cluster = network.cluster.to_string();
 	let members = phala.ok(&["cluster", "status", &cluster]).await?;
