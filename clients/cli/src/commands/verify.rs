@@ -65,16 +65,20 @@ struct ExpectedOptions {
 }
 
 impl ExpectedOptions {
+	fn caller(&self) -> anyhow::Result<Option<Caller>> {
+		let caller = self.caller.as_ref().map(AccountName::resolve).transpose()?;
+		Ok(caller.map(|address| Caller::Account(address.0)))
+	}
+
 	/// `node` is its URL, if one is asked.
 	async fn expected(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<Expected> {
-		let caller = self.caller.as_ref().map(AccountName::resolve).transpose()?;
 		let agent = match &self.agent {
 			Some(agent) => Some(agent.resolve_on(genesis, node).await?),
 			None => None,
 		};
 		Ok(Expected {
 			agent,
-			caller: caller.map(|address| Caller::Account(address.0)),
+			caller: self.caller()?,
 			age_max: self.max_age,
 			block_min: self.min_block,
 		})
@@ -83,6 +87,8 @@ impl ExpectedOptions {
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { file: path, genesis, node, expected } = arguments;
+	// A name that nothing has is told before anything is read or asked for.
+	expected.caller()?;
 	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
 	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
