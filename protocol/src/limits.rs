@@ -27,6 +27,20 @@ pub const SHORT_PAYLOAD_BYTES_MAX: u32 = 64;
 /// How far ahead of its lane's `next` an envelope may wait in the transaction pool.
 pub const ENVELOPES_PENDING_MAX: u64 = 16;
 
+/// Most commits that nobody has paid for which a boot lets wait for the chain, in a cluster of so many
+/// members. They share a lane with paid answers, and the chain excuses nobody's missed deadline by them: so
+/// an answer that is made at the last moment finds no more before it than a boot's part of three blocks
+/// takes. A test of the runtime compares it with weights, which grow with the members.
+pub const fn unpaid_commits_waiting_max(members: u32) -> u32 {
+	const LEAST: u32 = 8;
+	let by_size = 32u32.saturating_sub(members.saturating_mul(3) / 4);
+	if by_size < LEAST {
+		LEAST
+	} else {
+		by_size
+	}
+}
+
 /// The same of signs of life, of which a block takes one.
 pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 4;
 

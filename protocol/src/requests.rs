@@ -402,6 +402,8 @@ pub struct LogsQuery {
 /// One line of an agent's log, as this worker ran it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct LogEntry {
+	/// When it was written, by the clock of the worker's host: milliseconds since 1970 began, UTC.
+	pub time_ms: u64,
 	/// Newest finalized block when the run started.
 	pub block: BlockNumber,
 	/// Which run.

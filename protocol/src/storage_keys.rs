@@ -50,6 +50,11 @@ pub fn registry_worker(worker: WorkerId) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "Workers", &worker)
 }
 
+/// What all keys of [`registry_worker`] begin with.
+pub fn registry_workers() -> Vec<u8> {
+	item("Registry", "Workers")
+}
+
 /// `pallet_registry::PlatformWorker`: SCALE [`WorkerId`]; absent when the machine is in no worker.
 pub fn registry_platform_worker(platform: PlatformId) -> Vec<u8> {
 	blake2_128_concat_entry("Registry", "PlatformWorker", &platform)
@@ -85,6 +90,11 @@ pub fn agents_agent(agent: AgentId) -> Vec<u8> {
 /// What the keys of all agents start with: see [`agents_agent`]. The id is a key's last 32 bytes.
 pub fn agents_agents() -> Vec<u8> {
 	item("Agents", "Agents")
+}
+
+/// `pallet_agents::Deposits`: SCALE `Balance`, what is held from its owner.
+pub fn agents_deposit(agent: AgentId) -> Vec<u8> {
+	blake2_128_concat_entry("Agents", "Deposits", &agent)
 }
 
 /// `pallet_agents::Callers`: SCALE `Vec<AccountBytes>`; absent means nobody.

@@ -399,8 +399,14 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 		),
 		(
 			"sent LogEntry",
-			LogEntry { block: 41, request: h(0x4e), level: b"info".to_vec(), message: vec![b'!'] }
-				.encode(),
+			LogEntry {
+				time_ms: 5,
+				block: 41,
+				request: h(0x4e),
+				level: b"info".to_vec(),
+				message: vec![b'!'],
+			}
+			.encode(),
 		),
 		("sent Evidence::Software", evidence().encode()),
 		(

@@ -1,6 +1,6 @@
 use crate::BuildError;
 use phala_agent_manifest::Manifest;
-use serde::Deserialize;
+use serde::{de::IgnoredAny, Deserialize};
 use std::path::{Path, PathBuf};
 
 pub const MANIFEST_FILE: &str = "agent.toml";
@@ -19,6 +19,20 @@ pub struct AgentFolder {
 #[serde(deny_unknown_fields)]
 struct Build {
 	main: PathBuf,
+}
+
+/// All keys that the file may have, so that one that it may not have is refused with these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is read for its keys alone")]
+struct Keys {
+	name: Option<IgnoredAny>,
+	egress: Option<IgnoredAny>,
+	secrets: Option<IgnoredAny>,
+	config: Option<IgnoredAny>,
+	limits: Option<IgnoredAny>,
+	price: Option<IgnoredAny>,
+	build: Option<IgnoredAny>,
 }
 
 impl AgentFolder {
@@ -45,6 +59,7 @@ impl AgentFolder {
 
 /// The manifest is what the file says besides `[build]`, which is nobody's business but the builder's.
 fn parse(text: &str) -> Result<(Manifest, PathBuf), toml::de::Error> {
+	toml::from_str::<Keys>(text)?;
 	let mut table: toml::Table = toml::from_str(text)?;
 	let build = table.remove("build").map(Build::deserialize).transpose()?;
 	let manifest = if build.is_some() {
@@ -81,6 +96,17 @@ mod tests {
 		assert_eq!(manifest.limits.cpu_ms, Some(50));
 		assert_eq!(manifest.config["url"], "https://api.example.com/v1");
 		assert_eq!(main, Path::new("main.js"));
+	}
+
+	#[test]
+	fn an_unknown_key_is_refused_with_its_line_and_all_that_there_are() {
+		let error = parse("name = \"hello\"\nprize = 7\n").unwrap_err().to_string();
+		assert!(error.contains("line 2") && error.contains("`prize`"), "{error}");
+		let manifest = serde_json::to_value(Manifest::default()).unwrap();
+		let keys = manifest.as_object().unwrap().keys().map(String::as_str);
+		for key in keys.chain(["build"]) {
+			assert!(error.contains(&format!("`{key}`")), "{key}: {error}");
+		}
 	}
 
 	#[test]

@@ -50,7 +50,7 @@ impl BootedWorkers {
 			worker,
 			pallet_registry::Worker { operator, platform: None, boots: 1 },
 		);
-		let identity = H256::from_low_u64_be(worker.into()).0;
+		let identity = phala_protocol::hash_of(&worker).0;
 		pallet_registry::Boots::<Runtime>::insert(
 			worker,
 			Boot {

@@ -146,6 +146,9 @@ fn storage_keys_match_the_runtime() {
 			BoundedVec::truncate_from(callers.clone()),
 		);
 		assert_eq!(raw(storage_keys::agents_callers(agent)), Some(callers.encode()));
+		let deposit: Balance = 11;
+		pallet_agents::Deposits::<Runtime>::insert(agent, deposit);
+		assert_eq!(raw(storage_keys::agents_deposit(agent)), Some(deposit.encode()));
 		let entry = CodeEntry { code: record.code, block: 4 };
 		pallet_agents::History::<Runtime>::insert(agent, 3, entry);
 		assert_eq!(raw(storage_keys::agents_history(agent, 3)), Some(entry.encode()));

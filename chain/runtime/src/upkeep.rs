@@ -74,6 +74,7 @@ pub mod pallet {
 			pallet_requests::Pallet::<T>::refund_moved(&mut meter);
 			let used = meter.consumed().saturating_add(Self::bookkeeping());
 			Used::<T>::put(used);
+			pallet_mailbox::Pallet::<T>::note_if_messages_are_full();
 			used
 		}
 
@@ -87,6 +88,7 @@ pub mod pallet {
 			}
 			meter.consume(ours.consumed());
 			Used::<T>::put(used.saturating_add(ours.consumed()));
+			pallet_mailbox::Pallet::<T>::note_if_messages_are_full();
 		}
 
 		fn on_idle(_: BlockNumberFor<T>, left: Weight) -> Weight {
@@ -127,7 +129,8 @@ impl<T: Config> Pallet<T> {
 
 	/// What this pallet itself takes, for [`Used`].
 	pub(crate) fn bookkeeping() -> Weight {
-		T::DbWeight::get().reads_writes(1, 1)
+		// Twice a look at what was pushed, and a note if no more can be.
+		T::DbWeight::get().reads_writes(7, 2)
 	}
 
 	/// Who has which turn.

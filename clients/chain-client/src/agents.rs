@@ -69,9 +69,9 @@ pub fn offer_transfer(agent: AgentId, to: Option<AccountBytes>) -> Call {
 	call("agents.offer_transfer", "offer_transfer", (agent, to).encode())
 }
 
-/// Takes an agent over that is offered.
-pub fn accept_transfer(agent: AgentId) -> Call {
-	call("agents.accept_transfer", "accept_transfer", agent.encode())
+/// Takes an agent over that is offered, if no more than this is held for it.
+pub fn accept_transfer(agent: AgentId, deposit_max: Balance) -> Call {
+	call("agents.accept_transfer", "accept_transfer", (agent, deposit_max).encode())
 }
 
 /// Throws an agent out of the caller's cluster: the first time, gives notice.
@@ -108,6 +108,15 @@ pub fn disallow_caller(agent: AgentId, account: AccountBytes) -> Call {
 
 fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 	Call { name, pallet: PALLET, call, arguments }
+}
+
+/// What is held from an agent's owner for it in the state after a block, as the node says.
+pub async fn deposit(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+) -> Result<Balance, ChainClientError> {
+	Ok(chain.read(at, storage_keys::agents_deposit(agent)).await?.unwrap_or_default())
 }
 
 /// Code that is to run and does not yet.

@@ -24,6 +24,27 @@ pub async fn register_worker(operator: &Sender) -> Result<WorkerId, ChainClientE
 	registered_worker(&operator.send(register_worker_call()).await?)
 }
 
+/// The workers of which an account is the operator.
+pub async fn workers_of(
+	chain: &Chain,
+	at: HeaderId,
+	operator: AccountBytes,
+) -> Result<Vec<WorkerId>, ChainClientError> {
+	let mut workers = Vec::new();
+	let keys = chain.keys(at, &storage_keys::registry_workers()).await?;
+	for (key, record) in keys.iter().zip(chain.values(at, &keys).await?) {
+		// The key ends with the worker in the clear.
+		let Some((_, worker)) = key.split_last_chunk::<4>() else { continue };
+		let Some(record) = record else { continue };
+		let record: WorkerRecord = crate::chain::decode("Registry.Workers", &record)?;
+		if record.operator == operator {
+			workers.push(WorkerId::from_le_bytes(*worker));
+		}
+	}
+	workers.sort_unstable();
+	Ok(workers)
+}
+
 /// Creates a worker for whoever sends it.
 pub fn register_worker_call() -> Call {
 	call("registry.register_worker", "register_worker", vec![])
@@ -57,7 +78,8 @@ pub async fn is_registration_pending(
 }
 
 /// Why the chain refuses a registration, each as the runtime names it, where the same one made anew is
-/// refused alike: until somebody changes what the chain knows, or another enclave is started. A
+/// refused alike, until somebody changes what the chain knows. An enclave that was mended without such a
+/// change, of the same measurement, is registered by a pherry that is started anew. A
 /// registration that has no effect is paid for all the same.
 ///
 /// What passes by itself is not here: `AlreadyRegistered`, `EvidenceBlockTooOld`, `MailboxFull`, and
@@ -252,6 +274,7 @@ fn call(name: &'static str, call: &'static str, arguments: Vec<u8>) -> Call {
 mod tests {
 	use super::*;
 	use phala_protocol::H256;
+	use scale_info::{Type, TypeDef, TypeInfo};
 	use RegistrationRefusal::*;
 
 	const OPERATOR: AccountBytes = [1; 32];
@@ -336,5 +359,21 @@ mod tests {
 		}
 		let unanswered = ChainClientError::NotIncluded { call: "x", reason: "NotOperator".into() };
 		assert_eq!(RegistrationRefusal::of(&unanswered), None);
+	}
+	#[test]
+	fn each_refusal_is_an_error_of_the_runtime() {
+		let names_of = |info: Type| {
+			let TypeDef::Variant(errors) = info.type_def else { panic!("errors are an enum") };
+			errors.variants
+		};
+		let of_pallets = names_of(phala_runtime::RuntimeError::type_info());
+		let errors = of_pallets.into_iter().flat_map(|pallet| pallet.fields);
+		let names: Vec<_> = errors
+			.flat_map(|error| names_of(error.ty.type_info()))
+			.map(|error| error.name)
+			.collect();
+		for refusal in RegistrationRefusal::ALL {
+			assert!(names.contains(&refusal.name().as_str()), "{refusal:?}");
+		}
 	}
 }

@@ -264,6 +264,19 @@ pub async fn stored(
 	chain.read(at, storage_keys::requests_request(request)).await
 }
 
+/// The same of several, in their order.
+pub async fn all_stored(
+	chain: &Chain,
+	at: HeaderId,
+	requests: &[RequestId],
+) -> Result<Vec<Option<Request>>, ChainClientError> {
+	let keys: Vec<_> =
+		requests.iter().map(|request| storage_keys::requests_request(*request)).collect();
+	let stored = chain.values(at, &keys).await?.into_iter();
+	let read = |bytes: Vec<u8>| decode("Requests.Requests", &bytes);
+	stored.map(|bytes| bytes.map(read).transpose()).collect()
+}
+
 /// The answer that the chain keeps.
 pub async fn response(
 	chain: &Chain,

@@ -1,12 +1,15 @@
 //! Gets an agent's code onto the chain and onto every worker of its cluster, and waits for its birth.
 
 use crate::{
-	commands::build::Built,
+	commands::{
+		build::Built,
+		status::{self, in_time},
+	},
 	deployed::Deployments,
-	limits,
+	limits, terminal,
 	worker_client::{self, CodeProgress, WorkerClient},
 };
-use anyhow::{ensure, Context};
+use anyhow::{bail, ensure, Context};
 use phala_agent_manifest::Manifest;
 use phala_chain_client::{
 	agents::{self, Deployment},
@@ -213,7 +216,9 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Result<Manifest> {
 	let mut refusals = String::new();
 	for member in members {
-		let given = WorkerClient::new(&member.endpoint)?.code(hash).await;
+		let client = WorkerClient::new(&member.endpoint)?;
+		// One that hangs holds up nobody: the next one has it as well.
+		let given = in_time(client.code(hash)).await;
 		let read = given.and_then(|bytes| {
 			ensure!(blake2_256(&bytes) == hash, "it gave something else");
 			Ok(serde_json::from_slice(&bytes)?)
@@ -234,33 +239,42 @@ pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Resul
 pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> anyhow::Result<()> {
 	chain.wait_until_final(block).await?;
 	let members = clusters::members(chain, cluster).await?;
-	let follows = |member: &clusters::Member| {
-		let endpoint = member.endpoint.clone();
-		async move {
-			loop {
-				let info = crate::commands::status::info(&endpoint).await.ok();
-				let height = info.and_then(|info| info.height);
-				if height.is_some_and(|height| height >= block) {
-					return;
-				}
-				tokio::time::sleep(limits::POLL).await;
-			}
-		}
-	};
 	let mut waiting = JoinSet::new();
-	for member in &members {
-		let (worker, following) = (member.worker, follows(member));
+	for clusters::Member { worker, endpoint } in members {
 		waiting.spawn(async move {
+			let following = follows(&endpoint, block);
 			let followed = tokio::time::timeout(limits::FOLLOW_MAX, following).await;
-			(worker, followed.is_ok())
+			(worker, followed.unwrap_or_else(|_| bail!("it does not know of block {block} yet")))
 		});
 	}
 	while let Some(Ok((worker, followed))) = waiting.join_next().await {
-		if !followed {
-			say!("  worker {worker} does not know of block {block} yet");
+		if let Err(why) = followed {
+			let why = terminal::line(&format!("{why:#}"));
+			say!("  worker {worker} is not waited for: {why}");
 		}
 	}
 	Ok(())
+}
+
+/// Waits until a worker stands at a block.
+///
+/// # Errors
+/// When nothing listens there, or it says nothing for long: it hears of the block when it is back.
+async fn follows(endpoint: &str, block: BlockNumber) -> anyhow::Result<()> {
+	let mut unheard = 0;
+	loop {
+		match in_time(status::info(endpoint)).await {
+			Ok(info) if info.height.is_some_and(|height| height >= block) => return Ok(()),
+			Ok(_) => unheard = 0,
+			Err(error) => {
+				unheard += 1;
+				if worker_client::was_never_asked(&error) || unheard == limits::UNHEARD_MAX {
+					return Err(error);
+				}
+			}
+		}
+		tokio::time::sleep(limits::POLL).await;
+	}
 }
 
 /// Waits until an agent has a key.
@@ -411,6 +425,13 @@ mod tests {
 		let uploaded = Uploaded { taken, missing: vec![] };
 		let refused = ready_at_most(uploaded, AGENT).await.err().unwrap().to_string();
 		assert!(refused.contains("worker 3: "), "{refused}");
+	}
+
+	#[tokio::test]
+	async fn who_is_gone_is_not_waited_for_until_it_knows_of_a_block() {
+		let gone = dead(2).endpoint;
+		let refused = follows(&gone, 7).await.unwrap_err().to_string();
+		assert!(refused.contains("no worker answers"), "{refused}");
 	}
 
 	#[tokio::test]

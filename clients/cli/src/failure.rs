@@ -7,6 +7,7 @@
 //! | a name of [`ChainClientError::name`] as `NodeUnreachable`, or of the runtime as `NotOwner` | the chain or its node refused, or did not answer |
 //! | `NoSuchAccount`, `NoSuchAgent`, `NoSuchRequest`, `NoSuchWorker`, `NoSuchCommand` | a name or an id that nothing has |
 //! | `NoAccount` | none was chosen |
+//! | `WorkerExists` | the account is the operator of a worker already, and another was not asked for |
 //! | `AccountExists`, `NameTaken` | an account, or an agent of the account, has the name of the new one |
 //! | `NotOwner` | the account does not own the agent |
 //! | `NoAgentFolder`, `FolderNotEmpty` | a folder without an agent in it; one for a new agent that has something in it |
@@ -20,6 +21,7 @@
 //! | `OtherChain` | the node's chain is not the one that is trusted, or that a kept request was made on |
 //! | `BeyondHead` | an answer of a block that the node's chain does not have |
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
+//! | `NotTakenOver` | a worker was not stopped: no other member of its cluster is ready for some of its agents |
 //! | `PortTaken` | another program listens where something was to listen |
 //! | `InputTooLong` | what was to be sent |
 //! | `Unanswered` | no worker answered, or not in time |
@@ -27,6 +29,7 @@
 //! | `NoWorker` | what answered is no worker's server |
 //! | `Unreachable` | no connection, or one that broke off |
 //! | `FileFailed`, `FileExists` | a file or folder could not be read or written; one is there and was not to be overwritten |
+//! | `NotConfirmed` | what cannot be taken back, and was neither confirmed nor said to be meant |
 //! | `Interrupted` | by a signal |
 //! | `Failed` | anything else |
 

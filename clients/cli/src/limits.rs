@@ -49,6 +49,9 @@ pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long workers may take to follow to a block that is in the chain.
 pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 
+/// After so many questions in a row without an answer, of [`STATUS_MAX`] each, a worker is not waited for.
+pub const UNHEARD_MAX: u32 = 3;
+
 /// How long a worker may say nothing until it is asked who it is.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
@@ -58,6 +61,10 @@ pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);
 /// How far behind the newest final block one that is waited for may be: as far as members of a cluster
 /// allow each other, as `phala-machine` has it (`HOLDER_BEHIND_BLOCKS_MAX`; no client links it).
 pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
+
+/// How long it may stand at one block while later ones become final: as long as members allow each other
+/// (`HOLDER_STANDS_STILL_MS`; no client links it).
+pub const STANDSTILL_MAX: Duration = Duration::from_secs(5);
 
 /// How long agents whose writer is gone may wait for another: 30 s, as `phala-machine` has it
 /// (`FAILOVER_MS_MAX`; no client links it), and what nodes and relayers that are slow add.

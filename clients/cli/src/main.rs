@@ -36,6 +36,7 @@ mod deployed;
 mod deployment;
 #[cfg(test)]
 mod documented;
+mod interrupt;
 mod limits;
 mod names;
 mod output;
@@ -120,6 +121,9 @@ fn main() -> ExitCode {
 		Ok(runtime) => runtime,
 		Err(error) => return failed(&error, json),
 	};
+	if !matches!(arguments.command, Command::Network(_) | Command::Dev(_)) {
+		interrupt::arm(json);
+	}
 	let done = runtime.block_on(async {
 		match arguments.command {
 			Command::Network(network) => commands::network::run(network, json).await,

@@ -232,6 +232,12 @@ impl Names {
 		Ok(found.map(|named| named.name.clone()))
 	}
 
+	/// How people know an agent: by its name on this machine, or by its id.
+	pub fn called(genesis: H256, agent: AgentId) -> String {
+		let named = Self::of_user().and_then(|names| names.name_of(genesis, agent));
+		named.ok().flatten().unwrap_or_else(|| format!("{agent:?}"))
+	}
+
 	fn read(&self) -> anyhow::Result<Vec<Named>> {
 		let bytes = match fs::read(&self.path) {
 			Ok(bytes) => bytes,

@@ -54,6 +54,13 @@ pub fn lines(text: &str) -> String {
 	escape(text, |character| matches!(character, '\n' | '\t'))
 }
 
+/// A text of others that begins on a line of ours, and goes on on lines of its own: none of them looks as
+/// one of ours.
+pub fn indented(text: &str) -> String {
+	let lines: Vec<_> = text.trim_end_matches('\n').split('\n').map(line).collect();
+	lines.join("\n    | ")
+}
+
 fn escape(text: &str, is_kept: impl Fn(char) -> bool) -> String {
 	let mut shown = String::with_capacity(text.len());
 	for character in text.chars() {
@@ -115,6 +122,12 @@ mod tests {
 	fn no_line_is_forged_and_no_letter_turned_around() {
 		assert_eq!(line("a\nblock 7 worker 1"), "a\\nblock 7 worker 1");
 		assert_eq!(line("\u{202e}evil\u{2028}"), "\\u{202e}evil\\u{2028}");
+	}
+
+	#[test]
+	fn what_goes_on_on_further_lines_is_indented_on_each() {
+		assert_eq!(indented("Uncaught\n\tat x\n"), "Uncaught\n    | \\tat x");
+		assert_eq!(indented("a\n\nblock 7\r\nb"), "a\n    | \n    | block 7\\r\n    | b");
 	}
 
 	#[test]

@@ -1,7 +1,11 @@
 //! A client of a worker's public server. What comes back is believed only as far as it is sealed to
 //! this user, hashed or signed.
 
-use crate::{chain::hash, limits, output::operators::WorkerStatus};
+use crate::{
+	chain::hash,
+	limits,
+	output::operators::{NotReady, WorkerStatus},
+};
 use anyhow::{bail, Context};
 use phala_protocol::{
 	agents::{AgentCode, AgentId},
@@ -75,6 +79,8 @@ struct AgentList {
 struct ListedAgent {
 	id: String,
 	ready: bool,
+	#[serde(default)]
+	lacks: Option<String>,
 	code_hash: String,
 	manifest_hash: String,
 	#[serde(default)]
@@ -175,14 +181,18 @@ impl WorkerClient {
 		Ok(found.map_or(CodeProgress::OnItsWay, |agent| agent.progress(code)))
 	}
 
-	/// Its cluster's agents that do not answer here yet.
+	/// Its cluster's agents that do not answer here, and why.
 	///
 	/// # Errors
 	/// [`WorkerError`], or why nobody answers.
-	pub async fn not_ready(&self) -> anyhow::Result<Vec<AgentId>> {
+	pub async fn not_ready(&self) -> anyhow::Result<Vec<NotReady>> {
 		let listed = self.agents().await?.into_iter().filter(|agent| !agent.ready);
-		// What is no id names no agent.
-		Ok(listed.filter_map(|agent| hash(&agent.id).ok()).collect())
+		let not_ready = listed.filter_map(|ListedAgent { id, lacks, .. }| {
+			// What is no id names no agent.
+			let agent = hash(&id).ok()?.into();
+			Some(NotReady { agent, name: None, lacks })
+		});
+		Ok(not_ready.collect())
 	}
 
 	async fn agent(&self, agent: AgentId) -> anyhow::Result<Option<ListedAgent>> {
@@ -341,18 +351,25 @@ mod tests {
 
 	#[tokio::test]
 	async fn the_agents_that_are_not_ready_are_named() {
-		let agent = |n: u8, ready: bool| {
+		let agent = |n: u8, ready: bool, lacks: Option<&str>| {
 			let id = format!("{:?}", H256([n; 32]));
-			json!({ "id": id, "ready": ready, "codeHash": "", "manifestHash": "" })
+			json!({ "id": id, "ready": ready, "lacks": lacks, "codeHash": "", "manifestHash": "" })
 		};
-		let listed = json!({ "agents": [agent(1, true), agent(2, false), agent(3, false)] });
+		let agents = [agent(1, true, None), agent(2, false, Some("code")), agent(3, false, None)];
+		let listed = json!({ "agents": agents });
 		let router = Router::new()
 			.route("/v1/agents", axum::routing::get(|| async move { Json(listed.clone()) }));
 		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 		let client =
 			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
 		tokio::spawn(async move { axum::serve(listener, router).await });
-		assert_eq!(client.not_ready().await.unwrap(), [H256([2; 32]), H256([3; 32])]);
+		let not_ready = |n: u8, lacks: Option<&str>| NotReady {
+			agent: H256([n; 32]).into(),
+			name: None,
+			lacks: lacks.map(str::to_owned),
+		};
+		let told = client.not_ready().await.unwrap();
+		assert_eq!(told, [not_ready(2, Some("code")), not_ready(3, None)]);
 	}
 
 	#[tokio::test]

@@ -1,3 +1,5 @@
+import { calledFrom } from "./places.ts";
+
 const encoder = new TextEncoder();
 
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
@@ -86,7 +88,11 @@ export class Body {
     return theirs;
   }
 
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+  bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return calledFrom(() => this.#readAll());
+  }
+
+  async #readAll(): Promise<Uint8Array<ArrayBuffer>> {
     if (this.bodyUsed) throw new TypeError("The body has been read already");
     if (this.#stream === null && (this.#source === null || this.#source instanceof Uint8Array)) {
       this.#used = true;
@@ -109,16 +115,16 @@ export class Body {
     return all;
   }
 
-  async arrayBuffer(): Promise<ArrayBuffer> {
-    return (await this.bytes()).buffer;
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return calledFrom(async () => (await this.#readAll()).buffer);
   }
 
-  async text(): Promise<string> {
-    return decodeText(await this.bytes());
+  text(): Promise<string> {
+    return calledFrom(async () => decodeText(await this.#readAll()));
   }
 
-  async json(): Promise<any> {
-    return JSON.parse(await this.text());
+  json(): Promise<any> {
+    return calledFrom(async () => JSON.parse(decodeText(await this.#readAll())));
   }
 }
 

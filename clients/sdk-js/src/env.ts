@@ -6,6 +6,7 @@ import type { Agents, Context, Env, Hex, ScanOptions, Secrets, State, StateEntry
 import { decodeText, encodeText } from "./body.ts";
 import { Request, Response, readUnlessAborted } from "./fetch.ts";
 import { awaitHost, callHost, fromHex, HostError, toHex } from "./host.ts";
+import { calledFrom } from "./places.ts";
 
 const SCAN_LIMIT_DEFAULT = 100;
 
@@ -15,9 +16,11 @@ const state: State = {
     const bytes = await state.getBytes(key);
     return bytes === null ? null : decodeText(bytes);
   },
-  async getJson<T>(key: string): Promise<T | null> {
-    const text = await state.get(key);
-    return text === null ? null : (JSON.parse(text) as T);
+  getJson<T>(key: string): Promise<T | null> {
+    return calledFrom(async () => {
+      const text = await state.get(key);
+      return text === null ? null : (JSON.parse(text) as T);
+    });
   },
   async set(key, value) {
     const bytes = typeof value === "string" ? encodeText(value) : value;
@@ -51,24 +54,26 @@ const secrets: Secrets = {
 const AGENT_ORIGIN = "http://agent";
 
 const agents: Agents = {
-  async fetch(agent: Hex | Uint8Array, input, init) {
-    const id = typeof agent === "string" ? fromHex(agent) : agent;
-    if (id.length !== 32) throw new TypeError("An agent id has 32 bytes");
-    const request = new Request(
-      typeof input === "string" ? new URL(input, AGENT_ORIGIN) : (input as unknown as Request),
-      init,
-    );
-    const url = new URL(request.url);
-    const body = request.hasBody() ? await request.bytes() : new Uint8Array(0);
-    const future = callHost("env.agents", () =>
-      hostAgents.call(id, { method: request.method, path: url.pathname + url.search, headers: request.headers.raw(), body }),
-    );
-    const result = await readUnlessAborted(future, request.signal);
-    if (result.tag === "err") throw new HostError(result.val.code, result.val.message);
-    const { status, headers, body: answer } = result.val;
-    return Response.received(status, headers, answer, null) as unknown as globalThis.Response;
-  },
+  fetch: (agent, input, init) => calledFrom(() => callAgent(agent, input, init)),
 };
+
+async function callAgent(...[agent, input, init]: Parameters<Agents["fetch"]>): ReturnType<Agents["fetch"]> {
+  const id = typeof agent === "string" ? fromHex(agent) : agent;
+  if (id.length !== 32) throw new TypeError("An agent id has 32 bytes");
+  const request = new Request(
+    typeof input === "string" ? new URL(input, AGENT_ORIGIN) : (input as unknown as Request),
+    init,
+  );
+  const url = new URL(request.url);
+  const body = request.hasBody() ? await request.bytes() : new Uint8Array(0);
+  const future = callHost("env.agents", () =>
+    hostAgents.call(id, { method: request.method, path: url.pathname + url.search, headers: request.headers.raw(), body }),
+  );
+  const result = await readUnlessAborted(future, request.signal);
+  if (result.tag === "err") throw new HostError(result.val.code, result.val.message);
+  const { status, headers, body: answer } = result.val;
+  return Response.received(status, headers, answer, null) as unknown as globalThis.Response;
+}
 
 /** The agent's environment and the facts of the request that runs. */
 export function current(): { env: Env; ctx: Context } {

@@ -3,6 +3,8 @@ import { AbortSignal, whenAborted } from "./abort.ts";
 import { Body } from "./body.ts";
 import { Headers } from "./headers.ts";
 import { callHost, HostError } from "./host.ts";
+import { requireServing } from "./phase.ts";
+import { calledFrom } from "./places.ts";
 
 const METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 const STATUS_WITHOUT_BODY = [101, 103, 204, 205, 304];
@@ -132,7 +134,13 @@ export function readUnlessAborted<T>(future: WitFuture<T>, signal: AbortSignal):
   });
 }
 
-export async function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+export function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  // At once, and not by a promise that nobody may wait for: then the build would not fail.
+  requireServing("fetch");
+  return calledFrom(() => send(input, init));
+}
+
+async function send(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   const request = new Request(input, init);
   request.signal.throwIfAborted();
   const body = request.hasBody() ? await request.bytes() : null;

@@ -1,4 +1,5 @@
 import { requireServing } from "./phase.ts";
+import { calledFrom } from "./places.ts";
 
 /** What the host refused, with the code that the WIT gives it. */
 export class HostError extends Error {
@@ -33,10 +34,12 @@ export function callHost<T>(what: string, call: () => T): T {
 }
 
 /** Calls the host for an answer that it gives later. */
-export async function awaitHost<T>(what: string, call: () => WitFuture<WitResult<T>>): Promise<T> {
-  const result = await callHost(what, call).read();
-  if (result.tag === "err") throw toError(result.val);
-  return result.val;
+export function awaitHost<T>(what: string, call: () => WitFuture<WitResult<T>>): Promise<T> {
+  return calledFrom(async () => {
+    const result = await callHost(what, call).read();
+    if (result.tag === "err") throw toError(result.val);
+    return result.val;
+  });
 }
 
 export function toHex(bytes: Uint8Array): `0x${string}` {

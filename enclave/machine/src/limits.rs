@@ -30,13 +30,9 @@ pub const EVIDENCE_AGE_MAX: BlockNumber = 128;
 /// later.
 pub const LANE_WAITING_MAX: usize = 1024;
 
-/// While so many commits wait for the chain none goes that nobody has paid for: they share a lane, and the
-/// chain excuses nobody's missed deadline by what it commits unpaid. Paid answers find no more before them
-/// than lands in a few blocks.
-pub const UNPAID_COMMITS_WAITING_MAX: usize =
-	2 * phala_protocol::limits::ENVELOPES_PENDING_MAX as usize;
-
-const _: () = assert!(UNPAID_COMMITS_WAITING_MAX < LANE_WAITING_MAX);
+// What nobody has paid for leaves most of the lane to what somebody has.
+const _: () =
+	assert!((phala_protocol::limits::unpaid_commits_waiting_max(1) as usize) < LANE_WAITING_MAX);
 
 /// Most envelopes of one lane that a relayer is shown: what may wait in the pool, and what the chain
 /// took in blocks that are not proven to this boot yet.
@@ -106,7 +102,8 @@ pub const BODIES_KEPT_MAX: usize = 256;
 /// Most direct calls that write to one agent and wait at its lease holder.
 pub const JOBS_MAX: usize = 64;
 
-/// Most effect sets of one agent that are made one on another before the chain takes the first.
+/// Most effect sets of one agent that are made one on another before the chain takes the first. The last
+/// place is for what was paid for.
 pub const PROPOSALS_MAX: usize = 8;
 
 /// How often a job is run whose effect set the chain refused.
@@ -150,16 +147,19 @@ pub const HOLDER_PATIENCE_MS: u64 = 3_000;
 /// That a challenged member is silent still is said again after this many blocks.
 pub const STILL_SILENT_RETRY_BLOCKS: BlockNumber = 2;
 
-/// A member that writes agents is as one that does not answer while it is more than so many final
-/// blocks behind who asks.
+/// A member that writes agents is as one that does not answer while it has named one block for so long
+/// and who asks knows a later one, in milliseconds.
+pub const HOLDER_STANDS_STILL_MS: u64 = 5_000;
+
+/// It is so too while it is more than so many final blocks behind who asks, however it moves.
 pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
 
 /// From when a member hangs until another that it is cut off from knows that it has the lease, in
 /// milliseconds, where blocks come and become final in time. The docs promise it.
 pub const FAILOVER_MS_MAX: u64 = 30_000;
 
-/// The same, from when a member that still answers others stops to follow the chain.
-pub const FAILOVER_BEHIND_MS_MAX: u64 = 60_000;
+/// The same, from when a member that still answers hears of no block any more.
+pub const FAILOVER_BEHIND_MS_MAX: u64 = 30_000;
 
 /// A run that could not start for lack of a place is tried again after this long, in milliseconds.
 pub const RUN_RETRY_MS: u64 = 1_000;
@@ -188,9 +188,12 @@ const _: () = {
 	// last is one block late, and must be final.
 	let blocks = 1 + CHALLENGE_BLOCKS as u64 + 1 + FINALITY_BLOCKS;
 	assert!(PING_INTERVAL_MS + HOLDER_PATIENCE_MS + blocks * BLOCK_MS <= FAILOVER_MS_MAX);
-	// Who lost its relayer is as one that hangs when the others are one block more ahead than may be.
-	let noticed_ms = (HOLDER_BEHIND_BLOCKS_MAX as u64 + 1) * BLOCK_MS;
-	assert!(noticed_ms + FAILOVER_MS_MAX <= FAILOVER_BEHIND_MS_MAX);
+	// Who lost its relayer is found behind by the first ping after the next block, and is as one that hangs
+	// when it is pinged after it stood still for too long.
+	let noticed_ms = BLOCK_MS + PING_INTERVAL_MS + HOLDER_STANDS_STILL_MS + PING_RETRY_MS;
+	assert!(noticed_ms + blocks * BLOCK_MS <= FAILOVER_BEHIND_MS_MAX);
+	// One that is a block late, as members are to each other now and then, is not challenged for it.
+	assert!(HOLDER_STANDS_STILL_MS >= 2 * BLOCK_MS);
 	// Members hear of a block at different times.
 	assert!(HOLDER_BEHIND_BLOCKS_MAX as u64 >= 2 * FINALITY_BLOCKS);
 	// A word is on its way until it is in a block, and that block final: one for each of these blocks.

@@ -14,6 +14,8 @@ pub struct Outbox {
 	/// `None` in a rebuilt machine until the chain says how far it has consumed.
 	next: Option<ByLane<u64>>,
 	waiting: ByLane<VecDeque<Queued>>,
+	/// Of the commits among them: what nobody has paid for.
+	unpaid: VecDeque<u64>,
 }
 
 struct Queued {
@@ -27,7 +29,7 @@ impl Outbox {
 	/// Empty; numbers from 0, or from where the chain stands.
 	pub fn new(boot: BootNumber, is_rebuilt: bool) -> Self {
 		let next = (!is_rebuilt).then(ByLane::default);
-		Self { boot, next, waiting: ByLane::default() }
+		Self { boot, next, waiting: ByLane::default(), unpaid: VecDeque::new() }
 	}
 
 	/// Whether a lane can take one more; its number.
@@ -41,6 +43,16 @@ impl Outbox {
 	/// How many of a lane the chain may not have yet.
 	pub fn waiting(&self, lane: Lane) -> usize {
 		self.waiting.of(lane).len()
+	}
+
+	/// How many commits that nobody has paid for the chain may not have yet.
+	pub fn unpaid_waiting(&self) -> usize {
+		self.unpaid.len()
+	}
+
+	/// The newest envelope, a commit with this number, is one that nobody has paid for.
+	pub fn note_unpaid(&mut self, number: EnvelopeNumber) {
+		self.unpaid.push_back(number.seq);
 	}
 
 	/// Takes the next number of a lane, for an envelope that `task` signs.
@@ -76,6 +88,10 @@ impl Outbox {
 			while waiting.front().is_some_and(|queued| queued.seq < consumed) {
 				waiting.pop_front();
 			}
+		}
+		let consumed = chain.seq(Lane::PaidCommits);
+		while self.unpaid.front().is_some_and(|seq| *seq < consumed) {
+			self.unpaid.pop_front();
 		}
 	}
 

@@ -128,7 +128,7 @@ impl Snapshot {
 		self.require_fresh(now)?;
 		require_state(view.state.version, view.is_current)?;
 		if view.program.is_none() {
-			return Err(MachineError::NotReady { why: "its code has not come here yet" });
+			return Err(MachineError::NotReady { why: NO_CODE });
 		}
 		Ok(view)
 	}
@@ -143,6 +143,22 @@ impl Snapshot {
 		match &self.freshness {
 			FreshnessView::Refused(refused) => Err(refused.clone()),
 			_ => Ok(()),
+		}
+	}
+}
+
+/// Why an agent whose code the chain names does not run.
+const NO_CODE: &str = "its code has not come here yet";
+
+impl ClusterView {
+	/// What an agent lacks here, for people; nothing if it answers as soon as the view of the chain is
+	/// recent.
+	pub fn lacks(&self, agent: &AgentView) -> Option<&'static str> {
+		let state = require_state(agent.state.version, agent.is_current);
+		match state {
+			Err(_) if !self.has_keys => Some("the cluster's keys have not come here yet"),
+			Err(MachineError::NotReady { why }) => Some(why),
+			_ => agent.program.is_none().then_some(NO_CODE),
 		}
 	}
 }

@@ -1,5 +1,5 @@
 //! The store through its real process: how soon a run's pages are durable, alone and with others; gets;
-//! and how soon it serves again after it was killed. `put_and_get [<folder> [<megabytes>]]`; a folder on a
+//! and how soon it serves again after it was killed. `put_and_get [<folder> [<megabytes>]]`; a folder that is there, on a
 //! real disk, since one in memory flushes nothing.
 
 use futures::{executor::block_on, future::join_all};

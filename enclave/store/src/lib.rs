@@ -9,12 +9,15 @@
 //! * **Page**: sealed bytes under an agent and a name. The store neither opens nor checks them.
 //! * **Process**: `pruntime-store`. It reads requests from its standard input and writes answers to its
 //!   standard output; it ends with its input, and by a signal when its parent dies.
-//! * **Folder**: holds the file `pages.redb`, files that were set aside, and the lock: one process at a
-//!   time has it.
+//! * **Folder**: holds the file `pages.redb`, files that were set aside, the reserve and the lock: one
+//!   process at a time has it. It is made by who installs ([`StoreConfig::make_folder`]), not by the store.
+//! * **Reserve**: room on the disk that is held back, and let go when a write finds none: pages can be
+//!   deleted on a full disk, and puts are refused until the reserve is whole again.
 //! * **Group**: the puts and deletions that came while the last group was made durable. They share one
 //!   commit, and so one flush.
-//! * **Set aside**: a file that does not open, or that killed its process over and over, gets another
+//! * **Set aside**: a file that does not open, or that crashed its process over and over, gets another
 //!   name, `pages.redb.damaged-1`, and an empty one takes its place. What is lost is fetched from members.
+//!   A kill, a slow disk and a liar are not the file's doing.
 //!
 //! ## Usage
 //!
@@ -35,7 +38,7 @@
 //!
 //! The client has threads of its own: one that starts the process, watches deadlines and starts it
 //! again, one that writes to it, one that reads from it. Each request is answered by them, with an error
-//! at its deadline at the latest; so a future is only told and needs no timer, a thread waits just as
+//! when nobody was answered for too long, or it was not though others were; so a future is only told and needs no timer, a thread waits just as
 //! well, and hundreds of puts wait in one flush without a thread each. It is the thread that starts the
 //! process that must last: a process is killed when the *thread* that started it ends, not only when its
 //! parent does.
@@ -44,7 +47,7 @@
 //!
 //! Frames, pages in a frame, and what is under way are bounded by [`limits`]. What is stored is bounded
 //! in bytes, for each agent and in all; a put beyond is refused by name and changes nothing, deletions
-//! always pass. Bytes are those of sealed pages. redb gives each page the next power of two, so the file
+//! always pass, also on a full disk. Bytes are those of sealed pages. redb gives each page the next power of two, so the file
 //! takes about 1.5 times as many, is up to twice as long, and does not shrink at once.
 //!
 //! ## What a liar can do

@@ -11,7 +11,7 @@ use phala_protocol::{agents::AgentId, H256};
 use std::io::{self, Read, Write};
 
 /// Client and process are of one release, or they part.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The number of the process's first frame.
 pub const HELLO_ID: u64 = 0;
@@ -105,6 +105,9 @@ pub enum Refusal {
 	#[error("the store's file is damaged")]
 	#[codec(index = 5)]
 	Damaged,
+	#[error("put refused: the disk is full; make room on it, or delete pages: half of what is deleted can be put at once")]
+	#[codec(index = 6)]
+	DiskFull,
 }
 
 /// The process's first frame.
@@ -138,6 +141,12 @@ pub enum CannotOpen {
 	)]
 	#[codec(index = 3)]
 	TooManyAside { files: u32 },
+	#[error("the file has format {found} of redb, this release reads {known}; run the release that wrote it, or move the file")]
+	#[codec(index = 4)]
+	EngineFormat { found: u8, known: u8 },
+	#[error("its folder does not exist; mount the disk that has it, or make the folder if this worker is new")]
+	#[codec(index = 5)]
+	NoFolder,
 }
 
 /// What stands before a frame's body.

@@ -258,13 +258,18 @@ impl Log {
 		String::from_utf8_lossy(&self.0).into_owned()
 	}
 
-	/// For people: its last lines, each on a line of its own, indented. Of an error's backtrace nothing: it
-	/// would be all that is shown, and the error stands before it.
+	/// For people: its last lines, each on a line of its own, indented. Of errors' backtraces nothing: one
+	/// would be all that is shown, and what matters stands before it or after.
 	pub fn last_lines(&self) -> String {
 		/// As `anyhow` begins it.
 		const BACKTRACE: &str = "Stack backtrace:";
 		let text = self.text();
-		let lines: Vec<_> = text.lines().take_while(|line| line.trim() != BACKTRACE).collect();
+		let mut is_frame = false;
+		let is_shown = |line: &&str| {
+			is_frame = line.trim() == BACKTRACE || is_frame && line.starts_with(' ');
+			!is_frame
+		};
+		let lines: Vec<_> = text.lines().filter(is_shown).collect();
 		let skipped = lines.len().saturating_sub(limits::SHOWN_LINES_MAX);
 		lines.iter().skip(skipped).map(|line| format!("\n  {line}")).collect()
 	}

@@ -321,7 +321,8 @@ fn number(value: &Value) -> anyhow::Result<u32> {
 }
 
 async fn register_worker(phala: &Phala, operator: &str) -> anyhow::Result<WorkerId> {
-	let made = phala.of(operator).ok(&["worker", "register", "--node", &phala.node]).await?;
+	let made =
+		phala.of(operator).ok(&["worker", "register", "--another", "--node", &phala.node]).await?;
 	number(&made["worker"])
 }
 

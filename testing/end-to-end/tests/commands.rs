@@ -111,7 +111,13 @@ async fn every_command_says_of_bad_arguments_what_is_wrong_with_them() -> anyhow
 		assert!(message.contains("--no-such-option"), "{command}: {message}");
 		assert!(!message.starts_with("error:"), "{command}: {message}");
 	}
-	for wrong in [&["no-such-command"][..], &["agent"], &["call", "x", "--genesis", "0x11"]] {
+	for wrong in [
+		&["no-such-command"][..],
+		&["agent"],
+		&["call", "x", "--genesis", "0x11"],
+		&["call", "x", "nopath"],
+		&["call", "x", "/", "-X", "FETCH"],
+	] {
 		assert_eq!(machine.refused(wrong, 2).await?.0, "Usage");
 	}
 	Ok(())
@@ -125,7 +131,10 @@ async fn what_needs_a_network_says_as_an_error_that_there_is_none() -> anyhow::R
 		(&["agent", "list", "--all"], "NodeUnreachable"),
 		(&["request", "list"], "NodeUnreachable"),
 		(&["call", "mine", "/"], "NodeUnreachable"),
+		(&["deploy", "/nowhere"], "NoAgentFolder"),
+		(&["agent", "retire", "mine"], "NotConfirmed"),
 		(&["network", "status"], "NoNetwork"),
+		(&["network", "stop", "worker-1"], "NoNetwork"),
 		(&["call", "mine", "/", "--account", "nobody"], "NoSuchAccount"),
 		(&["status", "--worker", "http://127.0.0.1:1"], "Unreachable"),
 		(&["verify", "no-file.json", "--genesis", GENESIS], "FileFailed"),

@@ -17,7 +17,7 @@ use phala_end_to_end::{
 	trials::{self, Stage},
 	until, PATIENCE,
 };
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::{
 	collections::BTreeSet,
 	fs,
@@ -297,8 +297,21 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 		let phase = |worker: &Value| (worker["name"].to_string(), worker["phase"].clone());
 		anyhow::Ok(workers.iter().map(phase).collect::<std::collections::BTreeMap<_, _>>())
 	};
-	let (code, said) = ask(&["stop", "worker-1"]).await?;
-	assert_eq!((code, &said["stopped"]), (Some(0), &"worker-1".into()), "{said}");
+	until("worker-2 to be ready, and worker-1 to be stopped", || async {
+		let (code, said) = ask(&["stop", "worker-1"]).await?;
+		if code == Some(0) {
+			assert_eq!((&said["stopped"], &said["notTakenOver"]), (&"worker-1".into(), &json!([])));
+			return Ok(Some(()));
+		}
+		assert_eq!(said["error"]["code"], "NotTakenOver", "{said}");
+		Ok(None)
+	})
+	.await?;
+	// Nobody else answers for the agents now: it is not stopped in passing.
+	let (code, said) = ask(&["stop", "worker-2"]).await?;
+	let error = said["error"]["message"].as_str().unwrap_or_default();
+	assert!(code == Some(1) && said["error"]["code"] == "NotTakenOver", "{said}");
+	assert!(error.contains("price-oracle") && error.contains("--force"), "{said}");
 	let (code, said) = ask(&["stop", "worker-1"]).await?;
 	let error = said["error"]["message"].as_str().unwrap_or_default();
 	assert!(code == Some(1) && error.contains("phala network start worker-1"), "{said}");
@@ -320,6 +333,7 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 		Ok((stopped == 2 && phases.len() == 3).then_some(()))
 	})
 	.await?;
+	an_interrupted_command_says_what_goes_on(machine, chain).await?;
 	for name in ["worker-1", "worker-2"] {
 		let (code, said) = ask(&["start", name]).await?;
 		assert_eq!((code, &said["started"]), (Some(0), &name.into()), "{said}");
@@ -328,6 +342,27 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 		Ok(phases().await?.values().all(|phase| phase == "serving").then_some(()))
 	})
 	.await
+}
+
+/// With nobody there to answer it a request stays open for as long as the test needs.
+async fn an_interrupted_command_says_what_goes_on(
+	machine: &Machine,
+	chain: &str,
+) -> anyhow::Result<()> {
+	let home = Folder::new(&std::env::temp_dir())?;
+	let ask =
+		["call", "price-oracle", "/", "--on-chain", "-d", "{}", "--suri=//Bob", "--node", chain];
+	let variables = [("PHALA_HOME", &*home.path().display().to_string())];
+	let ask = ask.map(str::to_owned);
+	let mut call = machine.supervisor.start("call", "phala", &ask, &variables)?;
+	call.line_after("deadline block").await?;
+	call.signal(Signal::SIGINT)?;
+	let told = call.line_after("interrupted; submitted").await?;
+	for part in ["(requests.submit)", "phala request status 0x", "--wait` goes on"] {
+		ensure!(told.contains(part), "{told}");
+	}
+	assert_eq!(call.ended(PATIENCE).await?, Some(130));
+	Ok(())
 }
 
 /// What a bad end would leave.

@@ -9,7 +9,8 @@
 //! make simulate SEEDS=1 SEED=4711      # that one again
 //! ```
 //!
-//! `make test` runs the seeds from 1 on, [`limits::TEST_SEEDS`] of them.
+//! `make test` runs the seeds from 1 on, [`limits::TEST_SEEDS`] of them. With more than those,
+//! `make simulate` also has two days without finality, which take some minutes.
 //!
 //! ## What is real
 //!

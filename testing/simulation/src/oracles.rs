@@ -18,6 +18,7 @@ use crate::{
 	simulation::Simulation,
 };
 use codec::{DecodeAll, Encode};
+use frame_system::LastRuntimeUpgrade;
 use memchr::memmem::Finder;
 use phala_keys::boot::verify_statement;
 use phala_protocol::{
@@ -28,7 +29,7 @@ use phala_protocol::{
 	requests::RequestId,
 	BlockNumber, H256,
 };
-use phala_runtime::{test_support::oracle, RuntimeEvent};
+use phala_runtime::{test_support::oracle, Runtime, RuntimeEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In everything that users give under a seal.
@@ -64,6 +65,8 @@ struct Said {
 	identities: BTreeMap<(WorkerId, BootNumber), [u8; 32]>,
 	/// What comes next in each lane.
 	envelopes: BTreeMap<(WorkerId, BootNumber, Lane), u64>,
+	/// The next block is the first under its runtime.
+	awaits_upgrade: bool,
 }
 
 /// What was seen so far.
@@ -136,6 +139,10 @@ impl Simulation {
 		if let Err(found) = self.chain.read(|| oracle::check(&start)) {
 			self.violated(found);
 		}
+		// The first block under a runtime writes down which it is.
+		let is_upgraded = self.chain.read(LastRuntimeUpgrade::<Runtime>::exists);
+		let awaited = std::mem::replace(&mut self.oracles.chain.awaits_upgrade, !is_upgraded);
+		self.counts.upgrades += u64::from(awaited && is_upgraded);
 		self.oracles.note_block(made.number, self.chain.finalized());
 	}
 
@@ -175,6 +182,10 @@ impl Simulation {
 						boot.number
 					));
 				}
+				Ok(())
+			}
+			RuntimeEvent::Registry(pallet_registry::Event::MeasurementDelisted { .. }) => {
+				self.counts.delistings += 1;
 				Ok(())
 			}
 			RuntimeEvent::Mailbox(event) => self.observe_mailbox(event),

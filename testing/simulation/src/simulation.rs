@@ -94,6 +94,9 @@ pub struct Counts {
 	pub lies_refused: u64,
 	pub boots: u64,
 	pub lease_moves: u64,
+	/// Releases that were withdrawn, and first blocks of a runtime.
+	pub delistings: u64,
+	pub upgrades: u64,
 	pub rebuilt: u64,
 	/// All who had the agent's newest state died at once: it is kept in memory only.
 	pub lost: u64,
@@ -116,6 +119,8 @@ impl Counts {
 			lies_refused,
 			boots,
 			lease_moves,
+			delistings,
+			upgrades,
 			rebuilt,
 			lost,
 		} = other;
@@ -132,6 +137,8 @@ impl Counts {
 		self.lies_refused += lies_refused;
 		self.boots += boots;
 		self.lease_moves += lease_moves;
+		self.delistings += delistings;
+		self.upgrades += upgrades;
 		self.rebuilt += rebuilt;
 		self.lost += lost;
 	}

@@ -62,7 +62,9 @@ fn whatever_goes_wrong_all_holds_that_must() {
 		("writes answered", counts.writes_answered),
 		("reads answered", counts.reads_answered),
 		("lies refused", counts.lies_refused),
-		("lease moves", counts.lease_moves),
+		("moved of leases", counts.lease_moves),
+		("delisted", counts.delistings),
+		("upgraded", counts.upgrades),
 	] {
 		assert!(count > 0, "nothing was {what}: {counts:?}");
 	}

@@ -82,6 +82,15 @@ export default {};
 }
 
 #[test]
+fn a_fetch_at_the_top_level_that_nobody_waits_for_is_refused_too() {
+	let text = evaluation_error(
+		"fetch('https://example.com/');\nexport default { fetch: () => new Response('x') };\n",
+	);
+	assert!(text.contains("fetch was used at the top level"), "{text}");
+	assert!(text.contains("src/index.ts:1:"), "{text}");
+}
+
+#[test]
 fn a_module_that_throws_is_shown_in_its_own_words() {
 	let text = evaluation_error(
 		"\nconst failed: string = 'set-up';\nthrow new Error(failed);\nexport default {};\n",

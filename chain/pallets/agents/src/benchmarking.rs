@@ -319,7 +319,7 @@ mod benchmarks {
 		let origin = RawOrigin::Signed(owner).into();
 		Pallet::<T>::offer_transfer(origin, agent, Some(to.clone())).unwrap();
 		#[extrinsic_call]
-		accept_transfer(RawOrigin::Signed(to), agent);
+		accept_transfer(RawOrigin::Signed(to), agent, funds);
 		assert!(!Offers::<T>::contains_key(agent));
 	}
 

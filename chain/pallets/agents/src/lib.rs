@@ -85,9 +85,11 @@ pub use weights::{ConservativeWeights, WeightInfo};
 mod benchmarking;
 mod births;
 mod commits;
+mod deposits;
 mod invariants;
 #[cfg(test)]
 mod mock;
+mod removal;
 #[cfg(test)]
 mod tests;
 mod upgrades;
@@ -332,6 +334,8 @@ pub mod pallet {
 		NotClusterOwner,
 		/// The agent is not offered to this account.
 		NotOffered,
+		/// More is held for it than whoever accepts it named as the most.
+		DepositTooHigh,
 		/// The notice has not ended: see [`Event::EvictionAnnounced`].
 		NoticeNotOver,
 		/// The cluster asks for a higher price of a unit: see its opening.
@@ -590,15 +594,20 @@ pub mod pallet {
 		}
 
 		/// Takes an agent over that is offered: the caller's deposit is held instead, of the same
-		/// amount.
+		/// amount, if that is `deposit_max` at most. Whoever offers it can let it grow meanwhile.
 		#[pallet::call_index(8)]
 		#[pallet::weight(T::WeightInfo::accept_transfer().saturating_add(Pallet::<T>::most_news()))]
-		pub fn accept_transfer(origin: OriginFor<T>, agent: AgentId) -> DispatchResultWithPostInfo {
+		pub fn accept_transfer(
+			origin: OriginFor<T>,
+			agent: AgentId,
+			deposit_max: BalanceOf<T>,
+		) -> DispatchResultWithPostInfo {
 			let to = frame_system::ensure_signed(origin)?;
 			let old = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 			ensure!(Offers::<T>::take(agent) == Some(to.clone()), Error::<T>::NotOffered);
 			let (reason, from) = (HoldReason::AgentDeposit.into(), T::AccountId::from(old.owner));
 			let deposit = Deposits::<T>::get(agent).unwrap_or_default();
+			ensure!(deposit <= deposit_max, Error::<T>::DepositTooHigh);
 			T::Currency::release(&reason, &from, deposit, Precision::BestEffort)?;
 			T::Currency::hold(&reason, &to, deposit)?;
 			let record = AgentRecord { owner: to.clone().into(), ..old };
@@ -651,75 +660,6 @@ impl<T: Config> Pallet<T> {
 		let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
 		ensure!(record.owner == who, Error::<T>::NotOwner);
 		Ok(record)
-	}
-
-	/// Holds what so many more bytes cost that the owner has stored.
-	pub(crate) fn hold_for(agent: AgentId, record: &AgentRecord, bytes: u32) -> DispatchResult {
-		let more = T::ByteDeposit::get().saturating_mul(bytes.into());
-		T::Currency::hold(&HoldReason::AgentDeposit.into(), &record.owner.into(), more)?;
-		Deposits::<T>::mutate_extant(agent, |held| *held = held.saturating_add(more));
-		Ok(())
-	}
-
-	/// Gives it back: they are stored no more.
-	fn release_for(agent: AgentId, record: &AgentRecord, bytes: u32) -> DispatchResult {
-		let less = T::ByteDeposit::get().saturating_mul(bytes.into());
-		let reason = HoldReason::AgentDeposit.into();
-		let precision = Precision::BestEffort;
-		let released = T::Currency::release(&reason, &record.owner.into(), less, precision)?;
-		Deposits::<T>::mutate_extant(agent, |held| *held = held.saturating_sub(released));
-		Ok(())
-	}
-
-	/// Forgets an agent, and tells its cluster to.
-	fn remove(
-		agent: AgentId,
-		record: &AgentRecord,
-		owner: T::AccountId,
-		evicted: bool,
-	) -> DispatchResult {
-		Self::drop_plan(agent);
-		Agents::<T>::remove(agent);
-		Callers::<T>::remove(agent);
-		Prepared::<T>::remove(agent);
-		Offers::<T>::remove(agent);
-		Evictions::<T>::remove(agent);
-		// One version after the other, as far as one call goes: what is older follows.
-		let left = record.code_version.saturating_sub(HISTORY_FORGOTTEN_MAX);
-		for version in left.saturating_add(1)..=record.code_version {
-			History::<T>::remove(agent, version);
-		}
-		if left > 0 {
-			OldHistory::<T>::insert(agent, left);
-		}
-		T::Clusters::remove_agent(agent);
-		if let Some(deposit) = Deposits::<T>::take(agent) {
-			let reason = HoldReason::AgentDeposit.into();
-			T::Currency::release(&reason, &owner, deposit, Precision::BestEffort)?;
-		}
-		Self::push(record.cluster, AgentsMessage::Retired { agent })?;
-		Self::deposit_event(Event::Retired { agent, owner, evicted });
-		Ok(())
-	}
-
-	/// Forgets what code agents ran that were given up, as far as `meter` goes.
-	pub fn forget_history(meter: &mut WeightMeter) {
-		let begun = T::WeightInfo::forget_history(0);
-		let one = T::WeightInfo::forget_history(1).saturating_sub(begun);
-		if meter.try_consume(begun).is_err() {
-			return;
-		}
-		while let Some((agent, mut left)) = OldHistory::<T>::iter().next() {
-			while left > 0 && meter.try_consume(one).is_ok() {
-				History::<T>::remove(agent, left);
-				left = left.saturating_sub(1);
-			}
-			if left > 0 {
-				OldHistory::<T>::insert(agent, left);
-				break;
-			}
-			OldHistory::<T>::remove(agent);
-		}
 	}
 
 	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {

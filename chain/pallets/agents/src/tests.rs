@@ -807,7 +807,7 @@ fn a_collector_of_callers_and_versions_is_held_for_each_and_gets_it_back_when_th
 		assert_eq!(held(ALICE), both(callers - 1, versions.into()));
 		// It goes with the agent, and comes back all at once.
 		assert_ok!(dispatch(ALICE, Call::offer_transfer { agent, to: Some(BOB) }));
-		assert_ok!(dispatch(BOB, Call::accept_transfer { agent }));
+		assert_ok!(dispatch(BOB, Call::accept_transfer { agent, deposit_max: u64::MAX.into() }));
 		assert_eq!((held(ALICE), held(BOB)), (0, both(callers - 1, versions.into())));
 		assert_ok!(dispatch(BOB, Call::retire { agent }));
 		assert_eq!(held(BOB), 0);
@@ -894,7 +894,8 @@ fn an_agent_goes_to_whom_it_was_offered_and_to_no_thief() {
 	new_test_ext().execute_with(|| {
 		let agent = agent();
 		let offer = |who, to| dispatch(who, Call::offer_transfer { agent, to });
-		let accept = |who| dispatch(who, Call::accept_transfer { agent });
+		let accept =
+			|who| dispatch(who, Call::accept_transfer { agent, deposit_max: u64::MAX.into() });
 		assert_noop!(offer(BOB, Some(BOB)), Error::<Runtime>::NotOwner);
 		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
 		assert_ok!(offer(ALICE, Some(BOB)));
@@ -913,13 +914,43 @@ fn an_agent_goes_to_whom_it_was_offered_and_to_no_thief() {
 	});
 }
 
+/// Offers an agent, and lets its deposit grow until somebody takes it.
+struct Inflater {
+	agent: AgentId,
+}
+
+impl Inflater {
+	fn adds_a_caller(&self) {
+		let account = AccountId32::new([0xca; 32]);
+		dispatch(ALICE, Call::allow_caller { agent: self.agent, account }).unwrap();
+	}
+}
+
+#[test]
+fn an_inflater_has_no_more_held_of_who_takes_an_agent_than_that_one_saw() {
+	new_test_ext().execute_with(|| {
+		let agent = agent();
+		let inflater = Inflater { agent };
+		dispatch(ALICE, Call::offer_transfer { agent, to: Some(BOB) }).unwrap();
+		let deposit_max = Deposits::<Runtime>::get(agent).unwrap();
+		inflater.adds_a_caller();
+		let accept = Call::accept_transfer { agent, deposit_max };
+		assert_noop!(dispatch(BOB, accept.clone()), Error::<Runtime>::DepositTooHigh);
+		assert_eq!((held(BOB), record(agent).owner), (0, AccountBytes::from(ALICE)));
+		let deposit_max = Deposits::<Runtime>::get(agent).unwrap();
+		assert_ok!(dispatch(BOB, Call::accept_transfer { agent, deposit_max }));
+		assert_eq!(held(BOB), deposit_max);
+	});
+}
+
 #[test]
 fn a_pauper_cannot_take_an_agent_over() {
 	new_test_ext().execute_with(|| {
 		let agent = agent();
 		let pauper = AccountId32::new([7; 32]);
 		dispatch(ALICE, Call::offer_transfer { agent, to: Some(pauper.clone()) }).unwrap();
-		assert!(dispatch(pauper, Call::accept_transfer { agent }).is_err());
+		assert!(dispatch(pauper, Call::accept_transfer { agent, deposit_max: u64::MAX.into() })
+			.is_err());
 		assert_eq!((held(ALICE), record(agent).owner), (DEPOSIT, AccountBytes::from(ALICE)));
 	});
 }

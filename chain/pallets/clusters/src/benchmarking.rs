@@ -4,7 +4,6 @@ use super::*;
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
-use phala_protocol::H256;
 use sp_runtime::Saturating;
 
 /// Gives benchmarks workers: the registry's storage is the runtime's to fill.
@@ -38,7 +37,7 @@ where
 		approve::<T>(&owner, worker).unwrap();
 	}
 	for n in 0..limits::CLUSTER_AGENTS_MAX {
-		let agent = AgentId::from_low_u64_be(n.into());
+		let agent = phala_protocol::hash_of(&n);
 		let developer: AccountBytes = owner.clone().into();
 		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &developer).unwrap();
 	}
@@ -131,8 +130,7 @@ mod benchmarks {
 	#[benchmark]
 	fn admit_developer() {
 		let owner = owner_of_full_cluster::<T>();
-		let others =
-			(1..limits::ADMITTED_DEVELOPERS_MAX).map(|n| H256::from_low_u64_be(n.into()).0);
+		let others = (1..limits::ADMITTED_DEVELOPERS_MAX).map(|n| phala_protocol::hash_of(&n).0);
 		AdmittedDevelopers::<T>::insert(0, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
 		let developer = owner.clone();
 		#[extrinsic_call]

@@ -79,8 +79,7 @@ mod benchmarks {
 			let (boot, cluster, generation) = (1, 0, 1);
 			let ephemeral_key = [7; 32];
 			let request = KeyRequest { worker, boot, cluster, generation, ephemeral_key };
-			let open = OpenRequest { request, opened_at: 0, epoch: None };
-			OpenRequests::<T>::insert((worker, cluster), open);
+			OpenRequests::<T>::insert((worker, cluster), request);
 		}
 		ResendingRequests::<T>::put(Resending::default());
 		#[block]

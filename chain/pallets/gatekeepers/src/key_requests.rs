@@ -20,7 +20,7 @@ impl<T: Config> Pallet<T> {
 				}
 				None => OpenRequests::<T>::iter().next(),
 			};
-			let Some((key, OpenRequest { request, .. })) = next else {
+			let Some((key, request)) = next else {
 				ResendingRequests::<T>::kill();
 				return;
 			};
@@ -54,8 +54,7 @@ impl<T: Config> Pallet<T> {
 		Self::ensure_seat(&active.seats, origin)?;
 		let KeyRequest { worker, boot, cluster, generation, .. } = request;
 		let key = (worker, cluster);
-		let is_open = OpenRequests::<T>::get(key).is_some_and(|open| open.request == request);
-		ensure!(is_open, Error::<T>::RequestNotOpen);
+		ensure!(OpenRequests::<T>::get(key) == Some(request), Error::<T>::RequestNotOpen);
 		ensure!(
 			Self::boot_in_force(worker).is_ok_and(|current| current.number == boot),
 			Error::<T>::RequesterNotInForce
@@ -108,7 +107,7 @@ impl<T: Config> KeyRequests for Pallet<T> {
 				Error::<T>::TooManyWaiting
 			);
 		}
-		OpenRequests::<T>::insert(key, OpenRequest { request, opened_at: now, epoch });
+		OpenRequests::<T>::insert(key, request);
 		Answers::<T>::remove(key);
 		let KeyRequest { boot, generation, .. } = request;
 		// Not the older one's, by which it would seem to ask for something new next.

@@ -146,7 +146,7 @@ pub mod pallet {
 	/// Requests that wait for answers, by who asks and for which cluster.
 	#[pallet::storage]
 	pub type OpenRequests<T> =
-		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), OpenRequest, OptionQuery>;
+		CountedStorageMap<_, Blake2_128Concat, (WorkerId, ClusterId), KeyRequest, OptionQuery>;
 
 	/// How often the boot of each worker has asked for the secret that it asked for last.
 	#[pallet::storage]

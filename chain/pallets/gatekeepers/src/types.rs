@@ -88,19 +88,6 @@ impl ActiveKey {
 	}
 }
 
-/// A request that waits for answers.
-#[derive(
-	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct OpenRequest {
-	/// As gatekeepers are told it.
-	pub request: KeyRequest,
-	/// Since when it is open.
-	pub opened_at: BlockNumber,
-	/// Life of the master key that served then.
-	pub epoch: Option<Epoch>,
-}
-
 /// How often a boot has asked for one secret, answered or not.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

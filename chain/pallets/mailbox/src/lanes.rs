@@ -143,7 +143,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Of so many bytes of payload, so many in all, and with a payload that takes this.
-	pub(crate) fn cost(payload: u32, bytes: u64, of_payload: Weight) -> u64 {
+	pub fn cost(payload: u32, bytes: u64, of_payload: Weight) -> u64 {
 		let weight = T::WeightInfo::submit_envelope(payload)
 			.saturating_add(T::WeightInfo::authorize_envelope(payload))
 			.saturating_add(of_payload);

@@ -308,6 +308,7 @@ pub mod pallet {
 			let unused = cost.saturating_sub(Self::cost(length, bytes, used));
 			Self::give_back(worker, lane, unused);
 			Self::note_full(worker);
+			Self::note_if_messages_are_full();
 			Self::deposit_event(match effect {
 				Ok(()) => Event::EnvelopeAccepted { worker, boot, lane, seq },
 				Err(error) => Event::PayloadFailed { worker, boot, lane, seq, error },
@@ -346,25 +347,31 @@ pub mod pallet {
 		}
 
 		/// Whether hooks, operational calls and envelopes left no weight for one more of the heaviest
-		/// commits, or messages no room for its own. What was paid for had to wait behind it.
+		/// commits. What was paid for had to wait behind it.
 		fn is_block_full() -> bool {
-			if !Self::has_room_for(T::PayloadWeights::commit_news(), false) {
-				return true;
-			}
 			let weights = T::BlockWeights::get();
 			let used = frame_system::BlockWeight::<T>::get();
 			let of_class = |class| used.get(class).ref_time();
-			let envelopes = LaneUse::<T>::get();
-			let first = Lane::ALL
+			let used_by_envelopes = LaneUse::<T>::get();
+			let envelopes = Lane::ALL
 				.into_iter()
-				.map(|lane| *envelopes.of(lane))
-				.chain([
-					of_class(DispatchClass::Mandatory),
-					of_class(DispatchClass::Operational),
-					Self::cost_of_heaviest_commit(),
-				])
-				.fold(0, u64::saturating_add);
+				.map(|lane| *used_by_envelopes.of(lane))
+				.fold(Self::cost_of_heaviest_commit(), u64::saturating_add);
+			let first = envelopes
+				.saturating_add(of_class(DispatchClass::Mandatory))
+				.saturating_add(of_class(DispatchClass::Operational));
+			// Signs of life, which no share bounds, can use up the class of all envelopes.
+			let of_envelopes = weights.get(DispatchClass::Normal).max_total;
 			first > weights.max_block.ref_time()
+				|| of_envelopes.is_some_and(|max| envelopes > max.ref_time())
+		}
+
+		/// Writes down if the message of a commit finds no room any more in this block: asked where only
+		/// hooks and envelopes have pushed. What others pay for comes after envelopes, and excuses nobody.
+		pub fn note_if_messages_are_full() {
+			if !Self::has_room_for(T::PayloadWeights::commit_news(), false) {
+				Self::note_block_full();
+			}
 		}
 
 		/// Whether one more message of this length can be pushed in this block.

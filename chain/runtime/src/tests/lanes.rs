@@ -156,14 +156,70 @@ fn a_boot_lands_several_commits_of_a_cluster_of_three_in_one_block() {
 	});
 }
 
+/// What an enclave lets wait before an answer that is made at the last moment: while that may still land,
+/// three blocks take it.
+#[test]
+fn what_nobody_paid_for_and_waits_before_a_paid_answer_lands_in_three_blocks() {
+	const BLOCKS: u64 = 3;
+	// Genesis, worker, boot, lane, number, signature.
+	const ENVELOPE_BYTES_BESIDE: u32 = 32 + 4 + 8 + 1 + 8 + 64 + 4;
+	chain(|| {
+		let all = <Runtime as pallet_mailbox::Config>::EnvelopeWeight::get().ref_time();
+		let quota = SHARE_OF_ONE_BOOT.mul_floor(SHARES.paid_commits.mul_floor(all));
+		let (agent, _) = agent_among(1);
+		for members in 1..=limits::CLUSTER_MEMBERS_MAX {
+			has_members(members);
+			let mut set = EffectSet { agent, key: None, ..heaviest_effect_set() };
+			set.results.clear();
+			set.availability.truncate(members as usize - 1);
+			let payload = Payload::Agents(AgentsPayload::EffectSet(set));
+			let bytes = payload.encoded_size() as u32;
+			let all_bytes = u64::from(bytes + ENVELOPE_BYTES_BESIDE);
+			let cost = |weight| crate::Mailbox::cost(bytes, all_bytes, weight);
+			let declared = cost(PayloadRouter::weight_of(&payload));
+			let used = cost(PayloadRouter::actual_weight_of(&payload, &Ok(())));
+			// The last one is let in by what it declares.
+			let in_one = 1 + (quota - declared) / used;
+			let waiting = u64::from(limits::unpaid_commits_waiting_max(members));
+			assert!(waiting <= BLOCKS * in_one, "{members} members: {waiting}, {in_one} a block");
+		}
+	});
+}
+
+#[test]
+fn signs_of_life_that_use_up_the_class_of_envelopes_excuse_who_finds_no_room_behind_them() {
+	use frame_support::{dispatch::DispatchClass, traits::Hooks};
+	use phala_protocol::{mailbox::Lane, traits::EnvelopeLanes};
+	genesis("development").execute_with(|| {
+		let weights = <Runtime as frame_system::Config>::BlockWeights::get();
+		let class = weights.get(DispatchClass::Normal).max_total.expect("it is bounded").ref_time();
+		assert!(class < weights.max_block.ref_time());
+		frame_system::BlockWeight::<Runtime>::kill();
+		let room = class - crate::Mailbox::cost_of_heaviest_commit();
+		let was_full = |block: u32, signs: u64| {
+			crate::System::set_block_number(block);
+			pallet_mailbox::LaneUse::<Runtime>::mutate(|used| *used.of_mut(Lane::Liveness) = signs);
+			crate::Mailbox::on_finalize(block);
+			crate::Mailbox::was_full_throughout(1, block, block)
+		};
+		assert!(!was_full(5, room));
+		assert!(was_full(6, room + 1));
+	});
+}
+
+/// So many members the only cluster has.
+fn has_members(members: u32) {
+	pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
+		record.as_mut().expect("it was created").members = members;
+	});
+}
+
 /// Deploys in a cluster of so many members, whose first has the lease; the agent and that worker.
 fn agent_among(members: u32) -> (AgentId, WorkerId) {
 	assert_ok!(crate::Clusters::create(signed(&charlie())));
 	let worker = worker_of(&bob());
 	member(0, worker);
-	pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
-		record.as_mut().expect("it was created").members = members;
-	});
+	has_members(members);
 	let agent = agent_id(crate::System::block_hash(0), 0);
 	let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
 	let (access, upgrades) = (Access::Public, UpgradePolicy::Free);

@@ -400,8 +400,7 @@ impl Doomsday {
 		for n in 0..Self::KEY_REQUESTS {
 			let (boot, generation, ephemeral_key) = (1, 1, [3; 32]);
 			let request = KeyRequest { worker: 0, boot, cluster: n, generation, ephemeral_key };
-			let open = pallet_gatekeepers::OpenRequest { request, opened_at: now(), epoch: None };
-			pallet_gatekeepers::OpenRequests::<Runtime>::insert((0, n), open);
+			pallet_gatekeepers::OpenRequests::<Runtime>::insert((0, n), request);
 		}
 		for n in 0..Self::OLD_BLOCKS {
 			let block = at - retention() + n;

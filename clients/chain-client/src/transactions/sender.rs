@@ -2,7 +2,8 @@
 
 use super::{next_nonce, refusal, sign, Call, Included, Pending, PoolError, SignedTransaction};
 use crate::{accounts, limits, Chain, ChainClientError};
-use std::str::FromStr;
+use phala_protocol::H256;
+use std::{str::FromStr, sync::Arc};
 use subxt::error::DispatchError;
 use subxt_signer::{sr25519::Keypair, SecretUri};
 use tokio::sync::Mutex;
@@ -16,17 +17,27 @@ pub fn account(secret: &str) -> Result<Keypair, ChainClientError> {
 	uri.and_then(|uri| Keypair::from_uri(&uri).ok()).ok_or(ChainClientError::SecretMalformed)
 }
 
+/// Is told what is called, and the hash of the transaction that calls it.
+pub type Tell = Arc<dyn Fn(&'static str, H256) + Send + Sync>;
+
 /// An account that sends transactions.
 pub struct Sender {
 	chain: Chain,
 	keypair: Keypair,
+	tell: Option<Tell>,
 	/// One at a time asks the node for its number and submits: the node counts what it was given.
 	submitting: Mutex<()>,
 }
 
 impl Sender {
 	pub fn new(chain: &Chain, keypair: Keypair) -> Self {
-		Self { chain: chain.clone(), keypair, submitting: Mutex::new(()) }
+		Self { chain: chain.clone(), keypair, tell: None, submitting: Mutex::new(()) }
+	}
+
+	/// Tells of each transaction before it is submitted, of one that is signed anew again.
+	#[must_use]
+	pub fn telling(self, tell: Tell) -> Self {
+		Self { tell: Some(tell), ..self }
 	}
 
 	/// Submits a call and waits until it is in a block.
@@ -55,9 +66,17 @@ impl Sender {
 	pub async fn submit_after<E: From<ChainClientError>>(
 		&self,
 		call: Call,
-		before: impl FnMut(&SignedTransaction) -> Result<(), E>,
+		mut before: impl FnMut(&SignedTransaction) -> Result<(), E>,
 	) -> Result<Pending, E> {
 		let _submitting = self.submitting.lock().await;
+		let name = call.name;
+		let before = |signed: &SignedTransaction| {
+			before(signed)?;
+			if let Some(tell) = &self.tell {
+				tell(name, signed.at.transaction);
+			}
+			Ok(())
+		};
 		submit_with_own_number(&Signing { sender: self, call }, before).await
 	}
 

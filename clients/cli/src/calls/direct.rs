@@ -8,7 +8,7 @@ use super::{
 use crate::{
 	accounts::Account,
 	conversation::Conversation,
-	limits,
+	interrupt, limits,
 	proof::{self, Finality},
 	worker_client::WorkerClient,
 };
@@ -32,7 +32,7 @@ pub struct Direct {
 	pub worker: clusters::Member,
 }
 
-/// Asks an agent. The lease holder comes first; who cannot answer is passed over. What was sealed to code
+/// Asks an agent, which errors name as it is `called`. The lease holder comes first; who cannot answer is passed over. What was sealed to code
 /// that an upgrade has just replaced, or that a worker does not know of yet, is sealed anew: with the
 /// nonce that it had, so that it is done once even if that worker lied.
 ///
@@ -42,6 +42,7 @@ pub async fn call(
 	chain: &Chain,
 	account: &Account,
 	agent: AgentId,
+	called: &str,
 	input: &CallInput,
 ) -> anyhow::Result<Direct> {
 	let mut finality = Finality::default();
@@ -50,6 +51,7 @@ pub async fn call(
 	let question = Question { account, input, conversation };
 	let mut ask = Ask::new(
 		agent,
+		called,
 		may_write(input),
 		Patience::OF_A_CALL,
 		|answer: &[u8]| question.conversation.open(answer),
@@ -137,6 +139,9 @@ impl Question<'_> {
 			let last = at.saturating_add(limits::DIRECT_INPUT_BLOCKS);
 			let expiry = *ask.expiry.get_or_insert(last);
 			let body = self.seal(&proven, expiry)?;
+			if ask.writes {
+				interrupt::advise(format!("A worker may have run the call, or may until block {expiry}: read the agent's state before you call again, or it may be done twice"));
+			}
 			let (worker, error) = match ask.members(members, body).await? {
 				Asked::Answered((worker, answer)) => return Ok((worker, answer, at)),
 				Asked::OtherCode(worker, error) => (worker, error),
@@ -218,7 +223,7 @@ mod tests {
 				Ok(())
 			};
 			let height = async || Some(HEIGHT);
-			let mut ask = Ask::new(to.id(), may_write(&input), patience, opened, height);
+			let mut ask = Ask::new(to.id(), "mine", may_write(&input), patience, opened, height);
 			let look = async || {
 				let proven = self.proven();
 				let look = self.looks.replace(self.looks.get() + 1);

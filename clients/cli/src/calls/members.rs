@@ -46,6 +46,8 @@ pub struct Patience {
 	pub silence: Duration,
 	/// For what it says then.
 	pub presence: Duration,
+	/// While it stands at one block that others are past.
+	pub standstill: Duration,
 	/// From when a member is found gone until another writes its agents.
 	pub failover: Duration,
 	/// Until the chain and those who are asked name the same code.
@@ -56,6 +58,7 @@ impl Patience {
 	pub const OF_A_CALL: Self = Self {
 		silence: limits::SILENCE_MAX,
 		presence: limits::PRESENCE_MAX,
+		standstill: limits::STANDSTILL_MAX,
 		failover: limits::FAILOVER_MAX,
 		code_switch: limits::CODE_SWITCH_MAX,
 	};
@@ -88,10 +91,15 @@ impl Silence {
 	}
 }
 
+/// The block that a worker which is waited for stands at while others are past it, and since when.
+type Standstill = Option<(BlockNumber, Instant)>;
+
 /// A call of an agent, however often it is sealed: all copies have one nonce, which the agent's state
 /// remembers until they expire. What writes takes effect once, whoever runs which of them.
 pub struct Ask<Open, Height> {
 	pub agent: AgentId,
+	/// As people know it: its name, or its id.
+	called: String,
 	/// Whether it matters that it may be done twice.
 	pub writes: bool,
 	pub patience: Patience,
@@ -103,6 +111,8 @@ pub struct Ask<Open, Height> {
 	pub expiry: Option<BlockNumber>,
 	/// Who is being asked.
 	asking: BTreeSet<WorkerId>,
+	/// Who was said to be waited for, and how it stood.
+	awaited: BTreeMap<WorkerId, Standstill>,
 	/// Who was asked, and has not said how it ended for it.
 	may_have_run: BTreeSet<WorkerId>,
 }
@@ -114,6 +124,7 @@ where
 {
 	pub fn new(
 		agent: AgentId,
+		called: &str,
 		writes: bool,
 		patience: Patience,
 		open: Open,
@@ -121,12 +132,14 @@ where
 	) -> Self {
 		Self {
 			agent,
+			called: called.to_owned(),
 			writes,
 			patience,
 			open,
 			height,
 			expiry: None,
 			asking: BTreeSet::new(),
+			awaited: BTreeMap::new(),
 			may_have_run: BTreeSet::new(),
 		}
 	}
@@ -176,12 +189,14 @@ where
 		body: Vec<u8>,
 	) -> anyhow::Result<Asked<(Member, T)>> {
 		let (agent, patience) = (self.agent, self.patience);
+		let called = self.called.clone();
 		let mut asked = JoinSet::new();
 		let mut silence = Silence::default();
 		// Those who may answer once the chain knows that others are silent, and those who broke off: they
 		// may be there again.
 		let mut again = Vec::new();
 		let mut newest: Option<(Member, WorkerClient)> = None;
+		let mut clients = BTreeMap::new();
 		// By worker: one that is asked again says the same again.
 		let mut refusals = BTreeMap::new();
 		loop {
@@ -190,13 +205,14 @@ where
 				let member = waiting.remove(0);
 				let client = WorkerClient::new(&member.endpoint)?;
 				newest = Some((member.clone(), client.clone()));
+				clients.insert(member.worker, (member.clone(), client.clone()));
 				self.asking.insert(member.worker);
 				let body = body.clone();
 				asked.spawn(async move { (member, client.call(agent, body).await) });
 			}
 			if asked.is_empty() {
 				if again.iter().all(|member| silence.is_of(member)) || silence.is_over() {
-					return Err(unanswered(agent, refusals));
+					return Err(unanswered(&called, refusals));
 				}
 				tokio::time::sleep(patience.silence).await;
 				ask_again(&mut waiting, &mut again);
@@ -206,10 +222,18 @@ where
 			let Ok(answered) = answered else {
 				let awaited = newest.as_ref().filter(|(newest, _)| !silence.is_of(newest));
 				if let Some((Member { worker, .. }, client)) = awaited {
-					if let Err(why) = self.is_there(client).await {
-						silence.note(*worker, patience.failover);
-						say!("  worker {worker} does not answer, {why}; asking others");
-						refusals.insert(*worker, format!("it does not answer, {why}"));
+					match self.is_there(*worker, client).await {
+						Ok(Some(standing)) => {
+							say!(
+								"  waiting for worker {worker}, which has the call and {standing}"
+							);
+						}
+						Ok(None) => {}
+						Err(why) => {
+							silence.note(*worker, patience.failover);
+							say!("  worker {worker} does not answer, {why}; asking others");
+							refusals.insert(*worker, format!("it does not answer, {why}"));
+						}
 					}
 				}
 				// Those who were given the call and say nothing may keep their connections for minutes: once
@@ -219,7 +243,20 @@ where
 					&& waiting.iter().all(|member| silence.is_of(member))
 					&& silence.is_over()
 				{
-					return Err(unanswered(agent, refusals));
+					// Who missed one look may have been there all the time, and at work.
+					let mut is_there = false;
+					for worker in self.asking.clone() {
+						let Some((member, client)) = clients.get(&worker) else { continue };
+						if self.is_there(worker, client).await.is_ok() {
+							silence.workers.remove(&worker);
+							refusals.remove(&worker);
+							newest = Some((member.clone(), client.clone()));
+							is_there = true;
+						}
+					}
+					if !is_there {
+						return Err(unanswered(&called, refusals));
+					}
 				}
 				if waiting.is_empty() {
 					ask_again(&mut waiting, &mut again);
@@ -252,22 +289,22 @@ where
 			};
 			// Whose nonce is new can be told so only after somebody took it.
 			if refusal.is(Refusal::Repeated) {
-				return Err(taken(agent, worker).into());
+				return Err(taken(&called, worker).into());
 			}
 			if is_sealed_to_other_code(refusal) {
 				let error = error
-					.context(format!("the call of agent {agent:?} was refused by worker {worker}"));
+					.context(format!("the call of agent {called} was refused by worker {worker}"));
 				return Ok(Asked::OtherCode(worker, error));
 			}
 			// Another member would say the same of the same input.
 			if is_final(refusal) {
 				let hint = if refusal.is(Refusal::Uncaught) {
-					format!("; what it threw is in its log: phala logs {agent:?}")
+					format!("; what it threw is in its log: phala logs {called}")
 				} else {
 					String::new()
 				};
 				return Err(error).with_context(|| {
-					format!("the call of agent {agent:?} was refused by worker {worker}{hint}")
+					format!("the call of agent {called} was refused by worker {worker}{hint}")
 				});
 			}
 			if !excludes_running(refusal) {
@@ -287,15 +324,26 @@ where
 		}
 	}
 
-	/// Whether a worker that is slow to answer says that it can, or why not.
-	async fn is_there(&self, client: &WorkerClient) -> Result<(), String> {
+	/// Whether a worker that is slow to answer says that it can, or why not. At first how it stands, for
+	/// who waits.
+	async fn is_there(
+		&mut self,
+		worker: WorkerId,
+		client: &WorkerClient,
+	) -> Result<Option<String>, String> {
 		let patience = self.patience.presence;
 		let asking = tokio::time::timeout(patience, client.info());
 		// A node that is slow says nothing against the worker.
 		let looking = tokio::time::timeout(patience, (self.height)());
 		let (said, newest) = tokio::join!(asking, looking);
 		match said {
-			Ok(Ok(status)) => follows(&status, newest.ok().flatten()),
+			Ok(Ok(status)) => {
+				let newest = newest.ok().flatten();
+				let is_new = !self.awaited.contains_key(&worker);
+				let stands = self.awaited.entry(worker).or_default();
+				let standing = follows(&status, newest, stands, self.patience.standstill)?;
+				Ok(is_new.then_some(standing))
+			}
 			Ok(Err(_)) | Err(_) => Err("nor says who it is".into()),
 		}
 	}
@@ -303,18 +351,32 @@ where
 
 /// Whether a worker hears of what the chain commits. One that does not commits nothing either, and
 /// loses its leases: it is what the other members watch each other for.
-fn follows(status: &WorkerStatus, newest: Option<BlockNumber>) -> Result<(), String> {
+fn follows(
+	status: &WorkerStatus,
+	newest: Option<BlockNumber>,
+	stands: &mut Standstill,
+	standstill_max: Duration,
+) -> Result<String, String> {
 	if status.fresh != Some(true) {
 		return Err("and its view of the chain is old".into());
 	}
-	match (status.height, newest) {
-		(Some(height), Some(newest))
-			if height.saturating_add(limits::HOLDER_BEHIND_BLOCKS_MAX) < newest =>
-		{
-			Err(format!("and stands at block {height}, {newest} is final"))
-		}
-		_ => Ok(()),
+	let behind = status.height.zip(newest).filter(|(height, newest)| height < newest);
+	let Some((height, newest)) = behind else {
+		*stands = None;
+		return Ok("follows the chain".into());
+	};
+	let since = match *stands {
+		Some((at, since)) if at == height => since,
+		_ => stands.insert((height, Instant::now())).1,
+	};
+	let standing = format!("stands at block {height}, {newest} is final");
+	if height.saturating_add(limits::HOLDER_BEHIND_BLOCKS_MAX) < newest {
+		return Err(format!("and {standing}"));
 	}
+	if since.elapsed() >= standstill_max {
+		return Err(format!("and hears of no block: it {standing}"));
+	}
+	Ok(standing)
 }
 
 /// Asks those anew who may have become able to answer.
@@ -326,21 +388,21 @@ fn ask_again(waiting: &mut Vec<Member>, again: &mut Vec<Member>) {
 	}
 }
 
-fn unanswered(agent: AgentId, refusals: BTreeMap<WorkerId, String>) -> anyhow::Error {
+fn unanswered(called: &str, refusals: BTreeMap<WorkerId, String>) -> anyhow::Error {
 	let said: String = refusals
 		.into_iter()
 		.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
 		.collect();
 	let message = format!(
-		"no worker of the cluster answered for agent {agent:?}:{said}\nCall again once `phala cluster status` counts its agents as ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
+		"no worker of the cluster answered for agent {called}:{said}\nCall again once `phala cluster status` counts its agents as ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
 	);
 	Refused::new("Unanswered", message).into()
 }
 
 /// A worker knows the nonce of this call: this call was taken before, by it or by the writer before it.
-fn taken(agent: AgentId, worker: WorkerId) -> Refused {
+fn taken(called: &str, worker: WorkerId) -> Refused {
 	let message = format!(
-		"the call of agent {agent:?} was taken already, says worker {worker}: a worker took it whose answer did not come back, and what it wrote may be committed. Read the agent's state before you call again, or it may be done twice; a call that only reads can be sent again"
+		"the call of agent {called} was taken already, says worker {worker}: a worker took it whose answer did not come back, and what it wrote may be committed. Read the agent's state before you call again, or it may be done twice; a call that only reads can be sent again"
 	);
 	Refused::new(Refusal::Repeated.name(), message)
 }
@@ -414,7 +476,7 @@ mod tests {
 		workers: &[&Worker],
 	) -> anyhow::Result<Asked<(Member, Vec<u8>)>> {
 		let members = workers.iter().map(|worker| worker.member.clone()).collect();
-		let mut ask = Ask::new(AGENT, writes, patience, opened, height);
+		let mut ask = Ask::new(AGENT, "riddle", writes, patience, opened, height);
 		let asking = ask.members(members, vec![0]);
 		let asked = tokio::time::timeout(Duration::from_secs(600), asking).await;
 		asked.expect("it ends").map_err(|error| ask.in_doubt(error))
@@ -619,6 +681,14 @@ mod tests {
 	}
 
 	#[tokio::test]
+	async fn one_that_misses_a_look_and_is_at_work_is_waited_for() {
+		let slow = worker(1, Villain::IsSlowAndDeafOnce(5)).await;
+		let patience = Patience { failover: Duration::from_millis(200), ..IMPATIENT };
+		assert_eq!(answered_with(patience, &[&slow]).await, 1);
+		assert_eq!(slow.calls(), 1);
+	}
+
+	#[tokio::test]
 	async fn a_holder_that_lost_its_relayer_is_not_waited_for_though_it_answers() {
 		let cut_off_since = HEIGHT - limits::HOLDER_BEHIND_BLOCKS_MAX - 1;
 		for (height, fresh) in [(cut_off_since, true), (HEIGHT, false)] {
@@ -638,14 +708,46 @@ mod tests {
 			..serde_json::from_value(serde_json::json!({ "phase": "serving" })).unwrap()
 		};
 		let max = limits::HOLDER_BEHIND_BLOCKS_MAX;
-		assert_eq!(follows(&behind(max), Some(HEIGHT)), Ok(()));
-		assert!(follows(&behind(max + 1), Some(HEIGHT)).is_err());
+		let follows =
+			|status, newest| follows(&status, newest, &mut None, PATIENCE.standstill).is_ok();
+		assert!(follows(behind(max), Some(HEIGHT)));
+		assert!(!follows(behind(max + 1), Some(HEIGHT)));
 		// A node that says nothing, or is behind itself, is nothing against the worker.
-		assert_eq!(follows(&behind(max + 1), None), Ok(()));
-		assert_eq!(follows(&behind(0), Some(HEIGHT - max - 1)), Ok(()));
+		assert!(follows(behind(max + 1), None));
+		assert!(follows(behind(0), Some(HEIGHT - max - 1)));
 		for fresh in [Some(false), None] {
-			assert!(follows(&WorkerStatus { fresh, ..behind(0) }, Some(HEIGHT)).is_err());
+			assert!(!follows(WorkerStatus { fresh, ..behind(0) }, Some(HEIGHT)));
 		}
+	}
+
+	#[test]
+	fn a_worker_that_stands_still_while_the_chain_goes_on_hears_of_no_block() {
+		let at = |height| WorkerStatus {
+			height: Some(height),
+			fresh: Some(true),
+			..serde_json::from_value(serde_json::json!({ "phase": "serving" })).unwrap()
+		};
+		let mut stands = None;
+		let mut follows =
+			|height, newest, max| follows(&at(height), Some(newest), &mut stands, max);
+		const AT_ONCE: Duration = Duration::ZERO;
+		let said = follows(7, 8, PATIENCE.standstill).unwrap();
+		assert_eq!(said, "stands at block 7, 8 is final");
+		// It moves: its time begins anew.
+		assert!(follows(8, 9, PATIENCE.standstill).is_ok());
+		let said = follows(8, 10, AT_ONCE).unwrap_err();
+		assert!(said.contains("hears of no block: it stands at block 8, 10 is final"), "{said}");
+		// Where the chain stands still nobody is blamed.
+		assert_eq!(follows(10, 10, AT_ONCE).unwrap(), "follows the chain");
+	}
+
+	#[tokio::test]
+	async fn a_holder_that_stands_one_block_behind_is_not_waited_for_for_long() {
+		let cut_off = worker(1, Villain::IsCutOff { height: HEIGHT - 1, fresh: true }).await;
+		let heir = worker(2, Villain::TakesOver(2, 1)).await;
+		let patience = Patience { standstill: Duration::from_millis(100), ..PATIENCE };
+		assert_eq!(answered_with(patience, &[&cut_off, &heir]).await, 2);
+		assert_eq!((cut_off.calls(), heir.calls()), (1, 3));
 	}
 
 	#[tokio::test]
@@ -653,7 +755,7 @@ mod tests {
 		let throws = worker(1, Villain::Refuses(500, "Uncaught", None)).await;
 		let well = worker(2, Villain::Answers).await;
 		let (_, said) = refused(&[&throws, &well]).await;
-		assert!(said.contains(&format!("phala logs {AGENT:?}")), "{said}");
+		assert!(said.contains("phala logs riddle"), "{said}");
 		assert_eq!(well.calls(), 0);
 	}
 

@@ -10,7 +10,8 @@ use crate::{
 	accounts::{Account, Accounts},
 	conversation::Conversation,
 	failure::Refused,
-	limits,
+	interrupt, limits,
+	names::Names,
 	proof::{self, Finality},
 	worker_client::WorkerClient,
 };
@@ -21,7 +22,7 @@ use phala_chain_client::{
 	agents, clusters,
 	requests::{self, Ending, EndingSearch, Settlement, Submission, Terms},
 	transactions::SignedTransaction,
-	Chain, ChainClientError, Sender,
+	Chain, ChainClientError,
 };
 use phala_keys::input::InputKind;
 use phala_protocol::{
@@ -107,10 +108,14 @@ pub async fn submit(
 	});
 	let kept = Kept::new(conversation.genesis, agent, account.bytes(), plain, reply);
 	let mut keeper = Keeper::new(accounts, &account.name, kept);
-	let sender = Sender::new(chain, account.keypair.clone());
+	let sender = interrupt::sender(chain, account.keypair.clone());
 	let submitting = requests::submit(&sender, &submission, |signed| {
 		keeper.before_submission(signed.at)?;
 		if choices.says_how_to_go_on {
+			interrupt::advise(format!(
+				"`phala request status {:?} --wait` goes on, at no further cost",
+				signed.at.transaction
+			));
 			say!(
 				"  should this end too early, go on with: phala request status {:?} --wait",
 				signed.at.transaction
@@ -195,7 +200,8 @@ pub async fn submit_secrets(
 		deadline: terms.deadline,
 		min_block: choices.min_block,
 	};
-	let sender = Sender::new(chain, account.keypair.clone());
+	let sender = interrupt::sender(chain, account.keypair.clone());
+	interrupt::advise("Whether the agent has it is not known: the same command once more does no harm, and is paid once more");
 	let nothing_to_keep = |_: &SignedTransaction| Ok::<_, ChainClientError>(());
 	let pending = requests::submit(&sender, &submission, nothing_to_keep).await?;
 	let included = pending.included().await?;
@@ -255,13 +261,13 @@ pub async fn answer(
 	let caller = Caller::Account(kept.caller.exactly().context(BROKEN)?);
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
-		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {:?} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded; its log says more, to its owner: phala logs {:?}",
-			agent,
+		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded; its log says more, to its owner: phala logs {}",
+			Names::called(chain.genesis_hash(), agent),
 			refusal,
 			phala_protocol::text::pha(settlement.fee),
 			settlement.units,
 			phala_protocol::text::pha(settlement.refunded),
-			agent),
+			Names::called(chain.genesis_hash(), agent)),
 	};
 	let answer = open(&kept, &bytes)?;
 	let input =

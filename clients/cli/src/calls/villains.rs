@@ -14,7 +14,7 @@ use phala_protocol::{boot::WorkerId, BlockNumber};
 use serde_json::json;
 use std::{
 	sync::{
-		atomic::{AtomicUsize, Ordering},
+		atomic::{AtomicBool, AtomicUsize, Ordering},
 		Arc, Mutex, PoisonError,
 	},
 	time::Duration,
@@ -35,6 +35,7 @@ pub const HEIGHT: BlockNumber = 100;
 pub const PATIENCE: Patience = Patience {
 	silence: Duration::from_millis(50),
 	presence: Duration::from_secs(60),
+	standstill: Duration::from_secs(60),
 	failover: Duration::from_secs(60),
 	code_switch: Duration::from_secs(60),
 };
@@ -49,6 +50,8 @@ pub enum Villain {
 	Hangs,
 	/// Answers only after it was asked so many times who it is.
 	IsSlow(usize),
+	/// The same, and the first time it does not say who it is.
+	IsSlowAndDeafOnce(usize),
 	/// Says who it is and that it stands at this block, as one that lost its relayer; the call waits for
 	/// a commit that does not come.
 	IsCutOff {
@@ -87,6 +90,7 @@ struct Server {
 	id: WorkerId,
 	villain: Villain,
 	infos: AtomicUsize,
+	was_deaf: AtomicBool,
 	asked: Notify,
 	bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -95,6 +99,9 @@ impl Server {
 	async fn info(State(server): State<Arc<Self>>) -> Response {
 		let (height, fresh) = match server.villain {
 			Villain::Hangs => std::future::pending().await,
+			Villain::IsSlowAndDeafOnce(_) if !server.was_deaf.swap(true, Ordering::SeqCst) => {
+				std::future::pending().await
+			}
 			Villain::IsCutOff { height, fresh } => (height, fresh),
 			_ => (HEIGHT, true),
 		};
@@ -117,7 +124,7 @@ impl Server {
 		};
 		match server.villain {
 			Villain::Hangs | Villain::IsCutOff { .. } => std::future::pending().await,
-			Villain::IsSlow(infos) => {
+			Villain::IsSlow(infos) | Villain::IsSlowAndDeafOnce(infos) => {
 				while server.infos.load(Ordering::SeqCst) < infos {
 					server.asked.notified().await;
 				}
@@ -143,7 +150,8 @@ pub async fn worker(id: WorkerId, villain: Villain) -> Worker {
 	let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
 	let endpoint = format!("http://{}", listener.local_addr().unwrap());
 	let (infos, asked) = (AtomicUsize::new(0), Notify::new());
-	let server = Arc::new(Server { id, villain, infos, asked, bodies: bodies.clone() });
+	let was_deaf = AtomicBool::default();
+	let server = Arc::new(Server { id, villain, infos, was_deaf, asked, bodies: bodies.clone() });
 	let router = Router::new()
 		.route("/v1/info", get(Server::info))
 		.route("/v1/agents/{id}/call", post(Server::call))

@@ -4,15 +4,13 @@
 use crate::{
 	accounts::{AccountOptions, Accounts},
 	chain::NodeOption,
+	interrupt,
 	names::AccountName,
 	output::{self, accounts::*, words::Amount},
 	steps::chain_step,
 };
 use anyhow::Context;
-use phala_chain_client::{
-	accounts::{balance, check_funds, transfer_keep_alive, TRANSFER},
-	Sender,
-};
+use phala_chain_client::accounts::{balance, check_funds, transfer_keep_alive, TRANSFER};
 use phala_protocol::{
 	text::{parse_pha, pha},
 	Balance,
@@ -101,7 +99,10 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let chain = node.connect().await?;
 			check_funds(&chain, from.0, TRANSFER, amount).await?;
 			let what = format!("sending {} to {to}", pha(amount));
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
+			interrupt::advise(
+				"Look at `phala account balance` before you send it again, or it may be sent twice",
+			);
 			let sending = sender.send(transfer_keep_alive(to.0, amount));
 			let block = chain_step(&what, sending).await?.0.block.number;
 			let told =

@@ -3,22 +3,30 @@
 use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
-	deployment,
+	commands::status::{self, Said},
+	deployment, interrupt,
 	names::{AccountName, AgentName, Names},
 	output::{
 		self,
-		agents::{Agent, AgentChanged, AgentList, AgentStatus, ListedAgent},
+		agents::{Agent, AgentChanged, AgentList, AgentStatus, ListedAgent, WorkerPrepared},
+		operators::NotReady,
 		words::Account,
 	},
 	steps::{chain_step, step},
+	terminal,
 };
-use phala_chain_client::{agents, clusters, Call, Sender};
+use anyhow::Context;
+use phala_chain_client::{accounts::check_funds, agents, clusters, Call};
 use phala_protocol::{
 	agents::{Access, AgentId, UpgradePolicy},
+	boot::WorkerId,
 	text::{parse_pha, pha, Address},
 	Balance, BlockNumber,
 };
-use std::process::ExitCode;
+use std::{
+	io::{BufRead, IsTerminal},
+	process::ExitCode,
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -60,6 +68,9 @@ pub enum Command {
 	Retire {
 		/// The agent's name or id.
 		agent: AgentName,
+		/// Does not ask.
+		#[arg(long)]
+		yes: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -80,6 +91,9 @@ pub enum Command {
 	Accept {
 		/// The agent's id.
 		agent: AgentName,
+		/// The most that you let be held for it. What is held now, if not said.
+		#[arg(long, value_name = "PHA", value_parser = parse_pha)]
+		deposit: Option<Balance>,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -132,7 +146,7 @@ impl From<AccessChoice> for Access {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::List { all, account, node } => list(all, &account, &node, json).await?,
-		Command::Status { agent, node } => status(&agent, &node, json).await?,
+		Command::Status { agent, node } => show(&agent, &node, json).await?,
 		Command::Upgrade(arguments) => return super::upgrade::run(arguments, json).await,
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
 			let caller = caller.resolve()?;
@@ -145,7 +159,10 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let done = format!("{caller} is off its list");
 			change(&agent, call, &done, &account, &node, json).await?;
 		}
-		Command::Retire { agent, account, node } => {
+		Command::Retire { agent, yes, account, node } => {
+			if !yes {
+				confirm(&format!("agent {agent} is given up for good, with its state"))?;
+			}
 			let done = "it is given up, and its deposit released";
 			change(&agent, agents::retire, done, &account, &node, json).await?;
 		}
@@ -155,9 +172,16 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let done = format!("it is offered to {to}");
 			change(&agent, call, &done, &account, &node, json).await?;
 		}
-		Command::Accept { agent, account, node } => {
-			let done = "it is this account's";
-			change(&agent, agents::accept_transfer, done, &account, &node, json).await?;
+		Command::Accept { agent, deposit, account, node } => {
+			let chain = node.connect().await?;
+			let id = agent.resolve(&chain, &node.node).await?;
+			let held = agents::deposit(&chain, chain.finalized_head().await?, id).await?;
+			let deposit_max = deposit.unwrap_or(held);
+			say!("  {} will be held from this account while it has the agent", pha(held));
+			check_funds(&chain, account.open()?.bytes(), "the agent's deposit", held).await?;
+			let call = |agent| agents::accept_transfer(agent, deposit_max);
+			let done = format!("it is this account's, and so is its deposit of {}", pha(held));
+			change(&agent, call, &done, &account, &node, json).await?;
 		}
 		Command::Access { agent, access, account, node } => {
 			let access = access.into();
@@ -171,6 +195,23 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+/// Has what cannot be taken back confirmed by whoever sits at a terminal.
+fn confirm(what: &str) -> anyhow::Result<()> {
+	let mut input = std::io::stdin();
+	if !input.is_terminal() {
+		refuse!("NotConfirmed", "nothing was done: {what}; --yes says that it is meant");
+	}
+	terminal::say(&format!("{what}. Is it meant? [y/N] "));
+	let mut answer = String::new();
+	std::io::BufReader::new(&mut input)
+		.read_line(&mut answer)
+		.context("cannot read standard input")?;
+	if !["y", "yes"].contains(&&*answer.trim().to_ascii_lowercase()) {
+		refuse!("NotConfirmed", "nothing was done");
+	}
+	Ok(())
 }
 
 async fn change(
@@ -187,7 +228,7 @@ async fn change(
 	let (_, record) = agents::known(&chain, agent).await?;
 	let call = call(agent);
 	let what = format!("{} for agent {agent:?}", call.name);
-	let sender = Sender::new(&chain, account.keypair);
+	let sender = interrupt::sender(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
 	let following = deployment::followed(&chain, record.cluster, block);
@@ -226,18 +267,22 @@ async fn list(
 	Ok(())
 }
 
-async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Result<()> {
+async fn show(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Result<()> {
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (at, record) = agents::known(&chain, agent).await?;
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
 	let pending = agents::pending(&chain, at, agent, &record).await?;
+	let asked = status::of_all(clusters::members(&chain, record.cluster).await?).await;
+	let answers: Vec<_> =
+		asked.into_iter().map(|(member, said)| answers(agent, member.worker, said)).collect();
 	if json {
 		return output::print(&AgentStatus {
 			agent: Agent::new(agent, &record),
 			callers: callers.into_iter().map(Account).collect(),
 			lease: lease.map(Into::into),
+			answers,
 			pending: pending.as_ref().map(Into::into),
 			block: at.number,
 		});
@@ -275,8 +320,65 @@ async fn status(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Res
 			|lease| format!("worker {}, boot {}", lease.worker, lease.boot),
 		),
 	);
+	let ready = answers.iter().filter(|of| of.ready).map(|of| format!("worker {}", of.worker));
+	let ready = ready.collect::<Vec<_>>().join(", ");
+	line("answers", if ready.is_empty() { "nobody".into() } else { ready });
+	for WorkerPrepared { worker, message, .. } in answers.iter().filter(|of| !of.ready) {
+		let why = message.as_deref().unwrap_or("it does not say why");
+		line("", terminal::line(&format!("not worker {worker}: {why}")));
+	}
 	line("as of block", at.number.to_string());
 	Ok(())
+}
+
+/// Whether an agent answers at a worker, as that one says.
+fn answers(agent: AgentId, worker: WorkerId, said: anyhow::Result<Said>) -> WorkerPrepared {
+	let message = match said {
+		Err(error) => Some(format!("{error:#}")),
+		Ok((info, not_ready)) => match not_ready.into_iter().find(|of| of.agent.0 == agent) {
+			Some(NotReady { lacks, .. }) => {
+				Some(lacks.unwrap_or_else(|| "it is not ready there".into()))
+			}
+			// It counts those that answer, and named those that do not.
+			None if info.agents_ready > Some(0) => None,
+			None if info.fresh == Some(true) => Some(format!("its phase is {}", info.phase.name())),
+			None => Some(info.freshness.unwrap_or_else(|| "its view of the chain is old".into())),
+		},
+	};
+	WorkerPrepared { worker, ready: message.is_none(), message }
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_protocol::H256;
+	use serde_json::json;
+
+	#[test]
+	fn who_answers_for_an_agent_is_told_and_why_the_others_do_not() {
+		let (agent, other) = (H256([1; 32]), H256([2; 32]));
+		let said = |ready: u64, fresh: bool, lacks: Option<H256>| {
+			let info = json!({
+				"phase": "awaits-registration", "fresh": fresh, "freshness": "3 s old", "agentsReady": ready,
+			});
+			let lacks = lacks.map(|agent| NotReady {
+				agent: agent.into(),
+				name: None,
+				lacks: Some("its code".into()),
+			});
+			Ok((serde_json::from_value(info).unwrap(), lacks.into_iter().collect()))
+		};
+		let why = |said| {
+			let WorkerPrepared { ready, message, .. } = answers(agent, 7, said);
+			assert_eq!(ready, message.is_none());
+			message.unwrap_or_default()
+		};
+		assert_eq!(why(said(1, true, Some(other))), "");
+		assert_eq!(why(said(1, true, Some(agent))), "its code");
+		assert_eq!(why(said(0, false, None)), "3 s old");
+		assert_eq!(why(said(0, true, None)), "its phase is awaits-registration");
+		assert_eq!(why(Err(anyhow::anyhow!("it hangs"))), "it hangs");
+	}
 }
 
 /// From when on code runs that does not yet.

@@ -9,7 +9,9 @@ use crate::{
 	types,
 };
 use anyhow::Context;
-use phala_agent_builder::{AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, OUT_DIR};
+use phala_agent_builder::{
+	AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, MANIFEST_FILE, OUT_DIR,
+};
 use phala_protocol::{agents::AgentCode, blake2_256, H256};
 use std::{
 	fs,
@@ -61,8 +63,22 @@ impl Built {
 	}
 }
 
+/// # Errors
+/// When a folder is no agent's, before anything is made of it.
+pub fn check_folder(folder: &Path) -> anyhow::Result<()> {
+	if !folder.join(MANIFEST_FILE).is_file() {
+		refuse!(
+			"NoAgentFolder",
+			"{} has no {MANIFEST_FILE}, so it is no agent's folder: `phala new <folder>` makes one",
+			folder.display()
+		);
+	}
+	Ok(())
+}
+
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { folder, sdk, no_check } = arguments;
+	check_folder(&folder)?;
 	if no_check {
 		say!("  types are not checked, as you asked");
 	}

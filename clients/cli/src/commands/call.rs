@@ -46,11 +46,11 @@ pub struct Arguments {
 	agent: AgentName,
 
 	/// Path and query that the agent sees.
-	#[arg(default_value = "/")]
+	#[arg(default_value = "/", value_parser = path)]
 	path: String,
 
 	/// GET if there is no body, else POST.
-	#[arg(short = 'X', long, value_name = "METHOD")]
+	#[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
 	method: Option<String>,
 
 	/// A header, as in 'name: value'. May be repeated.
@@ -99,6 +99,24 @@ pub struct Arguments {
 	chain: ChainOptions,
 }
 
+/// Those that HTTP has for a resource, and that agents are given as they are.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+fn method(text: &str) -> Result<String, String> {
+	let method = text.to_ascii_uppercase();
+	match METHODS.contains(&&*method) {
+		true => Ok(method),
+		false => Err(format!("{text:?} is no method of HTTP: {} are", METHODS.join(", "))),
+	}
+}
+
+fn path(text: &str) -> Result<String, String> {
+	match text.starts_with('/') {
+		true => Ok(text.to_owned()),
+		false => Err(format!("a path starts with /, as in '/{text}' or '/?name=Ada'")),
+	}
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
 	let (name, value) =
 		text.split_once(':').ok_or_else(|| format!("{text:?} is no header: 'name: value' is"))?;
@@ -112,7 +130,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let chain = arguments.chain.connect().await?;
 	let agent = arguments.agent.resolve(&chain, arguments.chain.url()).await?;
 	if !arguments.on_chain {
-		let calling = direct::call(&chain, &account, agent, &input);
+		let called = arguments.agent.to_string();
+		let calling = direct::call(&chain, &account, agent, &called, &input);
 		let (direct, took) = step("asking a worker and checking its answer", calling).await?;
 		let told = |checked| {
 			let (worker, url) = (direct.worker.worker, direct.worker.endpoint.clone());
@@ -158,10 +177,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 
 fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
 	let Arguments { path, method, headers, data, .. } = arguments;
-	ensure!(
-		path.starts_with('/'),
-		"the path {path:?} was refused: it starts with /, as in '/?name=Ada'"
-	);
 	let body = match data.as_deref().map(|data| data.strip_prefix('@').ok_or(data)) {
 		None => None,
 		Some(Err(text)) => Some(text.as_bytes().to_vec()),
@@ -173,7 +188,7 @@ fn input(arguments: &Arguments) -> anyhow::Result<CallInput> {
 		Some(Ok(file)) => Some(fs::read(file).with_context(|| format!("cannot read {file}"))?),
 	};
 	let usual = if body.is_some() { "POST" } else { "GET" };
-	let method = method.as_deref().unwrap_or(usual).to_ascii_uppercase();
+	let method = method.clone().unwrap_or_else(|| usual.to_owned());
 	let mut headers = headers.clone();
 	if body.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
 		headers.push(("content-type".into(), "application/json".into()));
@@ -213,8 +228,14 @@ impl Saving {
 		}
 		let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
 		let folder = folder.unwrap_or(Path::new("."));
-		let file = NamedTempFile::new_in(folder)
-			.with_context(|| format!("cannot save to {}: nothing was asked yet", path.display()))?;
+		let refuse = |why: &dyn std::fmt::Display| {
+			let message =
+				format!("cannot save to {}: {why}; nothing was asked yet", path.display());
+			failure::Refused::new("FileFailed", message)
+		};
+		// A temporary name, which nobody gave, would be named by an error.
+		fs::metadata(folder).map_err(|error| refuse(&error))?;
+		let file = NamedTempFile::new_in(folder).map_err(|error| refuse(&error.kind()))?;
 		Ok(Some(Self { path, file }))
 	}
 
@@ -295,6 +316,7 @@ pub fn verified(verification: &Verification) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use phala_verifier::file::{HexBytes, RequestEvidence};
 
 	#[test]
 	fn an_answer_moves_no_terminal_and_is_left_as_it_is_in_a_file() {
@@ -310,7 +332,11 @@ mod tests {
 		let prepare = |path: PathBuf| Saving::prepare(Some(path), false, None);
 		let refused = |path: PathBuf| prepare(path).err().unwrap().to_string();
 		assert!(refused(folder.path().into()).contains("it is a folder"));
-		assert!(refused(folder.path().join("none/answer.json")).contains("nothing was asked yet"));
+		let nowhere = folder.path().join("none/answer.json");
+		let refused = refused(nowhere.clone());
+		assert!(refused.contains("nothing was asked yet"), "{refused}");
+		assert!(refused.contains(&nowhere.display().to_string()), "{refused}");
+		assert!(refused.contains("No such file or directory"), "{refused}");
 		assert!(Saving::prepare(None, false, None).unwrap().is_none());
 		// Nothing is left of one that was prepared and not needed.
 		drop(prepare(folder.path().join("answer.json")).unwrap());
@@ -329,6 +355,53 @@ mod tests {
 		assert!(prepare(false, Some(H256([1; 32]))).is_err(), "it is no answer");
 		assert!(prepare(true, None).is_ok());
 		assert_eq!(fs::read_to_string(&path).unwrap(), "mine", "nothing was written yet");
+	}
+
+	#[test]
+	fn an_answer_is_saved_over_itself_and_over_no_other_that_somebody_paid_for() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("answer.json");
+		let (mine, other) = (H256([1; 32]), H256([2; 32]));
+		let answer = |request: Option<H256>| {
+			let empty = || HexBytes(Vec::new());
+			AnswerFile {
+				format: phala_verifier::file::FORMAT.into(),
+				genesis: empty(),
+				input: empty(),
+				output: empty(),
+				salt: empty(),
+				proof: empty(),
+				request: request
+					.map(|id| RequestEvidence { id: HexBytes(id.0.into()), reply: None }),
+				chain: None,
+				report: None,
+			}
+		};
+		let save = |request| Saving::prepare(Some(path.clone()), false, request);
+		save(Some(mine)).unwrap().unwrap().write(&answer(Some(mine))).unwrap();
+		assert!(save(Some(mine)).is_ok(), "another copy takes nothing away");
+		for refused in [Some(other), None] {
+			let refused = failure::body(&save(refused).err().unwrap());
+			assert_eq!(refused.code, "FileExists");
+		}
+		// One of a direct call is of no request, and so the same as none.
+		fs::remove_file(&path).unwrap();
+		save(None).unwrap().unwrap().write(&answer(None)).unwrap();
+		assert!(save(None).is_err());
+	}
+
+	#[test]
+	fn methods_that_are_none_and_paths_without_a_beginning_are_refused_by_name() {
+		assert_eq!(method("patch"), Ok("PATCH".into()));
+		for none in ["FETCH", "", "GET "] {
+			let refused = method(none).unwrap_err();
+			assert!(
+				refused.contains(&format!("{none:?}")) && refused.contains("POST"),
+				"{refused}"
+			);
+		}
+		assert_eq!(path("/a?b"), Ok("/a?b".into()));
+		assert!(path("nopath").unwrap_err().contains("'/nopath'"));
 	}
 
 	#[test]

@@ -4,7 +4,7 @@ use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
 	commands::status,
-	deployment, failure,
+	deployment, failure, interrupt,
 	names::{AccountName, AgentName},
 	output::{
 		self,
@@ -204,7 +204,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let chain = node.connect().await?;
 			let deposit = chain.amount("Clusters", "ClusterDeposit").await?;
 			check_funds(&chain, account.bytes(), "a cluster's deposit", deposit).await?;
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
 			let ((cluster, block), _) =
 				chain_step("creating a cluster", clusters::create(&sender)).await?;
 			output::tell(json, &ClusterMade { cluster, block }, format!("cluster {cluster}"))?;
@@ -226,7 +226,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				"letting in worker {worker}: boot {boot}, measurement {measurement:?}, at {}",
 				terminal::line(endpoint)
 			);
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
 			let approving = sender.send(clusters::approve_join(cluster, &applicant));
 			let block = chain_step(&what, approving).await?.0.block.number;
 			let following = deployment::followed(&chain, cluster, block);
@@ -238,7 +238,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let account = account.open()?;
 			let chain = node.connect().await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
 			let what = format!("taking worker {worker} out of cluster {cluster}");
 			let leaving = sender.send(clusters::leave(cluster, worker));
 			let block = chain_step(&what, leaving).await?.0.block.number;
@@ -251,7 +251,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let account = account.open()?;
 			let chain = node.connect().await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
 			let what = format!("moving worker {worker} to {}", terminal::line(&url));
 			let block = chain_step(&what, sender.send(call)).await?.0.block.number;
 			let following = deployment::followed(&chain, cluster, block);
@@ -313,7 +313,7 @@ async fn evict(
 	let account = account.open()?;
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
-	let sender = Sender::new(&chain, account.keypair);
+	let sender = interrupt::sender(&chain, account.keypair);
 	let what = format!("evicting agent {agent:?}");
 	let (included, _) = chain_step(&what, sender.send(agents::evict(agent))).await?;
 	let (block, notice) = (included.block.number, agents::eviction_announced(&included));
@@ -352,7 +352,7 @@ fn check_owner(
 /// When there is none, or no node answers.
 pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Result<Sender> {
 	let account = account.open()?;
-	Ok(Sender::new(&node.connect().await?, account.keypair))
+	Ok(interrupt::sender(&node.connect().await?, account.keypair))
 }
 
 async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Result<()> {
@@ -360,12 +360,11 @@ async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Resu
 	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
 	let mut members = Vec::new();
 	for (member, said) in asked {
-		let (said, not_ready, error) = match said {
+		let (said, mut agents_not_ready, error) = match said {
 			Ok((info, not_ready)) => (Some(info), not_ready, None),
 			Err(error) => (None, Vec::new(), Some(failure::body(&error))),
 		};
-		let agents_not_ready: Vec<_> =
-			not_ready.into_iter().map(|agent| format!("{agent:?}")).collect();
+		status::name(&mut agents_not_ready, chain.genesis_hash());
 		let phase = said.as_ref().map(|info| info.phase);
 		let (agents, agents_ready) =
 			said.map_or((None, None), |info| (info.agents, info.agents_ready));

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
 	accounts::{Account, AccountOptions},
-	chain::{hash, NodeOption},
+	chain::NodeOption,
 	deployed::{self, Deployments},
 	deployment,
 	failure::Refused,
+	interrupt,
 	names::{AgentName, Names},
 	output::{
 		self,
@@ -25,7 +26,7 @@ use phala_agent_builder::OUT_DIR;
 use phala_chain_client::{
 	accounts::check_funds,
 	agents::{self, Deployment},
-	clusters, Chain, Sender,
+	clusters, Chain,
 };
 use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
@@ -35,9 +36,13 @@ use phala_protocol::{
 	Balance, BlockNumber, H256,
 };
 use std::{
+	io::IsTerminal,
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
+
+/// What to do when a deployment ends too early.
+const GOES_ON: &str = "`phala deploy` once more in the same folder goes on where it was cut";
 
 /// Milliseconds from one block to the next.
 const BLOCK_MS: u64 = 2_000;
@@ -77,8 +82,8 @@ pub struct Arguments {
 	no_build: bool,
 
 	/// Goes on with this agent, and not with the one that was deployed from the folder.
-	#[arg(long, value_name = "ID", value_parser = hash)]
-	agent: Option<H256>,
+	#[arg(long, value_name = "NAME OR ID")]
+	agent: Option<AgentName>,
 
 	/// Deploys another agent, even if one was deployed from the folder, or has its name.
 	#[arg(long, conflicts_with = "agent")]
@@ -187,12 +192,16 @@ fn check_goes_on(
 	folder: &Path,
 ) -> anyhow::Result<()> {
 	let folder = folder.display();
-	if record.code != built.code() {
+	let code = built.code();
+	if record.code != code {
+		// The same component may have another manifest.
+		let (what, runs, has) = match record.code.component == code.component {
+			true => ("the manifest ", record.code.manifest, code.manifest),
+			false => ("", record.code.component, code.component),
+		};
 		refuse!(
 			"DeployedOtherwise",
-			"agent {agent:?} runs {:?}, {folder} has {:?}: `phala agent upgrade {agent:?} {folder}` puts the new code in place, `phala deploy --new` deploys another agent",
-			record.code.component,
-			built.code().component
+			"agent {agent:?} runs {what}{runs:?}, {folder} has {has:?}: `phala agent upgrade {agent:?} {folder}` puts the new code in place, `phala deploy --new` deploys another agent"
 		);
 	}
 	Ok(())
@@ -251,12 +260,19 @@ impl Told {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
+	if !arguments.no_build {
+		build::check_folder(&arguments.folder)?;
+	}
 	let account = arguments.account.open()?;
 	let chain = arguments.node.connect().await?;
 	let told = Told::of(&arguments);
 	let folder = arguments.folder;
 	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
 	let node = &arguments.node.node;
+	let asked = match &arguments.agent {
+		Some(agent) => Some(agent.resolve(&chain, node).await?),
+		None => None,
+	};
 	let lock = match arguments.agent {
 		Some(_) => None,
 		None => Some(deployed::lock(&folder).await?),
@@ -275,7 +291,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		);
 	}
 	let deployments = Deployments::of(&folder, chain.genesis_hash(), account.address());
-	let known = match (arguments.agent, arguments.new) {
+	let known = match (asked, arguments.new) {
 		(Some(agent), _) => Some(agent),
 		(None, true) => None,
 		(None, false) => deployments.agent(&chain).await?,
@@ -296,15 +312,20 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			}
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
-			let sender = Sender::new(&chain, account.keypair.clone());
+			let sender = interrupt::sender(&chain, account.keypair.clone());
 			let what = format!("registering {} in cluster {}", built.name, deployment.cluster);
+			interrupt::advise(GOES_ON);
 			let registering = deployment::register(&sender, &deployments, &deployment);
 			step(&what, registering).await?.0
 		}
 	};
 	drop(lock);
 	// From here on it can be named, whatever becomes of the rest.
-	say!("  agent {agent:?}");
+	interrupt::advise(format!("Agent {agent:?} is registered. {GOES_ON}"));
+	if json || !std::io::stdout().is_terminal() {
+		// Who looks at a terminal is shown it at the end.
+		say!("  agent {agent:?}");
+	}
 	let other = match known {
 		Some(_) => of_this_name(&chain, node, &account, &built.name, known).await?,
 		None => None,
@@ -409,6 +430,12 @@ mod tests {
 	fn a_second_deployment_goes_on_with_the_same_code_and_refuses_other_code_with_what_to_do() {
 		let same = Built { name: "a".into(), component: vec![1], manifest: vec![2] };
 		assert!(check_goes_on(H256::zero(), &record(), &same, Path::new("a")).is_ok());
+		// As of a copy with another name.
+		let renamed = Built { manifest: vec![4], component: vec![1], name: "b".into() };
+		let refused = check_goes_on(H256::zero(), &record(), &renamed, Path::new("a")).unwrap_err();
+		let (runs, has) = (record().code.manifest, renamed.code().manifest);
+		let told = format!("runs the manifest {runs:?}, a has {has:?}");
+		assert!(refused.to_string().contains(&told), "{refused}");
 		let other = Built { component: vec![3], ..same };
 		let refused = check_goes_on(H256::zero(), &record(), &other, Path::new("a")).unwrap_err();
 		for remedy in ["phala agent upgrade", "phala deploy --new"] {

@@ -23,7 +23,7 @@ use crate::{
 	steps::step,
 };
 use anyhow::Context;
-use phala_agent_builder::{Manifest, MANIFEST_FILE};
+use phala_agent_builder::{AgentFolder, Manifest};
 use phala_devnet::{Folder, Process, Supervisor};
 use std::{
 	collections::BTreeMap,
@@ -98,18 +98,16 @@ struct Started {
 async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Started> {
 	let build::Arguments { folder, sdk, no_check } = &arguments.build;
 	let shown = folder.display();
-	if !folder.join(MANIFEST_FILE).is_file() {
-		refuse!("NoAgentFolder", "{shown} has no {MANIFEST_FILE}, so it is no agent's folder: `phala new <folder>` makes one; `phala network up` starts a whole network");
-	}
+	build::check_folder(folder).context(
+		"`phala dev` runs the agent of one folder; `phala network up` starts a whole network",
+	)?;
 	// Before it is built, which takes a while.
 	let port = port(arguments.port)?;
-	let secrets = arguments.secrets_file.as_deref().map(secrets).transpose()?;
+	if let Some(file) = &arguments.secrets_file {
+		check_secrets(&secrets(file)?, &AgentFolder::open(folder)?.manifest)?;
+	}
 	let building = build::build(folder, sdk.clone(), !no_check);
 	let (built, _) = step(&format!("building {shown}"), building).await?;
-	if let Some(secrets) = secrets {
-		let manifest: Manifest = serde_json::from_slice(&built.manifest)?;
-		check_secrets(&secrets, &manifest)?;
-	}
 
 	// Children work in a folder of their own.
 	let mut flags = vec![

@@ -1,5 +1,5 @@
 //! `phala logs`: what an agent logged, for its owner alone: the question is signed, the answer
-//! sealed. Each worker has the log of what it ran.
+//! sealed. Each worker has the log of what it ran, with the times of its host's clock.
 
 use crate::{
 	accounts::{Account, AccountOptions},
@@ -47,8 +47,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if record.owner != account.bytes() {
 		refuse!(
 			"NotOwner",
-			"{} does not own agent {agent:?}: its log is shown to its owner {} alone",
+			"{} does not own agent {}: its log is shown to its owner {} alone",
 			account.address(),
+			arguments.agent,
 			phala_protocol::text::Address(record.owner)
 		);
 	}
@@ -81,7 +82,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	for warning in failed.into_iter().chain(warnings) {
 		say!("warning: {}", terminal::line(&warning));
 	}
-	lines.sort_by_key(|(_, entry)| entry.block);
+	// Clocks of several workers differ; what one ran in a block is in its order.
+	lines.sort_by_key(|(_, entry)| (entry.block, entry.time_ms));
 	if json && !arguments.follow {
 		let entries = lines.iter().map(|(worker, entry)| log_line(*worker, entry)).collect();
 		output::print(&Logged::All(Log { entries }))?;
@@ -144,6 +146,7 @@ fn log_line(worker: WorkerId, entry: &LogEntry) -> LogLine {
 	let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
 	LogLine {
 		worker,
+		time: utc(entry.time_ms),
 		block: entry.block,
 		request: entry.request.into(),
 		level: text(&entry.level),
@@ -151,16 +154,44 @@ fn log_line(worker: WorkerId, entry: &LogEntry) -> LogLine {
 	}
 }
 
-/// An entry as people read it: on one line, whatever the agent wrote.
+/// A time as in RFC 3339, to milliseconds, UTC. A worker may say anything: nothing of what is no time.
+fn utc(time_ms: u64) -> Option<String> {
+	const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+	/// The end of the year 9999.
+	const END_MS: u64 = 2_932_897 * DAY_MS;
+	if time_ms >= END_MS {
+		return None;
+	}
+	// Years begin with March here, so that the leap day is their last; 719,468 days are from the first of
+	// March of the year 0 to 1970, and 146,097 are 400 years.
+	let days = time_ms / DAY_MS + 719_468;
+	let (era, day) = (days / 146_097, days % 146_097);
+	let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+	let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	let month = (5 * day_of_year + 2) / 153;
+	let (day, month) =
+		(day_of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+	let year = era * 400 + year_of_era + u64::from(month <= 2);
+	let ms = time_ms % DAY_MS;
+	let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+	Some(format!(
+		"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+		ms % 1_000
+	))
+}
+
+/// An entry as people read it: on one line, or on indented ones after it, whatever the agent wrote.
 fn shown(worker: WorkerId, entry: &LogEntry) -> String {
 	let text = |bytes: &[u8]| terminal::line(&String::from_utf8_lossy(bytes));
 	// Its beginning is enough to tell what one request said from what the others did.
 	let request = hex::encode(&entry.request.as_bytes()[..4]);
+	let time = utc(entry.time_ms).unwrap_or_else(|| "-".into());
+	let time = time.replace('T', " ").replace('Z', "");
 	format!(
-		"block {:<6} worker {worker}  {request}  {:<5}  {}",
+		"{time:<23}  block {:<6} worker {worker}  {request}  {:<5}  {}",
 		entry.block,
 		text(&entry.level),
-		text(&entry.message)
+		terminal::indented(&String::from_utf8_lossy(&entry.message))
 	)
 }
 
@@ -255,6 +286,7 @@ mod tests {
 	#[test]
 	fn what_follows_is_shown_once_and_a_new_boot_begins_anew() {
 		let entry = |text: &str| LogEntry {
+			time_ms: 0,
 			block: 1,
 			request: H256::zero(),
 			level: b"info".to_vec(),
@@ -281,13 +313,32 @@ mod tests {
 	#[test]
 	fn an_agent_cannot_clear_the_screen_of_its_owner_or_forge_an_entry() {
 		let entry = LogEntry {
+			time_ms: 1_795_345_537_123,
 			block: 7,
 			request: H256::zero(),
 			level: b"info".to_vec(),
-			message: b"\x1b[2J\x1b[Hall well\nblock 8      worker 2  info   paid\xff".to_vec(),
+			message: b"\x1b[2J\x1b[Hall well\n2026-11-22 11:05:38.000  block 8\rpaid\xff".to_vec(),
 		};
-		let expected = "block 7      worker 1  00000000  info   \\u{1b}[2J\\u{1b}[Hall well\\nblock 8      worker 2  info   paid\u{fffd}";
+		let expected = "2026-11-22 11:05:37.123  block 7      worker 1  00000000  info   \\u{1b}[2J\\u{1b}[Hall well\n    | 2026-11-22 11:05:38.000  block 8\\rpaid\u{fffd}";
 		assert_eq!(shown(1, &entry), expected);
+	}
+
+	#[test]
+	fn times_are_those_of_the_calendar_and_what_is_none_is_left_out() {
+		let day = 24 * 60 * 60 * 1_000;
+		for (time_ms, expected) in [
+			(0, "1970-01-01T00:00:00.000Z"),
+			(951_782_400_000, "2000-02-29T00:00:00.000Z"),
+			(951_782_400_000 + day, "2000-03-01T00:00:00.000Z"),
+			(4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+			(4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+			(1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+			(253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+		] {
+			assert_eq!(utc(time_ms).as_deref(), Some(expected));
+		}
+		assert_eq!(utc(253_402_300_800_000), None);
+		assert_eq!(utc(u64::MAX), None);
 	}
 
 	const GENESIS: H256 = H256([1; 32]);
@@ -295,7 +346,7 @@ mod tests {
 
 	fn line(number: u64) -> LogEntry {
 		let (level, message) = (b"info".to_vec(), number.to_string().into_bytes());
-		LogEntry { block: 7, request: H256::zero(), level, message }
+		LogEntry { time_ms: 0, block: 7, request: H256::zero(), level, message }
 	}
 
 	/// A worker whose pages are of one line each: which line it gives, and what it says is older.

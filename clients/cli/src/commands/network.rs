@@ -88,8 +88,9 @@ pub(super) const PASSED_ON: [&str; 4] =
 pub enum Command {
 	/// Starts a development network: a new chain, workers and two agents.
 	Up(Arguments),
-	/// Stops a worker of the network that is up, as a machine that fails.
-	Stop(control::WorkerArguments),
+	/// Stops a worker of the network that is up, as a machine that fails; not the only one that answers for
+	/// an agent.
+	Stop(control::StopArguments),
 	/// Brings a stopped worker back: its next boot.
 	Start(control::WorkerArguments),
 	/// What of the network is up.
@@ -178,9 +179,7 @@ fn taken(base: u16, workers: u16) -> Option<u16> {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	match command {
 		Command::Up(arguments) => up(arguments, json).await,
-		Command::Stop(WorkerArguments { name, node }) => {
-			control::order(Order::Stop { name }, &node, json).await
-		}
+		Command::Stop(arguments) => control::stop(arguments, json).await,
 		Command::Start(WorkerArguments { name, node }) => {
 			control::order(Order::Start { name }, &node, json).await
 		}

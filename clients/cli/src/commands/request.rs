@@ -12,19 +12,20 @@ use crate::{
 	output::{
 		self,
 		calls::{
-			Checked, ListedRequest, OpenRequest, RequestList, RequestOnItsWay, RequestState,
-			RequestStatus, SettledRequest,
+			Checked, ListedRequest, OpenRequest, RequestList, RequestOnItsWay, RequestOutcome,
+			RequestState, RequestStatus, SettledRequest,
 		},
+		words::Amount,
 	},
 	proof::Finality,
 	steps::step,
 	terminal,
 };
-use phala_chain_client::Chain;
+use phala_chain_client::{requests, Chain};
 use phala_protocol::{
-	requests::RequestId,
+	requests::{self as chain, Request, RequestId},
 	text::{pha, Address},
-	H256,
+	Balance, BlockNumber, H256,
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -77,10 +78,16 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
-	let genesis = node.connect().await?.genesis_hash();
+	let chain = node.connect().await?;
+	let genesis = chain.genesis_hash();
 	let listed = kept::list(&Accounts::of_user()?, genesis)?;
+	let ids: Vec<_> = listed.iter().map(|one| one.name).collect();
+	// The newest block: one that was submitted a moment ago is not final yet.
+	let stored = requests::all_stored(&chain, chain.header(None).await?.0, &ids).await?;
+	let listed: Vec<_> = listed.into_iter().zip(stored).collect();
 	if json {
-		let requests = listed.into_iter().map(|one| {
+		let requests = listed.into_iter().map(|(one, stored)| {
+			let (outcome, fee) = outcome(one.block, stored.as_ref());
 			let (method, path) = one.asked.unzip();
 			ListedRequest {
 				request: one.name.into(),
@@ -89,19 +96,22 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 				method,
 				path,
 				block: one.block,
+				outcome,
+				fee: fee.map(Amount),
 			}
 		});
 		output::print(&RequestList { requests: requests.collect() })?;
 		return Ok(ExitCode::SUCCESS);
 	}
 	let names = Names::of_user()?;
-	for one in &listed {
+	for (one, stored) in &listed {
 		let agent =
 			names.name_of(genesis, one.agent)?.unwrap_or_else(|| format!("{:?}", one.agent));
 		let (method, path) = one.asked.clone().unwrap_or_else(|| ("secrets".into(), String::new()));
-		let block = one.block.map_or("on its way".into(), |block| format!("block {block}"));
+		let block = one.block.map_or("-".into(), |block| format!("block {block}"));
+		let became = outcome_text(one.block, stored.as_ref());
 		let asked = terminal::line(&format!("{method} {path}"));
-		show!("{:?}  {block:<12} {agent}  {asked}", one.name);
+		show!("{:?}  {block:<12} {became:<26} {agent}  {asked}", one.name);
 	}
 	if listed.is_empty() {
 		say!("  none was made on this machine on the chain {genesis:?}");
@@ -109,6 +119,37 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 		say!("  phala request status <request> gets an answer");
 	}
 	Ok(ExitCode::SUCCESS)
+}
+
+/// What became of a request that was made here, and what it cost beside the base fee.
+fn outcome(
+	block: Option<BlockNumber>,
+	stored: Option<&Request>,
+) -> (RequestOutcome, Option<Balance>) {
+	match (block, stored.map(|stored| &stored.state)) {
+		(None, _) => (RequestOutcome::OnItsWay, None),
+		(_, None) => (RequestOutcome::Forgotten, None),
+		(_, Some(chain::RequestState::Open)) => (RequestOutcome::Open, None),
+		(_, Some(chain::RequestState::Settled { fee, failed: false, .. })) => {
+			(RequestOutcome::Answered, Some(*fee))
+		}
+		(_, Some(chain::RequestState::Settled { fee, .. })) => (RequestOutcome::Failed, Some(*fee)),
+		(_, Some(chain::RequestState::Expired)) => (RequestOutcome::Refunded, None),
+	}
+}
+
+fn outcome_text(block: Option<BlockNumber>, stored: Option<&Request>) -> String {
+	let (outcome, fee) = outcome(block, stored);
+	let paid = fee.map_or_else(String::new, |fee| format!(", {} paid", pha(fee)));
+	match (outcome, stored) {
+		(RequestOutcome::OnItsWay, _) => "on its way".into(),
+		(RequestOutcome::Open, Some(stored)) => format!("open until block {}", stored.deadline),
+		(RequestOutcome::Open, None) => "open".into(),
+		(RequestOutcome::Answered, _) => format!("answered{paid}"),
+		(RequestOutcome::Failed, _) => format!("failed{paid}"),
+		(RequestOutcome::Refunded, _) => "not answered, refunded".into(),
+		(RequestOutcome::Forgotten, _) => "ended long ago".into(),
+	}
 }
 
 /// Where a request stands that has no end yet, for programs and for people.
@@ -171,4 +212,38 @@ pub fn ending_text(ended: &Ended) -> String {
 		pha(paid.treasury_paid),
 		pha(paid.refunded),
 	)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_protocol::requests::RequestKind;
+
+	#[test]
+	fn the_list_says_what_became_of_each_request() {
+		let of = |state| Request {
+			agent: H256([1; 32]),
+			caller: [2; 32],
+			worker: 1,
+			boot: 1,
+			kind: RequestKind::Call,
+			held: 0,
+			unit_price: 1,
+			units_max: 5,
+			deadline: 90,
+			state,
+		};
+		let settled =
+			|failed| of(chain::RequestState::Settled { fee: 1_000_000_000, failed, block: 80 });
+		for (block, stored, expected) in [
+			(None, None, "on its way"),
+			(Some(70), Some(of(chain::RequestState::Open)), "open until block 90"),
+			(Some(70), Some(settled(false)), "answered, 0.001 PHA paid"),
+			(Some(70), Some(settled(true)), "failed, 0.001 PHA paid"),
+			(Some(70), Some(of(chain::RequestState::Expired)), "not answered, refunded"),
+			(Some(70), None, "ended long ago"),
+		] {
+			assert_eq!(outcome_text(block, stored.as_ref()), expected);
+		}
+	}
 }

@@ -133,7 +133,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 async fn declared(chain: &Chain, agent: AgentId) -> anyhow::Result<BTreeSet<String>> {
 	let (_, record) = agents::known(chain, agent).await?;
 	let members = clusters::members(chain, record.cluster).await?;
-	Ok(deployment::manifest(&members, record.code.manifest).await?.secrets)
+	let asking = deployment::manifest(&members, record.code.manifest);
+	Ok(step("asking the workers for the agent's manifest", asking).await?.0.secrets)
 }
 
 fn check_declared(name: &str, declared: &BTreeSet<String>, removes: bool) -> anyhow::Result<()> {

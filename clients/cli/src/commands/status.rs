@@ -4,12 +4,17 @@
 use super::readable;
 use crate::{
 	limits,
-	output::{self, operators::WorkerStatus},
+	names::Names,
+	output::{
+		self,
+		operators::{NotReady, WorkerStatus},
+	},
+	terminal,
 	worker_client::WorkerClient,
 };
 use anyhow::Context;
 use phala_chain_client::clusters::Member;
-use phala_protocol::agents::AgentId;
+use phala_protocol::H256;
 use std::{future::Future, process::ExitCode};
 use tokio::task::JoinSet;
 
@@ -21,7 +26,10 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let (info, not_ready) = with_agents(&arguments.worker).await?;
+	let (info, mut not_ready) = with_agents(&arguments.worker).await?;
+	if let Some(genesis) = info.genesis {
+		name(&mut not_ready, genesis.0);
+	}
 	output::tell(json, &info, text(&info, &not_ready)?.trim_end())?;
 	Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +58,16 @@ pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 }
 
 /// What a worker says of itself, and which of its cluster's agents do not answer there.
-pub type Said = (WorkerStatus, Vec<AgentId>);
+pub type Said = (WorkerStatus, Vec<NotReady>);
+
+/// Gives agents the names that they have on this machine. Without any they are named by their ids.
+pub fn name(agents: &mut [NotReady], genesis: H256) {
+	let Ok(names) = Names::of_user() else { return };
+	for agent in agents {
+		let known = || names.name_of(genesis, agent.agent.0).ok().flatten();
+		agent.name = agent.name.take().or_else(known);
+	}
+}
 
 /// What members of a cluster say, asked at once: one that hangs holds up nobody.
 pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<Said>)> {
@@ -94,7 +111,7 @@ pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyh
 	})
 }
 
-fn text(info: &WorkerStatus, not_ready: &[AgentId]) -> anyhow::Result<String> {
+fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
 	const LINES: [(&str, &str); 18] = [
 		("worker", "worker"),
 		("boot", "boot"),
@@ -124,7 +141,10 @@ fn text(info: &WorkerStatus, not_ready: &[AgentId]) -> anyhow::Result<String> {
 		}
 		if key == "agentsReady" {
 			for agent in not_ready {
-				text += &format!("{:<22} {agent:?}\n", "not ready");
+				let why =
+					agent.lacks.as_ref().map_or_else(String::new, |lacks| format!(": {lacks}"));
+				let told = terminal::line(&format!("{}{why}", agent.called()));
+				text += &format!("{:<22} {told}\n", "not ready");
 			}
 		}
 	}
@@ -141,9 +161,10 @@ mod tests {
 	fn what_a_worker_says_is_a_line_each_and_what_it_does_not_know_a_dash() {
 		let said =
 			json!({ "worker": 3, "boot": null, "phase": "serving", "of a later": "release" });
-		let not_ready = AgentId::repeat_byte(7);
+		let (agent, lacks) = (H256::repeat_byte(7), Some("its code".to_owned()));
+		let not_ready = NotReady { agent: agent.into(), name: None, lacks };
 		let text = text(&serde_json::from_value(said).unwrap(), &[not_ready]).unwrap();
-		assert!(text.contains(&format!("not ready              {not_ready:?}\n")), "{text}");
+		assert!(text.contains(&format!("not ready              {agent:?}: its code\n")), "{text}");
 		assert!(text.contains("phase                  serving\n"), "{text}");
 		assert!(text.contains("worker                 3\n"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");

@@ -2,11 +2,15 @@
 //! the chain names; so they are told what is to come, given it, and waited for until they have compiled it:
 //! with a notice before its end, without one before the upgrade itself. Once more goes on where it was cut.
 
-use super::{agent::runs_text, build::Built, deploy, status};
+use super::{
+	agent::runs_text,
+	build::{self, Built},
+	deploy, status,
+};
 use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
-	deployment,
+	deployment, interrupt,
 	names::AgentName,
 	output::{
 		self,
@@ -17,7 +21,7 @@ use crate::{
 use anyhow::ensure;
 use phala_chain_client::{
 	agents::{self, PendingUpgrade},
-	clusters, Sender,
+	clusters,
 };
 use phala_protocol::{
 	agents::{AgentCode, AgentId, AgentRecord, UpgradePolicy},
@@ -201,6 +205,9 @@ fn leaves_no_gap(prepared: &[Prepared]) -> bool {
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { agent, folder, no_build, sdk, force, account, node } = arguments;
+	if !no_build {
+		build::check_folder(&folder)?;
+	}
 	let account = account.open()?;
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
@@ -221,7 +228,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if let Some(PendingUpgrade { code, runs_from }) = next.replaces() {
 		say!("  it replaces {:?}, which {}", code.component, runs_text(*runs_from));
 	}
-	let sender = Sender::new(&chain, account.keypair);
+	let sender = interrupt::sender(&chain, account.keypair);
+	interrupt::advise("`phala agent upgrade` once more goes on where it was cut");
 	let mut submitted = None;
 	let (prepared, runs_from) = match next {
 		Next::Runs => {

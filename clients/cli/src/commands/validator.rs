@@ -7,11 +7,12 @@
 use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
+	interrupt,
 	output::{self, operators::SessionKeysRotated, words::HexBytes},
 	steps::chain_step,
 };
 use anyhow::Context;
-use phala_chain_client::{validators, Sender};
+use phala_chain_client::validators;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -35,7 +36,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let new = validators::new_session_keys(&chain, account.bytes()).await.context(
 				"the node made no session keys; it takes this order on its own machine only, on a port that serves unsafe methods",
 			)?;
-			let sender = Sender::new(&chain, account.keypair);
+			let sender = interrupt::sender(&chain, account.keypair);
 			let registering = sender.send(validators::set_session_keys(&new));
 			let registered = chain_step("registering the session keys", registering).await?.0;
 			let keys = HexBytes(new.keys.0);

@@ -70,25 +70,25 @@ impl ExpectedOptions {
 		Ok(caller.map(|address| Caller::Account(address.0)))
 	}
 
-	/// `node` is its URL, if one is asked.
-	async fn expected(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<Expected> {
+	/// `node` is its URL, if one is asked; `caller`, what [`Self::caller`] gave.
+	async fn expected(
+		&self,
+		caller: Option<Caller>,
+		genesis: H256,
+		node: Option<&str>,
+	) -> anyhow::Result<Expected> {
 		let agent = match &self.agent {
 			Some(agent) => Some(agent.resolve_on(genesis, node).await?),
 			None => None,
 		};
-		Ok(Expected {
-			agent,
-			caller: self.caller()?,
-			age_max: self.max_age,
-			block_min: self.min_block,
-		})
+		Ok(Expected { agent, caller, age_max: self.max_age, block_min: self.min_block })
 	}
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let Arguments { file: path, genesis, node, expected } = arguments;
 	// A name that nothing has is told before anything is read or asked for.
-	expected.caller()?;
+	let caller = expected.caller()?;
 	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
 	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
@@ -105,7 +105,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	};
 	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
-	let expected = expected.expected(genesis, node.as_deref()).await?;
+	let expected = expected.expected(caller, genesis, node.as_deref()).await?;
 	let verification = phala_verifier::verify(&file, genesis, &expected);
 	let exchange = Exchange::of(&file, &verification);
 	if json {

@@ -10,6 +10,7 @@ mod stake;
 use crate::{
 	accounts::AccountOptions,
 	chain::{self, NodeOption},
+	interrupt,
 	names::AccountName,
 	output::{
 		self,
@@ -21,7 +22,12 @@ use anyhow::{bail, Context};
 use phala_chain_client::{
 	accounts::check_funds, bonding, registry, transactions, Call, Chain, Sender,
 };
-use phala_protocol::{bonding::BondId, boot::WorkerId, text::parse_pha, Balance, H256};
+use phala_protocol::{
+	bonding::BondId,
+	boot::WorkerId,
+	text::{parse_pha, pha, Address},
+	Balance, H256,
+};
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
 /// The operator's secret, as `pherry` reads it.
@@ -35,6 +41,9 @@ pub enum Command {
 		/// and PHALA_SURI.
 		#[arg(long, value_name = "SECRET", conflicts_with_all = ["account", "suri"])]
 		operator: Option<String>,
+		/// Another one, though the operator has workers already: each has a stake of its own.
+		#[arg(long)]
+		another: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -166,7 +175,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			};
 			output::tell(json, &WorkerClosed { worker, until, block: block.number }, text)?;
 		}
-		Command::Register { operator, account, node } => {
+		Command::Register { operator, another, account, node } => {
 			let operator = match operator {
 				Some(secret) => AccountOptions { account: None, suri: Some(secret) }.open()?,
 				None => account.open_or(Some(OPERATOR_VARIABLE))?,
@@ -174,8 +183,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let address = operator.address();
 			let chain = node.connect().await?;
 			let stake = chain.amount("Bonding", "WorkerStake").await?;
+			if !another {
+				// The newest block: who repeats the command does so at once.
+				let (at, _) = chain.header(None).await?;
+				let has = registry::workers_of(&chain, at, address.0).await?;
+				check_first(address, &has, stake)?;
+			}
 			check_funds(&chain, address.0, "a worker's stake", stake).await?;
-			let sender = Sender::new(&chain, operator.keypair);
+			let sender = interrupt::sender(&chain, operator.keypair);
 			let worker = registry::register_worker(&sender).await?;
 			let told = WorkerRegistered { worker, operator: address.into() };
 			output::tell(json, &told, format!("worker {worker} of operator {address}"))?;
@@ -187,7 +202,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 				(None, None) => bail!("give --measurement or --pruntime"),
 			};
 			let sudo = transactions::account(&sudo)?;
-			let sudo = Sender::new(&node.connect().await?, sudo);
+			let sudo = interrupt::sender(&node.connect().await?, sudo);
 			let block = registry::allow_measurement(&sudo, measurement).await?;
 			let text = format!("{measurement:?} is allowed from block {block} on");
 			let told = MeasurementAllowed { measurement: measurement.into(), block };
@@ -197,10 +212,24 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	Ok(ExitCode::SUCCESS)
 }
 
+/// Whoever repeats the command has the stake of a second worker held.
+fn check_first(operator: Address, has: &[WorkerId], stake: Balance) -> anyhow::Result<()> {
+	if !has.is_empty() {
+		let has = has.iter().map(|worker| format!("worker {worker}")).collect::<Vec<_>>();
+		refuse!(
+			"WorkerExists",
+			"{operator} is the operator of {} already: --another makes one more, for which another {} are held",
+			has.join(", "),
+			pha(stake)
+		);
+	}
+	Ok(())
+}
+
 async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Result<(Chain, Sender)> {
 	let operator = account.open_or(Some(OPERATOR_VARIABLE))?;
 	let chain = node.connect().await?;
-	let sender = Sender::new(&chain, operator.keypair);
+	let sender = interrupt::sender(&chain, operator.keypair);
 	Ok((chain, sender))
 }
 
@@ -242,4 +271,21 @@ pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
 	chain::hash(String::from_utf8_lossy(&output.stdout).trim())
 		.map_err(anyhow::Error::msg)
 		.with_context(|| format!("{shown} printed no measurement"))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_second_worker_of_an_operator_is_made_on_purpose_alone() {
+		let operator = Address([1; 32]);
+		assert!(check_first(operator, &[], 1).is_ok());
+		let refused = check_first(operator, &[3, 4], 1_000_000_000_000_000).unwrap_err();
+		let refused = crate::failure::body(&refused);
+		assert_eq!(refused.code, "WorkerExists");
+		for part in ["worker 3, worker 4", "--another", "1000 PHA", &operator.to_string()] {
+			assert!(refused.message.contains(part), "{}", refused.message);
+		}
+	}
 }

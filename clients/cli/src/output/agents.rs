@@ -153,6 +153,8 @@ pub struct AgentStatus {
 	pub callers: Vec<Account>,
 	/// Who writes it; none while nobody can.
 	pub lease: Option<LeaseHolder>,
+	/// Whether it answers at each member of its cluster, and why not, as they say.
+	pub answers: Vec<WorkerPrepared>,
 	/// The code that is named to run in place of this.
 	pub pending: Option<Pending>,
 	/// The final block as of which it is so.
@@ -215,7 +217,7 @@ impl From<&PendingUpgrade> for Pending {
 	}
 }
 
-/// Whether a worker has code compiled.
+/// Whether a worker has an agent, or code that it is to run, ready.
 #[derive(Serialize, JsonSchema)]
 pub struct WorkerPrepared {
 	pub worker: WorkerId,
@@ -277,6 +279,8 @@ pub struct Log {
 #[derive(Serialize, JsonSchema)]
 pub struct LogLine {
 	pub worker: WorkerId,
+	/// When, by the clock of the worker's host, UTC, as in RFC 3339; none if that says no time.
+	pub time: Option<String>,
 	/// The newest block that was final to the run.
 	pub block: BlockNumber,
 	pub request: Hash,

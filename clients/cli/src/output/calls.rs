@@ -206,6 +206,27 @@ pub struct ListedRequest {
 	pub path: Option<String>,
 	/// In which it is; none while it is on its way.
 	pub block: Option<BlockNumber>,
+	pub outcome: RequestOutcome,
+	/// What it cost beside the base fee, if it was answered or failed.
+	pub fee: Option<Amount>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestOutcome {
+	/// It is in no block yet.
+	OnItsWay,
+	/// It waits for its answer.
+	Open,
+	/// It was answered and paid.
+	Answered,
+	/// The run ended with a refusal or a limit; what it used was paid.
+	Failed,
+	/// Nobody answered, and what was put up came back.
+	Refunded,
+	/// The chain has forgotten it: it came to its end long ago.
+	Forgotten,
 }
 
 /// `phala verify`.

@@ -65,8 +65,8 @@ pub struct Member {
 	/// How many agents the cluster has, and how many of them answer there now; as it says.
 	pub agents: Option<u64>,
 	pub agents_ready: Option<u64>,
-	/// The ids of those that do not.
-	pub agents_not_ready: Vec<String>,
+	/// Those that do not.
+	pub agents_not_ready: Vec<NotReady>,
 	/// Why it says nothing.
 	pub error: Option<ErrorBody>,
 }
@@ -249,14 +249,48 @@ impl From<EnclavePhase> for Phase {
 	}
 }
 
+/// An agent that does not answer at a worker of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotReady {
+	/// Its id.
+	pub agent: Hash,
+	/// On this machine, if it has one.
+	pub name: Option<String>,
+	/// What it lacks, for people, as the worker says.
+	pub lacks: Option<String>,
+}
+
+impl NotReady {
+	/// As people are shown it.
+	pub fn called(&self) -> String {
+		self.name.clone().unwrap_or_else(|| format!("{:?}", self.agent.0))
+	}
+}
+
+/// Those that do not answer, and why: one reason is said once.
+pub fn not_ready_text(not_ready: &[NotReady]) -> String {
+	let mut by_reason: Vec<(&Option<String>, Vec<String>)> = Vec::new();
+	for agent in not_ready {
+		match by_reason.iter_mut().find(|(lacks, _)| **lacks == agent.lacks) {
+			Some((_, names)) => names.push(agent.called()),
+			None => by_reason.push((&agent.lacks, vec![agent.called()])),
+		}
+	}
+	let told = by_reason.into_iter().map(|(lacks, names)| {
+		let why = lacks.as_ref().map_or_else(String::new, |lacks| format!(": {lacks}"));
+		format!("{}{why}", names.join(", "))
+	});
+	told.collect::<Vec<_>>().join("; ")
+}
+
 /// How far a worker is with its cluster's agents, and with which it is not so far, for people: nothing of one
 /// that says nothing of them.
-pub fn readiness(agents: Option<u64>, ready: Option<u64>, not_ready: &[String]) -> String {
+pub fn readiness(agents: Option<u64>, ready: Option<u64>, not_ready: &[NotReady]) -> String {
 	match (agents, ready) {
 		(Some(agents), Some(ready)) => {
 			let which = match not_ready {
 				[] => String::new(),
-				which => format!(" (not {})", which.join(", ")),
+				which => format!(" (not {})", not_ready_text(which)),
 			};
 			format!(", {ready} of {agents} agents ready{which}")
 		}
@@ -338,8 +372,8 @@ pub struct NetworkWorker {
 	/// How many agents its cluster has, and how many of them answer there now; none of one in no cluster.
 	pub agents: Option<u64>,
 	pub agents_ready: Option<u64>,
-	/// Which do not: the names of those that the network brought with it, the ids of others.
-	pub agents_not_ready: Vec<String>,
+	/// Those that do not.
+	pub agents_not_ready: Vec<NotReady>,
 	/// Base URL of its public server.
 	pub url: String,
 }
@@ -351,7 +385,9 @@ pub struct WorkerStopped {
 	/// Its name.
 	pub stopped: String,
 	pub worker: WorkerId,
-	/// The agents that none of the other workers had ready then: as `agentsNotReady` of `network status`.
+	/// The agents that it answered for and no other member of its cluster had ready: by their names, or by
+	/// their ids if they have none here. Empty but for `--force`.
+	#[serde(default)]
 	pub not_taken_over: Vec<String>,
 }
 

@@ -10,7 +10,8 @@ use phala_keys::{
 	state::SealedBody,
 };
 use phala_protocol::{
-	agents::{Access, AgentId, Lease},
+	agents::{Access, AgentId, Lease, StateVersion},
+	limits::unpaid_commits_waiting_max,
 	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
 	requests::{
 		salted_hash, CallOutput, CallerSignature, DirectCall, DirectCallContent, ProvenAnswer,
@@ -18,6 +19,7 @@ use phala_protocol::{
 	},
 	H256,
 };
+use std::cell::Cell;
 
 /// A member that joins when agents have a past.
 pub const LATER: WorkerId = 3;
@@ -1012,50 +1014,110 @@ fn who_brings_one_agent_s_code_again_and_again_causes_no_look_at_the_others() {
 	assert_eq!(world.node(FIRST).sends.len(), 1);
 }
 
-/// Strangers whose calls write and cost them nothing, to as many agents of one worker as it takes.
+/// Strangers whose calls write and cost them nothing, to as many agents of one worker as it takes, again and
+/// again.
 struct Scribblers {
 	agents: Vec<AgentId>,
 }
 
 impl Scribblers {
+	/// In the order of their ids.
+	fn come_to(world: &mut World, agents: usize) -> Self {
+		let mut agents: Vec<_> = (0..agents)
+			.map(|_| {
+				let agent = world.register_agent(FIRST, Access::Public);
+				world.settle();
+				agent
+			})
+			.collect();
+		agents.sort_unstable();
+		Self { agents }
+	}
+
 	fn scribble(&self, world: &mut World) {
 		for agent in &self.agents {
 			for _ in 0..limits::PROPOSALS_MAX {
 				let call = Box::new(OpenedCall::public(*agent, call_input(b"scribble")));
 				world.node(FIRST).call(|reply| Event::Called { reply, call });
-				world.run(FIRST).expect("its turn has come");
-				world.replicate();
 			}
 		}
+		Self::run(world);
+	}
+
+	/// All runs end at once, and all members are fast.
+	fn run(world: &mut World) {
+		while world.run(FIRST).is_some() {
+			world.replicate();
+		}
+	}
+
+	/// A block that takes so many of their worker's envelopes. They are at it before and after.
+	fn block(&self, world: &mut World, takes: usize) {
+		self.scribble(world);
+		let left = Cell::new(takes);
+		world.block(|worker, _| worker == FIRST && left.replace(left.get().saturating_sub(1)) == 0);
+		Self::run(world);
 	}
 }
 
+fn versions(world: &World, agents: &[AgentId]) -> Vec<StateVersion> {
+	agents.iter().map(|agent| world.agents[agent].record.version).collect()
+}
+
+/// Of the commits that wait for the chain, in a cluster of two.
+const UNPAID_MAX: usize = unpaid_commits_waiting_max(2) as usize;
+
 #[test]
-fn scribblers_hold_no_paid_answer_up() {
-	let (mut world, paid) = World::with_agent(77);
-	let enough = 1 + limits::UNPAID_COMMITS_WAITING_MAX / limits::PROPOSALS_MAX;
-	let agents = (0..enough).map(|_| {
-		let agent = world.register_agent(FIRST, Access::Public);
-		world.settle();
-		agent
-	});
-	let scribblers = Scribblers { agents: agents.collect() };
+fn scribblers_hold_no_paid_answer_up_not_even_of_the_agent_they_scribble_on() {
+	let (mut world, _) = World::with_agent(77);
+	let scribblers = Scribblers::come_to(&mut world, 2 * UNPAID_MAX / limits::PROPOSALS_MAX + 4);
 	scribblers.scribble(&mut world);
 	let waiting = |world: &World| world.nodes[&FIRST].snapshot.envelopes.len();
-	assert_eq!(waiting(&world), limits::UNPAID_COMMITS_WAITING_MAX);
-	let order = world.public_order(paid, b"paid");
+	assert_eq!(waiting(&world), UNPAID_MAX);
+	let victim = *scribblers.agents.last().unwrap();
+	let deadline = world.chain.height() + limits::SETTLE_LEAD + 2;
+	let order = RequestOrder { deadline, ..world.public_order(victim, b"paid") };
 	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();
-	world.run(FIRST).expect("it is asked");
-	world.replicate();
-	assert_eq!(waiting(&world), limits::UNPAID_COMMITS_WAITING_MAX + 1, "it finds room");
-	// Scribbles are kept, and come to the chain as it takes them.
-	let order = world.public_order(scribblers.agents[enough - 1], b"again");
+	Scribblers::run(&mut world);
+	// What it rests on goes with it.
+	assert_eq!(waiting(&world), UNPAID_MAX + 2);
+	world.settle();
+	let paid = |(_, outcome): &(_, RequestOutcome)| matches!(outcome, RequestOutcome::Answered(_));
+	assert!(world.results.len() == 1 && world.results.iter().all(paid), "{:?}", world.results);
+}
+
+#[test]
+fn scribblers_keep_no_other_agent_from_being_written_or_born() {
+	let (mut world, _) = World::with_agent(78);
+	// More than find a place at once.
+	let scribblers = Scribblers::come_to(&mut world, UNPAID_MAX + 9);
+	let born = versions(&world, &scribblers.agents);
+	scribblers.scribble(&mut world);
+	let newborn = world.register_agent(FIRST, Access::Public);
+	assert!(scribblers.agents.iter().filter(|agent| **agent < newborn).count() > UNPAID_MAX / 4);
+	for _ in 0..5 {
+		scribblers.block(&mut world, 14);
+	}
+	let written = versions(&world, &scribblers.agents);
+	let idle = born.iter().zip(&written).filter(|(born, now)| born == now).count();
+	assert_eq!(idle, 0, "{written:?}");
+	assert!(world.agents[&newborn].record.version > 0, "it is born");
+}
+
+#[test]
+fn scribblers_leave_the_last_place_of_an_agent_to_what_is_paid_for() {
+	let (mut world, agent) = World::with_agent(79);
+	// The chain takes none of their commits.
+	let scribblers = Scribblers { agents: vec![agent] };
+	for _ in 0..UNPAID_MAX {
+		scribblers.scribble(&mut world);
+	}
+	let made = world.nodes[&FIRST].snapshot.envelopes.len();
+	assert_eq!(made, limits::PROPOSALS_MAX - 1, "a place is left for what is paid for");
+	let order = world.public_order(agent, b"paid");
 	world.tell_cluster(RequestsMessage::Request(order));
-	world.settle();
-	world.run(FIRST).expect("it is asked");
-	world.settle();
-	assert_eq!(waiting(&world), 0, "all has come to the chain");
-	assert_eq!(world.entries(FIRST, scribblers.agents[0]), last(b"scribble"));
-	assert_eq!(world.entries(FIRST, paid), last(b"paid"));
+	world.seal();
+	Scribblers::run(&mut world);
+	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), limits::PROPOSALS_MAX);
 }

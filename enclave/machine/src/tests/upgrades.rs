@@ -57,6 +57,8 @@ fn end(world: &mut World, run: &Run) {
 	let output = CallOutput { status: 200, headers: vec![], body: run.input.body.clone() };
 	let done = RunDone { output, writes: vec![], units: 1, unproven_inputs: 0 };
 	world.node(FIRST).end_run(run, done);
+	// What runs next rests on what has gone to the chain.
+	world.replicate();
 }
 
 fn answer(world: &mut World, call: CallId) -> Result<Answer, MachineError> {
@@ -243,6 +245,7 @@ fn what_ran_for_the_old_code_and_was_not_committed_is_not_said_to_have_been_refu
 	let first = sealed(&mut world, agent, "POST", old);
 	let call = world.call(FIRST, agent, &first).unwrap();
 	world.run(FIRST).expect("it runs, and does outside what it does");
+	world.replicate();
 	public(&mut world, agent, "POST", b"next");
 	let next = world.next_run(FIRST).expect("it runs on what the first wrote");
 	world.refuses_next = true;

@@ -214,16 +214,14 @@ fn a_holder_that_lost_its_relayer_answers_pings_and_is_replaced_all_the_same() {
 	world.hung.insert(FIRST);
 	let height = world.node(FIRST).status().height;
 	world.node(SECOND).ping_answers.insert(FIRST, PingAnswer { height, is_fresh: true });
-	while world.chain.height() < height + limits::HOLDER_BEHIND_BLOCKS_MAX {
+	let says = |world: &World| world.nodes[&SECOND].snapshot.envelopes.len();
+	while world.nodes[&SECOND].status().height == height {
 		world.seal();
 	}
-	let says = |world: &World| world.nodes[&SECOND].snapshot.envelopes.len();
-	lose_patience(&mut world);
-	lose_patience(&mut world);
-	assert_eq!(says(&world), 0, "it may be so far behind");
-	world.seal();
-	lose_patience(&mut world);
-	lose_patience(&mut world);
+	world.tick(limits::PING_INTERVAL_MS);
+	world.tick(limits::HOLDER_STANDS_STILL_MS - 1);
+	assert_eq!(says(&world), 0, "a member may hear of a block so late");
+	world.tick(limits::PING_RETRY_MS);
 	world.settle();
 	let silent = ClustersPayload::HolderSilent { holder: FIRST, boot: 1 };
 	assert_eq!(world.said.first(), Some(&(SECOND, silent)));
@@ -231,6 +229,45 @@ fn a_holder_that_lost_its_relayer_answers_pings_and_is_replaced_all_the_same() {
 		world.settle();
 	}
 	assert_eq!(holder(&world, SECOND, agent), Some(SECOND));
+}
+
+#[test]
+fn a_holder_that_is_a_block_late_and_moves_is_not_challenged_and_one_far_behind_is() {
+	let (mut world, _) = World::with_agent(98);
+	world.hung.insert(FIRST);
+	let says = |world: &World| world.nodes[&SECOND].snapshot.envelopes.len();
+	let behind = |world: &mut World, blocks: BlockNumber| {
+		world.seal();
+		let height = world.nodes[&SECOND].status().height - blocks;
+		world.node(SECOND).ping_answers.insert(FIRST, PingAnswer { height, is_fresh: true });
+		world.tick(limits::PING_INTERVAL_MS);
+	};
+	while world.chain.height() <= 2 * limits::HOLDER_BEHIND_BLOCKS_MAX {
+		world.seal();
+	}
+	for _ in 0..limits::HOLDER_STANDS_STILL_MS / limits::PING_INTERVAL_MS + 3 {
+		behind(&mut world, 1);
+	}
+	for _ in 0..limits::HOLDER_STANDS_STILL_MS / limits::PING_INTERVAL_MS + 3 {
+		behind(&mut world, limits::HOLDER_BEHIND_BLOCKS_MAX);
+	}
+	assert_eq!(says(&world), 0, "it may be so far behind");
+	for _ in 0..3 {
+		behind(&mut world, limits::HOLDER_BEHIND_BLOCKS_MAX + 1);
+	}
+	assert_eq!(says(&world), 1);
+}
+
+#[test]
+fn where_finality_stalls_nobody_is_found_to_stand_still() {
+	let (mut world, _) = World::with_agent(99);
+	world.hung.insert(FIRST);
+	let height = world.nodes[&SECOND].status().height;
+	world.node(SECOND).ping_answers.insert(FIRST, PingAnswer { height, is_fresh: true });
+	for _ in 0..4 {
+		world.tick(limits::HOLDER_STANDS_STILL_MS);
+	}
+	assert_eq!(world.nodes[&SECOND].snapshot.envelopes.len(), 0);
 }
 
 #[test]

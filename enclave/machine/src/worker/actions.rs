@@ -3,6 +3,7 @@
 use super::{
 	agent::{Agent, JobEnd, Running, Settled, Stage},
 	agent_state::Effects,
+	code::CodeBook,
 	jobs::{DirectJob, Job, JobKind, Opened, OpenedOrder, Run, RunFailed},
 	keyring::KeyRing,
 	reads::{Read, RunningRead},
@@ -19,14 +20,14 @@ use phala_keys::{agent::AgentKeys, hpke::EncryptionKey};
 use phala_protocol::{
 	agents::{AgentCode, AgentId, AgentKey},
 	caller::Caller,
-	limits::RESPONSE_BYTES_MAX,
+	limits::{unpaid_commits_waiting_max, RESPONSE_BYTES_MAX},
 	mailbox::ByLane,
 	refusals::Refusal,
 	requests::{CallInput, RequestInput, RequestKind, RequestOrder, RequestOutcome, RequestResult},
 	H256,
 };
 use rand_core::CryptoRng;
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 impl Membership {
 	/// Looks at everything. `consumed` is up to which number of each lane the chain has consumed
@@ -44,7 +45,10 @@ impl Membership {
 		self.witness.speak(turn);
 		self.code.keep(&self.agents, self.reads.running_codes(), turn);
 		self.code.advance(&self.agents, &self.members, &mut self.timers, turn);
-		for agent in self.agents.keys().copied().collect::<Vec<_>>() {
+		// In turns: places for what nobody has paid for become free here, and few would take them all.
+		let after = (Bound::Excluded(self.unpaid_last), Bound::Unbounded);
+		let (later, first) = (self.agents.range(after), self.agents.range(..=self.unpaid_last));
+		for agent in later.chain(first).map(|(id, _)| *id).collect::<Vec<_>>() {
 			self.advance_agent(agent, consumed, turn);
 		}
 		self.start_waiting_reads(turn);
@@ -77,7 +81,7 @@ impl Membership {
 		consumed: Option<ByLane<u64>>,
 		turn: &mut Turn<'_, R>,
 	) {
-		let Self { agents, keyring, members, timers, code, .. } = self;
+		let Self { agents, keyring, members, timers, code, unpaid_last, .. } = self;
 		let Some(agent) = agents.get_mut(&id) else { return };
 		*turn.changed |= agent.apply_committed(keyring, turn.height);
 		agent.fetch_missing(members, timers, turn);
@@ -88,27 +92,28 @@ impl Membership {
 		ended.extend(agent.expire(turn.height));
 		ended.extend(agent.settle_ended(keyring, turn));
 		// A rebuilt machine first reads what is answered already.
-		let may_write = turn.is_fresh() && !turn.is_replaying;
-		if agent.is_mine(turn.config.worker, turn.boot) && may_write {
+		let may_write =
+			agent.is_mine(turn.config.worker, turn.boot) && turn.is_fresh() && !turn.is_replaying;
+		if may_write {
 			if agent.can_propose(keyring) {
 				agent.begin_birth(turn);
 				for job in agent.take_late_orders(turn.height) {
 					agent.give_up(keyring, job, turn);
 				}
 			}
-			let is_early = agent.not_before.is_some_and(|at| at > turn.now);
-			while !is_early && agent.can_run(keyring) {
-				let component = agent.snapshot.record.code;
-				let has_code = code.program(&component).is_some();
-				let can = |job: &Job| job.needs_no_code() || has_code;
-				let Some(job) = agent.take_runnable(turn.height, can) else { break };
-				ended.extend(agent.start(keyring, job, turn));
-			}
+			start_jobs(agent, keyring, code, &mut ended, turn);
 		}
 		// Nothing leaves under a key that a member that left knows: it waits for the next.
 		if agent.seal_anew(keyring, turn) {
 			agent.replicate(members, timers, turn);
-			agent.submit(turn);
+			let unpaid_max = unpaid_commits_waiting_max(members.len() as u32) as usize;
+			if agent.submit(unpaid_max, turn) {
+				*unpaid_last = id;
+				// What waited for that one to go.
+				if may_write {
+					start_jobs(agent, keyring, code, &mut ended, turn);
+				}
+			}
 		}
 		self.end_jobs(ended, turn);
 	}
@@ -166,6 +171,23 @@ impl Membership {
 			agent.nonces.remove(caller, read.expiry, nonce);
 		}
 		self.answer(read.to, Err(refused), turn);
+	}
+}
+
+/// Starts what the agent can run now.
+fn start_jobs<R: CryptoRng>(
+	agent: &mut Agent,
+	keyring: &KeyRing,
+	code: &CodeBook,
+	ended: &mut Vec<JobEnd>,
+	turn: &mut Turn<'_, R>,
+) {
+	let is_early = agent.not_before.is_some_and(|at| at > turn.now);
+	while !is_early && agent.can_run(keyring) {
+		let has_code = code.program(&agent.snapshot.record.code).is_some();
+		let can = |job: &Job| job.needs_no_code() || has_code;
+		let Some(job) = agent.take_runnable(turn.height, can) else { break };
+		ended.extend(agent.start(keyring, job, turn));
 	}
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
 	action::{Answer, CallId},
-	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD, UNPAID_COMMITS_WAITING_MAX},
+	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
 	turn::Turn,
 	verify::ProvenAcknowledgement,
 	Instant, MachineError,
@@ -29,7 +29,7 @@ use phala_protocol::{
 	},
 	boot::WorkerId,
 	clusters::Member,
-	mailbox::{ByLane, EnvelopeNumber, Lane},
+	mailbox::{ByLane, EnvelopeNumber},
 	messages::{AgentsPayload, Payload},
 	refusals::Refusal,
 	requests::{CallInput, RequestId, RequestResult},
@@ -65,6 +65,13 @@ pub struct Proposal {
 	sent: Option<EnvelopeNumber>,
 	/// What caused it, and for a direct call the answer that waits for the commit.
 	cause: Option<(Job, Option<Answer>)>,
+}
+
+impl Proposal {
+	/// Whether nobody has paid for it: neither a request nor, as for its birth, the agent's deposit.
+	fn is_unpaid(&self) -> bool {
+		self.results.is_empty() && self.key.is_none()
+	}
 }
 
 /// A job under way, and on what: an upgrade, a refusal or a new holder may come meanwhile.
@@ -401,11 +408,10 @@ impl Agent {
 			JobKind::Order(order) => order.min_block <= height,
 			JobKind::Direct(_) => false,
 		};
-		let at = self
-			.jobs
-			.iter()
-			.position(|job| is_paid(job) && can(job))
-			.or_else(|| self.jobs.iter().position(|job| !job.is_order() && can(job)))?;
+		let at = self.jobs.iter().position(|job| is_paid(job) && can(job)).or_else(|| {
+			let may_write = self.may_write_unpaid();
+			self.jobs.iter().position(|job| may_write && !job.is_order() && can(job))
+		})?;
 		self.jobs.remove(at)
 	}
 
@@ -423,6 +429,14 @@ impl Agent {
 		self.jobs = rest;
 		let running = self.running.take_if(|running| is_late(&running.job));
 		late.into_iter().chain(running.map(|running| running.job)).collect()
+	}
+
+	/// Whether to run what nobody has paid for. One such effect set at a time waits to be submitted, and a
+	/// place is left: whatever is paid for has no more than that before it. So calls wait for the chain
+	/// as calls, which can be refused, and not as effects, which cannot.
+	fn may_write_unpaid(&self) -> bool {
+		let waits = |one: &Proposal| one.sent.is_none() && one.is_unpaid();
+		self.proposals.len() + 1 < PROPOSALS_MAX && !self.proposals.iter().any(waits)
 	}
 
 	/// Whether a run can start on the newest proposal.
@@ -522,22 +536,23 @@ impl Agent {
 		self.proposals.iter_mut().find(|proposal| proposal.body_hash == body_hash)
 	}
 
-	/// Submits what is replicated to the chain, in order.
-	pub fn submit<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
+	/// Submits what is replicated to the chain, in order: of what nobody has paid for no more than
+	/// `unpaid_max` waits there. Whether some of that went.
+	pub fn submit<R: CryptoRng>(&mut self, unpaid_max: usize, turn: &mut Turn<'_, R>) -> bool {
+		let mut unpaid_went = false;
 		// What a paid answer rests on goes as it does.
-		let is_owed = |one: &Proposal| one.sent.is_none() && !one.results.is_empty();
+		let is_owed = |one: &Proposal| one.sent.is_none() && !one.is_unpaid();
 		let owed = self.proposals.iter().rposition(is_owed);
 		for (place, proposal) in self.proposals.iter_mut().enumerate() {
 			if proposal.sent.is_some() {
 				continue;
 			}
 			if !proposal.replication.is_done() {
-				return;
+				break;
 			}
-			let is_unpaid = owed.is_none_or(|last| place > last);
-			let waiting = turn.outbox.waiting(Lane::PaidCommits);
-			if is_unpaid && waiting >= UNPAID_COMMITS_WAITING_MAX {
-				return;
+			let can_wait = owed.is_none_or(|last| place > last);
+			if can_wait && turn.outbox.unpaid_waiting() >= unpaid_max {
+				break;
 			}
 			let payload = Payload::Agents(AgentsPayload::EffectSet(EffectSet {
 				agent: self.id,
@@ -552,15 +567,18 @@ impl Agent {
 					.map(|word| word.clone().into_availability())
 					.collect(),
 			}));
-			proposal.sent = turn.submit(&payload);
-			if proposal.sent.is_none() {
-				return;
+			let Some(number) = turn.submit(&payload) else { break };
+			proposal.sent = Some(number);
+			if proposal.is_unpaid() {
+				turn.outbox.note_unpaid(number);
+				unpaid_went = true;
 			}
 			if let (false, Some((job, _))) = (proposal.results.is_empty(), &proposal.cause) {
 				let (results, deadline) = (&proposal.results, job.last_block());
 				turn.answers.submitted(proposal.body_hash, results, deadline, turn.height);
 			}
 		}
+		unpaid_went
 	}
 
 	/// Drops work whose time is over, and nonces that expired.

@@ -63,6 +63,8 @@ pub struct Membership {
 	/// Callers that have no answer yet.
 	pub callers: HashMap<CallId, Waiting>,
 	pub timers: BTreeSet<(Instant, Timer)>,
+	/// Whose effects that nobody has paid for went to the chain last.
+	pub unpaid_last: AgentId,
 }
 
 impl Membership {
@@ -80,6 +82,7 @@ impl Membership {
 			witness: Witness::default(),
 			callers: HashMap::new(),
 			timers: BTreeSet::new(),
+			unpaid_last: AgentId::zero(),
 		}
 	}
 

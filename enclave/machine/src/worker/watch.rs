@@ -8,9 +8,10 @@
 //!       ends it                                    LeaseMoved ◄── HolderStillSilent
 //! ```
 //!
-//! One whose view of the chain is old, or more than HOLDER_BEHIND_BLOCKS_MAX behind this boot's, is as
-//! one that does not answer: its relayer or its machine stands still, and it commits nothing. If it does
-//! all the same, the chain has heard of it.
+//! One whose view of the chain is old, that names one block for HOLDER_STANDS_STILL_MS while this boot
+//! hears of later ones, or is more than HOLDER_BEHIND_BLOCKS_MAX behind, is as one that does not answer:
+//! its relayer or its machine stands still, and it commits nothing. If it does all the same, the chain has
+//! heard of it. Where finality stalls, nobody hears of later blocks.
 //!
 //! A challenge of this boot itself is answered at once by an envelope. Pings prove nothing: a host that
 //! answers them for a dead enclave only keeps what it could keep by letting the enclave live.
@@ -23,8 +24,8 @@ use crate::{
 	action::Action,
 	event::PingAnswer,
 	limits::{
-		HOLDER_BEHIND_BLOCKS_MAX, HOLDER_PATIENCE_MS, PING_INTERVAL_MS, PING_RETRY_MS,
-		STILL_SILENT_RETRY_BLOCKS,
+		HOLDER_BEHIND_BLOCKS_MAX, HOLDER_PATIENCE_MS, HOLDER_STANDS_STILL_MS, PING_INTERVAL_MS,
+		PING_RETRY_MS, STILL_SILENT_RETRY_BLOCKS,
 	},
 	turn::Turn,
 	Instant,
@@ -51,6 +52,8 @@ pub struct Watch {
 struct Holder {
 	boot: BootNumber,
 	ping: Ping,
+	/// The block that its answers name while this boot knows a later one, and when it was asked first.
+	stands: Option<(BlockNumber, Instant)>,
 	/// Since when it has not answered.
 	silent_since: Option<Instant>,
 	/// At which height this boot challenged it last.
@@ -80,7 +83,34 @@ enum Ping {
 impl Holder {
 	fn new(boot: BootNumber, now: Instant) -> Self {
 		let ping = Ping::DueAt(now);
-		Self { boot, ping, silent_since: None, challenged: None, open: None, said_again: None }
+		Self {
+			boot,
+			ping,
+			stands: None,
+			silent_since: None,
+			challenged: None,
+			open: None,
+			said_again: None,
+		}
+	}
+
+	/// Whether it hears of the chain, by what it answered when it was asked.
+	fn follows(
+		&mut self,
+		answer: PingAnswer,
+		own_height: BlockNumber,
+		asked: Instant,
+		now: Instant,
+	) -> bool {
+		let PingAnswer { height, is_fresh } = answer;
+		if height >= own_height {
+			self.stands = None;
+		} else if self.stands.is_none_or(|(at, _)| at != height) {
+			self.stands = Some((height, asked));
+		}
+		let is_still =
+			self.stands.is_some_and(|(_, since)| now.ms_since(since) >= HOLDER_STANDS_STILL_MS);
+		is_fresh && !is_still && height.saturating_add(HOLDER_BEHIND_BLOCKS_MAX) >= own_height
 	}
 
 	fn is_silent(&self, now: Instant) -> bool {
@@ -115,20 +145,23 @@ impl Watch {
 		turn: &Turn<'_, R>,
 	) {
 		let now = turn.now;
-		let follows = |PingAnswer { height, is_fresh }: PingAnswer| {
-			is_fresh && height.saturating_add(HOLDER_BEHIND_BLOCKS_MAX) >= turn.height
-		};
 		let Some(holder) = self.holders.get_mut(&worker).filter(|holder| holder.boot == boot)
 		else {
 			return;
 		};
 		let Ping::Asked(asked) = holder.ping else { return };
-		if answer.is_some_and(follows) {
+		let known = holder.stands;
+		if answer.is_some_and(|answer| holder.follows(answer, turn.height, asked, now)) {
 			holder.silent_since = None;
 			holder.open = None;
-			holder.ping = Ping::DueAt(now.after_ms(PING_INTERVAL_MS));
+			// One that may stand still is looked at more often.
+			let is_doubtful = holder.stands.is_some() && holder.stands == known;
+			let wait = if is_doubtful { PING_RETRY_MS } else { PING_INTERVAL_MS };
+			holder.ping = Ping::DueAt(now.after_ms(wait));
 		} else {
-			holder.silent_since.get_or_insert(asked);
+			// As long as it stands still it commits nothing.
+			let stands = answer.and(holder.stands);
+			holder.silent_since.get_or_insert(stands.map_or(asked, |(_, since)| since));
 			holder.ping = Ping::DueAt(now.after_ms(PING_RETRY_MS));
 		}
 	}

@@ -21,6 +21,7 @@ use std::{
 	collections::{BTreeMap, BTreeSet, HashMap},
 	ops::Bound,
 	sync::{Arc, PoisonError, RwLock},
+	time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Where agents run.
@@ -334,7 +335,9 @@ impl RunHost {
 			LogLevel::Warn => "warn",
 			LogLevel::Error => "error",
 		};
+		let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 		let entry = LogEntry {
+			time_ms: since.as_millis().try_into().unwrap_or(u64::MAX),
 			block: self.block,
 			request: self.request,
 			level: name.into(),
@@ -345,11 +348,14 @@ impl RunHost {
 			return;
 		}
 		let agent = &self.manifest.name;
-		match level {
-			LogLevel::Debug => tracing::debug!("{agent}: {message:?}"),
-			LogLevel::Info => tracing::info!("{agent}: {message:?}"),
-			LogLevel::Warn => tracing::warn!("{agent}: {message:?}"),
-			LogLevel::Error => tracing::error!("{agent}: {message:?}"),
+		// An event each, so that a stack can be read: nothing of it is mistaken for other events.
+		for line in message.lines() {
+			match level {
+				LogLevel::Debug => tracing::debug!("{agent}: {line:?}"),
+				LogLevel::Info => tracing::info!("{agent}: {line:?}"),
+				LogLevel::Warn => tracing::warn!("{agent}: {line:?}"),
+				LogLevel::Error => tracing::error!("{agent}: {line:?}"),
+			}
 		}
 	}
 }

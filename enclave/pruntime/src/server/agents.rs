@@ -95,9 +95,12 @@ pub fn router(executor: Executor, bodies: Bodies) -> Router {
 async fn list(State(executor): State<Executor>) -> Json<Value> {
 	let snapshot = executor.snapshot();
 	let hosting = if snapshot.has_chain() { "chain" } else { "development" };
-	let agents = snapshot.cluster.iter().flat_map(|cluster| &cluster.agents);
+	let clusters = snapshot.cluster.iter();
+	let agents = clusters
+		.flat_map(|cluster| cluster.agents.iter().map(move |(id, agent)| (cluster, id, agent)));
 	let agents: Vec<_> = agents
-		.map(|(id, agent)| {
+		.map(|(cluster, id, agent)| {
+			let lacks = cluster.lacks(agent);
 			let record = &agent.snapshot.record;
 			let version = agent.state.version;
 			json!({
@@ -109,7 +112,8 @@ async fn list(State(executor): State<Executor>) -> Json<Value> {
 				"version": version,
 				"committedVersion": record.version,
 				"writer": agent.snapshot.lease.map(|lease| lease.worker),
-				"ready": agent.program.is_some() && agent.is_current && version > 0,
+				"ready": lacks.is_none(),
+				"lacks": lacks,
 				"planned": agent.planned.as_ref().map(planned),
 			})
 		})

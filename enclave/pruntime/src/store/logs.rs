@@ -79,7 +79,7 @@ mod tests {
 	fn line(n: u64, bytes: usize) -> LogEntry {
 		let mut message = n.to_string().into_bytes();
 		message.resize(bytes - LOG_LINE_BYTES, b' ');
-		LogEntry { block: 0, request: H256::zero(), level: Vec::new(), message }
+		LogEntry { time_ms: 0, block: 0, request: H256::zero(), level: Vec::new(), message }
 	}
 
 	fn number(entry: &LogEntry) -> u64 {

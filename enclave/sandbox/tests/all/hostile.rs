@@ -269,6 +269,24 @@ async fn an_error_s_log_names_the_line_of_the_source_that_threw_it() {
 }
 
 #[tokio::test]
+async fn an_error_that_the_sdk_throws_later_names_the_line_that_called_it_and_none_of_the_sdk() {
+	for (path, called) in [
+		("/throws-of-json", "await request.json()"),
+		("/throws-of-fetch", "/undeclared"),
+		("/throws-of-a-secret", "UNKNOWN"),
+		("/throws-of-state", "getJson"),
+		("/throws-of-an-agent", "/of no agent"),
+	] {
+		let failure = hostile().run(request("POST", path, b"xx".to_vec())).await.unwrap_err();
+		assert_eq!(failure.error, RunError::Uncaught, "{path}");
+		let place = format!("src/index.ts:{})", line_of(called));
+		let message = &failure.logs[0].message;
+		assert!(message.contains(&place), "{path}: {place}: {message}");
+		assert!(!message.contains("agent.js"), "{path}: {message}");
+	}
+}
+
+#[tokio::test]
 async fn a_request_that_fails_writes_nothing() {
 	let agent = hostile();
 	let failure = agent.run(get("/writes-then-throws")).await.unwrap_err();

@@ -4,9 +4,11 @@ use crate::{
 	limits::CACHE_BYTES_DEFAULT,
 	server::{EXIT_DAMAGED, EXIT_PANIC},
 };
+use rustix::process::Signal;
 use std::{
+	fs,
 	io::{self, Read, Write},
-	os::unix::process::ExitStatusExt,
+	os::unix::process::{CommandExt, ExitStatusExt},
 	path::PathBuf,
 	process::{Child, Command, ExitStatus, Stdio},
 	thread,
@@ -29,7 +31,7 @@ pub struct Connection {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-	/// By itself, or by somebody else's signal: its file has nothing to do with it.
+	/// By itself, or because somebody ended it: its file has nothing to do with it.
 	Ended,
 	/// In a way that its file may be the reason for.
 	Failed,
@@ -69,9 +71,16 @@ impl StoreConfig {
 			cache_bytes: CACHE_BYTES_DEFAULT,
 		}
 	}
+
+	/// Makes the folder, as who installs a worker does once. Not for a worker to do at each start: where
+	/// its disk is not mounted it would begin an empty store on another.
+	pub fn make_folder(&self) -> io::Result<()> {
+		fs::create_dir_all(&self.folder)
+	}
 }
 
-/// Starts `pruntime-store`, with nothing of this process's environment.
+/// Starts `pruntime-store`, with nothing of this process's environment, and in a process group of its
+/// own: what a terminal sends to who has it must not end the store first.
 pub struct StoreProcess(pub StoreConfig);
 
 impl Launcher for StoreProcess {
@@ -85,6 +94,7 @@ impl Launcher for StoreProcess {
 			.args(["--agent-bytes-max", &agent_bytes_max.to_string()])
 			.args(["--cache-bytes", &cache_bytes.to_string()])
 			.env_clear()
+			.process_group(0)
 			.stdin(Stdio::piped())
 			.stdout(Stdio::piped())
 			.stderr(Stdio::inherit());
@@ -122,8 +132,8 @@ impl Life for StartedProcess {
 		}
 		let _ = self.0.kill();
 		let _ = self.0.wait();
-		// It had time and used it up.
-		End::Failed
+		// By us.
+		End::Ended
 	}
 
 	fn id(&self) -> u32 {
@@ -131,14 +141,47 @@ impl Life for StartedProcess {
 	}
 }
 
-const SIGKILL: i32 = 9;
+/// What a process does to itself. All others come from outside: of an operator, a terminal, the host, or
+/// who frees memory.
+const OWN_SIGNALS: [Signal; 6] =
+	[Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV];
 
 fn end_of(status: ExitStatus) -> End {
-	match (status.code(), status.signal()) {
-		(Some(EXIT_DAMAGED | EXIT_PANIC), _) => End::Failed,
-		// Its host, an operator, or who frees memory.
-		(_, Some(SIGKILL)) => End::Ended,
-		(_, Some(_)) => End::Failed,
+	let is_own =
+		status.signal().is_some_and(|signal| OWN_SIGNALS.iter().any(|own| own.as_raw() == signal));
+	match status.code() {
+		Some(EXIT_DAMAGED | EXIT_PANIC) => End::Failed,
+		_ if is_own => End::Failed,
 		_ => End::Ended,
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::server::{EXIT_DISK_FAILS, EXIT_REFUSED};
+
+	#[test]
+	fn only_what_a_process_does_to_itself_is_its_files_doing() {
+		let signal = |signal: Signal| end_of(ExitStatus::from_raw(signal.as_raw()));
+		for own in OWN_SIGNALS {
+			assert_eq!(signal(own), End::Failed, "{own:?}");
+		}
+		for from_outside in [
+			Signal::KILL,
+			Signal::TERM,
+			Signal::INT,
+			Signal::HUP,
+			Signal::QUIT,
+			Signal::PIPE,
+			Signal::ALARM,
+			Signal::XCPU,
+		] {
+			assert_eq!(signal(from_outside), End::Ended, "{from_outside:?}");
+		}
+		let code = |code: i32| end_of(ExitStatus::from_raw(code << 8));
+		assert_eq!([code(EXIT_DAMAGED), code(EXIT_PANIC)], [End::Failed; 2]);
+		let others = [0, 1, EXIT_REFUSED, EXIT_DISK_FAILS].map(code);
+		assert_eq!(others, [End::Ended; 4]);
 	}
 }

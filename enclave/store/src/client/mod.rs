@@ -11,8 +11,8 @@ use crate::{
 	error::StoreError,
 	limits::{
 		AGENTS_PER_FRAME_MAX, ANSWER_MS_MAX, CALM_MS, CLOSE_MS_MAX, NAMES_PER_FRAME_MAX,
-		OPEN_MS_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX, READS_PAGES_MAX, RESTART_MS_MAX,
-		RESTART_MS_MIN, WRITES_PAGES_MAX,
+		NAMES_PER_PAGE, OPEN_MS_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX, READS_PAGES_MAX,
+		RESTART_MS_MAX, RESTART_MS_MIN, WRITES_PAGES_MAX,
 	},
 	protocol::{Answer, Request, Statistics, Usage},
 	Unavailable,
@@ -135,7 +135,8 @@ impl Store {
 		let mut found = Vec::with_capacity(names.len());
 		for names in names.chunks(NAMES_PER_FRAME_MAX) {
 			let request = Request::Has { agent: *agent, names: names.to_vec() };
-			let Answer::Present(present) = self.ask(Kind::Read, 1, request).await? else {
+			let pages = pages_of(names.len());
+			let Answer::Present(present) = self.ask(Kind::Read, pages, request).await? else {
 				return Err(ANOTHER);
 			};
 			found.extend(present);
@@ -160,12 +161,14 @@ impl Store {
 	pub async fn delete(&self, agent: &AgentId, names: &[H256]) -> Result<(), StoreError> {
 		let requests = names
 			.chunks(NAMES_PER_FRAME_MAX)
-			.map(|names| (1, Request::Delete { agent: *agent, names: names.to_vec() }));
+			.map(|names| (names, Request::Delete { agent: *agent, names: names.to_vec() }))
+			.map(|(names, request)| (pages_of(names.len()), request));
 		self.write_all(requests).await
 	}
 
 	/// At most so many of the names that are stored, in ascending order, after one. Fewer than that say
-	/// that there are no more.
+	/// that there are no more, or that the file is damaged where they would be:
+	/// [`Statistics::damages`] counts that.
 	pub async fn names(
 		&self,
 		agent: &AgentId,
@@ -176,7 +179,7 @@ impl Store {
 		while found.len() < names_max {
 			let part = names_max.saturating_sub(found.len()).min(NAMES_PER_FRAME_MAX);
 			let request = Request::Names { agent: *agent, after, names_max: count(part) };
-			let Answer::Names(names) = self.ask(Kind::Read, 1, request).await? else {
+			let Answer::Names(names) = self.ask(Kind::Read, pages_of(part), request).await? else {
 				return Err(ANOTHER);
 			};
 			let is_last = names.len() < part;
@@ -230,11 +233,12 @@ impl Store {
 	}
 
 	/// Ends the process in order, and waits for that, for all handles: what is under way is told, later
-	/// requests are refused. The next start is quicker for it.
+	/// requests are refused. The next start is quicker for it. Whoever closes it again waits as well.
 	pub fn close(&self) {
 		let _ = self.0.events.send(Event::Close);
-		let supervisor = self.0.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
-		if let Some(supervisor) = supervisor {
+		// Locked until it has ended.
+		let mut supervisor = self.0.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+		if let Some(supervisor) = supervisor.take() {
 			// A panic in it is a bug, and over.
 			let _ = supervisor.join();
 		}
@@ -295,6 +299,11 @@ async fn received(answer: oneshot::Receiver<Reply>) -> Reply {
 		Ok(reply) => reply,
 		Err(_) => Err(StoreError::Died),
 	}
+}
+
+/// How many pages so many names count as.
+fn pages_of(names: usize) -> usize {
+	names.div_ceil(NAMES_PER_PAGE)
 }
 
 /// Of what is bounded far below.

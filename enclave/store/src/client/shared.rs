@@ -3,6 +3,7 @@
 use super::Timing;
 use crate::{
 	error::{StoreError, Unavailable},
+	limits::ANSWER_WAITS_MAX,
 	protocol::{frame, Answer, Expected, Opened, Request},
 };
 use std::{
@@ -24,8 +25,11 @@ struct State {
 	/// Frames for the process.
 	outgoing: Option<mpsc::Sender<Vec<u8>>>,
 	last_id: u64,
-	/// In the order in which they were asked, which is that of their deadlines.
+	/// In the order in which they were asked.
 	pending: BTreeMap<u64, Pending>,
+	/// Of the process that is there now: how many answers it gave, and when the last.
+	answers: u64,
+	answered: Option<Instant>,
 	status: Status,
 }
 
@@ -37,7 +41,8 @@ enum Phase {
 }
 
 struct Pending {
-	due: Instant,
+	/// When it was asked, or could be answered first.
+	since: Instant,
 	expected: Expected,
 	/// None if it was told already that it takes too long; the answer is still to come.
 	reply: Option<oneshot::Sender<Reply>>,
@@ -64,7 +69,7 @@ pub struct Status {
 /// What the supervisor does next.
 pub enum Watch {
 	Until(Instant),
-	/// Somebody waited as long as anybody waits.
+	/// Somebody waits, and for as long as anybody waits there was no answer.
 	Overdue,
 }
 
@@ -76,6 +81,8 @@ impl Shared {
 			outgoing: Some(outgoing),
 			last_id: 0,
 			pending: BTreeMap::new(),
+			answers: 0,
+			answered: None,
 			status: Status::default(),
 		};
 		(Self { timing, state: Mutex::new(state) }, frames)
@@ -113,9 +120,8 @@ impl Shared {
 		}
 		state.last_id = state.last_id.saturating_add(1);
 		let id = state.last_id;
-		let due = after(self.timing.answer);
-		let expected = Expected::of(request);
-		state.pending.insert(id, Pending { due, expected, reply: Some(reply), _room: room });
+		let (since, expected) = (Instant::now(), Expected::of(request));
+		state.pending.insert(id, Pending { since, expected, reply: Some(reply), _room: room });
 		if let Some(outgoing) = &state.outgoing {
 			// Fails when the process just ended: then all who wait are told.
 			let _ = outgoing.send(frame(id, request));
@@ -129,6 +135,7 @@ impl Shared {
 		let mut state = self.lock();
 		state.phase = Phase::Opening;
 		state.outgoing = Some(outgoing);
+		(state.answers, state.answered) = (0, None);
 		frames
 	}
 
@@ -144,10 +151,15 @@ impl Shared {
 		state.status.opened = opened;
 		let aside = u64::from(opened.set_aside.is_some());
 		state.status.set_aside = state.status.set_aside.saturating_add(aside);
-		let due = after(self.timing.answer);
+		let since = Instant::now();
 		for pending in state.pending.values_mut() {
-			pending.due = due;
+			pending.since = since;
 		}
+	}
+
+	/// How many answers the process gave that is there, or was there last.
+	pub fn answers(&self) -> u64 {
+		self.lock().answers
 	}
 
 	/// Nobody is there. Who waits is told.
@@ -169,14 +181,22 @@ impl Shared {
 
 	pub fn watch(&self, now: Instant) -> Watch {
 		let mut state = self.lock();
-		let is_open = state.phase == Phase::Open;
-		let next = after(self.timing.answer);
+		let answer = self.timing.answer;
+		let next = later(now, answer);
+		if state.phase == Phase::Open {
+			let Some(first) = state.pending.values().next().map(|pending| pending.since) else {
+				return Watch::Until(next);
+			};
+			// Who answers others has much to do; but nobody waits for ever.
+			let since = state.answered.map_or(first, |answered| answered.max(first));
+			let due =
+				later(since, answer).min(later(first, answer.saturating_mul(ANSWER_WAITS_MAX)));
+			return if due > now { Watch::Until(due.min(next)) } else { Watch::Overdue };
+		}
 		for pending in state.pending.values_mut() {
-			if pending.due > now {
-				return Watch::Until(next.min(pending.due));
-			}
-			if is_open {
-				return Watch::Overdue;
+			let due = later(pending.since, answer);
+			if due > now {
+				return Watch::Until(due.min(next));
 			}
 			// Opening has a deadline of its own.
 			if let Some(reply) = pending.reply.take() {
@@ -188,9 +208,11 @@ impl Shared {
 
 	/// Those who waited too long are told so; the others find out that the process is gone.
 	pub fn tell_overdue(&self, now: Instant) {
-		let ms = u64::try_from(self.timing.answer.as_millis()).unwrap_or(u64::MAX);
+		let answer = self.timing.answer;
+		let ms = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
 		let mut state = self.lock();
-		for pending in state.pending.values_mut().take_while(|pending| pending.due <= now) {
+		let is_overdue = |pending: &&mut Pending| later(pending.since, answer) <= now;
+		for pending in state.pending.values_mut().take_while(is_overdue) {
 			if let Some(reply) = pending.reply.take() {
 				let _ = reply.send(Err(StoreError::Silent { ms }));
 			}
@@ -202,8 +224,14 @@ impl Shared {
 		self.lock().pending.get(&id).map(|pending| pending.expected.clone())
 	}
 
-	pub fn answered(&self, id: u64, answer: Reply) {
-		let pending = self.lock().pending.remove(&id);
+	pub fn answered(&self, id: u64, answer: Reply, now: Instant) {
+		let mut state = self.lock();
+		if answer.is_ok() {
+			state.answers = state.answers.saturating_add(1);
+			state.answered = Some(now);
+		}
+		let pending = state.pending.remove(&id);
+		drop(state);
 		if let Some(pending) = pending {
 			pending.reply(answer);
 		}
@@ -219,8 +247,75 @@ impl Pending {
 	}
 }
 
-/// Far away where the clock ends.
 pub fn after(wait: Duration) -> Instant {
-	let now = Instant::now();
-	now.checked_add(wait).unwrap_or(now)
+	later(Instant::now(), wait)
+}
+
+/// At once where the clock ends.
+fn later(since: Instant, wait: Duration) -> Instant {
+	since.checked_add(wait).unwrap_or(since)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::protocol::Usage;
+	use std::sync::Arc;
+	use tokio::sync::Semaphore;
+
+	const SECOND: Duration = Duration::from_secs(1);
+
+	/// Somebody asks for so much at once.
+	fn asked(requests: u64) -> (Shared, Instant, Vec<oneshot::Receiver<Reply>>) {
+		let shared = Shared::new(Timing { answer: 20 * SECOND, ..Timing::default() }).0;
+		shared.opened(Opened::default());
+		let room = Arc::new(Semaphore::new(requests as usize));
+		let submit = |_| {
+			let room = room.clone().try_acquire_owned().unwrap();
+			shared.submit(&Request::Usage { agent: Default::default() }, room)
+		};
+		let replies = (0..requests).map(submit).collect();
+		let asked = Instant::now();
+		for pending in shared.lock().pending.values_mut() {
+			pending.since = asked;
+		}
+		(shared, asked, replies)
+	}
+
+	fn is_overdue(shared: &Shared, at: Instant) -> bool {
+		matches!(shared.watch(at), Watch::Overdue)
+	}
+
+	#[test]
+	fn who_answers_others_is_not_silent_and_who_answers_nobody_is() {
+		let (shared, asked, _replies) = asked(3);
+		assert!(!is_overdue(&shared, asked + 19 * SECOND));
+		let answer = || Ok(Answer::Usage(Usage::default()));
+		shared.answered(1, answer(), asked + 19 * SECOND);
+		assert!(!is_overdue(&shared, asked + 38 * SECOND), "the last answer was 19 s ago");
+		shared.answered(2, answer(), asked + 38 * SECOND);
+		assert!(!is_overdue(&shared, asked + 57 * SECOND));
+		assert_eq!(shared.answers(), 2);
+		assert!(is_overdue(&shared, asked + 58 * SECOND), "none for 20 s");
+	}
+
+	#[test]
+	fn what_is_never_answered_is_overdue_though_all_else_is() {
+		let (shared, asked, mut replies) = asked(100);
+		for id in 2..=59 {
+			let at = asked + id as u32 * SECOND;
+			assert!(!is_overdue(&shared, at), "{id} s");
+			shared.answered(id, Ok(Answer::Usage(Usage::default())), at);
+		}
+		let end = asked + 60 * SECOND;
+		assert!(is_overdue(&shared, end));
+		shared.tell_overdue(end);
+		assert_eq!(replies[0].try_recv(), Ok(Err(StoreError::Silent { ms: 20_000 })));
+	}
+
+	#[test]
+	fn nobody_is_waited_for_when_nobody_waits() {
+		let (shared, asked, _) = asked(0);
+		assert!(!is_overdue(&shared, asked + 1000 * SECOND));
+	}
 }

@@ -3,10 +3,11 @@
 use super::{
 	launch::{Connection, End, Launcher},
 	shared::{after, Shared, Watch},
+	Timing,
 };
 use crate::{
 	error::{StoreError, Unavailable},
-	limits::{ENDS_UNTIL_SET_ASIDE, HELLO_BYTES_MAX},
+	limits::{CALM_ANSWERS, ENDS_UNTIL_SET_ASIDE, HELLO_BYTES_MAX},
 	protocol::{read_body, read_head, CannotOpen, Hello, HELLO_ID, PROTOCOL_VERSION},
 };
 use codec::DecodeAll;
@@ -35,8 +36,45 @@ pub enum Reason {
 	Ended,
 	Lied(&'static str),
 	CannotOpen(CannotOpen),
+	/// It did not open its file in time.
+	OpensNever,
+	/// It serves, and did not answer in time: its disk is slow, or it has much to do.
 	Silent,
 	Closed,
+}
+
+/// What the ends of processes say of their file.
+struct Ends {
+	timing: Timing,
+	/// How long until the next start.
+	delay: Duration,
+	/// How many in a row the file may be the reason for.
+	failures: u32,
+}
+
+impl Ends {
+	fn new(timing: Timing) -> Self {
+		Self { timing, delay: timing.restart_min, failures: 0 }
+	}
+
+	fn is_file_to_be_set_aside(&self) -> bool {
+		self.failures >= ENDS_UNTIL_SET_ASIDE
+	}
+
+	fn file_is_set_aside(&mut self) {
+		self.failures = 0;
+	}
+
+	/// How long to wait after the end of a process that lived so long and gave so many answers.
+	fn after(&mut self, end: End, lived: Duration, answers: u64) -> Duration {
+		if lived >= self.timing.calm || answers >= CALM_ANSWERS {
+			*self = Self::new(self.timing);
+		}
+		self.failures = self.failures.saturating_add(u32::from(end == End::Failed));
+		let delay = self.delay;
+		self.delay = delay.saturating_mul(2).min(self.timing.restart_max);
+		delay
+	}
 }
 
 pub struct Supervisor {
@@ -50,14 +88,14 @@ pub struct Supervisor {
 impl Supervisor {
 	pub fn run(mut self, mut frames: Receiver<Vec<u8>>) {
 		let timing = self.shared.timing;
-		let (mut delay, mut failures) = (timing.restart_min, 0u32);
+		let mut ends = Ends::new(timing);
 		for number in 0.. {
 			let began = Instant::now();
-			let set_aside = failures >= ENDS_UNTIL_SET_ASIDE;
+			let set_aside = ends.is_file_to_be_set_aside();
 			let (why, end) = match self.launcher.launch(set_aside) {
 				Ok(connection) => {
 					if set_aside {
-						failures = 0;
+						ends.file_is_set_aside();
 					}
 					self.shared.started(connection.life.id());
 					match self.serve(number, connection, frames) {
@@ -74,10 +112,7 @@ impl Supervisor {
 					(Unavailable::NotStarted(error.kind()), End::Ended)
 				}
 			};
-			if began.elapsed() >= timing.calm {
-				(delay, failures) = (timing.restart_min, 0);
-			}
-			failures = failures.saturating_add(u32::from(end == End::Failed));
+			let delay = ends.after(end, began.elapsed(), self.shared.answers());
 			let told = match why {
 				Unavailable::Ended => StoreError::Died,
 				why => StoreError::Unavailable(why),
@@ -86,7 +121,6 @@ impl Supervisor {
 			if !self.wait(delay) {
 				return self.closed();
 			}
-			delay = delay.saturating_mul(2).min(timing.restart_max);
 			frames = self.shared.opening();
 		}
 	}
@@ -138,7 +172,7 @@ impl Supervisor {
 		};
 		let patience = match reason {
 			Reason::Ended | Reason::CannotOpen(_) | Reason::Closed => self.shared.timing.close,
-			Reason::Lied(_) | Reason::Silent => Duration::ZERO,
+			Reason::Lied(_) | Reason::OpensNever | Reason::Silent => Duration::ZERO,
 		};
 		// It sees the end of its input.
 		self.shared.close_input();
@@ -147,8 +181,14 @@ impl Supervisor {
 			// A panic in it is a bug, and over.
 			let _ = thread.join();
 		}
-		// A liar's file is not the reason.
-		let end = if matches!(reason, Reason::Lied(_)) { End::Ended } else { end };
+		let end = match reason {
+			// What it reads first may go in circles.
+			Reason::OpensNever => End::Failed,
+			// A liar's file is not the reason, nor is that of who waits for his disk: all members of a
+			// cluster may do that at once.
+			Reason::Lied(_) | Reason::Silent => End::Ended,
+			Reason::Ended | Reason::CannotOpen(_) | Reason::Closed => end,
+		};
 		(reason, end)
 	}
 
@@ -162,7 +202,7 @@ impl Supervisor {
 					self.shared.tell_overdue(now);
 					return Reason::Silent;
 				}
-				Watch::Until(_) if !is_open && now >= open_by => return Reason::Silent,
+				Watch::Until(_) if !is_open && now >= open_by => return Reason::OpensNever,
 				Watch::Until(until) if !is_open => until.min(open_by),
 				Watch::Until(until) => until,
 			};
@@ -212,9 +252,9 @@ fn read(shared: &Shared, output: &mut dyn Read, opened: impl FnOnce()) -> Reason
 			expected.read(&body)
 		};
 		match answer {
-			Ok(answer) => shared.answered(head.id, Ok(answer)),
+			Ok(answer) => shared.answered(head.id, Ok(answer), Instant::now()),
 			Err(why) => {
-				shared.answered(head.id, Err(StoreError::Lied { why }));
+				shared.answered(head.id, Err(StoreError::Lied { why }), Instant::now());
 				return Reason::Lied(why);
 			}
 		}
@@ -237,4 +277,52 @@ fn read_hello(output: &mut dyn Read) -> Result<Hello, Reason> {
 		return Err(Reason::Lied("it is of another release"));
 	}
 	Ok(hello)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	const TIMING: Timing = Timing {
+		answer: Duration::from_secs(1),
+		open: Duration::from_secs(1),
+		close: Duration::from_secs(1),
+		restart_min: Duration::from_secs(1),
+		restart_max: Duration::from_secs(30),
+		calm: Duration::from_secs(600),
+	};
+
+	#[test]
+	fn each_start_comes_later_up_to_a_limit_and_calm_begins_anew() {
+		let almost = TIMING.calm - Duration::from_nanos(1);
+		for calm in [(TIMING.calm, 0), (Duration::ZERO, CALM_ANSWERS)] {
+			let mut ends = Ends::new(TIMING);
+			let mut delay = |(lived, answers)| ends.after(End::Ended, lived, answers).as_secs();
+			let delays = [(); 7].map(|()| delay((almost, CALM_ANSWERS - 1)));
+			assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+			assert_eq!([delay(calm), delay((almost, 0))], [1, 2]);
+		}
+	}
+
+	#[test]
+	fn a_file_is_set_aside_for_failures_in_a_row_without_calm_between_them() {
+		let mut ends = Ends::new(TIMING);
+		let soon = Duration::ZERO;
+		for _ in 0..10 * ENDS_UNTIL_SET_ASIDE {
+			ends.after(End::Ended, soon, 0);
+		}
+		assert!(!ends.is_file_to_be_set_aside(), "none was the file's doing");
+		for failure in 1..=ENDS_UNTIL_SET_ASIDE {
+			assert!(!ends.is_file_to_be_set_aside());
+			ends.after(End::Failed, soon, CALM_ANSWERS - 1);
+			// One that is killed says neither.
+			ends.after(End::Ended, soon, 0);
+			assert_eq!(ends.is_file_to_be_set_aside(), failure == ENDS_UNTIL_SET_ASIDE);
+		}
+		ends.after(End::Failed, soon, CALM_ANSWERS);
+		assert!(!ends.is_file_to_be_set_aside(), "it answered many before");
+		ends.failures = ENDS_UNTIL_SET_ASIDE;
+		ends.file_is_set_aside();
+		assert!(!ends.is_file_to_be_set_aside());
+	}
 }

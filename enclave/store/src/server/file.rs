@@ -1,18 +1,21 @@
 //! The folder and its file: opened by one process at a time, set aside if damaged.
 
+use super::reserve::{Reserve, WithReserve};
 use crate::{
-	limits::FILES_ASIDE_MAX,
+	limits::{FILES_ASIDE_MAX, PAGE_BYTES_MAX},
 	protocol::{CannotOpen, Opened, Usage},
 };
 use redb::{
-	Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-	TableError, TableHandle, TransactionError,
+	backends::FileBackend, Database, DatabaseError, ReadableDatabase, ReadableTable,
+	ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, TableError, TableHandle,
+	TransactionError,
 };
 use std::{
 	fs::{self, File, OpenOptions, TryLockError},
-	io,
+	io::{self, Read},
 	panic::{catch_unwind, AssertUnwindSafe},
 	path::{Path, PathBuf},
+	sync::Arc,
 };
 
 /// Agent and name -> sealed page.
@@ -25,6 +28,14 @@ const FORMAT_KEY: &str = "version";
 /// How the tables above are to be read. A file of a later one is refused, never set aside: it is
 /// whole, and another release reads it.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// The format of redb's own that this release reads. redb does not convert files of others.
+const ENGINE_FORMAT: u8 = 3;
+const ENGINE_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// Where a file says its format, once for each of its two last commits.
+const ENGINE_FORMAT_AT: [usize; 2] = [64, 192];
+/// Of what redb reads first.
+const ENGINE_HEAD_BYTES: u64 = 320;
 
 pub const FILE: &str = "pages.redb";
 const LOCK: &str = "lock";
@@ -43,12 +54,14 @@ fn disk(error: &io::Error) -> CannotOpen {
 /// What a process has while it serves.
 pub struct Files {
 	pub database: Database,
+	pub reserve: Arc<Reserve>,
 	pub path: PathBuf,
 	/// Kept for as long as the database is open.
 	_lock: File,
 }
 
-enum Failure {
+#[derive(Debug)]
+pub enum Failure {
 	Refused(CannotOpen),
 	Damaged(String),
 }
@@ -82,6 +95,7 @@ impl From<DatabaseError> for Failure {
 	fn from(error: DatabaseError) -> Self {
 		match error {
 			DatabaseError::DatabaseAlreadyOpen => Self::Refused(CannotOpen::InUse),
+			DatabaseError::UpgradeRequired(found) => Self::Refused(engine_format(found)),
 			DatabaseError::Storage(error) => error.into(),
 			error => Self::damaged(error),
 		}
@@ -115,14 +129,19 @@ impl From<redb::CommitError> for Failure {
 	}
 }
 
-/// Opens the folder's file, or begins one. What does not open is set aside, once.
+fn engine_format(found: u8) -> CannotOpen {
+	CannotOpen::EngineFormat { found, known: ENGINE_FORMAT }
+}
+
+/// Opens the folder's file, or begins one. What does not open is set aside, once. A folder that is not
+/// there is not made: it may be on a disk that is not mounted.
 pub fn open(
 	folder: &Path,
 	cache_bytes: usize,
 	set_aside: bool,
 ) -> Result<(Files, Opened), CannotOpen> {
-	fs::create_dir_all(folder).map_err(|error| disk(&error))?;
 	let lock = lock(folder)?;
+	let reserve = Arc::new(Reserve::open(folder).map_err(|error| disk(&error))?);
 	let path = folder.join(FILE);
 	let mut aside = None;
 	if set_aside && path.exists() {
@@ -130,12 +149,12 @@ pub fn open(
 	}
 	loop {
 		// redb panics on some damaged files: that is one more way not to open.
-		let opened = catch_unwind(AssertUnwindSafe(|| open_database(&path, cache_bytes)));
+		let opened = catch_unwind(AssertUnwindSafe(|| open_database(&path, &reserve, cache_bytes)));
 		let opened = opened.unwrap_or_else(|_| Err(Failure::damaged("opening it panics")));
 		match opened {
 			Ok((database, stored)) => {
 				sync_folder(folder)?;
-				let files = Files { database, path, _lock: lock };
+				let files = Files { database, reserve, path, _lock: lock };
 				return Ok((files, Opened { set_aside: aside, stored }));
 			}
 			Err(Failure::Refused(why)) => return Err(why),
@@ -154,7 +173,10 @@ pub fn open(
 fn lock(folder: &Path) -> Result<File, CannotOpen> {
 	let path = folder.join(LOCK);
 	let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-	let file = file.map_err(|error| disk(&error))?;
+	let file = file.map_err(|error| match error.kind() {
+		io::ErrorKind::NotFound => CannotOpen::NoFolder,
+		_ => disk(&error),
+	})?;
 	match file.try_lock() {
 		Ok(()) => Ok(file),
 		Err(TryLockError::WouldBlock) => Err(CannotOpen::InUse),
@@ -186,8 +208,38 @@ fn move_aside(folder: &Path, path: &Path, why: &str) -> Result<u32, CannotOpen> 
 	Ok(number)
 }
 
-fn open_database(path: &Path, cache_bytes: usize) -> Result<(Database, Usage), Failure> {
-	let database = redb::Builder::new().set_cache_size(cache_bytes).create(path)?;
+fn open_database(
+	path: &Path,
+	reserve: &Arc<Reserve>,
+	cache_bytes: usize,
+) -> Result<(Database, Usage), Failure> {
+	let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+	check_engine_format(&file)?;
+	open_in(FileBackend::new(file)?, reserve, cache_bytes)
+}
+
+/// redb says of a file of a later format that it is damaged.
+fn check_engine_format(file: &File) -> Result<(), Failure> {
+	let mut head = Vec::new();
+	file.take(ENGINE_HEAD_BYTES).read_to_end(&mut head)?;
+	if head.starts_with(ENGINE_MAGIC) {
+		let formats = ENGINE_FORMAT_AT.iter().filter_map(|at| head.get(*at));
+		// A later release may have written one of them only; none ever wrote 0.
+		if let Some(found) = formats.copied().find(|format| ![0, ENGINE_FORMAT].contains(format)) {
+			return Err(Failure::Refused(engine_format(found)));
+		}
+	}
+	Ok(())
+}
+
+pub fn open_in(
+	file: impl StorageBackend,
+	reserve: &Arc<Reserve>,
+	cache_bytes: usize,
+) -> Result<(Database, Usage), Failure> {
+	let file_bytes = file.len()?;
+	let file = WithReserve { file, reserve: reserve.clone() };
+	let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file)?;
 	if database.begin_read()?.list_tables().map_err(Failure::from)?.next().is_none() {
 		let write = database.begin_write()?;
 		write.open_table(PAGES)?;
@@ -198,9 +250,9 @@ fn open_database(path: &Path, cache_bytes: usize) -> Result<(Database, Usage), F
 	}
 	let read = database.begin_read()?;
 	check_format(&read)?;
-	read.open_table(PAGES)?;
-	let file_bytes = fs::metadata(path)?.len();
-	let stored = stored(&read)?.filter(|stored| stored.bytes <= file_bytes);
+	let pages = read.open_table(PAGES)?.len()?;
+	let makes_sense = |stored: &Usage| stored.bytes <= file_bytes && stored.pages == pages;
+	let stored = stored(&read)?.filter(makes_sense);
 	drop(read);
 	let stored = match stored {
 		Some(stored) => stored,
@@ -249,6 +301,8 @@ fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, Failure> {
 		let (_, usage) = entry?;
 		let (pages, bytes) = usage.value();
 		sum = sum.and_then(|sum| {
+			let bytes_max = pages.checked_mul(PAGE_BYTES_MAX as u64)?;
+			(bytes <= bytes_max).then_some(())?;
 			Some(Usage {
 				pages: sum.pages.checked_add(pages)?,
 				bytes: sum.bytes.checked_add(bytes)?,
@@ -258,7 +312,8 @@ fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, Failure> {
 	Ok(sum)
 }
 
-/// Counts all pages anew: an account that claims more than the file has would refuse every put.
+/// Counts all pages anew: an account that claims more than the file has would refuse every put, and
+/// pages without one would be nobody's.
 fn count(database: &Database) -> Result<Usage, Failure> {
 	eprintln!("page store: its accounts make no sense, all pages are counted");
 	let write = database.begin_write()?;
@@ -293,6 +348,18 @@ fn count(database: &Database) -> Result<Usage, Failure> {
 
 fn add(usage: Usage, bytes: u64) -> Usage {
 	Usage { pages: usage.pages.saturating_add(1), bytes: usage.bytes.saturating_add(bytes) }
+}
+
+#[cfg(test)]
+pub fn files_on(
+	file: impl StorageBackend,
+	room: impl super::reserve::Room + 'static,
+	held: u64,
+) -> (Files, Usage) {
+	let reserve = Arc::new(Reserve::of(room, held));
+	let (database, stored) = open_in(file, &reserve, 1 << 20).unwrap();
+	let _lock = tempfile::tempfile().unwrap();
+	(Files { database, reserve, path: PathBuf::new(), _lock }, stored)
 }
 
 #[cfg(test)]
@@ -355,22 +422,77 @@ mod tests {
 	}
 
 	#[test]
-	fn accounts_that_claim_more_than_the_file_has_are_counted_anew() {
+	fn a_file_of_another_format_of_redb_is_refused_by_name_and_left_alone() {
 		let folder = tempfile::tempdir().unwrap();
-		let (files, _) = open(folder.path(), 1 << 20, false).unwrap();
+		drop(open(folder.path(), 1 << 20, false).unwrap());
+		let path = folder.path().join(FILE);
+		let good = fs::read(&path).unwrap();
+		assert!(good.starts_with(ENGINE_MAGIC));
+		assert_eq!(ENGINE_FORMAT_AT.map(|at| good[at]), [ENGINE_FORMAT; 2]);
+		let [first, second] = ENGINE_FORMAT_AT;
+		for (found, places) in [
+			(4, vec![first, second]),
+			(2, vec![first, second]),
+			(4, vec![first]),
+			(4, vec![second]),
+		] {
+			let mut other = good.clone();
+			places.iter().for_each(|at| other[*at] = found);
+			fs::write(&path, &other).unwrap();
+			let refused = open(folder.path(), 1 << 20, false).err();
+			assert_eq!(refused, Some(CannotOpen::EngineFormat { found, known: ENGINE_FORMAT }));
+			assert_eq!(fs::read(&path).unwrap(), other);
+			assert!(!aside_path(folder.path(), 1).exists());
+		}
+		fs::write(&path, good).unwrap();
+		assert!(open(folder.path(), 1 << 20, false).is_ok());
+	}
+
+	#[test]
+	fn no_folder_is_made() {
+		let disk = tempfile::tempdir().unwrap();
+		let folder = disk.path().join("not mounted");
+		assert_eq!(open(&folder, 1 << 20, false).err(), Some(CannotOpen::NoFolder));
+		assert_eq!(open(&folder, 1 << 20, true).err(), Some(CannotOpen::NoFolder));
+		assert!(!folder.exists());
+	}
+
+	/// Three pages of two agents.
+	fn three_pages(folder: &Path) -> Files {
+		let (files, _) = open(folder, 1 << 20, false).unwrap();
 		let write = files.database.begin_write().unwrap();
 		for (agent, name) in [(1, 1), (1, 2), (2, 1)] {
 			let mut key = [agent; 64];
 			key[32..].fill(name);
 			write.open_table(PAGES).unwrap().insert(&key, &[0; 100][..]).unwrap();
 		}
-		write.open_table(USAGE).unwrap().insert(&[3; 32], (1, u64::MAX)).unwrap();
 		write.commit().unwrap();
-		drop(files);
-		let (files, opened) = open(folder.path(), 1 << 20, false).unwrap();
-		assert_eq!(opened.stored, Usage { pages: 3, bytes: 300 });
-		let table = files.database.begin_read().unwrap().open_table(USAGE).unwrap();
-		let of = |agent| table.get(&[agent; 32]).unwrap().map(|usage| usage.value());
-		assert_eq!([of(1), of(2), of(3)], [Some((2, 200)), Some((1, 100)), None]);
+		files
+	}
+
+	#[test]
+	fn accounts_that_make_no_sense_are_counted_anew() {
+		let too_long = 2 * PAGE_BYTES_MAX as u64 + 1;
+		for (why, accounts) in [
+			("more than the file has", vec![(3, (1, u64::MAX))]),
+			("an agent more", vec![(1, (2, 200)), (2, (1, 100)), (3, (1, 10))]),
+			("an agent less", vec![(1, (2, 200))]),
+			("a page more", vec![(1, (3, 200)), (2, (1, 100))]),
+			("longer pages than there are", vec![(1, (2, too_long)), (2, (1, 100))]),
+		] {
+			let folder = tempfile::tempdir().unwrap();
+			let files = three_pages(folder.path());
+			let write = files.database.begin_write().unwrap();
+			for (agent, account) in accounts {
+				write.open_table(USAGE).unwrap().insert(&[agent; 32], account).unwrap();
+			}
+			write.commit().unwrap();
+			drop(files);
+			let (files, opened) = open(folder.path(), 1 << 20, false).unwrap();
+			assert_eq!(opened.stored, Usage { pages: 3, bytes: 300 }, "{why}");
+			let table = files.database.begin_read().unwrap().open_table(USAGE).unwrap();
+			let of = |agent| table.get(&[agent; 32]).unwrap().map(|usage| usage.value());
+			assert_eq!([of(1), of(2), of(3)], [Some((2, 200)), Some((1, 100)), None], "{why}");
+		}
 	}
 }

@@ -3,6 +3,7 @@
 
 mod file;
 mod pages;
+mod reserve;
 
 pub use file::{aside_path, FILE, FORMAT_VERSION};
 pub use pages::Quota;
@@ -124,6 +125,22 @@ pub fn serve(
 	})
 }
 
+/// The first and those that came with it, until they have the bytes of a group.
+fn gather(
+	first: (u64, Write),
+	mut next: impl FnMut() -> Option<(u64, Write)>,
+) -> (Vec<u64>, Vec<Write>) {
+	let mut bytes = first.1.bytes();
+	let (mut ids, mut group) = (vec![first.0], vec![first.1]);
+	while bytes < GROUP_BYTES_MAX {
+		let Some((id, next)) = next() else { break };
+		bytes = bytes.saturating_add(next.bytes());
+		ids.push(id);
+		group.push(next);
+	}
+	(ids, group)
+}
+
 impl<O: io::Write + Send> Server<O> {
 	/// If nobody reads it the input ends too.
 	fn answer(&self, id: u64, answer: &Answer) {
@@ -134,14 +151,7 @@ impl<O: io::Write + Send> Server<O> {
 	/// Group after group: what came while the last was made durable, up to a limit.
 	fn write(&self, requests: &Receiver<(u64, Write)>) {
 		while let Ok((id, first)) = requests.recv() {
-			let mut bytes = first.bytes();
-			let (mut ids, mut group) = (vec![id], vec![first]);
-			while bytes < GROUP_BYTES_MAX {
-				let Ok((id, next)) = requests.try_recv() else { break };
-				bytes = bytes.saturating_add(next.bytes());
-				ids.push(id);
-				group.push(next);
-			}
+			let (ids, group) = gather((id, first), || requests.try_recv().ok());
 			match self.pages.commit(&group) {
 				Ok((answers, is_changed)) => {
 					self.counts.commits.fetch_add(u64::from(is_changed), Relaxed);
@@ -218,5 +228,36 @@ impl<O: io::Write + Send> Server<O> {
 			self.answer(*id, &Answer::Refused(refusal));
 		}
 		process::exit(status);
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::limits::{DELETION_BYTES, NAMES_PER_FRAME_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX};
+	use phala_protocol::H256;
+
+	/// How many of these share a commit.
+	fn group(each: impl Fn() -> Write) -> usize {
+		let mut asked = (1..).map(|id| (id, each()));
+		let (ids, group) = gather((0, each()), || asked.next());
+		assert!(ids.iter().copied().eq(0..group.len() as u64));
+		group.len()
+	}
+
+	#[test]
+	fn a_group_ends_with_the_request_that_fills_it() {
+		let put = |bytes| {
+			move || Write::Put {
+				agent: H256::zero(),
+				pages: vec![(H256::zero(), vec![0; bytes]); PAGES_PER_FRAME_MAX],
+			}
+		};
+		let frame = PAGES_PER_FRAME_MAX * PAGE_BYTES_MAX;
+		assert_eq!(group(put(PAGE_BYTES_MAX)), GROUP_BYTES_MAX / frame);
+		assert_eq!(group(put(PAGE_BYTES_MAX - 1)), GROUP_BYTES_MAX / frame + 1);
+		let names = vec![H256::zero(); NAMES_PER_FRAME_MAX];
+		let deletions = group(|| Write::Delete { agent: H256::zero(), names: names.clone() });
+		assert_eq!(deletions, GROUP_BYTES_MAX / DELETION_BYTES / NAMES_PER_FRAME_MAX);
 	}
 }

@@ -2,13 +2,13 @@
 
 use phala_protocol::{agents::AgentId, H256};
 use phala_state::{PageName, Pages};
-use phala_store::{Blocking, Store, StoreConfig, StoreError, StoreProcess, Timing};
+use phala_store::{Blocking, Launcher, Store, StoreConfig, StoreError, StoreProcess, Timing};
 use rand_chacha::{
 	rand_core::{Rng, SeedableRng},
 	ChaCha20Rng,
 };
 use rustix::process::{kill_process, Pid, Signal};
-use std::{path::Path, time::Duration};
+use std::{ops::Deref, path::Path, sync::OnceLock, time::Duration};
 
 pub const AGENT: AgentId = H256::repeat_byte(0xa6);
 pub const STRANGER: AgentId = H256::repeat_byte(0x57);
@@ -28,28 +28,67 @@ pub fn config(folder: &Path) -> StoreConfig {
 	StoreConfig { cache_bytes: 4 << 20, ..StoreConfig::new(program, folder.into()) }
 }
 
-pub fn store(folder: &Path) -> Store {
-	Store::over(StoreProcess(config(folder)), SOON).unwrap()
+/// Its process has ended before its folder is removed.
+pub struct Opened(Store);
+
+impl Deref for Opened {
+	type Target = Store;
+
+	fn deref(&self) -> &Store {
+		&self.0
+	}
 }
 
-/// Kills the process (-9); none if there is none just now.
-pub fn kill(store: &Store) -> Option<u32> {
+impl Drop for Opened {
+	fn drop(&mut self) {
+		self.0.close();
+	}
+}
+
+pub fn over(launcher: impl Launcher + 'static, timing: Timing) -> Opened {
+	Opened(Store::over(launcher, timing).unwrap())
+}
+
+pub fn store(folder: &Path) -> Opened {
+	over(StoreProcess(config(folder)), SOON)
+}
+
+/// Sends it to the process; none if there is none just now.
+pub fn signal(store: &Store, signal: Signal) -> Option<u32> {
 	let id = store.status().process?;
 	let pid = Pid::from_raw(id as i32).unwrap();
-	kill_process(pid, Signal::KILL).ok().map(|()| id)
+	kill_process(pid, signal).ok().map(|()| id)
+}
+
+/// -9.
+pub fn kill(store: &Store) -> Option<u32> {
+	signal(store, Signal::KILL)
+}
+
+/// Looks until it is there; what never comes is not waited for.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+	const LOOKS: usize = 60_000;
+	for _ in 0..LOOKS {
+		if let Some(found) = look() {
+			return found;
+		}
+		std::thread::sleep(Duration::from_millis(1));
+	}
+	panic!("{what} does not come");
 }
 
 /// Asks until the process is there again.
 pub fn again<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
-	loop {
-		match ask() {
-			Ok(found) => return found,
-			Err(StoreError::Died | StoreError::Unavailable(_)) => {
-				std::thread::sleep(Duration::from_millis(1));
-			}
-			Err(error) => panic!("{error}"),
-		}
-	}
+	until("the process", || match ask() {
+		Ok(found) => Some(found),
+		Err(StoreError::Died | StoreError::Unavailable(_)) => None,
+		Err(error) => panic!("{error}"),
+	})
+}
+
+/// Asks until there is an answer, whatever the error is.
+pub fn at_last<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
+	until("an answer", || ask().ok())
 }
 
 pub fn dice(seed: u64) -> ChaCha20Rng {
@@ -66,11 +105,16 @@ pub fn name(number: u64) -> H256 {
 	H256(bytes)
 }
 
-/// As random as a sealed one.
+/// As random as a sealed one: from anywhere in random bytes that are made once.
 pub fn page(rng: &mut impl Rng, bytes: usize) -> Vec<u8> {
-	let mut page = vec![0; bytes];
-	rng.fill_bytes(&mut page);
-	page
+	static NOISE: OnceLock<Vec<u8>> = OnceLock::new();
+	let noise = NOISE.get_or_init(|| {
+		let mut noise = vec![0; 1 << 20];
+		dice(7).fill_bytes(&mut noise);
+		noise
+	});
+	let from = below(rng, noise.len() - bytes);
+	noise[from..from + bytes].to_vec()
 }
 
 /// The port of `enclave/state`.

@@ -5,20 +5,24 @@ use codec::{DecodeAll, Encode};
 use futures::{executor::block_on, future::join_all};
 use phala_protocol::H256;
 use phala_store::{
-	limits::{HELLO_BYTES_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX, READS_PAGES_MAX},
+	limits::{
+		HELLO_BYTES_MAX, NAMES_PER_FRAME_MAX, NAMES_PER_PAGE, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX,
+		READS_PAGES_MAX, WRITES_PAGES_MAX,
+	},
 	protocol::{
 		frame, read_body, read_head, write_frame, Answer, CannotOpen, Hello, Opened, Request,
 		HELLO_ID, PROTOCOL_VERSION,
 	},
-	Connection, End, Launcher, Life, Store, StoreError, Timing, Unavailable,
+	Blocking, Connection, End, Launcher, Life, Store, StoreError, Timing, Unavailable,
 };
 use std::{
 	io::{self, Read, Write},
 	net::Shutdown,
 	os::unix::net::UnixStream,
 	sync::{
-		atomic::{AtomicUsize, Ordering::SeqCst},
-		Arc,
+		atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+		mpsc::{channel, Receiver},
+		Arc, Mutex,
 	},
 	thread,
 	time::Duration,
@@ -117,20 +121,36 @@ fn answers(answer: Answer) -> Actor {
 fn lied_to(actor: Actor, timing: Timing) -> StoreError {
 	let store = Store::over(actor, timing).unwrap().blocking();
 	let error = store.get(&AGENT, &[name(1), name(2)]).unwrap_err();
+	goes_on(&store);
+	error
+}
+
+/// The same, asked when he has greeted: his deadline begins then.
+fn lied_to_when_open(actor: Actor, timing: Timing) -> StoreError {
+	let opened = opened(actor, timing);
+	let error = opened.blocking().get(&AGENT, &[name(1), name(2)]).unwrap_err();
+	goes_on(&opened.blocking());
+	error
+}
+
+fn opened(actor: Actor, timing: Timing) -> Store {
+	let store = Store::over(actor, timing).unwrap();
+	until("his greeting", || store.status().is_open.then_some(()));
+	store
+}
+
+fn goes_on(store: &Blocking) {
 	let found = honestly(|| store.get(&AGENT, &[name(1), name(2)]));
 	assert_eq!(found, vec![Some(PAGE.to_vec()); 2]);
-	error
 }
 
 /// The next one does not lie, however long he takes to come.
 fn honestly<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
-	loop {
-		match ask() {
-			Ok(found) => return found,
-			Err(StoreError::Lied { why }) => panic!("{why}"),
-			Err(_) => thread::sleep(Duration::from_millis(1)),
-		}
-	}
+	until("an honest one", || match ask() {
+		Ok(found) => Some(found),
+		Err(StoreError::Lied { why }) => panic!("{why}"),
+		Err(_) => None,
+	})
 }
 
 fn is_lie(error: StoreError, about: &str) {
@@ -227,9 +247,7 @@ fn who_answers_what_nobody_asked_or_twice_is_not_asked_again() {
 	let store = Store::over(repeater, SOON).unwrap();
 	let found = store.blocking().get(&AGENT, &[name(1), name(2)]).unwrap();
 	assert_eq!(found, vec![Some(vec![7; 9]); 2]);
-	while store.status().starts < 2 {
-		thread::yield_now();
-	}
+	until("the next", || (store.status().starts >= 2).then_some(()));
 	assert_eq!(again(|| store.blocking().get(&AGENT, &[name(1)])), [Some(PAGE.to_vec())]);
 }
 
@@ -261,8 +279,7 @@ fn who_lists_without_order_or_too_many_is_named() {
 	}
 }
 
-const IMPATIENT: Timing =
-	Timing { answer: Duration::from_millis(400), open: Duration::from_millis(1500), ..SOON };
+const IMPATIENT: Timing = Timing { answer: Duration::from_millis(400), ..SOON };
 
 /// Waits until he is thrown out.
 fn waits(stream: &mut UnixStream) {
@@ -275,7 +292,7 @@ fn who_is_silent_or_stops_within_an_answer_is_given_up_at_the_deadline() {
 		greet(stream);
 		waits(stream);
 	});
-	assert_eq!(lied_to(mute, IMPATIENT), StoreError::Silent { ms: 400 });
+	assert_eq!(lied_to_when_open(mute, IMPATIENT), StoreError::Silent { ms: 400 });
 	let stopper = Actor::plays(|stream| {
 		greet(stream);
 		let Some((id, _)) = asked(stream) else { return };
@@ -283,19 +300,88 @@ fn who_is_silent_or_stops_within_an_answer_is_given_up_at_the_deadline() {
 		let _ = stream.write_all(&answer[..answer.len() - 1]);
 		waits(stream);
 	});
-	assert_eq!(lied_to(stopper, IMPATIENT), StoreError::Silent { ms: 400 });
-	// He never opens: who asks is told that he still does, and the next is asked.
-	assert_eq!(lied_to(Actor::plays(waits), IMPATIENT), StoreError::Opening);
-	// He reads nothing, and his pipe is full.
-	let deaf = Actor::plays(|stream| {
+	assert_eq!(lied_to_when_open(stopper, IMPATIENT), StoreError::Silent { ms: 400 });
+	// He reads nothing, and his pipe is full. Gone with this test.
+	let (_test, lasts) = channel::<()>();
+	let lasts = Mutex::new(lasts);
+	let deaf = Actor::plays(move |stream| {
 		greet(stream);
-		thread::sleep(Duration::from_secs(1));
-		waits(stream);
+		let _ = lasts.lock().unwrap().recv();
 	});
-	let store = Store::over(deaf, IMPATIENT).unwrap().blocking();
+	let store = opened(deaf, IMPATIENT).blocking();
 	let long: Vec<_> = (0..30).map(|number| (name(number), vec![0; PAGE_BYTES_MAX])).collect();
 	assert_eq!(store.put(&AGENT, &long), Err(StoreError::Silent { ms: 400 }));
 	honestly(|| store.put(&AGENT, &long));
+}
+
+#[test]
+fn who_never_opens_is_given_up_and_who_asks_meanwhile_is_told_that_he_opens() {
+	// Until the question was answered.
+	let (answered, question) = channel::<()>();
+	let question = Mutex::new(question);
+	let opens_for_ever = Actor::plays(move |_| {
+		let _ = question.lock().unwrap().recv();
+	});
+	let store = Store::over(opens_for_ever, IMPATIENT).unwrap().blocking();
+	let error = store.get(&AGENT, &[name(1), name(2)]).unwrap_err();
+	assert_eq!(error, StoreError::Opening);
+	answered.send(()).unwrap();
+	goes_on(&store);
+	let timing = Timing { open: Duration::from_millis(400), ..SOON };
+	goes_on(&Store::over(Actor::plays(waits), timing).unwrap().blocking());
+}
+
+/// Ends only when he is let.
+struct Lingerer {
+	honest: Box<dyn Life>,
+	may_end: Receiver<()>,
+	has_ended: Arc<AtomicBool>,
+}
+
+impl Life for Lingerer {
+	fn end(&mut self, patience: Duration) -> End {
+		let _ = self.may_end.recv();
+		self.has_ended.store(true, SeqCst);
+		self.honest.end(patience)
+	}
+
+	fn id(&self) -> u32 {
+		0
+	}
+}
+
+/// Is started once.
+struct Lingers(Option<(Receiver<()>, Arc<AtomicBool>)>);
+
+impl Launcher for Lingers {
+	fn launch(&mut self, set_aside: bool) -> io::Result<Connection> {
+		let (may_end, has_ended) = self.0.take().ok_or(io::ErrorKind::NotFound)?;
+		let Connection { input, output, life } = Actor { villain: None }.launch(set_aside)?;
+		let life = Box::new(Lingerer { honest: life, may_end, has_ended });
+		Ok(Connection { input, output, life })
+	}
+}
+
+#[test]
+fn whoever_closes_it_by_whichever_handle_waits_until_it_has_ended() {
+	let (let_end, may_end) = channel();
+	let has_ended = Arc::new(AtomicBool::new(false));
+	let store = Store::over(Lingers(Some((may_end, has_ended.clone()))), SOON).unwrap();
+	until("his greeting", || store.status().is_open.then_some(()));
+	thread::scope(|scope| {
+		let closes = || {
+			let (store, has_ended) = (store.clone(), &has_ended);
+			scope.spawn(move || {
+				store.close();
+				assert!(has_ended.load(SeqCst), "before it has ended");
+			})
+		};
+		let both = [closes(), closes()];
+		// Time for both to wait.
+		thread::sleep(Duration::from_millis(100));
+		let_end.send(()).unwrap();
+		both.into_iter().for_each(|closes| closes.join().unwrap());
+	});
 }
 
 #[test]
@@ -346,7 +432,7 @@ fn a_silent_process_is_sent_no_more_than_the_limit() {
 			counter.fetch_add(1, SeqCst);
 		}
 	});
-	let store = Store::over(mute, IMPATIENT).unwrap();
+	let store = opened(mute, IMPATIENT);
 	let names = vec![name(1); PAGES_PER_FRAME_MAX];
 	let gets = (0..200).map(|_| store.get(&AGENT, &names));
 	let found = block_on(join_all(gets));
@@ -355,4 +441,30 @@ fn a_silent_process_is_sent_no_more_than_the_limit() {
 	let fit = READS_PAGES_MAX as usize / PAGES_PER_FRAME_MAX;
 	assert!((1..=fit).contains(&silent), "{silent} were under way");
 	assert!(got.load(SeqCst) <= fit, "{} were sent", got.load(SeqCst));
+}
+
+#[test]
+fn deletions_and_looks_are_sent_no_more_at_once_than_their_names_cost() {
+	for is_delete in [true, false] {
+		let got = Arc::new(AtomicUsize::new(0));
+		let counter = got.clone();
+		let mute = Actor::plays(move |stream| {
+			greet(stream);
+			while asked(stream).is_some() {
+				counter.fetch_add(1, SeqCst);
+			}
+		});
+		let store = opened(mute, IMPATIENT);
+		let names = vec![name(1); NAMES_PER_FRAME_MAX * 200];
+		if is_delete {
+			assert!(block_on(store.delete(&AGENT, &names)).is_err());
+		} else {
+			let looks = (0..200).map(|_| store.has(&AGENT, &names[..NAMES_PER_FRAME_MAX]));
+			let first = block_on(join_all(looks)).remove(0);
+			assert_eq!(first, Err(StoreError::Silent { ms: 400 }));
+		}
+		let fit =
+			WRITES_PAGES_MAX.min(READS_PAGES_MAX) as usize * NAMES_PER_PAGE / NAMES_PER_FRAME_MAX;
+		assert!((1..=fit).contains(&got.load(SeqCst)), "{} were sent", got.load(SeqCst));
+	}
 }

@@ -6,17 +6,19 @@ use phala_protocol::{agents::AgentId, H256};
 use phala_state::limits::VALUE_PAGE_BYTES_MAX;
 use phala_store::{
 	limits::{NAMES_PER_FRAME_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX},
-	protocol::{CannotOpen, Refusal, Usage},
+	protocol::{read_head, CannotOpen, Refusal, Usage, HELLO_ID},
 	Store, StoreConfig, StoreError, StoreProcess, Unavailable,
 };
 use proptest::prelude::*;
+use rustix::process::{getpgid, Pid};
 use std::{
 	collections::{BTreeMap, BTreeSet},
 	io::{BufRead, BufReader},
 	path::Path,
-	process::{Command, Stdio},
+	process::{Child, Command, Stdio},
 	sync::{
 		atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+		mpsc::channel,
 		Mutex,
 	},
 };
@@ -132,7 +134,8 @@ proptest! {
 #[test]
 fn more_than_one_frame_has_is_put_found_listed_and_deleted() {
 	let folder = tempfile::tempdir().unwrap();
-	let store = store(folder.path()).blocking();
+	let opened = store(folder.path());
+	let store = opened.blocking();
 	let names: Vec<_> = (0..NAMES_PER_FRAME_MAX as u64 * 2 + 1).map(name).collect();
 	let pages: Vec<_> = names.iter().map(|name| (*name, name.as_bytes().to_vec())).collect();
 	store.put(&AGENT, &pages).unwrap();
@@ -187,10 +190,8 @@ fn what_was_acknowledged_is_there_however_often_the_process_is_killed() {
 		// At any moment of a put: whenever a few more were acknowledged.
 		let (mut rng, mut killed) = (dice(99), BTreeSet::new());
 		while killed.len() < KILLS {
-			let until = puts.load(SeqCst) + 1 + below(&mut rng, 40);
-			while puts.load(SeqCst) < until {
-				std::thread::yield_now();
-			}
+			let more = puts.load(SeqCst) + 1 + below(&mut rng, 40);
+			until("more puts", || (puts.load(SeqCst) >= more).then_some(()));
 			// What was acknowledged before a kill may be counted after it: another process, or none.
 			killed.extend(kill(&opened));
 		}
@@ -239,7 +240,7 @@ fn many_puts_share_a_flush_and_one_alone_has_its_own() {
 fn what_is_refused_in_a_group_changes_nothing_and_the_rest_of_it_is_stored() {
 	let folder = tempfile::tempdir().unwrap();
 	let limited = StoreConfig { bytes_max: 3000, agent_bytes_max: 2000, ..config(folder.path()) };
-	let opened = Store::over(StoreProcess(limited), SOON).unwrap();
+	let opened = over(StoreProcess(limited), SOON);
 	let store = opened.blocking();
 	let two = [(name(1), vec![1; 1000]), (name(2), vec![2; 1000])];
 	store.put(&AGENT, &two).unwrap();
@@ -266,7 +267,7 @@ fn what_is_refused_in_a_group_changes_nothing_and_the_rest_of_it_is_stored() {
 	// What makes it less passes under a lower limit.
 	opened.close();
 	let lower = StoreConfig { bytes_max: 100, agent_bytes_max: 100, ..config(folder.path()) };
-	let opened = Store::over(StoreProcess(lower), SOON).unwrap();
+	let opened = over(StoreProcess(lower), SOON);
 	let store = opened.blocking();
 	store.put(&STRANGER, &[(name(1), vec![3; 999])]).unwrap();
 	assert_eq!(store.statistics().unwrap().stored.bytes, 2999);
@@ -280,7 +281,8 @@ fn what_is_refused_in_a_group_changes_nothing_and_the_rest_of_it_is_stored() {
 #[test]
 fn the_longest_pages_fill_a_frame() {
 	let folder = tempfile::tempdir().unwrap();
-	let store = store(folder.path()).blocking();
+	let opened = store(folder.path());
+	let store = opened.blocking();
 	let mut rng = dice(3);
 	let pages: Vec<_> = (0..PAGES_PER_FRAME_MAX as u64 * 2)
 		.map(|number| (name(number), page(&mut rng, PAGE_BYTES_MAX)))
@@ -309,17 +311,24 @@ fn a_second_process_on_a_folder_is_refused_by_name_and_serves_when_the_first_is_
 }
 
 #[test]
-fn without_a_program_or_a_folder_every_request_says_so() {
+fn without_a_program_or_a_folder_every_request_says_so_and_none_is_made() {
 	let folder = tempfile::tempdir().unwrap();
 	let none = StoreConfig { program: folder.path().join("none"), ..config(folder.path()) };
-	let store = Store::over(StoreProcess(none), SOON).unwrap();
+	let store = over(StoreProcess(none), SOON);
 	let not_started = Unavailable::NotStarted(std::io::ErrorKind::NotFound);
 	let asked = || store.blocking().get(&AGENT, &[name(1)]);
 	assert_eq!(asked(), Err(StoreError::Unavailable(not_started)));
+	let cannot_open = |folder: &Path| {
+		let store = over(StoreProcess(config(folder)), SOON);
+		store.blocking().get(&AGENT, &[name(1)]).unwrap_err()
+	};
+	let unmounted = folder.path().join("disk").join("pages");
+	let no_folder = StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::NoFolder));
+	assert_eq!(cannot_open(&unmounted), no_folder);
+	assert!(!folder.path().join("disk").exists());
 	let file = folder.path().join("file");
 	std::fs::write(&file, b"no folder").unwrap();
-	let store = Store::over(StoreProcess(config(&file)), SOON).unwrap();
-	let refused = store.blocking().get(&AGENT, &[name(1)]).unwrap_err();
+	let refused = cannot_open(&file);
 	assert!(
 		matches!(
 			refused,
@@ -329,42 +338,96 @@ fn without_a_program_or_a_folder_every_request_says_so() {
 	);
 }
 
-/// In the environment of a parent: where it has a store until it is killed.
+#[test]
+fn a_folder_that_is_made_or_mounted_meanwhile_is_served() {
+	let disk = tempfile::tempdir().unwrap();
+	let config = config(&disk.path().join("later").join("pages"));
+	let store = over(StoreProcess(config.clone()), SOON);
+	assert!(store.blocking().put(&AGENT, &[(name(1), vec![1])]).is_err());
+	config.make_folder().unwrap();
+	again(|| store.blocking().put(&AGENT, &[(name(1), vec![1])]));
+	config.make_folder().unwrap();
+	assert_eq!(store.blocking().get(&AGENT, &[name(1)]).unwrap(), [Some(vec![1])]);
+}
+
+/// What a terminal sends goes to its group.
+#[test]
+fn the_process_has_a_group_of_its_own_and_nothing_of_the_environment() {
+	let folder = tempfile::tempdir().unwrap();
+	let opened = store(folder.path());
+	opened.blocking().usage(&AGENT).unwrap();
+	let process = opened.status().process.unwrap();
+	let id = Pid::from_raw(process as i32);
+	assert_eq!(getpgid(id).ok(), id);
+	assert!(std::env::vars_os().next().is_some());
+	let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap();
+	assert_eq!(String::from_utf8_lossy(&environment), "");
+}
+
+/// In the environment of a parent: where its process has a store.
 const HELD_FOLDER: &str = "PHALA_TEST_HELD_FOLDER";
 
-fn hold(folder: &Path) -> ! {
-	let opened = store(folder);
-	opened.blocking().put(&AGENT, &[(name(1), vec![1])]).unwrap();
+/// A parent whose process reads what somebody else writes: it does not end with the input.
+fn hold(folder: &Path) {
+	let config = config(folder);
+	let mut process = Command::new(config.program)
+		.arg("--folder")
+		.arg(folder)
+		.args(["--bytes-max", "1000", "--agent-bytes-max", "1000"])
+		.stdout(Stdio::piped())
+		.spawn()
+		.unwrap();
+	let hello = read_head(process.stdout.as_mut().unwrap()).unwrap();
+	assert_eq!(hello.unwrap().id, HELLO_ID);
 	println!("holds");
-	loop {
-		std::thread::park();
+	// Until it is killed, or whoever started this is gone.
+	let _ = process.wait();
+}
+
+/// Killed whatever happens.
+struct Parent(Child);
+
+impl Drop for Parent {
+	fn drop(&mut self) {
+		let _ = self.0.kill();
+		let _ = self.0.wait();
 	}
 }
 
 /// Starts itself once more, as the parent.
 #[test]
-fn the_process_ends_with_its_parent() {
+fn the_process_ends_with_its_parent_though_its_input_goes_on() {
 	if let Some(folder) = std::env::var_os(HELD_FOLDER) {
-		hold(Path::new(&folder));
+		return hold(Path::new(&folder));
 	}
 	let folder = tempfile::tempdir().unwrap();
+	let this = "process::the_process_ends_with_its_parent_though_its_input_goes_on";
 	let mut parent = Command::new(std::env::current_exe().unwrap())
-		.args(["--exact", "--nocapture", "process::the_process_ends_with_its_parent"])
+		.args(["--exact", "--nocapture", this])
 		.env(HELD_FOLDER, folder.path())
+		.stdin(Stdio::piped())
 		.stdout(Stdio::piped())
 		.spawn()
+		.map(Parent)
 		.unwrap();
-	let said = BufReader::new(parent.stdout.take().unwrap()).lines();
-	assert!(said.map_while(Result::ok).any(|line| line.contains("holds")));
-	parent.kill().unwrap();
-	parent.wait().unwrap();
+	let input = parent.0.stdin.take().unwrap();
+	let said = BufReader::new(parent.0.stdout.take().unwrap()).lines();
+	let (tell, told) = channel();
+	std::thread::spawn(move || {
+		tell.send(said.map_while(Result::ok).any(|line| line.contains("holds")))
+	});
+	assert_eq!(told.recv_timeout(SOON.open), Ok(true), "the parent's process opens");
+	let second = store(folder.path());
+	let in_use = StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::InUse));
+	assert_eq!(second.blocking().usage(&AGENT), Err(in_use));
+	drop(parent);
 	// The folder is free: it is asked until it is.
-	let store = store(folder.path());
-	assert_eq!(again(|| store.blocking().get(&AGENT, &[name(1)])), [Some(vec![1])]);
+	assert_eq!(again(|| second.blocking().usage(&AGENT)), Usage::default());
+	drop(input);
 }
 
 #[test]
-fn readers_and_writers_of_many_tasks_do_not_wait_for_each_others_end() {
+fn reads_and_writes_of_many_tasks_under_way_at_once_are_each_answered_with_their_own() {
 	let folder = tempfile::tempdir().unwrap();
 	let opened = store(folder.path());
 	let mut rng = dice(8);

@@ -70,8 +70,8 @@ fn a_tree_is_read_again_whole_after_its_process_was_killed() {
 	let opened = store(folder.path());
 	let mut disk = OnDisk(opened.blocking());
 	let (keys, mut tree, mut rng) = (page_keys(AGENT), Tree::new(), dice(5));
-	for run in 0..20 {
-		let batch = tree.write(&mut rng, 60);
+	for run in 0..12 {
+		let batch = tree.write(&mut rng, 40);
 		disk.put(&AGENT, &sealed(&keys, run, &batch)).unwrap();
 		disk.delete(&AGENT, &batch.replaced).unwrap();
 	}

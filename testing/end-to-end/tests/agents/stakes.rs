@@ -23,7 +23,9 @@ pub async fn stake_is_added_leaves_and_goes_along_with_its_worker(
 ) -> anyhow::Result<()> {
 	let phala = &stage.network.phala;
 	let (first, second) = (phala.of(FIRST), phala.of(SECOND));
-	let worker = first.ok(&["worker", "register"]).await?["worker"].to_string();
+	let refused = first.refused(&["worker", "register"]).await?;
+	ensure!(refused.contains("--another") && refused.contains("1000 PHA"), "{refused}");
+	let worker = first.ok(&["worker", "register", "--another"]).await?["worker"].to_string();
 	let worker = worker.as_str();
 	let added = first.ok(&["worker", "stake", worker, "100"]).await?;
 	assert_eq!((&added["amount"], &added["active"]), (&amount(100), &amount(1_100)));

@@ -149,6 +149,11 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let request = request.as_str().context("an id")?;
 	let settled = phala.ok(&["request", "status", request, "--wait"]).await?;
 	assert_eq!(settled["state"], "settled");
+	let listed = phala.ok(&["request", "list"]).await?;
+	assert_eq!(listed["requests"][0]["outcome"], "answered");
+	let status = phala.ok(&["agent", "status", agent]).await?;
+	let answers = status["answers"].as_array().context("members")?;
+	ensure!(answers.iter().all(|at| at["ready"] == true), "{answers:?}");
 
 	// Another agent gets new code: that of this one's other build.
 	let folder = network.file("keeper").display().to_string();
@@ -166,7 +171,7 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	ferdie.ok(&["agent", "accept", another]).await?;
 	let status = phala.ok(&["agent", "status", another]).await?;
 	assert_eq!(status["owner"], phala.ok(&["account", "show", "//Ferdie"]).await?["address"]);
-	ferdie.ok(&["agent", "retire", another]).await?;
+	ferdie.ok(&["agent", "retire", "--yes", another]).await?;
 	let gone = phala.refused(&["agent", "status", another]).await?;
 	ensure!(gone.contains("no agent"), "{gone}");
 
@@ -180,7 +185,7 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let retired = retired.display().to_string();
 	let deploy = ["deploy", &retired, "--no-build", "--cluster", &cluster];
 	let first = developer.ok(&[&deploy[..], &["--new"]].concat()).await?["agent"].clone();
-	developer.ok(&["agent", "retire", first.as_str().context("an id")?]).await?;
+	developer.ok(&["agent", "retire", "--yes", first.as_str().context("an id")?]).await?;
 	let second = developer.ok(&deploy).await?;
 	ensure!(second["registered"] == true && second["agent"] != first, "{second}");
 

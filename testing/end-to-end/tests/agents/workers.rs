@@ -33,7 +33,7 @@ async fn settlements(stage: &Stage, request: H256) -> anyhow::Result<usize> {
 const SUBMITTED_WITHIN: u64 = 8;
 
 /// Within so many blocks, of two seconds, another writes in place of a holder that hears of no blocks:
-/// `phala_machine::limits::FAILOVER_BEHIND_MS_MAX`, and as much again on a busy machine.
+/// `phala_machine::limits::FAILOVER_BEHIND_MS_MAX`, and three times as much again on a busy machine.
 const NOTICED_WITHIN: u64 = 60;
 
 pub async fn a_withheld_request_is_refunded_once_and_the_other_worker_answers_the_next(
@@ -61,7 +61,7 @@ pub async fn a_withheld_request_is_refunded_once_and_the_other_worker_answers_th
 	let status = ["request", "status", &format!("{request:?}")];
 	assert_eq!(phala.ok(&status).await?["state"], "open");
 
-	// It answers whoever asks it, and knows ever older blocks: it is found silent at the chain too, and
+	// It answers whoever asks it, and stands at one block: it is found silent at the chain too, and
 	// another has the lease. Everything that was put up comes back then, and nobody pays for it.
 	let chain = &stage.network.chain;
 	let (block, refunded) = chain.refunded(from, request).await?;

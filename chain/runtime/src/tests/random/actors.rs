@@ -482,7 +482,8 @@ impl Actors {
 			_ => {
 				let offered = pallet_agents::Offers::<Runtime>::get(agent);
 				let by = offered.map_or(by, |to| self.owner_or_thief(&to, random));
-				let call = pallet_agents::Call::accept_transfer { agent };
+				let call =
+					pallet_agents::Call::accept_transfer { agent, deposit_max: Balance::MAX };
 				self.send(chain, &by, "took an agent over", call);
 			}
 		}

@@ -3,21 +3,23 @@
 
 use crate::{
 	chain::NodeOption,
-	commands::status::{in_time, with_agents},
+	commands::status::{self, in_time, with_agents, Said},
 	failure::{self, Refused},
 	output::{
 		self,
 		operators::{
-			readiness, NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStatus,
+			readiness, NetworkStatus, NetworkWorker, NotReady, Phase, WorkerStarted, WorkerStatus,
 			WorkerStopped,
 		},
 		words::Hash,
 		Failure,
 	},
+	terminal,
 };
 use anyhow::Context;
+use phala_chain_client::{agents, clusters, ChainClientError};
 use phala_devnet::{specification::cache_folder, Devnet, Runs};
-use phala_protocol::{agents::AgentId, boot::WorkerId};
+use phala_protocol::{boot::WorkerId, H256};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::{BTreeMap, BTreeSet},
@@ -36,6 +38,9 @@ const LINE_BYTES_MAX: u64 = 4 * 1024;
 /// How long somebody may take to say what they want.
 const ASKING_MAX: Duration = Duration::from_secs(2);
 
+/// How long the chain and a cluster's members may take to say how they stand.
+const ASKING_CLUSTER_MAX: Duration = Duration::from_secs(10);
+
 #[derive(Debug, clap::Args)]
 pub struct WorkerArguments {
 	/// As `phala network up` calls it: worker-1, worker-2, gatekeeper.
@@ -43,6 +48,16 @@ pub struct WorkerArguments {
 
 	#[command(flatten)]
 	pub node: NodeOption,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct StopArguments {
+	#[command(flatten)]
+	pub worker: WorkerArguments,
+
+	/// Stops it also if no other member of its cluster is ready to answer for its agents.
+	#[arg(long)]
+	pub force: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,15 +166,17 @@ fn no_such_worker<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Refus
 
 /// Where each stands, asked at once: one that hangs holds up nobody.
 async fn workers(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> Vec<NetworkWorker> {
+	let genesis = |said: &WorkerStatus| said.genesis.map(|genesis| genesis.0);
 	let runs: Vec<_> = devnet.workers.iter_mut().map(phala_devnet::Worker::runs).collect();
 	let asking = devnet.workers.iter().zip(runs).map(|(worker, runs)| async move {
 		let url = worker.url();
-		let (said, not_ready) = match runs.enclave {
+		let (said, mut not_ready) = match runs.enclave {
 			false => (None, Vec::new()),
 			true => in_time(with_agents(&url))
 				.await
 				.map_or_else(|_| (None, Vec::new()), |(said, not_ready)| (Some(said), not_ready)),
 		};
+		names(&mut not_ready, agents, said.as_ref().and_then(genesis));
 		let (phase, said) = (phase(runs, said.as_ref()), said.as_ref());
 		NetworkWorker {
 			name: worker.options.names[0].clone(),
@@ -169,7 +186,7 @@ async fn workers(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> Vec<Ne
 			fresh: said.and_then(|said| said.fresh),
 			agents: said.and_then(|said| said.agents),
 			agents_ready: said.and_then(|said| said.agents_ready),
-			agents_not_ready: not_ready.into_iter().map(|id| called(id, agents)).collect(),
+			agents_not_ready: not_ready,
 			url,
 		}
 	});
@@ -186,32 +203,6 @@ fn phase(runs: Runs, said: Option<&WorkerStatus>) -> Phase {
 	}
 }
 
-fn called(agent: AgentId, names: &BTreeMap<String, Hash>) -> String {
-	let name = names.iter().find(|(_, id)| id.0 == agent).map(|(name, _)| name.clone());
-	name.unwrap_or_else(|| format!("{agent:?}"))
-}
-
-/// What nobody can take over from this worker: agents that no other has ready. Empty where there are none,
-/// and of one that has none.
-fn not_taken_over(stopped: WorkerId, workers: &[NetworkWorker]) -> Vec<String> {
-	let own = workers.iter().find(|worker| worker.worker == stopped);
-	if own.is_none_or(|own| own.agents_ready <= Some(0)) {
-		return Vec::new();
-	}
-	let mut others = workers.iter().filter(|worker| {
-		worker.worker != stopped && worker.agents.is_some() && worker.phase == Phase::Serving
-	});
-	let Some(first) = others.next() else { return vec![ALL.into()] };
-	let mut nowhere = first.agents_not_ready.clone();
-	for other in others {
-		nowhere.retain(|agent| other.agents_not_ready.contains(agent));
-	}
-	nowhere
-}
-
-/// In place of agents' names, where there is nobody else to have any ready.
-const ALL: &str = "all";
-
 async fn carry_out(
 	order: Order,
 	devnet: &mut Devnet,
@@ -227,9 +218,10 @@ async fn carry_out(
 					"{name} is stopped already; `phala network start {name}` brings it back"
 				);
 			}
-			let not_taken_over = not_taken_over(id, &workers(devnet, agents).await);
 			devnet.crash(id).await?;
 			say!("… {name} was stopped from another terminal");
+			// Who asked knows what the cluster loses.
+			let not_taken_over = Vec::new();
 			Ok(Done::Stopped(WorkerStopped { stopped: name, worker: id, not_taken_over }))
 		}
 		Order::Start { name } => {
@@ -277,8 +269,13 @@ pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, Hash>> {
 /// # Errors
 /// When none is up there, or it refuses.
 pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
+	let done = ask_network(&order, node).await?;
+	tell(done, json)
+}
+
+async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 	let path = socket(port(&node.node)?)?;
-	let answer = ask(&path, &order).await.map_err(|error| {
+	let answer = ask(&path, order).await.map_err(|error| {
 		let message = format!(
 			"no network of this user is up with its chain at {} ({error}); start one with `phala network up`, or name its chain with --node",
 			node.node
@@ -286,6 +283,13 @@ pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Resul
 		Refused::new("NoNetwork", message)
 	})?;
 	match serde_json::from_str(&answer).context("the network did not answer")? {
+		Done::Refused(Failure { error }) => Err(Refused::new(error.code, error.message).into()),
+		done => Ok(done),
+	}
+}
+
+fn tell(done: Done, json: bool) -> anyhow::Result<ExitCode> {
+	match done {
 		Done::Refused(Failure { error }) => {
 			return Err(Refused::new(error.code, error.message).into())
 		}
@@ -296,22 +300,148 @@ pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Resul
 	Ok(ExitCode::SUCCESS)
 }
 
-fn stopped(WorkerStopped { stopped: name, not_taken_over, .. }: &WorkerStopped) -> String {
-	format!(
-		"{name} is stopped; `phala network start {name}` brings it back as its next boot{}",
-		warning(not_taken_over)
-	)
+/// What stopping a worker costs when nobody takes over: all that says so.
+const AT_STAKE: &str =
+	"nobody answers for them until it is back, and what it alone holds of their state may be lost";
+
+/// Stops a worker of a network that is up on this machine, unless its cluster would lose by it.
+///
+/// # Errors
+/// When none is up there, it refuses, or nobody takes over what the worker does and it is not forced.
+pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCode> {
+	let StopArguments { worker: WorkerArguments { name, node }, force } = arguments;
+	let at_stake = match at_stake(&name, &node).await {
+		Err(error) if force => {
+			say!("warning: who else is ready could not be asked: {error:#}");
+			AtStake::default()
+		}
+		asked => asked.with_context(|| {
+			format!("{name} is not stopped: who else is ready could not be asked; --force stops it all the same")
+		})?,
+	};
+	if !force && !at_stake.agents.is_empty() {
+		refuse!("NotTakenOver", "{}", at_stake.refusal(&name));
+	}
+	match ask_network(&Order::Stop { name }, &node).await? {
+		Done::Stopped(mut told) => {
+			told.not_taken_over = at_stake.agents;
+			output::tell(json, &told, stopped(&told))?;
+			Ok(ExitCode::SUCCESS)
+		}
+		done => tell(done, json),
+	}
 }
 
-/// What is to be said when nobody takes over.
-fn warning(not_taken_over: &[String]) -> String {
-	match not_taken_over {
+/// What nobody else answers for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct AtStake {
+	/// By their names, or their ids.
+	agents: Vec<String>,
+	/// How the other members stand, a line each.
+	others: Vec<String>,
+}
+
+impl AtStake {
+	fn refusal(&self, name: &str) -> String {
+		let others: String = self.others.iter().map(|other| format!("\n  {other}")).collect();
+		let others = if others.is_empty() { "\n  there is no other member".into() } else { others };
+		format!(
+			"{name} is not stopped: no other member of its cluster is ready to answer for: {}; {AT_STAKE}.{others}\nWait until `phala network status` shows another that is ready, or stop it all the same with --force",
+			self.agents.join(", ")
+		)
+	}
+}
+
+/// Asks the cluster of a worker, as the chain has it: members that this network did not start count too.
+async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
+	let Done::Status(network) = ask_network(&Order::Status, node).await? else {
+		return Ok(AtStake::default());
+	};
+	let found = network.workers.iter().find(|worker| worker.name == name);
+	// What is not there, or stopped already, the network refuses itself.
+	let Some(worker) = found.filter(|worker| worker.phase != Phase::Stopped) else {
+		return Ok(AtStake::default());
+	};
+	let asking = async {
+		let chain = node.connect().await?;
+		let cluster = match clusters::cluster_of(&chain, worker.worker).await {
+			Err(ChainClientError::InNoCluster { .. }) => return Ok(AtStake::default()),
+			found => found?,
+		};
+		let at = chain.finalized_head().await?;
+		let agents = agents::all(&chain, at).await?.into_iter();
+		let born = agents.filter(|(_, record)| record.cluster == cluster && record.version > 0);
+		let mut born: Vec<_> = born
+			.map(|(agent, _)| NotReady { agent: agent.into(), name: None, lacks: None })
+			.collect();
+		names(&mut born, &network.agents, Some(chain.genesis_hash()));
+		let said = status::of_all(clusters::members(&chain, cluster).await?).await;
+		Ok(nobody_else(worker.worker, &born, said))
+	};
+	let asked = tokio::time::timeout(ASKING_CLUSTER_MAX, asking).await;
+	asked.context("its chain does not answer")?
+}
+
+/// Of the cluster's agents those that this member may answer for, and none of the others surely does.
+fn nobody_else(
+	stopped: WorkerId,
+	born: &[NotReady],
+	said: Vec<(clusters::Member, anyhow::Result<Said>)>,
+) -> AtStake {
+	let lacks = |not_ready: &[NotReady], id: &Hash| not_ready.iter().any(|of| of.agent == *id);
+	let (own, others): (Vec<_>, Vec<_>) =
+		said.into_iter().partition(|(member, _)| member.worker == stopped);
+	// One that says nothing may have them all.
+	let own_lacks = |id: &Hash| {
+		own.iter().all(|(_, said)| said.as_ref().is_ok_and(|(_, not_ready)| lacks(not_ready, id)))
+	};
+	let takes_over = |id: &Hash| {
+		others.iter().any(|(_, said)| {
+			said.as_ref().is_ok_and(|(info, not_ready)| {
+				// It counts those that answer, and named those that do not.
+				info.agents_ready > Some(0) && !lacks(not_ready, id)
+			})
+		})
+	};
+	let agents = born.iter().filter(|of| !own_lacks(&of.agent) && !takes_over(&of.agent));
+	let agents = agents.map(NotReady::called).collect();
+	let others = others.iter().map(|(member, said)| {
+		let stands = match said {
+			Err(error) => format!("{error:#}"),
+			Ok((info, _)) if info.fresh != Some(true) => {
+				format!("{}, its view of the chain is old", info.phase.name())
+			}
+			Ok((info, not_ready)) => {
+				info.phase.name() + &readiness(info.agents, info.agents_ready, not_ready)
+			}
+		};
+		terminal::line(&format!("worker {}: {stands}", member.worker))
+	});
+	AtStake { agents, others: others.collect() }
+}
+
+/// Names agents as this network does, or as this user does.
+fn names(agents: &mut [NotReady], network: &BTreeMap<String, Hash>, genesis: Option<H256>) {
+	for agent in &mut *agents {
+		let named = network.iter().find(|(_, id)| **id == agent.agent);
+		agent.name = agent.name.take().or_else(|| named.map(|(name, _)| name.clone()));
+	}
+	if let Some(genesis) = genesis {
+		status::name(agents, genesis);
+	}
+}
+
+fn stopped(WorkerStopped { stopped: name, not_taken_over, .. }: &WorkerStopped) -> String {
+	let warning = match &not_taken_over[..] {
 		[] => String::new(),
 		agents => format!(
-			"\nwarning: no other worker is ready to answer for: {}. What only the stopped one held is lost: wait for `phala network status` to show others ready before one is stopped",
+			"\nwarning: no other member is ready to answer for: {}; {AT_STAKE}",
 			agents.join(", ")
 		),
-	}
+	};
+	format!(
+		"{name} is stopped; `phala network start {name}` brings it back as its next boot{warning}"
+	)
 }
 
 fn started(WorkerStarted { started: name, .. }: &WorkerStarted) -> String {
@@ -326,6 +456,7 @@ fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
 		let NetworkWorker { name, worker, boot, phase, fresh, agents, agents_ready, url, .. } =
 			told;
 		let ready = readiness(*agents, *agents_ready, &told.agents_not_ready);
+		let ready = terminal::line(&ready);
 		let boot = boot.map_or_else(String::new, |boot| format!(", boot {boot}"));
 		let why = match (phase, fresh) {
 			(Phase::Silent, _) => " (it runs, and does not answer)".to_owned(),
@@ -372,7 +503,12 @@ mod tests {
 		assert_eq!(phase(down, None), Phase::Stopped);
 	}
 
-	fn worker(worker: WorkerId, not_ready: &[&str]) -> NetworkWorker {
+	fn lacking(agent: u8, lacks: Option<&str>) -> NotReady {
+		let agent = H256([agent; 32]).into();
+		NotReady { agent, name: None, lacks: lacks.map(str::to_owned) }
+	}
+
+	fn worker(worker: WorkerId, agents_not_ready: Vec<NotReady>) -> NetworkWorker {
 		NetworkWorker {
 			name: format!("worker-{worker}"),
 			worker,
@@ -380,43 +516,86 @@ mod tests {
 			phase: Phase::Serving,
 			fresh: Some(true),
 			agents: Some(3),
-			agents_ready: Some(3 - not_ready.len() as u64),
-			agents_not_ready: not_ready.iter().map(|name| (*name).into()).collect(),
+			agents_ready: Some(3 - agents_not_ready.len() as u64),
+			agents_not_ready,
 			url: String::new(),
 		}
 	}
 
 	#[test]
-	fn status_says_why_a_worker_does_not_follow_and_which_agents_are_not_ready() {
-		let cut_off = NetworkWorker { phase: Phase::WithoutRelayer, ..worker(1, &[]) };
-		let hangs = NetworkWorker { fresh: Some(false), ..worker(2, &["chat"]) };
-		let workers = vec![cut_off, hangs];
+	fn status_says_why_a_worker_does_not_follow_and_which_agents_are_not_ready_and_why() {
+		let cut_off = NetworkWorker { phase: Phase::WithoutRelayer, ..worker(1, vec![]) };
+		let chat = |lacks| NotReady { name: Some("chat".into()), ..lacking(1, lacks) };
+		let hangs = NetworkWorker { fresh: Some(false), ..worker(2, vec![chat(None)]) };
+		let forged = Some("its code\nworker-9 is well");
+		let lags = worker(3, vec![chat(forged), lacking(2, Some("keys")), lacking(3, forged)]);
+		let workers = vec![cut_off, hangs, lags];
 		let told = NetworkStatus { chain: "ws://x".into(), workers, agents: BTreeMap::new() };
 		let text = status(&told);
+		let forged = "its code\\nworker-9 is well";
+		let (second, third) = (H256([2; 32]), H256([3; 32]));
+		let lags = format!("0 of 3 agents ready (not chat, {third:?}: {forged}; {second:?}: keys)");
 		for part in [
 			"without-relayer",
 			"network start worker-1",
 			"does its relayer hang?",
 			"2 of 3 agents ready (not chat)",
+			&lags,
 		] {
-			assert!(text.contains(part), "{text}");
+			assert!(text.contains(part), "{part}: {text}");
 		}
 	}
 
-	#[test]
-	fn stopping_a_worker_whose_agents_nobody_else_has_ready_warns() {
-		let gatekeeper = NetworkWorker { agents: None, agents_ready: None, ..worker(0, &[]) };
-		let stops = |others: Vec<NetworkWorker>| {
-			let mut workers = vec![worker(1, &[])];
-			workers.extend(others);
-			not_taken_over(1, &workers)
+	/// What a member says, of three agents.
+	fn said(
+		worker: WorkerId,
+		not_ready: Vec<NotReady>,
+	) -> (clusters::Member, anyhow::Result<Said>) {
+		let member = clusters::Member { worker, endpoint: String::new() };
+		let info = WorkerStatus {
+			fresh: Some(true),
+			agents: Some(3),
+			agents_ready: Some(3 - not_ready.len() as u64),
+			..serving()
 		};
-		assert_eq!(stops(vec![worker(2, &[])]), [""; 0]);
-		assert_eq!(stops(vec![worker(2, &["chat"])]), ["chat"]);
-		assert_eq!(stops(vec![worker(2, &["chat"]), worker(3, &["riddle"])]), [""; 0]);
-		let alone =
-			stops(vec![gatekeeper, NetworkWorker { phase: Phase::Stopped, ..worker(2, &[]) }]);
-		assert_eq!(alone, [ALL]);
-		assert!(warning(&alone).contains("warning") && warning(&[]).is_empty());
+		(member, Ok((info, not_ready)))
+	}
+
+	#[test]
+	fn a_worker_is_stopped_unasked_only_if_its_cluster_has_others_for_all_it_does() {
+		let agents = [1, 2, 3].map(|agent| lacking(agent, None));
+		let stops = |all: Vec<_>| nobody_else(1, &agents, all).agents;
+		let ids =
+			|of: &[u8]| of.iter().map(|id| format!("{:?}", H256([*id; 32]))).collect::<Vec<_>>();
+		let own = || said(1, vec![]);
+		assert_eq!(stops(vec![own(), said(2, vec![])]), ids(&[]));
+		assert_eq!(stops(vec![own(), said(2, vec![lacking(2, None)])]), ids(&[2]));
+		// Each has what the other lacks; one of them this network did not start.
+		let both = vec![own(), said(2, vec![lacking(1, None)]), said(7, vec![lacking(3, None)])];
+		assert_eq!(stops(both), ids(&[]));
+		// Nothing is lost of what it does not answer for itself.
+		assert_eq!(stops(vec![said(1, vec![lacking(1, None)])]), ids(&[2, 3]));
+		// Who is silent may have all, and takes nothing over.
+		let silent = |worker| (said(worker, vec![]).0, Err(anyhow::anyhow!("it hangs")));
+		assert_eq!(stops(vec![silent(1), silent(2)]), ids(&[1, 2, 3]));
+		assert_eq!(stops(vec![silent(1), said(2, vec![])]), ids(&[]));
+		// One with an old view answers nobody.
+		let (member, cut_off) = said(2, vec![]);
+		let cut_off = cut_off.map(|(info, _)| {
+			(WorkerStatus { fresh: Some(false), agents_ready: Some(0), ..info }, vec![])
+		});
+		let at_stake = nobody_else(1, &agents, vec![own(), (member, cut_off)]);
+		assert_eq!(at_stake.agents, ids(&[1, 2, 3]));
+		let told = at_stake.refusal("worker-1");
+		for part in ["worker-1 is not stopped", "worker 2: serving, its view", AT_STAKE, "--force"]
+		{
+			assert!(told.contains(part), "{told}");
+		}
+		let forced = WorkerStopped {
+			stopped: "worker-1".into(),
+			worker: 1,
+			not_taken_over: vec!["chat".into()],
+		};
+		assert!(stopped(&forced).contains("chat; ") && stopped(&forced).contains(AT_STAKE));
 	}
 }

@@ -81,7 +81,7 @@ async fn ask(
 	body: Option<&Value>,
 ) -> anyhow::Result<CallSummary> {
 	let input = calls::input(path, body);
-	let asking = direct::call(chain, caller, agent, &input);
+	let asking = direct::call(chain, caller, agent, name, &input);
 	let what = format!("asking {name} directly, sealed, and checking its answer");
 	let (direct, took) = step(&what, asking).await?;
 	let summary = summary(&direct.answered);

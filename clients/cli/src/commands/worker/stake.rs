@@ -8,7 +8,7 @@ use crate::{
 	},
 	steps::chain_step,
 };
-use anyhow::{ensure, Context};
+use anyhow::ensure;
 use phala_chain_client::{bonding, Chain, HeaderId, Sender};
 use phala_protocol::{
 	bonding::{Bond, BondId, UnbondingChunk},
@@ -170,17 +170,18 @@ impl StakeStatus {
 	async fn of(chain: &Chain, of: &BondOptions) -> anyhow::Result<Self> {
 		let (at, _) = chain.header(None).await?;
 		let bond = bonding::bond(chain, at, of.bond()).await?;
-		let bond = bond.with_context(|| {
+		let Some(bond) = bond else {
 			let made = match of.gatekeeper {
 				true => "phala gatekeeper apply",
 				false => "phala worker register",
 			};
-			format!(
+			refuse!(
+				"NoSuchWorker",
 				"nothing is at stake for {} at block {}: `{made}` puts a stake up",
 				of.role(),
 				at.number
 			)
-		})?;
+		};
 		let minimum = bonding::minimum(chain, of.bond()).await?;
 		Ok(Self { block: at.number, bond, minimum })
 	}

@@ -162,6 +162,17 @@ const villains: Record<string, Villain> = {
     }, 0);
     return new Response("answered");
   },
+  "/throws-of-json": async (request) => Response.json(await request.json()),
+  "/throws-of-fetch": async () => {
+    await null;
+    return fetch("http://127.0.0.2:9/undeclared");
+  },
+  "/throws-of-a-secret": async (_request, env) => Response.json(await env.secrets.get("UNKNOWN")),
+  "/throws-of-state": async (_request, env) => {
+    await env.state.set("no JSON", "}");
+    return Response.json(await env.state.getJson("no JSON"));
+  },
+  "/throws-of-an-agent": (_request, env) => env.agents.fetch("0x11", "/of no agent"),
   "/not-a-response": () => "text" as unknown as Response,
   "/fetch": async (request) => {
     const url = new URL(request.url).searchParams.get("url")!;
