@@ -27,6 +27,7 @@ RUSTFLAGS="-C link-arg=--export-table --cfg substrate_runtime" CARGO_TARGET_DIR=
   --config 'profile.release.lto="thin"' --config 'profile.release.panic="abort"'
 wasm="$target/wasm32v1-none/release/phala_runtime.wasm"
 
+mkdir -p chain/runtime/src/weights
 for folder in chain/pallets/*/; do
   pallet="pallet_$(basename "$folder")"
   [[ " ${PALLETS:-$pallet} " == *" $pallet "* ]] || continue

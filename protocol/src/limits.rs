@@ -27,6 +27,9 @@ pub const SHORT_PAYLOAD_BYTES_MAX: u32 = 64;
 /// How far ahead of its lane's `next` an envelope may wait in the transaction pool.
 pub const ENVELOPES_PENDING_MAX: u64 = 16;
 
+/// The same of signs of life, of which a block takes one.
+pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 4;
+
 /// Most commits that nobody has paid for which a boot lets wait for the chain, in a cluster of so many
 /// members. They share a lane with paid answers, and the chain excuses nobody's missed deadline by them: so
 /// an answer that is made at the last moment finds no more before it than a boot's part of three blocks
@@ -40,9 +43,6 @@ pub const fn unpaid_commits_waiting_max(members: u32) -> u32 {
 		by_size
 	}
 }
-
-/// The same of signs of life, of which a block takes one.
-pub const SIGNS_OF_LIFE_PENDING_MAX: u64 = 4;
 
 /// Oldest block hash that evidence may be bound to, in blocks.
 pub const EVIDENCE_BLOCK_AGE_MAX: BlockNumber = 256;

@@ -14,8 +14,6 @@ pub struct Outbox {
 	/// `None` in a rebuilt machine until the chain says how far it has consumed.
 	next: Option<ByLane<u64>>,
 	waiting: ByLane<VecDeque<Queued>>,
-	/// Of the commits among them: what nobody has paid for.
-	unpaid: VecDeque<u64>,
 }
 
 struct Queued {
@@ -23,13 +21,14 @@ struct Queued {
 	/// Who signs it.
 	task: TaskId,
 	envelope: Option<Arc<Envelope>>,
+	is_unpaid: bool,
 }
 
 impl Outbox {
 	/// Empty; numbers from 0, or from where the chain stands.
 	pub fn new(boot: BootNumber, is_rebuilt: bool) -> Self {
 		let next = (!is_rebuilt).then(ByLane::default);
-		Self { boot, next, waiting: ByLane::default(), unpaid: VecDeque::new() }
+		Self { boot, next, waiting: ByLane::default() }
 	}
 
 	/// Whether a lane can take one more; its number.
@@ -47,19 +46,23 @@ impl Outbox {
 
 	/// How many commits that nobody has paid for the chain may not have yet.
 	pub fn unpaid_waiting(&self) -> usize {
-		self.unpaid.len()
+		self.waiting.of(Lane::PaidCommits).iter().filter(|queued| queued.is_unpaid).count()
 	}
 
-	/// The newest envelope, a commit with this number, is one that nobody has paid for.
+	/// Nobody has paid for what this envelope carries. Nothing waits of what never came here: a machine
+	/// without a chain commits what it submits.
 	pub fn note_unpaid(&mut self, number: EnvelopeNumber) {
-		self.unpaid.push_back(number.seq);
+		let mut waiting = self.waiting.of_mut(number.lane).iter_mut().rev();
+		if let Some(queued) = waiting.find(|queued| queued.seq == number.seq) {
+			queued.is_unpaid = true;
+		}
 	}
 
 	/// Takes the next number of a lane, for an envelope that `task` signs.
 	pub fn push(&mut self, lane: Lane, task: TaskId) -> Result<EnvelopeNumber, MachineError> {
 		let number = self.has_room(lane)?;
 		let seq = number.seq;
-		self.waiting.of_mut(lane).push_back(Queued { seq, task, envelope: None });
+		self.waiting.of_mut(lane).push_back(Queued { seq, task, envelope: None, is_unpaid: false });
 		if let Some(next) = &mut self.next {
 			*next.of_mut(lane) = seq.saturating_add(1);
 		}
@@ -88,10 +91,6 @@ impl Outbox {
 			while waiting.front().is_some_and(|queued| queued.seq < consumed) {
 				waiting.pop_front();
 			}
-		}
-		let consumed = chain.seq(Lane::PaidCommits);
-		while self.unpaid.front().is_some_and(|seq| *seq < consumed) {
-			self.unpaid.pop_front();
 		}
 	}
 

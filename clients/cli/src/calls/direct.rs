@@ -1,7 +1,8 @@
 //! Direct calls: sealed to the agent, signed by the caller, answered by a worker of its cluster.
 
 use super::{
-	members::{go_first, Ask, Asked, Patience},
+	members::{go_first, Ask, Asked},
+	silence::Patience,
 	size::Sent,
 	Answered,
 };

@@ -7,12 +7,14 @@
 //! | [`direct`] | seals a call to the code that runs, and checks the answer |
 //! | [`members`] | asks a worker, and the next one if that one cannot answer |
 //! | [`on_chain`] | submits a request, waits for its end and opens the answer |
+//! | [`silence`] | says when a worker that says nothing is passed over |
 //! | [`size`] | whether a question is too long |
 
 pub mod direct;
 pub mod kept;
 pub mod members;
 pub mod on_chain;
+pub mod silence;
 pub mod size;
 #[cfg(test)]
 pub mod villains;

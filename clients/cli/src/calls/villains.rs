@@ -1,6 +1,6 @@
 //! Workers as callers meet them, for tests: those that answer, and those that do not.
 
-use super::members::Patience;
+use super::silence::Patience;
 use axum::{
 	body::Bytes,
 	extract::State,

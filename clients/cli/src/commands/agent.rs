@@ -4,7 +4,9 @@ use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
 	commands::status::{self, Said},
-	deployment, interrupt,
+	deployment,
+	failure::Refused,
+	interrupt,
 	names::{AccountName, AgentName, Names},
 	output::{
 		self,
@@ -177,6 +179,15 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let id = agent.resolve(&chain, &node.node).await?;
 			let held = agents::deposit(&chain, chain.finalized_head().await?, id).await?;
 			let deposit_max = deposit.unwrap_or(held);
+			if held > deposit_max {
+				let message = format!(
+					"{} would be held from this account, and --deposit allows {}: name at least {}",
+					pha(held),
+					pha(deposit_max),
+					pha(held)
+				);
+				return Err(Refused::new("DepositTooHigh", message).into());
+			}
 			say!("  {} will be held from this account while it has the agent", pha(held));
 			check_funds(&chain, account.open()?.bytes(), "the agent's deposit", held).await?;
 			let call = |agent| agents::accept_transfer(agent, deposit_max);

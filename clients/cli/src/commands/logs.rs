@@ -16,6 +16,7 @@ use crate::{
 	worker_client::{LogPage, WorkerClient},
 };
 use anyhow::Context;
+use chrono::{DateTime, Datelike, SecondsFormat};
 use codec::{DecodeAll, Encode};
 use phala_chain_client::{agents, clusters};
 use phala_protocol::{
@@ -156,28 +157,9 @@ fn log_line(worker: WorkerId, entry: &LogEntry) -> LogLine {
 
 /// A time as in RFC 3339, to milliseconds, UTC. A worker may say anything: nothing of what is no time.
 fn utc(time_ms: u64) -> Option<String> {
-	const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-	/// The end of the year 9999.
-	const END_MS: u64 = 2_932_897 * DAY_MS;
-	if time_ms >= END_MS {
-		return None;
-	}
-	// Years begin with March here, so that the leap day is their last; 719,468 days are from the first of
-	// March of the year 0 to 1970, and 146,097 are 400 years.
-	let days = time_ms / DAY_MS + 719_468;
-	let (era, day) = (days / 146_097, days % 146_097);
-	let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-	let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	let month = (5 * day_of_year + 2) / 153;
-	let (day, month) =
-		(day_of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-	let year = era * 400 + year_of_era + u64::from(month <= 2);
-	let ms = time_ms % DAY_MS;
-	let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-	Some(format!(
-		"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-		ms % 1_000
-	))
+	let time = DateTime::from_timestamp_millis(i64::try_from(time_ms).ok()?)?;
+	// Later years have a sign and five digits.
+	(time.year() <= 9999).then(|| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 /// An entry as people read it: on one line, or on indented ones after it, whatever the agent wrote.

@@ -7,7 +7,7 @@ use super::{
 #[cfg(not(feature = "recording"))]
 use crate::Machine;
 use crate::{development::DevelopmentAgent, worker::RunDone, OpenedCall};
-use phala_protocol::{agents::AgentCode, requests::CallOutput, H256};
+use phala_protocol::{agents::AgentCode, limits as protocol_limits, requests::CallOutput, H256};
 
 const AGENT: H256 = H256([0xa9; 32]);
 
@@ -53,6 +53,23 @@ fn an_agent_from_a_folder_is_born_with_its_secrets_and_commits_at_once() {
 	let entries: Vec<_> =
 		state.entries.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect();
 	assert_eq!(entries, last(b"kept"));
+}
+
+/// Nothing of it waits for a chain.
+#[test]
+fn it_commits_more_writes_than_a_chain_would_let_wait() {
+	let mut node = start();
+	let writes = u64::from(protocol_limits::unpaid_commits_waiting_max(1)) + 8;
+	for write in 1..=writes {
+		let call = Box::new(OpenedCall::public(AGENT, call_input(b"kept")));
+		let id = node.call(|reply| Event::Called { reply, call });
+		let run = node.runs.pop_front().expect("each write runs");
+		let writes = vec![("last".into(), Some(write.to_le_bytes().to_vec()))];
+		let output = CallOutput { status: 200, ..CallOutput::default() };
+		node.end_run(&run, RunDone { output, writes, units: 1, unproven_inputs: 0 });
+		assert!(matches!(node.replies.remove(&id), Some(Ok(Answer::Plain(_)))), "write {write}");
+		assert_eq!(node.snapshot.agent(AGENT).unwrap().state.version, 1 + write);
+	}
 }
 
 #[test]

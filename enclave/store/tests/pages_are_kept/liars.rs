@@ -422,8 +422,8 @@ fn who_does_not_begin_with_a_hello_of_this_release_is_not_asked() {
 	assert_eq!(lied_to(begins(frame(HELLO_ID, &refused)), SOON), StoreError::Unavailable(why));
 }
 
-#[test]
-fn a_silent_process_is_sent_no_more_than_the_limit() {
+/// One that greets, answers nothing, and counts what it is asked.
+fn counting_mute() -> (Actor, Arc<AtomicUsize>) {
 	let got = Arc::new(AtomicUsize::new(0));
 	let counter = got.clone();
 	let mute = Actor::plays(move |stream| {
@@ -432,6 +432,12 @@ fn a_silent_process_is_sent_no_more_than_the_limit() {
 			counter.fetch_add(1, SeqCst);
 		}
 	});
+	(mute, got)
+}
+
+#[test]
+fn a_silent_process_is_sent_no_more_than_the_limit() {
+	let (mute, got) = counting_mute();
 	let store = opened(mute, IMPATIENT);
 	let names = vec![name(1); PAGES_PER_FRAME_MAX];
 	let gets = (0..200).map(|_| store.get(&AGENT, &names));
@@ -446,14 +452,7 @@ fn a_silent_process_is_sent_no_more_than_the_limit() {
 #[test]
 fn deletions_and_looks_are_sent_no_more_at_once_than_their_names_cost() {
 	for is_delete in [true, false] {
-		let got = Arc::new(AtomicUsize::new(0));
-		let counter = got.clone();
-		let mute = Actor::plays(move |stream| {
-			greet(stream);
-			while asked(stream).is_some() {
-				counter.fetch_add(1, SeqCst);
-			}
-		});
+		let (mute, got) = counting_mute();
 		let store = opened(mute, IMPATIENT);
 		let names = vec![name(1); NAMES_PER_FRAME_MAX * 200];
 		if is_delete {

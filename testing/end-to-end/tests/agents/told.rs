@@ -168,6 +168,8 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let notice = owner.ok(&["cluster", "evict", another]).await?;
 	ensure!(notice["from"].as_u64() > notice["block"].as_u64(), "{notice}");
 	developer.ok(&["agent", "transfer", another, "//Ferdie"]).await?;
+	let refused = ferdie.refused(&["agent", "accept", another, "--deposit", "0.1"]).await?;
+	ensure!(refused.contains("name at least"), "{refused}");
 	ferdie.ok(&["agent", "accept", another]).await?;
 	let status = phala.ok(&["agent", "status", another]).await?;
 	assert_eq!(status["owner"], phala.ok(&["account", "show", "//Ferdie"]).await?["address"]);
