@@ -45,6 +45,7 @@ lint: setup
 # Speed: release builds of what is measured. Figures and how to read them: benches/README.md.
 bench: build
 	@$(WITH_ENV) cargo run --locked --release -p phala-light-client --features test-support --example throughput
+	@$(WITH_ENV) cargo run --locked --release -p phala-light-client --features test-support --example sync
 	@$(WITH_ENV) cargo bench --locked -p phala-sandbox --bench fresh_instance
 	@$(WITH_ENV) cargo build --locked --release -p phala-pruntime --features $(FEATURES)
 	@$(BIN)/phala build benches/items && node benches/beside-workerd.mjs $(CARGO_TARGET_DIR)/release/pruntime
