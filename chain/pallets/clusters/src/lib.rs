@@ -551,7 +551,8 @@ pub mod pallet {
 			Self::depart_or_drop_request(cluster, worker, Moves::Left)
 		}
 
-		/// Removes a member, or declines a request to join. By the cluster's owner.
+		/// Removes a member, or declines a request to join. By the cluster's owner; a worker of the owner's
+		/// own leaves so.
 		#[pallet::call_index(5)]
 		#[pallet::weight(T::WeightInfo::remove_member())]
 		pub fn remove_member(
@@ -559,8 +560,11 @@ pub mod pallet {
 			cluster: ClusterId,
 			worker: WorkerId,
 		) -> DispatchResult {
-			Self::ensure_owner(origin, cluster)?;
-			Self::depart_or_drop_request(cluster, worker, Moves::Removed)
+			let owner: AccountBytes = Self::ensure_owner(origin, cluster)?.owner.into();
+			// Whose worker it is cannot excuse it so from what it answers for.
+			let is_own = T::Workers::operator(worker) == Some(owner);
+			let why = if is_own { Moves::Left } else { Moves::Removed };
+			Self::depart_or_drop_request(cluster, worker, why)
 		}
 
 		/// Gives up a cluster without members and agents, and releases its deposit.

@@ -10,6 +10,7 @@ use frame_support::{
 use phala_protocol::{
 	agents::{Access, AgentCode, AgentId, AgentRecord, AgentSnapshot, UpgradePolicy},
 	boot::{Boot, BootKeys, BootNumber, WorkerId},
+	caller::Caller,
 	evidence::EvidenceKind,
 	keys::{Epoch, KeyRequest},
 	mailbox::{ByLane, Channel, ChannelHead, ClusterId, InboundNext},
@@ -62,6 +63,8 @@ parameter_types! {
 	pub static PushesLeft: usize = usize::MAX;
 	/// Whether users' messages have filled what the mailbox does not keep for the vital.
 	pub static Flooded: bool = false;
+	/// How many accounts each agent's list of callers has.
+	pub static Callers: u32 = 0;
 	/// What of each block is for upkeep.
 	pub static ForUpkeep: Weight = Weight::MAX;
 	/// The agents whose lease ended, in that order.
@@ -196,7 +199,7 @@ impl AgentSnapshots for PlacedAgents {
 		Some(AgentSnapshot {
 			agent,
 			record,
-			callers: vec![],
+			callers: vec![Caller::Account([7; 32]); Callers::get() as usize],
 			lease: Clusters::lease(agent),
 			planned: None,
 		})
@@ -320,6 +323,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		Seen::set(0);
 		PushesLeft::set(usize::MAX);
 		Flooded::set(false);
+		Callers::set(0);
 		ForUpkeep::set(Weight::MAX);
 		EndedLeases::set(Vec::new());
 		Workers::set(BTreeMap::new());

@@ -9,9 +9,14 @@ use crate::*;
 use frame_support::storage::with_storage_layer;
 use phala_protocol::messages::AgentsMessage;
 
+/// What a sweep may tell of an agent before it counts as two, in bytes. So what one part tells takes
+/// [`SWEPT_PER_BLOCK_MAX`] times as much of the mailbox's room, or is one agent: whoever has a boot told of
+/// many long lists of callers pays for no fewer calls than who fills the mailbox by any other.
+const TOLD_BYTES_PER_AGENT: u32 = 1024;
+
 /// How far a part of a sweep came.
 struct Part {
-	/// How many agents it looked at.
+	/// How many agents it looked at, or as how many what it told counts.
 	looked_at: u32,
 	/// The last of them, if there are more.
 	left_after: Option<AgentId>,
@@ -180,12 +185,20 @@ impl<T: Config> Pallet<T> {
 					.collect()
 			}
 		};
-		for agent in &agents {
-			if let Some(snapshot) = T::Agents::snapshot(*agent) {
-				Self::tell(worker, AgentsMessage::Agent(snapshot))?;
+		let mut told = 0u32;
+		for (place, agent) in agents.iter().enumerate() {
+			let Some(snapshot) = T::Agents::snapshot(*agent) else { continue };
+			let message = Message::from(AgentsMessage::Agent(snapshot));
+			let counts_as = (message.encoded_size() as u32).div_ceil(TOLD_BYTES_PER_AGENT);
+			if told > 0 && told.saturating_add(counts_as) > most {
+				let left_after = place.checked_sub(1).and_then(|last| agents.get(last)).copied();
+				return Ok(Part { looked_at: told.min(most), left_after });
 			}
+			told = told.saturating_add(counts_as);
+			Self::tell(worker, message)?;
 		}
-		Ok(Part::of(&agents, most))
+		let part = Part::of(&agents, most);
+		Ok(Part { looked_at: part.looked_at.max(told).min(most), ..part })
 	}
 
 	/// Moves the next leases of a worker that is not to keep them.

@@ -582,8 +582,12 @@ fn an_owner_that_removes_a_worker_and_takes_it_in_again_does_not_make_it_answer(
 
 #[test]
 fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does() {
-	let escapes: [fn(); 2] =
-		[|| register(1, 2), || Clusters::leave(signed(BOB), CLUSTER, 1).unwrap()];
+	let own_landlord = || {
+		crate::Clusters::<Runtime>::mutate(CLUSTER, |record| record.as_mut().unwrap().owner = BOB);
+		Clusters::remove_member(signed(BOB), CLUSTER, 1).unwrap();
+	};
+	let leaver = || Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
+	let escapes: [fn(); 3] = [|| register(1, 2), leaver, own_landlord];
 	for escape in escapes {
 		new_test_ext().execute_with(|| {
 			cluster_of([1, 2]);
@@ -1616,6 +1620,49 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 			pass(1);
 		}
 		assert_eq!(Loads::<Runtime>::get(2), most);
+		leases_add_up();
+	});
+}
+
+/// Has agents with the longest lists of callers, and a worker that boots anew, to fill the mailbox by what
+/// that boot is told.
+struct Rebooter;
+
+impl Rebooter {
+	const CALLERS: u32 = limits::AGENT_CALLERS_MAX;
+	const AGENTS: u32 = SWEPT_PER_BLOCK_MAX;
+
+	/// In bytes, of all that was told since.
+	fn told() -> u32 {
+		heard().iter().map(|(_, message)| message.encoded_size() as u32).sum()
+	}
+}
+
+#[test]
+fn a_rebooter_whose_agents_have_long_lists_has_no_more_told_in_a_block_than_others_pay_for() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		for n in 0..u64::from(Rebooter::AGENTS) {
+			place(n).unwrap();
+		}
+		Callers::set(Rebooter::CALLERS);
+		heard();
+		register(1, 2);
+		let most = SWEPT_PER_BLOCK_MAX * 1024 + 2048;
+		let (mut all, mut blocks) = (0, 0);
+		loop {
+			let told = Rebooter::told();
+			assert!(told <= most, "{told} bytes");
+			all += told;
+			if Sweeps::<Runtime>::iter().count() == 0 {
+				break;
+			}
+			blocks += 1;
+			pass(1);
+		}
+		assert!(all > Rebooter::AGENTS * Rebooter::CALLERS * 32, "it was told of all");
+		assert!((5..=12).contains(&blocks), "in {blocks} blocks");
+		assert_eq!(Untold::<Runtime>::get(1), None);
 		leases_add_up();
 	});
 }

@@ -65,10 +65,15 @@ impl<T: Config> Pallet<T> {
 		match excuse {
 			None => Self::let_lease_move(agent, assigned, true),
 			// What kept it from answering may go on, or it missed one before: another is to try.
-			Some(Excuse::LaneFull | Excuse::Removed | Excuse::AlreadyPenalised) => {
+			Some(
+				Excuse::LaneFull
+				| Excuse::Removed
+				| Excuse::AlreadyPenalised
+				| Excuse::GenerationChanged,
+			) => {
 				Self::let_lease_move(agent, assigned, false);
 			}
-			Some(Excuse::LeaseTaken | Excuse::GenerationChanged | Excuse::FinalityStalled) => {}
+			Some(Excuse::LeaseTaken | Excuse::FinalityStalled) => {}
 		}
 		Self::deposit_event(Event::RequestExpired { request: id, refunded, penalty, excuse });
 	}

@@ -72,12 +72,12 @@
 //! | what happened | caller | worker's stake | lease | [`Excuse`] |
 //! |---|---|---|---|---|
 //! | the holder withheld the answer, or was cut off by its host | refunded | **penalty** | moves | |
-//! | it started a new boot, or left, instead | refunded | **penalty**, one for all leases of the boot | has moved | |
+//! | it started a new boot, or left, or its operator's own cluster removed it, instead | refunded | **penalty**, one for all leases of the boot | has moved | |
 //! | it missed another request of the same lease before | refunded | pays by how much this one costs more | has moved, or moves when somebody else counts | |
 //! | that one cost as much, or another that its boot gave up | refunded | keeps | the same | `AlreadyPenalised` |
 //! | the owner removed the worker, it was evicted, or its code delisted | refunded | keeps | has moved, or moves | `Removed` |
 //! | the lease was taken: the holder was silent when challenged | refunded | keeps | has moved | `LeaseTaken` |
-//! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | stays | `GenerationChanged` |
+//! | the cluster's generation changed: its new keys may not have been there | refunded | keeps | moves: an accomplice that leaves in time keeps it nothing | `GenerationChanged` |
 //! | others' paid work filled the holder's lane, or blocks were full, up to the deadline | refunded | keeps | moves | `LaneFull` |
 //! | finality stalled, or too few other members lived to make a quorum with the holder | refunded | keeps | stays | `FinalityStalled` |
 //! | an input that does not open, or is none: the holder answers so | pays a unit | keeps, is paid | stays | answered |

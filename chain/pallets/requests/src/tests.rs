@@ -989,8 +989,9 @@ fn who_the_cluster_excuses_keeps_its_stake_and_the_caller_is_refunded() {
 			assert_eq!(miss(request), (0, Some(excuse)));
 			assert_eq!(balance(ALICE), ENDOWMENT - BASE_FEE);
 			assert_eq!(Network::stake(HOLDER.worker), STAKE);
-			// Whom the chain silenced makes room for who may speak.
-			let relieved = if excuse == Excuse::Removed { vec![(AGENT, holder())] } else { vec![] };
+			// Whom the chain silenced makes room for who may speak, and who lacks keys for who has them.
+			let is_taken = excuse == Excuse::LeaseTaken;
+			let relieved = if is_taken { vec![] } else { vec![(AGENT, holder())] };
 			assert_eq!((Missed::get(), Relieved::get()), (vec![], relieved), "{excuse:?}");
 			assert_conserved();
 		});

@@ -33,7 +33,7 @@ const USERS: usize = 10;
 const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
 
 /// What a run that is long enough has seen done.
-pub const MUST_HAPPEN: [&str; 17] = [
+pub const MUST_HAPPEN: [&str; 18] = [
 	"transferred",
 	"registered a worker",
 	"registered a boot",
@@ -49,6 +49,7 @@ pub const MUST_HAPPEN: [&str; 17] = [
 	"submitted a request",
 	"answered a request",
 	"missed a deadline",
+	"paid for a missed deadline",
 	"bonded",
 	"voted",
 ];
@@ -92,6 +93,7 @@ const ACTS: &[(u64, Act)] = &[
 	(12, Actors::submit_request),
 	(16, Actors::commit),
 	(4, Actors::beat),
+	(8, Actors::see_finality),
 	(2, Actors::ask_for_keys),
 	(6, Actors::stake),
 	(3, Actors::vote),
@@ -121,8 +123,13 @@ impl Actors {
 	pub fn see(&mut self) {
 		for record in System::events() {
 			match record.event {
-				RuntimeEvent::Requests(pallet_requests::Event::RequestExpired { .. }) => {
+				RuntimeEvent::Requests(pallet_requests::Event::RequestExpired {
+					penalty, ..
+				}) => {
 					self.note("missed a deadline");
+					if penalty > 0 {
+						self.note("paid for a missed deadline");
+					}
 				}
 				_ => continue,
 			}
@@ -587,6 +594,20 @@ impl Actors {
 		};
 		if self.say(chain, random, worker, Payload::Registry(payload)) {
 			self.note("lived");
+		}
+	}
+
+	/// The members of a cluster say that blocks become final, without which nobody pays for a miss.
+	fn see_finality(&mut self, chain: &mut Chain, random: &mut Random) {
+		let Some((cluster, _)) = self.some_cluster(random) else { return };
+		let mut members: Vec<_> =
+			pallet_clusters::Members::<Runtime>::iter_key_prefix(cluster).collect();
+		members.sort();
+		for worker in members {
+			let payload = ClustersPayload::BlockFinal { block: System::block_number() - 1 };
+			if self.say(chain, random, worker, Payload::Clusters(payload)) {
+				self.note("saw a block become final");
+			}
 		}
 	}
 
