@@ -199,8 +199,11 @@ async fn an_archive_a_pruned_and_a_warp_synced_node_join_and_have_what_they_say(
 	/// States that the pruned node keeps behind the newest final one; bodies too.
 	const KEPT: BlockNumber = 16;
 	let alice = Source::connect(&stage.nodes[0].url).await?;
-	let head = alice.finalized().await?;
-	ensure!(head > 2 * KEPT, "block {head} is too early for anything to be pruned");
+	let head = until("anything to be pruned", || async {
+		let head = alice.finalized().await?;
+		Ok((head > 2 * KEPT).then_some(head))
+	})
+	.await?;
 	let archive_arguments = [&ARCHIVE[..], &["--prometheus-port=0", "--offchain-worker=always"]];
 	let archive = stage.joined_by("archive", &archive_arguments.concat()).await?;
 	let pruning = ["--state-pruning=16", "--blocks-pruning=16"];
