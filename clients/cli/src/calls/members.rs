@@ -367,7 +367,9 @@ fn excludes_running(error: &WorkerError) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::{super::villains::*, *};
+	use crate::limits;
 	use phala_protocol::H256;
+	use std::time::Duration;
 
 	const AGENT: AgentId = H256([7; 32]);
 
