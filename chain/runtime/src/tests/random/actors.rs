@@ -33,7 +33,7 @@ const USERS: usize = 10;
 const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
 
 /// What a run that is long enough has seen done.
-pub const MUST_HAPPEN: [&str; 18] = [
+pub const MUST_HAPPEN: [&str; 21] = [
 	"transferred",
 	"registered a worker",
 	"registered a boot",
@@ -52,6 +52,9 @@ pub const MUST_HAPPEN: [&str; 18] = [
 	"paid for a missed deadline",
 	"bonded",
 	"voted",
+	"vested",
+	"spent of the treasury",
+	"had an era paid out",
 ];
 
 /// A worker's enclave: who speaks for its newest boot.
@@ -97,6 +100,9 @@ const ACTS: &[(u64, Act)] = &[
 	(2, Actors::ask_for_keys),
 	(6, Actors::stake),
 	(3, Actors::vote),
+	(2, Actors::vest),
+	(1, Actors::spend),
+	(2, Actors::pay_out),
 ];
 
 impl Actors {
@@ -751,5 +757,54 @@ impl Actors {
 				self.send(chain, &by, "voted", call);
 			}
 		}
+	}
+
+	/// Gives what vests block by block, or takes what has.
+	fn vest(&mut self, chain: &mut Chain, random: &mut Random) {
+		let by = self.user(random);
+		if random.one_in(2) {
+			self.send(chain, &by, "vested", pallet_vesting::Call::vest {});
+			return;
+		}
+		let locked = currency::PHA * Balance::from(1 + random.below(200));
+		let per_block = locked / Balance::from(1 + random.below(50));
+		let schedule = pallet_vesting::VestingInfo::new(locked, per_block, System::block_number());
+		let target = MultiAddress::Id(self.account(random));
+		let call = pallet_vesting::Call::vested_transfer { target, schedule };
+		self.send(chain, &by, "gave what vests", call);
+	}
+
+	/// Of the treasury, mostly by whoever may not.
+	fn spend(&mut self, chain: &mut Chain, random: &mut Random) {
+		let by = self.user(random);
+		if random.one_in(2) {
+			let index = random.below(pallet_treasury::SpendCount::<Runtime>::get().into()) as u32;
+			self.send(chain, &by, "spent of the treasury", pallet_treasury::Call::payout { index });
+			return;
+		}
+		let spend = pallet_treasury::Call::spend {
+			asset_kind: Box::new(()),
+			amount: Self::amount(random) / 1_000,
+			beneficiary: Box::new(self.account(random)),
+			valid_from: None,
+		};
+		let (by, call) = if random.one_in(4) {
+			(by, RuntimeCall::from(spend))
+		} else {
+			let call = Box::new(RuntimeCall::from(spend));
+			(self.users[0].clone(), pallet_sudo::Call::sudo { call }.into())
+		};
+		self.send(chain, &by, "granted of the treasury", call);
+	}
+
+	/// The one path that makes PHA, of the reserve.
+	fn pay_out(&mut self, chain: &mut Chain, random: &mut Random) {
+		let by = self.user(random);
+		let validators = Session::validators();
+		let Some(validator_stash) = random.pick(&validators).cloned() else { return };
+		let era = pallet_staking::CurrentEra::<Runtime>::get().unwrap_or_default();
+		let era = era.saturating_sub(random.below(3) as u32);
+		let call = pallet_staking::Call::payout_stakers { validator_stash, era };
+		self.send(chain, &by, "had an era paid out", call);
 	}
 }
