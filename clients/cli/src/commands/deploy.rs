@@ -30,7 +30,7 @@ use phala_chain_client::{
 };
 use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
-	limits::AGENT_TIMEOUT_MAX,
+	limits::{AGENT_TIMEOUT_MAX, BLOCK_MS},
 	mailbox::ClusterId,
 	text::{parse_pha, pha},
 	Balance, BlockNumber, H256,
@@ -43,9 +43,6 @@ use std::{
 
 /// What to do when a deployment ends too early.
 const GOES_ON: &str = "`phala deploy` once more in the same folder goes on where it was cut";
-
-/// Milliseconds from one block to the next.
-const BLOCK_MS: u64 = 2_000;
 
 /// Added to an agent's wall time: until it is run, and until its effects are committed.
 const COMMIT_BLOCKS: BlockNumber = 15;

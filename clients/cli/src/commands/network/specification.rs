@@ -25,6 +25,7 @@ use crate::{
 use anyhow::{ensure, Context};
 use phala_protocol::{
 	domains,
+	limits::{VALIDATORS_MAX, VALIDATORS_MIN},
 	text::{parse_pha, pha, Address},
 	Balance,
 };
@@ -32,6 +33,7 @@ use serde_json::{json, Value};
 use std::{
 	fs,
 	net::IpAddr,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
 	process::{ExitCode, Stdio},
 };
@@ -39,12 +41,8 @@ use std::{
 /// Where nodes listen for peers if nothing is said.
 const PEER_PORT: u16 = 30_333;
 
-/// Fewest validators: the runtime's `VALIDATORS_MIN`, without which it takes no genesis. What the node's own
-/// genesis says counts besides.
-const VALIDATORS_MIN: i64 = 4;
-
-/// Most validators that are made at once.
-const VALIDATORS_MAX: i64 = 1_000;
+/// With how many the runtime takes a genesis. What the node's own genesis says counts besides.
+const VALIDATORS: RangeInclusive<i64> = VALIDATORS_MIN as i64..=VALIDATORS_MAX as i64;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -59,8 +57,8 @@ pub struct Arguments {
 	#[arg(long, value_parser = id)]
 	id: Option<String>,
 
-	/// How many validators it starts with: four at least, so that one may fail.
-	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(VALIDATORS_MIN..=VALIDATORS_MAX))]
+	/// How many validators it starts with: 4 at least, so that one may fail, and 300 at most.
+	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(VALIDATORS))]
 	validators: u16,
 
 	/// Where a validator is reached by its peers, port 30333 if none is said: for the first one, then
@@ -300,6 +298,7 @@ async fn run_node(node: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use clap::{CommandFactory, Parser};
 
 	#[test]
 	fn a_boot_node_is_named_by_address_or_name_and_port() {
@@ -316,6 +315,30 @@ mod tests {
 			let refused = text.parse::<Host>().unwrap_err();
 			assert!(refused.contains("203.0.113.7:30334"), "{refused}");
 		}
+	}
+
+	#[test]
+	fn as_many_validators_as_the_runtime_takes_can_be_asked_for_and_no_more_or_fewer() {
+		let asked = |validators: u32| {
+			let validators = format!("--validators={validators}");
+			crate::Arguments::try_parse_from(["phala", "network", "new", "net", &validators])
+				.map(drop)
+				.map_err(|refused| refused.to_string())
+		};
+		assert_eq!(asked(VALIDATORS_MIN), Ok(()));
+		assert_eq!(asked(VALIDATORS_MAX), Ok(()));
+		for validators in [VALIDATORS_MIN - 1, VALIDATORS_MAX + 1] {
+			let refused = asked(validators).unwrap_err();
+			let range = format!("{VALIDATORS_MIN}..={VALIDATORS_MAX}");
+			assert!(refused.contains(&range), "{refused}");
+		}
+		let command = crate::Arguments::command();
+		let new = command.find_subcommand("network").unwrap().find_subcommand("new").unwrap();
+		let mut arguments = new.get_arguments();
+		let told = arguments.find(|argument| argument.get_long() == Some("validators")).unwrap();
+		let help = told.get_help().unwrap().to_string();
+		assert!(help.contains(&format!("{VALIDATORS_MIN} at least")), "{help}");
+		assert!(help.contains(&format!("{VALIDATORS_MAX} at most")), "{help}");
 	}
 
 	#[test]
