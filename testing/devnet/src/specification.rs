@@ -13,9 +13,6 @@ use std::{
 const PREFIX: &str = "chain-";
 
 /// Where it is kept: `$XDG_CACHE_HOME/phala`, or `~/.cache/phala`.
-///
-/// # Errors
-/// When neither variable is set.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {
 	let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
 	let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
@@ -23,9 +20,6 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// The file with the specification of `chain` (`dev`, `local`), in `cache`; made if it is not there.
-///
-/// # Errors
-/// When the node does not write it, or it cannot be kept.
 pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow::Result<PathBuf> {
 	let node = supervisor.binary("phala-node")?;
 	let reading = tokio::task::spawn_blocking(move || anyhow::Ok(fs::read(node)?));
@@ -76,9 +70,6 @@ pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow:
 
 /// A copy of a kept specification for one network, in `to`: its genesis has random bytes of its own, so
 /// that no id, no answer and no signature of another network means anything on it.
-///
-/// # Errors
-/// When `kept` is no raw specification, or `to` cannot be written.
 pub fn made_unique(kept: &Path, to: &Path) -> anyhow::Result<()> {
 	/// Read by nobody.
 	const KEY: &[u8] = b":phala:network";

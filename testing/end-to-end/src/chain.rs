@@ -398,9 +398,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a hexadecimal text with or without `0x`.
-///
-/// # Errors
-/// When it is none.
 pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
 	let text = text.trim_start_matches("0x");
 	anyhow::ensure!(text.len().is_multiple_of(2) && text.is_ascii(), "no hexadecimal text: {text}");
@@ -448,9 +445,6 @@ pub async fn answered(
 }
 
 /// A hash of 32 bytes as the command line prints it.
-///
-/// # Errors
-/// When it is none.
 pub fn hash(value: &serde_json::Value) -> anyhow::Result<H256> {
 	let bytes = unhex(value.as_str().with_context(|| format!("{value} is no text"))?)?;
 	anyhow::ensure!(bytes.len() == 32, "{value} is no hash");
