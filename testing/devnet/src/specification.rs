@@ -23,8 +23,7 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
 pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow::Result<PathBuf> {
 	let node = supervisor.binary("phala-node")?;
 	let reading = tokio::task::spawn_blocking(move || anyhow::Ok(fs::read(node)?));
-	let hash = hex(&sp_crypto_hashing::blake2_128(&reading.await??));
-	let hash = hash.trim_start_matches("0x");
+	let hash = hex::encode(sp_crypto_hashing::blake2_128(&reading.await??));
 	let file = cache.join(format!("{PREFIX}{chain}-{hash}.json"));
 	if file.exists() {
 		// What is in use does not grow old.
@@ -79,13 +78,10 @@ pub fn made_unique(kept: &Path, to: &Path) -> anyhow::Result<()> {
 	let top = top.with_context(|| format!("{} has no raw genesis", kept.display()))?;
 	let mut random = [0; 32];
 	getrandom::fill(&mut random).context("the system gives no randomness")?;
-	top.insert(hex(KEY), hex(&random).into());
+	let [key, random] = [KEY, &random].map(|bytes| format!("0x{}", hex::encode(bytes)));
+	top.insert(key, random.into());
 	fs::write(to, serde_json::to_vec(&specification)?)
 		.with_context(|| format!("cannot write {}", to.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-	bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn remove_old(cache: &Path) {

@@ -90,7 +90,7 @@ impl Chain {
 			ensure!(
 				funds.held == held,
 				"{} has {} on hold at block {block}, for reasons that come to {held}",
-				crate::chain::hex(account),
+				hex::encode(account),
 				funds.held
 			);
 			sum = sum.checked_add(funds.all()).context("there is less money than that")?;
@@ -247,7 +247,7 @@ impl Chain {
 				difference(after.free, before.free)? == free
 					&& difference(after.held, before.held)? == held,
 				"{} was to have {free} more, and {held} more on hold, and went from {before:?} to {after:?} in block {block}",
-				crate::chain::hex(&account)
+				hex::encode(account)
 			);
 		}
 		ensure!(

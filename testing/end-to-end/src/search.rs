@@ -43,7 +43,7 @@ impl Mark {
 	/// As it is, in hexadecimal, in base64 and as a list of numbers.
 	fn forms(&self) -> Vec<(&'static str, Vec<u8>)> {
 		let bytes = &self.bytes[..];
-		let hex = crate::chain::hex(bytes);
+		let hex = hex::encode(bytes);
 		let list = |separator: &str| {
 			bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(separator).into_bytes()
 		};
