@@ -23,6 +23,7 @@ use crate::{
 	steps::step,
 };
 use anyhow::{ensure, Context};
+use phala_devnet::{limits::SPECIFICATION_MAX, process::Supervisor};
 use phala_protocol::{
 	domains,
 	limits::{VALIDATORS_MAX, VALIDATORS_MIN},
@@ -35,7 +36,7 @@ use std::{
 	net::IpAddr,
 	ops::RangeInclusive,
 	path::{Path, PathBuf},
-	process::{ExitCode, Stdio},
+	process::ExitCode,
 };
 
 /// Where nodes listen for peers if nothing is said.
@@ -281,17 +282,16 @@ fn node(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 	Ok(path)
 }
 
-/// What the node writes to stdout.
+/// What the node writes to stdout. As every node that this program starts it knows nothing of the caller's
+/// environment but where programs are, and does not run for ever.
 async fn run_node(node: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-	let output = tokio::process::Command::new(node)
-		.args(arguments)
-		.stdin(Stdio::null())
-		.kill_on_drop(true)
-		.output()
-		.await
-		.with_context(|| format!("cannot run {}", node.display()))?;
+	let scratch = tempfile::tempdir().context("cannot make a folder for phala-node")?;
+	let supervisor = Supervisor::new(Path::new("."), scratch.path())?;
+	// Here: paths may be relative.
+	let run = supervisor.run(node, arguments, &[], Path::new("."), SPECIFICATION_MAX);
+	let output = run.await?;
 	let said = String::from_utf8_lossy(&output.stderr);
-	ensure!(output.status.success(), "phala-node {} failed: {}", arguments[0], said.trim());
+	ensure!(output.status.success(), "phala-node {} failed: {}", arguments.join(" "), said.trim());
 	Ok(output.stdout)
 }
 
@@ -347,6 +347,24 @@ mod tests {
 		assert_eq!(id_of("Our  Network (2)"), Ok("our__network__2".into()));
 		assert!(id_of("…").is_err());
 		assert!(id("../x").is_err());
+	}
+
+	#[tokio::test]
+	async fn the_node_knows_nothing_of_the_callers_environment() {
+		assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo tells its tests");
+		let told = run_node(Path::new("/usr/bin/env"), &["-0"]).await.unwrap();
+		let told = String::from_utf8(told).unwrap();
+		let names = told.split_terminator('\0').filter_map(|line| line.split_once('='));
+		let mut names: Vec<_> = names.map(|(name, _)| name).collect();
+		names.sort();
+		assert_eq!(names, ["HOME", "NO_COLOR", "PATH", "TMPDIR"]);
+	}
+
+	#[tokio::test]
+	async fn a_node_that_fails_is_told_with_what_it_wrote_last() {
+		let refused = run_node(Path::new("/bin/sh"), &["-c", "echo no such chain >&2; exit 3"]);
+		let refused = refused.await.unwrap_err().to_string();
+		assert!(refused.contains("failed: no such chain"), "{refused}");
 	}
 
 	#[test]
