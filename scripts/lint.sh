@@ -9,6 +9,7 @@ phase() { scripts/phase.sh "$@" || failed=1; }
 phase "lint: checks of the checks" python3 scripts/lint/test_lint.py --quiet
 phase "lint: manifests" scripts/lint/manifests.py
 phase "lint: dependency rule" scripts/lint/dependency_rule.py
+phase "lint: docs of errors" scripts/lint/error_docs.py
 phase "lint: licences" scripts/lint/licences.py
 phase "lint: rustfmt" cargo fmt --all --check
 

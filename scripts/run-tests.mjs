@@ -4,10 +4,14 @@
 // Cargo compiles, and says which test binaries there are; they are started from here, so that the
 // networks of the end-to-end tests can run two side by side, and so that each test's time is known.
 import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { dirname } from "node:path";
 
-const PALLETS = ["mailbox", "bonding", "registry", "gatekeepers", "clusters", "agents", "requests"].map((name) => `pallet-${name}`);
+/** Every crate in `chain/pallets`: it is named after its folder, and cargo fails if it is not. */
+const PALLETS = readdirSync("chain/pallets")
+  .filter((name) => existsSync(`chain/pallets/${name}/Cargo.toml`))
+  .map((name) => `pallet-${name}`);
 const END_TO_END = "phala-end-to-end";
 /** Of these a production build leaves out what is for development: their tests run in both. */
 const TWOFOLD = ["phala-machine", "phala-pruntime"];

@@ -2,6 +2,15 @@
 
 use crate::BlockNumber;
 
+/// Time between two blocks, in milliseconds.
+pub const BLOCK_MS: u64 = 2_000;
+
+/// Fewest validators of a chain without a sudo key, so that one may fail.
+pub const VALIDATORS_MIN: u32 = 4;
+
+/// Most validators in the active set, from genesis on.
+pub const VALIDATORS_MAX: u32 = 300;
+
 /// Longest body of one mailbox message, in bytes of SCALE.
 pub const MESSAGE_BYTES_MAX: u32 = 32 * 1024;
 
@@ -23,6 +32,9 @@ pub const ENVELOPE_PAYLOAD_BYTES_MAX: u32 = 32 * 1024;
 
 /// Longest payload in the lanes that carry nothing but nonces, in bytes of SCALE.
 pub const SHORT_PAYLOAD_BYTES_MAX: u32 = 64;
+
+/// Longest answer of an enclave to its relayer, in bytes: all envelopes that it shows at once.
+pub const RELAYED_ANSWER_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 /// How far ahead of its lane's `next` an envelope may wait in the transaction pool.
 pub const ENVELOPES_PENDING_MAX: u64 = 16;
@@ -186,6 +198,20 @@ pub const CHALLENGE_FINAL_BLOCKS: BlockNumber = 2;
 /// Fewest blocks between two challenges of one holder by one member.
 pub const CHALLENGE_SPACING_BLOCKS: BlockNumber = 15;
 
+/// A member that writes agents is as one that does not answer while it has named one block for so long
+/// and who asks knows a later one, in milliseconds: to other members and to callers alike.
+pub const HOLDER_STANDS_STILL_MS: u64 = 5_000;
+
+/// It is so too while it is more than so many final blocks behind who asks, however it moves.
+pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
+
+/// From when a member hangs until another that it is cut off from knows that it has the lease, in
+/// milliseconds, where blocks come and become final in time. Members see to it, callers wait for it.
+pub const FAILOVER_MS_MAX: u64 = 30_000;
+
+/// The same, from when a member that still answers hears of no block any more.
+pub const FAILOVER_BEHIND_MS_MAX: u64 = 30_000;
+
 /// Blocks between two generations of a cluster that departures start.
 pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
 
@@ -214,6 +240,10 @@ const _: () = {
 	assert!(WRAPPED_KEYS_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
 	assert!(CEREMONY_OUTCOME_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
 	assert!(KEY_RELEASE_BYTES_MAX + ENVELOPING_BYTES_MAX <= ENVELOPE_PAYLOAD_BYTES_MAX);
+	// The longest envelope is no long answer.
+	assert!(ENVELOPE_PAYLOAD_BYTES_MAX + ENVELOPING_BYTES_MAX <= RELAYED_ANSWER_BYTES_MAX);
+	// There are some to elect.
+	assert!(VALIDATORS_MIN <= VALIDATORS_MAX);
 	// What is kept leaves most to the others, and the longest message fits either part.
 	assert!(VITAL_MESSAGES_PER_BLOCK <= MESSAGES_PER_BLOCK_MAX / 2);
 	assert!(VITAL_BYTES_PER_BLOCK <= PUSHED_BYTES_PER_BLOCK_MAX / 2);

@@ -2,9 +2,11 @@
 //! compares the two.
 //!
 //! In Markdown the name stands in a comment right behind the figure, `16 KiB<!--=protocol::NAME-->`:
-//! the folder of the crate, and the constant in its `limits.rs`. Units are KiB, MiB, s, ms or none.
+//! the folder of the crate, and the constant in its `limits.rs`, or in the `split.rs` of fees. Units are
+//! KiB, MiB, s, ms, % or none.
 //! Outside of code a figure must have a name if it is in KiB or MiB, or if "at most", "up to" or
-//! "newest" says that it is a bound. The manifest in the docs shows the defaults.
+//! "newest" says that it is a bound; not in decisions and the changelog, which say what was so when they
+//! were written. The manifest in the docs shows the defaults.
 
 use std::{
 	collections::BTreeMap,
@@ -18,7 +20,7 @@ fn repository() -> PathBuf {
 	Path::new(&own).parent().expect("protocol/ is in it").into()
 }
 
-/// All `limits.rs` of sources, with the names of their crates' folders.
+/// All `limits.rs` and `split.rs` of sources, with the names of their crates' folders.
 fn limits_files(folder: &Path, found: &mut Vec<(String, PathBuf)>) {
 	for entry in fs::read_dir(folder).unwrap() {
 		let path = entry.unwrap().path();
@@ -27,7 +29,7 @@ fn limits_files(folder: &Path, found: &mut Vec<(String, PathBuf)>) {
 			if !name.starts_with('.') {
 				limits_files(&path, found);
 			}
-		} else if name == "limits.rs" && folder.ends_with("src") {
+		} else if ["limits.rs", "split.rs"].contains(&&name[..]) && folder.ends_with("src") {
 			let crate_folder = folder.parent().unwrap().file_name().unwrap().to_string_lossy();
 			found.push((crate_folder.trim_start_matches("agent-").to_owned(), path));
 		}
@@ -59,11 +61,12 @@ fn constants() -> BTreeMap<String, Option<u128>> {
 	all
 }
 
-/// The value of sums and products of numbers, known constants and `Duration`s; of nothing else.
+/// The value of sums and products of numbers, known constants, `Duration`s and percents; of nothing else.
 fn evaluate(expression: &str, known: &BTreeMap<String, u128>) -> Option<u128> {
 	let expression = expression
 		.replace("Duration::from_secs(", "(1000 * ")
-		.replace("Duration::from_millis(", "(");
+		.replace("Duration::from_millis(", "(")
+		.replace("Permill::from_percent(", "(");
 	let mut words = Vec::new();
 	let mut word = String::new();
 	for c in expression.chars().chain([' ']) {
@@ -124,11 +127,11 @@ fn factor(words: &mut &[String], known: &BTreeMap<String, u128>) -> Option<u128>
 	Some(value)
 }
 
-/// The number with its unit that ends `text`, in bytes, milliseconds or pieces.
+/// The number with its unit that ends `text`, in bytes, milliseconds, hundredths or pieces.
 fn figure(text: &str) -> Option<u128> {
 	let text = text.trim_end_matches(['*', '`', ' ']);
-	let units: [(&str, u128); 5] =
-		[(" KiB", 1 << 10), (" MiB", 1 << 20), (" ms", 1), (" s", 1_000), ("", 1)];
+	let units: [(&str, u128); 6] =
+		[(" KiB", 1 << 10), (" MiB", 1 << 20), (" ms", 1), (" s", 1_000), (" %", 1), ("", 1)];
 	let (text, unit) =
 		units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
 	let start = text.rfind(|c: char| !c.is_ascii_digit() && c != ',').map_or(0, |at| at + 1);
@@ -157,21 +160,37 @@ fn unnamed(line: &str) -> Vec<&str> {
 	found
 }
 
-fn pages() -> Vec<PathBuf> {
-	let mut pages = vec![repository().join("README.md")];
-	for entry in fs::read_dir(repository().join("docs")).unwrap() {
+/// All pages in this folder; with those of its folders if it is said.
+fn pages_in(folder: &Path, recursively: bool, pages: &mut Vec<PathBuf>) {
+	for entry in fs::read_dir(folder).unwrap() {
 		let path = entry.unwrap().path();
-		if path.extension().is_some_and(|extension| extension == "md") {
+		if path.is_dir() {
+			if recursively {
+				pages_in(&path, recursively, pages);
+			}
+		} else if path.extension().is_some_and(|extension| extension == "md") {
 			pages.push(path);
 		}
 	}
+}
+
+/// Those at the root, and all of `docs/`.
+fn pages() -> Vec<PathBuf> {
+	let mut pages = Vec::new();
+	pages_in(&repository(), false, &mut pages);
+	pages_in(&repository().join("docs"), true, &mut pages);
 	pages
+}
+
+fn is_history(page: &Path) -> bool {
+	page.ends_with("CHANGELOG.md")
+		|| page.parent().is_some_and(|folder| folder.ends_with("docs/decisions"))
 }
 
 #[test]
 fn figures_in_the_docs_are_the_constants_that_they_name() {
 	let constants = constants();
-	let (mut wrong, mut compared, mut defaults) = (Vec::new(), 0, 0);
+	let (mut wrong, mut compared, mut defaults, mut shares) = (Vec::new(), 0, 0, 0);
 	for page in pages() {
 		let text = fs::read_to_string(&page).unwrap();
 		let at = |line: usize| format!("{}:{}", page.display(), line + 1);
@@ -183,7 +202,9 @@ fn figures_in_the_docs_are_the_constants_that_they_name() {
 			for part in parts {
 				let (name, after) = part.split_once("-->").expect("the comment ends");
 				match (figure(&before), constants.get(name)) {
-					(_, None) => wrong.push(format!("{}: no limits.rs has {name}", at(number))),
+					(_, None) => {
+						wrong.push(format!("{}: no limits.rs or split.rs has {name}", at(number)))
+					}
 					(_, Some(None)) => wrong.push(format!(
 						"{}: {name} is there, but this test cannot evaluate it: it knows sums and \
 						 products of numbers, durations and constants further up in the same file",
@@ -199,6 +220,16 @@ fn figures_in_the_docs_are_the_constants_that_they_name() {
 			}
 			if code {
 				let Some((name, value)) = line.split_once(" = ") else { continue };
+				// `worker = 60 % of fee`
+				let name = name.trim();
+				let share = format!("requests::{}_SHARE", name.to_uppercase());
+				if let Some((found, expected)) = value.split_once(" of ").zip(constants.get(&share))
+				{
+					if figure(found.0) != *expected {
+						wrong.push(format!("{}: {share} is {expected:?}", at(number)));
+					}
+					shares += 1;
+				}
 				let default = format!("manifest::{}_DEFAULT", name.to_uppercase());
 				if let Some(expected) = constants.get(&default) {
 					if value.replace('_', "").parse().ok() != *expected {
@@ -208,14 +239,26 @@ fn figures_in_the_docs_are_the_constants_that_they_name() {
 				}
 				continue;
 			}
-			for figure in unnamed(line) {
+			for figure in unnamed(line).into_iter().filter(|_| !is_history(&page)) {
 				wrong.push(format!("{}: {figure} is a bound and names no limit", at(number)));
 			}
 		}
 	}
 	assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-	assert!(compared >= 40, "only {compared} figures name their limit");
+	assert!(compared >= 60, "only {compared} figures name their limit");
+	assert!(shares >= 2, "only {shares} shares of a fee are shown");
 	assert!(defaults >= 7, "only {defaults} defaults of the manifest are shown");
+}
+
+#[test]
+fn the_pages_at_the_root_and_those_of_decisions_are_looked_at() {
+	let pages = pages();
+	for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+		assert!(pages.contains(&repository().join(page)), "{page} is not in {pages:?}");
+	}
+	assert!(pages.iter().any(|page| page.ends_with("docs/keys.md")));
+	let decisions = pages.iter().filter(|page| is_history(page)).count();
+	assert!(decisions > 15, "only {decisions} are history");
 }
 
 #[test]
@@ -224,12 +267,14 @@ fn a_wrong_figure_and_an_expression_are_read_as_they_are() {
 	assert_eq!(evaluate("64 * KIB + (2 - 1) as u64", &known), Some(65_537));
 	assert_eq!(evaluate("limits::KIB / 2", &known), Some(512));
 	assert_eq!(evaluate("Duration::from_secs(2)", &known), Some(2_000));
+	assert_eq!(evaluate("Permill::from_percent(60)", &known), Some(60));
 	for unknown in ["OTHER * 2", "phala_keys::limits::KIB", "1 << 10", "KIB as", "u32::MAX"] {
 		assert_eq!(evaluate(unknown, &known), None, "{unknown}");
 	}
 	assert_eq!(figure("at most 5,400"), Some(5_400));
 	assert_eq!(figure("**16 KiB**"), Some(16 * 1024));
 	assert_eq!(figure("30 s"), Some(30_000));
+	assert_eq!(figure("gets 60 %"), Some(60));
 	assert_eq!(figure("none"), None);
 }
 

@@ -4,6 +4,7 @@
 import unittest
 
 import dependency_rule
+import error_docs
 import licences
 import manifests
 
@@ -176,6 +177,24 @@ sha2.opt-level = 2
 		self.assertEqual(len(self.found(a=own)), 1)
 		self.assertEqual(self.found(a=own, own_lints={("a", "unsafe_code"): "because"}), [])
 		self.assertEqual(len(self.found(own_lints={("a", "unsafe_code"): "because"})), 1)
+
+
+class ErrorDocs(unittest.TestCase):
+	def found(self, *lines):
+		doc = "\n".join(f"\t/// {line}" for line in lines)
+		return error_docs.violations({"a.rs": f"{doc}\n\tpub fn a() {{}}\n"})
+
+	def test_a_block_that_names_its_errors_is_left_alone(self):
+		self.assertEqual(self.found("What it does."), [])
+		self.assertEqual(self.found("What it does.", "", "# Errors", "Also", "[`RelayError::Backlog`]."), [])
+		self.assertEqual(self.found("# Errors", "[`Error::OutOfOrder`] when it is."), [])
+
+	def test_a_block_that_says_nothing_is_found_by_its_line(self):
+		for nothing in ["When it does not start.", "[`WorkerError`], or why nobody answers.", "As [`Sender::send`]."]:
+			with self.subTest(nothing=nothing):
+				found = self.found("What it does.", "", "# Errors", nothing)
+				self.assertEqual(len(found), 1, found)
+				self.assertIn("a.rs:3", found[0])
 
 
 if __name__ == "__main__":

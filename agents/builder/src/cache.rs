@@ -97,7 +97,7 @@ impl Cache {
 	}
 
 	fn path(&self, key: &Key) -> PathBuf {
-		self.folder.join(crate::hex(key))
+		self.folder.join(hex::encode(key))
 	}
 }
 

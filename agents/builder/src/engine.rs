@@ -72,7 +72,7 @@ fn find_in<'a>(bytes: &'a [u8], pins: &[Pin]) -> Option<&'a [u8]> {
 	let candidates = starts.flat_map(|start| pins.iter().map(move |pin| (start, pin)));
 	candidates
 		.filter_map(|(start, pin)| Some((bytes.get(start..start.checked_add(pin.len)?)?, pin)))
-		.find(|(engine, pin)| crate::hex(&blake2_256(engine)) == pin.hash)
+		.find(|(engine, pin)| hex::encode(blake2_256(engine)) == pin.hash)
 		.map(|(engine, _)| engine)
 }
 
@@ -293,7 +293,7 @@ mod tests {
 	fn the_pinned_engine_is_found_among_other_modules_and_no_other_is() {
 		let mut engine = WASM_HEADER.to_vec();
 		engine.extend(b"engine");
-		let hash = crate::hex(&blake2_256(&engine));
+		let hash = hex::encode(blake2_256(&engine));
 		let pins = [Pin { len: engine.len(), hash: Box::leak(hash.into_boxed_str()) }];
 		let mut file = b"before".to_vec();
 		file.extend(WASM_HEADER);

@@ -177,7 +177,3 @@ impl BuiltAgent {
 		Ok(files)
 	}
 }
-
-fn hex(bytes: &[u8]) -> String {
-	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -55,6 +55,6 @@ fn build(folder: &std::path::Path, sdk: Option<PathBuf>, no_cache: bool) -> Resu
 	}
 	println!("component  {} ({} bytes)", files.component.display(), built.component.len());
 	println!("manifest   {}", files.manifest.display());
-	println!("code hash  0x{}", built.code_hash.map(|byte| format!("{byte:02x}")).concat());
+	println!("code hash  0x{}", hex::encode(built.code_hash));
 	Ok(())
 }

@@ -193,7 +193,7 @@ pub mod time {
 	use super::BlockNumber;
 
 	/// Time between two blocks, in milliseconds.
-	pub const BLOCK_MILLISECONDS: u64 = 2_000;
+	pub const BLOCK_MILLISECONDS: u64 = phala_protocol::limits::BLOCK_MS;
 	/// A minute, in blocks.
 	pub const MINUTES: BlockNumber = 60_000 / BLOCK_MILLISECONDS as BlockNumber;
 	/// An hour, in blocks.

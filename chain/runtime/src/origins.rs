@@ -5,6 +5,7 @@
 //! [`RootOr`]; `docs/governance.md` lists it.
 
 pub use pallet::*;
+pub use phala_protocol::limits::VALIDATORS_MIN;
 
 use crate::{currency::PHA, Balance, OriginCaller, Runtime, RuntimeOrigin};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -14,9 +15,6 @@ use frame_support::{
 	traits::{EnsureOrigin, OriginTrait},
 };
 use frame_system::RawOrigin;
-
-/// Fewest validators of a chain that no single key rules: with four, one may fail.
-pub const VALIDATORS_MIN: u32 = 4;
 
 #[frame_support::pallet]
 pub mod pallet {

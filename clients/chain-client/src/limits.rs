@@ -1,5 +1,5 @@
-//! Bounds, each with its unit. Those on finality stay below what the light client takes at once
-//! (`enclave/light-client/src/limits.rs`).
+//! Bounds, each with its unit. Those on finality stay below what the light client takes at once. This
+//! crate does not link it, but its tests do: there the two are compared.
 
 use phala_protocol::BlockNumber;
 use std::time::Duration;
@@ -7,11 +7,10 @@ use std::time::Duration;
 /// How long connecting to a node may take.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Most steps that [`crate::Chain::finality_after`] returns (the light client takes 512).
+/// Most steps that [`crate::Chain::finality_after`] returns.
 pub const FINALITY_STEPS_MAX: usize = 500;
 
-/// It asks for no further step when it has this many bytes of them (the light client takes 32 MiB,
-/// and one step may have 4 MiB).
+/// It asks for no further step when it has this many bytes of them: the last one comes on top.
 pub const FINALITY_BYTES_MAX: usize = 24 * 1024 * 1024;
 
 /// Storage values asked for at once. A node answers with at most 10 MiB, and a body is at most
@@ -34,3 +33,12 @@ pub const FINALITY_MAX: Duration = Duration::from_secs(120);
 pub const POLL: Duration = Duration::from_millis(200);
 
 const _: () = assert!(MORTALITY_BLOCKS.is_power_of_two());
+
+// What is over these an enclave refuses whole, each time anew: it would never be brought further.
+#[cfg(test)]
+const _: () = {
+	use phala_light_client::limits as enclave;
+	assert!(FINALITY_STEPS_MAX <= enclave::STEPS_PER_BUNDLE_MAX);
+	let last = enclave::HEADER_BYTES_MAX + enclave::JUSTIFICATION_BYTES_MAX;
+	assert!(FINALITY_BYTES_MAX + last <= enclave::FINALITY_BYTES_PER_BUNDLE_MAX);
+};

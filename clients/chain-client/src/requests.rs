@@ -80,9 +80,6 @@ pub async fn base_fee(
 
 /// Settles what may be paid, so that nothing is paid for a request that the chain would refuse, nor more
 /// than is usual by who did not say so.
-///
-/// # Errors
-/// What would be refused, with figures.
 pub fn terms(
 	record: &AgentRecord,
 	base_fee: BaseFee,
@@ -103,9 +100,6 @@ pub fn terms(
 }
 
 /// Settles until when the answer counts.
-///
-/// # Errors
-/// Why the chain would refuse it, with figures.
 pub fn deadline(
 	record: &AgentRecord,
 	now: BlockNumber,

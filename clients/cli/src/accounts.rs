@@ -53,9 +53,6 @@ impl Account {
 	}
 
 	/// Of a secret that is in no file: its folder bears its address.
-	///
-	/// # Errors
-	/// When it is none.
 	pub fn of_secret(secret: &str) -> anyhow::Result<Self> {
 		let keypair = transactions::account(secret)?;
 		Ok(Self { name: Address(keypair.public_key().0).to_string(), keypair })
@@ -64,17 +61,11 @@ impl Account {
 
 impl AccountOptions {
 	/// The account that was chosen.
-	///
-	/// # Errors
-	/// When none was, or it is not there.
 	pub fn open(&self) -> anyhow::Result<Account> {
 		self.open_or(None)
 	}
 
 	/// The same; what the variable `secret` says counts before what the general ones say.
-	///
-	/// # Errors
-	/// As [`AccountOptions::open`].
 	pub fn open_or(&self, secret: Option<&str>) -> anyhow::Result<Account> {
 		let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
 		match self.chosen(secret, set) {
@@ -105,9 +96,6 @@ impl AccountOptions {
 }
 
 /// Where this user's accounts, and names of agents, are.
-///
-/// # Errors
-/// When there is no HOME.
 pub fn home() -> anyhow::Result<PathBuf> {
 	let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
 	if let Some(home) = set(HOME_VARIABLE) {
@@ -128,9 +116,6 @@ pub struct Accounts {
 
 impl Accounts {
 	/// Those of this user.
-	///
-	/// # Errors
-	/// When there is no home.
 	pub fn of_user() -> anyhow::Result<Self> {
 		Ok(Self::in_home(&home()?))
 	}
@@ -140,9 +125,6 @@ impl Accounts {
 	}
 
 	/// Makes an account with a new phrase, and returns it with the phrase.
-	///
-	/// # Errors
-	/// When the name is taken or none, or the file cannot be written.
 	pub fn create(&self, name: &str) -> anyhow::Result<(Account, String)> {
 		let entropy = randomness::bytes::<ENTROPY_BYTES>()?;
 		let phrase = Mnemonic::from_entropy(&entropy).context("the words cannot be made")?;
@@ -151,9 +133,6 @@ impl Accounts {
 	}
 
 	/// Keeps an account whose secret exists.
-	///
-	/// # Errors
-	/// As [`Accounts::create`]; when it is no secret.
 	pub fn import(&self, name: &str, secret: &str) -> anyhow::Result<Account> {
 		check_name(name)?;
 		if name.parse::<Address>().is_ok() {
@@ -174,8 +153,6 @@ impl Accounts {
 		Ok(Account { keypair, name: name.into() })
 	}
 
-	/// # Errors
-	/// When there is no such account, or its file cannot be read.
 	pub fn open(&self, name: &str) -> anyhow::Result<Account> {
 		check_name(name)?;
 		let path = self.folder.join(name).join(PHRASE);
@@ -201,9 +178,6 @@ impl Accounts {
 	}
 
 	/// Names and addresses, in the names' order.
-	///
-	/// # Errors
-	/// When a file cannot be read.
 	pub fn list(&self) -> anyhow::Result<Vec<(String, Address)>> {
 		let mut found = Vec::new();
 		for folder in self.folders()? {
@@ -217,9 +191,6 @@ impl Accounts {
 	}
 
 	/// Writes a file that only this user may read into an account's folder.
-	///
-	/// # Errors
-	/// When it cannot be written.
 	pub fn keep(
 		&self,
 		account: &str,
@@ -235,9 +206,6 @@ impl Accounts {
 	}
 
 	/// Removes what [`Accounts::keep`] wrote, if it is there.
-	///
-	/// # Errors
-	/// When it cannot be removed.
 	pub fn forget(&self, account: &str, kind: &str, name: &str) -> anyhow::Result<()> {
 		let path = self.folder.join(account).join(kind).join(name);
 		match fs::remove_file(&path) {
@@ -249,9 +217,6 @@ impl Accounts {
 	}
 
 	/// What [`Accounts::keep`] wrote under this name, and for which account.
-	///
-	/// # Errors
-	/// When it cannot be read.
 	pub fn kept(&self, kind: &str, name: &str) -> anyhow::Result<Option<(String, Vec<u8>)>> {
 		for folder in self.folders()? {
 			let path = folder.join(kind).join(name);
@@ -271,9 +236,6 @@ impl Accounts {
 
 	/// All that [`Accounts::keep`] wrote of a kind: for which account, under which name, when it was
 	/// written last; the newest first.
-	///
-	/// # Errors
-	/// When it cannot be read.
 	pub fn all_kept(&self, kind: &str) -> anyhow::Result<Vec<(String, String, Vec<u8>)>> {
 		let mut found = Vec::new();
 		for folder in self.folders()? {

@@ -12,8 +12,6 @@ pub struct NodeOption {
 }
 
 impl NodeOption {
-	/// # Errors
-	/// When no node answers there.
 	pub async fn connect(&self) -> Result<Chain, ChainClientError> {
 		Chain::connect(&self.node).await
 	}
@@ -37,8 +35,6 @@ impl ChainOptions {
 		&self.node.node
 	}
 
-	/// # Errors
-	/// When no node answers there, or one of another chain.
 	pub async fn connect(&self) -> anyhow::Result<Chain> {
 		let chain = self.node.connect().await?;
 		if let Some(notice) = pinned(self.genesis, chain.genesis_hash())? {
@@ -60,9 +56,6 @@ fn pinned(genesis: Option<H256>, found: H256) -> anyhow::Result<Option<String>> 
 }
 
 /// A hash of 32 bytes in hexadecimal, with or without 0x.
-///
-/// # Errors
-/// When it is none.
 pub fn hash(text: &str) -> Result<H256, String> {
 	let bytes = hex::decode(text.trim_start_matches("0x")).map_err(|error| error.to_string())?;
 	let bytes: [u8; 32] = bytes

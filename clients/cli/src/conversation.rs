@@ -24,9 +24,6 @@ pub struct Conversation {
 
 impl Conversation {
 	/// A new one.
-	///
-	/// # Errors
-	/// When the system has no randomness.
 	pub fn new(genesis: H256, agent: AgentId, caller: AccountBytes) -> anyhow::Result<Self> {
 		let mut rng = randomness::generator()?;
 		let reply_key = DecryptionKey::generate(&mut rng);
@@ -59,9 +56,6 @@ impl Conversation {
 	/// SCALE of the sealed question: to the key that the chain proves to be the agent's, and to no
 	/// other. Only the agent's code of then may read it, until `expiry_block`, and code that was announced
 	/// by then to run before that.
-	///
-	/// # Errors
-	/// When it is too long, or the agent has no key yet or one that is none.
 	pub fn seal(
 		&self,
 		to: &ProvenAgent,
@@ -94,9 +88,6 @@ impl Conversation {
 	}
 
 	/// Opens SCALE of a sealed answer.
-	///
-	/// # Errors
-	/// When it is none, or not the answer to this question.
 	pub fn open(&self, sealed: &[u8]) -> anyhow::Result<SecretBytes> {
 		let sealed = Sealed::decode_all(&mut &sealed[..])
 			.context("the answer is not what an agent seals: is this a worker's public server?")?;

@@ -106,9 +106,6 @@ impl Standing {
 pub struct Locked(#[expect(dead_code, reason = "it is held")] fs::File);
 
 /// Waits until no other command deploys the agent of a folder.
-///
-/// # Errors
-/// When there is no such folder, or it cannot be written to.
 pub async fn lock(folder: &Path) -> anyhow::Result<Locked> {
 	let path = folder.join(FOLDER).join(LOCK_FILE);
 	let failed = || format!("cannot lock {}, against deploying it twice at once", path.display());
@@ -142,9 +139,6 @@ impl Deployments {
 
 	/// The agent that this account deployed from the folder on this very chain, once it is final
 	/// there; `None` when there is none, when it was retired, and when none can come of what was submitted.
-	///
-	/// # Errors
-	/// Those of the node; when the file is broken.
 	pub async fn agent(&self, chain: &Chain) -> anyhow::Result<Option<AgentId>> {
 		for deployed in self.read()? {
 			if deployed.genesis.0 != self.genesis.0 || deployed.owner != self.owner.to_string() {
@@ -200,9 +194,7 @@ impl Deployments {
 	}
 
 	/// A registration is about to be submitted.
-	///
-	/// # Errors
-	/// When it cannot be written down: then it must not be submitted.
+	/// If it cannot be written down it must not be submitted.
 	pub fn before_submission(&self, at: SignedAt) -> anyhow::Result<()> {
 		let mut deployments = self.read()?;
 		deployments.insert(0, Deployed::new(self.genesis, self.owner, at));
@@ -211,9 +203,6 @@ impl Deployments {
 	}
 
 	/// Its agent is known.
-	///
-	/// # Errors
-	/// When it cannot be written down.
 	pub fn registered(&self, at: SignedAt, agent: AgentId) -> anyhow::Result<()> {
 		let mut deployments = self.read()?;
 		for deployed in &mut deployments {

@@ -28,9 +28,6 @@ use phala_protocol::{
 use tokio::task::JoinSet;
 
 /// Registers an agent, and writes that down from before it is submitted.
-///
-/// # Errors
-/// What the chain refused, and what to do.
 pub async fn register(
 	owner: &Sender,
 	deployments: &Deployments,
@@ -58,8 +55,7 @@ pub struct Uploaded {
 }
 
 impl Uploaded {
-	/// # Errors
-	/// When too few have it to commit what the agent does.
+	/// Refuses code that too few have to commit what the agent does.
 	fn check_quorum(&self) -> anyhow::Result<()> {
 		let (taken, missing) = (self.taken.len(), self.missing.len());
 		ensure!(
@@ -83,9 +79,6 @@ impl Uploaded {
 }
 
 /// Uploads code to every member of a cluster. One that is down gets it from the others when it is back.
-///
-/// # Errors
-/// When less than a majority took it: who did not, and why.
 pub async fn upload(chain: &Chain, cluster: ClusterId, built: &Built) -> anyhow::Result<Uploaded> {
 	upload_to_most(clusters::members(chain, cluster).await?, built).await
 }
@@ -105,9 +98,7 @@ async fn upload_to_most(members: Vec<clusters::Member>, built: &Built) -> anyhow
 
 /// Uploads code to workers, to all at once. A worker takes it when it has seen on chain
 /// that an agent wants it, which takes until the block is final and relayed.
-///
-/// # Errors
-/// Which members did not take it, and why. Those that did have it.
+/// Those that took it have it, whatever it fails by for others.
 pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::Result<()> {
 	let mut refusals = Vec::new();
 	for (worker, uploaded) in upload_each(members, built).await? {
@@ -128,9 +119,6 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 }
 
 /// The same, with what came of it at each, in their order.
-///
-/// # Errors
-/// When this process fails.
 pub async fn upload_each(
 	members: &[clusters::Member],
 	built: &Built,
@@ -162,9 +150,6 @@ pub async fn upload_each(
 }
 
 /// Waits until a worker can run code that runs or is to run later.
-///
-/// # Errors
-/// Why it cannot, when it says so or takes too long.
 pub async fn compiled(
 	member: &clusters::Member,
 	agent: AgentId,
@@ -210,9 +195,6 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 }
 
 /// The manifest with this hash, from whichever worker has it.
-///
-/// # Errors
-/// When none has.
 pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Result<Manifest> {
 	let mut refusals = String::new();
 	for member in members {
@@ -233,9 +215,6 @@ pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Resul
 
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
 /// One that does not come so far in time is named: it may be down, and what holds is the chain's matter.
-///
-/// # Errors
-/// When the block does not become final.
 pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> anyhow::Result<()> {
 	chain.wait_until_final(block).await?;
 	let members = clusters::members(chain, cluster).await?;
@@ -257,9 +236,8 @@ pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> 
 }
 
 /// Waits until a worker stands at a block.
-///
-/// # Errors
-/// When nothing listens there, or it says nothing for long: it hears of the block when it is back.
+/// One at which nothing listens, or that says nothing for long, is given up: it hears of the block
+/// when it is back.
 async fn follows(endpoint: &str, block: BlockNumber) -> anyhow::Result<()> {
 	let mut unheard = 0;
 	loop {
@@ -278,9 +256,6 @@ async fn follows(endpoint: &str, block: BlockNumber) -> anyhow::Result<()> {
 }
 
 /// Waits until an agent has a key.
-///
-/// # Errors
-/// When that takes too long, and where to look.
 pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> {
 	let waiting = async {
 		loop {
@@ -298,9 +273,6 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 }
 
 /// Waits until an agent answers on every one of these workers.
-///
-/// # Errors
-/// Which worker is not ready, when that takes too long.
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
 	for member in members {
 		let worker = member.worker;
@@ -325,9 +297,6 @@ async fn ready_at(member: &clusters::Member, agent: AgentId) -> anyhow::Result<(
 
 /// Waits until an agent answers on the workers that took its code, and whoever writes it is one of
 /// them. Those that do not have it ready are missing then.
-///
-/// # Errors
-/// When less than a majority has it ready, or its writer stays without it.
 pub async fn settled(
 	chain: &Chain,
 	agent: AgentId,

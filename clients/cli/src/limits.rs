@@ -1,7 +1,13 @@
 //! Bounds, each with its unit. Those on time are for when something is wrong; all takes less.
 
-use phala_protocol::BlockNumber;
+use phala_protocol::{
+	limits::{FAILOVER_BEHIND_MS_MAX, FAILOVER_MS_MAX, HOLDER_STANDS_STILL_MS},
+	BlockNumber,
+};
 use std::time::Duration;
+
+/// A worker that is waited for is held against what members of a cluster hold against each other.
+pub use phala_protocol::limits::HOLDER_BEHIND_BLOCKS_MAX;
 
 /// How long a worker may take until it serves.
 pub const SERVING_MAX: Duration = Duration::from_secs(180);
@@ -58,17 +64,21 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How long it has to say so: then others are asked as well.
 pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);
 
-/// How far behind the newest final block one that is waited for may be: as far as members of a cluster
-/// allow each other, as `phala-machine` has it (`HOLDER_BEHIND_BLOCKS_MAX`; no client links it).
-pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
+/// How long it may stand at one block while later ones become final: as long as members allow each other.
+pub const STANDSTILL_MAX: Duration = Duration::from_millis(HOLDER_STANDS_STILL_MS);
 
-/// How long it may stand at one block while later ones become final: as long as members allow each other
-/// (`HOLDER_STANDS_STILL_MS`; no client links it).
-pub const STANDSTILL_MAX: Duration = Duration::from_secs(5);
-
-/// How long agents whose writer is gone may wait for another: 30 s, as `phala-machine` has it
-/// (`FAILOVER_MS_MAX`; no client links it), and what nodes and relayers that are slow add.
+/// How long agents whose writer is gone may wait for another: what members take, and what nodes and
+/// relayers that are slow add.
 pub const FAILOVER_MAX: Duration = Duration::from_secs(40);
+
+/// What these add, in milliseconds.
+const SLOW_RELAYING_MS: u64 = 10_000;
+
+const _: () = {
+	let failover_ms = FAILOVER_MAX.as_millis();
+	assert!((FAILOVER_MS_MAX + SLOW_RELAYING_MS) as u128 <= failover_ms);
+	assert!((FAILOVER_BEHIND_MS_MAX + SLOW_RELAYING_MS) as u128 <= failover_ms);
+};
 
 /// For how many finalized blocks the input of a direct call counts.
 pub const DIRECT_INPUT_BLOCKS: u32 = 150;

@@ -54,17 +54,11 @@ impl fmt::Display for AgentName {
 
 impl AgentName {
 	/// Which agent is meant on this chain, whose node has this URL.
-	///
-	/// # Errors
-	/// When none has this name, and it is no id.
 	pub async fn resolve(&self, chain: &Chain, node: &str) -> anyhow::Result<AgentId> {
 		self.resolve_on(chain.genesis_hash(), Some(node)).await
 	}
 
 	/// The same of the chain with this block 0, whether or not a node is asked.
-	///
-	/// # Errors
-	/// As [`AgentName::resolve`].
 	pub async fn resolve_on(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<AgentId> {
 		if let Some(id) = self.known(genesis, Names::of_user)? {
 			return Ok(id);
@@ -110,9 +104,6 @@ impl FromStr for AccountName {
 
 impl AccountName {
 	/// Which account is meant by this user.
-	///
-	/// # Errors
-	/// When there is none of this name, and it is no address.
 	pub fn resolve(&self) -> anyhow::Result<Address> {
 		self.resolve_among(&Accounts::of_user()?)
 	}
@@ -178,16 +169,11 @@ pub struct Names {
 }
 
 impl Names {
-	/// # Errors
-	/// When this user has no home.
 	pub fn of_user() -> anyhow::Result<Self> {
 		Ok(Self { path: accounts::home()?.join(FILE) })
 	}
 
 	/// From now on `name` is this agent, on the chain with this block 0.
-	///
-	/// # Errors
-	/// When it cannot be written down.
 	pub fn remember(&self, genesis: H256, name: &str, agent: AgentId) -> anyhow::Result<()> {
 		let named = Named {
 			genesis: format!("{genesis:?}"),
@@ -211,9 +197,6 @@ impl Names {
 	}
 
 	/// The agent of this name on a chain.
-	///
-	/// # Errors
-	/// When the file is broken.
 	pub fn find(&self, genesis: H256, name: &str) -> anyhow::Result<Option<AgentId>> {
 		let genesis = format!("{genesis:?}");
 		let agents = self.read()?;
@@ -222,9 +205,6 @@ impl Names {
 	}
 
 	/// The name of an agent, if it has one.
-	///
-	/// # Errors
-	/// When the file is broken.
 	pub fn name_of(&self, genesis: H256, agent: AgentId) -> anyhow::Result<Option<String>> {
 		let (genesis, agent) = (format!("{genesis:?}"), format!("{agent:?}"));
 		let agents = self.read()?;

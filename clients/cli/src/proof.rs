@@ -56,9 +56,6 @@ impl Finality {
 }
 
 /// An agent as the chain proves it at its newest final block.
-///
-/// # Errors
-/// Those of the node; when it does not prove what it says; when there is no such agent.
 pub async fn agent(
 	chain: &Chain,
 	finality: &mut Finality,
@@ -91,9 +88,6 @@ fn proven_agent(
 
 /// Adds what the chain says of an answer at its newest provable final block, which is not before
 /// the one that the answer names, nor before `from`.
-///
-/// # Errors
-/// Those of the node; when finality does not come that far.
 pub async fn chain(
 	file: &mut AnswerFile,
 	chain: &Chain,
@@ -170,9 +164,6 @@ async fn code_version_at(
 }
 
 /// Adds fresh evidence of the boot that answered, bound to the answer.
-///
-/// # Errors
-/// When its worker does not give any.
 pub async fn report(file: &mut AnswerFile, client: &WorkerClient) -> anyhow::Result<()> {
 	let report = client.report(signed_answer(file)?.id().0).await?;
 	let evidence = report.evidence.trim_start_matches("0x");

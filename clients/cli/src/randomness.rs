@@ -5,17 +5,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 /// A generator with a new seed of the system's.
-///
-/// # Errors
-/// When the system has no randomness.
 pub fn generator() -> anyhow::Result<ChaCha20Rng> {
 	Ok(ChaCha20Rng::from_seed(bytes()?))
 }
 
 /// Fresh random bytes.
-///
-/// # Errors
-/// When the system has no randomness.
 pub fn bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
 	let mut bytes = [0; N];
 	getrandom::fill(&mut bytes).context("the system gives no randomness")?;

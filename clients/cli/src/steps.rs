@@ -8,9 +8,6 @@ use std::{
 };
 
 /// Does a step; its result, and how long it took.
-///
-/// # Errors
-/// Those of the step.
 pub async fn step<T>(
 	what: &str,
 	doing: impl Future<Output = anyhow::Result<T>>,
@@ -36,9 +33,6 @@ pub async fn step<T>(
 }
 
 /// The same of what the chain is asked for.
-///
-/// # Errors
-/// Those of the step.
 pub async fn chain_step<T>(
 	what: &str,
 	doing: impl Future<Output = Result<T, ChainClientError>>,

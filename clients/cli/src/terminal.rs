@@ -25,9 +25,7 @@ macro_rules! say {
 }
 
 /// Part of the result, on stdout.
-///
-/// # Errors
-/// When it cannot be written, as to a disk that is full, though somebody reads.
+/// A full disk is an error; that nobody reads is none.
 pub fn show(part: &[u8]) -> io::Result<()> {
 	write(&mut io::stdout().lock(), part)
 }

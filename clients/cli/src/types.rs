@@ -14,9 +14,6 @@ const FILES: [(&str, &str); 2] = [
 ];
 
 /// Puts those of this release into an agent's folder.
-///
-/// # Errors
-/// When they cannot be written.
 pub fn write(agent: &Path) -> anyhow::Result<()> {
 	let folder = agent.join(FOLDER);
 	let write = || {
@@ -27,9 +24,7 @@ pub fn write(agent: &Path) -> anyhow::Result<()> {
 }
 
 /// Checks an agent's types, if it has a `tsconfig.json`, with the compiler of the SDK in `sdk`.
-///
-/// # Errors
-/// What the compiler says, each with its file, line and column; when there is no Node.js to run it.
+/// An error has what that says, each with its file, line and column.
 pub fn check(agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	check_by("node".as_ref(), agent, sdk)
 }

@@ -131,60 +131,40 @@ impl ListedAgent {
 }
 
 impl WorkerClient {
-	/// # Errors
-	/// When the system's HTTP client cannot be made.
 	pub fn new(url: &str) -> anyhow::Result<Self> {
 		let client = Client::builder().connect_timeout(limits::INFO_MAX).no_proxy().build()?;
 		Ok(Self { url: url.trim_end_matches('/').into(), client })
 	}
 
 	/// Uploads code or a manifest.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn put_code(&self, hash: H256, bytes: Vec<u8>) -> anyhow::Result<()> {
 		let path = format!("/v1/code/{hash:?}");
 		self.send(Method::PUT, &path, bytes, limits::UPLOAD_MAX).await.map(drop)
 	}
 
 	/// Code or a manifest; whether it is what was asked for is for the asker to check.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn code(&self, hash: H256) -> anyhow::Result<Vec<u8>> {
 		self.get(&format!("/v1/code/{hash:?}")).await
 	}
 
 	/// A sealed call of an agent.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn call(&self, agent: AgentId, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 		let path = format!("/v1/agents/{agent:?}/call");
 		self.send(Method::POST, &path, body, limits::CALL_MAX).await
 	}
 
 	/// Whether an agent answers here: its code is compiled, its state is what the chain committed.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn is_ready(&self, agent: AgentId) -> anyhow::Result<bool> {
 		Ok(self.agent(agent).await?.is_some_and(|agent| agent.ready))
 	}
 
 	/// How far code of an agent is here, which runs or is to run later.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn progress(&self, agent: AgentId, code: &AgentCode) -> anyhow::Result<CodeProgress> {
 		let found = self.agent(agent).await?;
 		Ok(found.map_or(CodeProgress::OnItsWay, |agent| agent.progress(code)))
 	}
 
 	/// Its cluster's agents that do not answer here, and why.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn not_ready(&self) -> anyhow::Result<Vec<NotReady>> {
 		let listed = self.agents().await?.into_iter().filter(|agent| !agent.ready);
 		let not_ready = listed.filter_map(|ListedAgent { id, lacks, .. }| {
@@ -208,9 +188,6 @@ impl WorkerClient {
 	}
 
 	/// A page of an agent's log, for its owner: the newest, or the one of lines older than `before`.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn logs(
 		&self,
 		agent: AgentId,
@@ -228,9 +205,6 @@ impl WorkerClient {
 	}
 
 	/// What it says of itself.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn info(&self) -> anyhow::Result<WorkerStatus> {
 		let answer = self.get("/v1/info").await?;
 		serde_json::from_slice(&answer)
@@ -238,9 +212,6 @@ impl WorkerClient {
 	}
 
 	/// Fresh evidence for whoever chose `nonce`.
-	///
-	/// # Errors
-	/// [`WorkerError`], or why nobody answers.
 	pub async fn report(&self, nonce: [u8; 32]) -> anyhow::Result<Report> {
 		let path = format!("/v1/attestation/report?nonce=0x{}", hex::encode(nonce));
 		let answer = self.get(&path).await?;

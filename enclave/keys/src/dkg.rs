@@ -27,7 +27,7 @@ use crate::{
 	boot::{verify_statement, BootKeys},
 	error::Error,
 	hpke::{self, EncryptionKey, Sealed},
-	limits::GATEKEEPERS_MAX,
+	limits::CEREMONY_MEMBERS_MAX,
 	master::{
 		counted_points, quorum, trailing_points, MasterPublicKey, MasterShare, PublicPolynomial,
 		SharingId, PUBLIC_KEY_BYTES,
@@ -58,7 +58,7 @@ use rand_core::CryptoRng;
 use sp_crypto_hashing::blake2_256;
 use std::collections::BTreeMap;
 
-const MEMBERS_MAX: NonZeroU32 = match NonZeroU32::new(GATEKEEPERS_MAX as u32) {
+const MEMBERS_MAX: NonZeroU32 = match NonZeroU32::new(CEREMONY_MEMBERS_MAX as u32) {
 	Some(max) => max,
 	None => panic!("the limit is not zero"),
 };
@@ -129,7 +129,7 @@ impl Ceremony {
 		players: &[BootPublicKeys],
 	) -> Result<Self, Error> {
 		for count in [dealers.len(), players.len()] {
-			if !(1..=GATEKEEPERS_MAX).contains(&count) {
+			if !(1..=CEREMONY_MEMBERS_MAX).contains(&count) {
 				return Err(Error::MemberCount { count });
 			}
 		}

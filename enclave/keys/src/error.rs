@@ -3,7 +3,7 @@
 
 use crate::{
 	hpke::SUITE_X25519_HKDF_SHA256_CHACHA20POLY1305,
-	limits::{GATEKEEPERS_MAX, INPUT_LIFETIME_BLOCKS_MAX},
+	limits::{CEREMONY_MEMBERS_MAX, INPUT_LIFETIME_BLOCKS_MAX},
 	sharing::SharingId,
 };
 use alloc::vec::Vec;
@@ -72,7 +72,7 @@ pub enum Error {
 	#[error("signature refused: it is not by the master key of this epoch")]
 	NotByMasterKey,
 
-	#[error("ceremony refused: {count} members, 1 to {GATEKEEPERS_MAX} are accepted")]
+	#[error("ceremony refused: {count} members, 1 to {CEREMONY_MEMBERS_MAX} are accepted")]
 	MemberCount { count: usize },
 	#[error("ceremony refused: the same identity is named twice")]
 	DuplicateMember,

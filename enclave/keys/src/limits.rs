@@ -1,7 +1,10 @@
 //! Bounds, each a named constant with its unit, each tested at its edge and one past it.
 
-/// Most gatekeepers of one epoch, and so most players or dealers of one key ceremony.
-pub const GATEKEEPERS_MAX: usize = 64;
+/// Most players or dealers of one key ceremony, however many the chain seats.
+pub const CEREMONY_MEMBERS_MAX: usize = 64;
+
+// All whom the chain seats can hold one.
+const _: () = assert!(phala_protocol::limits::GATEKEEPERS_MAX as usize <= CEREMONY_MEMBERS_MAX);
 
 /// Longest plaintext that can be sealed at all, in bytes, before padding.
 pub const SEALED_PLAINTEXT_BYTES_MAX: usize = 4 * 1024 * 1024;

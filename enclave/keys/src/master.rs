@@ -7,7 +7,7 @@
 //! a master signature. BLS signatures are unique: every t gatekeepers make the same secret.
 
 pub use crate::sharing::SharingId;
-use crate::{cluster::ClusterSecret, error::Error, limits::GATEKEEPERS_MAX, secret::Secret32};
+use crate::{cluster::ClusterSecret, error::Error, limits::CEREMONY_MEMBERS_MAX, secret::Secret32};
 use codec::{Decode, Encode, Input};
 use commonware_codec::{Copying, Encode as _, Read as _, ReadExt as _};
 use commonware_cryptography::bls12381::primitives::{
@@ -142,7 +142,7 @@ impl PublicPolynomial {
 	pub(crate) fn from_sharing(sharing: Sharing<MinPk>) -> Result<Self, Error> {
 		let players = sharing.total().get();
 		// A lower degree would let fewer than t gatekeepers sign.
-		if players as usize > GATEKEEPERS_MAX || sharing.required() != N3f1::quorum(players) {
+		if players as usize > CEREMONY_MEMBERS_MAX || sharing.required() != N3f1::quorum(players) {
 			return Err(Error::Malformed { what: "public polynomial" });
 		}
 		Ok(Self(sharing))
@@ -234,7 +234,7 @@ impl Decode for PublicPolynomial {
 	fn decode<I: Input>(input: &mut I) -> Result<Self, codec::Error> {
 		let PublicPolynomialBytes { players, coefficients } = Decode::decode(input)?;
 		if players == 0
-			|| players as usize > GATEKEEPERS_MAX
+			|| players as usize > CEREMONY_MEMBERS_MAX
 			|| coefficients.len() != quorum(players) as usize
 		{
 			return Err("public polynomial of a wrong size".into());
@@ -243,7 +243,7 @@ impl Decode for PublicPolynomial {
 		let mut bytes = vec![0];
 		bytes.extend_from_slice(&players.to_be_bytes());
 		bytes.extend_from_slice(&counted_points(&coefficients));
-		let max = NonZeroU32::new(GATEKEEPERS_MAX as u32).unwrap_or(NonZeroU32::MIN);
+		let max = NonZeroU32::new(CEREMONY_MEMBERS_MAX as u32).unwrap_or(NonZeroU32::MIN);
 		let mut buffer = Copying(&bytes);
 		let sharing = Sharing::read_cfg(&mut buffer, &(max, ModeVersion::v0()))
 			.map_err(|_| codec::Error::from("public polynomial with a bad point"))?;
@@ -317,7 +317,7 @@ pub(crate) fn trailing_points(bytes: &[u8], count: usize) -> Vec<[u8; PUBLIC_KEY
 
 /// Points with their count in front, as commonware encodes them: counts below 128 are one byte.
 pub(crate) fn counted_points(points: &[[u8; PUBLIC_KEY_BYTES]]) -> Vec<u8> {
-	const { assert!(GATEKEEPERS_MAX < 128) };
+	const { assert!(CEREMONY_MEMBERS_MAX < 128) };
 	let mut bytes = vec![points.len() as u8];
 	bytes.extend(points.iter().flatten());
 	bytes
@@ -347,7 +347,7 @@ mod tests {
 	fn t_is_n_less_a_third() {
 		let quorums: Vec<_> = (1..=10).map(quorum).collect();
 		assert_eq!(quorums, [1, 2, 3, 3, 4, 5, 5, 6, 7, 7]);
-		for players in 1..=GATEKEEPERS_MAX as u32 {
+		for players in 1..=CEREMONY_MEMBERS_MAX as u32 {
 			assert_eq!(quorum(players), N3f1::quorum(players));
 			assert_eq!(faults_max(players), N3f1::max_faults(players));
 		}

@@ -1,7 +1,7 @@
 //! The one error of this crate. A refusal changes nothing: whoever is refused may try again.
 
 use crate::position::Position;
-use alloc::{format, string::String, vec::Vec};
+use alloc::vec::Vec;
 use phala_protocol::{mailbox::Channel, refusals::Refusal, BlockNumber, H256};
 
 /// What was refused, why, and what would be accepted.
@@ -51,17 +51,17 @@ pub enum LightClientError {
 	/// A vote by somebody outside the set.
 	#[error(
 		"block {number}: a vote by {}, who is not in authority set {set_id}; if the set changed, \
-		 bring the last header of set {set_id} first", hex(.voter)
+		 bring the last header of set {set_id} first", hex::encode(.voter)
 	)]
 	UnknownVoter { number: BlockNumber, set_id: u64, voter: [u8; 32] },
 	/// A vote that its author did not sign for this round and set.
 	#[error(
 		"block {number}: the signature of {} does not hold for authority set {set_id}; if the set \
-		 changed, bring the last header of set {set_id} first", hex(.voter)
+		 changed, bring the last header of set {set_id} first", hex::encode(.voter)
 	)]
 	BadSignature { number: BlockNumber, set_id: u64, voter: [u8; 32] },
 	/// More than two votes by one authority.
-	#[error("block {number}: more than two votes by {}: two prove an equivocation", hex(.voter))]
+	#[error("block {number}: more than two votes by {}: two prove an equivocation", hex::encode(.voter))]
 	TooManyVotes { number: BlockNumber, voter: [u8; 32] },
 	/// The votes that count do not reach the threshold.
 	#[error(
@@ -93,14 +93,14 @@ pub enum LightClientError {
 	/// A trie node on the way to the key is missing.
 	#[error(
 		"the storage proof does not reach key 0x{}: node {node:?} is missing; bring a read proof of \
-		 this key at block {number}", hex(.key)
+		 this key at block {number}", hex::encode(.key)
 	)]
 	ProofIncomplete { number: BlockNumber, key: Vec<u8>, node: H256 },
 	/// A node that the state root commits to is not one that this release can read.
-	#[error("key 0x{} at block {number}: trie node {node:?} is of an unknown format", hex(.key))]
+	#[error("key 0x{} at block {number}: trie node {node:?} is of an unknown format", hex::encode(.key))]
 	UnknownTrieNode { number: BlockNumber, key: Vec<u8>, node: H256 },
 	/// The chain stores something else than expected under the key.
-	#[error("key 0x{} at block {number} holds no {expected}", hex(.key))]
+	#[error("key 0x{} at block {number} holds no {expected}", hex::encode(.key))]
 	UnexpectedValue { number: BlockNumber, key: Vec<u8>, expected: &'static str },
 	/// A proof at another header than the one it is used with.
 	#[error("this state is proven at block {found}, the mailbox stands at block {expected}")]
@@ -149,10 +149,6 @@ pub enum LightClientError {
 	/// A message says to follow a channel from elsewhere than where it is followed.
 	#[error("{channel:?} is followed at {followed}; a message says to follow it from {told}")]
 	FollowedElsewhere { channel: Channel, followed: u64, told: u64 },
-}
-
-fn hex(bytes: &[u8]) -> String {
-	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl LightClientError {

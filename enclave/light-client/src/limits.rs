@@ -25,6 +25,9 @@ pub const FINALITY_BYTES_PER_BUNDLE_MAX: usize = 32 * 1024 * 1024;
 /// Most members of an authority set.
 pub const AUTHORITIES_MAX: usize = 1024;
 
+// It takes the largest set that is elected.
+const _: () = assert!(phala_protocol::limits::VALIDATORS_MAX as usize <= AUTHORITIES_MAX);
+
 /// Most votes in one justification: two of each authority, when all of them equivocate.
 pub const VOTES_MAX: usize = 2 * AUTHORITIES_MAX;
 

@@ -38,6 +38,17 @@
 	not(feature = "development"),
 	doc = "```compile_fail\nuse phala_machine::development::DevelopmentAgent;\n```"
 )]
+// Nothing from outside can make an enclave panic.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 pub mod action;
 #[cfg(feature = "development")]

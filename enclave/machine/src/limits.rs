@@ -1,6 +1,12 @@
 //! Bounds, with units.
 
-use phala_protocol::BlockNumber;
+use phala_protocol::{
+	limits::{BLOCK_MS, FAILOVER_BEHIND_MS_MAX, FAILOVER_MS_MAX, RELAYED_ANSWER_BYTES_MAX},
+	BlockNumber,
+};
+
+/// Callers hold these against a member as its peers do.
+pub use phala_protocol::limits::{HOLDER_BEHIND_BLOCKS_MAX, HOLDER_STANDS_STILL_MS};
 
 /// After this long without a fresh mark, a boot refuses whatever needs a recent view, in
 /// milliseconds.
@@ -38,11 +44,11 @@ const _: () =
 /// took in blocks that are not proven to this boot yet.
 pub const LANE_OFFERED_MAX: usize = 4 * phala_protocol::limits::ENVELOPES_PENDING_MAX as usize;
 
-// All lanes, full of the longest envelopes, are less than a relayer reads at once (16 MiB).
+// All lanes, full of the longest envelopes, are less than a relayer reads at once.
 const _: () = assert!(
 	3 * LANE_OFFERED_MAX * (phala_protocol::limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize + 256)
 		+ 2 * LANE_OFFERED_MAX * 512
-		< 16 * 1024 * 1024
+		< RELAYED_ANSWER_BYTES_MAX as usize
 );
 
 /// Most requests of one agent that run at once, so that no agent alone takes all places.
@@ -147,20 +153,6 @@ pub const HOLDER_PATIENCE_MS: u64 = 3_000;
 /// That a challenged member is silent still is said again after this many blocks.
 pub const STILL_SILENT_RETRY_BLOCKS: BlockNumber = 2;
 
-/// A member that writes agents is as one that does not answer while it has named one block for so long
-/// and who asks knows a later one, in milliseconds.
-pub const HOLDER_STANDS_STILL_MS: u64 = 5_000;
-
-/// It is so too while it is more than so many final blocks behind who asks, however it moves.
-pub const HOLDER_BEHIND_BLOCKS_MAX: BlockNumber = 12;
-
-/// From when a member hangs until another that it is cut off from knows that it has the lease, in
-/// milliseconds, where blocks come and become final in time. The docs promise it.
-pub const FAILOVER_MS_MAX: u64 = 30_000;
-
-/// The same, from when a member that still answers hears of no block any more.
-pub const FAILOVER_BEHIND_MS_MAX: u64 = 30_000;
-
 /// A run that could not start for lack of a place is tried again after this long, in milliseconds.
 pub const RUN_RETRY_MS: u64 = 1_000;
 
@@ -175,9 +167,6 @@ pub const WITNESS_WORDS_WAITING_MAX: usize = 8;
 
 /// How often one boot is rebuilt after failures of any kind before it is suspended.
 pub const REBUILDS_MAX: usize = 8;
-
-/// As chain specifications have it, in milliseconds.
-const BLOCK_MS: u64 = 2_000;
 
 /// How far finality, and the relayer after it, are behind the newest block, in blocks.
 const FINALITY_BLOCKS: u64 = 3;

@@ -27,6 +27,17 @@
 //!
 //! What the shell does outside stands behind traits: [`platform::Platform`],
 //! [`executor::sandbox::Sandbox`], [`executor::peers::Peers`], [`store::Store`].
+// Nothing from outside can make an enclave panic.
+#![cfg_attr(
+	not(test),
+	deny(
+		clippy::expect_used,
+		clippy::indexing_slicing,
+		clippy::panic,
+		clippy::unreachable,
+		clippy::unwrap_used
+	)
+)]
 
 #[cfg(feature = "development")]
 pub mod development;

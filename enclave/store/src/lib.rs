@@ -2,7 +2,7 @@
 //!
 //! Where the sealed pages of all agents are kept: one file of redb, in a process of the host's that has
 //! no keys, and the client that the enclave asks it with. Why redb, and why apart:
-//! `docs/decisions/019`.
+//! `docs/decisions/019-sealed-pages-are-kept-in-redb.md`.
 //!
 //! ## Key terms
 //!

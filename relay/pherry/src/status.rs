@@ -115,9 +115,6 @@ impl SharedStatus {
 }
 
 /// Serves [`STATUS_PATH`] until the process ends.
-///
-/// # Errors
-/// Those of the listener.
 pub async fn serve(listener: TcpListener, shared_status: SharedStatus) -> std::io::Result<()> {
 	let standing =
 		|State(shared_status): State<SharedStatus>| async move { Json(shared_status.standing()) };

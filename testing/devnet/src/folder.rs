@@ -21,9 +21,6 @@ pub struct Folder {
 
 impl Folder {
 	/// A new folder in `parent`, after those that were left there are removed.
-	///
-	/// # Errors
-	/// When it cannot be made.
 	pub fn new(parent: &Path) -> anyhow::Result<Self> {
 		remove_left(parent);
 		let failed = || format!("cannot make a temporary folder in {}", parent.display());
@@ -43,9 +40,6 @@ impl Folder {
 	}
 
 	/// Removes it.
-	///
-	/// # Errors
-	/// When it cannot be removed.
 	pub fn close(self) -> std::io::Result<()> {
 		self.folder.close()
 	}

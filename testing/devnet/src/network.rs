@@ -94,9 +94,6 @@ impl Worker {
 	}
 
 	/// Whether its enclave and its relayer still run.
-	///
-	/// # Errors
-	/// Which does not, and what it wrote last.
 	pub fn check(&mut self) -> anyhow::Result<()> {
 		self.processes().try_for_each(Process::check)
 	}
@@ -141,9 +138,6 @@ pub struct Devnet {
 
 impl Devnet {
 	/// A chain of its own.
-	///
-	/// # Errors
-	/// When the node does not start, or its port is taken.
 	pub async fn start(supervisor: Supervisor, options: Options) -> anyhow::Result<Self> {
 		let Options { port, with_proxies, node: further } = options;
 		let kept = match specification::cache_folder() {
@@ -196,9 +190,6 @@ impl Devnet {
 	}
 
 	/// The node's JSON-RPC as callers reach it.
-	///
-	/// # Errors
-	/// When it is stopped.
 	pub fn url(&self) -> anyhow::Result<String> {
 		match &self.callers_to_node {
 			Some(proxy) => Ok(proxy.url("ws")),
@@ -211,9 +202,6 @@ impl Devnet {
 	}
 
 	/// Starts enclaves, all at once, and a relayer for each.
-	///
-	/// # Errors
-	/// When one does not start, or its port is taken.
 	pub async fn boot(&mut self, options: Vec<WorkerOptions>) -> anyhow::Result<()> {
 		let mut starting = Vec::new();
 		for options in options {
@@ -257,9 +245,6 @@ impl Devnet {
 	}
 
 	/// The worker with this number.
-	///
-	/// # Errors
-	/// When there is none.
 	pub fn worker(&self, id: WorkerId) -> anyhow::Result<&Worker> {
 		let found = self.workers.iter().find(|worker| worker.id() == id);
 		found.with_context(|| format!("there is no worker {id}"))
@@ -271,26 +256,17 @@ impl Devnet {
 	}
 
 	/// Whether all still run.
-	///
-	/// # Errors
-	/// Which does not, and what it wrote last.
 	pub fn check(&mut self) -> anyhow::Result<()> {
 		self.check_node()?;
 		self.workers.iter_mut().try_for_each(Worker::check)
 	}
 
 	/// Whether the node still runs.
-	///
-	/// # Errors
-	/// That it does not, and what it wrote last.
 	pub fn check_node(&mut self) -> anyhow::Result<()> {
 		self.node.as_mut().map_or(Ok(()), |node| node.process.check())
 	}
 
 	/// Kills the node (-9).
-	///
-	/// # Errors
-	/// When it is stopped.
 	pub async fn stop_node(&mut self) -> anyhow::Result<()> {
 		let node = self.node.take().context("the node is stopped already")?;
 		self.end(node.process).await;
@@ -298,9 +274,6 @@ impl Devnet {
 	}
 
 	/// Has the node end and starts it with its database. See [`Node::restart`].
-	///
-	/// # Errors
-	/// When it does not end, or does not start again.
 	pub async fn restart_node(&mut self) -> anyhow::Result<()> {
 		let node = self.node.take().context("the node is stopped")?;
 		let (node, log) = node.restart(&self.supervisor).await?;
@@ -311,9 +284,6 @@ impl Devnet {
 
 	/// Kills a worker's enclave and its relayer (-9): its machine fails. [`Devnet::restart_worker`] brings
 	/// it back.
-	///
-	/// # Errors
-	/// When there is no such worker.
 	pub async fn crash(&mut self, id: WorkerId) -> anyhow::Result<()> {
 		let index = self.index(id)?;
 		self.workers[index].enclave.process.crash().await;
@@ -325,9 +295,6 @@ impl Devnet {
 
 	/// Kills an enclave (-9) and starts it again: the next boot of its worker, which has no keys and
 	/// no state. Its relayer goes on.
-	///
-	/// # Errors
-	/// When there is no such worker, or it does not start again.
 	pub async fn restart_worker(&mut self, id: WorkerId) -> anyhow::Result<()> {
 		let index = self.index(id)?;
 		let mut worker = self.workers.remove(index);
@@ -356,9 +323,6 @@ impl Devnet {
 	}
 
 	/// As [`Devnet::restart_worker`] for the network's gatekeeper.
-	///
-	/// # Errors
-	/// When there is none, or it does not start again.
 	pub async fn restart_gatekeeper(&mut self) -> anyhow::Result<()> {
 		let found = self.workers.iter().find(|worker| worker.options.is_gatekeeper);
 		let id = found.context("there is no gatekeeper")?.id();
@@ -366,9 +330,6 @@ impl Devnet {
 	}
 
 	/// Kills a worker's relayer (-9).
-	///
-	/// # Errors
-	/// When it has none.
 	pub async fn stop_relayer(&mut self, id: WorkerId) -> anyhow::Result<()> {
 		let index = self.index(id)?;
 		let relayer = self.workers[index].relayer.take().context("it has no relayer")?;
@@ -377,9 +338,6 @@ impl Devnet {
 	}
 
 	/// Kills a worker and its relayer (-9), for good.
-	///
-	/// # Errors
-	/// When there is no such worker.
 	pub async fn kill(&mut self, id: WorkerId) -> anyhow::Result<()> {
 		let worker = self.workers.remove(self.index(id)?);
 		self.end(worker.enclave.process).await;
@@ -397,9 +355,6 @@ impl Devnet {
 
 	/// Throws a worker's boot out, as governance: by way of the development chain's sudo account. The
 	/// block in which it was.
-	///
-	/// # Errors
-	/// What the chain refused.
 	pub async fn evict(&self, id: WorkerId) -> anyhow::Result<BlockNumber> {
 		let chain = Chain::connect(&self.url()?).await?;
 		let root = Sender::new(&chain, dev::alice());
@@ -408,9 +363,6 @@ impl Devnet {
 
 	/// Cuts workers off: nobody reaches their servers, their relayers neither, and they reach no other
 	/// worker. [`Devnet::heal`] ends it.
-	///
-	/// # Errors
-	/// When there is no such worker, or the network has no proxies.
 	pub fn partition(&self, ids: &[WorkerId]) -> anyhow::Result<()> {
 		ensure!(self.with_proxies, "a network without proxies has no partitions");
 		let mut inside = Vec::new();

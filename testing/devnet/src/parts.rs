@@ -27,9 +27,6 @@ pub struct Node {
 
 impl Node {
 	/// On loopback, with arguments of its own. Port 0 takes a free one.
-	///
-	/// # Errors
-	/// When it does not start, or its port is taken.
 	pub async fn start(
 		supervisor: &Supervisor,
 		name: &str,
@@ -56,9 +53,6 @@ impl Node {
 	}
 
 	/// Where it serves its metrics, of a node that was started with `--prometheus-port`.
-	///
-	/// # Errors
-	/// When it does not.
 	pub async fn metrics_address(&mut self) -> anyhow::Result<String> {
 		self.process.line_after("Prometheus exporter started at ").await
 	}
@@ -67,9 +61,6 @@ impl Node {
 	///
 	/// It is not killed: a node hands its last blocks to threads that write them, and a single
 	/// validator whose finality nobody else keeps would make other ones final in their place.
-	///
-	/// # Errors
-	/// When it does not end in time, or does not start again.
 	pub async fn restart(mut self, supervisor: &Supervisor) -> anyhow::Result<(Self, crate::Log)> {
 		let name = self.process.name().to_owned();
 		self.process.terminate();
@@ -94,9 +85,6 @@ pub struct Enclave {
 
 impl Enclave {
 	/// Starts a boot without waiting until it listens; [`Starting::listening`] does.
-	///
-	/// # Errors
-	/// When it does not start.
 	pub fn start(
 		supervisor: &Supervisor,
 		name: &str,
@@ -111,17 +99,11 @@ impl Enclave {
 	}
 
 	/// Its relay server.
-	///
-	/// # Errors
-	/// When there is no HTTP client.
 	pub fn client(&self) -> anyhow::Result<EnclaveClient> {
 		Ok(EnclaveClient::new(&self.relay_url)?)
 	}
 
 	/// Where it stands.
-	///
-	/// # Errors
-	/// When it does not answer.
 	pub async fn status(&self) -> anyhow::Result<EnclaveStatus> {
 		Ok(self.client()?.status().await?)
 	}
@@ -132,9 +114,6 @@ pub struct Starting(Process);
 
 impl Starting {
 	/// Once it listens.
-	///
-	/// # Errors
-	/// When it ends before.
 	pub async fn listening(self) -> anyhow::Result<Enclave> {
 		let Self(mut process) = self;
 		let relay_url = format!("http://{}", process.line_after("relay http://").await?);
@@ -153,9 +132,6 @@ pub struct Relayer {
 impl Relayer {
 	/// Between `node` and `enclave`, paying as `operator`, a secret that everybody knows: it stands
 	/// in the command line. Port 0 takes a free one for its status.
-	///
-	/// # Errors
-	/// When it does not start.
 	pub async fn start(
 		supervisor: &Supervisor,
 		name: &str,

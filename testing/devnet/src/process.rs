@@ -45,9 +45,6 @@ pub struct Supervisor {
 
 impl Supervisor {
 	/// Starts binaries out of `binaries`; all that they write is in `folder`, which is there.
-	///
-	/// # Errors
-	/// When nothing can be written there.
 	pub fn new(binaries: &Path, folder: &Path) -> anyhow::Result<Self> {
 		let environment = [("TMPDIR", "tmp"), ("HOME", "home")].map(|(name, sub)| {
 			let path = folder.join(sub);
@@ -107,9 +104,6 @@ impl Supervisor {
 	}
 
 	/// Where a binary is.
-	///
-	/// # Errors
-	/// When it is not there.
 	pub fn binary(&self, name: &str) -> anyhow::Result<PathBuf> {
 		let path = self.binaries.join(name);
 		ensure!(
@@ -121,9 +115,6 @@ impl Supervisor {
 	}
 
 	/// Starts `binary` as `name`, with further variables.
-	///
-	/// # Errors
-	/// When it does not start.
 	pub fn start(
 		&self,
 		name: &str,
@@ -136,9 +127,6 @@ impl Supervisor {
 	}
 
 	/// The same with a program from anywhere.
-	///
-	/// # Errors
-	/// When it does not start.
 	pub fn start_at(
 		&self,
 		name: &str,
@@ -171,9 +159,6 @@ impl Supervisor {
 
 	/// Runs a program in `folder` to its end, with further variables; its outputs apart. Beyond
 	/// `wait_max` it is killed, with what it started.
-	///
-	/// # Errors
-	/// When it does not start, or does not end in time.
 	pub async fn run(
 		&self,
 		program: &Path,
@@ -345,9 +330,6 @@ impl Process {
 	}
 
 	/// Whether it still runs.
-	///
-	/// # Errors
-	/// That it does not, and what it wrote last.
 	pub fn check(&mut self) -> anyhow::Result<()> {
 		if let Some(status) = self.child.try_wait()? {
 			bail!(
@@ -360,9 +342,7 @@ impl Process {
 	}
 
 	/// The rest of the first line that contains `mark`, once there is one.
-	///
-	/// # Errors
-	/// When it ends before, or [`limits::CHILD_START_MAX`] is over.
+	/// Waits for [`limits::CHILD_START_MAX`] at most.
 	pub async fn line_after(&mut self, mark: &str) -> anyhow::Result<String> {
 		let waiting = async {
 			loop {
@@ -389,9 +369,6 @@ impl Process {
 	}
 
 	/// Waits until it ends by itself; its exit code, none if a signal ended it.
-	///
-	/// # Errors
-	/// When it does not end in time.
 	pub async fn ended(&mut self, wait_max: Duration) -> anyhow::Result<Option<i32>> {
 		let Ok(status) = tokio::time::timeout(wait_max, self.child.wait()).await else {
 			bail!(
@@ -406,9 +383,6 @@ impl Process {
 	}
 
 	/// Sends a signal to it alone.
-	///
-	/// # Errors
-	/// When it has ended.
 	pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
 		nix::sys::signal::kill(self.group, signal)
 			.with_context(|| format!("cannot signal {}", self.name))

@@ -66,9 +66,6 @@ impl Drop for Proxy {
 
 impl Proxy {
 	/// In front of the server at `url`, of which only host and port matter.
-	///
-	/// # Errors
-	/// When there is no free port.
 	pub async fn before(name: &str, url: &str) -> anyhow::Result<Self> {
 		let listener = TcpListener::bind("127.0.0.1:0").await?;
 		let address = listener.local_addr()?;
@@ -90,9 +87,6 @@ impl Proxy {
 	}
 
 	/// Leads to another server from now on.
-	///
-	/// # Errors
-	/// When `url` has no address.
 	pub fn lead_to(&self, url: &str) -> anyhow::Result<()> {
 		let target = url.split_once("://").map_or(url, |(_, address)| address);
 		let target = target.trim_end_matches('/').parse();

@@ -13,9 +13,6 @@ use std::{
 const PREFIX: &str = "chain-";
 
 /// Where it is kept: `$XDG_CACHE_HOME/phala`, or `~/.cache/phala`.
-///
-/// # Errors
-/// When neither variable is set.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {
 	let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
 	let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
@@ -23,14 +20,10 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// The file with the specification of `chain` (`dev`, `local`), in `cache`; made if it is not there.
-///
-/// # Errors
-/// When the node does not write it, or it cannot be kept.
 pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow::Result<PathBuf> {
 	let node = supervisor.binary("phala-node")?;
 	let reading = tokio::task::spawn_blocking(move || anyhow::Ok(fs::read(node)?));
-	let hash = hex(&sp_crypto_hashing::blake2_128(&reading.await??));
-	let hash = hash.trim_start_matches("0x");
+	let hash = hex::encode(sp_crypto_hashing::blake2_128(&reading.await??));
 	let file = cache.join(format!("{PREFIX}{chain}-{hash}.json"));
 	if file.exists() {
 		// What is in use does not grow old.
@@ -76,9 +69,6 @@ pub async fn kept(supervisor: &Supervisor, chain: &str, cache: &Path) -> anyhow:
 
 /// A copy of a kept specification for one network, in `to`: its genesis has random bytes of its own, so
 /// that no id, no answer and no signature of another network means anything on it.
-///
-/// # Errors
-/// When `kept` is no raw specification, or `to` cannot be written.
 pub fn made_unique(kept: &Path, to: &Path) -> anyhow::Result<()> {
 	/// Read by nobody.
 	const KEY: &[u8] = b":phala:network";
@@ -88,13 +78,10 @@ pub fn made_unique(kept: &Path, to: &Path) -> anyhow::Result<()> {
 	let top = top.with_context(|| format!("{} has no raw genesis", kept.display()))?;
 	let mut random = [0; 32];
 	getrandom::fill(&mut random).context("the system gives no randomness")?;
-	top.insert(hex(KEY), hex(&random).into());
+	let [key, random] = [KEY, &random].map(|bytes| format!("0x{}", hex::encode(bytes)));
+	top.insert(key, random.into());
 	fs::write(to, serde_json::to_vec(&specification)?)
 		.with_context(|| format!("cannot write {}", to.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-	bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn remove_old(cache: &Path) {

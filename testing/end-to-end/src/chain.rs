@@ -292,7 +292,7 @@ impl Chain {
 	/// The value under a key in the state after a block.
 	pub async fn value(&self, key: &[u8], block: u64) -> anyhow::Result<Option<Vec<u8>>> {
 		let at = self.block_hash(block).await?;
-		let key = format!("0x{}", hex(key));
+		let key = format!("0x{}", hex::encode(key));
 		let value: Option<String> = self.request("state_getStorage", rpc_params![key, at]).await?;
 		value.map(|value| unhex(&value)).transpose()
 	}
@@ -312,7 +312,7 @@ impl Chain {
 			changes: Vec<(String, Option<String>)>,
 		}
 		let at = self.block_hash(block).await?;
-		let prefix = format!("0x{}", hex(prefix));
+		let prefix = format!("0x{}", hex::encode(prefix));
 		let (mut values, mut after) = (Vec::new(), None);
 		loop {
 			let parameters = rpc_params![&prefix, PAGE, &after, &at];
@@ -393,18 +393,10 @@ fn variant(name: &str, fields: Vec<Value>) -> Value {
 	Value::unnamed_variant(name, fields)
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-	bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The bytes of a hexadecimal text with or without `0x`.
-///
-/// # Errors
-/// When it is none.
 pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
-	let text = text.trim_start_matches("0x");
-	anyhow::ensure!(text.len().is_multiple_of(2) && text.is_ascii(), "no hexadecimal text: {text}");
-	(0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?)).collect()
+	let decoded = hex::decode(text.trim_start_matches("0x"));
+	decoded.with_context(|| format!("no hexadecimal text: {text}"))
 }
 
 /// How often the chain recorded the answer to a probe, and by which boot.
@@ -448,9 +440,6 @@ pub async fn answered(
 }
 
 /// A hash of 32 bytes as the command line prints it.
-///
-/// # Errors
-/// When it is none.
 pub fn hash(value: &serde_json::Value) -> anyhow::Result<H256> {
 	let bytes = unhex(value.as_str().with_context(|| format!("{value} is no text"))?)?;
 	anyhow::ensure!(bytes.len() == 32, "{value} is no hash");

@@ -26,9 +26,6 @@ impl Said {
 	}
 
 	/// The result of `--json`: the last line of stdout.
-	///
-	/// # Errors
-	/// When that is no JSON.
 	pub fn json(&self) -> anyhow::Result<Value> {
 		let last = self.stdout.lines().last().with_context(|| format!("no result: {self:?}"))?;
 		serde_json::from_str(last).with_context(|| format!("the result is no JSON: {last}"))
@@ -55,17 +52,11 @@ impl Phala {
 	}
 
 	/// Runs a command to its end. Whatever it tells is held against its schema.
-	///
-	/// # Errors
-	/// When it does not start, or does not end, or tells what its schema does not say.
 	pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Said> {
 		self.run_with(arguments, &[]).await
 	}
 
 	/// The same with variables of its own.
-	///
-	/// # Errors
-	/// As [`Phala::run`].
 	pub async fn run_with(
 		&self,
 		arguments: &[&str],
@@ -108,9 +99,6 @@ impl Phala {
 	}
 
 	/// Runs a command that is to succeed; its result.
-	///
-	/// # Errors
-	/// When it does not succeed.
 	pub async fn ok(&self, arguments: &[&str]) -> anyhow::Result<Value> {
 		let said = self.run(arguments).await?;
 		ensure!(
@@ -123,9 +111,6 @@ impl Phala {
 	}
 
 	/// Runs a command that is to be refused; why it was.
-	///
-	/// # Errors
-	/// When it succeeds, or does not say why as JSON.
 	pub async fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
 		let said = self.run(arguments).await?;
 		ensure!(said.code == Some(1), "phala {arguments:?} was to be refused: {said:?}");

@@ -35,9 +35,6 @@ const KEPT: &str = "kept";
 const LOG: &str = "info,phala_pruntime=debug,phala_sandbox=debug,phala_keys=debug";
 
 /// What a worker says of its agent.
-///
-/// # Errors
-/// When it does not answer.
 pub async fn agent_at(worker: &Worker, agent: &str) -> anyhow::Result<Option<Value>> {
 	let answer = http(&worker.enclave.public_url, "GET", "/v1/agents", &[]).await?;
 	let list: Value = serde_json::from_slice(&answer.body)?;
@@ -61,9 +58,6 @@ pub struct Network {
 
 impl Network {
 	/// A chain, a gatekeeper and two workers in one cluster; the node is given further arguments.
-	///
-	/// # Errors
-	/// What did not work.
 	pub async fn start(node: &[&str]) -> anyhow::Result<Self> {
 		// Removed even if this process is killed: at the next start.
 		let (folder, home) = (Folder::new(&temp_dir())?, Folder::new(&temp_dir())?);
@@ -135,9 +129,6 @@ impl Network {
 	}
 
 	/// The worker that joined last.
-	///
-	/// # Errors
-	/// When none is left.
 	pub fn newest(&self) -> anyhow::Result<&Worker> {
 		self.workers().last().context("no worker is left")
 	}
@@ -149,9 +140,6 @@ impl Network {
 	}
 
 	/// One more worker joins, operated by `operator`; its enclave is given further arguments.
-	///
-	/// # Errors
-	/// What did not work.
 	pub async fn join(&mut self, operator: &str, further: &[&str]) -> anyhow::Result<WorkerId> {
 		let id = register_worker(&self.phala, operator).await?;
 		self.devnet.boot(vec![worker_options(id, operator, further)]).await?;
@@ -163,9 +151,6 @@ impl Network {
 	}
 
 	/// Has the node end and starts it with its database; see [`phala_devnet::Node::restart`].
-	///
-	/// # Errors
-	/// When it does not end, or does not start again.
 	pub async fn restart_node(&mut self) -> anyhow::Result<()> {
 		self.devnet.restart_node().await?;
 		self.chain = Chain::connect(&self.devnet.node.as_ref().context("it runs")?.url).await?;
@@ -173,9 +158,6 @@ impl Network {
 	}
 
 	/// Builds an agent of this crate's `agents` and deploys it as [`DEVELOPER`]; its id.
-	///
-	/// # Errors
-	/// What did not work.
 	pub async fn deploy(&self, agent: &str, further: &[&str]) -> anyhow::Result<String> {
 		let folder = self.built(agent).await?.display().to_string();
 		let cluster = self.cluster.to_string();
@@ -214,9 +196,6 @@ impl Network {
 	}
 
 	/// Waits until all workers have the agent as the chain has it; the version.
-	///
-	/// # Errors
-	/// When that takes too long.
 	pub async fn in_step(&self, agent: &str, workers: &[WorkerId]) -> anyhow::Result<u64> {
 		let status = self.phala.ok(&["agent", "status", agent]).await?;
 		let committed = status["stateVersion"].as_u64().context("it has a version")?;
@@ -236,9 +215,6 @@ impl Network {
 	/// in which everything runs, with its HOME and its temporary files, and in the callers' HOME,
 	/// temporary and working folders. What callers keep or have saved is theirs and left out. The
 	/// places' names start with `chain`, `traffic`, `log`, `files` and `callers`.
-	///
-	/// # Errors
-	/// When something cannot be read.
 	pub async fn search(&self, search: &mut Search) -> anyhow::Result<()> {
 		self.search_chain(search).await?;
 		for proxy in self.proxies() {
@@ -352,9 +328,6 @@ pub struct Answer {
 }
 
 /// Asks the server at `url` over HTTP/1.1.
-///
-/// # Errors
-/// When it does not answer.
 pub async fn http(url: &str, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
 	use tokio::io::{AsyncReadExt, AsyncWriteExt};
 	let address = url.trim_start_matches("http://");

@@ -23,9 +23,6 @@ pub struct Hosts {
 
 impl Hosts {
 	/// Makes them.
-	///
-	/// # Errors
-	/// Why this machine does not let us.
 	pub fn connect() -> anyhow::Result<Self> {
 		let places = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"];
 		let ip = places.iter().map(PathBuf::from).find(|place| place.is_file());
@@ -50,9 +47,6 @@ impl Hosts {
 	}
 
 	/// Starts a program on one of them.
-	///
-	/// # Errors
-	/// When it does not start.
 	pub fn start(
 		&self,
 		supervisor: &Supervisor,

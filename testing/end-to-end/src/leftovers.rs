@@ -16,9 +16,6 @@ pub struct Running {
 }
 
 /// Processes with `folder` in their environment.
-///
-/// # Errors
-/// When /proc cannot be read.
 pub fn processes(folder: &Path) -> io::Result<BTreeSet<Running>> {
 	let folder = folder.display().to_string();
 	let mut found = BTreeSet::new();
@@ -36,9 +33,6 @@ pub fn processes(folder: &Path) -> io::Result<BTreeSet<Running>> {
 }
 
 /// Sockets on which processes listen, by their inodes: a port may be somebody else's a moment later.
-///
-/// # Errors
-/// When the kernel's table cannot be read.
 pub fn listening(of: &BTreeSet<Running>) -> io::Result<BTreeSet<u64>> {
 	let mut open = BTreeSet::new();
 	for process in of {
@@ -51,9 +45,6 @@ pub fn listening(of: &BTreeSet<Running>) -> io::Result<BTreeSet<u64>> {
 }
 
 /// Which of these still listen.
-///
-/// # Errors
-/// When the kernel's table cannot be read.
 pub fn still_listening(sockets: &BTreeSet<u64>) -> io::Result<BTreeSet<u64>> {
 	Ok(all_listening()?.intersection(sockets).copied().collect())
 }
@@ -76,9 +67,6 @@ fn all_listening() -> io::Result<BTreeSet<u64>> {
 }
 
 /// All files and folders in a folder, however deep.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn files(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
 	let mut found = BTreeSet::new();
 	for entry in fs::read_dir(folder)? {

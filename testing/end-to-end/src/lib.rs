@@ -60,9 +60,7 @@ pub fn own_folder() -> PathBuf {
 }
 
 /// Asks `question` until it is answered.
-///
-/// # Errors
-/// When [`PATIENCE`] is over, with `what` was waited for.
+/// Fails when [`PATIENCE`] is over.
 pub async fn until<T, F, A>(what: &str, mut question: F) -> anyhow::Result<T>
 where
 	F: FnMut() -> A,
@@ -83,9 +81,6 @@ where
 }
 
 /// Where cargo put the binaries that this test was built with.
-///
-/// # Errors
-/// When this is no test of cargo's.
 pub fn binaries() -> anyhow::Result<PathBuf> {
 	let test = std::env::current_exe()?;
 	let deps = test.parent().context("a test runs in target/debug/deps")?;
@@ -93,17 +88,11 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
 }
 
 /// Of children that write in `folder`.
-///
-/// # Errors
-/// When nothing can be written there.
 pub fn supervisor(folder: &Path) -> anyhow::Result<Supervisor> {
 	Ok(Supervisor::new(&binaries()?, folder)?.with_time_limit(CHILD_TIME_MAX))
 }
 
 /// Waits until an enclave is in `phase`; where it stands then.
-///
-/// # Errors
-/// When it does not come there.
 pub async fn reaches(enclave: &Enclave, phase: EnclavePhase) -> anyhow::Result<EnclaveStatus> {
 	until(&format!("phase {phase:?}"), || async {
 		let status = enclave.status().await?;
@@ -114,9 +103,6 @@ pub async fn reaches(enclave: &Enclave, phase: EnclavePhase) -> anyhow::Result<E
 }
 
 /// What this build of pruntime measures: the hash of its binary.
-///
-/// # Errors
-/// When it cannot be read.
 pub async fn measurement(supervisor: &Supervisor) -> anyhow::Result<H256> {
 	let binary = supervisor.binary("pruntime")?;
 	let reading = tokio::task::spawn_blocking(move || std::fs::read(binary));

@@ -28,9 +28,6 @@ pub struct BootSecrets {
 }
 
 /// Those whose public keys are these.
-///
-/// # Errors
-/// When the memory cannot be read, or they are not found near their public keys.
 pub fn boot_secrets(
 	process: u32,
 	identity: [u8; 32],

@@ -9,9 +9,6 @@ use tokio::{
 };
 
 /// All that a node exports now.
-///
-/// # Errors
-/// When it does not answer.
 pub async fn page(address: &str) -> anyhow::Result<String> {
 	let mut stream = TcpStream::connect(address).await.context(address.to_owned())?;
 	stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;

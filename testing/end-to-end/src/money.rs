@@ -78,9 +78,6 @@ impl Chain {
 
 	/// All the money that there is after a block. Fails unless that is what all accounts have, and
 	/// unless what each has on hold is what the reasons for it come to.
-	///
-	/// # Errors
-	/// Also when the node does not tell.
 	pub async fn issuance(&self, block: u64) -> anyhow::Result<Balance> {
 		let value = self.value(&item("Balances", "TotalIssuance"), block).await?;
 		let issuance = Balance::decode_all(&mut &value.context("there is an issuance")?[..])?;
@@ -93,7 +90,7 @@ impl Chain {
 			ensure!(
 				funds.held == held,
 				"{} has {} on hold at block {block}, for reasons that come to {held}",
-				crate::chain::hex(account),
+				hex::encode(account),
 				funds.held
 			);
 			sum = sum.checked_add(funds.all()).context("there is less money than that")?;
@@ -117,9 +114,6 @@ impl Chain {
 
 	/// Fails unless there is as much money now as after block `from`, and as at the start: nothing in
 	/// these networks makes money or burns it.
-	///
-	/// # Errors
-	/// How much there was and is.
 	pub async fn check_conservation(&self, from: u64) -> anyhow::Result<()> {
 		let now = self.best().await?;
 		let (start, before, after) =
@@ -208,9 +202,6 @@ impl Chain {
 	}
 
 	/// [`Chain::check_payments`] of the one request that a block settled.
-	///
-	/// # Errors
-	/// As there.
 	pub async fn check_payment(&self, block: u64, paid: &Settled) -> anyhow::Result<()> {
 		self.check_payments(block, std::slice::from_ref(paid)).await
 	}
@@ -218,9 +209,6 @@ impl Chain {
 	/// Fails unless each request that a block settled was paid by the unit and shared out as the docs
 	/// say, and unless workers, developers, the treasury and callers came by exactly that in this
 	/// block, and nothing else was made or lost.
-	///
-	/// # Errors
-	/// What does not add up.
 	pub async fn check_payments(&self, block: u64, all: &[Settled]) -> anyhow::Result<()> {
 		// What each account has more, free and on hold.
 		let mut expected = BTreeMap::<AccountBytes, (i128, i128)>::new();
@@ -259,7 +247,7 @@ impl Chain {
 				difference(after.free, before.free)? == free
 					&& difference(after.held, before.held)? == held,
 				"{} was to have {free} more, and {held} more on hold, and went from {before:?} to {after:?} in block {block}",
-				crate::chain::hex(&account)
+				hex::encode(account)
 			);
 		}
 		ensure!(

@@ -22,9 +22,6 @@ pub struct Schemas {
 
 impl Schemas {
 	/// Those of this repository.
-	///
-	/// # Errors
-	/// When one is no schema.
 	pub fn read() -> anyhow::Result<Self> {
 		let (mut compiled, mut by_command) = (boon::Schemas::new(), BTreeMap::new());
 		let folder = crate::own_folder().join("../../clients/cli/schemas");
@@ -48,9 +45,6 @@ impl Schemas {
 	}
 
 	/// Of which command these are the arguments.
-	///
-	/// # Errors
-	/// When it has no schema.
 	pub fn command<'a>(&'a self, arguments: &[&str]) -> anyhow::Result<&'a str> {
 		let words = arguments.iter().filter(|argument| **argument != "--json");
 		let words: Vec<_> = words.take(2).copied().collect();
@@ -63,9 +57,6 @@ impl Schemas {
 	}
 
 	/// Whether something is what a command tells.
-	///
-	/// # Errors
-	/// Where it is not.
 	pub fn check(&self, command: &str, told: &Value) -> anyhow::Result<()> {
 		let index = self.by_command.get(command).with_context(|| format!("{command:?}"))?;
 		let checked = self.compiled.validate(told, *index);
@@ -78,9 +69,6 @@ impl Schemas {
 
 	/// Whether all that a command printed is what it tells when it ended like that; the command, or
 	/// [`ERROR`].
-	///
-	/// # Errors
-	/// What is not.
 	pub fn check_said<'a>(&'a self, arguments: &[&str], said: &Said) -> anyhow::Result<&'a str> {
 		// What no command has is an error whatever it is.
 		let command = self.command(arguments).unwrap_or(ERROR);
@@ -100,9 +88,6 @@ impl Schemas {
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The schemas of this repository, read once.
-///
-/// # Errors
-/// As [`Schemas::read`].
 pub fn schemas() -> anyhow::Result<&'static Schemas> {
 	static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
 	if SCHEMAS.get().is_none() {
@@ -112,9 +97,6 @@ pub fn schemas() -> anyhow::Result<&'static Schemas> {
 }
 
 /// [`Schemas::check_said`], and remembers that this process saw the command tell something.
-///
-/// # Errors
-/// As that.
 pub fn check(arguments: &[&str], said: &Said) -> anyhow::Result<()> {
 	let told = schemas()?.check_said(arguments, said)?;
 	SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(told.to_owned());

@@ -16,9 +16,6 @@ pub struct Mark {
 
 impl Mark {
 	/// A text that stands nowhere by chance.
-	///
-	/// # Errors
-	/// When the system has no randomness.
 	pub fn new(name: &str) -> anyhow::Result<Self> {
 		use std::io::Read;
 		let mut random = [0; 16];
@@ -46,7 +43,7 @@ impl Mark {
 	/// As it is, in hexadecimal, in base64 and as a list of numbers.
 	fn forms(&self) -> Vec<(&'static str, Vec<u8>)> {
 		let bytes = &self.bytes[..];
-		let hex = crate::chain::hex(bytes);
+		let hex = hex::encode(bytes);
 		let list = |separator: &str| {
 			bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(separator).into_bytes()
 		};
@@ -120,9 +117,7 @@ impl Search {
 
 	/// Looks through every file in `folder`, however deep, and their names. Those in `without` are left
 	/// out.
-	///
-	/// # Errors
-	/// When the folder cannot be read. A file may vanish meanwhile.
+	/// A file may vanish meanwhile.
 	pub fn look_in_files(
 		&mut self,
 		place: &str,

@@ -19,9 +19,6 @@ pub struct Code(Vec<u8>);
 
 impl Code {
 	/// The runtime of this build with a migration that shows.
-	///
-	/// # Errors
-	/// When it was not built.
 	pub fn rehearsal() -> anyhow::Result<Self> {
 		let path = binaries()?.join(REHEARSAL);
 		let wasm = std::fs::read(&path)
@@ -36,9 +33,6 @@ impl Code {
 	}
 
 	/// Brings it to a chain that has authorized it. Nobody signs that, and nobody pays.
-	///
-	/// # Errors
-	/// When the node's pool does not take it.
 	pub async fn bring(&self, chain: &Source) -> anyhow::Result<()> {
 		const NAME: &str = "system.apply_authorized_upgrade";
 		let call = Call {
@@ -72,9 +66,6 @@ pub struct Seen {
 
 impl Seen {
 	/// After a block.
-	///
-	/// # Errors
-	/// When the node does not have that state, or the chain has no such parameters.
 	pub async fn after(chain: &Chain, block: u64) -> anyhow::Result<Self> {
 		let parameters = chain.value(&item("Parameters", "Network"), block).await?;
 		let version = item("Parameters", ":__STORAGE_VERSION__:");
@@ -101,9 +92,6 @@ impl Seen {
 
 /// The first final block from `from` on whose state has another runtime than this version, which made
 /// that block too.
-///
-/// # Errors
-/// When there is none.
 pub async fn upgraded_at(chain: &Source, from: u64, old_version: u32) -> anyhow::Result<u64> {
 	for block in from..=u64::from(chain.finalized().await?) {
 		let hash = chain.block_hash(u32::try_from(block)?).await?.context("it is final")?;

@@ -35,8 +35,8 @@ use pallet_staking::Validators;
 use sp_runtime::Perbill;
 use sp_staking::currency_to_vote::U128CurrencyToVote;
 
-/// Most validators in the active set.
-pub const VALIDATORS_MAX: u32 = 300;
+pub use phala_protocol::limits::VALIDATORS_MAX;
+
 /// Least that a validator bonds. A full list of candidates is a hundredth of the issuance.
 pub const MIN_VALIDATOR_BOND: Balance = 10_000 * PHA;
 /// Least that a nominator bonds.

@@ -41,9 +41,6 @@ impl Sender {
 	}
 
 	/// Submits a call and waits until it is in a block.
-	///
-	/// # Errors
-	/// As [`Sender::submit`] and [`Pending::included`].
 	pub async fn send(&self, call: Call) -> Result<Included, ChainClientError> {
 		self.submit(call).await?.included().await
 	}
@@ -60,9 +57,7 @@ impl Sender {
 	/// should the transaction take effect and this process not live to see it is kept there. When
 	/// another process of the same account takes the number, or the chain's runtime is upgraded, the
 	/// call is signed anew, and `before` sees that too; the one it saw before can no longer take effect.
-	///
-	/// # Errors
-	/// Those of `before`, with which nothing is submitted, and of [`Sender::submit`].
+	/// Where `before` fails, nothing is submitted.
 	pub async fn submit_after<E: From<ChainClientError>>(
 		&self,
 		call: Call,
@@ -81,9 +76,7 @@ impl Sender {
 	}
 
 	/// As [`Sender::send`] for a call that root makes, by way of a development chain's sudo account.
-	///
-	/// # Errors
-	/// Also when the call failed inside.
+	/// A call that failed inside is an error too.
 	pub async fn send_as_root(&self, call: Call) -> Result<Included, ChainClientError> {
 		let name = call.name;
 		let sudo =

@@ -36,9 +36,7 @@ pub struct Direct {
 /// Asks an agent, which errors name as it is `called`. The lease holder comes first; who cannot answer is passed over. What was sealed to code
 /// that an upgrade has just replaced, or that a worker does not know of yet, is sealed anew: with the
 /// nonce that it had, so that it is done once even if that worker lied.
-///
-/// # Errors
-/// What was refused, by whom and why, and whether it may have been done all the same.
+/// An error says also whether it may have been done all the same.
 pub async fn call(
 	chain: &Chain,
 	account: &Account,

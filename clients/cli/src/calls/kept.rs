@@ -131,9 +131,7 @@ impl<'a> Keeper<'a> {
 
 	/// Keeps it for a transaction that is about to be submitted, in place of one that was kept
 	/// before and can take no effect any more.
-	///
-	/// # Errors
-	/// When it cannot be written: then it must not be submitted.
+	/// If this fails it must not be submitted: its reply key would be lost.
 	pub fn before_submission(&mut self, at: SignedAt) -> anyhow::Result<()> {
 		let kept = Kept { transaction: Some(at.into()), ..self.kept.clone() };
 		self.write(at.transaction, &File::Kept(kept))
@@ -145,9 +143,7 @@ impl<'a> Keeper<'a> {
 	}
 
 	/// It is on the chain.
-	///
-	/// # Errors
-	/// When it cannot be written: it stays under its transaction.
+	/// If that cannot be written it stays under its transaction.
 	pub fn submitted(self, id: RequestId, block: BlockNumber) -> anyhow::Result<()> {
 		let kept = Kept { transaction: None, block: Some(block), ..self.kept.clone() };
 		self.write(id, &File::Kept(kept))?;
@@ -158,9 +154,6 @@ impl<'a> Keeper<'a> {
 	}
 
 	/// The node did not take it: there will be no answer.
-	///
-	/// # Errors
-	/// When the file cannot be removed.
 	pub fn refused(self) -> anyhow::Result<()> {
 		self.transaction.map_or(Ok(()), |transaction| self.forget(transaction))
 	}
@@ -180,9 +173,6 @@ fn file(name: H256) -> String {
 }
 
 /// Finds a request of this user's by its id, or by the hash of its transaction.
-///
-/// # Errors
-/// When none is kept under that name, and those of [`lookup`].
 pub async fn find(chain: &Chain, accounts: &Accounts, name: H256) -> anyhow::Result<Found> {
 	match lookup(chain, accounts, name).await? {
 		Some(found) => Ok(found),
@@ -196,9 +186,7 @@ fn unknown(name: H256) -> Refused {
 }
 
 /// The same; `None` when none is kept under that name.
-///
-/// # Errors
-/// When it is of another chain; when its transaction had no effect and never will.
+/// One whose transaction had no effect, and never will, is refused.
 pub async fn lookup(
 	chain: &Chain,
 	accounts: &Accounts,
@@ -246,9 +234,6 @@ pub struct Listed {
 
 /// All that are kept of one chain, the newest first. What is broken is passed over: it is named when it is
 /// asked for.
-///
-/// # Errors
-/// When they cannot be read.
 pub fn list(accounts: &Accounts, genesis: H256) -> anyhow::Result<Vec<Listed>> {
 	let mut listed = Vec::new();
 	for (account, file, json) in accounts.all_kept(FOLDER)? {

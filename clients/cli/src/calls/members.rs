@@ -110,9 +110,6 @@ where
 	/// reached, breaks off or answers what does not open, and when one neither answers in time nor says
 	/// that it is there and follows the chain: what is gone, hung or cut off holds nobody up. Its agents
 	/// get another writer then, which is waited for.
-	///
-	/// # Errors
-	/// What was refused, by whom and why.
 	pub async fn members(
 		&mut self,
 		members: Vec<Member>,

@@ -46,9 +46,7 @@ impl Answered {
 }
 
 /// Collects what proves an answer and checks it. `from` is the oldest block that can show it.
-///
-/// # Errors
-/// Those of the node. What does not hold is in the verification.
+/// What does not hold is in the verification, and no error.
 pub async fn prove(
 	chain: &Chain,
 	finality: &mut Finality,

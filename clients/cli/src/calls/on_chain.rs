@@ -66,9 +66,6 @@ pub struct Ended {
 }
 
 /// Submits a call.
-///
-/// # Errors
-/// What would be refused, with figures; or what was.
 pub async fn submit(
 	chain: &Chain,
 	finality: &mut Finality,
@@ -165,9 +162,6 @@ async fn terms(
 }
 
 /// Gives an agent's owner's secrets to the agent; the request.
-///
-/// # Errors
-/// What would be refused, with figures; or what was.
 pub async fn submit_secrets(
 	chain: &Chain,
 	account: &Account,
@@ -211,9 +205,6 @@ pub async fn submit_secrets(
 }
 
 /// Waits until a request has come to its end, and that end is final.
-///
-/// # Errors
-/// When it expired.
 pub async fn settlement(
 	chain: &Chain,
 	request: RequestId,
@@ -235,9 +226,6 @@ pub async fn settlement(
 
 /// Waits for a request's end, opens the answer and checks it. The request is named by its id, or by
 /// the hash of its transaction.
-///
-/// # Errors
-/// When it failed or expired, or its answer does not open.
 pub async fn answer(
 	chain: &Chain,
 	finality: &mut Finality,
@@ -307,9 +295,6 @@ async fn client_of(chain: &Chain, answer: &ProvenAnswer) -> Option<WorkerClient>
 }
 
 /// Where a request stands, at the newest finalized block.
-///
-/// # Errors
-/// When the chain knows no such request.
 pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<Request> {
 	let at = chain.finalized_head().await?;
 	if let Some(state) = requests::stored(chain, at, request).await? {

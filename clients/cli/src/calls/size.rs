@@ -29,9 +29,6 @@ const SEALED_WITH_BYTES: usize = (1 + 32) + 32 + 32 + (1 + 32) + 4;
 impl Sent {
 	/// Refuses what is too long, of which the sender gave `given` bytes, and which is `whole` bytes of
 	/// SCALE with what goes with it.
-	///
-	/// # Errors
-	/// With how much would be taken.
 	pub fn check(self, given: usize, whole: usize) -> anyhow::Result<()> {
 		let room = self.room();
 		if whole <= room {

@@ -48,9 +48,6 @@ impl Built {
 	}
 
 	/// What was built in a folder before.
-	///
-	/// # Errors
-	/// When a file cannot be read.
 	pub fn read(dist: &Path) -> anyhow::Result<Self> {
 		let read = |file| {
 			let path = dist.join(file);
@@ -63,8 +60,7 @@ impl Built {
 	}
 }
 
-/// # Errors
-/// When a folder is no agent's, before anything is made of it.
+/// Refuses a folder that is no agent's, before anything is made of it.
 pub fn check_folder(folder: &Path) -> anyhow::Result<()> {
 	if !folder.join(MANIFEST_FILE).is_file() {
 		refuse!(
@@ -105,9 +101,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Builds the agent in a folder and writes its `dist`.
-///
-/// # Errors
-/// Why it was not built: of code that does not parse, or whose types are wrong, the file, the line and the
+/// An error of code that does not parse, or whose types are wrong, names the file, the line and the
 /// column.
 pub async fn build(
 	folder: &Path,

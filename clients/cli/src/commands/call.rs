@@ -213,9 +213,6 @@ pub struct Saving {
 
 impl Saving {
 	/// In `path`, if there is one. What is there stays, but for an answer to the same `request`.
-	///
-	/// # Errors
-	/// When it cannot be written there, or something else is there and that is not forced.
 	pub fn prepare(
 		path: Option<PathBuf>,
 		force: bool,

@@ -347,9 +347,6 @@ fn check_owner(
 }
 
 /// Of the account that was chosen.
-///
-/// # Errors
-/// When there is none, or no node answers.
 pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Result<Sender> {
 	let account = account.open()?;
 	Ok(interrupt::sender(&node.connect().await?, account.keypair))

@@ -30,7 +30,7 @@ use phala_chain_client::{
 };
 use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
-	limits::AGENT_TIMEOUT_MAX,
+	limits::{AGENT_TIMEOUT_MAX, BLOCK_MS},
 	mailbox::ClusterId,
 	text::{parse_pha, pha},
 	Balance, BlockNumber, H256,
@@ -43,9 +43,6 @@ use std::{
 
 /// What to do when a deployment ends too early.
 const GOES_ON: &str = "`phala deploy` once more in the same folder goes on where it was cut";
-
-/// Milliseconds from one block to the next.
-const BLOCK_MS: u64 = 2_000;
 
 /// Added to an agent's wall time: until it is run, and until its effects are committed.
 const COMMIT_BLOCKS: BlockNumber = 15;
@@ -116,9 +113,6 @@ pub fn timeout_blocks(wall_ms: u64) -> BlockNumber {
 }
 
 /// What a built agent is deployed as, where nothing else was said.
-///
-/// # Errors
-/// When it has no manifest.
 pub fn usual(built: &Built, cluster: ClusterId) -> anyhow::Result<Deployment> {
 	let manifest: phala_agent_builder::Manifest = serde_json::from_slice(&built.manifest)?;
 	let wall_ms = manifest.limits.resolve()?.wall_ms;
@@ -133,9 +127,6 @@ pub fn usual(built: &Built, cluster: ClusterId) -> anyhow::Result<Deployment> {
 }
 
 /// Builds the agent in a folder, or takes what was built there.
-///
-/// # Errors
-/// Why it was not built, or what cannot be read.
 pub async fn built(
 	folder: &std::path::Path,
 	no_build: bool,
@@ -228,8 +219,7 @@ impl Told {
 		}
 	}
 
-	/// # Errors
-	/// When the agent is otherwise: nothing that was said is passed over.
+	/// Refuses an agent that is otherwise: nothing that was said is passed over.
 	fn check(&self, agent: H256, record: &AgentRecord) -> anyhow::Result<()> {
 		fn is_other<T: PartialEq>(told: Option<T>, has: T) -> bool {
 			told.is_some_and(|told| told != has)

@@ -61,9 +61,6 @@ pub struct Arguments {
 }
 
 /// Runs the agent until a signal ends it.
-///
-/// # Errors
-/// Why it was not built, does not start or ended by itself.
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	// Before anything is started: from here on a signal ends everything in order.
 	let mut stopped = StopSignals::new()?;
@@ -150,9 +147,6 @@ fn supervisor(folder: &Folder, shows: Arc<AtomicBool>) -> anyhow::Result<Supervi
 }
 
 /// The port that was asked for; else the usual one, or what is free further on.
-///
-/// # Errors
-/// When another program has the one that was asked for.
 fn port(asked: Option<u16>) -> anyhow::Result<u16> {
 	if let Some(asked) = asked {
 		if TcpListener::bind(("127.0.0.1", asked)).is_err() {

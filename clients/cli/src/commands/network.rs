@@ -143,9 +143,6 @@ fn port_base(text: &str) -> Result<u16, String> {
 const PORT_BASE_MAX: u16 = u16::MAX - limits::PORTS_PER_WORKER * (limits::WORKERS_MAX as u16 + 2);
 
 /// The chain's port, and so everybody's; 0 for free ones.
-///
-/// # Errors
-/// When it was asked for, and another program has it or one that follows.
 fn chosen_base(arguments: &Arguments) -> anyhow::Result<u16> {
 	let unasked = if arguments.once { Some(0) } else { None };
 	let workers = u16::from(arguments.workers);
@@ -189,9 +186,6 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts a network and stops it.
-///
-/// # Errors
-/// What did not work, and why.
 pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	// Before anything is started: from here on a signal ends everything in order.
 	let mut stopped = StopSignals::new()?;

@@ -35,9 +35,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// What the worker at `url` says of itself.
-///
-/// # Errors
-/// When nobody answers there, or no worker.
 pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 	let at = format!("{}/v1/info", url.trim_end_matches('/'));
 	let client = reqwest::Client::builder().timeout(limits::INFO_MAX).no_proxy().build()?;
@@ -84,9 +81,6 @@ pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<Said>)>
 }
 
 /// What the worker at `url` says, of agents only if some are not ready.
-///
-/// # Errors
-/// As [`info`].
 pub async fn with_agents(url: &str) -> anyhow::Result<Said> {
 	let said = info(url).await?;
 	let not_ready = match said.agents_ready < said.agents {
@@ -97,9 +91,7 @@ pub async fn with_agents(url: &str) -> anyhow::Result<Said> {
 }
 
 /// What somebody says who is asked beside others.
-///
-/// # Errors
-/// As `asking`, and when it takes longer than [`limits::STATUS_MAX`].
+/// Waits for [`limits::STATUS_MAX`] at most.
 pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
 	let said = tokio::time::timeout(limits::STATUS_MAX, asking).await;
 	said.unwrap_or_else(|_| {

@@ -248,9 +248,6 @@ async fn change(
 }
 
 /// What a pruntime measures of itself.
-///
-/// # Errors
-/// When it does not run, or has no software evidence.
 pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
 	let shown = pruntime.display();
 	let output = tokio::process::Command::new(pruntime)

@@ -504,8 +504,11 @@ fn a_ceremony_takes_one_member_to_the_limit_and_no_more() {
 	};
 	assert_eq!(of(0), Err(Error::MemberCount { count: 0 }));
 	assert_eq!(of(1), Ok(()));
-	assert_eq!(of(GATEKEEPERS_MAX), Ok(()));
-	assert_eq!(of(GATEKEEPERS_MAX + 1), Err(Error::MemberCount { count: GATEKEEPERS_MAX + 1 }));
+	assert_eq!(of(CEREMONY_MEMBERS_MAX), Ok(()));
+	assert_eq!(
+		of(CEREMONY_MEMBERS_MAX + 1),
+		Err(Error::MemberCount { count: CEREMONY_MEMBERS_MAX + 1 })
+	);
 	let twice = [member(1), member(1)];
 	assert_eq!(Ceremony::new_key(GENESIS, EPOCH, 0, &twice).map(drop), Err(Error::DuplicateMember));
 }

@@ -80,7 +80,8 @@ impl Peers for HttpPeers {
 		let info: Value = serde_json::from_slice(&read(answer, INFO_BYTES_MAX).await?)?;
 		let identity = hex(H256(member.identity));
 		// Another process may have its address by now, or another boot of it.
-		ensure!(info["identity"] == identity, "another boot answers at its address");
+		let found = info.get("identity").and_then(Value::as_str);
+		ensure!(found == Some(&identity[..]), "another boot answers at its address");
 		ping_answer(&info)
 	}
 
@@ -108,9 +109,11 @@ impl Peers for HttpPeers {
 }
 
 fn ping_answer(info: &Value) -> anyhow::Result<PingAnswer> {
-	let height = info["height"].as_u64().and_then(|height| height.try_into().ok());
+	let height = info.get("height").and_then(Value::as_u64);
+	let height = height.and_then(|height| height.try_into().ok());
 	let height = height.context("it does not say how far it follows the chain")?;
-	let is_fresh = info["fresh"].as_bool().context("it does not say whether its view is fresh")?;
+	let is_fresh = info.get("fresh").and_then(Value::as_bool);
+	let is_fresh = is_fresh.context("it does not say whether its view is fresh")?;
 	Ok(PingAnswer { height, is_fresh })
 }
 

@@ -161,8 +161,8 @@ impl From<CodeError> for ServerError {
 impl IntoResponse for ServerError {
 	fn into_response(self) -> Response {
 		let mut body = serde_json::json!({ "error": self.refusal.name(), "message": self.message });
-		if let Some(worker) = self.worker {
-			body["worker"] = worker.into();
+		if let (Some(worker), Some(fields)) = (self.worker, body.as_object_mut()) {
+			fields.insert("worker".into(), worker.into());
 		}
 		(self.status, Json(body)).into_response()
 	}

@@ -129,16 +129,13 @@ struct Block {
 }
 
 impl Page {
-	/// # Errors
-	/// When the page cannot be read, or a block is none of those above: its file and line.
+	/// An error names the file and line of a block that is none of those above.
 	pub fn read(repository: &Path, name: &str) -> anyhow::Result<Self> {
 		let text =
 			std::fs::read_to_string(repository.join(name)).with_context(|| name.to_owned())?;
 		Self::parse(name, &text)
 	}
 
-	/// # Errors
-	/// As [`Page::read`].
 	pub fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
 		let mut page = Self { name: name.into(), steps: Vec::new(), not_run: Vec::new() };
 		for block in blocks(text).with_context(|| name.to_owned())? {

@@ -71,8 +71,6 @@ struct Ended {
 }
 
 impl<'a> Reader<'a> {
-	/// # Errors
-	/// When the shell does not start.
 	pub fn new(variables: &[(&str, &str)], ports: PortsMeant) -> anyhow::Result<Self> {
 		let folder = Folder::new(&std::env::temp_dir())?;
 		let (session, work) = (folder.path().join("session"), folder.path().join("work"));
@@ -108,9 +106,7 @@ impl<'a> Reader<'a> {
 	}
 
 	/// Does all that the page says, then presses Ctrl-C in every terminal.
-	///
-	/// # Errors
-	/// The first lie, with the page's line and what was printed in truth.
+	/// Ends at the first lie, with the page's line and what was printed in truth.
 	pub async fn follow(mut self, page: &Page) -> anyhow::Result<()> {
 		for step in &page.steps {
 			match step {
@@ -331,9 +327,6 @@ fn with_ports(command: &str, ports: &PortsMeant) -> String {
 }
 
 /// A port of a page that its reader is to listen on: that one, or a free one if somebody else has it.
-///
-/// # Errors
-/// When none is free.
 pub fn free_port(of_page: u16) -> anyhow::Result<(u16, u16)> {
 	let bound = TcpListener::bind(("127.0.0.1", of_page));
 	let free = bound.or_else(|_| TcpListener::bind("127.0.0.1:0"))?.local_addr()?.port();

@@ -36,9 +36,6 @@ pub enum Lie {
 
 impl Known {
 	/// A command as it is run: with what its abbreviations stand for.
-	///
-	/// # Errors
-	/// When one was not printed before.
 	pub fn meant(&self, command: &str) -> anyhow::Result<String> {
 		let mut meant = String::new();
 		let mut rest = command;
@@ -158,9 +155,7 @@ fn is_empty(line: &str) -> bool {
 }
 
 /// Holds a page to what a command printed that has ended.
-///
-/// # Errors
-/// When a line of the page is no pattern; inside, the first lie.
+/// Inside is the first lie; a line of the page that is no pattern is an error.
 pub fn of_ended(
 	shown: &[Line],
 	stdout: &str,
@@ -193,9 +188,6 @@ pub fn of_ended(
 }
 
 /// Holds a page to what a command printed so far that stays.
-///
-/// # Errors
-/// As [`of_ended`].
 pub fn of_staying(
 	shown: &[Line],
 	printed: &str,

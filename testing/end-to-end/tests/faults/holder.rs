@@ -12,6 +12,7 @@ use phala_end_to_end::{
 };
 use phala_pherry::enclave::EnclaveClient;
 use phala_protocol::{
+	limits,
 	messages::{AgentsPayload, Payload},
 	relay::paths,
 	H256,
@@ -25,9 +26,8 @@ const ATTEMPTS: u32 = 4;
 /// How many blocks a command may take until its request is in one.
 const SUBMITTED_WITHIN: u64 = 8;
 
-/// Within so many blocks, of two seconds, another writes in place of a holder that hangs or is dead:
-/// `phala_machine::limits::FAILOVER_MS_MAX`.
-const FAILOVER_BLOCKS: u64 = 15;
+/// Within so many blocks another writes in place of a holder that hangs or is dead.
+const FAILOVER_BLOCKS: u64 = limits::FAILOVER_MS_MAX / limits::BLOCK_MS;
 
 /// Whether what waits for the chain in an enclave's outbox holds the answer to a request.
 async fn has_answer(enclave: &EnclaveClient, request: H256) -> anyhow::Result<bool> {

@@ -22,9 +22,6 @@ pub const CHAT: &str = "chat";
 const NOT_SOURCES: [&str; 3] = [OUT_DIR, "node_modules", crate::deployed::FOLDER];
 
 /// The checkout: `given`, or where the current folder is in, or where this binary was built from.
-///
-/// # Errors
-/// When none has the agents.
 pub fn checkout(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 	let has_agents =
 		|folder: &Path| AGENTS.iter().all(|name| folder.join("agents").join(name).is_dir());
@@ -45,9 +42,6 @@ pub fn checkout(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 /// Those that must be built first.
-///
-/// # Errors
-/// When a source cannot be read.
 pub fn stale(checkout: &Path) -> anyhow::Result<Vec<&'static str>> {
 	let sdk = newest(&checkout.join("clients/sdk-js"))?;
 	let mut stale = Vec::new();
@@ -65,9 +59,6 @@ pub fn stale(checkout: &Path) -> anyhow::Result<Vec<&'static str>> {
 }
 
 /// Builds one. Blocks for seconds.
-///
-/// # Errors
-/// Why it could not be built, and what to do.
 pub fn build(checkout: &Path, name: &str) -> anyhow::Result<()> {
 	let folder = AgentFolder::open(checkout.join("agents").join(name))?;
 	let built = Builder::find(&folder.path)?.build(&folder)?;
@@ -79,9 +70,6 @@ pub fn build(checkout: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 /// Both, as they are deployed: with the sources of prices and the endpoint in place of their own.
-///
-/// # Errors
-/// When a file cannot be read.
 pub fn built(
 	checkout: &Path,
 	sources: &Sources,

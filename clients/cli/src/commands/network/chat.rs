@@ -37,9 +37,6 @@ pub struct Endpoint {
 
 impl Endpoint {
 	/// That of [`URL_VARIABLE`], or else a stand-in, which serves as long as this process runs.
-	///
-	/// # Errors
-	/// What is wrong with the variables.
 	pub async fn find() -> anyhow::Result<Self> {
 		let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
 		let Some(url) = set(URL_VARIABLE) else {
@@ -64,9 +61,6 @@ impl Endpoint {
 	}
 
 	/// The agent with this endpoint in place of its own.
-	///
-	/// # Errors
-	/// When its manifest is none.
 	pub fn put_into(&self, built: Built) -> anyhow::Result<Built> {
 		let mut manifest: Value = serde_json::from_slice(&built.manifest)?;
 		let origin =

@@ -100,9 +100,6 @@ impl Drop for Control {
 
 impl Control {
 	/// For the network whose chain has this URL.
-	///
-	/// # Errors
-	/// When the socket cannot be made.
 	pub fn open(chain: &str) -> anyhow::Result<Self> {
 		let path = socket(port(chain)?)?;
 		// Of one that was killed: the port is ours, so nobody listens there any more.
@@ -256,18 +253,12 @@ async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
 }
 
 /// The agents of the network that is up on this machine with this chain, by name; none if none is.
-///
-/// # Errors
-/// When no network answers there.
 pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, Hash>> {
 	let answer = ask(&socket(port(chain)?)?, &Order::Status).await?;
 	Ok(serde_json::from_str::<NetworkStatus>(&answer)?.agents)
 }
 
 /// Has a network that is up on this machine do something.
-///
-/// # Errors
-/// When none is up there, or it refuses.
 pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	let done = ask_network(&order, node).await?;
 	tell(done, json)
@@ -305,9 +296,6 @@ const AT_STAKE: &str =
 	"nobody answers for them until it is back, and what it alone holds of their state may be lost";
 
 /// Stops a worker of a network that is up on this machine, unless its cluster would lose by it.
-///
-/// # Errors
-/// When none is up there, it refuses, or nobody takes over what the worker does and it is not forced.
 pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCode> {
 	let StopArguments { worker: WorkerArguments { name, node }, force } = arguments;
 	let at_stake = match at_stake(&name, &node).await {

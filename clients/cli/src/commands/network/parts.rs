@@ -60,9 +60,6 @@ pub struct Deployed {
 
 impl Network<'_> {
 	/// Starts everything and shows that it works.
-	///
-	/// # Errors
-	/// What did not work, and why.
 	pub async fn show(&mut self, supervisor: Supervisor, started: Instant) -> anyhow::Result<()> {
 		let pruntime = supervisor.binary("pruntime")?;
 		let checkout = agents::checkout(self.arguments.checkout.as_deref())?;

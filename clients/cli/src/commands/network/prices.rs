@@ -35,9 +35,6 @@ pub struct Sources {
 
 impl Sources {
 	/// Those of [`VARIABLE`], or else stand-ins, which serve as long as this process runs.
-	///
-	/// # Errors
-	/// What is wrong with the variable.
 	pub async fn find() -> anyhow::Result<Self> {
 		match std::env::var(VARIABLE) {
 			Ok(urls) if !urls.trim().is_empty() => {
@@ -54,9 +51,6 @@ impl Sources {
 	}
 
 	/// price-oracle's manifest with these sources in place of its own.
-	///
-	/// # Errors
-	/// When it is no manifest.
 	pub fn put_into(&self, manifest: &mut Value) -> anyhow::Result<()> {
 		let manifest = manifest.as_object_mut().context("the manifest is no JSON object")?;
 		let egress =

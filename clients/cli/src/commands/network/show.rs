@@ -49,9 +49,6 @@ pub fn say_stand_ins(sources: &Sources, endpoint: &Endpoint) {
 }
 
 /// All three at once.
-///
-/// # Errors
-/// What was refused, and why.
 pub async fn everything(
 	chain: &Chain,
 	owner: &str,
@@ -153,8 +150,7 @@ fn summary(answered: &Answered) -> CallSummary {
 	}
 }
 
-/// # Errors
-/// Which answer was not verified, and by which check, or not paid, or is an agent's own refusal: a
+/// Refuses an answer that was not verified, by its check, or not paid, or is an agent's own refusal: a
 /// proof that it could not do its work shows nothing that works.
 pub fn check(summary: &Summary) -> anyhow::Result<()> {
 	for (name, call) in

@@ -23,8 +23,10 @@ use crate::{
 	steps::step,
 };
 use anyhow::{ensure, Context};
+use phala_devnet::{limits::SPECIFICATION_MAX, process::Supervisor};
 use phala_protocol::{
 	domains,
+	limits::{VALIDATORS_MAX, VALIDATORS_MIN},
 	text::{parse_pha, pha, Address},
 	Balance,
 };
@@ -32,19 +34,16 @@ use serde_json::{json, Value};
 use std::{
 	fs,
 	net::IpAddr,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
-	process::{ExitCode, Stdio},
+	process::ExitCode,
 };
 
 /// Where nodes listen for peers if nothing is said.
 const PEER_PORT: u16 = 30_333;
 
-/// Fewest validators: the runtime's `VALIDATORS_MIN`, without which it takes no genesis. What the node's own
-/// genesis says counts besides.
-const VALIDATORS_MIN: i64 = 4;
-
-/// Most validators that are made at once.
-const VALIDATORS_MAX: i64 = 1_000;
+/// With how many the runtime takes a genesis. What the node's own genesis says counts besides.
+const VALIDATORS: RangeInclusive<i64> = VALIDATORS_MIN as i64..=VALIDATORS_MAX as i64;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -59,8 +58,8 @@ pub struct Arguments {
 	#[arg(long, value_parser = id)]
 	id: Option<String>,
 
-	/// How many validators it starts with: four at least, so that one may fail.
-	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(VALIDATORS_MIN..=VALIDATORS_MAX))]
+	/// How many validators it starts with: 4 at least, so that one may fail, and 300 at most.
+	#[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(VALIDATORS))]
 	validators: u16,
 
 	/// Where a validator is reached by its peers, port 30333 if none is said: for the first one, then
@@ -283,23 +282,23 @@ fn node(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 	Ok(path)
 }
 
-/// What the node writes to stdout.
+/// What the node writes to stdout. As every node that this program starts it knows nothing of the caller's
+/// environment but where programs are, and does not run for ever.
 async fn run_node(node: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-	let output = tokio::process::Command::new(node)
-		.args(arguments)
-		.stdin(Stdio::null())
-		.kill_on_drop(true)
-		.output()
-		.await
-		.with_context(|| format!("cannot run {}", node.display()))?;
+	let scratch = tempfile::tempdir().context("cannot make a folder for phala-node")?;
+	let supervisor = Supervisor::new(Path::new("."), scratch.path())?;
+	// Here: paths may be relative.
+	let run = supervisor.run(node, arguments, &[], Path::new("."), SPECIFICATION_MAX);
+	let output = run.await?;
 	let said = String::from_utf8_lossy(&output.stderr);
-	ensure!(output.status.success(), "phala-node {} failed: {}", arguments[0], said.trim());
+	ensure!(output.status.success(), "phala-node {} failed: {}", arguments.join(" "), said.trim());
 	Ok(output.stdout)
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use clap::{CommandFactory, Parser};
 
 	#[test]
 	fn a_boot_node_is_named_by_address_or_name_and_port() {
@@ -319,11 +318,53 @@ mod tests {
 	}
 
 	#[test]
+	fn as_many_validators_as_the_runtime_takes_can_be_asked_for_and_no_more_or_fewer() {
+		let asked = |validators: u32| {
+			let validators = format!("--validators={validators}");
+			crate::Arguments::try_parse_from(["phala", "network", "new", "net", &validators])
+				.map(drop)
+				.map_err(|refused| refused.to_string())
+		};
+		assert_eq!(asked(VALIDATORS_MIN), Ok(()));
+		assert_eq!(asked(VALIDATORS_MAX), Ok(()));
+		for validators in [VALIDATORS_MIN - 1, VALIDATORS_MAX + 1] {
+			let refused = asked(validators).unwrap_err();
+			let range = format!("{VALIDATORS_MIN}..={VALIDATORS_MAX}");
+			assert!(refused.contains(&range), "{refused}");
+		}
+		let command = crate::Arguments::command();
+		let new = command.find_subcommand("network").unwrap().find_subcommand("new").unwrap();
+		let mut arguments = new.get_arguments();
+		let told = arguments.find(|argument| argument.get_long() == Some("validators")).unwrap();
+		let help = told.get_help().unwrap().to_string();
+		assert!(help.contains(&format!("{VALIDATORS_MIN} at least")), "{help}");
+		assert!(help.contains(&format!("{VALIDATORS_MAX} at most")), "{help}");
+	}
+
+	#[test]
 	fn a_name_gives_an_id_and_an_id_has_no_other_letters() {
 		assert_eq!(id_of("Phala"), Ok("phala".into()));
 		assert_eq!(id_of("Our  Network (2)"), Ok("our__network__2".into()));
 		assert!(id_of("…").is_err());
 		assert!(id("../x").is_err());
+	}
+
+	#[tokio::test]
+	async fn the_node_knows_nothing_of_the_callers_environment() {
+		assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo tells its tests");
+		let told = run_node(Path::new("/usr/bin/env"), &["-0"]).await.unwrap();
+		let told = String::from_utf8(told).unwrap();
+		let names = told.split_terminator('\0').filter_map(|line| line.split_once('='));
+		let mut names: Vec<_> = names.map(|(name, _)| name).collect();
+		names.sort();
+		assert_eq!(names, ["HOME", "NO_COLOR", "PATH", "TMPDIR"]);
+	}
+
+	#[tokio::test]
+	async fn a_node_that_fails_is_told_with_what_it_wrote_last() {
+		let refused = run_node(Path::new("/bin/sh"), &["-c", "echo no such chain >&2; exit 3"]);
+		let refused = refused.await.unwrap_err().to_string();
+		assert!(refused.contains("failed: no such chain"), "{refused}");
 	}
 
 	#[test]
