@@ -359,6 +359,29 @@ fn answers(agent: AgentId, worker: WorkerId, said: anyhow::Result<Said>) -> Work
 	WorkerPrepared { worker, ready: message.is_none(), message }
 }
 
+/// From when on code runs that does not yet.
+pub fn runs_text(runs_from: Option<BlockNumber>) -> String {
+	match runs_from {
+		Some(block) => format!("runs from block {block} on"),
+		None => "runs when its owner says".into(),
+	}
+}
+
+pub fn access_text(access: Access) -> &'static str {
+	match access {
+		Access::Public => "anybody may call",
+		Access::Listed => "its owner and those on its list may call",
+	}
+}
+
+fn upgrades_text(policy: UpgradePolicy) -> String {
+	match policy {
+		UpgradePolicy::Immutable => "immutable".into(),
+		UpgradePolicy::AfterNotice(blocks) => format!("after {blocks} blocks of notice"),
+		UpgradePolicy::Free => "free".into(),
+	}
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -389,28 +412,5 @@ mod tests {
 		assert_eq!(why(said(0, false, None)), "3 s old");
 		assert_eq!(why(said(0, true, None)), "its phase is awaits-registration");
 		assert_eq!(why(Err(anyhow::anyhow!("it hangs"))), "it hangs");
-	}
-}
-
-/// From when on code runs that does not yet.
-pub fn runs_text(runs_from: Option<BlockNumber>) -> String {
-	match runs_from {
-		Some(block) => format!("runs from block {block} on"),
-		None => "runs when its owner says".into(),
-	}
-}
-
-pub fn access_text(access: Access) -> &'static str {
-	match access {
-		Access::Public => "anybody may call",
-		Access::Listed => "its owner and those on its list may call",
-	}
-}
-
-fn upgrades_text(policy: UpgradePolicy) -> String {
-	match policy {
-		UpgradePolicy::Immutable => "immutable".into(),
-		UpgradePolicy::AfterNotice(blocks) => format!("after {blocks} blocks of notice"),
-		UpgradePolicy::Free => "free".into(),
 	}
 }
