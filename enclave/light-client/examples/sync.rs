@@ -74,7 +74,7 @@ fn make(
 		let from = chain.height();
 		while chain.height() < set * per_set {
 			let number = chain.height() + 1;
-			if number % spacing == 0 {
+			if number.is_multiple_of(spacing) {
 				let channel = CHANNELS[(number / spacing) as usize % CHANNELS.len()];
 				chain.push(channel, vec![number as u8; MESSAGE_BYTES]);
 			}

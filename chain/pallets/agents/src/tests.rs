@@ -807,7 +807,7 @@ fn a_collector_of_callers_and_versions_is_held_for_each_and_gets_it_back_when_th
 		assert_eq!(held(ALICE), both(callers - 1, versions.into()));
 		// It goes with the agent, and comes back all at once.
 		assert_ok!(dispatch(ALICE, Call::offer_transfer { agent, to: Some(BOB) }));
-		assert_ok!(dispatch(BOB, Call::accept_transfer { agent, deposit_max: u64::MAX.into() }));
+		assert_ok!(dispatch(BOB, Call::accept_transfer { agent, deposit_max: u64::MAX }));
 		assert_eq!((held(ALICE), held(BOB)), (0, both(callers - 1, versions.into())));
 		assert_ok!(dispatch(BOB, Call::retire { agent }));
 		assert_eq!(held(BOB), 0);
@@ -894,8 +894,7 @@ fn an_agent_goes_to_whom_it_was_offered_and_to_no_thief() {
 	new_test_ext().execute_with(|| {
 		let agent = agent();
 		let offer = |who, to| dispatch(who, Call::offer_transfer { agent, to });
-		let accept =
-			|who| dispatch(who, Call::accept_transfer { agent, deposit_max: u64::MAX.into() });
+		let accept = |who| dispatch(who, Call::accept_transfer { agent, deposit_max: u64::MAX });
 		assert_noop!(offer(BOB, Some(BOB)), Error::<Runtime>::NotOwner);
 		assert_noop!(accept(BOB), Error::<Runtime>::NotOffered);
 		assert_ok!(offer(ALICE, Some(BOB)));
@@ -949,8 +948,7 @@ fn a_pauper_cannot_take_an_agent_over() {
 		let agent = agent();
 		let pauper = AccountId32::new([7; 32]);
 		dispatch(ALICE, Call::offer_transfer { agent, to: Some(pauper.clone()) }).unwrap();
-		assert!(dispatch(pauper, Call::accept_transfer { agent, deposit_max: u64::MAX.into() })
-			.is_err());
+		assert!(dispatch(pauper, Call::accept_transfer { agent, deposit_max: u64::MAX }).is_err());
 		assert_eq!((held(ALICE), record(agent).owner), (DEPOSIT, AccountBytes::from(ALICE)));
 	});
 }
