@@ -7,7 +7,7 @@
 
 use crate::{
 	limits,
-	parts::{port_of, Enclave, Node, Relayer, Starting},
+	parts::{port_of, state_folder, Enclave, Node, Relayer, Starting},
 	process::{Log, Process, Supervisor},
 	proxy::Proxy,
 	specification,
@@ -324,7 +324,7 @@ impl Devnet {
 	}
 
 	/// Kills an enclave (-9) and starts it again: the next boot of its worker, which has no keys and
-	/// no state. Its relayer goes on.
+	/// its disk. Its relayer goes on.
 	///
 	/// # Errors
 	/// When there is no such worker, or it does not start again.
@@ -352,6 +352,15 @@ impl Devnet {
 			worker.relayer = Some(self.start_relayer(&worker).await?);
 		}
 		self.workers.insert(index, worker);
+		Ok(())
+	}
+
+	/// Empties the disk of a worker that [crashed](Self::crash).
+	///
+	/// # Errors
+	/// When it cannot be emptied.
+	pub fn lose_disk(&self, id: WorkerId) -> anyhow::Result<()> {
+		std::fs::remove_dir_all(state_folder(&self.supervisor, id))?;
 		Ok(())
 	}
 
