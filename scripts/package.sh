@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 profile="${PROFILE:-release}"
 target="${CARGO_TARGET_DIR:-target}"
-programs=(phala phala-node pherry pruntime)
+programs=(phala phala-node pherry pruntime pruntime-store)
 case "$profile" in
   release)
     # One by one: together, the default features of one would be another's.

@@ -197,7 +197,7 @@ pub struct AgentRecord {
 	pub key: Option<AgentKey>,
 	/// Of its last committed effect set.
 	pub version: StateVersion,
-	/// [`next_state_hash`] over all committed bodies; zero at version 0.
+	/// Hash of the root of its state (`enclave/state`); zero at version 0.
 	pub state_hash: H256,
 }
 
@@ -324,27 +324,27 @@ pub struct EffectSet {
 	pub base_version: StateVersion,
 	/// The state hash at that version.
 	pub base_hash: H256,
-	/// Hash of the encrypted body.
-	pub body_hash: H256,
+	/// Hash of the new root: the state hash afterwards.
+	pub new_hash: H256,
 	/// The agent's encryption key, if this set makes a new one: at birth.
 	pub key: Option<AgentKey>,
 	/// Answers to requests, at most [`crate::limits::RESULTS_PER_EFFECT_SET_MAX`].
 	pub results: Vec<RequestResult>,
-	/// Other members' word that they keep the body. With the sender, they must be a majority of
-	/// the cluster's members that count.
+	/// Other members' word that they hold every page of the new state. With the sender, they must be a
+	/// majority of the cluster's members that count.
 	pub availability: Vec<Availability>,
 }
 
-/// One member's word that it keeps an effect set's body.
+/// One member's word that it holds, durably, every page that the new root leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Availability {
-	/// Who keeps it.
+	/// Who holds them.
 	pub worker: WorkerId,
 	/// sr25519 by that worker's current boot over [`AvailabilityContent`].
 	pub signature: [u8; 64],
 }
 
-/// What a member signs when it keeps a body.
+/// What a member signs when it holds a state.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct AvailabilityContent {
 	domain: domains::Domain,
@@ -353,40 +353,27 @@ pub struct AvailabilityContent {
 	boot: BootNumber,
 	agent: AgentId,
 	base_hash: H256,
-	body_hash: H256,
+	new_hash: H256,
 }
 
 impl AvailabilityContent {
-	/// Boot `boot` of `worker` keeps the body with `body_hash` that `agent` gets on the state with
-	/// `base_hash`.
+	/// Boot `boot` of `worker` holds, durably, every page of the state with `new_hash` that `agent` gets
+	/// on the state with `base_hash`.
 	pub fn new(
 		genesis: H256,
 		worker: WorkerId,
 		boot: BootNumber,
 		agent: AgentId,
 		base_hash: H256,
-		body_hash: H256,
+		new_hash: H256,
 	) -> Self {
 		let domain = domains::AVAILABILITY;
-		Self { domain, genesis, worker, boot, agent, base_hash, body_hash }
+		Self { domain, genesis, worker, boot, agent, base_hash, new_hash }
 	}
 }
 
-/// How many members, the sender among them, must keep a body of a cluster in which `members`
+/// How many members, the sender among them, must hold a state of a cluster in which `members`
 /// count: a majority.
 pub fn availability_quorum(members: u32) -> u32 {
 	(members / 2).saturating_add(1)
-}
-
-#[derive(Encode)]
-struct StateLink {
-	domain: domains::Domain,
-	previous: H256,
-	body_hash: H256,
-}
-
-/// An agent's state hash after one more committed body. Whoever has all bodies can show that
-/// they are all, in order.
-pub fn next_state_hash(previous: H256, body_hash: H256) -> H256 {
-	hash_of(&StateLink { domain: domains::STATE_LINK, previous, body_hash })
 }

@@ -71,8 +71,6 @@ domains! {
 	DEVELOPMENT_AGENT_ID = "phala/agents/development-id/v1";
 	/// A request's id.
 	REQUEST_ID = "phala/requests/id/v1";
-	/// One step of an agent's state hash.
-	STATE_LINK = "phala/agents/state/link/v1";
 	/// Hash of an encrypted effect-set body, as the chain knows it.
 	STATE_BODY_HASH = "phala/agents/state/body-hash/v1";
 	/// Name of a page of an agent's state.

@@ -115,7 +115,7 @@ fn effect_set() -> EffectSet {
 		agent: h(0xa9),
 		base_version: 11,
 		base_hash: h(0x57),
-		body_hash: h(0xb0),
+		new_hash: h(0xb0),
 		key: Some(AgentKey { version: 1, key: [0x5a; 32] }),
 		results: vec![
 			RequestResult {
@@ -173,14 +173,8 @@ fn messages() -> Vec<Message> {
 			.into(),
 		ClustersMessage::HolderChallenged { holder: 7, boot: 2, by: 8, block: 40 }.into(),
 		AgentsMessage::Agent(agent_snapshot()).into(),
-		AgentsMessage::Committed {
-			agent: h(0xa9),
-			version: 12,
-			body_hash: h(0xb0),
-			state_hash: h(0x58),
-			worker: 7,
-		}
-		.into(),
+		AgentsMessage::Committed { agent: h(0xa9), version: 12, state_hash: h(0x58), worker: 7 }
+			.into(),
 		AgentsMessage::Retired { agent: h(0xa9) }.into(),
 		RequestsMessage::Request(order(RequestInput::Sealed(vec![6]))).into(),
 		RequestsMessage::DeadlineNear { block: 40 }.into(),
@@ -379,7 +373,6 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 		("hashed ReportStatement", ReportStatement::new(genesis, 7, boot_keys(), [8; 32]).encode()),
 		("hash agent_id", agent_id(genesis, 3).encode()),
 		("hash request_id", request_id(genesis, 3).encode()),
-		("hash next_state_hash", next_state_hash(h(0x57), h(0xb0)).encode()),
 		("hash salted_hash", salted_hash([9; 32], b"content").encode()),
 		("hash answer id", answer().id().encode()),
 		("hash channel link", head().after(41, 3, b"body").encode()),

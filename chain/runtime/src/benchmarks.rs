@@ -180,7 +180,7 @@ impl pallet_requests::BenchmarkHelper<AccountId> for BootedWorkers {
 			agent,
 			base_version: 0,
 			base_hash: H256::zero(),
-			body_hash: H256::zero(),
+			new_hash: H256::zero(),
 			key: Some(AgentKey { version: 1, key: [4; 32] }),
 			results: Vec::new(),
 			availability: Vec::new(),

@@ -354,7 +354,7 @@ fn what_enclaves_say_of_effects_reaches_the_requests_pallet() {
 			agent: H256::zero(),
 			base_version: 0,
 			base_hash: H256::zero(),
-			body_hash: H256::zero(),
+			new_hash: H256::zero(),
 			key: None,
 			results: vec![],
 			availability: vec![],

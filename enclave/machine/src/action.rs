@@ -3,7 +3,7 @@
 use crate::{task::Task, worker::Run, MachineError, Snapshot};
 use codec::{Decode, Encode};
 use phala_protocol::{
-	agents::{AgentCode, AgentId, Availability, StateVersion},
+	agents::{AgentCode, AgentId, Availability},
 	boot::{BootKeys as PublicKeys, WorkerId},
 	clusters::Member,
 	relay::{EnclaveStatus, Registration},
@@ -28,23 +28,43 @@ pub enum Action {
 	Compute(Box<Task>),
 	/// Run an agent; ends in `RunEnded`.
 	Run(Box<Run>),
-	/// Have another member keep a body; ends in `BodySent`.
+	/// Have another member keep what a run wrote; ends in `BodySent`.
 	Send {
 		to: Member,
 		body: Arc<ReplicatedBody>,
-		body_hash: H256,
 	},
 	/// Ask another member whether it is there; ends in `Pinged`, within
 	/// [`PING_WAIT_MS`](crate::limits::PING_WAIT_MS).
 	Ping {
 		member: Member,
 	},
-	/// Ends in `BodiesFetched`.
-	FetchBodies {
+	/// Have the disk put sealed pages of an agent by their names, durably, and delete others; ends in
+	/// `PagesStored`. No name is in both, and no other operation of the agent is under way.
+	StorePages {
+		id: u64,
+		agent: AgentId,
+		put: Vec<(H256, Vec<u8>)>,
+		delete: Vec<H256>,
+	},
+	/// Ask the disk for pages of an agent; ends in `PagesCame`.
+	ReadPages {
+		id: u64,
+		agent: AgentId,
+		names: Vec<H256>,
+	},
+	/// Ask the disk for which names it has of an agent, in ascending order, at most
+	/// [`LISTED_NAMES_MAX`](crate::limits::LISTED_NAMES_MAX); ends in `PagesListed`.
+	ListPages {
+		id: u64,
+		agent: AgentId,
+		after: Option<H256>,
+	},
+	/// Ask another member for pages of an agent; ends in `PagesCame`.
+	FetchPages {
+		id: u64,
 		from: Member,
 		agent: AgentId,
-		first: StateVersion,
-		last: StateVersion,
+		names: Vec<H256>,
 	},
 	/// Ends in `CodeStored` or `CodeNotFetched`.
 	FetchCode {
@@ -71,7 +91,7 @@ pub enum Answer {
 	Plain(Box<ProvenAnswer>),
 	/// To a sealed call: SCALE of the `Sealed`.
 	Sealed(Vec<u8>),
-	/// To a lease holder: the body is kept.
+	/// To a lease holder: its state is here, durably.
 	Acknowledged(Availability),
 }
 
@@ -105,7 +125,7 @@ pub struct Kept {
 	pub agents: BTreeSet<AgentId>,
 }
 
-/// A body on its way to another member: the body of `POST /v1/cluster/bodies`, as SCALE.
+/// What a run wrote, on its way to another member: the body of `POST /v1/cluster/bodies`, as SCALE.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReplicatedBody {
 	pub worker: WorkerId,
@@ -113,6 +133,9 @@ pub struct ReplicatedBody {
 	pub agent: AgentId,
 	/// Hash of the state that it is made on.
 	pub base_hash: H256,
+	/// Hash of the state that it leads to.
+	pub new_hash: H256,
+	/// The run's writes, sealed.
 	pub body: phala_keys::state::SealedBody,
 	/// By the sender's boot.
 	pub signature: [u8; 64],

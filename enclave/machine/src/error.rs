@@ -6,6 +6,7 @@ use phala_protocol::{
 	boot::WorkerId, limits::LOGS_QUERY_BLOCKS_MAX, refusals::Refusal, relay::EnclavePhase,
 	BlockNumber,
 };
+use phala_state::StateError;
 
 /// What was refused, why, and what would be accepted. A refusal changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +54,8 @@ pub enum MachineError {
 	CallerNotAllowed,
 	#[error("agents are called by others to read only for now; call it with GET")]
 	CallToWrite,
+	#[error(transparent)]
+	State(#[from] phala_state::StateError),
 	#[error("the sealed input was refused: {0}")]
 	Input(#[from] KeyError),
 	#[error("this input was taken before, and what it wrote may be committed; read the state before you seal a new one")]
@@ -107,6 +110,9 @@ impl MachineError {
 			Self::Proof(inner) => inner.refusal(),
 			Self::Input(inner) => inner.refusal(),
 			Self::Failed { refusal, .. } => *refusal,
+			Self::State(StateError::KeyTooLong { .. }) => Refusal::StateKeyBytes,
+			Self::State(StateError::ValueTooLong { .. }) => Refusal::StateValueBytes,
+			Self::State(_) => Refusal::NotReady,
 			Self::WrongPhase { .. } => Refusal::WrongPhase,
 			Self::NothingNew { .. } => Refusal::NothingNew,
 			Self::OutboxFull { .. } => Refusal::OutboxFull,

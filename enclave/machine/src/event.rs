@@ -5,14 +5,12 @@
 use crate::{
 	action::{CallId, EvidenceRequest},
 	task::{TaskDone, TaskId},
-	verify::{
-		HashedBody, OpenedCall, ProvenAcknowledgement, ProvenBundle, ProvenGenesis, VerifiedBody,
-	},
+	verify::{OpenedCall, ProvenAcknowledgement, ProvenBundle, ProvenGenesis, VerifiedBody},
 	worker::{Program, RunDone, RunEnd, RunId},
 };
 use codec::{Decode, Encode};
 use phala_protocol::{
-	agents::{AgentCode, AgentId, StateVersion},
+	agents::{AgentCode, AgentId},
 	boot::{BootNumber, WorkerId},
 	mailbox::Channel,
 	AccountBytes, BlockNumber, H256,
@@ -36,22 +34,25 @@ pub enum Event {
 	Computed(Box<TaskDone>),
 	/// The same, when the task could not be done: it failed, or there was no randomness for it.
 	TaskFailed { task: TaskId },
-	/// A lease holder has this member keep a body.
+	/// A lease holder has this member keep what a run wrote.
 	BodyBrought { reply: CallId, body: Box<VerifiedBody> },
 	/// The end of an [`Action::Send`](crate::Action::Send); `None` for silence or a refusal.
 	BodySent {
 		to: WorkerId,
 		agent: AgentId,
-		body_hash: H256,
+		new_hash: H256,
 		acknowledgement: Option<ProvenAcknowledgement>,
 	},
-	/// The end of an [`Action::FetchBodies`](crate::Action::FetchBodies).
-	BodiesFetched {
-		from: WorkerId,
-		agent: AgentId,
-		first: StateVersion,
-		bodies: Option<Vec<HashedBody>>,
-	},
+	/// The end of an [`Action::StorePages`](crate::Action::StorePages): whether all of it is done, durably.
+	PagesStored { id: u64, agent: AgentId, is_done: bool },
+	/// The end of an [`Action::ReadPages`](crate::Action::ReadPages) or
+	/// [`Action::FetchPages`](crate::Action::FetchPages): as they were asked for; `None` for silence or a refusal.
+	PagesCame { id: u64, agent: AgentId, pages: Option<Vec<Option<Vec<u8>>>> },
+	/// The end of an [`Action::ListPages`](crate::Action::ListPages).
+	PagesListed { id: u64, agent: AgentId, names: Option<Vec<H256>> },
+	/// The disk has begun empty again: what it had put is gone. It is told before the end of any operation
+	/// that came after that.
+	StoreEmptied,
 	/// The end of an [`Action::Ping`](crate::Action::Ping): what that boot said, if it answered in time.
 	Pinged { worker: WorkerId, boot: BootNumber, answer: Option<PingAnswer> },
 	/// A component or manifest with this hash is in the store.
@@ -103,9 +104,12 @@ impl Event {
 			Self::RunEnded { agent, .. } => event("run of agent", *agent),
 			Self::Computed(done) => event(done.kind(), H256::zero()),
 			Self::TaskFailed { .. } => event("failed task", H256::zero()),
-			Self::BodyBrought { body, .. } => event("body", body.body_hash()),
-			Self::BodySent { body_hash, .. } => event("acknowledgement", *body_hash),
-			Self::BodiesFetched { agent, .. } => event("bodies of agent", *agent),
+			Self::BodyBrought { body, .. } => event("body", body.new_hash()),
+			Self::BodySent { new_hash, .. } => event("acknowledgement", *new_hash),
+			Self::PagesStored { agent, .. } => event("stored pages of agent", *agent),
+			Self::PagesCame { agent, .. } => event("pages of agent", *agent),
+			Self::PagesListed { agent, .. } => event("names of agent", *agent),
+			Self::StoreEmptied => event("empty store", H256::zero()),
 			Self::CodeStored { hash } | Self::CodeNotFetched { hash, .. } => event("code", *hash),
 			Self::Compiled { code, .. } => event("program", code.component),
 			Self::Pinged { .. } => event("ping", H256::zero()),

@@ -102,7 +102,7 @@ pub const ORPHANED_KEYS_BLOCKS: BlockNumber = 120;
 /// Most characters of why code is refused that are kept and told to who asks.
 pub const REFUSED_CODE_CHARS_MAX: usize = 500;
 
-/// Most bodies of one agent that a member keeps before they are committed.
+/// Most steps of one agent that a member keeps before the chain took one of them.
 pub const BODIES_KEPT_MAX: usize = 256;
 
 /// Most direct calls that write to one agent and wait at its lease holder.
@@ -134,9 +134,18 @@ pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 /// After this long another member is asked again for what it did not give or keep, in milliseconds.
 pub const PEER_RETRY_MS: u64 = 1_000;
 
-/// Most bytes of fetched bodies, of all agents together, that are kept before they are proven. Of what comes
-/// beyond, the hashes are kept, and it is fetched again once these are proven.
-pub const UNPROVEN_BODIES_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Most pages of an agent that its disk, or another member, is asked for at once.
+pub const PAGES_ASKED_MAX: usize = 64;
+
+/// Most pages that one operation of an agent's disk puts.
+pub const STORE_PAGES_MAX: usize = 256;
+
+/// Most names in one list of what a disk has of an agent.
+pub const LISTED_NAMES_MAX: usize = 1024;
+
+/// Most runs' writes of one agent that wait for those before them, each for as long as until it is sent
+/// again.
+pub const EARLY_BODIES_MAX: usize = PROPOSALS_MAX;
 
 /// A member that writes agents is pinged this long after its last answer, in milliseconds.
 pub const PING_INTERVAL_MS: u64 = 2_000;
@@ -192,6 +201,8 @@ const _: () = {
 };
 // No caller alone fills what all share.
 const _: () = assert!(CALLER_NONCES_MAX * 4 <= AGENT_NONCES_MAX);
+// What is undecided finds a place in the lineage.
+const _: () = assert!(BODIES_KEPT_MAX < phala_state::limits::UNDECIDED_STEPS_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL_MS < MARK_AGE_MAX_MS);
 // Who asks again for a cluster's secret is not refused for having asked.
 const _: () = assert!(KEY_REQUEST_PATIENCE > phala_protocol::limits::KEY_REQUEST_GAP);

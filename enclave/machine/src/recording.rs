@@ -11,13 +11,13 @@ use crate::{
 	action::{Action, CallId, EvidenceRequest},
 	event::{Event, PingAnswer},
 	task::{Task, TaskId, Work},
-	verify::{HashedBody, OpenedCall, ProvenAcknowledgement, VerifiedBody},
+	verify::{OpenedCall, ProvenAcknowledgement, VerifiedBody},
 	worker::{Program, Run, RunDone, RunEnd, RunId},
 	Config, Instant, Machine, Snapshot,
 };
 use codec::{Decode, DecodeAll, Encode};
 use phala_protocol::{
-	agents::{AgentCode, AgentId, StateVersion},
+	agents::{AgentCode, AgentId},
 	blake2_256,
 	boot::{BootNumber, WorkerId},
 	relay::{GenesisBundle, SyncBundle},
@@ -115,15 +115,25 @@ enum RecordedEvent {
 	BodySent {
 		to: WorkerId,
 		agent: AgentId,
-		body_hash: H256,
+		new_hash: H256,
 		acknowledgement: Option<ProvenAcknowledgement>,
 	},
-	BodiesFetched {
-		from: WorkerId,
+	PagesStored {
+		id: u64,
 		agent: AgentId,
-		first: StateVersion,
-		bodies: Option<Vec<HashedBody>>,
+		is_done: bool,
 	},
+	PagesCame {
+		id: u64,
+		agent: AgentId,
+		pages: Option<Vec<Option<Vec<u8>>>>,
+	},
+	PagesListed {
+		id: u64,
+		agent: AgentId,
+		names: Option<Vec<H256>>,
+	},
+	StoreEmptied,
 	CodeStored {
 		hash: H256,
 	},
@@ -169,18 +179,22 @@ impl RecordedEvent {
 			Event::BodyBrought { reply, body } => {
 				Self::BodyBrought { reply: *reply, body: (**body).clone() }
 			}
-			Event::BodySent { to, agent, body_hash, acknowledgement } => Self::BodySent {
+			Event::BodySent { to, agent, new_hash, acknowledgement } => Self::BodySent {
 				to: *to,
 				agent: *agent,
-				body_hash: *body_hash,
+				new_hash: *new_hash,
 				acknowledgement: acknowledgement.clone(),
 			},
-			Event::BodiesFetched { from, agent, first, bodies } => Self::BodiesFetched {
-				from: *from,
-				agent: *agent,
-				first: *first,
-				bodies: bodies.clone(),
-			},
+			Event::PagesStored { id, agent, is_done } => {
+				Self::PagesStored { id: *id, agent: *agent, is_done: *is_done }
+			}
+			Event::PagesCame { id, agent, pages } => {
+				Self::PagesCame { id: *id, agent: *agent, pages: pages.clone() }
+			}
+			Event::PagesListed { id, agent, names } => {
+				Self::PagesListed { id: *id, agent: *agent, names: names.clone() }
+			}
+			Event::StoreEmptied => Self::StoreEmptied,
 			Event::CodeStored { hash } => Self::CodeStored { hash: *hash },
 			Event::CodeNotFetched { from, hash } => {
 				Self::CodeNotFetched { from: *from, hash: *hash }
@@ -304,12 +318,15 @@ fn again(
 		RecordedEvent::BodyBrought { reply, body } => {
 			Event::BodyBrought { reply, body: Box::new(body) }
 		}
-		RecordedEvent::BodySent { to, agent, body_hash, acknowledgement } => {
-			Event::BodySent { to, agent, body_hash, acknowledgement }
+		RecordedEvent::BodySent { to, agent, new_hash, acknowledgement } => {
+			Event::BodySent { to, agent, new_hash, acknowledgement }
 		}
-		RecordedEvent::BodiesFetched { from, agent, first, bodies } => {
-			Event::BodiesFetched { from, agent, first, bodies }
+		RecordedEvent::PagesStored { id, agent, is_done } => {
+			Event::PagesStored { id, agent, is_done }
 		}
+		RecordedEvent::PagesCame { id, agent, pages } => Event::PagesCame { id, agent, pages },
+		RecordedEvent::PagesListed { id, agent, names } => Event::PagesListed { id, agent, names },
+		RecordedEvent::StoreEmptied => Event::StoreEmptied,
 		RecordedEvent::CodeStored { hash } => Event::CodeStored { hash },
 		RecordedEvent::CodeNotFetched { from, hash } => Event::CodeNotFetched { from, hash },
 		RecordedEvent::Compiled { code, program } => Event::Compiled { code, program },
@@ -348,12 +365,15 @@ fn encode(action: &Action, to: &mut Vec<u8>) {
 			(run.entropy, run.attempt, run.writable, run.state.version, run.state.hash, run.block)
 				.encode_to(to);
 		}
-		Action::Send { to: member, body, body_hash } => {
-			(4u8, member, &**body, body_hash).encode_to(to)
+		Action::Send { to: member, body } => (4u8, member, &**body).encode_to(to),
+		Action::FetchPages { id, from, agent, names } => {
+			(5u8, id, from, agent, names).encode_to(to)
 		}
-		Action::FetchBodies { from, agent, first, last } => {
-			(5u8, from, agent, first, last).encode_to(to)
+		Action::StorePages { id, agent, put, delete } => {
+			(12u8, id, agent, put, delete).encode_to(to)
 		}
+		Action::ReadPages { id, agent, names } => (13u8, id, agent, names).encode_to(to),
+		Action::ListPages { id, agent, after } => (14u8, id, agent, after).encode_to(to),
 		Action::FetchCode { from, hash } => (6u8, from, hash).encode_to(to),
 		Action::Compile(code) => (7u8, code).encode_to(to),
 		Action::Keep(kept) => (8u8, kept).encode_to(to),
@@ -405,11 +425,11 @@ fn encode_work(work: &Work, to: &mut Vec<u8>) {
 				.encode_to(to);
 			answer.reply.encode_to(to);
 		}
-		Work::SignBody { agent, base_hash, body, body_hash } => {
-			(8u8, agent, base_hash, &**body, body_hash).encode_to(to)
+		Work::SignBody { agent, base_hash, body, new_hash } => {
+			(8u8, agent, base_hash, &**body, new_hash).encode_to(to)
 		}
-		Work::Acknowledge { reply, agent, base_hash, body_hash } => {
-			(9u8, reply, agent, base_hash, body_hash).encode_to(to)
+		Work::Acknowledge { reply, agent, base_hash, new_hash } => {
+			(9u8, reply, agent, base_hash, new_hash).encode_to(to)
 		}
 	}
 }

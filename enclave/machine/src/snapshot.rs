@@ -3,7 +3,7 @@
 
 use crate::limits::MARK_AGE_MAX_MS;
 use crate::{
-	worker::{AgentState, Bodies, CodeProgress, Program},
+	worker::{AgentState, CodeProgress, Program},
 	Config, Instant, MachineError,
 };
 use phala_light_client::MailboxReader;
@@ -70,8 +70,6 @@ pub struct AgentView {
 	pub program: Option<Arc<Program>>,
 	/// Code that is to run later, if there is any, and how far it is here.
 	pub planned: Option<(AgentCode, CodeProgress)>,
-	/// Committed bodies.
-	pub bodies: Arc<Bodies>,
 }
 
 impl Snapshot {
@@ -163,12 +161,11 @@ impl ClusterView {
 	}
 }
 
-/// That a member has an agent's state. What it lacks of one that has commits it asks the others for; if
-/// they all lost it, this is what is seen.
+/// That a member has an agent's state. What its disk lacks of one that has commits it asks the others for.
 pub(crate) fn require_state(version: StateVersion, is_current: bool) -> Result<(), MachineError> {
 	let why = match (version, is_current) {
 		(0, true) => "its birth is not committed here yet",
-		(0, false) => "this member has nothing of its state yet and asks the others for it; if all were restarted since its last write it is lost (it is kept in memory), and its owner has to retire the agent and deploy it again",
+		(0, false) => "this member reads its state from its disk, and asks the other members for what that lacks; while nobody has all of it, it waits",
 		(_, false) => "this member is catching up with its state",
 		(_, true) => return Ok(()),
 	};
@@ -184,7 +181,7 @@ mod tests {
 		let why = |version, is_current| require_state(version, is_current).unwrap_err().to_string();
 		assert!(why(0, true).contains("birth is not committed"));
 		let lost = why(0, false);
-		assert!(lost.contains("it is lost") && lost.contains("deploy it again"), "{lost}");
+		assert!(lost.contains("from its disk") && lost.contains("other members"), "{lost}");
 		assert!(why(3, false).contains("catching up"));
 		assert_eq!(require_state(3, true), Ok(()));
 	}

@@ -69,8 +69,8 @@ pub(crate) enum Work {
 	MakeAgentKeys { agent: AgentId },
 	Open(Box<ToOpen>),
 	Answer(Box<ToAnswer>),
-	SignBody { agent: AgentId, base_hash: H256, body: Arc<SealedBody>, body_hash: H256 },
-	Acknowledge { reply: CallId, agent: AgentId, base_hash: H256, body_hash: H256 },
+	SignBody { agent: AgentId, base_hash: H256, body: Arc<SealedBody>, new_hash: H256 },
+	Acknowledge { reply: CallId, agent: AgentId, base_hash: H256, new_hash: H256 },
 }
 
 /// An order's sealed input.
@@ -135,7 +135,7 @@ pub(crate) enum Outcome {
 	},
 	BodySigned {
 		agent: AgentId,
-		body_hash: H256,
+		new_hash: H256,
 		body: ReplicatedBody,
 	},
 	Acknowledged {
@@ -163,13 +163,13 @@ pub(crate) struct ReplicationContent {
 	boot: BootNumber,
 	agent: AgentId,
 	base_hash: H256,
-	body_hash: H256,
+	new_hash: H256,
 }
 
 impl ReplicationContent {
-	pub fn of(genesis: H256, body: &ReplicatedBody, body_hash: H256) -> Self {
-		let ReplicatedBody { worker, boot, agent, base_hash, .. } = *body;
-		Self { domain: domains::REPLICATION, genesis, worker, boot, agent, base_hash, body_hash }
+	pub fn of(genesis: H256, body: &ReplicatedBody) -> Self {
+		let ReplicatedBody { worker, boot, agent, base_hash, new_hash, .. } = *body;
+		Self { domain: domains::REPLICATION, genesis, worker, boot, agent, base_hash, new_hash }
 	}
 }
 
@@ -305,17 +305,24 @@ impl Task {
 				let answer = sign_answer(rng, config, boot, &keys, to_answer);
 				Outcome::Answered { agent, run, answer: answer.map_err(MachineError::from) }
 			}
-			Work::SignBody { agent, base_hash, body, body_hash } => {
-				let (agent, base_hash, body_hash) = (*agent, *base_hash, *body_hash);
+			Work::SignBody { agent, base_hash, body, new_hash } => {
+				let (agent, base_hash, new_hash) = (*agent, *base_hash, *new_hash);
 				let body = (**body).clone();
-				let mut body =
-					ReplicatedBody { worker, boot, agent, base_hash, body, signature: [0; 64] };
-				body.signature = keys.sign(rng, &ReplicationContent::of(genesis, &body, body_hash));
-				Outcome::BodySigned { agent, body_hash, body }
+				let mut body = ReplicatedBody {
+					worker,
+					boot,
+					agent,
+					base_hash,
+					new_hash,
+					body,
+					signature: [0; 64],
+				};
+				body.signature = keys.sign(rng, &ReplicationContent::of(genesis, &body));
+				Outcome::BodySigned { agent, new_hash, body }
 			}
-			Work::Acknowledge { reply, agent, base_hash, body_hash } => {
+			Work::Acknowledge { reply, agent, base_hash, new_hash } => {
 				let content =
-					AvailabilityContent::new(genesis, worker, boot, *agent, *base_hash, *body_hash);
+					AvailabilityContent::new(genesis, worker, boot, *agent, *base_hash, *new_hash);
 				let signature = keys.sign(rng, &content);
 				let acknowledgement = Ok(Availability { worker, signature });
 				Outcome::Acknowledged { reply: *reply, acknowledgement }

@@ -10,10 +10,7 @@ use crate::{
 use codec::Encode;
 use phala_keys::{boot::BootKeys, dkg::Outcome};
 #[cfg(feature = "development")]
-use phala_protocol::{
-	agents::next_state_hash,
-	messages::{AgentsMessage, AgentsPayload},
-};
+use phala_protocol::messages::{AgentsMessage, AgentsPayload};
 use phala_protocol::{
 	boot::BootNumber, keys::Epoch, mailbox::EnvelopeNumber, messages::Payload, BlockNumber, H256,
 };
@@ -51,6 +48,8 @@ pub struct Turn<'a, R> {
 	pub fresh: Result<(), MachineError>,
 	/// A rebuilt machine reads what it had read before.
 	pub is_replaying: bool,
+	/// It failed once and was built anew.
+	pub is_rebuilt: bool,
 	pub outbox: &'a mut Outbox,
 	pub answers: &'a mut Answers,
 	pub next_id: &'a mut u64,
@@ -105,8 +104,7 @@ impl<R> Turn<'_, R> {
 				local.push_back(AgentsMessage::Committed {
 					agent: set.agent,
 					version: set.base_version + 1,
-					body_hash: set.body_hash,
-					state_hash: next_state_hash(set.base_hash, set.body_hash),
+					state_hash: set.new_hash,
 					worker: self.config.worker,
 				});
 			}

@@ -118,7 +118,6 @@ impl Origin {
 #[derive(Clone, Encode, Decode)]
 pub struct VerifiedBody {
 	brought: ReplicatedBody,
-	body_hash: H256,
 	/// Whose signature it is.
 	identity: [u8; 32],
 }
@@ -132,8 +131,8 @@ impl VerifiedBody {
 		self.identity
 	}
 
-	pub(crate) fn body_hash(&self) -> H256 {
-		self.body_hash
+	pub(crate) fn new_hash(&self) -> H256 {
+		self.brought.new_hash
 	}
 
 	pub(crate) fn base_hash(&self) -> H256 {
@@ -144,18 +143,18 @@ impl VerifiedBody {
 		self.brought.body.key_number
 	}
 
-	pub(crate) fn into_body(self) -> SealedBody {
-		self.brought.body
+	pub(crate) fn body(&self) -> &SealedBody {
+		&self.brought.body
 	}
 }
 
-/// A member's signature that it keeps a body.
+/// A member's signature that it holds a state.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ProvenAcknowledgement {
 	availability: Availability,
 	identity: [u8; 32],
 	boot: BootNumber,
-	body_hash: H256,
+	new_hash: H256,
 }
 
 impl ProvenAcknowledgement {
@@ -166,58 +165,30 @@ impl ProvenAcknowledgement {
 		body: &ReplicatedBody,
 		availability: Availability,
 	) -> Result<Self, MachineError> {
-		let ReplicatedBody { agent, base_hash, .. } = *body;
-		let body_hash = H256(body.body.hash());
+		let ReplicatedBody { agent, base_hash, new_hash, .. } = *body;
 		let content = AvailabilityContent::new(
 			genesis,
 			member.worker,
 			member.boot,
 			agent,
 			base_hash,
-			body_hash,
+			new_hash,
 		);
 		let is_own = availability.worker == member.worker
 			&& verify_statement(&member.identity, &content, &availability.signature);
 		if !is_own {
 			return Err(MachineError::BadSignature { whose: "member", what: "acknowledgement" });
 		}
-		Ok(Self { availability, identity: member.identity, boot: member.boot, body_hash })
+		Ok(Self { availability, identity: member.identity, boot: member.boot, new_hash })
 	}
 
-	pub(crate) fn is_by(&self, member: &Member, body_hash: H256) -> bool {
-		(self.availability.worker, self.boot, self.identity, self.body_hash)
-			== (member.worker, member.boot, member.identity, body_hash)
+	pub(crate) fn is_by(&self, member: &Member, new_hash: H256) -> bool {
+		(self.availability.worker, self.boot, self.identity, self.new_hash)
+			== (member.worker, member.boot, member.identity, new_hash)
 	}
 
 	pub(crate) fn into_availability(self) -> Availability {
 		self.availability
-	}
-}
-
-/// A body from another member, with the hash that it has.
-#[derive(Clone, Encode, Decode)]
-pub struct HashedBody {
-	hash: H256,
-	body: SealedBody,
-}
-
-impl HashedBody {
-	/// Hashes `body`: up to some milliseconds.
-	pub fn new(body: SealedBody) -> Self {
-		Self { hash: H256(body.hash()), body }
-	}
-
-	pub(crate) fn hash(&self) -> H256 {
-		self.hash
-	}
-
-	/// What it takes of memory, in bytes.
-	pub(crate) fn bytes(&self) -> u64 {
-		(self.body.ciphertext.len() + std::mem::size_of::<SealedBody>()) as u64
-	}
-
-	pub(crate) fn into_body(self) -> std::sync::Arc<SealedBody> {
-		std::sync::Arc::new(self.body)
 	}
 }
 
@@ -328,12 +299,11 @@ impl Snapshot {
 				lease.is_some_and(|lease| (lease.worker, lease.boot) == (worker, boot))
 			})
 			.ok_or(MachineError::NotFromLeaseHolder)?;
-		let body_hash = H256(brought.body.hash());
-		let content = ReplicationContent::of(self.config.genesis, &brought, body_hash);
+		let content = ReplicationContent::of(self.config.genesis, &brought);
 		if !verify_statement(&sender.identity, &content, &brought.signature) {
 			return Err(MachineError::BadSignature { whose: "lease holder", what: "body" });
 		}
-		Ok(VerifiedBody { identity: sender.identity, brought, body_hash })
+		Ok(VerifiedBody { identity: sender.identity, brought })
 	}
 
 	/// Whether this is the agent's owner asking for its log now; who that is.

@@ -8,13 +8,13 @@
 //! | [`server`] | HTTP: the relay server for the relayer, the public server for everybody else |
 //! | [`executor`] | gives the machine its turns and carries out what it wants done: cryptography on a pool, runs in the sandbox, calls to other members |
 //! | [`platform`] | the TEE: evidence, its counter, randomness |
-//! | [`store`] | components, logs and proofs |
+//! | [`store`] | sealed pages; components, logs and proofs |
 //! | [`limits`] | bounds, with units |
 //!
 //! ## A life
 //!
-//! 1. At start a boot makes its keys in memory ([`phala_keys::boot`]). Nothing secret is ever
-//!    written to disk: a restart is a new boot.
+//! 1. At start a boot makes its keys in memory ([`phala_keys::boot`]). No key is ever written
+//!    to disk, and state only sealed: a restart is a new boot.
 //! 2. A relayer brings block 0 and a proof of the first authority set; then finalized headers.
 //! 3. At the first header whose proof has them, the boot adopts the heads of its channels, and
 //!    offers evidence bound to that header's hash.
@@ -26,7 +26,7 @@
 //! ## Ports
 //!
 //! What the shell does outside stands behind traits: [`platform::Platform`],
-//! [`executor::sandbox::Sandbox`], [`executor::peers::Peers`], [`store::Store`].
+//! [`executor::sandbox::Sandbox`], [`executor::peers::Peers`], [`store::Store`], [`store::PageStore`].
 // Nothing from outside can make an enclave panic.
 #![cfg_attr(
 	not(test),

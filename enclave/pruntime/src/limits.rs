@@ -1,7 +1,9 @@
 //! Bounds of the shell, with units. Those of the machine are in [`phala_machine::limits`].
 
 use phala_agent_manifest::limits::WALL_MS_CEILING;
-use phala_machine::limits::{AGENT_RUNS_MAX, NESTED_READS_MAX, READS_MAX, RUN_MS_MAX};
+use phala_machine::limits::{
+	AGENT_RUNS_MAX, NESTED_READS_MAX, PAGES_ASKED_MAX, READS_MAX, RUN_MS_MAX,
+};
 use phala_sandbox::limits::{CODE_BYTES_MAX, INSTANCES_MAX_DEFAULT};
 
 /// Longest body that the relay server takes, in bytes: a bundle at the light client's own limits.
@@ -49,19 +51,19 @@ pub const LOGS_QUERY_BYTES_MAX: usize = 1024;
 /// Longest component or manifest that is taken in, in bytes.
 pub const BLOB_BYTES_MAX: usize = CODE_BYTES_MAX;
 
-/// Longest replicated body, in bytes of SCALE, and longest page of bodies: a body's plaintext has
-/// at most 4 MiB.
+/// Longest replicated body, in bytes of SCALE: a body's plaintext has at most 4 MiB.
 pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// Most bytes of bodies that are fetched from one member at a time for one agent: then the machine looks at
-/// them, and the next member is asked for the rest.
-pub const CATCH_UP_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Longest question for pages, in bytes of SCALE.
+pub const PAGES_QUERY_BYTES_MAX: usize = PAGES_ASKED_MAX * 32 + 4;
 
-/// How long another member may take to give all of these, in milliseconds: then the next is asked for the
-/// rest.
+/// Longest answer to it, in bytes of SCALE.
+pub const PAGES_BYTES_MAX: usize = PAGES_ASKED_MAX * (phala_store::limits::PAGE_BYTES_MAX + 8) + 4;
+
+/// How long another member may take to give all of these, in milliseconds: then the next is asked.
 pub const CATCH_UP_WAIT_MS_MAX: u64 = 60_000;
 
-/// For how many agents bodies are fetched at once.
+/// For how many agents pages are fetched at once.
 pub const CATCH_UPS_MAX: usize = 4;
 
 /// Most of these from one member.
@@ -71,11 +73,8 @@ pub const CATCH_UPS_OF_MEMBER_MAX: usize = 2;
 pub const INFO_BYTES_MAX: usize = 16 * 1024;
 
 /// How long another member may take to keep a body or to give a component, and how long nothing may come of
-/// a page of bodies, in milliseconds.
+/// pages, in milliseconds.
 pub const PEER_WAIT_MS_MAX: u64 = 5_000;
-
-/// Most bodies that one answer to another member holds.
-pub const BODIES_PER_ANSWER_MAX: usize = 1024;
 
 /// Most that is kept of one agent's log, in bytes; the oldest lines go first.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
@@ -100,9 +99,8 @@ const _: () = assert!(PEER_IDLE_MS_MAX < HEAD_WAIT_MS_MAX);
 // One body is never most of what may be held.
 const _: () = assert!(BLOB_BYTES_MAX * 4 <= CALLER_BODIES_BYTES_MAX);
 const _: () = assert!(PEER_BODY_BYTES_MAX * 16 <= MEMBER_BODIES_BYTES_MAX);
-const _: () = assert!(PEER_BODY_BYTES_MAX * 2 <= CATCH_UP_BYTES_MAX);
 // All that is fetched at once is no more than what members may bring.
-const _: () = assert!(CATCH_UPS_MAX * CATCH_UP_BYTES_MAX <= MEMBER_BODIES_BYTES_MAX);
+const _: () = assert!(CATCH_UPS_MAX * PAGES_BYTES_MAX <= MEMBER_BODIES_BYTES_MAX);
 // No member alone takes all places.
 const _: () = assert!(CATCH_UPS_OF_MEMBER_MAX < CATCH_UPS_MAX);
 const _: () = assert!(PEER_WAIT_MS_MAX < CATCH_UP_WAIT_MS_MAX);

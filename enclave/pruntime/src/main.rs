@@ -12,9 +12,10 @@ use phala_pruntime::{
 	},
 	platform::Platform,
 	server::{self, connections::ConnectionLimits},
-	store::MemoryStore,
+	store::{DiskPages, MemoryPages, MemoryStore, PageStore},
 };
-use std::{net::SocketAddr, sync::Arc};
+use phala_store::{Store, StoreConfig};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
 /// What runs inside the TEE.
@@ -32,6 +33,15 @@ struct Arguments {
 	/// Where the relayer comes in. Port 0 takes a free one and says which.
 	#[arg(long, default_value = "127.0.0.1:8100")]
 	relay_listen: SocketAddr,
+
+	/// Where sealed state is kept. Whoever installs the worker makes this folder, once; with a chain it is
+	/// needed. One worker has it at a time.
+	#[arg(long, value_name = "FOLDER")]
+	state_dir: Option<PathBuf>,
+
+	/// Most that is kept there, in bytes.
+	#[arg(long, value_name = "BYTES")]
+	state_bytes_max: Option<u64>,
 
 	/// Where everybody else comes in. Port 0 takes a free one and says which.
 	#[arg(long, default_value = "127.0.0.1:8000")]
@@ -120,6 +130,7 @@ async fn main() -> anyhow::Result<()> {
 		sandbox: Arc::new(WasmSandbox::new(sandbox_config(&arguments))?),
 		peers: Box::new(HttpPeers::new()?),
 		store: Box::new(MemoryStore::default()),
+		pages: pages(&arguments)?,
 		platform: Box::new(platform),
 	};
 	let (machine, recording) = match (arguments.genesis, arguments.worker) {
@@ -148,7 +159,7 @@ async fn main() -> anyhow::Result<()> {
 	}
 	let public_server = listen(arguments.public_listen).await?;
 	println!("public http://{}", public_server.local_addr()?);
-	let public_routes = server::public_router(executor);
+	let public_routes = server::public_router(executor.clone());
 
 	let stop = async {
 		let mut terminate =
@@ -169,7 +180,37 @@ async fn main() -> anyhow::Result<()> {
 		() = server::connections::serve(public_server, public_routes, ConnectionLimits::default()) => {},
 		() = stop => {},
 	}
+	tokio::task::block_in_place(|| executor.pages().close());
 	Ok(())
+}
+
+/// The disk. A machine without a chain keeps its agents' state in memory.
+fn pages(arguments: &Arguments) -> anyhow::Result<Box<dyn PageStore>> {
+	let Some(folder) = &arguments.state_dir else {
+		if arguments.genesis.is_some() && arguments.worker.is_some() {
+			bail!(
+				"--state-dir is needed: the folder where sealed state is kept. Make it once, on the disk \
+				 that it is to be on, when the worker is installed"
+			);
+		}
+		return Ok(Box::new(MemoryPages::default()));
+	};
+	let program = std::env::current_exe()
+		.context("this program does not find itself")?
+		.with_file_name("pruntime-store");
+	if !program.is_file() {
+		bail!("{} is not there; it comes with pruntime, and belongs beside it", program.display());
+	}
+	if !folder.is_dir() {
+		bail!(
+			"{} is no folder: if the worker is new, make it; if it is not, mount its disk",
+			folder.display()
+		);
+	}
+	let mut config = StoreConfig::new(program, folder.clone());
+	config.bytes_max = arguments.state_bytes_max.unwrap_or(config.bytes_max);
+	let store = Store::start(config).context("the store does not start")?;
+	Ok(Box::new(DiskPages(store)))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {

@@ -23,8 +23,7 @@ pub enum AgentsMessage {
 		agent: AgentId,
 		/// The new one.
 		version: StateVersion,
-		body_hash: H256,
-		/// See [`crate::agents::next_state_hash`].
+		/// Hash of the new root.
 		state_hash: H256,
 		/// Who proposed it.
 		worker: WorkerId,

@@ -7,7 +7,7 @@
 
 use crate::{
 	limits,
-	parts::{port_of, Enclave, Node, Relayer, Starting},
+	parts::{port_of, state_folder, Enclave, Node, Relayer, Starting},
 	process::{Log, Process, Supervisor},
 	proxy::Proxy,
 	specification,
@@ -294,7 +294,7 @@ impl Devnet {
 	}
 
 	/// Kills an enclave (-9) and starts it again: the next boot of its worker, which has no keys and
-	/// no state. Its relayer goes on.
+	/// its disk. Its relayer goes on.
 	pub async fn restart_worker(&mut self, id: WorkerId) -> anyhow::Result<()> {
 		let index = self.index(id)?;
 		let mut worker = self.workers.remove(index);
@@ -319,6 +319,12 @@ impl Devnet {
 			worker.relayer = Some(self.start_relayer(&worker).await?);
 		}
 		self.workers.insert(index, worker);
+		Ok(())
+	}
+
+	/// Empties the disk of a worker that [crashed](Self::crash).
+	pub fn lose_disk(&self, id: WorkerId) -> anyhow::Result<()> {
+		std::fs::remove_dir_all(state_folder(&self.supervisor, id))?;
 		Ok(())
 	}
 

@@ -7,6 +7,7 @@ use crate::{
 use anyhow::{ensure, Context};
 use phala_pherry::enclave::EnclaveClient;
 use phala_protocol::{boot::WorkerId, relay::EnclaveStatus, H256};
+use std::path::PathBuf;
 
 /// What all nodes of a test or a development network are given.
 const ON_LOOPBACK: [&str; 4] = [
@@ -76,6 +77,11 @@ pub fn port_of(url: &str) -> Option<u16> {
 	url.trim_end_matches('/').rsplit(':').next()?.parse().ok()
 }
 
+/// Where a worker's sealed state is.
+pub fn state_folder(supervisor: &Supervisor, worker: WorkerId) -> PathBuf {
+	supervisor.folder().join("state").join(format!("worker-{worker}"))
+}
+
 /// A pruntime process: one boot.
 pub struct Enclave {
 	pub process: Process,
@@ -84,7 +90,8 @@ pub struct Enclave {
 }
 
 impl Enclave {
-	/// Starts a boot without waiting until it listens; [`Starting::listening`] does.
+	/// Starts a boot without waiting until it listens; [`Starting::listening`] does. Its disk is that of
+	/// the boots before it: a folder beside all others of the network.
 	pub fn start(
 		supervisor: &Supervisor,
 		name: &str,
@@ -93,7 +100,13 @@ impl Enclave {
 		arguments: &[String],
 		variables: &[(&str, &str)],
 	) -> anyhow::Result<Starting> {
-		let own = [format!("--genesis={genesis:?}"), format!("--worker={worker}")];
+		let state = state_folder(supervisor, worker);
+		std::fs::create_dir_all(&state)?;
+		let own = [
+			format!("--genesis={genesis:?}"),
+			format!("--worker={worker}"),
+			format!("--state-dir={}", state.display()),
+		];
 		let all = [&own[..], arguments].concat();
 		Ok(Starting(supervisor.start(name, "pruntime", &all, variables)?))
 	}

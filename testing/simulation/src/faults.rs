@@ -53,10 +53,16 @@ impl Liar {
 /// See each. All but those that happen at once last for `ms` milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-	/// A process ends without notice; another starts later. All that it had was in memory.
+	/// A process ends without notice; another starts later. It has its disk.
 	Crash { worker: WorkerId },
 	/// Of the members only one goes on.
 	AllButOneCrash { survivor: WorkerId },
+	/// All members end at once.
+	AllCrash,
+	/// A process ends, and starts again with what its disk had some time ago.
+	OlderDisk { worker: WorkerId },
+	/// The same with an empty disk.
+	LostDisk { worker: WorkerId },
 	/// Another process starts for a worker that has one: two of them, of which one may count.
 	SecondBoot { worker: WorkerId },
 	/// As `SIGSTOP` and `SIGCONT` do it to the network and the relayer of a worker.
@@ -112,7 +118,7 @@ impl std::fmt::Display for Planned {
 }
 
 /// How many kinds of faults [`draw`] knows; the last is drawn as often as four others, being ten.
-const KINDS: u64 = 20;
+const KINDS: u64 = 23;
 
 /// The faults of a seed: none to seven, in the order of time.
 pub fn of_seed(seed: u64) -> Vec<Planned> {
@@ -159,6 +165,9 @@ fn draw(random: &mut Random) -> Fault {
 		16 => Fault::Reorganisation { blocks: random.within((1, 6)) as usize },
 		17 => Fault::Delisting { notice_ms: random.below(limits::NOTICE_MS_MAX) },
 		18 => Fault::RuntimeUpgrade,
+		19 => Fault::AllCrash,
+		20 => Fault::OlderDisk { worker: member(random) },
+		21 => Fault::LostDisk { worker: member(random) },
 		_ => {
 			let is = match random.below(10) {
 				0 => Liar::HeaderForger,
@@ -206,6 +215,19 @@ impl Simulation {
 				for worker in (GATEKEEPER + 1..limits::WORKERS).filter(|one| *one != survivor) {
 					self.crash(worker);
 				}
+			}
+			Fault::AllCrash => {
+				for worker in GATEKEEPER + 1..limits::WORKERS {
+					self.crash(worker);
+				}
+			}
+			Fault::OlderDisk { worker } => {
+				self.crash(worker);
+				self.replace_disk(worker, true);
+			}
+			Fault::LostDisk { worker } => {
+				self.crash(worker);
+				self.replace_disk(worker, false);
 			}
 			Fault::SecondBoot { worker } => self.start_soon(worker),
 			Fault::Hang { worker, ms } => {

@@ -22,11 +22,12 @@
 //! | `users`, `operators` | sealed and public paid requests, sealed direct writes and reads; whoever sets the network up, again after each fault |
 //! | `sandbox` | a script: what comes of a run is a function of the seed and the request |
 //! | `network` | delays, losses, doubles, cuts, in virtual time |
+//! | `disk` | sealed pages that outlive processes; what was not durable when one dies is there in part |
 //!
 //! Not here: two forks that grow at once (blocks that are not final are abandoned, and others made), a pool's
-//! limits, HTTP, disks, another runtime (an upgrade is what the first block under one does, by the same):
-//! today's machine keeps all state in memory. So when all who have an agent's newest
-//! state die at once it is lost, is counted as `lost`, and is no defect.
+//! limits, HTTP, a disk's file, another runtime (an upgrade is what the first block under one does, by the
+//! same). There is one gatekeeper: when it starts anew while no member has the cluster's keys these are lost, and
+//! the state with them; that, and a second disk that is replaced, is counted as `lost` and is no defect.
 //!
 //! ## Faults and oracles
 //!
@@ -44,6 +45,7 @@
 
 mod account;
 mod chain;
+mod disk;
 pub mod faults;
 mod host;
 pub mod limits;

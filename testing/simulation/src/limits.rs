@@ -38,14 +38,14 @@ pub const START_MS: (u64, u64) = (200, 3_000);
 /// Whoever asks another member for something gives up after this long, in milliseconds: as the shell.
 pub const PEER_WAIT_MS: u64 = 5_000;
 
-/// The same for bodies, page by page.
-pub const CATCH_UP_WAIT_MS: u64 = 60_000;
+/// How long a disk takes to make something durable, in milliseconds.
+pub const DISK_MS: (u64, u64) = (1, 60);
+
+/// All disks are copied every so many blocks: older ones that may be put back.
+pub const DISK_COPY_BLOCKS: BlockNumber = 12;
 
 /// What a user waits for an answer to a direct call, in milliseconds.
 pub const CALLER_WAIT_MS: u64 = phala_machine::limits::CALL_WAIT_MS_MAX + 10_000;
-
-/// Most bodies in one answer of a member.
-pub const BODIES_PER_ANSWER_MAX: usize = 64;
 
 /// Blocks between a user's submission and its deadline, at least and at most.
 pub const DEADLINE_BLOCKS: (u64, u64) = (18, 40);

@@ -3,11 +3,7 @@
 
 use crate::{limits, scheduler::Random};
 use phala_machine::PingAnswer;
-use phala_protocol::{
-	agents::{AgentId, StateVersion},
-	boot::WorkerId,
-	H256,
-};
+use phala_protocol::{agents::AgentId, boot::WorkerId, H256};
 use std::collections::BTreeMap;
 
 /// Who sends or gets bytes.
@@ -24,8 +20,8 @@ pub enum Packet {
 	Keep { from: WorkerId, ask: u64, body: Vec<u8> },
 	/// `GET /v1/info`.
 	Ping { from: WorkerId, ask: u64, identity: [u8; 32] },
-	/// `GET /v1/cluster/agents/{id}/bodies?from=`.
-	GiveBodies { from: WorkerId, ask: u64, agent: AgentId, first: StateVersion },
+	/// `POST /v1/cluster/agents/{id}/pages`.
+	GivePages { from: WorkerId, ask: u64, agent: AgentId, names: Vec<H256> },
 	/// `GET /v1/code/{hash}`.
 	GiveCode { from: WorkerId, ask: u64, hash: H256 },
 	/// What a member answers to one of these.
@@ -42,8 +38,8 @@ pub enum PeerAnswer {
 	/// SCALE of an `Availability`.
 	Kept(Vec<u8>),
 	Pong(PingAnswer),
-	/// SCALE of a list of `SealedBody`.
-	Bodies(Vec<u8>),
+	/// SCALE of what there is under each name.
+	Pages(Vec<u8>),
 	Code,
 	Refused,
 }
@@ -53,9 +49,9 @@ impl Packet {
 	pub fn bytes(&self) -> &[u8] {
 		match self {
 			Self::Keep { body, .. } => body,
-			Self::Answer {
-				answer: PeerAnswer::Kept(bytes) | PeerAnswer::Bodies(bytes), ..
-			} => bytes,
+			Self::Answer { answer: PeerAnswer::Kept(bytes) | PeerAnswer::Pages(bytes), .. } => {
+				bytes
+			}
 			Self::Call { bytes, .. } => bytes,
 			Self::CallAnswered { answer: Ok(bytes), .. } => bytes,
 			Self::CallAnswered { answer: Err(refusal), .. } => refusal.as_bytes(),

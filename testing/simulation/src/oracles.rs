@@ -9,12 +9,13 @@
 //! | nothing fails | 4 | panics of machines |
 //! | money | 5 | the runtime's own oracle: sums, holds, escrow, places of requests |
 //! | one boot counts | 7 | envelopes and answers, against the newest registration |
-//! | committed is committed | 9 | members' state against the chain's versions; answered writes |
+//! | committed is committed | 9 | members' state against the chain's versions; answered writes; after the death of all members too |
 //! | all requests end | 10 | within their deadline and one block |
 
 use crate::{
 	chain::{Chain, Made},
 	host::HostId,
+	operators::GATEKEEPER,
 	simulation::Simulation,
 };
 use codec::{DecodeAll, Encode};
@@ -49,7 +50,6 @@ enum Course {
 
 #[derive(Clone)]
 struct Version {
-	body_hash: H256,
 	state_hash: H256,
 	worker: WorkerId,
 }
@@ -74,8 +74,10 @@ pub struct Oracles {
 	marker: Finder<'static>,
 	/// The agent had a key once: users began.
 	pub is_born: bool,
-	/// At some time nobody alive had the newest version applied.
-	may_be_lost: bool,
+	/// At some time nobody alive had the cluster's keys.
+	keys_were_gone: bool,
+	/// Whose disk was lost, or is an older one.
+	pub disks_replaced: BTreeSet<WorkerId>,
 	chain: Said,
 	/// By block, as far as it may be abandoned; only where blocks are.
 	before: Option<BTreeMap<BlockNumber, Said>>,
@@ -86,7 +88,8 @@ impl Oracles {
 		Self {
 			marker: Finder::new(MARKER),
 			is_born: false,
-			may_be_lost: false,
+			keys_were_gone: false,
+			disks_replaced: BTreeSet::new(),
 			chain: Said::default(),
 			before: None,
 		}
@@ -152,7 +155,7 @@ impl Simulation {
 			RuntimeEvent::Agents(pallet_agents::Event::Committed {
 				agent,
 				version,
-				body_hash,
+				state_hash,
 				worker,
 			}) => {
 				let newest = self.oracles.chain.newest.entry(*agent).or_default();
@@ -161,14 +164,14 @@ impl Simulation {
 				}
 				*newest = *version;
 				self.counts.commits += 1;
-				let known =
-					self.oracles.chain.versions.entry((*agent, *version)).or_insert(Version {
-						body_hash: *body_hash,
-						state_hash: H256::zero(),
-						worker: *worker,
-					});
-				if known.body_hash != *body_hash {
-					return Err(format!("version {version} of {agent:?} has two bodies"));
+				let known = self
+					.oracles
+					.chain
+					.versions
+					.entry((*agent, *version))
+					.or_insert(Version { state_hash: *state_hash, worker: *worker });
+				if known.state_hash != *state_hash {
+					return Err(format!("version {version} of {agent:?} is two states"));
 				}
 				Ok(())
 			}
@@ -205,15 +208,14 @@ impl Simulation {
 					Ok(Message::Agents(AgentsMessage::Committed {
 						agent,
 						version,
-						body_hash,
 						state_hash,
 						worker,
 					})) => {
-						let seen = Version { body_hash, state_hash, worker };
+						let seen = Version { state_hash, worker };
 						let key = (agent, version);
 						match self.oracles.chain.versions.insert(key, seen) {
-							Some(before) if before.body_hash != body_hash => {
-								Err(format!("version {version} of {agent:?} has two bodies"))
+							Some(before) if before.state_hash != state_hash => {
+								Err(format!("version {version} of {agent:?} is two states"))
 							}
 							_ => Ok(()),
 						}
@@ -305,17 +307,21 @@ impl Simulation {
 		}
 	}
 
-	/// A process died. State is in memory only: what nobody has any more is lost, and no defect.
+	/// A process died. Keys are in memory only; who has none gets them from the gatekeeper.
 	pub(crate) fn observe_death(&mut self) {
-		let Some(agent) = self.users.agent else { return };
-		let newest = self.version_of(&agent);
-		let has_newest = |host: &crate::host::Host| {
-			let view = host.snapshot.agent(agent);
-			view.is_ok_and(|view| view.state.version >= newest)
+		let has_keys = |host: &crate::host::Host| {
+			host.snapshot.cluster.as_ref().is_some_and(|cluster| cluster.has_keys)
 		};
-		if newest > 0 && !self.hosts.values().any(has_newest) {
-			self.oracles.may_be_lost = true;
+		if self.oracles.is_born && !self.hosts.values().any(has_keys) {
+			self.oracles.keys_were_gone = true;
 		}
+	}
+
+	/// Whether what was committed may be lost all the same.
+	fn may_be_lost(&self) -> bool {
+		let gatekeepers = self.lives.get(&GATEKEEPER).copied().unwrap_or_default();
+		let are_keys_lost = self.oracles.keys_were_gone && gatekeepers > 1;
+		are_keys_lost || self.oracles.disks_replaced.len() > 1
 	}
 
 	/// A direct call was answered.
@@ -370,7 +376,7 @@ impl Simulation {
 			}
 			is_ready |= host.snapshot.ready(agent, host.counter(now_ms)).is_ok();
 		}
-		if self.oracles.may_be_lost && (!is_ready || states.is_empty()) {
+		if self.may_be_lost() && (!is_ready || states.is_empty()) {
 			self.counts.lost += 1;
 			return;
 		}

@@ -9,14 +9,13 @@ use crate::{
 	simulation::{Happening, Simulation},
 };
 use codec::{DecodeAll, Encode};
-use phala_keys::{sr25519::sign_with_published_seed, state::SealedBody};
+use phala_keys::sr25519::sign_with_published_seed;
 use phala_machine::{
-	verify::{HashedBody, ProvenAcknowledgement},
-	worker::Program,
-	Action, Answer, CallId, Event, MachineError, PingAnswer, ReplicatedBody,
+	verify::ProvenAcknowledgement, worker::Program, Action, Answer, CallId, Event, MachineError,
+	PingAnswer, ReplicatedBody,
 };
 use phala_protocol::{
-	agents::{AgentId, Availability, StateVersion},
+	agents::{AgentId, Availability},
 	boot::WorkerId,
 	clusters::Member,
 	evidence::{
@@ -35,25 +34,18 @@ pub struct Ask {
 }
 
 pub enum Asked {
-	Keep {
-		to: Member,
-		body: Arc<ReplicatedBody>,
-		body_hash: H256,
-	},
-	Ping {
-		member: Member,
-	},
-	Bodies {
-		from: WorkerId,
-		agent: AgentId,
-		first: StateVersion,
-		last: StateVersion,
-		came: Vec<SealedBody>,
-	},
-	Code {
-		from: WorkerId,
-		hash: H256,
-	},
+	Keep { to: Member, body: Arc<ReplicatedBody> },
+	Ping { member: Member },
+	Pages { id: u64, agent: AgentId },
+	Code { from: WorkerId, hash: H256 },
+}
+
+/// An operation of a disk.
+pub struct Store {
+	pub op: u64,
+	pub agent: AgentId,
+	pub put: Vec<(H256, Vec<u8>)>,
+	pub delete: Vec<H256>,
 }
 
 impl Simulation {
@@ -142,10 +134,10 @@ impl Simulation {
 				let program = Ok(Program { name: "scripted".into(), request_bytes_max: 1 << 20 });
 				self.later(limits::COMPILE_MS, id, Event::Compiled { code, program });
 			}
-			Action::Send { to, body, body_hash } => {
+			Action::Send { to, body } => {
 				let bytes = body.encode();
 				let worker = to.worker;
-				let asked = Asked::Keep { to, body, body_hash };
+				let asked = Asked::Keep { to, body };
 				self.ask(id, worker, limits::PEER_WAIT_MS, asked, |ask| Packet::Keep {
 					from: id.worker,
 					ask,
@@ -161,14 +153,32 @@ impl Simulation {
 					identity,
 				});
 			}
-			Action::FetchBodies { from, agent, first, last } => {
+			Action::StorePages { id: op, agent, put, delete } => {
+				for (_, page) in &put {
+					self.leaves("page", page);
+				}
+				self.write_disk(id, Store { op, agent, put, delete });
+			}
+			Action::ReadPages { id: op, agent, names } => {
+				let pages = self.read_disk(id, agent, &names);
+				self.later(limits::DISK_MS, id, Event::PagesCame { id: op, agent, pages });
+			}
+			Action::ListPages { id: op, agent, after } => {
+				let names = self.disk(id).map(|pages| {
+					let names = pages.keys().filter(|(of, _)| *of == agent).map(|(_, name)| *name);
+					let names = names.filter(|name| after.is_none_or(|after| *name > after));
+					names.take(phala_machine::limits::LISTED_NAMES_MAX).collect()
+				});
+				self.later(limits::DISK_MS, id, Event::PagesListed { id: op, agent, names });
+			}
+			Action::FetchPages { id: op, from, agent, names } => {
 				let worker = from.worker;
-				let asked = Asked::Bodies { from: worker, agent, first, last, came: Vec::new() };
-				self.ask(id, worker, limits::CATCH_UP_WAIT_MS, asked, |ask| Packet::GiveBodies {
+				let asked = Asked::Pages { id: op, agent };
+				self.ask(id, worker, limits::PEER_WAIT_MS, asked, |ask| Packet::GivePages {
 					from: id.worker,
 					ask,
 					agent,
-					first,
+					names,
 				});
 			}
 			Action::FetchCode { from, hash } => {
@@ -295,18 +305,12 @@ impl Simulation {
 				let answer = if is_it { PeerAnswer::Pong(answer) } else { PeerAnswer::Refused };
 				self.answer_member(worker, from, ask, answer);
 			}
-			Packet::GiveBodies { from, ask, agent, first } => {
-				let answer = match host.snapshot.agent(agent) {
-					Ok(view) => {
-						let bodies: Vec<_> = view
-							.bodies
-							.range(first..)
-							.take(limits::BODIES_PER_ANSWER_MAX)
-							.map(|(_, body)| body.clone())
-							.collect();
-						PeerAnswer::Bodies(bodies.encode())
-					}
-					Err(_) => PeerAnswer::Refused,
+			Packet::GivePages { from, ask, agent, names } => {
+				let is_known = host.snapshot.agent(agent).is_ok();
+				let pages = self.read_disk(id, agent, &names).filter(|_| is_known);
+				let answer = match pages {
+					Some(pages) => PeerAnswer::Pages(pages.encode()),
+					None => PeerAnswer::Refused,
 				};
 				self.answer_member(worker, from, ask, answer);
 			}
@@ -339,31 +343,21 @@ impl Simulation {
 		let Some(Ask { by, what }) = self.asks.remove(&ask) else { return };
 		let genesis = self.chain.genesis();
 		match (what, answer) {
-			(Asked::Keep { to, body, body_hash }, PeerAnswer::Kept(bytes)) => {
+			(Asked::Keep { to, body }, PeerAnswer::Kept(bytes)) => {
 				let acknowledgement = Availability::decode_all(&mut &bytes[..])
 					.ok()
 					.and_then(|one| ProvenAcknowledgement::verify(genesis, &to, &body, one).ok());
-				let agent = body.agent;
-				let event = Event::BodySent { to: to.worker, agent, body_hash, acknowledgement };
+				let ReplicatedBody { agent, new_hash, .. } = *body;
+				let event = Event::BodySent { to: to.worker, agent, new_hash, acknowledgement };
 				self.tell(by, event);
 			}
 			(Asked::Ping { member }, PeerAnswer::Pong(answer)) => {
 				let Member { worker, boot, .. } = member;
 				self.tell(by, Event::Pinged { worker, boot, answer: Some(answer) });
 			}
-			(Asked::Bodies { from, agent, first, last, mut came }, PeerAnswer::Bodies(bytes)) => {
-				let page = Vec::<SealedBody>::decode_all(&mut &bytes[..]).unwrap_or_default();
-				let is_end = page.is_empty();
-				came.extend(page);
-				let next = first + came.len() as u64;
-				if is_end || next > last {
-					let bodies = Some(came.into_iter().map(HashedBody::new).collect());
-					return self.tell(by, Event::BodiesFetched { from, agent, first, bodies });
-				}
-				let what = Asked::Bodies { from, agent, first, last, came };
-				self.asks.insert(ask, Ask { by, what });
-				let packet = Packet::GiveBodies { from: by.worker, ask, agent, first: next };
-				self.send(Party::Worker(by.worker), Party::Worker(from), packet);
+			(Asked::Pages { id, agent }, PeerAnswer::Pages(bytes)) => {
+				let pages = Vec::<Option<Vec<u8>>>::decode_all(&mut &bytes[..]).ok();
+				self.tell(by, Event::PagesCame { id, agent, pages });
 			}
 			(Asked::Code { hash, .. }, PeerAnswer::Code) => {
 				if let Some(host) = self.hosts.get_mut(&by) {
@@ -383,20 +377,16 @@ impl Simulation {
 
 	fn did_not_get(&mut self, by: HostId, what: Asked) {
 		let event = match what {
-			Asked::Keep { to, body, body_hash } => Event::BodySent {
+			Asked::Keep { to, body } => Event::BodySent {
 				to: to.worker,
 				agent: body.agent,
-				body_hash,
+				new_hash: body.new_hash,
 				acknowledgement: None,
 			},
 			Asked::Ping { member } => {
 				Event::Pinged { worker: member.worker, boot: member.boot, answer: None }
 			}
-			Asked::Bodies { from, agent, first, came, .. } => {
-				let bodies =
-					(!came.is_empty()).then(|| came.into_iter().map(HashedBody::new).collect());
-				Event::BodiesFetched { from, agent, first, bodies }
-			}
+			Asked::Pages { id, agent } => Event::PagesCame { id, agent, pages: None },
 			Asked::Code { from, hash } => Event::CodeNotFetched { from, hash },
 		};
 		self.tell(by, event);

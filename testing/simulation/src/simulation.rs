@@ -3,6 +3,7 @@
 use crate::{
 	account::Account,
 	chain::Chain,
+	disk::Disk,
 	faults::{Fault, Planned},
 	host::{Host, HostId},
 	limits,
@@ -10,7 +11,7 @@ use crate::{
 	operators::Operators,
 	oracles::Oracles,
 	scheduler::{Random, Scheduler, Trace},
-	shell::Ask,
+	shell::{Ask, Store},
 	users::Users,
 };
 use phala_machine::Event;
@@ -30,6 +31,8 @@ pub enum Happening {
 	Relay(HostId),
 	/// Something that a machine wanted done is done.
 	Told { id: HostId, event: Box<Event> },
+	/// A disk has made something durable.
+	Stored { id: HostId, store: Box<Store> },
 	/// A machine's deadline, as it was planned.
 	Tick(HostId),
 	/// Bytes arrive.
@@ -64,6 +67,7 @@ impl Sparse {
 pub struct Streams {
 	pub network: Random,
 	pub shells: Random,
+	pub disks: Random,
 	pub relayers: Random,
 	pub villains: Random,
 	pub users: Random,
@@ -98,7 +102,8 @@ pub struct Counts {
 	pub delistings: u64,
 	pub upgrades: u64,
 	pub rebuilt: u64,
-	/// All who had the agent's newest state died at once: it is kept in memory only.
+	/// The keys of the cluster were with no member when the one gatekeeper started anew, or a second disk was
+	/// replaced.
 	pub lost: u64,
 }
 
@@ -173,6 +178,7 @@ pub struct Simulation {
 	pub(crate) trace: Trace,
 	pub(crate) random: Streams,
 	pub(crate) hosts: BTreeMap<HostId, Host>,
+	pub(crate) disks: BTreeMap<WorkerId, Disk>,
 	/// Which process has its worker's address.
 	pub(crate) listening: BTreeMap<WorkerId, HostId>,
 	/// How many processes each worker had.
@@ -213,11 +219,13 @@ impl Simulation {
 			random: Streams {
 				network: Random::of(seed, "network"),
 				shells: Random::of(seed, "shells"),
+				disks: Random::of(seed, "disks"),
 				relayers: Random::of(seed, "relayers"),
 				villains: Random::of(seed, "villains"),
 				users: Random::of(seed, "users"),
 			},
 			hosts: BTreeMap::new(),
+			disks: BTreeMap::new(),
 			listening: BTreeMap::new(),
 			lives: BTreeMap::new(),
 			weather: Weather::default(),
@@ -311,6 +319,7 @@ impl Simulation {
 			Happening::Start { worker } => self.start(worker),
 			Happening::Relay(id) => self.relay(id),
 			Happening::Told { id, event } => self.tell(id, *event),
+			Happening::Stored { id, store } => self.stored(id, *store),
 			Happening::Tick(id) => self.tick(id),
 			Happening::Arrives { from, to, packet } => self.arrives(from, to, packet),
 			Happening::GivesUp { ask } => self.gives_up(ask),
@@ -344,6 +353,9 @@ impl Simulation {
 			self.leaves("extrinsic", extrinsic);
 		}
 		self.observe_block(&made);
+		if made.number.is_multiple_of(limits::DISK_COPY_BLOCKS) {
+			self.copy_disks();
+		}
 		if now_ms >= self.finality_stalls_until {
 			self.chain.finalize(made.number.saturating_sub(limits::FINALITY_LAG_BLOCKS));
 		}
@@ -370,7 +382,7 @@ impl Simulation {
 		self.scheduler.after(pause, Happening::Relay(id));
 	}
 
-	/// A process is no more; nothing of it is left.
+	/// A process is no more; of it its disk is left.
 	pub(crate) fn kill(&mut self, id: HostId) {
 		if let Some(host) = self.hosts.remove(&id) {
 			self.counts.rebuilt += u64::from(host.failures);

@@ -160,3 +160,30 @@ fn what_forgers_bring_is_refused_by_name() {
 		assert!(outcome.counts.lies_refused > 0, "{is:?}: {:?}", outcome.counts);
 	}
 }
+
+fn after_each(ms: &[u64], fault: &Fault) -> Vec<Planned> {
+	ms.iter().map(|after_ms| Planned { after_ms: *after_ms, fault: fault.clone() }).collect()
+}
+
+#[test]
+fn members_that_all_die_at_once_again_and_again_have_every_committed_write() {
+	for seed in 1..4 {
+		let faults = after_each(&[9_000, 21_000, 22_500, 47_000], &Fault::AllCrash);
+		let outcome = run_with(seed, LENGTH, faults);
+		assert_eq!(outcome.violation, None, "seed {seed}");
+		assert_eq!(outcome.counts.lost, 0, "seed {seed}");
+		assert!(outcome.counts.writes_answered > 0, "seed {seed}: {:?}", outcome.counts);
+	}
+}
+
+#[test]
+fn a_disk_that_is_lost_or_older_costs_nothing_while_the_others_have_theirs() {
+	for (seed, fault) in [(5, Fault::LostDisk { worker: 2 }), (6, Fault::OlderDisk { worker: 2 })] {
+		let mut faults = after_each(&[15_000, 40_000], &fault);
+		faults.extend(after_each(&[20_000, 41_000], &Fault::AllCrash));
+		faults.sort_by_key(|planned| planned.after_ms);
+		let outcome = run_with(seed, LENGTH, faults);
+		assert_eq!(outcome.violation, None, "{fault:?}");
+		assert_eq!(outcome.counts.lost, 0, "{fault:?}");
+	}
+}

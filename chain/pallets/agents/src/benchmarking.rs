@@ -173,7 +173,7 @@ mod benchmarks {
 		T::BenchmarkHelper::add_silent(cluster, a + 1, o);
 		let agent = register_one::<T>(&owner, cluster, UpgradePolicy::Free);
 		let Lease { worker, boot } = T::Clusters::lease(agent).unwrap();
-		let body_hash = H256::repeat_byte(3);
+		let new_hash = H256::repeat_byte(3);
 		let availability = members
 			.iter()
 			.enumerate()
@@ -182,7 +182,7 @@ mod benchmarks {
 				let member = member as WorkerId;
 				let genesis = Pallet::<T>::genesis();
 				let content =
-					AvailabilityContent::new(genesis, member, 1, agent, H256::zero(), body_hash)
+					AvailabilityContent::new(genesis, member, 1, agent, H256::zero(), new_hash)
 						.encode();
 				let signature = sp_io::crypto::sr25519_sign(KEY_TYPE, public, &content).unwrap().0;
 				Availability { worker: member, signature }
@@ -193,7 +193,7 @@ mod benchmarks {
 			agent,
 			base_version: 0,
 			base_hash: H256::zero(),
-			body_hash,
+			new_hash,
 			key,
 			results: Vec::new(),
 			availability,
@@ -214,7 +214,7 @@ mod benchmarks {
 			agent,
 			base_version: 0,
 			base_hash: H256::zero(),
-			body_hash: H256::repeat_byte(3),
+			new_hash: H256::repeat_byte(3),
 			key: None,
 			results: Vec::new(),
 			availability: Vec::new(),

@@ -38,7 +38,7 @@ impl<T: Config> Pallet<T> {
 				boot.number,
 				set.agent,
 				set.base_hash,
-				set.body_hash,
+				set.new_hash,
 			);
 			let signed = sp_io::crypto::sr25519_verify(
 				&sp_core::sr25519::Signature::from_raw(word.signature),
@@ -112,23 +112,22 @@ impl<T: Config> AgentDirectory for Pallet<T> {
 	}
 
 	fn commit(origin: EnvelopeOrigin, set: &EffectSet) -> Result<AgentRecord, DispatchError> {
-		let EffectSet { agent, base_version, body_hash, key, .. } = *set;
+		let EffectSet { agent, base_version, new_hash, key, .. } = *set;
 		let mut record = Self::ensure_next(origin, set)?;
 		// Of a birth; any other has none.
 		record.key = key.or(record.key);
 		Self::ensure_available(origin, record.cluster, set)?;
 
 		let version = base_version.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-		let state_hash = next_state_hash(record.state_hash, body_hash);
 		record.version = version;
-		record.state_hash = state_hash;
+		record.state_hash = new_hash;
 		Agents::<T>::insert(agent, &record);
 		let worker = origin.worker;
 		Self::push(
 			record.cluster,
-			AgentsMessage::Committed { agent, version, body_hash, state_hash, worker },
+			AgentsMessage::Committed { agent, version, state_hash: new_hash, worker },
 		)?;
-		Self::deposit_event(Event::Committed { agent, version, body_hash, worker });
+		Self::deposit_event(Event::Committed { agent, version, state_hash: new_hash, worker });
 		Ok(record)
 	}
 }

@@ -47,7 +47,7 @@
 //! set aside for it, since the cluster's keys, or the agent's code, may not be there yet. If nobody else
 //! counts, the holder keeps it; if nobody had the lease, whoever counts now gets it.
 //!
-//! **State hash.** `hash(v + 1) = next_state_hash(hash(v), body_hash)`, from zero.
+//! **State hash.** That of the root of the agent's state, as its lease holder says and a majority of the members hold it; zero before birth.
 //!
 //! **Upgrades** follow the policy that was chosen at registration. With a notice, new code is
 //! written down in [`Planned`] and starts to run in its block, before any transaction. A later
@@ -111,9 +111,9 @@ use frame_support::{
 use frame_system::pallet_prelude::{BlockNumberFor, OriginFor};
 use phala_protocol::{
 	agents::{
-		agent_id, availability_quorum, next_state_hash, Access, AgentCode, AgentId, AgentRecord,
-		AgentSnapshot, AvailabilityContent, CodeEntry, EffectSet, Lease, PlannedUpgrade,
-		StateVersion, UpgradePolicy,
+		agent_id, availability_quorum, Access, AgentCode, AgentId, AgentRecord, AgentSnapshot,
+		AvailabilityContent, CodeEntry, EffectSet, Lease, PlannedUpgrade, StateVersion,
+		UpgradePolicy,
 	},
 	boot::WorkerId,
 	caller::Caller,
@@ -321,7 +321,7 @@ pub mod pallet {
 		/// An agent was given up, or thrown out; what was held for it is its owner's again.
 		Retired { agent: AgentId, owner: T::AccountId, evicted: bool },
 		/// An effect set was accepted.
-		Committed { agent: AgentId, version: StateVersion, body_hash: H256, worker: WorkerId },
+		Committed { agent: AgentId, version: StateVersion, state_hash: H256, worker: WorkerId },
 	}
 
 	#[pallet::error]

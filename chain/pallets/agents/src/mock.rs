@@ -246,7 +246,7 @@ impl Enclave {
 			self.boot,
 			set.agent,
 			set.base_hash,
-			set.body_hash,
+			set.new_hash,
 		))
 	}
 
@@ -288,7 +288,7 @@ pub fn set_on(agent: AgentId, base_version: StateVersion) -> EffectSet {
 		base_hash: crate::Agents::<Runtime>::get(agent)
 			.map(|record| record.state_hash)
 			.unwrap_or_default(),
-		body_hash: H256::from_low_u64_be(base_version + 1),
+		new_hash: H256::from_low_u64_be(base_version + 1),
 		key: None,
 		results: vec![],
 		availability: vec![],

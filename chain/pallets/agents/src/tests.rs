@@ -488,15 +488,14 @@ fn a_birth_brings_the_key_and_every_commit_moves_version_and_hash() {
 		assert_ok!(commit(writer, &birth(agent)));
 		let born = record(agent);
 		assert_eq!(born.key, Some(AgentKey { version: 1, key: [5; 32] }));
-		let first = next_state_hash(H256::zero(), birth(agent).body_hash);
+		let first = birth(agent).new_hash;
 		assert_eq!((born.version, born.state_hash), (1, first));
 
 		let set = set_on(agent, 1);
 		assert_ok!(commit(writer, &set));
 		let after = record(agent);
-		let state_hash = next_state_hash(first, set.body_hash);
+		let state_hash = set.new_hash;
 		assert_eq!(after, AgentRecord { version: 2, state_hash, ..born });
-		let body_hash = set.body_hash;
 		assert_eq!(
 			last_told(),
 			(
@@ -504,14 +503,13 @@ fn a_birth_brings_the_key_and_every_commit_moves_version_and_hash() {
 				Message::Agents(AgentsMessage::Committed {
 					agent,
 					version: 2,
-					body_hash,
 					state_hash,
 					worker: 0
 				})
 			)
 		);
 		System::assert_last_event(
-			Event::Committed { agent, version: 2, body_hash, worker: 0 }.into(),
+			Event::Committed { agent, version: 2, state_hash, worker: 0 }.into(),
 		);
 	});
 }
@@ -647,10 +645,10 @@ fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 		let good: Vec<_> = members[1..3].iter().map(|member| member.keeps(&set)).collect();
 		let zero = H256::zero();
 		let forger = Enclave::new(66, 1);
-		let content = |genesis, worker, boot, agent, base, body_hash| {
-			AvailabilityContent::new(genesis, worker, boot, agent, base, body_hash)
+		let content = |genesis, worker, boot, agent, base, new_hash| {
+			AvailabilityContent::new(genesis, worker, boot, agent, base, new_hash)
 		};
-		let hash = set.body_hash;
+		let hash = set.new_hash;
 		let third = &members[3];
 		let forged = vec![
 			Availability { worker: 3, signature: forger.keeps(&set).signature },

@@ -67,7 +67,7 @@ fn answers<T: Config>(
 		agent,
 		base_version: T::Agents::record(agent).unwrap().version,
 		base_hash: T::Agents::record(agent).unwrap().state_hash,
-		body_hash: H256::repeat_byte(1),
+		new_hash: H256::repeat_byte(1),
 		key: None,
 		results: requests.into_iter().map(result).collect(),
 		availability: Vec::new(),

@@ -131,7 +131,7 @@ impl PayloadWeights for PayloadRouter {
 pub const NEWS_BYTES_BESIDE: u32 = 64;
 
 /// The message about a commit, in bytes: two indices, the agent, version, two hashes, the worker.
-pub const COMMITTED_BYTES: u32 = 2 + 32 + 8 + 32 + 32 + 4;
+pub const COMMITTED_BYTES: u32 = 2 + 32 + 8 + 32 + 4;
 
 type AgentWeights = <Runtime as pallet_agents::Config>::WeightInfo;
 type RequestWeights = <Runtime as pallet_requests::Config>::WeightInfo;

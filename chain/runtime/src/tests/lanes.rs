@@ -48,7 +48,7 @@ fn heaviest_effect_set() -> EffectSet {
 		agent: H256::zero(),
 		base_version: 1,
 		base_hash: H256::zero(),
-		body_hash: H256::zero(),
+		new_hash: H256::zero(),
 		key: Some(AgentKey { version: 1, key: [0; 32] }),
 		results: (0..u64::from(limits::RESULTS_PER_EFFECT_SET_MAX)).map(result).collect(),
 		availability: (1..limits::CLUSTER_MEMBERS_MAX).map(word).collect(),
@@ -384,10 +384,9 @@ fn no_payload_pushes_more_than_the_room_that_it_waits_for() {
 				Some(ClustersMessage::HolderChallenged { holder, boot, by: 1, block: 1 }.into())
 			}
 			Payload::Agents(AgentsPayload::EffectSet(set)) => {
-				let (agent, body_hash) = (set.agent, set.body_hash);
-				let (version, state_hash, worker) = (1, H256::zero(), 1);
-				let committed =
-					AgentsMessage::Committed { agent, version, body_hash, state_hash, worker };
+				let (agent, state_hash) = (set.agent, set.new_hash);
+				let (version, worker) = (1, 1);
+				let committed = AgentsMessage::Committed { agent, version, state_hash, worker };
 				assert_eq!(bytes(committed.clone().into()), PayloadRouter::commit_news());
 				Some(committed.into())
 			}

@@ -181,7 +181,7 @@ impl Flooder {
 			agent,
 			base_version: record.version,
 			base_hash: record.state_hash,
-			body_hash: H256::repeat_byte(3),
+			new_hash: H256::repeat_byte(3),
 			key: None,
 			results,
 			availability: Vec::new(),

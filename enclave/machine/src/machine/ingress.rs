@@ -70,6 +70,7 @@ impl Machine {
 			}
 			Event::TaskFailed { task } => self.task_failed(task, now, rng, actions),
 			Event::BodyBrought { reply, body } => {
+				let (.., agent) = body.sender();
 				if let Err(refused) = self.require_member(now) {
 					actions.push(Action::Reply { to: reply, answer: Err(refused) });
 					return Scope::Nothing;
@@ -77,23 +78,45 @@ impl Machine {
 				self.as_member(now, rng, actions, |member, turn| {
 					member.on_body_brought(reply, *body, turn)
 				});
-				Scope::Nothing
+				Scope::Agent(agent)
 			}
-			Event::BodySent { to, agent, body_hash, acknowledgement } => {
+			Event::BodySent { to, agent, new_hash, acknowledgement } => {
 				self.as_member(now, rng, actions, |member, _| {
 					let members = member.members.clone();
 					if let Some(agent) = member.agents.get_mut(&agent) {
-						agent.body_sent(to, body_hash, acknowledgement, &members);
+						agent.body_sent(to, new_hash, acknowledgement, &members);
 					}
 				});
 				Scope::Agent(agent)
 			}
-			Event::BodiesFetched { from, agent, first, bodies } => {
-				self.as_member(now, rng, actions, |member, turn| {
-					member.on_bodies_fetched(from, agent, first, bodies);
-					*turn.changed = true;
+			Event::PagesStored { id, agent, is_done } => {
+				self.as_member(now, rng, actions, |member, _| {
+					if let Some(agent) = member.agents.get_mut(&agent) {
+						agent.tree.stored(id, is_done, now);
+					}
 				});
 				Scope::Agent(agent)
+			}
+			Event::PagesCame { id, agent, pages } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					member.on_pages_came(id, agent, pages, turn);
+				});
+				Scope::Agent(agent)
+			}
+			Event::PagesListed { id, agent, names } => {
+				self.as_member(now, rng, actions, |member, turn| {
+					if let Some(agent) = member.agents.get_mut(&agent) {
+						agent.pages_listed(id, names, turn);
+					}
+				});
+				Scope::Agent(agent)
+			}
+			Event::StoreEmptied => {
+				tracing::warn!("the disk begins empty again; all pages are put on it anew");
+				self.as_member(now, rng, actions, |member, _| {
+					member.agents.values_mut().for_each(|agent| agent.tree.disk_emptied());
+				});
+				Scope::All
 			}
 			Event::CodeStored { hash } => {
 				self.as_member(now, rng, actions, |member, _| member.code.stored(hash));

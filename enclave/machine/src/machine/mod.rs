@@ -395,6 +395,7 @@ impl Machine {
 			block_hash,
 			fresh: if reader.is_some() { freshness.require(now) } else { Ok(()) },
 			is_replaying: reader.is_some() && height < self.beside.reached,
+			is_rebuilt: !self.beside.failures.is_empty(),
 			outbox,
 			answers: &mut self.beside.answers,
 			next_id: &mut self.beside.next_id,

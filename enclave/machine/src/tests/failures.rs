@@ -75,10 +75,8 @@ fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_s
 			"a number that the chain has consumed"
 		);
 	}
-	// It has the keys again, and fetches the state, whose bodies it lost.
+	// It has the keys again, and the state from its disk.
 	assert!(world.nodes[&FIRST].snapshot.cluster().unwrap().has_keys);
-	let bodies = world.bodies(SECOND, agent);
-	members::supply(&mut world, FIRST, bodies);
 	world.settle();
 	assert_eq!(world.entries(FIRST, agent), last(b"before"));
 	// It read the request again too, whose deadline is far: it is settled, and not run again.
@@ -102,8 +100,6 @@ fn a_rebuilt_machine_runs_what_was_asked_and_not_answered_yet() {
 	// It is registered again first, and then hears how far the chain has consumed.
 	world.settle();
 	world.settle();
-	let bodies = world.bodies(SECOND, agent);
-	members::supply(&mut world, FIRST, bodies);
 	assert_eq!(world.run(FIRST).unwrap().input.body, b"under way");
 	world.settle();
 	assert!(world.next_run(FIRST).is_none());
@@ -129,8 +125,6 @@ fn an_answer_that_was_on_its_way_at_the_failure_counts_and_is_not_given_again() 
 	world.consume(FIRST);
 	world.settle();
 	assert_eq!(world.results.len(), 1);
-	let bodies = world.bodies(SECOND, agent);
-	members::supply(&mut world, FIRST, bodies);
 	world.settle();
 	assert!(world.next_run(FIRST).is_none());
 	assert_eq!((world.results.len(), world.refused), (1, 0));
@@ -279,8 +273,6 @@ fn a_sealed_call_that_was_on_its_way_at_the_failure_has_one_effect_though_it_is_
 	world.node(FIRST).fail();
 	world.settle();
 	world.settle();
-	let bodies = world.bodies(SECOND, agent);
-	members::supply(&mut world, FIRST, bodies);
 	// The repeater: its copy is admitted, for nothing of the first is known here, and runs.
 	let copy = world.call(FIRST, agent, &call).unwrap();
 	let run = world.next_run(FIRST).expect("it is taken");
@@ -290,8 +282,6 @@ fn a_sealed_call_that_was_on_its_way_at_the_failure_has_one_effect_though_it_is_
 	}
 	world.consume(FIRST);
 	world.settle();
-	let bodies = world.bodies(SECOND, agent);
-	members::supply(&mut world, FIRST, bodies[1..].to_vec());
 	world.node(FIRST).end_run(
 		&run,
 		crate::worker::RunDone {

@@ -1,13 +1,12 @@
 //! A gatekeeper and two members of a cluster.
 
 use super::{world::*, *};
-use crate::{action::Action, verify::HashedBody, worker::RunDone, OpenedCall, ReplicatedBody};
+use crate::{action::Action, worker::RunDone, OpenedCall, ReplicatedBody};
 use phala_keys::{
 	hpke::{EncryptionKey, Sealed},
 	input::InputKind,
 	reply::{open_reply, ReplyContext},
 	sr25519::{sign_with_published_seed, verify},
-	state::SealedBody,
 };
 use phala_protocol::{
 	agents::{Access, AgentId, Lease, StateVersion},
@@ -24,13 +23,27 @@ use std::cell::Cell;
 /// A member that joins when agents have a past.
 pub const LATER: WorkerId = 3;
 
-/// Gives `to` what it asked another member for.
-pub fn supply(world: &mut World, to: WorkerId, bodies: Vec<SealedBody>) -> (AgentId, u64, u64) {
+/// Gives `to` what it asks other members for, from the disk of `from`; how many pages were asked for.
+pub fn supply(world: &mut World, to: WorkerId, from: WorkerId) -> usize {
+	let mut asked = 0;
+	while !world.nodes[&to].fetches.is_empty() {
+		asked +=
+			supply_once(world, to, |world, agent, names| world.nodes[&from].read(agent, names));
+	}
+	asked
+}
+
+/// The same for one question, with whatever `give` gives.
+fn supply_once(
+	world: &mut World,
+	to: WorkerId,
+	give: impl FnOnce(&World, AgentId, &[H256]) -> Vec<Option<Vec<u8>>>,
+) -> usize {
 	let asked = world.node(to).fetches.pop_front().expect("it asks for what it lacks");
-	let Action::FetchBodies { from, agent, first, last } = asked else { panic!("bodies") };
-	let bodies = Some(bodies.into_iter().map(HashedBody::new).collect());
-	world.node(to).tell(Event::BodiesFetched { from: from.worker, agent, first, bodies });
-	(agent, first, last)
+	let Action::FetchPages { id, agent, names, .. } = asked else { panic!("pages") };
+	let pages = Some(give(world, agent, &names));
+	world.node(to).tell(Event::PagesCame { id, agent, pages });
+	names.len()
 }
 
 #[test]
@@ -343,47 +356,192 @@ fn an_input_that_was_refused_for_want_of_the_lease_is_taken_by_who_gets_it_and_o
 }
 
 #[test]
-fn a_member_that_joins_later_takes_only_the_bodies_that_the_chain_committed() {
+fn a_member_that_joins_later_takes_only_the_pages_that_it_asked_for() {
 	let (mut world, agent) = World::with_agent(9);
-	for body in [&b"one"[..], b"two"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
-		world.seal();
-		world.run(FIRST).unwrap();
-		world.settle();
-	}
-	let bodies = world.bodies(FIRST, agent);
+	write_twice(&mut world, agent);
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
-	let lies: [(&str, Vec<SealedBody>); 2] = [
-		("a forger's body", {
-			let mut forged = bodies.clone();
-			forged[1].ciphertext[0] ^= 1;
-			forged
+	type Lie = fn(&World, AgentId, &[H256]) -> Vec<Option<Vec<u8>>>;
+	let lies: [(&str, Lie); 4] = [
+		("a forger", |world, agent, names| {
+			let mut pages = world.nodes[&FIRST].read(agent, names);
+			*pages[0].as_mut().unwrap().last_mut().unwrap() ^= 1;
+			pages
 		}),
-		("a reorderer's", {
-			let mut reordered = bodies.clone();
-			reordered.swap(1, 2);
-			reordered
+		("who gives another page", |world, agent, names| {
+			let disk = &world.nodes[&FIRST].disk;
+			let other = disk.iter().find(|((of, name), _)| *of == agent && *name != names[0]);
+			vec![other.map(|(_, page)| page.clone())]
 		}),
+		("a babbler", |_, _, names| vec![Some(vec![7; 100]); names.len() + 3]),
+		("a miser", |_, _, _| vec![]),
 	];
-	for (villain, lie) in lies {
-		assert_eq!(supply(&mut world, LATER, lie), (agent, 1, 3), "{villain}");
-		let view = world.nodes[&LATER].snapshot.agent(agent).unwrap();
-		assert_eq!(view.state.version, 0, "{villain}");
-		// It asks the next member, and after the last all of them again.
-		world.wait(limits::PEER_RETRY_MS);
-		world.node(LATER).tell(Event::Tick);
+	// The root first, then what is below it.
+	for pages in 0..2 {
+		for (villain, lie) in lies {
+			while world.nodes[&LATER].fetches.is_empty() {
+				world.tick(limits::PEER_RETRY_MS);
+			}
+			assert_eq!(supply_once(&mut world, LATER, lie), 1, "{villain}");
+			let view = world.nodes[&LATER].snapshot.agent(agent).unwrap();
+			assert_eq!(view.state.version, 0, "{villain}");
+		}
+		while world.nodes[&LATER].fetches.is_empty() {
+			world.tick(limits::PEER_RETRY_MS);
+		}
+		if pages == 0 {
+			supply_once(&mut world, LATER, |world, agent, names| {
+				world.nodes[&SECOND].read(agent, names)
+			});
+		}
 	}
-	// Who holds some back gives what it gives, and nothing of it counts before all is here.
-	assert_eq!(supply(&mut world, LATER, bodies[..2].to_vec()), (agent, 1, 3));
-	assert_eq!(world.nodes[&LATER].snapshot.agent(agent).unwrap().state.version, 0);
-	world.wait(limits::PEER_RETRY_MS);
-	world.node(LATER).tell(Event::Tick);
-	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
+	supply(&mut world, LATER, FIRST);
 	assert_eq!(world.entries(LATER, agent), last(b"two"));
-	assert!(world.node(LATER).fetches.is_empty());
+	assert_eq!(world.nodes[&LATER].disk.len(), world.nodes[&FIRST].disk.len());
+}
+
+fn disk_of(world: &World, worker: WorkerId) -> Vec<(AgentId, H256)> {
+	world.nodes[&worker].disk.keys().copied().collect()
+}
+
+#[test]
+fn members_that_all_start_again_at_once_come_back_from_their_disks() {
+	let (mut world, agent) = World::with_agent(120);
+	write_twice(&mut world, agent);
+	for worker in [FIRST, SECOND] {
+		world.restart(worker);
+	}
+	for worker in [FIRST, SECOND] {
+		world.join(worker);
+	}
+	world.settle();
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"two"));
+		assert!(world.nodes[&worker].fetches.is_empty(), "nobody has to be asked");
+	}
+	// And they go on.
+	let order = world.public_order(agent, b"end");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.settle();
+	world.run(FIRST).unwrap();
+	world.settle();
+	for worker in [FIRST, SECOND] {
+		assert_eq!(world.entries(worker, agent), last(b"end"));
+	}
+	assert_eq!(disk_of(&world, FIRST), disk_of(&world, SECOND));
+}
+
+#[test]
+fn a_member_whose_disk_is_lost_fetches_all_from_the_others() {
+	let (mut world, agent) = World::with_agent(121);
+	write_twice(&mut world, agent);
+	world.boot(SECOND);
+	world.join(SECOND);
+	world.settle();
+	assert_eq!(world.nodes[&SECOND].snapshot.agent(agent).unwrap().state.version, 0);
+	assert!(supply(&mut world, SECOND, FIRST) > 1);
+	assert_eq!(world.entries(SECOND, agent), last(b"two"));
+	assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST), "and it is on its disk again");
+}
+
+#[test]
+fn an_older_disk_that_was_put_back_lacks_what_is_newer_and_gives_nothing_wrong() {
+	let (mut world, agent) = World::with_agent(122);
+	let old = world.nodes[&SECOND].disk.clone();
+	write_twice(&mut world, agent);
+	world.node(SECOND).disk = old;
+	world.restart(SECOND);
+	world.join(SECOND);
+	world.settle();
+	assert_eq!(world.nodes[&SECOND].snapshot.agent(agent).unwrap().state.version, 0);
+	supply(&mut world, SECOND, FIRST);
+	assert_eq!(world.entries(SECOND, agent), last(b"two"));
+	assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST), "what is old was swept");
+}
+
+#[test]
+fn a_member_gives_its_word_when_its_disk_has_it_and_not_before() {
+	let (mut world, agent) = World::with_agent(123);
+	world.node(SECOND).held_disk = Some(Vec::new());
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
+	let body = Box::new(world.nodes[&SECOND].snapshot.verify_body((*body).clone()).unwrap());
+	let id = world.node(SECOND).call(|reply| Event::BodyBrought { reply, body });
+	assert!(!world.node(SECOND).replies.contains_key(&id));
+	world.node(SECOND).release_disk();
+	assert!(matches!(world.node(SECOND).replies.remove(&id), Some(Ok(Answer::Acknowledged(_)))));
+}
+
+#[test]
+fn a_holder_submits_nothing_that_its_own_disk_has_not() {
+	let (mut world, agent) = World::with_agent(124);
+	world.node(FIRST).held_disk = Some(Vec::new());
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	assert!(world.nodes[&FIRST].snapshot.envelopes.is_empty());
+	world.node(FIRST).release_disk();
+	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), 1);
+}
+
+#[test]
+fn a_member_whose_disk_began_empty_puts_all_again_before_it_gives_its_word() {
+	let (mut world, agent) = World::with_agent(125);
+	write_twice(&mut world, agent);
+	let before = disk_of(&world, SECOND);
+	let node = world.node(SECOND);
+	node.disk.clear();
+	node.held_disk = Some(Vec::new());
+	node.tell(Event::StoreEmptied);
+	let order = world.public_order(agent, b"end");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	world.node(SECOND).release_disk();
+	assert!(before.iter().all(|name| world.nodes[&SECOND].disk.contains_key(name)));
+	for _ in 0..2 {
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	assert_eq!((world.results.len(), world.refused), (3, 0));
+	assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST));
+}
+
+#[test]
+fn what_comes_before_what_it_was_made_on_waits_for_it() {
+	let (mut world, agent) = World::with_agent(126);
+	for body in [&b"one"[..], b"two"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+	}
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.run(FIRST).unwrap();
+	let (_, first) = world.node(FIRST).sends.pop_front().unwrap();
+	let (_, second) = world.node(FIRST).sends.pop_front().unwrap();
+	let bring = |world: &mut World, body: &ReplicatedBody| {
+		let node = world.node(SECOND);
+		let body = Box::new(node.snapshot.verify_body(body.clone()).unwrap());
+		node.call(|reply| Event::BodyBrought { reply, body })
+	};
+	let early = bring(&mut world, &second);
+	assert!(!world.node(SECOND).replies.contains_key(&early));
+	let late = bring(&mut world, &first);
+	for id in [early, late] {
+		let answer = world.node(SECOND).replies.remove(&id);
+		assert!(matches!(answer, Some(Ok(Answer::Acknowledged(_)))));
+	}
+	// What never comes is not waited for.
+	let orphan =
+		ReplicatedBody { base_hash: H256([7; 32]), new_hash: H256([8; 32]), ..(*second).clone() };
+	assert!(world.nodes[&SECOND].snapshot.verify_body(orphan).is_err());
 }
 
 #[test]
@@ -468,8 +626,8 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 	world.run(FIRST).unwrap();
 	world.settle();
 	assert_eq!(world.entries(FIRST, agent), last(b"after"));
-	let under: Vec<_> = world.bodies(FIRST, agent).iter().map(|body| body.key_number).collect();
-	assert_eq!(under, [1, 2], "what is written since is under a new data key");
+	let under = world.keys_on_disk(FIRST, agent);
+	assert_eq!(under, [2].into(), "what is written since is under a new data key");
 }
 
 #[test]
@@ -503,9 +661,8 @@ fn a_new_master_key_wraps_the_same_data_keys_and_a_later_member_comes_to_them() 
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
-	let bodies = world.bodies(FIRST, agent);
-	assert!(bodies.iter().all(|body| body.key_number == 1));
-	supply(&mut world, LATER, bodies);
+	assert_eq!(world.keys_on_disk(FIRST, agent), [1].into());
+	supply(&mut world, LATER, FIRST);
 	assert_eq!(world.entries(LATER, agent), last(b"later"));
 }
 
@@ -676,8 +833,7 @@ fn a_member_that_lags_does_not_wrap_a_set_without_the_newest_data_key() {
 	for worker in [FIRST, SECOND] {
 		assert_eq!(world.entries(worker, agent), last(b"after"));
 	}
-	let under: Vec<_> = world.bodies(SECOND, agent).iter().map(|body| body.key_number).collect();
-	assert_eq!(under, [1, 2]);
+	assert_eq!(world.keys_on_disk(SECOND, agent), [2].into());
 }
 
 #[test]
@@ -768,8 +924,10 @@ impl Departed {
 		(world, agent, Self { newest_key: 1 })
 	}
 
-	fn reads(&self, body: &SealedBody) -> bool {
-		body.key_number <= self.newest_key
+	/// Whether it can open a page that a member has on its disk.
+	fn reads_of(&self, world: &World, agent: AgentId) -> bool {
+		let mut keys = [FIRST, SECOND].into_iter().flat_map(|one| world.keys_on_disk(one, agent));
+		keys.any(|number| number <= self.newest_key)
 	}
 }
 
@@ -798,9 +956,7 @@ fn what_ran_while_a_member_left_waits_for_a_key_that_the_departed_does_not_know(
 	assert!(matches!(world.results[0].1, RequestOutcome::Answered(_)));
 	assert_eq!((world.results.len(), world.refused), (1, 0));
 	assert_eq!(world.entries(SECOND, agent), last(b"direct"));
-	let read: Vec<_> =
-		world.bodies(SECOND, agent).iter().map(|body| departed.reads(body)).collect();
-	assert_eq!(read, [true, false, false]);
+	assert!(!departed.reads_of(&world, agent));
 }
 
 #[test]
@@ -819,8 +975,8 @@ fn what_failed_while_a_member_left_uses_its_input_up_under_a_key_that_the_depart
 	world.settle();
 	let answer = world.node(FIRST).replies.remove(&id).unwrap();
 	assert_eq!(answer.unwrap_err().refusal(), Refusal::Uncaught);
-	assert!(!departed.reads(world.bodies(SECOND, agent).last().unwrap()));
-	assert_eq!(world.bodies(SECOND, agent).len(), 2);
+	assert!(!departed.reads_of(&world, agent));
+	assert_eq!(world.agents[&agent].record.version, 2);
 }
 
 #[test]
@@ -848,34 +1004,30 @@ fn what_was_not_submitted_when_a_member_left_is_sealed_anew() {
 	for worker in [FIRST, SECOND] {
 		assert_eq!(world.entries(worker, agent), last(b"six"));
 	}
-	let read: Vec<_> =
-		world.bodies(SECOND, agent).iter().map(|body| departed.reads(body)).collect();
-	assert_eq!(read, [true, false, false, false]);
+	assert!(!departed.reads_of(&world, agent));
 }
 
 #[test]
-fn a_dripper_gives_a_part_and_the_next_member_is_asked_for_the_rest() {
+fn a_member_that_was_away_fetches_what_is_new_and_no_more() {
 	let (mut world, agent) = World::with_agent(93);
 	world.boot(LATER);
 	world.join(LATER);
 	world.settle();
-	let bodies = world.bodies(FIRST, agent);
-	supply(&mut world, LATER, bodies);
+	supply(&mut world, LATER, FIRST);
 	world.hang(LATER);
 	write_twice(&mut world, agent);
 	world.wake(LATER);
-	let dripper = asked(&world);
-	let bodies = world.bodies(FIRST, agent);
-	assert_eq!(supply(&mut world, LATER, bodies[1..2].to_vec()), (agent, 2, 3));
-	assert_ne!(asked(&world), dripper);
-	assert_eq!(supply(&mut world, LATER, bodies[2..].to_vec()), (agent, 3, 3));
+	let miser = asked(&world);
+	supply_once(&mut world, LATER, |_, _, _| vec![None]);
+	assert_ne!(asked(&world), miser, "another is asked");
+	assert_eq!(supply(&mut world, LATER, FIRST), 2, "the root and its page");
 	assert_eq!(world.entries(LATER, agent), last(b"two"));
 }
 
 /// Whom the later member asks for what it lacks.
 fn asked(world: &World) -> WorkerId {
 	match world.nodes[&LATER].fetches.front() {
-		Some(Action::FetchBodies { from, .. }) => from.worker,
+		Some(Action::FetchPages { from, .. }) => from.worker,
 		_ => panic!("it asks for what it lacks"),
 	}
 }
@@ -893,57 +1045,6 @@ fn write_twice(world: &mut World, agent: AgentId) {
 }
 
 #[test]
-fn drippers_give_a_boot_that_knows_no_more_than_the_head_a_part_each_and_it_comes_to_all() {
-	let (mut world, agent) = World::with_agent(116);
-	write_twice(&mut world, agent);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	let bodies = world.bodies(FIRST, agent);
-	let mut drippers = Vec::new();
-	for (version, body) in (1..).zip(&bodies) {
-		drippers.push(asked(&world));
-		assert_eq!(supply(&mut world, LATER, vec![body.clone()]), (agent, version, 3));
-	}
-	assert_ne!(drippers[0], drippers[1], "another is asked for the rest");
-	assert_eq!(world.entries(LATER, agent), last(b"two"));
-}
-
-#[test]
-fn a_forger_and_a_dripper_together_are_found_out_and_then_each_is_heard_alone() {
-	let (mut world, agent) = World::with_agent(117);
-	write_twice(&mut world, agent);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	let bodies = world.bodies(FIRST, agent);
-	let forger = asked(&world);
-	let mut forged = bodies[0].clone();
-	forged.ciphertext[0] ^= 1;
-	supply(&mut world, LATER, vec![forged.clone()]);
-	assert_ne!(asked(&world), forger);
-	assert_eq!(supply(&mut world, LATER, bodies[1..].to_vec()), (agent, 2, 3));
-	for _ in 0..10 {
-		world.tick(limits::PEER_RETRY_MS);
-		if world.nodes[&LATER].fetches.is_empty() {
-			continue;
-		}
-		let from = asked(&world);
-		let Some(Action::FetchBodies { first, .. }) = world.nodes[&LATER].fetches.front() else {
-			panic!("bodies")
-		};
-		// The forger gives nothing after its first, the other a body at a time.
-		let given = match (from == forger, *first as usize) {
-			(true, 1) => vec![forged.clone()],
-			(true, _) => vec![],
-			(false, first) => vec![bodies[first - 1].clone()],
-		};
-		supply(&mut world, LATER, given);
-	}
-	assert_eq!(world.entries(LATER, agent), last(b"two"));
-}
-
-#[test]
 fn no_member_is_asked_first_by_everybody_for_everything() {
 	let (mut world, _) = World::with_agent(118);
 	for code in 0..8 {
@@ -957,8 +1058,8 @@ fn no_member_is_asked_first_by_everybody_for_everything() {
 		.fetches
 		.iter()
 		.map(|fetch| match fetch {
-			Action::FetchBodies { from, .. } => from.worker,
-			_ => panic!("bodies"),
+			Action::FetchPages { from, .. } => from.worker,
+			_ => panic!("pages"),
 		})
 		.collect();
 	assert_eq!(asked.into_iter().collect::<Vec<_>>(), [FIRST, SECOND]);

@@ -10,8 +10,12 @@ use crate::{
 	Config, Instant, Machine, MachineError, ReplicatedBody, Snapshot, Task,
 };
 use phala_protocol::{
-	agents::AgentCode, boot::WorkerId, clusters::Member, relay::EnclaveStatus,
-	requests::SignedAnswer, H256,
+	agents::{AgentCode, AgentId},
+	boot::WorkerId,
+	clusters::Member,
+	relay::EnclaveStatus,
+	requests::SignedAnswer,
+	H256,
 };
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use rand_core::Rng;
@@ -37,6 +41,10 @@ pub struct Node {
 	/// What members say of themselves that do not say that they follow the chain.
 	pub ping_answers: BTreeMap<WorkerId, PingAnswer>,
 	pub proofs: Vec<SignedAnswer>,
+	/// Sealed pages by agent and name.
+	pub disk: BTreeMap<(AgentId, H256), Vec<u8>>,
+	/// What the disk is to put waits in here instead of being done.
+	pub held_disk: Option<Vec<Action>>,
 	/// Cryptography waits in here instead of being done.
 	pub held_tasks: Option<Vec<Task>>,
 	/// How many sealed orders were opened.
@@ -85,6 +93,8 @@ impl Node {
 			silent: BTreeSet::new(),
 			ping_answers: BTreeMap::new(),
 			proofs: Vec::new(),
+			disk: BTreeMap::new(),
+			held_disk: None,
 			held_tasks: None,
 			opened: 0,
 			has_code: true,
@@ -160,12 +170,48 @@ impl Node {
 				boot: member.boot,
 				answer: self.ping_answer(&member),
 			}),
-			Action::FetchBodies { .. } => self.fetches.push_back(action),
+			Action::FetchPages { .. } => self.fetches.push_back(action),
+			Action::StorePages { id, agent, put, delete } => {
+				if let Some(held) = &mut self.held_disk {
+					return held.push(Action::StorePages { id, agent, put, delete });
+				}
+				self.disk.extend(put.into_iter().map(|(name, page)| ((agent, name), page)));
+				for name in delete {
+					self.disk.remove(&(agent, name));
+				}
+				events.push_back(Event::PagesStored { id, agent, is_done: true });
+			}
+			Action::ReadPages { id, agent, names } => {
+				let pages = Some(self.read(agent, &names));
+				events.push_back(Event::PagesCame { id, agent, pages });
+			}
+			Action::ListPages { id, agent, after } => {
+				let names = self.disk.keys().filter(|(of, _)| *of == agent).map(|(_, name)| *name);
+				let names = names.filter(|name| after.is_none_or(|after| *name > after));
+				let names = Some(names.take(crate::limits::LISTED_NAMES_MAX).collect());
+				events.push_back(Event::PagesListed { id, agent, names });
+			}
 			Action::FetchCode { from, hash } => {
 				events.push_back(Event::CodeNotFetched { from: from.worker, hash });
 			}
 			Action::ShowProof(proof) => self.proofs.push(*proof),
 			Action::Publish(snapshot) => self.snapshot = snapshot,
+		}
+	}
+
+	/// What its disk gives.
+	pub fn read(&self, agent: AgentId, names: &[H256]) -> Vec<Option<Vec<u8>>> {
+		names.iter().map(|name| self.disk.get(&(agent, *name)).cloned()).collect()
+	}
+
+	/// The disk does what it held back.
+	pub fn release_disk(&mut self) {
+		let mut events = VecDeque::new();
+		for held in self.held_disk.take().unwrap_or_default() {
+			self.carry_out(held, &mut events);
+		}
+		for event in events {
+			self.tell(event);
 		}
 	}
 
@@ -223,9 +269,8 @@ impl Node {
 			Answer::Acknowledged(one) => ProvenAcknowledgement::verify(genesis, to, body, one).ok(),
 			_ => None,
 		});
-		let body_hash = H256(body.body.hash());
-		let agent = body.agent;
-		self.tell(Event::BodySent { to: to.worker, agent, body_hash, acknowledgement });
+		let ReplicatedBody { agent, new_hash, .. } = *body;
+		self.tell(Event::BodySent { to: to.worker, agent, new_hash, acknowledgement });
 	}
 
 	/// A failure in a turn that no message of the chain caused.

@@ -7,17 +7,18 @@ use crate::{
 	worker::{Entries, Run, RunDone},
 	ReplicatedBody,
 };
+use codec::Decode;
 use phala_keys::{
 	hpke::{DecryptionKey, EncryptionKey},
 	input::{seal_input, InputContext, InputKind, SealedInput},
+	pages::PageHeader,
 	secret::{Secret32, SecretBytes},
 	sr25519::{public_of_published_seed, sign_with_published_seed},
-	state::SealedBody,
 };
 use phala_protocol::{
 	agents::{
-		agent_id, next_state_hash, Access, AgentCode, AgentId, AgentKey, AgentRecord,
-		AgentSnapshot, EffectSet, Lease, UpgradePolicy,
+		agent_id, Access, AgentCode, AgentId, AgentKey, AgentRecord, AgentSnapshot, EffectSet,
+		Lease, UpgradePolicy,
 	},
 	caller::Caller,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
@@ -332,7 +333,9 @@ impl World {
 		}
 		let Some(node) = self.nodes.get_mut(&to) else { return Err(MachineError::NoCluster) };
 		let body = Box::new(node.snapshot.verify_body(body)?);
-		node.ask(|reply| Event::BodyBrought { reply, body })
+		let id = node.call(|reply| Event::BodyBrought { reply, body });
+		// Until its disk has it, or what comes before it has come.
+		node.replies.remove(&id).unwrap_or(Err(MachineError::Busy))
 	}
 
 	pub fn receive(&mut self, worker: WorkerId, payload: Payload) {
@@ -446,17 +449,11 @@ impl World {
 			return;
 		}
 		record.version += 1;
-		record.state_hash = next_state_hash(record.state_hash, set.body_hash);
+		record.state_hash = set.new_hash;
 		record.key = record.key.or(set.key);
 		let (version, state_hash) = (record.version, record.state_hash);
-		let EffectSet { agent, body_hash, results, .. } = set;
-		self.tell_cluster(AgentsMessage::Committed {
-			agent,
-			version,
-			body_hash,
-			state_hash,
-			worker,
-		});
+		let EffectSet { agent, results, .. } = set;
+		self.tell_cluster(AgentsMessage::Committed { agent, version, state_hash, worker });
 		self.results.extend(results.into_iter().map(|result| (result.request, result.outcome)));
 	}
 
@@ -565,10 +562,18 @@ impl World {
 		entries.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect()
 	}
 
-	/// Committed bodies, as a member has them.
-	pub fn bodies(&self, worker: WorkerId, agent: AgentId) -> Vec<SealedBody> {
-		let view = self.nodes[&worker].snapshot.agent(agent).unwrap();
-		view.bodies.values().map(|body| (**body).clone()).collect()
+	/// Numbers of the data keys that a member's disk has of an agent's pages.
+	pub fn keys_on_disk(&self, worker: WorkerId, agent: AgentId) -> BTreeSet<u32> {
+		let pages = self.nodes[&worker].disk.iter().filter(|((of, _), _)| *of == agent);
+		let header = |bytes: &Vec<u8>| PageHeader::decode(&mut &bytes[..]).unwrap().generation;
+		pages.map(|(_, bytes)| header(bytes)).collect()
+	}
+
+	/// Starts a worker anew, with the disk that it had.
+	pub fn restart(&mut self, worker: WorkerId) {
+		let disk = std::mem::take(&mut self.node(worker).disk);
+		self.boot(worker);
+		self.node(worker).disk = disk;
 	}
 
 	pub fn next_run(&mut self, worker: WorkerId) -> Option<Run> {

@@ -7,7 +7,7 @@ use super::{
 	jobs::{DirectJob, Job, JobKind, Opened, OpenedOrder, Run, RunFailed},
 	keyring::KeyRing,
 	reads::{Read, RunningRead},
-	state::Membership,
+	state::{Membership, Timer},
 };
 use crate::{
 	action::{Action, Answer},
@@ -83,8 +83,8 @@ impl Membership {
 	) {
 		let Self { agents, keyring, members, timers, code, unpaid_last, .. } = self;
 		let Some(agent) = agents.get_mut(&id) else { return };
-		*turn.changed |= agent.apply_committed(keyring, turn.height);
-		agent.fetch_missing(members, timers, turn);
+		*turn.changed |= agent.apply_committed();
+		agent.catch_up(members, timers, keyring, turn);
 		let mut ended = Vec::new();
 		if let Some(consumed) = consumed {
 			ended.extend(agent.find_refused(consumed, members, turn.height));
@@ -115,6 +115,11 @@ impl Membership {
 				}
 			}
 		}
+		agent.take_early(keyring, timers, turn);
+		if let Some(at) = agent.tree.flush(id, keyring, turn) {
+			timers.insert((at, Timer::Agent(id)));
+		}
+		agent.acknowledge(turn);
 		self.end_jobs(ended, turn);
 	}
 
@@ -460,7 +465,7 @@ impl Agent {
 				let effects = Effects { writes, used_inputs, ..Default::default() };
 				let cause = Some((job, Some(answer)));
 				let proposed = self.propose(keyring, &effects, Vec::new(), None, cause, turn);
-				let refused = proposed.err().map(MachineError::Input);
+				let refused = proposed.err();
 				let to = direct.to;
 				return refused
 					.map(|refused| JobEnd { to, result: Err(refused) })

@@ -1,4 +1,4 @@
-//! One agent as a member of its cluster holds it: committed state, bodies of effect sets, and, at
+//! One agent as a member of its cluster holds it: committed state, its sealed tree, and, at
 //! the lease holder, the work that waits and the effect sets that were proposed.
 //!
 //! Proposals are made one on another without waiting for the chain. When one is refused, or the
@@ -7,25 +7,26 @@
 
 use super::{
 	agent_state::{AgentState, Effects},
-	catch_up::{Fetch, Unproven},
+	catch_up::CatchUp,
 	jobs::{Job, JobKind, RunFailed},
+	keeping::{Early, Word},
 	keyring::KeyRing,
 	nonces::Nonces,
 	replication::Replication,
+	tree::Tree,
 };
 use crate::{
 	action::{Answer, CallId},
-	limits::{BODIES_KEPT_MAX, JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
+	limits::{JOBS_MAX, PROPOSALS_MAX, SETTLE_LEAD},
 	turn::Turn,
 	verify::ProvenAcknowledgement,
 	Instant, MachineError,
 };
-use codec::{DecodeAll, Encode};
+use codec::Encode;
 use phala_keys::{secret::SecretBytes, state::SealedBody};
 use phala_protocol::{
 	agents::{
-		availability_quorum, next_state_hash, AgentCode, AgentId, AgentKey, AgentSnapshot,
-		EffectSet, StateVersion,
+		availability_quorum, AgentCode, AgentId, AgentKey, AgentSnapshot, EffectSet, StateVersion,
 	},
 	boot::WorkerId,
 	clusters::Member,
@@ -37,7 +38,7 @@ use phala_protocol::{
 };
 use rand_core::CryptoRng;
 use std::{
-	collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+	collections::{BTreeMap, VecDeque},
 	sync::Arc,
 };
 
@@ -47,16 +48,12 @@ pub struct JobEnd {
 	pub result: Result<Answer, MachineError>,
 }
 
-/// Committed bodies, by the version that they lead to.
-pub type Bodies = BTreeMap<StateVersion, Arc<SealedBody>>;
-
 /// An effect set on its way to the chain.
 pub struct Proposal {
 	/// After it.
 	pub state: AgentState,
 	pub body: Arc<SealedBody>,
 	pub base_hash: H256,
-	pub body_hash: H256,
 	key: Option<AgentKey>,
 	results: Vec<RequestResult>,
 	pub availability: BTreeMap<WorkerId, ProvenAcknowledgement>,
@@ -111,14 +108,7 @@ pub struct Agent {
 	pub snapshot: Arc<AgentSnapshot>,
 	/// Committed and applied.
 	pub state: AgentState,
-	pub bodies: Arc<Bodies>,
-	/// Hashes of committed bodies that are not applied yet.
-	pub committed: BTreeMap<StateVersion, H256>,
-	/// State hashes that the chain said, of versions that are not applied yet.
-	pub state_hashes: BTreeMap<StateVersion, H256>,
-	/// Bodies that this member said it keeps, by hash, oldest first in the queue.
-	kept: HashMap<H256, Arc<SealedBody>>,
-	kept_order: VecDeque<H256>,
+	pub tree: Tree,
 	pub proposals: VecDeque<Proposal>,
 	pub jobs: VecDeque<Job>,
 	/// The job that is under way now.
@@ -130,25 +120,26 @@ pub struct Agent {
 	/// Secrets that it is born with: only of an agent from a folder.
 	#[cfg(feature = "development")]
 	pub birth_secrets: Vec<(String, Option<Vec<u8>>)>,
-	/// Bodies that are being fetched from another member.
-	pub fetch: Option<Fetch>,
-	/// What came of them and cannot be proven before the rest comes.
-	pub unproven: Unproven,
+	/// A newer state, on its way here.
+	pub catch_up: Option<CatchUp>,
+	/// The list of what its disk has, under way.
+	pub listing: Option<u64>,
+	/// It was looked through for what nobody needs.
+	pub is_swept: bool,
+	/// Holders that wait for this member's word.
+	pub words: Vec<Word>,
+	pub early: VecDeque<Early>,
 	/// Of sealed direct calls.
 	pub nonces: Nonces,
 }
 
 impl Agent {
 	pub fn new(snapshot: AgentSnapshot) -> Self {
-		let mut agent = Self {
+		Self {
 			id: snapshot.agent,
 			snapshot: Arc::new(snapshot),
 			state: AgentState::default(),
-			bodies: Arc::default(),
-			committed: BTreeMap::new(),
-			state_hashes: BTreeMap::new(),
-			kept: HashMap::new(),
-			kept_order: VecDeque::new(),
+			tree: Tree::new(),
 			proposals: VecDeque::new(),
 			jobs: VecDeque::new(),
 			running: None,
@@ -156,25 +147,18 @@ impl Agent {
 			in_birth: false,
 			#[cfg(feature = "development")]
 			birth_secrets: Vec::new(),
-			fetch: None,
-			unproven: Unproven::default(),
+			catch_up: None,
+			listing: None,
+			is_swept: false,
+			words: Vec::new(),
+			early: VecDeque::new(),
 			nonces: Nonces::default(),
-		};
-		agent.note_state_hash();
-		agent
+		}
 	}
 
 	/// What the chain says of it now.
 	pub fn record(&mut self) -> &mut AgentSnapshot {
 		Arc::make_mut(&mut self.snapshot)
-	}
-
-	/// The chain said which state it is in: bodies up to there can be proven.
-	pub fn note_state_hash(&mut self) {
-		let record = &self.snapshot.record;
-		if record.version > self.state.version {
-			self.state_hashes.insert(record.version, record.state_hash);
-		}
 	}
 
 	/// Whether this boot may write it.
@@ -192,39 +176,17 @@ impl Agent {
 		self.proposals.back().map_or(&self.state, |proposal| &proposal.state)
 	}
 
-	/// Keeps a body for its proposer.
-	pub fn keep(&mut self, hash: H256, body: Arc<SealedBody>) {
-		if self.kept.insert(hash, body).is_none() {
-			self.kept_order.push_back(hash);
-			if self.kept_order.len() > BODIES_KEPT_MAX {
-				if let Some(oldest) = self.kept_order.pop_front() {
-					self.kept.remove(&oldest);
-				}
-			}
-		}
-	}
-
-	/// The chain committed a body. Returns what ended with it.
-	pub fn commit(
-		&mut self,
-		version: StateVersion,
-		body_hash: H256,
-		state_hash: H256,
-	) -> Vec<JobEnd> {
+	/// The chain committed an effect set. Returns what ended with it.
+	pub fn commit(&mut self, version: StateVersion, state_hash: H256) -> Vec<JobEnd> {
 		let record = &mut self.record().record;
 		record.version = version;
 		record.state_hash = state_hash;
-		self.committed.insert(version, body_hash);
-		self.state_hashes.insert(version, state_hash);
-		let ours = self
-			.proposals
-			.front()
-			.is_some_and(|first| first.state.version == version && first.body_hash == body_hash);
-		if !ours {
+		self.apply_committed();
+		let is_ours = self.proposals.front().is_some_and(|first| first.state.hash == state_hash);
+		if !is_ours {
 			return self.drop_proposals(true);
 		}
 		let Some(proposal) = self.proposals.pop_front() else { return Vec::new() };
-		self.kept.insert(body_hash, proposal.body);
 		match proposal.cause {
 			Some((job, Some(answer))) => {
 				job.to().map(|to| JobEnd { to, result: Ok(answer) }).into_iter().collect()
@@ -313,9 +275,9 @@ impl Agent {
 	/// has left or started again since is none.
 	fn is_short_of_keepers(&mut self, members: &BTreeMap<WorkerId, Member>) -> bool {
 		let Some(first) = self.proposals.front_mut() else { return false };
-		let body_hash = first.body_hash;
+		let new_hash = first.state.hash;
 		first.availability.retain(|worker, word| {
-			members.get(worker).is_some_and(|member| word.is_by(member, body_hash))
+			members.get(worker).is_some_and(|member| word.is_by(member, new_hash))
 		});
 		let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
 		count(first.availability.len() + 1) < availability_quorum(count(members.len()))
@@ -333,50 +295,24 @@ impl Agent {
 		})
 	}
 
-	/// Applies what is committed and here; whether anything was.
-	pub fn apply_committed(&mut self, keyring: &KeyRing, height: BlockNumber) -> bool {
-		let before = self.state.version;
-		while self.state.version < self.snapshot.record.version {
-			let version = self.state.version + 1;
-			if !self.bodies.contains_key(&version) {
-				let Some(body) =
-					self.committed.get(&version).and_then(|hash| self.kept.remove(hash))
-				else {
-					break;
-				};
-				Arc::make_mut(&mut self.bodies).insert(version, body);
-			}
-			let Some(body) = self.bodies.get(&version) else { break };
-			let Some(cipher) = keyring.cipher(body.key_number, self.id) else { break };
-			let opened = cipher.open_body(self.state.version, version, body);
-			let next = opened.and_then(|plaintext| {
-				let effects = Effects::decode_all(&mut plaintext.expose())
-					.map_err(|_| phala_keys::Error::Malformed { what: "effects" })?;
-				self.state.after(&effects, H256(body.hash()), height)
-			});
-			match next {
-				Ok(next) => self.state = next,
-				Err(error) => {
-					// A member that made such a body was not the code that the chain allows.
-					tracing::error!(agent = ?self.id, version, "a committed body: {error}");
-					break;
-				}
-			}
-			self.committed.remove(&version);
-			self.state_hashes.remove(&version);
-		}
-		if self.state.version == before {
+	/// Goes on to what is committed, if it was made here; whether it was.
+	pub fn apply_committed(&mut self) -> bool {
+		if self.is_current() {
 			return false;
 		}
-		let kept: BTreeSet<H256> = self.kept.keys().copied().collect();
-		self.kept_order.retain(|hash| kept.contains(hash));
-		true
-	}
-
-	/// Whether the committed body that leads to this version is here.
-	pub fn has_body(&self, version: StateVersion) -> bool {
-		self.bodies.contains_key(&version)
-			|| self.committed.get(&version).is_some_and(|hash| self.kept.contains_key(hash))
+		let hash = self.snapshot.record.state_hash;
+		match self.tree.finalize(&self.state, &hash) {
+			Some(Ok(next)) => {
+				self.state = next;
+				true
+			}
+			Some(Err(error)) => {
+				// A member that made such a state was not the code that the chain allows.
+				tracing::error!(agent = ?self.id, "a committed state: {error}");
+				false
+			}
+			None => false,
+		}
 	}
 
 	/// Whether a sealed input with this nonce wrote, here or at who had the lease before, or is about
@@ -458,22 +394,21 @@ impl Agent {
 		key: Option<AgentKey>,
 		cause: Option<(Job, Option<Answer>)>,
 		turn: &mut Turn<'_, R>,
-	) -> Result<(), phala_keys::Error> {
-		let base = self.head();
-		let (base_version, base_hash) = (base.version, base.hash);
+	) -> Result<(), MachineError> {
+		let base = self.head().clone();
 		let cipher = keyring
 			.sealing_cipher(self.id)
 			.ok_or(phala_keys::Error::WrongKeyKind { wanted: "the cluster's newest data key" })?;
-		let plaintext = SecretBytes::new(effects.encode());
-		let body =
-			cipher.seal_body(turn.rng, base_version, base_version + 1, plaintext.expose())?;
-		let body_hash = H256(body.hash());
-		let state = base.after(effects, body_hash, turn.height)?;
+		let written = effects.written_on(&base, turn.random(), turn.height)?;
+		let plaintext = SecretBytes::new(written.encode());
+		let version = base.version.saturating_add(1);
+		let body = cipher.seal_body(turn.rng, base.version, version, plaintext.expose())?;
+		let root = self.tree.stage(&base.root, &written, body.key_number)?;
+		let state = base.after(&written.writes, root)?;
 		self.proposals.push_back(Proposal {
 			state,
 			body: Arc::new(body),
-			base_hash,
-			body_hash,
+			base_hash: base.hash,
 			key,
 			results,
 			availability: BTreeMap::new(),
@@ -488,52 +423,24 @@ impl Agent {
 	pub fn seal_anew<R: CryptoRng>(&mut self, keyring: &KeyRing, turn: &mut Turn<'_, R>) -> bool {
 		let Some(number) = keyring.sealing_number() else { return false };
 		let is_old = |one: &Proposal| one.sent.is_none() && one.body.key_number != number;
-		let Some(first) = self.proposals.iter().position(is_old) else { return true };
-		match self.seal_anew_from(first, keyring, turn) {
-			Ok(()) => true,
-			Err(error) => {
-				tracing::error!(agent = ?self.id, "an effect set is not sealed anew: {error}");
-				false
+		for proposal in self.proposals.iter_mut().filter(|one| is_old(one)) {
+			match sealed_anew(self.id, proposal, keyring, turn) {
+				Ok(body) => proposal.body = Arc::new(body),
+				Err(error) => {
+					tracing::error!(agent = ?self.id, "an effect set is not sealed anew: {error}");
+					return false;
+				}
 			}
-		}
-	}
-
-	/// A proposal names the hash of the one before it: all that come after the first change too.
-	fn seal_anew_from<R: CryptoRng>(
-		&mut self,
-		first: usize,
-		keyring: &KeyRing,
-		turn: &mut Turn<'_, R>,
-	) -> Result<(), phala_keys::Error> {
-		let no_key = || phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" };
-		let newest = keyring.sealing_cipher(self.id).ok_or_else(no_key)?;
-		let mut bodies = Vec::new();
-		for Proposal { state, body, .. } in self.proposals.iter().skip(first) {
-			let (base, version) = (state.version.saturating_sub(1), state.version);
-			let cipher = keyring.cipher(body.key_number, self.id).ok_or_else(no_key)?;
-			let plaintext = cipher.open_body(base, version, body)?;
-			bodies.push(newest.seal_body(turn.rng, base, version, plaintext.expose())?);
-		}
-		let old_head = self.head().hash;
-		let mut base_hash = self.proposals.get(first).map_or(old_head, |one| one.base_hash);
-		for (proposal, body) in self.proposals.iter_mut().skip(first).zip(bodies) {
-			proposal.body_hash = H256(body.hash());
-			proposal.body = Arc::new(body);
-			proposal.base_hash = base_hash;
-			proposal.state.hash = next_state_hash(base_hash, proposal.body_hash);
+			// The state is the same; what the others and the disk have of it is not.
 			proposal.availability.clear();
 			proposal.replication = Replication::default();
-			base_hash = proposal.state.hash;
+			self.tree.note_key(&proposal.state.hash, number);
 		}
-		// What runs on the last of them runs on the same state.
-		if let Some(running) = self.running.as_mut().filter(|running| running.base == old_head) {
-			running.base = base_hash;
-		}
-		Ok(())
+		true
 	}
 
-	pub fn proposal(&mut self, body_hash: H256) -> Option<&mut Proposal> {
-		self.proposals.iter_mut().find(|proposal| proposal.body_hash == body_hash)
+	pub fn proposal(&mut self, new_hash: H256) -> Option<&mut Proposal> {
+		self.proposals.iter_mut().find(|proposal| proposal.state.hash == new_hash)
 	}
 
 	/// Submits what is replicated to the chain, in order: of what nobody has paid for no more than
@@ -547,7 +454,8 @@ impl Agent {
 			if proposal.sent.is_some() {
 				continue;
 			}
-			if !proposal.replication.is_done() {
+			// Its envelope is this member's own word.
+			if !proposal.replication.is_done() || !self.tree.is_durable(&proposal.state.hash) {
 				break;
 			}
 			let can_wait = owed.is_none_or(|last| place > last);
@@ -558,7 +466,7 @@ impl Agent {
 				agent: self.id,
 				base_version: proposal.state.version - 1,
 				base_hash: proposal.base_hash,
-				body_hash: proposal.body_hash,
+				new_hash: proposal.state.hash,
 				key: proposal.key,
 				results: proposal.results.clone(),
 				availability: proposal
@@ -575,7 +483,7 @@ impl Agent {
 			}
 			if let (false, Some((job, _))) = (proposal.results.is_empty(), &proposal.cause) {
 				let (results, deadline) = (&proposal.results, job.last_block());
-				turn.answers.submitted(proposal.body_hash, results, deadline, turn.height);
+				turn.answers.submitted(proposal.state.hash, results, deadline, turn.height);
 			}
 		}
 		unpaid_went
@@ -610,4 +518,19 @@ impl Agent {
 		}
 		Ok(())
 	}
+}
+
+fn sealed_anew<R: CryptoRng>(
+	agent: AgentId,
+	proposal: &Proposal,
+	keyring: &KeyRing,
+	turn: &mut Turn<'_, R>,
+) -> Result<SealedBody, phala_keys::Error> {
+	let no_key = || phala_keys::Error::WrongKeyKind { wanted: "the cluster's data key" };
+	let Proposal { state, body, .. } = proposal;
+	let (base, version) = (state.version.saturating_sub(1), state.version);
+	let newest = keyring.sealing_cipher(agent).ok_or_else(no_key)?;
+	let cipher = keyring.cipher(body.key_number, agent).ok_or_else(no_key)?;
+	let plaintext = cipher.open_body(base, version, body)?;
+	newest.seal_body(turn.rng, base, version, plaintext.expose())
 }

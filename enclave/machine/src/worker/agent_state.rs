@@ -1,12 +1,14 @@
-//! An agent's state as a member holds it, and what one effect set changes in it.
+//! An agent's state as a member holds it decoded, and the literal writes of one run.
+//!
+//! In the sealed tree each part has a [`Space`] of its own. Every run writes one entry that is no part of
+//! it: under [`RUN_KEY`] its random bytes. So no two runs ever lead to the same root, those that write
+//! nothing else neither, and a root names what was run.
 
 use crate::limits::STATE_ENTRY_BYTES;
-use codec::{Decode, Encode};
-use phala_keys::{agent::AgentKeys, secret::SecretBytes, Error};
-use phala_protocol::{
-	agents::{next_state_hash, StateVersion},
-	BlockNumber, H256,
-};
+use codec::{Decode, DecodeAll, Encode};
+use phala_keys::{agent::AgentKeys, secret::SecretBytes};
+use phala_protocol::{agents::StateVersion, BlockNumber, H256};
+use phala_state::{Key, PageSource, Root, RunId, Scan, Snapshot, Space, StateError, Value, Writes};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What an agent keeps. Cheap to clone.
@@ -15,12 +17,19 @@ pub type Entries = Arc<BTreeMap<String, Arc<[u8]>>>;
 /// A secret's value: wiped when the last holder lets go.
 pub type Secrets = Arc<BTreeMap<String, Arc<SecretBytes>>>;
 
-/// An agent's state at one version. Cheap to clone.
-#[derive(Clone, Default)]
+/// Where the agent's keys are, among its keys.
+const KEYS_KEY: &[u8] = b"keys";
+
+/// Where the last run's random bytes are, among the nonces: no nonce is empty.
+const RUN_KEY: &[u8] = b"";
+
+/// An agent's state at one version, decoded. Cheap to clone.
+#[derive(Clone)]
 pub struct AgentState {
 	pub version: StateVersion,
-	/// See [`next_state_hash`].
+	/// Of its root, as the chain has it; zero before its birth.
 	pub hash: H256,
+	pub root: Root,
 	/// From version 1 on.
 	pub keys: Option<Arc<AgentKeys>>,
 	pub secrets: Secrets,
@@ -31,8 +40,24 @@ pub struct AgentState {
 	pub used_inputs: Arc<BTreeMap<[u8; 32], BlockNumber>>,
 }
 
-/// The plaintext of an effect set's body.
-#[derive(Clone, Default, Encode, Decode)]
+impl Default for AgentState {
+	/// Before its birth.
+	fn default() -> Self {
+		Self {
+			version: 0,
+			hash: H256::zero(),
+			root: Root::empty(phala_state::LAYOUTS.newest()),
+			keys: None,
+			secrets: Secrets::default(),
+			entries: Entries::default(),
+			entry_bytes: 0,
+			used_inputs: Arc::default(),
+		}
+	}
+}
+
+/// What a run did to an agent.
+#[derive(Clone, Default)]
 pub struct Effects {
 	/// At birth: the agent's keys.
 	pub keys: Option<Vec<u8>>,
@@ -44,51 +69,129 @@ pub struct Effects {
 	pub used_inputs: Vec<([u8; 32], BlockNumber)>,
 }
 
-impl AgentState {
-	/// The next version.
-	///
-	/// # Errors
-	/// [`Error::Malformed`] for keys that are none.
-	pub fn after(
+/// What the members are sent of a run, under a seal: they make the same pages of it.
+#[derive(Clone, Encode, Decode)]
+pub struct RunWrites {
+	pub run: RunId,
+	pub writes: Writes,
+}
+
+impl Effects {
+	/// As they are written on `base`: literally. What has expired at `height` is removed by name.
+	pub fn written_on(
 		&self,
-		effects: &Effects,
-		body_hash: H256,
+		base: &AgentState,
+		run: RunId,
 		height: BlockNumber,
-	) -> Result<Self, Error> {
-		let mut next = self.clone();
-		next.version = self.version.saturating_add(1);
-		next.hash = next_state_hash(self.hash, body_hash);
-		if let Some(keys) = &effects.keys {
-			let keys = AgentKeys::from_secret_bytes(&SecretBytes::new(keys.clone()))?;
-			next.keys = Some(Arc::new(keys));
+	) -> Result<RunWrites, StateError> {
+		let mut writes = Writes::new();
+		let mut write = |space, name: &[u8], value: Option<&[u8]>| {
+			let value = value.map(|value| Value::new(value.to_vec())).transpose()?;
+			writes.insert(Key::new(space, name)?, value);
+			Ok::<_, StateError>(())
+		};
+		write(Space::Nonces, RUN_KEY, Some(&run))?;
+		if let Some(keys) = &self.keys {
+			write(Space::AgentKeys, KEYS_KEY, Some(keys))?;
 		}
-		if !effects.secrets.is_empty() {
-			let secrets = Arc::make_mut(&mut next.secrets);
-			for (name, value) in &effects.secrets {
+		for (name, value) in &self.secrets {
+			write(Space::Secrets, name.as_bytes(), value.as_deref())?;
+		}
+		for (key, value) in &self.writes {
+			write(Space::Entries, key.as_bytes(), value.as_deref())?;
+		}
+		if !self.used_inputs.is_empty() {
+			let expired = base.used_inputs.iter().filter(|(_, expiry)| **expiry < height);
+			for (nonce, _) in expired {
+				write(Space::Nonces, nonce, None)?;
+			}
+			for (nonce, expiry) in &self.used_inputs {
+				write(Space::Nonces, nonce, Some(&expiry.encode()))?;
+			}
+		}
+		Ok(RunWrites { run, writes })
+	}
+}
+
+const NOT_A_STATE: StateError = StateError::BadRoot { why: "it has entries that are no state" };
+
+impl AgentState {
+	/// The state that these writes led to.
+	pub fn after(&self, writes: &Writes, root: Root) -> Result<Self, StateError> {
+		let mut next = self.clone();
+		for (key, value) in writes {
+			next.take(key, value.as_ref())?;
+		}
+		next.set_root(root);
+		Ok(next)
+	}
+
+	/// All of a state of which every page is at hand.
+	pub fn read(source: &impl PageSource, root: Root) -> Result<Self, StateError> {
+		let mut state = Self::default();
+		let snapshot = Snapshot::new(source, root)?;
+		for space in Space::ALL {
+			for (key, value) in snapshot.scan(&Scan::all(space))?.entries {
+				state.take(&key, Some(&value))?;
+			}
+		}
+		state.set_root(root);
+		Ok(state)
+	}
+
+	fn set_root(&mut self, root: Root) {
+		self.version = root.version;
+		self.hash = root.hash();
+		self.root = root;
+	}
+
+	fn take(&mut self, key: &Key, value: Option<&Value>) -> Result<(), StateError> {
+		let name = key.name();
+		let text = || String::from_utf8(name.to_vec()).map_err(|_| NOT_A_STATE);
+		match key.space() {
+			Space::Entries => {
+				let key = text()?;
+				let size = |value: &[u8]| (name.len() + value.len()) as u64 + STATE_ENTRY_BYTES;
+				let entries = Arc::make_mut(&mut self.entries);
+				let new = value.map_or(0, |value| size(value.expose()));
+				let old = match value {
+					Some(value) => entries.insert(key, value.expose().into()),
+					None => entries.remove(&key),
+				};
+				let old = old.map_or(0, |old| size(&old));
+				self.entry_bytes = self.entry_bytes.saturating_sub(old).saturating_add(new);
+			}
+			Space::Secrets => {
+				let secrets = Arc::make_mut(&mut self.secrets);
 				match value {
 					Some(value) => {
-						secrets.insert(name.clone(), Arc::new(SecretBytes::new(value.clone())))
+						let value = SecretBytes::new(value.expose().to_vec());
+						secrets.insert(text()?, Arc::new(value))
 					}
-					None => secrets.remove(name),
+					None => secrets.remove(&text()?),
 				};
 			}
-		}
-		if !effects.writes.is_empty() {
-			next.entry_bytes = self.bytes_after(&effects.writes);
-			let entries = Arc::make_mut(&mut next.entries);
-			for (key, value) in &effects.writes {
+			Space::AgentKeys => {
+				let keys = value.map(|value| {
+					AgentKeys::from_secret_bytes(&SecretBytes::new(value.expose().to_vec()))
+				});
+				self.keys = keys.transpose().map_err(|_| NOT_A_STATE)?.map(Arc::new);
+			}
+			Space::Nonces if name == RUN_KEY => {}
+			Space::Nonces => {
+				let nonce = name.try_into().map_err(|_| NOT_A_STATE)?;
+				let used = Arc::make_mut(&mut self.used_inputs);
 				match value {
-					Some(value) => entries.insert(key.clone(), value.as_slice().into()),
-					None => entries.remove(key),
+					Some(value) => {
+						let expiry = BlockNumber::decode_all(&mut value.expose());
+						used.insert(nonce, expiry.map_err(|_| NOT_A_STATE)?)
+					}
+					None => used.remove(&nonce),
 				};
 			}
+			Space::Outbox | Space::Schedule => {}
 		}
-		if !effects.used_inputs.is_empty() {
-			let used = Arc::make_mut(&mut next.used_inputs);
-			used.retain(|_, expiry| *expiry >= height);
-			used.extend(effects.used_inputs.iter().copied());
-		}
-		Ok(next)
+		Ok(())
 	}
 
 	/// Size of the entries if `writes` took effect; each key once.

@@ -9,7 +9,7 @@ use phala_protocol::{
 };
 use std::collections::BTreeMap;
 
-/// By the hash of the set's body, from when it is submitted until the last deadline in it has passed:
+/// By the hash of the state that the set leads to, from when it is submitted until the last deadline in it has passed:
 /// what is asked until then is not run any more.
 #[derive(Default)]
 pub struct Answers(BTreeMap<H256, Answered>);
@@ -23,18 +23,18 @@ impl Answers {
 	/// An effect set is on its way. Forgets those whose time is over.
 	pub fn submitted(
 		&mut self,
-		body_hash: H256,
+		new_hash: H256,
 		results: &[RequestResult],
 		deadline: BlockNumber,
 		height: BlockNumber,
 	) {
 		self.0.retain(|_, answered| answered.deadline >= height);
 		let requests = results.iter().map(|result| result.request).collect();
-		self.0.insert(body_hash, Answered { requests, deadline });
+		self.0.insert(new_hash, Answered { requests, deadline });
 	}
 
 	/// What an effect set answers.
-	pub fn of(&self, body_hash: H256) -> &[RequestId] {
-		self.0.get(&body_hash).map_or(&[], |answered| &answered.requests)
+	pub fn of(&self, new_hash: H256) -> &[RequestId] {
+		self.0.get(&new_hash).map_or(&[], |answered| &answered.requests)
 	}
 }

@@ -1,36 +1,30 @@
-//! Fetches from the other members, one after another, what is missing here.
+//! Comes to a state that the chain has and this member has not: page by page, from its own disk first and
+//! from the other members for what that lacks.
 //!
-//! Members are asked from a random one on, so that no member is everybody's first.
+//! The chain says the hash of the root. Under it the root is stored, and from there on every page names those
+//! below it. Whatever is given is opened and checked against the name that it was asked for by, so who lies
+//! gives nothing, and it does not matter who gave what. If the chain goes on meanwhile, the walk begins again at the
+//! new root, and passes through what is here already.
 //!
-//! **An agent's history.** A boot that is new knows of an agent's committed bodies only to which state hash
-//! all of them lead: nothing of a part can be proven. Parts are taken all the same, from whoever has them,
-//! and the next member is asked for what comes after ([`Unproven`]): who is slow, or gives a little, costs no
-//! more than that. At the end either all is proven or all was for nothing: whoever lied alone is passed over
-//! for this time; if it was one of several, a history is taken from one member at a time from then on,
-//! until one is proven. Of what is more than [`UNPROVEN_BODIES_BYTES_MAX`], hashes are kept alone: once they
-//! are proven, the bodies are fetched again, and each is checked as it comes.
+//! Members are asked one after another, from a random one on, so that no member is everybody's first.
 
-use super::agent::Agent;
+use super::{
+	agent::Agent,
+	agent_state::AgentState,
+	keyring::KeyRing,
+	tree::{Seals, Tree},
+};
 use crate::worker::state::{Membership, Timer};
 use crate::{
 	action::Action,
-	limits::{PEER_RETRY_MS, UNPROVEN_BODIES_BYTES_MAX},
+	limits::{LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS},
 	turn::Turn,
-	verify::HashedBody,
 	Instant,
 };
-use phala_keys::state::SealedBody;
-use phala_protocol::{
-	agents::{next_state_hash, AgentId, StateVersion},
-	boot::WorkerId,
-	clusters::Member,
-	H256,
-};
+use phala_protocol::{agents::AgentId, boot::WorkerId, clusters::Member, H256};
+use phala_state::{Check, PageName, PageSource, StateError, Walk, LAYOUTS};
 use rand_core::CryptoRng;
-use std::{
-	collections::{BTreeMap, BTreeSet, VecDeque},
-	sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something that is being fetched.
 pub struct Fetch {
@@ -83,310 +77,260 @@ impl Fetch {
 	}
 }
 
-/// A part of an agent's history, from the state that is applied here on, that is not proven yet.
-#[derive(Default)]
-pub struct Unproven {
-	/// The version that it leads on from.
-	base: StateVersion,
-	/// The state hash that it leads to.
-	state_hash: H256,
-	/// Of its bodies: no more than there are versions on the chain.
-	hashes: Vec<H256>,
-	/// The first of these, as far as there was room.
-	bodies: Vec<Arc<SealedBody>>,
-	/// Of the bodies.
-	bytes: u64,
-	/// Who gave them.
-	sources: BTreeSet<WorkerId>,
-	/// What several gave together was not true: it is taken from one at a time.
-	distrusts: bool,
+/// What was asked for, in this order, and of whom: `None` for the disk.
+struct Asking {
+	id: u64,
+	names: Vec<PageName>,
+	of: Option<WorkerId>,
 }
 
-impl Unproven {
-	/// Begins again.
-	fn clear(&mut self) {
-		*self = Self { distrusts: self.distrusts, ..Self::default() };
+/// A state on its way here.
+pub struct CatchUp {
+	/// Hash of its root.
+	target: H256,
+	/// Once the root came.
+	walk: Option<Walk>,
+	is_root_stored: bool,
+	/// Pages that the walk came through.
+	seen: BTreeSet<PageName>,
+	not_on_disk: BTreeSet<PageName>,
+	asking: Option<Asking>,
+	fetch: Option<Fetch>,
+	/// It is no state: whoever wrote it was not the code that the chain allows.
+	is_broken: bool,
+}
+
+impl CatchUp {
+	fn new(target: H256) -> Self {
+		Self {
+			target,
+			walk: None,
+			is_root_stored: false,
+			seen: BTreeSet::new(),
+			not_on_disk: BTreeSet::new(),
+			asking: None,
+			fetch: None,
+			is_broken: false,
+		}
+	}
+
+	/// The chain went on. What is under way is of use all the same.
+	fn begin_again(&mut self, target: H256) {
+		let Self { asking, fetch, .. } = std::mem::replace(self, Self::new(target));
+		self.asking = asking;
+		self.fetch = fetch;
+	}
+
+	/// What is missing next; nothing if all is here.
+	fn missing(&mut self, tree: &Tree) -> Result<Vec<PageName>, StateError> {
+		let Self { walk, seen, target, .. } = self;
+		let Some(walk) = walk else { return Ok(vec![PageName(*target)]) };
+		let read = |name: &PageName| {
+			let page = tree.pages().page(name)?;
+			seen.insert(*name);
+			Some(page)
+		};
+		walk.missing(read, |_| false, PAGES_ASKED_MAX)
+	}
+
+	/// A page came, or bytes that are none: whether it is of use.
+	fn take(
+		&mut self,
+		tree: &mut Tree,
+		seals: &Seals,
+		name: PageName,
+		bytes: &[u8],
+		is_stored: bool,
+	) -> bool {
+		if name.0 == self.target && self.walk.is_none() {
+			let walk = seals
+				.open_root(name.0, bytes)
+				.and_then(|root| Walk::new(LAYOUTS, root, Check::Contents).ok());
+			self.is_root_stored = is_stored;
+			self.walk = walk;
+			return self.walk.is_some();
+		}
+		let Some(page) = seals.open(name, bytes) else { return false };
+		tree.add(page, is_stored);
+		true
 	}
 }
 
 impl Membership {
-	/// A member gave committed bodies of an agent, or did not.
-	pub fn on_bodies_fetched(
+	/// A disk or a member gave pages of an agent's state, or did not.
+	pub fn on_pages_came<R>(
 		&mut self,
-		from: WorkerId,
+		id: u64,
 		agent: AgentId,
-		first: StateVersion,
-		bodies: Option<Vec<HashedBody>>,
+		pages: Option<Vec<Option<Vec<u8>>>>,
+		turn: &mut Turn<'_, R>,
 	) {
-		let taken: u64 = self.agents.values().map(|agent| agent.unproven.bytes).sum();
-		let room = UNPROVEN_BODIES_BYTES_MAX.saturating_sub(taken);
-		if let Some(agent) = self.agents.get_mut(&agent) {
-			agent.bodies_fetched(from, first, bodies, room);
+		let Self { agents, keyring, .. } = self;
+		if let Some(agent) = agents.get_mut(&agent) {
+			agent.pages_came(id, pages, keyring, turn);
 		}
 	}
 }
 
 impl Agent {
-	/// Versions whose bodies are missing here: from the first to the last. What is not proven yet counts
-	/// as being here.
-	pub fn missing(&self) -> Option<(StateVersion, StateVersion)> {
-		let last = self.snapshot.record.version;
-		let next = self.state.version + 1;
-		if next > last || self.has_body(next) {
-			return None;
-		}
-		let leads_on = self.unproven.base == self.state.version;
-		let unproven = if leads_on { self.unproven.hashes.len() as StateVersion } else { 0 };
-		let first = next.saturating_add(unproven);
-		(first <= last).then_some((first, last))
-	}
-
-	/// Asks a member for the bodies that are missing here.
-	pub fn fetch_missing<R: CryptoRng>(
+	/// Whether it has come to nothing of a state that the chain has.
+	pub fn catch_up<R: CryptoRng>(
 		&mut self,
 		members: &BTreeMap<WorkerId, Member>,
 		timers: &mut BTreeSet<(Instant, Timer)>,
+		keyring: &KeyRing,
 		turn: &mut Turn<'_, R>,
 	) {
-		if self.unproven.base != self.state.version {
-			self.unproven.clear();
-		}
-		if self.missing().is_none() {
-			self.fetch.take_if(|fetch| fetch.asked.is_none());
+		if self.is_current() {
+			self.catch_up = None;
+			self.sweep(turn);
 			return;
 		}
-		if self.fetch.as_ref().is_none_or(|fetch| fetch.is_over(turn.now)) {
-			self.fetch = Some(Fetch::new(members, turn));
+		// Without keys nothing can be opened; a rebuilt machine first hears what became of it.
+		if turn.is_replaying || !keyring.is_ready() {
+			return;
 		}
-		let Some(fetch) = &mut self.fetch else { return };
+		let target = self.snapshot.record.state_hash;
+		let catch_up = self.catch_up.get_or_insert_with(|| CatchUp::new(target));
+		if catch_up.target != target {
+			catch_up.begin_again(target);
+		}
+		if catch_up.is_broken {
+			return;
+		}
+		let missing = match catch_up.missing(&self.tree) {
+			Ok(missing) => missing,
+			Err(error) => {
+				tracing::error!(agent = ?self.id, "a committed state: {error}");
+				catch_up.is_broken = true;
+				return;
+			}
+		};
+		if missing.is_empty() {
+			return self.caught_up(turn);
+		}
+		if catch_up.asking.is_some() {
+			return;
+		}
+		let agent = self.id;
+		let (absent, unread): (Vec<_>, Vec<_>) =
+			missing.into_iter().partition(|name| catch_up.not_on_disk.contains(name));
+		let id = turn.next_id();
+		if !unread.is_empty() {
+			let names = unread.iter().map(|name| name.0).collect();
+			catch_up.asking = Some(Asking { id, names: unread, of: None });
+			return turn.act(Action::ReadPages { id, agent, names });
+		}
+		if catch_up.fetch.as_ref().is_none_or(|fetch| fetch.is_over(turn.now)) {
+			catch_up.fetch = Some(Fetch::new(members, turn));
+		}
+		let Some(fetch) = &mut catch_up.fetch else { return };
 		match fetch.next(members, turn.now) {
 			Ok(Some(from)) => {
-				let is_of_another = |unproven: &Unproven| {
-					unproven.sources.iter().any(|source| *source != from.worker)
-				};
-				if self.unproven.distrusts && is_of_another(&self.unproven) {
-					self.unproven.clear();
-				}
-				let Some((first, last)) = self.missing() else { return };
-				turn.act(Action::FetchBodies { from, agent: self.id, first, last });
+				let names = absent.iter().map(|name| name.0).collect();
+				catch_up.asking = Some(Asking { id, names: absent, of: Some(from.worker) });
+				turn.act(Action::FetchPages { id, from, agent, names });
 			}
 			Ok(None) => {}
 			Err(at) => {
-				timers.insert((at, Timer::Agent(self.id)));
+				// The disk may have been at fault only then.
+				catch_up.not_on_disk.clear();
+				timers.insert((at, Timer::Agent(agent)));
 			}
 		}
 	}
 
-	/// A member answered, or did not. `room`: for so many bytes more that are not proven.
-	fn bodies_fetched(
+	fn pages_came<R>(
 		&mut self,
-		from: WorkerId,
-		first: StateVersion,
-		bodies: Option<Vec<HashedBody>>,
-		room: u64,
+		id: u64,
+		pages: Option<Vec<Option<Vec<u8>>>>,
+		keyring: &KeyRing,
+		turn: &mut Turn<'_, R>,
 	) {
-		let was_asked = self.fetch.as_mut().is_some_and(|fetch| fetch.answered(from));
-		let came = was_asked && bodies.is_some_and(|bodies| self.supply(from, first, bodies, room));
-		if !came {
+		let Some(catch_up) = &mut self.catch_up else { return };
+		let Some(Asking { names, of, .. }) = catch_up.asking.take_if(|asking| asking.id == id)
+		else {
+			return;
+		};
+		let is_stored = of.is_none();
+		let seals = Seals::new(keyring, self.id);
+		let mut pages = pages.unwrap_or_default().into_iter();
+		let mut came = 0;
+		for name in &names {
+			let bytes = pages.next().flatten();
+			let is_it = bytes.zip(seals.as_ref()).is_some_and(|(bytes, seals)| {
+				catch_up.take(&mut self.tree, seals, *name, &bytes, is_stored)
+			});
+			came += usize::from(is_it);
+			if !is_it && is_stored {
+				catch_up.not_on_disk.insert(*name);
+			}
+		}
+		let (Some(from), Some(fetch)) = (of, &mut catch_up.fetch) else { return };
+		fetch.answered(from);
+		if came == names.len() {
+			// It goes on with who has all.
+			fetch.left.push_front(from);
+		} else if came > 0 && fetch.left.is_empty() {
+			// All of them again, for what is missing still.
+			catch_up.fetch = None;
+		}
+		*turn.changed |= came > 0;
+	}
+
+	/// Every page is here.
+	fn caught_up<R>(&mut self, turn: &mut Turn<'_, R>) {
+		let Some(mut catch_up) = self.catch_up.take() else { return };
+		let complete = catch_up.walk.as_ref().map(Walk::complete).transpose();
+		let state = complete.and_then(|complete| match complete.flatten() {
+			Some(complete) => AgentState::read(self.tree.pages(), *complete.root()).map(Some),
+			None => Ok(None),
+		});
+		match state {
+			Ok(Some(state)) => {
+				let (agent, version, pages) = (self.id, state.version, state.root.pages);
+				tracing::info!(?agent, version, pages, "caught up with an agent's state");
+				self.tree.begin_at(state.root, &catch_up.seen, catch_up.is_root_stored);
+				self.state = state;
+				*turn.changed = true;
+			}
+			Ok(None) => {}
+			Err(error) => {
+				tracing::error!(agent = ?self.id, "a committed state: {error}");
+				catch_up.is_broken = true;
+				self.catch_up = Some(catch_up);
+			}
+		}
+	}
+
+	/// Once, what a boot before this one left on the disk that no state has is deleted. Its word for
+	/// that ended with it; a rebuilt machine's own did not.
+	fn sweep<R>(&mut self, turn: &mut Turn<'_, R>) {
+		if self.state.version == 0 || turn.is_replaying || turn.is_rebuilt {
 			return;
 		}
-		if self.missing().is_none() {
-			let (agent, last) = (self.id, self.snapshot.record.version);
-			tracing::info!(?agent, last, worker = from, "caught up with an agent's state");
+		if std::mem::replace(&mut self.is_swept, true) {
+			return;
 		}
-		let Some(fetch) = &mut self.fetch else { return };
-		if self.unproven.distrusts {
-			fetch.left.push_front(from);
-		} else if fetch.left.is_empty() {
-			// All of them again, for what is missing still.
-			self.fetch = None;
+		self.list_after(None, turn);
+	}
+
+	fn list_after<R>(&mut self, after: Option<H256>, turn: &mut Turn<'_, R>) {
+		let id = turn.next_id();
+		self.listing = Some(id);
+		turn.act(Action::ListPages { id, agent: self.id, after });
+	}
+
+	/// The disk said which names it has.
+	pub fn pages_listed<R>(&mut self, id: u64, names: Option<Vec<H256>>, turn: &mut Turn<'_, R>) {
+		if self.listing.take_if(|listing| *listing == id).is_none() {
+			return;
 		}
-	}
-
-	/// Takes committed bodies from another member, from `first` on: whether any was of use. Nothing is
-	/// applied before it is proven.
-	pub fn supply(
-		&mut self,
-		from: WorkerId,
-		first: StateVersion,
-		bodies: Vec<HashedBody>,
-		room: u64,
-	) -> bool {
-		let Some((_, last)) = self.missing().filter(|(wanted, _)| *wanted == first) else {
-			return false;
-		};
-		let mut room = room;
-		let mut came = false;
-		for (version, body) in (first..=last).zip(bodies) {
-			let hash = body.hash();
-			if let Some(said) = self.committed.get(&version) {
-				if *said != hash {
-					break;
-				}
-				Arc::make_mut(&mut self.bodies).insert(version, body.into_body());
-				came = true;
-				continue;
-			}
-			self.add_unproven(from, body, &mut room);
-			let record = &self.snapshot.record;
-			let said = match version == record.version {
-				true => Some(&record.state_hash),
-				false => self.state_hashes.get(&version),
-			};
-			match said {
-				None => came = true,
-				Some(said) if *said == self.unproven.state_hash => {
-					came = true;
-					if !self.prove() {
-						// The rest of what was not kept comes first.
-						break;
-					}
-				}
-				Some(_) => {
-					tracing::warn!(agent = ?self.id, worker = from, "a history that is not the agent's");
-					self.unproven.distrusts |= self.unproven.sources.len() > 1;
-					self.unproven.clear();
-					return false;
-				}
-			}
+		let Some(names) = names else { return };
+		let last = names.last().copied().filter(|_| names.len() >= LISTED_NAMES_MAX);
+		self.tree.delete_others(names.into_iter().map(PageName));
+		if last.is_some() {
+			self.list_after(last, turn);
 		}
-		came
-	}
-
-	fn add_unproven(&mut self, from: WorkerId, body: HashedBody, room: &mut u64) {
-		let unproven = &mut self.unproven;
-		if unproven.hashes.is_empty() {
-			unproven.base = self.state.version;
-			unproven.state_hash = self.state.hash;
-		}
-		let bytes = body.bytes();
-		unproven.state_hash = next_state_hash(unproven.state_hash, body.hash());
-		unproven.sources.insert(from);
-		let is_all_kept = unproven.bodies.len() == unproven.hashes.len();
-		unproven.hashes.push(body.hash());
-		if is_all_kept && bytes <= *room {
-			*room -= bytes;
-			unproven.bytes += bytes;
-			unproven.bodies.push(body.into_body());
-		}
-	}
-
-	/// The chain vouches for all of it. Whether all bodies are here.
-	fn prove(&mut self) -> bool {
-		let Unproven { base, hashes, bodies, .. } = std::mem::take(&mut self.unproven);
-		let is_all_kept = bodies.len() == hashes.len();
-		let versions = || base.saturating_add(1)..;
-		self.committed.extend(versions().zip(hashes));
-		Arc::make_mut(&mut self.bodies).extend(versions().zip(bodies));
-		is_all_kept
-	}
-}
-
-#[cfg(test)]
-mod tests {
-	use super::*;
-	use phala_protocol::agents::{Access, AgentCode, AgentRecord, AgentSnapshot, UpgradePolicy};
-
-	const HONEST: WorkerId = 1;
-	const FORGER: WorkerId = 2;
-	const ROOM: u64 = 1 << 20;
-
-	/// A history of so many bodies.
-	fn history(versions: u8) -> Vec<HashedBody> {
-		let body = |byte| SealedBody { key_number: 1, nonce: [byte; 24], ciphertext: vec![byte] };
-		(1..=versions).map(|version| HashedBody::new(body(version))).collect()
-	}
-
-	/// An agent with this history, at a boot that knows no more than where it leads to.
-	fn fresh(history: &[HashedBody]) -> Agent {
-		let state_hash = history
-			.iter()
-			.fold(H256::zero(), |state_hash, body| next_state_hash(state_hash, body.hash()));
-		let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
-		Agent::new(AgentSnapshot {
-			agent: H256([7; 32]),
-			record: AgentRecord {
-				owner: [1; 32],
-				cluster: 0,
-				code,
-				code_version: 1,
-				upgrades: UpgradePolicy::Immutable,
-				access: Access::Public,
-				unit_price: 1,
-				timeout: 10,
-				key: None,
-				version: history.len() as StateVersion,
-				state_hash,
-			},
-			callers: Vec::new(),
-			lease: None,
-			planned: None,
-		})
-	}
-
-	fn asked(agent: &Agent) -> Option<StateVersion> {
-		agent.missing().map(|(first, _)| first)
-	}
-
-	#[test]
-	fn a_dripper_s_parts_are_kept_and_go_on_with_any_member() {
-		let history = history(9);
-		let mut agent = fresh(&history);
-		for (dripper, part) in history.chunks(2).enumerate() {
-			let first = asked(&agent).expect("it is not all");
-			assert_eq!(first, 1 + 2 * dripper as StateVersion);
-			assert!(agent.bodies.is_empty(), "nothing is proven");
-			assert!(agent.supply(dripper as WorkerId, first, part.to_vec(), ROOM));
-		}
-		assert_eq!((agent.bodies.len(), asked(&agent)), (9, None));
-		assert_eq!(agent.unproven.bytes, 0);
-	}
-
-	#[test]
-	fn a_forger_spoils_what_several_gave_once_and_then_each_is_heard_alone() {
-		let history = history(4);
-		let mut agent = fresh(&history);
-		let mut forged = history.clone();
-		forged.swap(0, 1);
-		assert!(agent.supply(FORGER, 1, forged[..3].to_vec(), ROOM));
-		assert!(!agent.supply(HONEST, 4, history[3..].to_vec(), ROOM));
-		assert_eq!((agent.bodies.len(), asked(&agent)), (0, Some(1)));
-		assert!(agent.unproven.distrusts);
-		// Alone, it is found out, and no part of what it gave is taken for another's.
-		assert!(!agent.supply(FORGER, 1, forged, ROOM));
-		assert!(agent.supply(HONEST, 1, history, ROOM));
-		assert_eq!((agent.bodies.len(), asked(&agent)), (4, None));
-		assert!(!agent.unproven.distrusts);
-	}
-
-	#[test]
-	fn a_hoarder_fills_no_more_than_the_room_and_a_longer_history_is_fetched_twice() {
-		let history = history(5);
-		let mut agent = fresh(&history);
-		let room = 2 * history[0].bytes();
-		assert!(agent.supply(HONEST, 1, history[..4].to_vec(), room));
-		assert_eq!((agent.unproven.bytes, agent.unproven.bodies.len()), (room, 2));
-		assert_eq!(asked(&agent), Some(5));
-		assert!(agent.supply(HONEST, 5, history[4..].to_vec(), room));
-		// All hashes are proven, and the bodies for which there was room.
-		assert_eq!((agent.bodies.len(), agent.committed.len()), (2, 5));
-		agent.state.version = 2;
-		assert_eq!(asked(&agent), Some(3));
-		let mut forged = history[2..].to_vec();
-		forged.swap(1, 2);
-		assert!(agent.supply(FORGER, 3, forged, 0), "what is true of it");
-		assert_eq!(agent.bodies.len(), 3);
-		agent.state.version = 3;
-		assert!(agent.supply(HONEST, 4, history[3..].to_vec(), 0));
-		assert_eq!(agent.bodies.len(), 5);
-	}
-
-	#[test]
-	fn a_babbler_gives_more_than_there_is_and_what_was_not_asked() {
-		let history = history(3);
-		let mut agent = fresh(&history[..2]);
-		assert!(!agent.supply(FORGER, 2, history.clone(), ROOM));
-		assert!(agent.supply(FORGER, 1, history, ROOM));
-		assert_eq!(agent.bodies.len(), 2);
 	}
 }

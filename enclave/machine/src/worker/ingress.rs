@@ -12,7 +12,7 @@ use crate::{
 	limits,
 	task::{Outcome, TaskDone, ToAnswer, Work},
 	turn::Turn,
-	verify::{OpenedCall, Origin, VerifiedBody},
+	verify::{OpenedCall, Origin},
 	MachineError,
 };
 use phala_keys::Error as KeyError;
@@ -70,10 +70,10 @@ impl Membership {
 		match message {
 			AgentsMessage::Agent(snapshot) => self.learn_agent(snapshot, turn),
 			AgentsMessage::Retired { agent } => self.forget(agent, turn),
-			AgentsMessage::Committed { agent, version, body_hash, state_hash, .. } => {
+			AgentsMessage::Committed { agent, version, state_hash, .. } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
-					let ended = agent.commit(version, body_hash, state_hash);
-					agent.forget_answered(turn.answers.of(body_hash));
+					let ended = agent.commit(version, state_hash);
+					agent.forget_answered(turn.answers.of(state_hash));
 					self.end_jobs(ended, turn);
 				}
 			}
@@ -378,9 +378,9 @@ impl Membership {
 			Outcome::Answered { agent, run, answer } => {
 				self.on_answered(agent, run, answer, turn);
 			}
-			Outcome::BodySigned { agent, body_hash, body } => {
+			Outcome::BodySigned { agent, new_hash, body } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
-					agent.body_signed(id, body_hash, body);
+					agent.body_signed(id, new_hash, body);
 				}
 			}
 			Outcome::Acknowledged { reply, acknowledgement } => {
@@ -437,37 +437,6 @@ impl Membership {
 				agent.running = Some(Running { job, code, height, base, stage });
 			}
 		}
-	}
-
-	/// A lease holder has this member keep a body.
-	pub fn on_body_brought<R: CryptoRng>(
-		&mut self,
-		reply: CallId,
-		brought: VerifiedBody,
-		turn: &mut Turn<'_, R>,
-	) {
-		let (worker, boot, agent) = brought.sender();
-		let identity = brought.identity();
-		let body_hash = brought.body_hash();
-		let Some(held) = self.agents.get_mut(&agent) else {
-			return turn.reply(reply, Err(MachineError::NoSuchAgent));
-		};
-		let is_holder = held.is_mine(worker, boot)
-			&& self
-				.members
-				.get(&worker)
-				.is_some_and(|member| member.boot == boot && member.identity == identity);
-		if !is_holder {
-			return turn.reply(reply, Err(MachineError::NotFromLeaseHolder));
-		}
-		// Kept by those alone who cannot open it, it would be lost with its writer.
-		if !self.keyring.can_vouch_for(brought.key_number()) {
-			let why = "the cluster's newest keys have not come here yet";
-			return turn.reply(reply, Err(MachineError::NotReady { why }));
-		}
-		let base_hash = brought.base_hash();
-		held.keep(body_hash, Arc::new(brought.into_body()));
-		turn.compute(Work::Acknowledge { reply, agent, base_hash, body_hash });
 	}
 
 	/// Time has passed.

@@ -15,8 +15,7 @@
 //! * of a set that nobody has wrapped anew for [`ORPHANED_KEYS_BLOCKS`], its maker is taken for gone. Who
 //!   has the keys of the set before, or anybody if the cluster has no state yet, makes the next one
 //!   without it, with a new data key: what was written under the lost one is lost with its maker, and
-//!   members acknowledge nothing under a key that they lack
-//!   ([`KeyRing::can_vouch_for`]). Should the maker come back, it keeps what it has and brings it into
+//!   members acknowledge nothing that they cannot open. Should the maker come back, it keeps what it has and brings it into
 //!   the next set that it makes.
 
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
 use codec::{DecodeAll, Encode};
 use phala_keys::{
 	cluster::{ClusterKey, ClusterKeyId, ClusterKeyKind, ClusterSecret, WrappedKey},
+	pages::PageCipher,
 	release::ReleaseCollector,
 	state::StateCipher,
 	Error,
@@ -176,16 +176,16 @@ impl KeyRing {
 		StateCipher::new(self.keys.get(&number)?, agent).ok()
 	}
 
+	/// For pages, the newest key's first. A page names its data key by the key's number, in the place of the
+	/// generation: wrapped keys do not say yet when they were made.
+	pub fn page_ciphers(&self, agent: AgentId) -> Vec<PageCipher> {
+		let cipher = |key: &ClusterKey| PageCipher::new(key, agent, 0, key.id().number).ok();
+		self.keys.values().rev().filter_map(cipher).collect()
+	}
+
 	/// The chain took a set of wrapped keys.
 	pub fn wrapped(&mut self, newest: WrappedKeys) {
 		self.newest = Some(newest.into());
-	}
-
-	/// Whether what this member keeps under the data key with this number is any safer for it: not
-	/// while others have keys that have yet to come here. Who has none at all has just begun, and is
-	/// no judge of that.
-	pub fn can_vouch_for(&self, number: u32) -> bool {
-		!self.is_ready() || self.keys.contains_key(&number)
 	}
 
 	/// A gatekeeper answered.

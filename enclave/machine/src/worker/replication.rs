@@ -1,4 +1,4 @@
-//! Has the other members keep what an agent wrote, before the chain is asked to commit it.
+//! Has the other members hold what an agent wrote, before the chain is asked to commit it.
 //!
 //! All that do not keep it yet are asked at once. A member that is a block behind, or just
 //! restarts, is asked again until a majority has said yes, or for so many times. With a majority, one
@@ -69,7 +69,7 @@ impl Agent {
 					agent,
 					base_hash: proposal.base_hash,
 					body: proposal.body.clone(),
-					body_hash: proposal.body_hash,
+					new_hash: proposal.state.hash,
 				}));
 			}
 			let Some(body) = &replication.signed else { continue };
@@ -104,14 +104,14 @@ impl Agent {
 				if !replication.asked.insert(to.worker) {
 					continue;
 				}
-				turn.act(Action::Send { to, body: body.clone(), body_hash: proposal.body_hash });
+				turn.act(Action::Send { to, body: body.clone() });
 			}
 		}
 	}
 
 	/// The body is signed: it can be given to others.
-	pub fn body_signed(&mut self, task: TaskId, body_hash: H256, body: ReplicatedBody) {
-		if let Some(proposal) = self.proposal(body_hash) {
+	pub fn body_signed(&mut self, task: TaskId, new_hash: H256, body: ReplicatedBody) {
+		if let Some(proposal) = self.proposal(new_hash) {
 			if proposal.replication.signing == Some(task) {
 				proposal.replication.signed = Some(Arc::new(body));
 			}
@@ -122,15 +122,15 @@ impl Agent {
 	pub fn body_sent(
 		&mut self,
 		to: WorkerId,
-		body_hash: H256,
+		new_hash: H256,
 		acknowledgement: Option<ProvenAcknowledgement>,
 		members: &BTreeMap<WorkerId, Member>,
 	) {
-		let Some(proposal) = self.proposal(body_hash) else { return };
+		let Some(proposal) = self.proposal(new_hash) else { return };
 		proposal.replication.asked.remove(&to);
 		let Some(acknowledgement) = acknowledgement else { return };
 		// It may have left, or started again, since it signed: the chain would refuse all.
-		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, body_hash)) {
+		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, new_hash)) {
 			proposal.availability.insert(to, acknowledgement);
 		}
 	}

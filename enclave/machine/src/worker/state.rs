@@ -9,7 +9,7 @@ use super::{
 	witness::Witness,
 };
 use crate::{
-	action::{Answer, CallId},
+	action::{Action, Answer, CallId},
 	limits::{CALL_WAIT_MS_MAX, READ_WAIT_MS_MAX},
 	snapshot::{require_state, AgentView, ClusterView},
 	turn::Turn,
@@ -33,7 +33,7 @@ use std::{
 pub enum Timer {
 	/// A caller has waited for as long as callers wait.
 	Caller(CallId),
-	/// Replication, catching up or a run that did not start.
+	/// Replication, catching up, its disk or a run that did not start.
 	Agent(AgentId),
 	/// Calls that wait for a place.
 	Reads,
@@ -95,7 +95,6 @@ impl Membership {
 			Some(agent) => {
 				let (old, new) = (agent.snapshot.lease, snapshot.lease);
 				agent.snapshot = Arc::new(snapshot);
-				agent.note_state_hash();
 				if old != new {
 					let ended = agent.lose_lease(new.map(|lease| lease.worker));
 					self.end_jobs(ended, turn);
@@ -111,6 +110,14 @@ impl Membership {
 	pub fn forget<R: CryptoRng>(&mut self, agent: AgentId, turn: &mut Turn<'_, R>) {
 		let Some(mut gone) = self.agents.remove(&agent) else { return };
 		*turn.changed = true;
+		for to in gone.holders_waiting() {
+			turn.reply(to, Err(MachineError::NoSuchAgent));
+		}
+		let delete: Vec<_> = gone.tree.names().into_iter().map(|name| name.0).collect();
+		if !delete.is_empty() {
+			let id = turn.next_id();
+			turn.act(Action::StorePages { id, agent, put: Vec::new(), delete });
+		}
 		for ended in gone.lose_lease(None) {
 			self.answer(ended.to, Err(MachineError::NoSuchAgent), turn);
 		}
@@ -164,6 +171,8 @@ impl Membership {
 	/// The membership is over: nobody is left without an answer.
 	pub fn leave(self) -> Vec<CallId> {
 		let mut callers: Vec<_> = self.callers.into_keys().collect();
+		let holders = self.agents.into_values().flat_map(|mut agent| agent.holders_waiting());
+		callers.extend(holders);
 		callers.sort();
 		callers
 	}
@@ -178,7 +187,6 @@ impl Membership {
 				is_current: agent.is_current(),
 				program: self.code.program(&agent.snapshot.record.code).cloned(),
 				planned: planned.map(|code| (code, self.code.progress(&code))),
-				bodies: agent.bodies.clone(),
 			};
 			(agent.id, view)
 		});

@@ -15,19 +15,23 @@ mod units;
 
 pub use turns::Recording;
 
-use crate::{platform::Platform, store::Store};
+use crate::{
+	platform::Platform,
+	store::{PageStore, Store},
+	sync::lock,
+};
 use calls::{AgentCalls, Callers};
 use codec::Encode;
 use peers::{CatchUps, Peers};
-use phala_keys::state::SealedBody;
 use phala_machine::{
-	verify::{HashedBody, ProvenAcknowledgement},
+	limits::LISTED_NAMES_MAX,
+	verify::ProvenAcknowledgement,
 	worker::{Run, RunEnd, RunFailed},
 	Action, Answer, CallId, Event, EvidenceRequest, Instant, Machine, MachineError, ReplicatedBody,
 	Snapshot, Task,
 };
 use phala_protocol::{
-	agents::{AgentCode, AgentId, StateVersion},
+	agents::{AgentCode, AgentId},
 	clusters::Member,
 	refusals::Refusal,
 	requests::{CallInput, LogEntry},
@@ -36,7 +40,7 @@ use phala_protocol::{
 use phala_sandbox::{AgentCall, AgentReply, HostError, RefusalKind};
 use sandbox::{Outside, Sandbox};
 use std::{
-	sync::{mpsc, Arc},
+	sync::{mpsc, Arc, Mutex},
 	time::Duration,
 };
 use tokio::sync::{oneshot, watch, Semaphore};
@@ -47,6 +51,7 @@ pub struct Ports {
 	pub sandbox: Arc<dyn Sandbox>,
 	pub peers: Box<dyn Peers>,
 	pub store: Box<dyn Store>,
+	pub pages: Box<dyn PageStore>,
 }
 
 /// The machine at work. Cheap to clone.
@@ -63,6 +68,8 @@ struct Inner {
 	member_lane: Arc<Semaphore>,
 	caller_lane: Arc<Semaphore>,
 	catch_ups: CatchUps,
+	/// How often the disk had begun empty when the machine heard of it last.
+	emptied: Mutex<u64>,
 }
 
 /// Whose work it is: nobody has to wait for another lane's.
@@ -93,6 +100,7 @@ impl Executor {
 			member_lane: lane(),
 			caller_lane: lane(),
 			catch_ups: CatchUps::default(),
+			emptied: Mutex::default(),
 		});
 		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
 		Self(inner)
@@ -121,6 +129,10 @@ impl Executor {
 
 	pub fn store(&self) -> &dyn Store {
 		&*self.0.ports.store
+	}
+
+	pub fn pages(&self) -> &dyn PageStore {
+		&*self.0.ports.pages
 	}
 
 	/// Something happened. The machine hears of it in its turn.
@@ -194,14 +206,23 @@ impl Executor {
 			Action::Run(run) => {
 				tokio::spawn(async move { executor.run(*run).await });
 			}
-			Action::Send { to, body, body_hash } => {
-				tokio::spawn(async move { executor.send(to, body, body_hash).await });
+			Action::Send { to, body } => {
+				tokio::spawn(async move { executor.send(to, body).await });
 			}
 			Action::Ping { member } => {
 				tokio::spawn(async move { executor.ping(member).await });
 			}
-			Action::FetchBodies { from, agent, first, last } => {
-				tokio::spawn(async move { executor.fetch_bodies(from, agent, first, last).await });
+			Action::StorePages { id, agent, put, delete } => {
+				tokio::spawn(async move { executor.store_pages(id, agent, put, delete).await });
+			}
+			Action::ReadPages { id, agent, names } => {
+				tokio::spawn(async move { executor.read_pages(id, agent, names).await });
+			}
+			Action::ListPages { id, agent, after } => {
+				tokio::spawn(async move { executor.list_pages(id, agent, after).await });
+			}
+			Action::FetchPages { id, from, agent, names } => {
+				tokio::spawn(async move { executor.fetch_pages(id, from, agent, names).await });
 			}
 			Action::FetchCode { from, hash } => {
 				tokio::spawn(async move { executor.fetch_code(from, hash).await });
@@ -278,8 +299,8 @@ impl Executor {
 		self.tell(Event::RunEnded { agent, run: id, result: Err(RunEnd::NotRun) });
 	}
 
-	async fn send(&self, to: Member, body: Arc<ReplicatedBody>, body_hash: H256) {
-		let (agent, worker) = (body.agent, to.worker);
+	async fn send(&self, to: Member, body: Arc<ReplicatedBody>) {
+		let (agent, new_hash, worker) = (body.agent, body.new_hash, to.worker);
 		let given = self.0.ports.peers.keep(&to, &body).await;
 		let genesis = self.snapshot().config.genesis;
 		let checked = self.compute(Lane::Machine, move |_| {
@@ -292,7 +313,7 @@ impl Executor {
 			.unwrap_or_else(|failed| Err(failed.into()))
 			.inspect_err(|error| tracing::debug!(worker, "does not keep a body: {error:#}"))
 			.ok();
-		self.tell(Event::BodySent { to: worker, agent, body_hash, acknowledgement });
+		self.tell(Event::BodySent { to: worker, agent, new_hash, acknowledgement });
 	}
 
 	async fn ping(&self, member: Member) {
@@ -303,24 +324,47 @@ impl Executor {
 		self.tell(Event::Pinged { worker, boot, answer });
 	}
 
-	async fn fetch_bodies(
+	async fn store_pages(
 		&self,
-		from: Member,
+		id: u64,
 		agent: AgentId,
-		first: StateVersion,
-		last: StateVersion,
+		put: Vec<(H256, Vec<u8>)>,
+		delete: Vec<H256>,
 	) {
+		let done = self.pages().store(agent, &put, &delete).await;
+		let is_done =
+			done.inspect_err(|error| tracing::warn!("the disk keeps no pages: {error:#}")).is_ok();
+		// What was put before it began empty is gone: the machine hears of that first.
+		let mut heard = lock(&self.0.emptied);
+		let emptied = self.pages().emptied();
+		if std::mem::replace(&mut *heard, emptied) != emptied {
+			self.tell(Event::StoreEmptied);
+		}
+		self.tell(Event::PagesStored { id, agent, is_done });
+	}
+
+	async fn read_pages(&self, id: u64, agent: AgentId, names: Vec<H256>) {
+		let read = self.pages().get(agent, &names).await;
+		let pages = read.inspect_err(|error| tracing::warn!("the disk reads no pages: {error:#}"));
+		self.tell(Event::PagesCame { id, agent, pages: pages.ok() });
+	}
+
+	async fn list_pages(&self, id: u64, agent: AgentId, after: Option<H256>) {
+		let listed = self.pages().names(agent, after, LISTED_NAMES_MAX).await;
+		let names =
+			listed.inspect_err(|error| tracing::warn!("the disk lists no pages: {error:#}"));
+		self.tell(Event::PagesListed { id, agent, names: names.ok() });
+	}
+
+	async fn fetch_pages(&self, id: u64, from: Member, agent: AgentId, names: Vec<H256>) {
 		let worker = from.worker;
-		let place = self.0.catch_ups.begin(worker).await;
-		let bodies = match &place {
-			Ok(_) => self.0.ports.peers.bodies(&from, agent, first, last).await,
-			Err(error) => Err(anyhow::anyhow!("{error:#}")),
+		let pages = match self.0.catch_ups.begin(worker).await {
+			Ok(_place) => self.0.ports.peers.pages(&from, agent, &names).await,
+			Err(error) => Err(error),
 		};
-		let bodies =
-			bodies.inspect_err(|error| tracing::debug!(worker, "gives no bodies: {error:#}")).ok();
-		let hash = |bodies: Vec<SealedBody>| bodies.into_iter().map(HashedBody::new).collect();
-		let bodies = self.compute(Lane::Machine, move |_| bodies.map(hash)).await.ok().flatten();
-		self.tell(Event::BodiesFetched { from: worker, agent, first, bodies });
+		let pages =
+			pages.inspect_err(|error| tracing::debug!(worker, "gives no pages: {error:#}")).ok();
+		self.tell(Event::PagesCame { id, agent, pages });
 	}
 
 	async fn fetch_code(&self, from: Member, hash: H256) {

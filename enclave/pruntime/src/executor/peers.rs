@@ -1,18 +1,17 @@
-//! The port to the other members. Untrusted both ways: bodies are encrypted and checked by hash,
+//! The port to the other members. Untrusted both ways: pages are encrypted and checked by their names,
 //! acknowledgements are signed.
 
 use crate::hexadecimal::hex;
 use crate::limits::{
-	BLOB_BYTES_MAX, CATCH_UPS_MAX, CATCH_UPS_OF_MEMBER_MAX, CATCH_UP_BYTES_MAX,
-	CATCH_UP_WAIT_MS_MAX, INFO_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_IDLE_MS_MAX, PEER_WAIT_MS_MAX,
+	BLOB_BYTES_MAX, CATCH_UPS_MAX, CATCH_UPS_OF_MEMBER_MAX, CATCH_UP_WAIT_MS_MAX, INFO_BYTES_MAX,
+	PAGES_BYTES_MAX, PEER_IDLE_MS_MAX, PEER_WAIT_MS_MAX,
 };
 use anyhow::{anyhow, bail, ensure, Context};
 use async_trait::async_trait;
 use codec::{DecodeAll, Encode};
-use phala_keys::state::SealedBody;
 use phala_machine::{limits::PING_WAIT_MS, PingAnswer, ReplicatedBody};
 use phala_protocol::{
-	agents::{AgentId, Availability, StateVersion},
+	agents::{AgentId, Availability},
 	boot::WorkerId,
 	clusters::Member,
 	H256,
@@ -35,15 +34,13 @@ pub trait Peers: Send + Sync {
 	/// Where that boot of a member says that it stands, if it answers within [`PING_WAIT_MS`].
 	async fn ping(&self, member: &Member) -> anyhow::Result<PingAnswer>;
 
-	/// Committed bodies of an agent, from `first` to `last` if the member has them, they have no more than
-	/// [`CATCH_UP_BYTES_MAX`] and it gives them within [`CATCH_UP_WAIT_MS_MAX`]; if not, those that came.
-	async fn bodies(
+	/// Pages of an agent's state, as they were asked for, not checked yet.
+	async fn pages(
 		&self,
 		member: &Member,
 		agent: AgentId,
-		first: StateVersion,
-		last: StateVersion,
-	) -> anyhow::Result<Vec<SealedBody>>;
+		names: &[H256],
+	) -> anyhow::Result<Vec<Option<Vec<u8>>>>;
 
 	/// A component or manifest, not checked yet.
 	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>>;
@@ -85,21 +82,18 @@ impl Peers for HttpPeers {
 		ping_answer(&info)
 	}
 
-	async fn bodies(
+	async fn pages(
 		&self,
 		member: &Member,
 		agent: AgentId,
-		first: StateVersion,
-		last: StateVersion,
-	) -> anyhow::Result<Vec<SealedBody>> {
-		collect(first, last, |from| async move {
-			let path = format!("/v1/cluster/agents/{}/bodies?from={from}", hex(agent));
-			// As long as something comes: a page is long, and a link may be slow.
-			let wait = Duration::from_millis(CATCH_UP_WAIT_MS_MAX);
-			let asked = self.0.get(url(member, &path)?).timeout(wait);
-			read(in_time(asked.send()).await??, PEER_BODY_BYTES_MAX).await
-		})
-		.await
+		names: &[H256],
+	) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+		let path = format!("/v1/cluster/agents/{}/pages", hex(agent));
+		// As long as something comes: pages are long, and a link may be slow.
+		let wait = Duration::from_millis(CATCH_UP_WAIT_MS_MAX);
+		let asked = self.0.post(url(member, &path)?).body(names.encode()).timeout(wait);
+		let answer = read(in_time(asked.send()).await??, PAGES_BYTES_MAX).await?;
+		decode_all_pages(&answer)
 	}
 
 	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>> {
@@ -124,45 +118,11 @@ async fn in_time<F: Future>(coming: F) -> anyhow::Result<F::Output> {
 	came.map_err(|_| anyhow!("nothing came for {PEER_WAIT_MS_MAX} ms"))
 }
 
-/// Pages of bodies one after another, each SCALE, until there are enough. Who is slow, or stops, is not
-/// waited for: what came by then is kept, and the rest is asked of somebody else. Of what is more than was
-/// asked for nothing is kept.
-async fn collect<F>(
-	first: StateVersion,
-	last: StateVersion,
-	page: impl Fn(StateVersion) -> F,
-) -> anyhow::Result<Vec<SealedBody>>
-where
-	F: Future<Output = anyhow::Result<Vec<u8>>>,
-{
-	let until = tokio::time::Instant::now() + Duration::from_millis(CATCH_UP_WAIT_MS_MAX);
-	let mut bodies: Vec<SealedBody> = Vec::new();
-	let mut bytes = 0;
-	// The longest page more is no more than may be.
-	while bytes <= CATCH_UP_BYTES_MAX - PEER_BODY_BYTES_MAX {
-		let from = first.saturating_add(bodies.len() as u64);
-		if from > last {
-			break;
-		}
-		let Ok(answer) = tokio::time::timeout_at(until, page(from)).await else { break };
-		let decoded = answer.and_then(|answer| {
-			bytes += answer.len();
-			Vec::<SealedBody>::decode_all(&mut &answer[..]).context("the bodies are malformed")
-		});
-		match decoded {
-			Ok(page) if page.is_empty() => break,
-			Ok(page) => {
-				let wanted = usize::try_from(last - from).unwrap_or(usize::MAX).saturating_add(1);
-				bodies.extend(page.into_iter().take(wanted));
-			}
-			Err(error) if bodies.is_empty() => return Err(error),
-			Err(_) => break,
-		}
-	}
-	Ok(bodies)
+fn decode_all_pages(answer: &[u8]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+	Vec::decode_all(&mut &answer[..]).context("the pages are malformed")
 }
 
-/// How many agents' bodies are fetched at once, and of one member: what comes is held here, and nobody has
+/// How many agents' pages are fetched at once, and of one member: what comes is held here, and nobody has
 /// checked it.
 pub struct CatchUps {
 	all: Arc<Semaphore>,
@@ -222,54 +182,14 @@ async fn read(mut answer: reqwest::Response, bytes_max: usize) -> anyhow::Result
 mod tests {
 	use super::*;
 
-	fn page(count: usize) -> Vec<u8> {
-		vec![SealedBody { key_number: 1, nonce: [0; 24], ciphertext: vec![7] }; count].encode()
-	}
-
-	/// Five bodies of a megabyte each.
-	fn large_page() -> Vec<u8> {
-		vec![SealedBody { key_number: 1, nonce: [0; 24], ciphertext: vec![7; 1 << 20] }; 5].encode()
-	}
-
-	/// Gives one body after another, each just before it would be given up.
-	async fn dripper(_: StateVersion) -> anyhow::Result<Vec<u8>> {
-		tokio::time::sleep(Duration::from_millis(PEER_WAIT_MS_MAX - 1)).await;
-		Ok(page(1))
-	}
-
-	#[tokio::test(start_paused = true)]
-	async fn a_dripper_is_waited_for_so_long_and_what_it_gave_is_taken() {
-		let begun = tokio::time::Instant::now();
-		let bodies = collect(1, 1_000_000, dripper).await.unwrap();
-		let longest = Duration::from_millis(CATCH_UP_WAIT_MS_MAX + PEER_WAIT_MS_MAX);
-		assert!(begun.elapsed() < longest);
-		assert_eq!(bodies.len() as u64, CATCH_UP_WAIT_MS_MAX / (PEER_WAIT_MS_MAX - 1));
-	}
-
-	#[tokio::test]
-	async fn what_came_before_a_quitter_went_away_is_taken_and_from_who_gives_nothing_nothing() {
-		let quitter = |from: StateVersion| async move {
-			ensure!(from < 3, "gone");
-			Ok(page(2))
-		};
-		assert_eq!(collect(1, 9, quitter).await.unwrap().len(), 2);
-		assert!(collect(3, 9, quitter).await.is_err());
-		let babbler = |_: StateVersion| async { Ok(b"no bodies".to_vec()) };
-		assert!(collect(1, 9, babbler).await.is_err());
-		let all = |from: StateVersion| async move { Ok(page(usize::from(from <= 9))) };
-		assert_eq!(collect(1, 9, all).await.unwrap().len(), 9);
-	}
-
-	#[tokio::test]
-	async fn a_glutton_gives_more_than_was_asked_for_and_no_more_is_held() {
-		let glutton = |_: StateVersion| async { Ok(page(100)) };
-		assert_eq!(collect(3, 5, glutton).await.unwrap().len(), 3);
-		// Without an end.
-		let stuffer = |_: StateVersion| async { Ok(large_page()) };
-		let bodies = collect(1, StateVersion::MAX, stuffer).await.unwrap();
-		let bytes: usize = bodies.iter().map(|body| body.ciphertext.len()).sum();
-		assert!(bytes <= CATCH_UP_BYTES_MAX, "{bytes}");
-		assert!(bytes + 2 * PEER_BODY_BYTES_MAX > CATCH_UP_BYTES_MAX, "{bytes}");
+	#[test]
+	fn a_babbler_gives_no_pages() {
+		assert!(decode_all_pages(b"no pages").is_err());
+		let pages = vec![Some(vec![7]), None];
+		let mut bytes = pages.encode();
+		assert_eq!(decode_all_pages(&bytes).unwrap(), pages);
+		bytes.push(0);
+		assert!(decode_all_pages(&bytes).is_err());
 	}
 
 	#[tokio::test(start_paused = true)]

@@ -5,7 +5,10 @@ use super::{
 	sandbox::{WasmConfig, WasmSandbox},
 	Executor, Lane, Ports,
 };
-use crate::{platform::SoftwarePlatform, store::MemoryStore};
+use crate::{
+	platform::SoftwarePlatform,
+	store::{MemoryPages, MemoryStore},
+};
 use phala_machine::{Config, Instant, Machine};
 use phala_protocol::H256;
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
@@ -31,6 +34,7 @@ pub fn executor() -> Executor {
 		sandbox: Arc::new(WasmSandbox::new(WasmConfig::default()).unwrap()),
 		peers: Box::new(HttpPeers::new().unwrap()),
 		store: Box::new(MemoryStore::default()),
+		pages: Box::new(MemoryPages::default()),
 	};
 	Executor::start(machine(), ports, None)
 }

@@ -2,8 +2,8 @@
 //!
 //! | route | does |
 //! |---|---|
-//! | `POST /v1/cluster/bodies` | a lease holder has this member keep an encrypted body |
-//! | `GET /v1/cluster/agents/{id}/bodies?from=` | encrypted bodies that the chain committed |
+//! | `POST /v1/cluster/bodies` | a lease holder has this member keep what a run wrote, encrypted |
+//! | `POST /v1/cluster/agents/{id}/pages` | encrypted pages of an agent's state, by their names |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
 use super::{
@@ -17,33 +17,34 @@ use crate::{
 };
 use axum::{
 	body::{Body, Bytes},
-	extract::{Path, Query, State},
+	extract::{Path, State},
 	http::StatusCode,
 	middleware::from_fn_with_state,
 	routing::{get, post, put},
 	Router,
 };
 use codec::{DecodeAll, Encode};
-use phala_keys::state::SealedBody;
-use phala_machine::{Answer, Event, MachineError, ReplicatedBody};
-use phala_protocol::refusals::Refusal;
-use serde::Deserialize;
-use std::sync::Arc;
+use phala_machine::{limits::PAGES_ASKED_MAX, Answer, Event, MachineError, ReplicatedBody};
+use phala_protocol::{refusals::Refusal, H256};
 
 /// The server's routes.
 pub fn router(executor: Executor, members: Bodies, callers: Bodies) -> Router {
 	let keep = Router::new()
 		.route("/v1/cluster/bodies", post(keep))
+		.with_state((executor.clone(), members.clone()));
+	let give = Router::new()
+		.route("/v1/cluster/agents/{id}/pages", post(give))
+		.layer(from_fn_with_state(places(), bounded))
 		.with_state((executor.clone(), members));
 	let take_code = Router::new()
 		.route("/v1/code/{hash}", put(take_code))
 		.with_state((executor.clone(), callers));
 	Router::new()
-		.route("/v1/cluster/agents/{id}/bodies", get(give))
 		.route("/v1/code/{hash}", get(code))
 		.layer(from_fn_with_state(places(), bounded))
 		.with_state(executor)
 		.merge(keep)
+		.merge(give)
 		.merge(take_code)
 }
 
@@ -67,32 +68,25 @@ async fn keep(
 	}
 }
 
-#[derive(Deserialize)]
-struct From {
-	from: u64,
-}
-
 async fn give(
-	State(executor): State<Executor>,
+	State((executor, bodies)): State<(Executor, Bodies)>,
 	Path(id): Path<String>,
-	Query(From { from }): Query<From>,
+	body: Body,
 ) -> Result<Vec<u8>, ServerError> {
 	let id = parse_hash(&id)?;
-	let snapshot = executor.snapshot();
-	let mut bytes = 0;
-	let bodies: Vec<Arc<SealedBody>> = snapshot
-		.agent(id)?
-		.bodies
-		.range(from..)
-		.take(limits::BODIES_PER_ANSWER_MAX)
-		.take_while(|(_, body)| {
-			let fits = bytes == 0;
-			bytes += body.ciphertext.len();
-			fits || bytes < limits::PEER_BODY_BYTES_MAX / 2
-		})
-		.map(|(_, body)| body.clone())
-		.collect();
-	Ok(bodies.encode())
+	// Nobody learns from this what else is on the disk.
+	executor.snapshot().agent(id)?;
+	let body = bodies.read(body, limits::PAGES_QUERY_BYTES_MAX).await?;
+	let names = Vec::<H256>::decode_all(&mut &body[..])
+		.ok()
+		.filter(|names| names.len() <= PAGES_ASKED_MAX)
+		.ok_or(MachineError::Malformed { expected: "the SCALE of at most 64 names of pages" })?;
+	let pages = executor.pages().get(id, &names).await.map_err(|error| {
+		tracing::warn!("the disk gives no pages: {error:#}");
+		let message = "this worker's disk does not answer; ask another member";
+		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NotReady, message)
+	})?;
+	Ok(pages.encode())
 }
 
 async fn code(

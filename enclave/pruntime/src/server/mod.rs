@@ -127,6 +127,7 @@ impl From<MachineError> for ServerError {
 			Malformed { .. } | Input(_) | QueryTooOld { .. } => StatusCode::BAD_REQUEST,
 			BadSignature { .. } => StatusCode::UNAUTHORIZED,
 			CallerNotAllowed | NotOwner | NotFromLeaseHolder | CallToWrite => StatusCode::FORBIDDEN,
+			State(_) => StatusCode::UNPROCESSABLE_ENTITY,
 			Repeated | NotLeaseHolder { .. } | OtherCode => StatusCode::CONFLICT,
 			TooLate | MayStillCommit | ReadTime { .. } => StatusCode::GATEWAY_TIMEOUT,
 			Failed { refusal, .. } => match refusal {

@@ -1,12 +1,14 @@
-//! What the shell keeps: components and manifests, agents' logs, proofs of answers. In memory:
-//! all of it is to be had again, or worth nothing after a restart.
+//! What the shell keeps: sealed pages, on a disk ([`PageStore`]); components and manifests, agents' logs,
+//! proofs of answers, in memory: all of these are to be had again, or worth nothing after a restart.
 
 mod code;
 mod logs;
+mod pages;
 mod proofs;
 
 pub use code::CodeError;
 pub use logs::LogPage;
+pub use pages::{DiskPages, MemoryPages, PageStore};
 
 use crate::sync::lock;
 use code::Code;

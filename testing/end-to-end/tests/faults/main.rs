@@ -104,6 +104,8 @@ fn main() -> ExitCode {
 		restarts::a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong,
 		restarts::a_node_that_comes_back_goes_on_where_it_stood,
 		restarts::a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on,
+		restarts::members_that_are_all_killed_at_once_come_back_with_every_committed_write,
+		restarts::a_member_whose_disk_is_lost_fetches_all_from_the_others,
 		membership::an_evicted_member_is_out_for_good_and_its_agents_go_on,
 		restarts::members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state,
 	];

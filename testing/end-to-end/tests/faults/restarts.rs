@@ -1,5 +1,5 @@
-//! Worker, node and gatekeeper come back: what that means today, with one gatekeeper and with state in
-//! memory alone.
+//! Worker, node and gatekeeper come back: what that means today, with one gatekeeper, keys in memory alone
+//! and state on disks.
 
 use crate::Stage;
 use anyhow::{ensure, Context};
@@ -18,7 +18,7 @@ pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> 
 	let after = reaches(enclave, EnclavePhase::Serving).await?;
 	assert_eq!(after.boot, before.boot.map(|boot| boot + 1), "a new boot");
 	assert_ne!(after.identity, before.identity, "no key was kept");
-	// Keys from the gatekeeper, state from the others.
+	// Keys from the gatekeeper, state from its disk and what that lacks from the others.
 	stage.ready_at(worker).await?;
 	stage.network.in_step(&stage.agent, &[worker]).await?;
 	assert_eq!(stage.kept_at(worker, "/comes-back").await?, "KEPT");
@@ -141,6 +141,79 @@ pub async fn a_gatekeeper_that_comes_back_makes_another_master_key_and_members_g
 	stage.network.in_step(&stage.agent, &[worker]).await?;
 	assert_eq!(stage.kept_at(worker, "/without-a-gatekeeper").await?, "KEPT");
 	Ok(())
+}
+
+/// Writes so many entries, some of them long; under which paths.
+async fn keep_some(stage: &Stage, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+	let mut kept = Vec::new();
+	for (number, length) in [(0, 6), (1, 2_000), (2, 9_000)] {
+		let (path, text) = (format!("/{name}-{number}"), "kept".repeat(length / 4));
+		stage.keep(&path, &text).await?;
+		kept.push((path, text.to_uppercase()));
+	}
+	Ok(kept)
+}
+
+async fn all_have(
+	stage: &Stage,
+	workers: &[WorkerId],
+	kept: &[(String, String)],
+) -> anyhow::Result<()> {
+	for worker in workers {
+		stage.ready_at(*worker).await?;
+		stage.network.in_step(&stage.agent, &[*worker]).await?;
+		for (path, text) in kept {
+			let found = stage.kept_at(*worker, path).await?;
+			ensure!(found == text.as_str(), "{path} at worker {worker}: {found}");
+		}
+	}
+	Ok(())
+}
+
+pub async fn members_that_are_all_killed_at_once_come_back_with_every_committed_write(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let kept = keep_some(stage, "killed-at-once").await?;
+	let workers = stage.network.worker_ids();
+	for round in 0..2 {
+		for worker in &workers {
+			stage.network.devnet.crash(*worker).await?;
+		}
+		for worker in &workers {
+			stage.network.devnet.restart_worker(*worker).await?;
+		}
+		all_have(stage, &workers, &kept).await.with_context(|| format!("round {round}"))?;
+	}
+	// And they go on from there.
+	stage.keep("/after-all-were-killed", "kept").await?;
+	stage.network.in_step(&stage.agent, &workers).await?;
+	for worker in &workers {
+		assert_eq!(stage.kept_at(*worker, "/after-all-were-killed").await?, "KEPT");
+	}
+	stage.network.chain.check_conservation(0).await
+}
+
+pub async fn a_member_whose_disk_is_lost_fetches_all_from_the_others(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let kept = keep_some(stage, "lost-disk").await?;
+	let workers = stage.network.worker_ids();
+	// One after the other: each has all of it from who had its own lost before.
+	for worker in &workers {
+		stage.network.devnet.crash(*worker).await?;
+		stage.network.devnet.lose_disk(*worker)?;
+		stage.network.devnet.restart_worker(*worker).await?;
+		all_have(stage, &[*worker], &kept).await?;
+		// What it acknowledges from now on it has on its new disk.
+		stage.keep(&format!("/after-disk-{worker}"), "kept").await?;
+	}
+	for worker in &workers {
+		stage.network.devnet.crash(*worker).await?;
+	}
+	for worker in &workers {
+		stage.network.devnet.restart_worker(*worker).await?;
+	}
+	all_have(stage, &workers, &kept).await
 }
 
 pub async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(

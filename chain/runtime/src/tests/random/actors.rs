@@ -636,7 +636,7 @@ impl Actors {
 			return;
 		}
 		let is_birth = record.version == 0;
-		let body_hash = H256(random.bytes());
+		let new_hash = H256(random.bytes());
 		let mut open: Vec<_> = pallet_requests::Requests::<Runtime>::iter()
 			.filter(|(_, request)| {
 				request.state == RequestState::Open
@@ -671,10 +671,10 @@ impl Actors {
 			agent,
 			base_version: record.version,
 			base_hash: record.state_hash,
-			body_hash,
+			new_hash,
 			key: is_birth.then(|| AgentKey { version: 1, key: random.bytes() }),
 			results,
-			availability: self.words(record.cluster, agent, record.state_hash, body_hash),
+			availability: self.words(record.cluster, agent, record.state_hash, new_hash),
 		};
 		let payload = Payload::Agents(AgentsPayload::EffectSet(set));
 		if self.say(chain, random, lease.worker, payload) {

@@ -293,7 +293,7 @@ fn tell(done: Done, json: bool) -> anyhow::Result<ExitCode> {
 
 /// What stopping a worker costs when nobody takes over: all that says so.
 const AT_STAKE: &str =
-	"nobody answers for them until it is back, and what it alone holds of their state may be lost";
+	"nobody answers for them until it is back, and what no other disk has of their state waits for it";
 
 /// Stops a worker of a network that is up on this machine, unless its cluster would lose by it.
 pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCode> {
