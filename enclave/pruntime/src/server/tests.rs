@@ -38,9 +38,9 @@ async fn answer(routes: &Router, method: &str, path: &str, body: Body) -> (u16, 
 
 fn a_members_body() -> Body {
 	let body = SealedBody { key_number: 0, nonce: [0; 24], ciphertext: vec![7; 1_000] };
-	let (worker, boot, agent) = (1, 1, H256::zero());
-	let brought =
-		ReplicatedBody { worker, boot, agent, base_hash: H256::zero(), body, signature: [0; 64] };
+	let (worker, boot, agent, signature) = (1, 1, H256::zero(), [0; 64]);
+	let (base_hash, new_hash) = (H256::zero(), H256::repeat_byte(1));
+	let brought = ReplicatedBody { worker, boot, agent, base_hash, new_hash, body, signature };
 	Body::from(brought.encode())
 }
 
