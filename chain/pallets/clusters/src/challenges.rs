@@ -12,7 +12,7 @@
 //!
 //! | villain | what becomes of it |
 //! |---|---|
-//! | a stranger, a departed, a suspended or a silent member | refused: only members that count may |
+//! | a stranger, a departed, a suspended or a silent member | refused: only members that count may. One that was set aside and speaks counts again |
 //! | one that challenges all day | one challenge of each holder in [`limits::CHALLENGE_SPACING_BLOCKS`]; each costs an envelope on both sides and one message; who answers keeps all |
 //! | one that challenges and never goes on | others may: the second word is anybody's |
 //! | one that says both at once | too early: not before [`limits::CHALLENGE_BLOCKS`] |
@@ -24,13 +24,19 @@ use crate::*;
 use phala_protocol::messages::EnvelopeOrigin;
 
 impl<T: Config> Pallet<T> {
-	/// The cluster of a member that counts, for what only such a one may say.
+	/// The cluster of a member that counts, for what only such a one may say. One that was set aside counts
+	/// again: what it says is a sign of life. It may be the last that finds a holder silent.
 	fn counted_sender(origin: EnvelopeOrigin) -> Result<ClusterId, Error<T>> {
 		let cluster = MemberOf::<T>::get(origin.worker).ok_or(Error::<T>::NotMember)?;
 		Self::ensure_member(origin, cluster)?;
 		let record = Members::<T>::get(cluster, origin.worker).ok_or(Error::<T>::NotMember)?;
 		let boot = T::Workers::current_boot(origin.worker).ok_or(Error::<T>::RetiredBoot)?;
-		ensure!(Self::is_counted(origin.worker, &boot, &record), Error::<T>::DoesNotCount);
+		let counts_again = MemberRecord { set_aside: None, ..record.clone() };
+		ensure!(Self::is_counted(origin.worker, &boot, &counts_again), Error::<T>::DoesNotCount);
+		if record.set_aside.is_some() {
+			Members::<T>::insert(cluster, origin.worker, counts_again);
+			Self::queue_free_leases(cluster);
+		}
 		Ok(cluster)
 	}
 

@@ -1448,6 +1448,41 @@ fn one_that_challenges_all_day_costs_little_and_gets_nothing() {
 	});
 }
 
+/// Has a worker miss a deadline of one agent, so that nobody is left to follow a holder that hangs.
+struct Waylayer;
+
+impl Waylayer {
+	const VICTIM: WorkerId = 1;
+
+	fn waylays() {
+		place(0).unwrap();
+		assert_eq!(holder(0), Some((Self::VICTIM, 1)));
+		let work = assigned(0);
+		miss(0, &work).unwrap();
+		end_block();
+	}
+}
+
+#[test]
+fn one_that_was_set_aside_and_finds_the_holder_silent_follows_it() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1, 2]);
+		Waylayer::waylays();
+		assert_eq!((counted(), holder(0)), (vec![2], Some((2, 1))));
+		let at = now();
+		assert_ok!(silent(Waylayer::VICTIM, 2));
+		assert_eq!(counted(), vec![1, 2], "it speaks");
+		pass(limits::CHALLENGE_BLOCKS);
+		assert_ok!(still_silent(Waylayer::VICTIM, 2, at));
+		end_block();
+		assert_eq!((counted(), holder(0)), (vec![1], Some((1, 1))));
+		// A sign of life is no cure for what suspends it.
+		suspend(1);
+		assert_noop!(silent(1, 2), Error::<Runtime>::DoesNotCount);
+		leases_add_up();
+	});
+}
+
 #[test]
 fn a_stranger_a_departed_a_suspended_and_a_restarted_member_cannot_challenge() {
 	new_test_ext().execute_with(|| {
