@@ -180,6 +180,13 @@ pub enum ChainClientError {
 		pha(base_fee.saturating_add(*.unit_price)).trim_end_matches(" PHA")
 	)]
 	BaseFeeRaised { base_fee: Balance, least: Balance, unit_price: Balance },
+	/// Who did not say what it pays at most would put up more than is usual.
+	#[error(
+		"the agent takes {} a unit, and this request may cost {} in all: say the most that you pay, as \
+		 in --max-fee {}; what is not used is refunded",
+		pha(*.unit_price), pha(*.max_fee), pha(*.max_fee).trim_end_matches(" PHA")
+	)]
+	FeeNotNamed { max_fee: Balance, unit_price: Balance },
 	/// It has passed.
 	#[error(
 		"block {deadline} as a deadline is in the past: block {now} is there already; blocks \
@@ -274,6 +281,7 @@ impl ChainClientError {
 			Self::InputTooLong { .. } => "InputTooLong",
 			Self::FeeTooSmall { .. } => "FeeTooSmall",
 			Self::BaseFeeRaised { .. } => "BaseFeeRaised",
+			Self::FeeNotNamed { .. } => "FeeNotNamed",
 			Self::DeadlineInThePast { .. } => "DeadlineInThePast",
 			Self::DeadlineTooNear { .. } => "DeadlineTooNear",
 			Self::DeadlineTooFar { .. } => "DeadlineTooFar",
@@ -292,8 +300,12 @@ impl ChainClientError {
 fn dispatched(call: &str, error: &str) -> String {
 	let name = error.rsplit("::").next().unwrap_or(error);
 	match remedy(name) {
-		Some(remedy) => format!("{call} was refused as {name}: {remedy}"),
-		None => format!("{call} was refused by the chain as {error}"),
+		Some(remedy) => {
+			format!("{call} was refused as {name}, at the cost of its transaction: {remedy}")
+		}
+		None => {
+			format!("{call} was refused by the chain as {error}, at the cost of its transaction")
+		}
 	}
 }
 

@@ -23,6 +23,9 @@ pub const DEADLINE_SLACK: BlockNumber = 15;
 /// Who does not say what it pays at most pays at most so many times the least base fee, and its units.
 pub const USUAL_BASE_FEE_TIMES: Balance = 16;
 
+/// Most that is put up for a request by who does not say so: 1 PHA.
+pub const UNNAMED_FEE_MAX: Balance = 1_000_000_000_000;
+
 /// Units that the escrow is for if nothing is said.
 pub const UNITS_DEFAULT: Balance = 100;
 
@@ -92,7 +95,11 @@ pub fn terms(
 		return Err(ChainClientError::BaseFeeRaised { base_fee, least, unit_price });
 	}
 	let usual = || base_fee.saturating_add(unit_price.saturating_mul(UNITS_DEFAULT));
+	let is_named = max_fee.is_some();
 	let max_fee = max_fee.unwrap_or_else(usual);
+	if !is_named && max_fee > UNNAMED_FEE_MAX {
+		return Err(ChainClientError::FeeNotNamed { max_fee, unit_price });
+	}
 	if max_fee < base_fee.saturating_add(unit_price) {
 		return Err(ChainClientError::FeeTooSmall { max_fee, base_fee, unit_price });
 	}
@@ -327,6 +334,19 @@ mod tests {
 		assert!(terms(&record(), USUAL, Some(1_500), 145).is_ok());
 		let text = refusal(Some(1_499), None);
 		assert!(text.contains("too small") && text.contains("--max-fee 0.0000000015 "), "{text}");
+	}
+
+	#[test]
+	fn a_dear_agent_is_paid_by_those_alone_who_say_so() {
+		let dear = AgentRecord { unit_price: UNNAMED_FEE_MAX / UNITS_DEFAULT, ..record() };
+		let text = terms(&dear, USUAL, None, 145).unwrap_err().to_string();
+		assert!(
+			text.contains("0.01 PHA a unit") && text.contains("--max-fee 1.0000000005"),
+			"{text}"
+		);
+		assert!(terms(&dear, USUAL, Some(UNNAMED_FEE_MAX * 2), 145).is_ok());
+		let fair = AgentRecord { unit_price: dear.unit_price - 5, ..dear };
+		assert_eq!(terms(&fair, USUAL, None, 145).unwrap().max_fee, UNNAMED_FEE_MAX);
 	}
 
 	#[test]

@@ -61,6 +61,9 @@ pub const UNHEARD_MAX: u32 = 3;
 /// How long a worker may say nothing until it is asked who it is.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// After so long who waits for an answer on the chain is told whose it is.
+pub const ANSWER_USUAL: Duration = Duration::from_secs(6);
+
 /// How long it has to say so: then others are asked as well.
 pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);
 

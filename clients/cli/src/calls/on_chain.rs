@@ -38,6 +38,7 @@ use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
+use std::time::Instant;
 
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
@@ -211,17 +212,46 @@ pub async fn settlement(
 	from: BlockNumber,
 ) -> anyhow::Result<(BlockNumber, Settlement)> {
 	let mut search = EndingSearch::new(request, from);
+	let begun = Instant::now();
+	let mut is_told = false;
 	loop {
 		match search.look(chain).await? {
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
-			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Submit it again: another worker has the lease now",
+			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
 				phala_protocol::text::pha(refund.refunded)),
-			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Submit it again: another worker has the lease now",
+			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
 				phala_protocol::text::pha(expiry.refunded),
 				phala_protocol::text::pha(expiry.penalty)),
-			None => tokio::time::sleep(limits::POLL).await,
+			None => {
+				if !is_told && begun.elapsed() >= limits::ANSWER_USUAL {
+					is_told = true;
+					say_who_is_awaited(chain, request).await;
+				}
+				tokio::time::sleep(limits::POLL).await;
+			}
 		}
 	}
+}
+
+/// Of a request that takes longer than most: who has it, until when, and whether that worker is there.
+async fn say_who_is_awaited(chain: &Chain, request: RequestId) {
+	let Ok(Request { state: RequestState::Open, agent, worker, deadline, .. }) =
+		state(chain, request).await
+	else {
+		return;
+	};
+	let is_there = async {
+		let (_, record) = agents::known(chain, agent).await.ok()?;
+		let members = clusters::members(chain, record.cluster).await.ok()?;
+		let member = members.into_iter().find(|member| member.worker == worker)?;
+		let client = WorkerClient::new(&member.endpoint).ok()?;
+		tokio::time::timeout(limits::PRESENCE_MAX, client.info()).await.ok()?.ok()
+	};
+	let there = match is_there.await {
+		Some(_) => "is there",
+		None => "does not answer now; if it does not by then, you are refunded",
+	};
+	say!("  it waits for worker {worker}, which has until block {deadline} and {there}");
 }
 
 /// Waits for a request's end, opens the answer and checks it. The request is named by its id, or by

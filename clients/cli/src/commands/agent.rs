@@ -30,6 +30,9 @@ use std::{
 	process::ExitCode,
 };
 
+/// 1,000 PHA a unit: who asks more mistook what is counted.
+const UNUSUAL_PRICE: Balance = 1_000_000_000_000_000;
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
 	/// The agents that an account owns on the chain, with the names that they have on this machine.
@@ -108,6 +111,9 @@ pub enum Command {
 		/// In PHA.
 		#[arg(value_parser = parse_pha)]
 		price: Balance,
+		/// Also more than 1,000 PHA.
+		#[arg(long)]
+		force: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -199,7 +205,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let call = |agent| agents::set_access(agent, access);
 			change(&agent, call, access_text(access), &account, &node, json).await?;
 		}
-		Command::Price { agent, price, account, node } => {
+		Command::Price { agent, price, force, account, node } => {
+			if price > UNUSUAL_PRICE && !force {
+				let message = format!(
+					"{} a unit is more than any agent takes: `price` in agent.toml counts millionths of a millionth of a PHA, and this counts PHA; --force if that is meant",
+					pha(price)
+				);
+				return Err(Refused::new("PriceTooHigh", message).into());
+			}
 			let call = |agent| agents::set_price(agent, price);
 			let done = format!("a unit of its work costs {}", pha(price));
 			change(&agent, call, &done, &account, &node, json).await?;
