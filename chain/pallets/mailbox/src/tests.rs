@@ -41,7 +41,7 @@ fn commit() -> Payload {
 		agent: H256::zero(),
 		base_version: 0,
 		base_hash: H256::zero(),
-		body_hash: H256::zero(),
+		new_hash: H256::zero(),
 		key: None,
 		results: vec![],
 		availability: vec![],
