@@ -129,8 +129,8 @@ async fn main() -> anyhow::Result<()> {
 	let ports = Ports {
 		sandbox: Arc::new(WasmSandbox::new(sandbox_config(&arguments))?),
 		peers: Box::new(HttpPeers::new()?),
-		store: Box::new(MemoryStore::default()),
 		pages: pages(&arguments)?,
+		store: Box::new(store(&arguments)?),
 		platform: Box::new(platform),
 	};
 	let (machine, recording) = match (arguments.genesis, arguments.worker) {
@@ -182,6 +182,14 @@ async fn main() -> anyhow::Result<()> {
 	}
 	tokio::task::block_in_place(|| executor.pages().close());
 	Ok(())
+}
+
+/// Code is beside the pages: all members may begin anew at once.
+fn store(arguments: &Arguments) -> anyhow::Result<MemoryStore> {
+	let Some(folder) = &arguments.state_dir else { return Ok(MemoryStore::default()) };
+	let folder = folder.join("code");
+	MemoryStore::with_code_in(folder.clone())
+		.with_context(|| format!("no code can be kept in {}", folder.display()))
 }
 
 /// The disk. A machine without a chain keeps its agents' state in memory.

@@ -40,6 +40,7 @@ use phala_protocol::{
 use phala_sandbox::{AgentCall, AgentReply, HostError, RefusalKind};
 use sandbox::{Outside, Sandbox};
 use std::{
+	collections::BTreeSet,
 	sync::{mpsc, Arc, Mutex},
 	time::Duration,
 };
@@ -189,12 +190,7 @@ impl Executor {
 			Action::Keep(kept) => {
 				self.0.ports.store.keep(&kept);
 				self.0.ports.sandbox.keep(&kept.programs);
-				// A machine that was rebuilt, or started with agents, does not know what is here.
-				for hash in kept.code {
-					if self.store().code(&hash).is_some() {
-						self.tell(Event::CodeStored { hash });
-					}
-				}
+				tokio::spawn(async move { executor.find_code(kept.code).await });
 			}
 			Action::ShowProof(proof) => self.0.ports.store.put_proof(*proof),
 			Action::MakeEvidence(request) => {
@@ -242,6 +238,20 @@ impl Executor {
 				}
 			}
 			answer => self.0.callers.answer(to, answer),
+		}
+	}
+
+	/// A machine that was rebuilt, or started with agents or on a disk, does not know what is here.
+	async fn find_code(&self, wanted: BTreeSet<H256>) {
+		let found = self.compute(Lane::Machine, move |executor| {
+			for hash in wanted {
+				if executor.store().code(&hash).is_some() {
+					executor.tell(Event::CodeStored { hash });
+				}
+			}
+		});
+		if let Err(error) = found.await {
+			tracing::warn!("the disk was not searched for code: {error}");
 		}
 	}
 

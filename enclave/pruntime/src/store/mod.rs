@@ -1,5 +1,5 @@
-//! What the shell keeps: sealed pages, on a disk ([`PageStore`]); components and manifests, agents' logs,
-//! proofs of answers, in memory: all of these are to be had again, or worth nothing after a restart.
+//! What the shell keeps: sealed pages, on a disk ([`PageStore`]); components and manifests, in a folder beside
+//! them; agents' logs and proofs of answers, in memory: these are worth nothing after a restart.
 
 mod code;
 mod logs;
@@ -20,7 +20,11 @@ use phala_protocol::{
 	H256,
 };
 use proofs::Proofs;
-use std::sync::{Arc, Mutex};
+use std::{
+	io,
+	path::PathBuf,
+	sync::{Arc, Mutex},
+};
 
 /// A place to keep things. Everything in it is untrusted when it comes back, or was checked before
 /// it went in.
@@ -37,23 +41,30 @@ pub trait Store: Send + Sync {
 	fn keep(&self, kept: &Kept);
 }
 
-/// In memory.
+/// In memory, but for code if it has a folder.
 #[derive(Default)]
 pub struct MemoryStore {
-	code: Mutex<Code>,
+	code: Code,
 	logs: Mutex<Logs>,
 	proofs: Mutex<Proofs>,
+}
+
+impl MemoryStore {
+	/// Keeps code in this folder, too, which it makes if it is not there.
+	pub fn with_code_in(folder: PathBuf) -> io::Result<Self> {
+		Ok(Self { code: Code::in_folder(folder)?, ..Self::default() })
+	}
 }
 
 impl Store for MemoryStore {
 	fn put_code(&self, hash: H256, bytes: Vec<u8>) -> Result<(), CodeError> {
 		code::check(hash, &bytes)?;
-		lock(&self.code).put(hash, bytes.into());
+		self.code.put(hash, bytes);
 		Ok(())
 	}
 
 	fn code(&self, hash: &H256) -> Option<Arc<[u8]>> {
-		lock(&self.code).get(hash)
+		self.code.get(hash)
 	}
 
 	fn log(&self, agent: AgentId, entry: LogEntry) {
@@ -73,7 +84,7 @@ impl Store for MemoryStore {
 	}
 
 	fn keep(&self, kept: &Kept) {
-		lock(&self.code).keep(&kept.code);
+		self.code.keep(&kept.code);
 		lock(&self.logs).keep(&kept.agents);
 	}
 }
