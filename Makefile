@@ -73,8 +73,9 @@ bench-election: build
 	@$(WITH_ENV) PHALA_ELECTION_NOMINATORS=25000 \
 		cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture an_election
 
-# Measures the calls of our pallets on this machine and prints their weights: another near-full
-# build, with the benchmarks inside the runtime.
+# Measures the calls of our pallets on this machine and writes their weights into the runtime: another
+# near-full build, with the benchmarks inside the runtime, and a tool of half an hour (BENCHER names one that is
+# there); then about a quarter of an hour in which nothing else should run. CONTRIBUTING has the rest.
 weights: setup
 	@$(WITH_ENV) scripts/weights.sh
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs the benchmarks of our pallets in a runtime that carries them, with frame-omni-bencher, and
 # writes what they measured into chain/runtime/src/weights. STEPS and REPEAT for a quicker look, PALLETS
-# for some of them, BENCHER for a program that is there already.
+# for some of them, BENCHER for a program that is there already and takes the same arguments, OUTPUT for
+# another folder. Let nothing else run meanwhile, and have the program built in release: in a dev build
+# host functions are several times slower.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${PHALA_CACHE:-$HOME/.cache/phala}"
@@ -27,12 +29,13 @@ RUSTFLAGS="-C link-arg=--export-table --cfg substrate_runtime" CARGO_TARGET_DIR=
   --config 'profile.release.lto="thin"' --config 'profile.release.panic="abort"'
 wasm="$target/wasm32v1-none/release/phala_runtime.wasm"
 
-mkdir -p chain/runtime/src/weights
+output="${OUTPUT:-chain/runtime/src/weights}"
+mkdir -p "$output"
 for folder in chain/pallets/*/; do
   pallet="pallet_$(basename "$folder")"
   [[ " ${PALLETS:-$pallet} " == *" $pallet "* ]] || continue
   "$bencher" v1 benchmark pallet --runtime "$wasm" --genesis-builder-preset development --pallet "$pallet" \
     --extrinsic '*' --steps "${STEPS:-50}" --repeat "${REPEAT:-20}" --template scripts/weights.hbs \
-    --output "chain/runtime/src/weights/$pallet.rs"
+    --output "$output/$pallet.rs"
 done
-rustfmt --edition 2021 chain/runtime/src/weights/pallet_*.rs
+rustfmt --edition 2021 "$output"/pallet_*.rs

@@ -284,7 +284,7 @@ impl_runtime_apis! {
 			Vec<frame_benchmarking::BenchmarkList>,
 			Vec<frame_support::traits::StorageInfo>,
 		) {
-			use frame_benchmarking::{BenchmarkList, Benchmarking as _};
+			use frame_benchmarking::BenchmarkList;
 			use frame_support::traits::StorageInfoTrait as _;
 
 			let mut list = Vec::<BenchmarkList>::new();
@@ -295,7 +295,7 @@ impl_runtime_apis! {
 		fn dispatch_benchmark(
 			config: frame_benchmarking::BenchmarkConfig,
 		) -> Result<Vec<frame_benchmarking::BenchmarkBatch>, alloc::string::String> {
-			use frame_benchmarking::{BenchmarkBatch, Benchmarking as _};
+			use frame_benchmarking::BenchmarkBatch;
 			use frame_support::traits::{TrackedStorageKey, WhitelistedStorageKeys as _};
 
 			let whitelist: Vec<TrackedStorageKey> =

@@ -1,21 +1,24 @@
 //! Which pallets `make weights` measures: our own. Stock pallets bring their own weights.
 
-use crate::{
-	config::money::TreasuryAccountId, AccountId, Agents, Balances, Runtime, RuntimeOrigin,
+use crate::{config::money::TreasuryAccountId, AccountId, Balances, Runtime, RuntimeOrigin};
+use alloc::{vec, vec::Vec};
+use frame_support::{
+	traits::{
+		fungible::{Inspect, Mutate},
+		Get, Hooks,
+	},
+	BoundedVec,
 };
-use alloc::vec::Vec;
-use frame_support::traits::fungible::{Inspect, Mutate};
-use pallet_registry::benchmarking::BenchmarkHelper as _;
+use pallet_bonding::BondRecord;
 use phala_protocol::{
-	agents::{agent_id, Access, AgentCode, AgentId, AgentKey, EffectSet, Lease, UpgradePolicy},
+	agents::{Access, AgentCode, AgentId, AgentKey, AgentRecord, Lease, UpgradePolicy},
 	bonding::BondId,
 	boot::{Boot, BootKeys, WorkerId},
 	evidence::EvidenceKind,
 	limits,
 	mailbox::ClusterId,
-	messages::EnvelopeOrigin,
-	traits::{AgentDirectory, Bonding, BootDirectory, ClusterDirectory},
-	BlockNumber, H256,
+	traits::{Bonding, BootDirectory, ClusterDirectory, MailboxInterface},
+	AccountBytes, BlockNumber, H256,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -30,38 +33,207 @@ frame_benchmarking::define_benchmarks!(
 
 pub use {add_benchmarks, list_benchmarks};
 
-/// Workers with a boot in force, straight into the registry's storage: no evidence, but a stake.
+/// Workers with a boot in force, straight into the registry's storage: no evidence, but a stake. Whatever
+/// other pallets keep of them, of their clusters and of agents is as much as can be.
 pub struct BootedWorkers;
 
+const MEASUREMENT: H256 = H256::repeat_byte(7);
+
+/// Somebody with an account of its own.
+fn somebody(role: u8, number: u32) -> AccountId {
+	let mut bytes = [role; 32];
+	bytes[..4].copy_from_slice(&number.to_le_bytes());
+	let account = AccountId::new(bytes);
+	let much = crate::currency::PHA * 1_000_000;
+	if Balances::balance(&account) < much {
+		Balances::set_balance(&account, much);
+	}
+	account
+}
+
+fn bytes<S: Get<u32>>(most: u32) -> BoundedVec<u8, S> {
+	BoundedVec::truncate_from(vec![b'7'; most as usize])
+}
+
 impl BootedWorkers {
+	/// With the stake that it takes, of which nothing is on hold: for workers that lose nothing.
 	fn boot(worker: WorkerId, operator: AccountId) {
-		let measurement = H256::repeat_byte(7);
-		let registered_at = crate::System::block_number();
+		let identity = phala_protocol::hash_of(&worker).0;
+		Self::boot_as(worker, operator, identity);
+	}
+
+	fn boot_as(worker: WorkerId, operator: AccountId, identity: [u8; 32]) {
 		pallet_registry::Measurements::<Runtime>::insert(
-			measurement,
+			MEASUREMENT,
 			pallet_registry::MeasurementRule { until: None },
 		);
-		Self::fund(&operator);
 		let bond = BondId::Worker(worker);
 		if !crate::Bonding::is_sufficient(bond) {
-			crate::Bonding::open(bond, &operator.clone().into()).expect("the operator has PHA");
+			let mut record = BondRecord::new(operator.clone());
+			record.active = pallet_bonding::Pallet::<Runtime>::stake(bond);
+			pallet_bonding::Bonds::<Runtime>::insert(bond, record);
 		}
 		pallet_registry::Workers::<Runtime>::insert(
 			worker,
 			pallet_registry::Worker { operator, platform: None, boots: 1 },
 		);
-		let identity = phala_protocol::hash_of(&worker).0;
+		let now = crate::System::block_number();
+		pallet_registry::LastHeartbeat::<Runtime>::insert(worker, 0);
 		pallet_registry::Boots::<Runtime>::insert(
 			worker,
 			Boot {
 				number: 1,
 				keys: BootKeys { identity, encryption: [2; 32] },
 				evidence: EvidenceKind::Software,
-				measurement,
-				registered_at,
+				measurement: MEASUREMENT,
+				registered_at: now,
 				expires_at: BlockNumber::MAX,
 			},
 		);
+	}
+
+	/// As many parts of a bond leave as can.
+	fn unbond_in_parts(bond: BondId) {
+		pallet_bonding::Bonds::<Runtime>::mutate(bond, |record| {
+			let Some(record) = record else { return };
+			for until in 0..limits::UNBONDING_CHUNKS_MAX {
+				assert!(record.unbond(1, BlockNumber::MAX - 100 + until), "there is room");
+			}
+		});
+	}
+
+	/// A cluster with the longest list of developers, keys and words of its members.
+	fn cluster(cluster: ClusterId, owner: AccountId) {
+		let first = limits::CLUSTER_MEMBERS_MAX;
+		let developers =
+			(0..limits::ADMITTED_DEVELOPERS_MAX).map(|n| phala_protocol::hash_of(&n).0);
+		pallet_clusters::AdmittedDevelopers::<Runtime>::insert(
+			cluster,
+			BoundedVec::truncate_from(developers.collect::<Vec<_>>()),
+		);
+		pallet_clusters::Openings::<Runtime>::insert(
+			cluster,
+			phala_protocol::clusters::Opening::default(),
+		);
+		pallet_clusters::NewestKeys::<Runtime>::insert(
+			cluster,
+			pallet_clusters::StoredKeys {
+				epoch: 1,
+				generation: 1,
+				keys: bytes(limits::WRAPPED_KEYS_BYTES_MAX),
+			},
+		);
+		// Of others than the first members, which are to speak in their turn.
+		pallet_clusters::FinalSeen::<Runtime>::mutate(cluster, |seen| {
+			for worker in 0..first - 1 {
+				let _ = seen.try_insert(WorkerId::MAX - worker, BlockNumber::MAX);
+			}
+		});
+		pallet_clusters::Clusters::<Runtime>::insert(
+			cluster,
+			pallet_clusters::Cluster {
+				owner,
+				deposit: 0,
+				generation: 1,
+				members: 0,
+				agents: 0,
+				gap: pallet_clusters::GenerationGap::Open,
+			},
+		);
+	}
+
+	fn join(cluster: ClusterId, worker: WorkerId, set_aside: Option<BlockNumber>) {
+		let endpoint = bytes(limits::ENDPOINT_BYTES_MAX);
+		let member = phala_protocol::clusters::MemberRecord { endpoint, set_aside };
+		pallet_clusters::Members::<Runtime>::insert(cluster, worker, member);
+		pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
+		pallet_clusters::Clusters::<Runtime>::mutate(cluster, |record| {
+			record.as_mut().expect("it was made").members += 1;
+		});
+	}
+
+	/// An agent that is born, with so many callers, prepared code and somebody who waits.
+	fn agent(agent: AgentId, cluster: ClusterId, owner: &AccountId, callers: Vec<AccountBytes>) {
+		pallet_agents::Callers::<Runtime>::insert(agent, BoundedVec::truncate_from(callers));
+		let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
+		pallet_agents::Prepared::<Runtime>::insert(agent, code);
+		pallet_agents::Agents::<Runtime>::insert(
+			agent,
+			AgentRecord {
+				owner: owner.clone().into(),
+				cluster,
+				code,
+				code_version: 1,
+				upgrades: UpgradePolicy::Free,
+				access: Access::Listed,
+				unit_price: 1_000_000,
+				timeout: 10,
+				key: Some(AgentKey { version: 1, key: [4; 32] }),
+				version: 1,
+				state_hash: H256::zero(),
+			},
+		);
+		pallet_clusters::ClusterAgents::<Runtime>::insert(cluster, agent, ());
+		pallet_clusters::AgentCluster::<Runtime>::insert(agent, cluster);
+		pallet_clusters::Clusters::<Runtime>::mutate(cluster, |record| {
+			record.as_mut().expect("it was made").agents += 1;
+		});
+		Self::await_answer_of(agent);
+	}
+
+	/// As many as an agent can have, `last` at the end of the list.
+	fn callers(last: &AccountId) -> Vec<AccountBytes> {
+		let others = (1..limits::AGENT_CALLERS_MAX).map(|n| phala_protocol::hash_of(&n).0);
+		others.chain([last.clone().into()]).collect()
+	}
+
+	/// As many as an agent can have that counts as no more than one when a boot is told of it.
+	fn callers_told() -> Vec<AccountBytes> {
+		(0..20u32).map(|n| phala_protocol::hash_of(&n).0).collect()
+	}
+
+	/// A lease that ends puts its agent on a list if somebody waits for it.
+	fn await_answer_of(agent: AgentId) {
+		pallet_requests::OpenOfAgent::<Runtime>::insert(agent, 1);
+	}
+
+	fn lease(agent: AgentId, worker: WorkerId) {
+		let boot = crate::Registry::current_boot(worker).expect("it is booted").number;
+		pallet_clusters::Leases::<Runtime>::insert(agent, Lease { worker, boot });
+		pallet_clusters::HeldLeases::<Runtime>::insert(worker, agent, ());
+		pallet_clusters::Loads::<Runtime>::mutate(worker, |load| *load += 1);
+		pallet_clusters::LeaseHistories::<Runtime>::mutate(agent, |history| {
+			for _ in 0..pallet_clusters::LEASE_ENDS_MAX {
+				history.number += 1;
+				history.end(pallet_clusters::LeaseEnd::Removed);
+			}
+			history.number += 1;
+		});
+	}
+
+	/// A member has asked for its cluster's secret, and was challenged by all others.
+	fn is_in_trouble(cluster: ClusterId, worker: WorkerId) {
+		let (boot, generation, ephemeral_key) = (1, 1, [3; 32]);
+		let request =
+			phala_protocol::keys::KeyRequest { worker, boot, cluster, generation, ephemeral_key };
+		pallet_gatekeepers::OpenRequests::<Runtime>::insert((worker, cluster), request);
+		let lately = (1..limits::CLUSTER_MEMBERS_MAX).map(|by| (WorkerId::MAX - by, 0));
+		pallet_clusters::LatelyChallenged::<Runtime>::insert(
+			worker,
+			BoundedVec::truncate_from(lately.collect::<Vec<_>>()),
+		);
+	}
+
+	/// The block has pushed nothing yet.
+	fn empty_mailbox() {
+		pallet_mailbox::PushedIn::<Runtime>::remove(crate::System::block_number());
+		pallet_mailbox::PushedBytes::<Runtime>::kill();
+	}
+}
+
+impl pallet_mailbox::benchmarking::BenchmarkHelper for BootedWorkers {
+	fn boot(worker: WorkerId, identity: [u8; 32]) {
+		Self::boot_as(worker, somebody(b'o', worker), identity);
 	}
 }
 
@@ -74,40 +246,43 @@ impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 	}
 
 	fn serve(worker: WorkerId, operator: &AccountId) {
-		let origin = || RuntimeOrigin::signed(operator.clone());
-		let cluster = pallet_clusters::NextCluster::<Runtime>::get();
-		crate::Clusters::create(origin()).expect("the operator has the deposit");
-		let join = |worker: WorkerId| {
-			let endpoint = b"https://worker.example".to_vec();
-			let boot = crate::Registry::current_boot(worker).expect("it is booted");
-			crate::Clusters::request_join(origin(), cluster, worker, endpoint.clone())
-				.expect("it is in force and nowhere yet");
-			let (number, measurement) = (boot.number, boot.measurement);
-			crate::Clusters::approve_join(origin(), cluster, worker, number, measurement, endpoint)
-				.expect("there is room");
-			// The next has a block of its own.
-			pallet_mailbox::PushedIn::<Runtime>::remove(crate::System::block_number());
-			pallet_mailbox::PushedBytes::<Runtime>::kill();
-		};
-		// Alone at first: it gets all leases.
-		join(worker);
-		for _ in 0..limits::AGENTS_SWEPT_MAX {
-			let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
-			let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
-			crate::Agents::register(origin(), cluster, code, 1_000_000, 10, access, upgrades)
-				.expect("the operator has funds and the cluster a place");
+		let cluster = 0;
+		Self::cluster(cluster, operator.clone());
+		for other in worker..worker + limits::CLUSTER_MEMBERS_MAX {
+			if other != worker {
+				Self::boot(other, operator.clone());
+			}
+			Self::join(cluster, other, None);
 		}
-		for other in worker + 1..worker + limits::CLUSTER_MEMBERS_MAX {
-			Self::boot(other, operator.clone());
-			join(other);
+		for n in 0..limits::AGENTS_SWEPT_MAX {
+			let agent = phala_protocol::hash_of(&(b"held", n));
+			Self::agent(agent, cluster, operator, Self::callers_told());
+			Self::lease(agent, worker);
+			// And as many that nobody has.
+			let free = phala_protocol::hash_of(&(b"free", n));
+			pallet_clusters::FreeLeases::<Runtime>::insert(cluster, free, ());
 		}
-		crate::Gatekeepers::apply(origin(), worker).expect("the operator has the stake");
+		Self::is_in_trouble(cluster, worker);
+		crate::Gatekeepers::apply(RuntimeOrigin::signed(operator.clone()), worker)
+			.expect("the operator has the stake");
 		crate::Gatekeepers::seat(RuntimeOrigin::root(), [worker].into()).expect("it applied");
+		let now = crate::System::block_number();
+		pallet_gatekeepers::Ceremony::<Runtime>::mutate(|ceremony| {
+			let outcome = bytes(limits::CEREMONY_OUTCOME_BYTES_MAX);
+			ceremony.as_mut().expect("it has begun").pending =
+				Some(pallet_gatekeepers::PendingKey { active_at: now, outcome });
+		});
+		crate::Gatekeepers::on_initialize(now);
+		assert!(pallet_gatekeepers::Active::<Runtime>::exists(), "it serves");
+		Self::unbond_in_parts(BondId::Worker(worker));
+		Self::unbond_in_parts(BondId::Gatekeeper(worker));
+		Self::empty_mailbox();
 	}
 }
 
 impl pallet_gatekeepers::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers {
 	fn boot_worker(worker: WorkerId, operator: AccountId) {
+		<Self as pallet_registry::benchmarking::BenchmarkHelper<_>>::fund(&operator);
 		Self::boot(worker, operator);
 	}
 }
@@ -116,38 +291,35 @@ impl pallet_clusters::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 	fn boot_worker(worker: WorkerId, operator: AccountId) {
 		Self::boot(worker, operator);
 	}
+
+	fn crowd(cluster: ClusterId, worker: WorkerId, agents: &[AgentId]) {
+		let owner = somebody(b'd', 0);
+		Self::is_in_trouble(cluster, worker);
+		for agent in agents {
+			Self::agent(*agent, cluster, &owner, Self::callers_told());
+		}
+		let outcome = bytes(limits::CEREMONY_OUTCOME_BYTES_MAX);
+		let (epoch, attempt, seats) = (1, 0, Default::default());
+		pallet_gatekeepers::Active::<Runtime>::put(pallet_gatekeepers::ActiveKey {
+			epoch,
+			attempt,
+			outcome,
+			seats,
+		});
+		crate::Mailbox::open_inbound(worker, 1);
+	}
 }
 
 impl pallet_agents::BenchmarkHelper for BootedWorkers {
 	fn cluster_of(identities: &[[u8; 32]]) -> ClusterId {
 		const CLUSTER: ClusterId = 0;
 		let owner = TreasuryAccountId::get();
+		Self::cluster(CLUSTER, owner.clone());
 		for (worker, identity) in identities.iter().enumerate() {
 			let worker = worker as WorkerId;
-			Self::boot(worker, owner.clone());
-			pallet_registry::Boots::<Runtime>::mutate(worker, |boot| {
-				if let Some(boot) = boot {
-					boot.keys.identity = *identity;
-				}
-			});
-			let endpoint = Default::default();
-			let member = phala_protocol::clusters::MemberRecord { endpoint, set_aside: None };
-			pallet_clusters::Members::<Runtime>::insert(CLUSTER, worker, member);
-			pallet_clusters::MemberOf::<Runtime>::insert(worker, CLUSTER);
+			Self::boot_as(worker, owner.clone(), *identity);
+			Self::join(CLUSTER, worker, None);
 		}
-		pallet_clusters::Clusters::<Runtime>::insert(
-			CLUSTER,
-			pallet_clusters::Cluster {
-				owner,
-				deposit: 0,
-				generation: 1,
-				members: identities.len() as u32,
-				agents: 0,
-				gap: pallet_clusters::GenerationGap::Open,
-			},
-		);
-		let opening = phala_protocol::clusters::Opening::default();
-		pallet_clusters::Openings::<Runtime>::insert(CLUSTER, opening);
 		CLUSTER
 	}
 
@@ -155,38 +327,50 @@ impl pallet_agents::BenchmarkHelper for BootedWorkers {
 		let set_aside = Some(crate::System::block_number());
 		for worker in first..first + members {
 			Self::boot(worker, TreasuryAccountId::get());
-			let member =
-				phala_protocol::clusters::MemberRecord { endpoint: Default::default(), set_aside };
-			pallet_clusters::Members::<Runtime>::insert(cluster, worker, member);
-			pallet_clusters::MemberOf::<Runtime>::insert(worker, cluster);
+			Self::join(cluster, worker, set_aside);
 		}
+	}
+
+	fn await_answer(agent: AgentId) {
+		Self::await_answer_of(agent);
 	}
 }
 
 impl pallet_requests::BenchmarkHelper<AccountId> for BootedWorkers {
-	fn born_agent(owner: &AccountId) -> AgentId {
-		use pallet_agents::BenchmarkHelper;
-		let cluster = Self::cluster_of(&[[1; 32]]);
-		let agent =
-			agent_id(crate::System::block_hash(0), pallet_agents::NextAgent::<Runtime>::get());
-		let code = AgentCode { component: H256::zero(), manifest: H256::zero() };
-		let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
-		let origin = RuntimeOrigin::signed(owner.clone());
-		Agents::register(origin, cluster, code, 1_000_000, 10, access, upgrades)
-			.expect("the owner has funds and the cluster a place");
-		let Lease { worker, boot } =
-			crate::Clusters::lease(agent).expect("the cluster's only member has it");
-		let birth = EffectSet {
-			agent,
-			base_version: 0,
-			base_hash: H256::zero(),
-			new_hash: H256::zero(),
-			key: Some(AgentKey { version: 1, key: [4; 32] }),
-			results: Vec::new(),
-			availability: Vec::new(),
-		};
-		Agents::commit(EnvelopeOrigin { worker, boot }, &birth)
-			.expect("the holder of the lease is a majority of one");
+	fn born_agent(number: u32, members: u32, caller: &AccountId) -> AgentId {
+		let cluster = number;
+		let operator = somebody(b'o', number);
+		Self::cluster(cluster, somebody(b'c', number));
+		let first = number * limits::CLUSTER_MEMBERS_MAX;
+		for worker in first..first + members {
+			Self::boot(worker, operator.clone());
+			Self::join(cluster, worker, None);
+		}
+		// Its stake is on hold: it is the one that can lose it.
+		let bond = BondId::Worker(first);
+		pallet_bonding::Bonds::<Runtime>::remove(bond);
+		crate::Bonding::open(bond, &operator.into()).expect("the operator has PHA");
+		Self::unbond_in_parts(bond);
+		let agent = phala_protocol::hash_of(&(b"born", number));
+		Self::agent(agent, cluster, &somebody(b'd', number), Self::callers(caller));
+		pallet_requests::OpenOfAgent::<Runtime>::remove(agent);
+		Self::lease(agent, first);
 		agent
+	}
+
+	fn silence_holder(agent: AgentId) {
+		let Lease { worker, .. } = crate::Clusters::lease(agent).expect("somebody has it");
+		pallet_registry::Boots::<Runtime>::mutate(worker, |boot| {
+			boot.as_mut().expect("it is booted").expires_at = 0;
+		});
+	}
+
+	fn drain_stake(agent: AgentId) {
+		let Lease { worker, .. } = crate::Clusters::lease(agent).expect("somebody has it");
+		let bond = BondId::Worker(worker);
+		let least = pallet_bonding::Pallet::<Runtime>::minimum(bond);
+		pallet_bonding::Bonds::<Runtime>::mutate(bond, |record| {
+			record.as_mut().expect("it has a bond").active = least / pallet_bonding::EXHAUSTED_PART;
+		});
 	}
 }

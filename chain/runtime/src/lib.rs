@@ -40,6 +40,7 @@ pub mod test_support;
 #[cfg(test)]
 mod tests;
 pub mod upkeep;
+pub mod weights;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{

@@ -35,7 +35,7 @@ use sp_runtime::{traits::SaturatedConversion, Perbill};
 pub const SHARE: Perbill = Perbill::from_percent(25);
 
 /// Of what upkeep may take, what paid work is sure of.
-pub const PAID_WORK: Perbill = Perbill::from_percent(80);
+pub const PAID_WORK: Perbill = Perbill::from_percent(65);
 
 /// How many take turns.
 pub const TURNS: usize = 8;

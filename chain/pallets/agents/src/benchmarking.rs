@@ -21,6 +21,9 @@ pub trait BenchmarkHelper {
 
 	/// Workers from `first` on, so many, are members that do not count: each is looked at in full.
 	fn add_silent(cluster: ClusterId, first: WorkerId, members: u32);
+
+	/// Somebody waits for an answer of the agent.
+	fn await_answer(agent: AgentId);
 }
 
 fn funded<T: Config>() -> T::AccountId
@@ -54,6 +57,18 @@ where
 	(owner, agent)
 }
 
+/// A cluster with as many members as it can have, all of which count.
+fn full_cluster<T: Config>() -> ClusterId {
+	let identities: Vec<_> = (0..limits::CLUSTER_MEMBERS_MAX).map(|n| [n as u8; 32]).collect();
+	T::BenchmarkHelper::cluster_of(&identities)
+}
+
+/// As many upgrades but one are due in that block as can be.
+fn fill_due<T: Config>(at: BlockNumber) {
+	let others = (1..UPGRADES_DUE_MAX).map(|n| phala_protocol::hash_of(&n));
+	Due::<T>::insert(at, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
+}
+
 /// All but `missing` places of the list are taken.
 fn fill_list<T: Config>(agent: AgentId, missing: u32) {
 	let callers: Vec<AccountBytes> = (0..limits::AGENT_CALLERS_MAX - missing)
@@ -73,7 +88,7 @@ mod benchmarks {
 	#[benchmark]
 	fn register() {
 		let owner = funded::<T>();
-		let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
+		let cluster = full_cluster::<T>();
 		#[extrinsic_call]
 		register(
 			RawOrigin::Signed(owner),
@@ -87,16 +102,15 @@ mod benchmarks {
 		assert_eq!(NextAgent::<T>::get(), 1);
 	}
 
-	/// The dearest way: an announcement that replaces one, with a full list of callers to come.
+	/// The dearest way: without notice, in place of code that was prepared.
 	#[benchmark]
 	fn upgrade() {
-		let (owner, agent) = registered::<T>(UpgradePolicy::AfterNotice(10));
+		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
 		fill_list::<T>(agent, 0);
-		let origin = RawOrigin::Signed(owner.clone());
-		Pallet::<T>::upgrade(origin.into(), agent, CODE).unwrap();
+		Prepared::<T>::insert(agent, CODE);
 		#[extrinsic_call]
 		upgrade(RawOrigin::Signed(owner), agent, CODE);
-		assert!(Planned::<T>::contains_key(agent));
+		assert!(History::<T>::contains_key(agent, 2));
 	}
 
 	#[benchmark]
@@ -231,8 +245,8 @@ mod benchmarks {
 	fn look_at_births(n: Linear<0, 8>) {
 		BirthRange::<T>::kill();
 		let _ = Births::<T>::clear(u32::MAX, None);
-		for _ in 0..n {
-			Pallet::<T>::await_birth(H256::repeat_byte(7), 1);
+		for agent in 0..n {
+			Pallet::<T>::await_birth(phala_protocol::hash_of(&agent), 1);
 		}
 		let now = Pallet::<T>::now() + limits::BIRTH_BLOCKS;
 		frame_system::Pallet::<T>::set_block_number(now.into());
@@ -243,53 +257,52 @@ mod benchmarks {
 		assert_eq!(BirthRange::<T>::get().0, u64::from(n));
 	}
 
+	/// In a full cluster, of an agent for which somebody waits.
 	#[benchmark]
-	fn pass_births_on(n: Linear<0, 8>) {
-		let (_, agent) = registered::<T>(UpgradePolicy::Free);
-		BirthRange::<T>::kill();
-		let _ = Births::<T>::clear(u32::MAX, None);
-		for _ in 0..n {
-			Pallet::<T>::await_birth(agent, 1);
-		}
-		let now = Pallet::<T>::now() + limits::BIRTH_BLOCKS;
-		frame_system::Pallet::<T>::set_block_number(now.into());
+	fn pass_birth_on() {
+		let owner = funded::<T>();
+		let cluster = full_cluster::<T>();
+		let agent = register_one::<T>(&owner, cluster, UpgradePolicy::Free);
+		T::BenchmarkHelper::await_answer(agent);
+		let had = T::Clusters::lease(agent);
 		#[block]
 		{
-			Pallet::<T>::pass_births_on(&mut WeightMeter::new());
+			Pallet::<T>::pass_birth_on(agent, 1).expect("there is room for the message");
 		}
-		assert_eq!(BirthRange::<T>::get().0, u64::from(n));
+		assert!(had.is_some());
+		assert_eq!(BirthRange::<T>::get().1, 2);
 	}
 
+	/// One of each agent, and nothing is left of them.
 	#[benchmark]
 	fn forget_history(n: Linear<0, HISTORY_FORGOTTEN_MAX>) {
-		let agent = H256::repeat_byte(7);
-		for version in 1..=n {
-			History::<T>::insert(agent, version, CodeEntry { code: CODE, block: 1 });
-		}
-		if n > 0 {
-			OldHistory::<T>::insert(agent, n);
+		for number in 0..n {
+			let agent = phala_protocol::hash_of(&number);
+			History::<T>::insert(agent, 1, CodeEntry { code: CODE, block: 1 });
+			OldHistory::<T>::insert(agent, 1);
 		}
 		#[block]
 		{
 			Pallet::<T>::forget_history(&mut WeightMeter::new());
 		}
-		assert!(!History::<T>::contains_key(agent, 1));
+		assert_eq!(OldHistory::<T>::iter().count(), 0);
 	}
 
-	/// Its list is full, and so is what is forgotten of its history.
+	/// Its list is full, more of its history is to be forgotten than the call does, and requests wait for it.
 	fn to_be_removed<T: Config>() -> (T::AccountId, AgentId)
 	where
 		T::Currency: Mutate<T::AccountId>,
 	{
 		let (owner, agent) = registered::<T>(UpgradePolicy::AfterNotice(10));
 		fill_list::<T>(agent, 0);
+		fill_due::<T>(Pallet::<T>::now() + 10);
 		Pallet::<T>::upgrade(RawOrigin::Signed(owner.clone()).into(), agent, CODE).unwrap();
-		Agents::<T>::mutate(agent, |record| {
-			record.as_mut().unwrap().code_version = HISTORY_FORGOTTEN_MAX;
-		});
-		for version in 1..=HISTORY_FORGOTTEN_MAX {
+		let versions = HISTORY_FORGOTTEN_MAX + 1;
+		Agents::<T>::mutate(agent, |record| record.as_mut().unwrap().code_version = versions);
+		for version in 1..=versions {
 			History::<T>::insert(agent, version, CodeEntry { code: CODE, block: 1 });
 		}
+		T::BenchmarkHelper::await_answer(agent);
 		(owner, agent)
 	}
 
@@ -313,6 +326,7 @@ mod benchmarks {
 	#[benchmark]
 	fn accept_transfer() {
 		let (owner, agent) = registered::<T>(UpgradePolicy::Free);
+		fill_list::<T>(agent, 0);
 		let to: T::AccountId = account("to", 0, 0);
 		let funds = T::AgentDeposit::get().saturating_mul(1000u32.into()).max(1_000_000u32.into());
 		T::Currency::set_balance(&to, funds);

@@ -15,9 +15,10 @@ impl<T: Config> Pallet<T> {
 
 	/// Gives agents that were not borne in time to others, as far as `meter` goes.
 	pub fn pass_births_on(meter: &mut WeightMeter) {
-		let look = T::WeightInfo::look_at_births(1);
-		let one = T::WeightInfo::pass_births_on(1);
-		if meter.try_consume(T::WeightInfo::look_at_births(0)).is_err() {
+		let begun = T::WeightInfo::look_at_births(0);
+		let look = T::WeightInfo::look_at_births(1).saturating_sub(begun);
+		let one = T::WeightInfo::pass_birth_on();
+		if meter.try_consume(begun).is_err() {
 			return;
 		}
 		let now = Self::now();
@@ -46,7 +47,7 @@ impl<T: Config> Pallet<T> {
 			&& Agents::<T>::get(agent).is_some_and(|record| record.version == 0)
 	}
 
-	fn pass_birth_on(agent: AgentId, holder: u32) -> DispatchResult {
+	pub(crate) fn pass_birth_on(agent: AgentId, holder: u32) -> DispatchResult {
 		let had = T::Clusters::lease(agent);
 		if let Some(assigned) = T::Clusters::assign(agent)?.filter(|one| Some(one.lease) == had) {
 			T::Clusters::relieve(agent, &assigned)?;

@@ -203,6 +203,8 @@ impl crate::BenchmarkHelper for OneCluster {
 
 	/// This directory does not know of members that do not count.
 	fn add_silent(_: ClusterId, _: WorkerId, _: u32) {}
+
+	fn await_answer(_: AgentId) {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);

@@ -1153,7 +1153,7 @@ fn births_of_those_that_are_gone_cost_a_look_and_hold_up_nobody_s() {
 		agent();
 		System::set_block_number(System::block_number() + u64::from(limits::BIRTH_BLOCKS));
 		let looks = Weights::look_at_births(1).saturating_mul(Stillborn::AGENTS + 1);
-		let one = Weights::look_at_births(0).saturating_add(Weights::pass_births_on(1));
+		let one = Weights::look_at_births(1).saturating_add(Weights::pass_birth_on());
 		let mut meter = WeightMeter::with_limit(looks.saturating_add(one));
 		crate::Pallet::<Runtime>::pass_births_on(&mut meter);
 		assert_eq!(Relieved::get().len(), 1);

@@ -11,7 +11,7 @@ pub trait WeightInfo {
 	fn withdraw() -> Weight;
 }
 
-/// **Not measured**: conservative guesses until `make weights` replaces them.
+/// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> ConservativeWeights<T> {

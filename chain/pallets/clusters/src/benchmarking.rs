@@ -4,45 +4,92 @@ use super::*;
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
+use phala_protocol::{
+	clusters::WrappedKeys,
+	mailbox::ByLane,
+	messages::{ClustersPayload, EnvelopeOrigin},
+	traits::ReceivePayload,
+};
 use sp_runtime::Saturating;
 
-/// Gives benchmarks workers: the registry's storage is the runtime's to fill.
+/// Gives benchmarks workers and agents: what other pallets keep is the runtime's to fill.
 pub trait BenchmarkHelper<AccountId> {
 	/// Makes a worker of `operator` with a boot in force.
 	fn boot_worker(worker: WorkerId, operator: AccountId);
+
+	/// Other pallets keep as much as they can of this cluster's member and of these agents, which have their
+	/// places in it.
+	fn crowd(cluster: ClusterId, worker: WorkerId, agents: &[AgentId]);
 }
 
-const ENDPOINT: &[u8] = b"https://worker.example";
+const CLUSTER: ClusterId = 0;
+/// Has the leases.
+const HOLDER: WorkerId = 1;
+/// Is not a member yet.
+const APPLICANT: WorkerId = 0;
 
-/// The owner lets a worker in as it is.
-fn approve<T: Config>(owner: &T::AccountId, worker: WorkerId) -> DispatchResult {
-	let boot = T::Workers::current_boot(worker).ok_or(Error::<T>::NotInForce)?;
-	let origin = RawOrigin::Signed(owner.clone()).into();
-	Pallet::<T>::approve_join(origin, 0, worker, boot.number, boot.measurement, ENDPOINT.to_vec())
+/// As long as can be.
+fn endpoint() -> Vec<u8> {
+	let mut endpoint = b"https://worker.example/".to_vec();
+	endpoint.resize(limits::ENDPOINT_BYTES_MAX as usize, b'w');
+	endpoint
 }
 
-/// An owner with a cluster of as many members but one as it may have, and as many agents.
-fn owner_of_full_cluster<T: Config>() -> T::AccountId
+/// An owner with a cluster of as many members but one as it may have, each with much to say, and `agents`
+/// whose leases one of them has; its second generation has begun.
+fn owner_of_full_cluster<T: Config>(agents: u32) -> T::AccountId
 where
 	T::Currency: Mutate<T::AccountId>,
 {
 	let owner: T::AccountId = whitelisted_caller();
 	let funds = T::ClusterDeposit::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
 	T::Currency::set_balance(&owner, funds);
-	let origin = || RawOrigin::Signed(owner.clone()).into();
-	Pallet::<T>::create(origin()).unwrap();
-	for worker in 1..limits::CLUSTER_MEMBERS_MAX {
+	Pallet::<T>::create(RawOrigin::Signed(owner.clone()).into()).unwrap();
+	let mut seen = FinalSeen::<T>::get(CLUSTER);
+	for worker in HOLDER..limits::CLUSTER_MEMBERS_MAX {
 		T::BenchmarkHelper::boot_worker(worker, owner.clone());
-		Pallet::<T>::request_join(origin(), 0, worker, ENDPOINT.to_vec()).unwrap();
-		approve::<T>(&owner, worker).unwrap();
+		let endpoint =
+			Endpoint::try_from(endpoint()).expect("it is of the length that it may have");
+		Members::<T>::insert(CLUSTER, worker, MemberRecord { endpoint, set_aside: None });
+		MemberOf::<T>::insert(worker, CLUSTER);
+		seen.try_insert(worker, 1).expect("so many are members");
 	}
-	for n in 0..limits::CLUSTER_AGENTS_MAX {
-		let agent = phala_protocol::hash_of(&n);
-		let developer: AccountBytes = owner.clone().into();
-		<Pallet<T> as ClusterDirectory>::place_agent(0, agent, &developer).unwrap();
+	FinalSeen::<T>::insert(CLUSTER, seen);
+	T::BenchmarkHelper::boot_worker(APPLICANT, owner.clone());
+	let keys = BoundedVec::truncate_from(alloc::vec![7; limits::WRAPPED_KEYS_BYTES_MAX as usize]);
+	NewestKeys::<T>::insert(CLUSTER, StoredKeys { epoch: 1, generation: 1, keys });
+	let agents: Vec<AgentId> = (0..agents).map(|n| phala_protocol::hash_of(&n)).collect();
+	for agent in &agents {
+		ClusterAgents::<T>::insert(CLUSTER, agent, ());
+		AgentCluster::<T>::insert(agent, CLUSTER);
+		Leases::<T>::insert(agent, Lease { worker: HOLDER, boot: 1 });
+		HeldLeases::<T>::insert(HOLDER, agent, ());
+		LeaseHistories::<T>::insert(agent, long_history());
 	}
-	T::BenchmarkHelper::boot_worker(0, owner.clone());
+	Loads::<T>::insert(HOLDER, agents.len() as u32);
+	Clusters::<T>::mutate(CLUSTER, |record| {
+		let record = record.as_mut().expect("it was created");
+		record.members = limits::CLUSTER_MEMBERS_MAX - 1;
+		record.agents = agents.len() as u32;
+		record.generation = 2;
+	});
+	T::BenchmarkHelper::crowd(CLUSTER, HOLDER, &agents);
 	owner
+}
+
+/// As many ends as are remembered.
+fn long_history() -> LeaseHistory {
+	let mut history = LeaseHistory { number: 1, ..Default::default() };
+	for _ in 0..LEASE_ENDS_MAX {
+		history.end(LeaseEnd::Removed);
+		history.number += 1;
+	}
+	history
+}
+
+fn hears<T: Config>(worker: WorkerId, payload: ClustersPayload) {
+	let origin = EnvelopeOrigin { worker, boot: 1 };
+	<Pallet<T> as ReceivePayload>::receive(origin, payload).expect("it may be said");
 }
 
 #[benchmarks(where T::Currency: Mutate<T::AccountId>)]
@@ -51,7 +98,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn create() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		create(RawOrigin::Signed(owner));
 		assert!(Clusters::<T>::contains_key(1));
@@ -59,43 +106,41 @@ mod benchmarks {
 
 	#[benchmark]
 	fn request_join() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
-		request_join(RawOrigin::Signed(owner), 0, 0, ENDPOINT.to_vec());
+		request_join(RawOrigin::Signed(owner), CLUSTER, APPLICANT, endpoint());
 		assert!(JoinRequests::<T>::contains_key(0));
 	}
 
 	#[benchmark]
 	fn approve_join() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		let origin = RawOrigin::Signed(owner.clone()).into();
-		Pallet::<T>::request_join(origin, 0, 0, ENDPOINT.to_vec()).unwrap();
-		// The most work: the new member finds all leases free.
-		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
-			if let Some(lease) = Leases::<T>::take(agent) {
-				HeldLeases::<T>::remove(lease.worker, agent);
-				Loads::<T>::remove(lease.worker);
-			}
-			FreeLeases::<T>::insert(0, agent, ());
+		Pallet::<T>::request_join(origin, CLUSTER, APPLICANT, endpoint()).unwrap();
+		// There are leases that nobody has, beside those of which it is told.
+		for n in 0..SWEPT_PER_BLOCK_MAX {
+			let agent = phala_protocol::hash_of(&(b"free", n));
+			LeaseHistories::<T>::insert(agent, long_history());
+			FreeLeases::<T>::insert(CLUSTER, agent, ());
 		}
-		let boot = T::Workers::current_boot(0).unwrap();
+		let boot = T::Workers::current_boot(APPLICANT).unwrap();
 		let (number, measurement) = (boot.number, boot.measurement);
 		#[extrinsic_call]
-		approve_join(RawOrigin::Signed(owner), 0, 0, number, measurement, ENDPOINT.to_vec());
+		approve_join(RawOrigin::Signed(owner), CLUSTER, APPLICANT, number, measurement, endpoint());
+		assert!(!FreeLeases::<T>::iter_key_prefix(CLUSTER).any(|_| true));
 		assert_eq!(Clusters::<T>::get(0).unwrap().members, limits::CLUSTER_MEMBERS_MAX);
 	}
 
 	#[benchmark]
 	fn set_endpoint() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
-		set_endpoint(RawOrigin::Signed(owner), 1, b"http://elsewhere.example".to_vec());
+		set_endpoint(RawOrigin::Signed(owner), 1, endpoint());
 	}
 
 	#[benchmark]
 	fn leave() {
-		let owner = owner_of_full_cluster::<T>();
-		give_all_leases::<T>(1);
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		leave(RawOrigin::Signed(owner), 0, 1);
 		assert!(!MemberOf::<T>::contains_key(1));
@@ -103,8 +148,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn remove_member() {
-		let owner = owner_of_full_cluster::<T>();
-		give_all_leases::<T>(1);
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		remove_member(RawOrigin::Signed(owner), 0, 1);
 		assert!(!MemberOf::<T>::contains_key(1));
@@ -112,7 +156,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn close() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		Pallet::<T>::create(RawOrigin::Signed(owner.clone()).into()).unwrap();
 		#[extrinsic_call]
 		close(RawOrigin::Signed(owner), 1);
@@ -121,7 +165,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn set_open() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		set_open(RawOrigin::Signed(owner), 0, Some(Opening::default()));
 		assert!(Openings::<T>::contains_key(0));
@@ -129,7 +173,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn admit_developer() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		let others = (1..limits::ADMITTED_DEVELOPERS_MAX).map(|n| phala_protocol::hash_of(&n).0);
 		AdmittedDevelopers::<T>::insert(0, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
 		let developer = owner.clone();
@@ -140,7 +184,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn offer_transfer() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		let to = Some(owner.clone());
 		#[extrinsic_call]
 		offer_transfer(RawOrigin::Signed(owner), 0, to);
@@ -149,7 +193,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn accept_transfer() {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
 		let to: T::AccountId = account("to", 0, 0);
 		let funds = T::ClusterDeposit::get().saturating_mul(100u32.into()).max(1_000_000u32.into());
 		T::Currency::set_balance(&to, funds);
@@ -160,37 +204,82 @@ mod benchmarks {
 		assert_eq!(Clusters::<T>::get(0).unwrap().owner, to);
 	}
 
-	fn give_all_leases<T: Config>(worker: WorkerId) {
-		for agent in ClusterAgents::<T>::iter_key_prefix(0).collect::<Vec<_>>() {
-			if let Some(lease) = Leases::<T>::take(agent) {
-				HeldLeases::<T>::remove(lease.worker, agent);
-				Loads::<T>::remove(lease.worker);
-			}
-			Leases::<T>::insert(agent, Lease { worker, boot: 1 });
-			HeldLeases::<T>::insert(worker, agent, ());
-			Loads::<T>::mutate(worker, |load| *load += 1);
-		}
-	}
-
+	/// One boot is told of so many agents.
 	#[benchmark]
-	fn sweep(n: Linear<0, SWEPT_PER_BLOCK_MAX>) {
-		owner_of_full_cluster::<T>();
-		give_all_leases::<T>(1);
-		for agent in HeldLeases::<T>::iter_key_prefix(1).skip(n as usize).collect::<Vec<_>>() {
-			HeldLeases::<T>::remove(1, agent);
-		}
-		Pallet::<T>::queue_sweep(Sweep::Move { cluster: 0, worker: 1, why: Moves::Silent }, None);
+	fn tell_agents(a: Linear<0, SWEPT_PER_BLOCK_MAX>) {
+		owner_of_full_cluster::<T>(a);
+		Pallet::<T>::queue_sweep(Sweep::Tell { cluster: CLUSTER, worker: HOLDER, boot: 1 }, None);
 		#[block]
 		{
 			Pallet::<T>::work_off_sweeps(&mut WeightMeter::new());
 		}
-		assert_eq!(HeldLeases::<T>::iter_key_prefix(1).count(), 0);
+		assert_eq!(Untold::<T>::contains_key(HOLDER), a == SWEPT_PER_BLOCK_MAX);
+		// It was told of all of them: each counted as one.
+		let last = ClusterAgents::<T>::iter_key_prefix(CLUSTER).last();
+		assert!(Sweeps::<T>::iter_values().all(|(_, after)| after == last));
+	}
+
+	/// So many leases go from one to others.
+	#[benchmark]
+	fn move_leases(a: Linear<0, SWEPT_PER_BLOCK_MAX>) {
+		owner_of_full_cluster::<T>(a);
+		let moving = Sweep::Move { cluster: CLUSTER, worker: HOLDER, why: Moves::Silent };
+		Pallet::<T>::queue_sweep(moving, None);
+		#[block]
+		{
+			Pallet::<T>::work_off_sweeps(&mut WeightMeter::new());
+		}
+		assert_eq!(HeldLeases::<T>::iter_key_prefix(HOLDER).count(), 0);
+	}
+
+	/// For the secret of the generation before.
+	#[benchmark]
+	fn request_key() {
+		owner_of_full_cluster::<T>(1);
+		let (cluster, generation, ephemeral_key) = (CLUSTER, 1, [1; 32]);
+		let payload = ClustersPayload::KeyRequest { cluster, generation, ephemeral_key };
+		#[block]
+		{
+			hears::<T>(HOLDER, payload);
+		}
+	}
+
+	#[benchmark]
+	fn wrap_keys() {
+		owner_of_full_cluster::<T>(1);
+		let keys = alloc::vec![8; limits::WRAPPED_KEYS_BYTES_MAX as usize];
+		let keys = WrappedKeys { epoch: 1, generation: 2, keys };
+		let payload = ClustersPayload::KeysWrapped { cluster: CLUSTER, keys };
+		#[block]
+		{
+			hears::<T>(HOLDER, payload);
+		}
+		assert_eq!(NewestKeys::<T>::get(CLUSTER).map(|keys| keys.generation), Some(2));
+	}
+
+	/// The dearest of what members say of themselves and of each other: one challenge follows another, by
+	/// one that was set aside.
+	#[benchmark]
+	fn challenge() {
+		owner_of_full_cluster::<T>(1);
+		let seqs = ByLane { rest: u64::MAX, ..Default::default() };
+		Challenges::<T>::insert(HOLDER, Challenge { boot: 1, seqs, block: 0 });
+		Members::<T>::mutate(CLUSTER, HOLDER + 1, |record| {
+			record.as_mut().expect("it is a member").set_aside = Some(0);
+		});
+		FreeLeases::<T>::insert(CLUSTER, AgentId::repeat_byte(1), ());
+		#[block]
+		{
+			hears::<T>(HOLDER + 1, ClustersPayload::HolderSilent { holder: HOLDER, boot: 1 });
+		}
+		let open = Challenges::<T>::get(HOLDER).expect("it was just made");
+		assert_ne!(open.seqs, seqs);
 	}
 
 	/// Of clusters in each of which somebody has departed since.
 	#[benchmark]
 	fn end_gaps(n: Linear<0, 16>) {
-		let owner = owner_of_full_cluster::<T>();
+		let owner = owner_of_full_cluster::<T>(0);
 		for cluster in 1..=n {
 			let gap = GenerationGap::RunningWithDeparture;
 			let (deposit, generation, members, agents) = (T::ClusterDeposit::get(), 1, 0, 0);

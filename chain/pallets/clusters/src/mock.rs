@@ -229,6 +229,8 @@ impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockRegistry {
 	fn boot_worker(worker: WorkerId, operator: AccountId32) {
 		put_worker(worker, operator, 1);
 	}
+
+	fn crowd(_: ClusterId, _: WorkerId, _: &[AgentId]) {}
 }
 
 /// Owns the cluster.

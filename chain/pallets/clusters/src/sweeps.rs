@@ -90,8 +90,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Works the queue off, as far as `meter` goes.
 	pub fn work_off_sweeps(meter: &mut WeightMeter) {
-		let begun = T::WeightInfo::sweep(0);
-		let one = T::WeightInfo::sweep(1).saturating_sub(begun);
+		let (begun, one) = weights::sweep::<T::WeightInfo>();
 		if meter.try_consume(T::DbWeight::get().reads_writes(2, 1)).is_err() {
 			return;
 		}

@@ -16,6 +16,38 @@ fn operator_of<T: Config>(worker: WorkerId) -> T::AccountId {
 	operator
 }
 
+fn long_outcome() -> Vec<u8> {
+	alloc::vec![7; limits::CEREMONY_OUTCOME_BYTES_MAX as usize]
+}
+
+/// Worker 0 has the only seat of a ceremony.
+fn seated<T: Config>() {
+	let operator = operator_of::<T>(0);
+	Pallet::<T>::apply(RawOrigin::Signed(operator).into(), 0)
+		.expect("the worker is in force and the operator has PHA");
+	Pallet::<T>::seat(RawOrigin::Root.into(), [0].into()).expect("it applied");
+}
+
+/// The ceremony's key is to serve by now.
+fn decided<T: Config>() {
+	Ceremony::<T>::mutate(|ceremony| {
+		let active_at = Pallet::<T>::now();
+		let outcome = BoundedVec::truncate_from(long_outcome());
+		ceremony.as_mut().expect("it has begun").pending = Some(PendingKey { active_at, outcome });
+	});
+}
+
+fn serving<T: Config>() {
+	seated::<T>();
+	decided::<T>();
+	Pallet::<T>::activate_pending_key();
+}
+
+fn hears<T: Config>(payload: KeysPayload) {
+	let origin = EnvelopeOrigin { worker: 0, boot: 1 };
+	<Pallet<T> as ReceivePayload>::receive(origin, payload).expect("it may be said");
+}
+
 #[benchmarks]
 mod benchmarks {
 	use super::*;
@@ -39,8 +71,8 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn seat(s: Linear<1, { limits::GATEKEEPERS_MAX }>) {
-		let workers: Vec<WorkerId> = (0..s).collect();
+	fn seat() {
+		let workers: Vec<WorkerId> = (0..limits::GATEKEEPERS_MAX).collect();
 		for worker in &workers {
 			let operator = operator_of::<T>(*worker);
 			Pallet::<T>::apply(RawOrigin::Signed(operator).into(), *worker)
@@ -54,17 +86,8 @@ mod benchmarks {
 	/// With as long an outcome as can be.
 	#[benchmark]
 	fn activate_pending_key() {
-		let operator = operator_of::<T>(0);
-		Pallet::<T>::apply(RawOrigin::Signed(operator).into(), 0)
-			.expect("the worker is in force and the operator has PHA");
-		Pallet::<T>::seat(RawOrigin::Root.into(), [0].into()).expect("it applied");
-		let outcome = alloc::vec![7; limits::CEREMONY_OUTCOME_BYTES_MAX as usize];
-		Ceremony::<T>::mutate(|ceremony| {
-			let active_at = Pallet::<T>::now();
-			let outcome = BoundedVec::truncate_from(outcome);
-			ceremony.as_mut().expect("it has begun").pending =
-				Some(PendingKey { active_at, outcome });
-		});
+		seated::<T>();
+		decided::<T>();
 		#[block]
 		{
 			Pallet::<T>::activate_pending_key();
@@ -72,9 +95,40 @@ mod benchmarks {
 		assert!(Active::<T>::exists());
 	}
 
+	/// The one that makes an outcome count that is as long as can be.
+	#[benchmark]
+	fn confirm() {
+		seated::<T>();
+		let epoch = Ceremony::<T>::get().expect("it has begun").epoch;
+		let outcome = long_outcome();
+		let payload = KeysPayload::MasterKeyConfirmed { epoch, attempt: 0, outcome };
+		#[block]
+		{
+			hears::<T>(payload);
+		}
+		assert!(Ceremony::<T>::get().is_some_and(|ceremony| ceremony.pending.is_some()));
+	}
+
+	/// The one that answers a request for all.
+	#[benchmark]
+	fn release() {
+		serving::<T>();
+		let (worker, boot, cluster, generation) = (1, 1, 0, 1);
+		T::BenchmarkHelper::boot_worker(worker, whitelisted_caller());
+		let request = KeyRequest { worker, boot, cluster, generation, ephemeral_key: [7; 32] };
+		OpenRequests::<T>::insert((worker, cluster), request);
+		let part = alloc::vec![7; limits::KEY_RELEASE_BYTES_MAX as usize];
+		#[block]
+		{
+			hears::<T>(KeysPayload::KeyReleased { request, release: part });
+		}
+		assert!(!OpenRequests::<T>::contains_key((worker, cluster)));
+	}
+
 	#[benchmark]
 	fn resend(n: Linear<0, 64>) {
 		for worker in 0..n {
+			// Of boots that are all there.
 			operator_of::<T>(worker);
 			let (boot, cluster, generation) = (1, 0, 1);
 			let ephemeral_key = [7; 32];

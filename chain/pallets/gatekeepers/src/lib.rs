@@ -292,7 +292,7 @@ pub mod pallet {
 		/// Seats candidates and lets them make the master key of the next epoch. A ceremony under
 		/// way is replaced.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::seat(workers.len() as u32))]
+		#[pallet::weight(T::WeightInfo::seat())]
 		pub fn seat(origin: OriginFor<T>, workers: Vec<WorkerId>) -> DispatchResult {
 			T::AdminOrigin::ensure_origin(origin)?;
 			ensure!(!workers.is_empty(), Error::<T>::NoSeats);

@@ -7,15 +7,18 @@ use frame_support::{traits::Get, weights::Weight};
 pub trait WeightInfo {
 	fn apply() -> Weight;
 	fn withdraw() -> Weight;
-	/// `s`: seats.
-	fn seat(s: u32) -> Weight;
+	/// As many seats as there can be.
+	fn seat() -> Weight;
 	/// A look at the ceremony under way, and a key that begins to serve.
 	fn activate_pending_key() -> Weight;
 	/// `n`: open requests that are told to the gatekeepers of a new epoch.
 	fn resend(n: u32) -> Weight;
+	/// Part of what an envelope costs, as the one that follows.
+	fn confirm() -> Weight;
+	fn release() -> Weight;
 }
 
-/// **Not measured**: conservative guesses until `make weights` replaces them.
+/// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> ConservativeWeights<T> {
@@ -33,9 +36,11 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn withdraw() -> Weight {
 		Self::of(7, 3)
 	}
-	fn seat(s: u32) -> Weight {
+	fn seat() -> Weight {
 		// For each seat its boot, its measurement and a message; then one message to all.
-		Self::of(10, 8).saturating_add(Self::of(10, 6).saturating_mul(s.into()))
+		Self::of(10, 8).saturating_add(
+			Self::of(10, 6).saturating_mul(phala_protocol::limits::GATEKEEPERS_MAX.into()),
+		)
 	}
 	fn activate_pending_key() -> Weight {
 		Self::of(6, 8)
@@ -45,5 +50,11 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 		let one = Weight::from_parts(60_000_000, 10_000)
 			.saturating_add(T::DbWeight::get().reads_writes(6, 5));
 		T::DbWeight::get().reads_writes(1, 1).saturating_add(one.saturating_mul(n.into()))
+	}
+	fn confirm() -> Weight {
+		Self::of(12, 10)
+	}
+	fn release() -> Weight {
+		Self::of(12, 10)
 	}
 }

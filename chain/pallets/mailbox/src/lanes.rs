@@ -13,7 +13,12 @@ use crate::{
 	WeightInfo,
 };
 use codec::{Decode, DecodeAll, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{dispatch::DispatchResult, ensure, traits::Get, weights::Weight};
+use frame_support::{
+	dispatch::{DispatchClass, DispatchResult},
+	ensure,
+	traits::Get,
+	weights::Weight,
+};
 use phala_protocol::{
 	boot::WorkerId,
 	limits,
@@ -144,7 +149,10 @@ impl<T: Config> Pallet<T> {
 
 	/// Of so many bytes of payload, so many in all, and with a payload that takes this.
 	pub fn cost(payload: u32, bytes: u64, of_payload: Weight) -> u64 {
-		let weight = T::WeightInfo::submit_envelope(payload)
+		let weight = T::BlockWeights::get()
+			.get(DispatchClass::Normal)
+			.base_extrinsic
+			.saturating_add(T::WeightInfo::submit_envelope(payload))
 			.saturating_add(T::WeightInfo::authorize_envelope(payload))
 			.saturating_add(of_payload);
 		let of_bytes = Perbill::from_rational(bytes, u64::from(T::EnvelopeBytes::get()));

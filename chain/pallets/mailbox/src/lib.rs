@@ -48,7 +48,7 @@ pub use pallet::*;
 pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
+pub mod benchmarking;
 mod invariants;
 mod lanes;
 #[cfg(test)]
@@ -134,6 +134,10 @@ pub mod pallet {
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
+
+		/// Gives benchmarks workers with boots.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: benchmarking::BenchmarkHelper;
 	}
 
 	/// Where each channel stands. Read by enclaves through storage proofs.
@@ -246,10 +250,7 @@ pub mod pallet {
 			if Self::is_block_full() {
 				Self::note_block_full();
 			}
-			// At most as many entries as envelopes in this block: each put one in. The weight of
-			// removing it is part of `submit_envelope`.
-			let _ = UseByWorker::<T>::clear(u32::MAX, None);
-			let _ = PaidByWorker::<T>::clear(u32::MAX, None);
+			Self::forget_use();
 			LaneUse::<T>::kill();
 			PushedBytes::<T>::kill();
 		}
@@ -320,6 +321,13 @@ pub mod pallet {
 	impl<T: Config> Pallet<T> {
 		pub(crate) fn now() -> BlockNumber {
 			frame_system::Pallet::<T>::block_number().saturated_into()
+		}
+
+		/// At most as many entries as envelopes in this block: each put one in. The weight of removing it is
+		/// part of `submit_envelope`.
+		pub(crate) fn forget_use() {
+			let _ = UseByWorker::<T>::clear(u32::MAX, None);
+			let _ = PaidByWorker::<T>::clear(u32::MAX, None);
 		}
 
 		/// Forgets bodies that were kept for long enough, the oldest first, as far as `meter` goes.

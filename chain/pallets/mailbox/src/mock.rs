@@ -150,6 +150,26 @@ impl pallet_mailbox::Config for Runtime {
 	type EnvelopeBytes = ConstU32<{ ENVELOPE_BYTES }>;
 	type Retention = ConstU64<RETENTION>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = Boots;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper for Boots {
+	fn boot(worker: WorkerId, identity: [u8; 32]) {
+		CurrentBoots::mutate(|boots| boots.insert(worker, boot_of(1, identity)));
+	}
+}
+
+fn boot_of(number: BootNumber, identity: [u8; 32]) -> Boot {
+	Boot {
+		number,
+		keys: BootKeys { identity, encryption: [0; 32] },
+		evidence: EvidenceKind::Software,
+		measurement: H256::zero(),
+		registered_at: 0,
+		expires_at: u32::MAX,
+	}
 }
 
 pub const GENESIS: H256 = H256::repeat_byte(0x9e);
@@ -172,14 +192,7 @@ impl Enclave {
 		let mut seed = [number as u8; 32];
 		seed[0] = worker as u8;
 		let pair = sr25519::Pair::from_seed(&seed);
-		let boot = Boot {
-			number,
-			keys: BootKeys { identity: pair.public().0, encryption: [0; 32] },
-			evidence: EvidenceKind::Software,
-			measurement: H256::zero(),
-			registered_at: 0,
-			expires_at: u32::MAX,
-		};
+		let boot = boot_of(number, pair.public().0);
 		CurrentBoots::mutate(|boots| boots.insert(worker, boot));
 		Mailbox::open_inbound(worker, number);
 		Self { pair, worker, boot: number }

@@ -15,7 +15,7 @@ pub trait WeightInfo {
 	fn prune(m: u32) -> Weight;
 }
 
-/// **Not measured**: conservative guesses until `make weights` replaces them. The payload's own
+/// Guesses, for mocks: the runtime has weights that were measured in it. The payload's own
 /// effect comes on top: [`crate::PayloadWeights`].
 pub struct ConservativeWeights<T>(PhantomData<T>);
 

@@ -4,7 +4,10 @@ use super::*;
 use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_system::RawOrigin;
-use phala_protocol::evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent};
+use phala_protocol::{
+	evidence::{SoftwareEvidence, SoftwareReport, SoftwareReportContent},
+	traits::ReceivePayload,
+};
 use sp_core::crypto::KeyTypeId;
 use sp_runtime::Permill;
 
@@ -64,6 +67,13 @@ fn registered<T: Config>() -> T::AccountId {
 	operator
 }
 
+/// As many delistings wait for their block as can; the first one's has come.
+fn fill_sweeps<T: Config>() {
+	let now = Pallet::<T>::now();
+	let due = (0..SWEEPS_DUE_MAX).map(|n| if n == 0 { now } else { now + 1_000 + n });
+	SweepsDue::<T>::put(BoundedVec::truncate_from(due.collect::<Vec<_>>()));
+}
+
 /// The worker on which most relies.
 fn serving<T: Config>() -> T::AccountId {
 	let operator = registered::<T>();
@@ -71,7 +81,6 @@ fn serving<T: Config>() -> T::AccountId {
 	operator
 }
 
-// Software evidence has one length: `e` only scales the weight with what is decoded.
 #[benchmarks]
 mod benchmarks {
 	use super::*;
@@ -85,7 +94,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn register_boot(e: Linear<0, 1>) {
+	fn register_boot() {
 		let operator = serving::<T>();
 		let keys = BootKeys { identity: [3; 32], encryption: [4; 32] };
 		let evidence = evidence_for::<T>(&operator, keys);
@@ -95,7 +104,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn renew_boot(e: Linear<0, 1>) {
+	fn renew_boot() {
 		let operator = registered::<T>();
 		let evidence = evidence::<T>(&operator);
 		#[extrinsic_call]
@@ -105,8 +114,10 @@ mod benchmarks {
 	#[benchmark]
 	fn evict() {
 		let operator = serving::<T>();
-		// The others' code is still allowed: it has a successor.
-		Boots::<T>::mutate(0, |boot| boot.as_mut().unwrap().measurement = H256::repeat_byte(8));
+		// Nobody waits for a successor.
+		let destroyed = H256::repeat_byte(8);
+		Boots::<T>::mutate(0, |boot| boot.as_mut().unwrap().measurement = destroyed);
+		Destroyed::<T>::insert(destroyed, ());
 		#[extrinsic_call]
 		evict(RawOrigin::Signed(operator), 0);
 		assert!(!Boots::<T>::contains_key(0));
@@ -133,6 +144,7 @@ mod benchmarks {
 		for measurement in [MEASUREMENT, successor] {
 			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
 		}
+		fill_sweeps::<T>();
 		#[extrinsic_call]
 		delist_measurement(RawOrigin::Root, MEASUREMENT, 1000, successor);
 		assert_eq!(Measurements::<T>::get(MEASUREMENT).unwrap().until, Some(1000));
@@ -141,6 +153,7 @@ mod benchmarks {
 	#[benchmark]
 	fn destroy_measurement() {
 		Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
+		fill_sweeps::<T>();
 		#[extrinsic_call]
 		destroy_measurement(RawOrigin::Root, MEASUREMENT, 1000);
 		assert!(Destroyed::<T>::contains_key(MEASUREMENT));
@@ -197,24 +210,40 @@ mod benchmarks {
 		assert_eq!(Workers::<T>::get(0).map(|worker| worker.operator), Some(to));
 	}
 
+	/// `b`: boots that stay, in a sweep that begins and ends.
 	#[benchmark]
-	fn sweep_base() {
+	fn sweep(b: Linear<0, 64>) {
+		registered::<T>();
+		let boot = Boots::<T>::take(0).unwrap();
+		for worker in 0..b {
+			// Each looks at a measurement of its own.
+			let measurement = phala_protocol::hash_of(&worker);
+			Measurements::<T>::insert(measurement, MeasurementRule { until: None });
+			Boots::<T>::insert(worker, Boot { measurement, ..boot.clone() });
+		}
+		fill_sweeps::<T>();
 		#[block]
 		{
 			Pallet::<T>::sweep(&mut WeightMeter::new());
 		}
+		assert!(!SweepUnderWay::<T>::exists());
+		assert_eq!(SweepsDue::<T>::get().len() as u32, SWEEPS_DUE_MAX - 1);
 	}
 
-	// One boot that stays, and the end behind it.
+	/// The dearest of what an enclave says to this pallet: leases wait for whoever lives.
 	#[benchmark]
-	fn sweep_look() {
-		registered::<T>();
-		SweepUnderWay::<T>::put(SweepCursor::default());
+	fn heartbeat() {
+		serving::<T>();
+		LastHeartbeat::<T>::insert(0, 0);
+		let now = NOW + T::HeartbeatGap::get();
+		frame_system::Pallet::<T>::set_block_number(now.into());
+		let origin = EnvelopeOrigin { worker: 0, boot: 1 };
 		#[block]
 		{
-			Pallet::<T>::sweep(&mut WeightMeter::new());
+			let payload = RegistryPayload::Heartbeat { nonce: [1; 32] };
+			<Pallet<T> as ReceivePayload>::receive(origin, payload).unwrap();
 		}
-		assert!(!SweepUnderWay::<T>::exists() && Boots::<T>::contains_key(0));
+		assert_eq!(LastHeartbeat::<T>::get(0), Some(now));
 	}
 
 	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Runtime);

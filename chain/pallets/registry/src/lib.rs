@@ -413,7 +413,7 @@ pub mod pallet {
 		/// `evidence` is SCALE of [`Evidence`]; its report data must be that of the
 		/// [`BootStatement`] with the hash of `recent_block`.
 		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::register_boot(evidence.len() as u32))]
+		#[pallet::weight(T::WeightInfo::register_boot())]
 		pub fn register_boot(
 			origin: OriginFor<T>,
 			worker: WorkerId,
@@ -459,7 +459,7 @@ pub mod pallet {
 
 		/// Lets the current boot count for longer, on fresh evidence for the same keys.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::renew_boot(evidence.len() as u32))]
+		#[pallet::weight(T::WeightInfo::renew_boot())]
 		pub fn renew_boot(
 			origin: OriginFor<T>,
 			worker: WorkerId,

@@ -69,8 +69,9 @@ parameter_types! {
 	pub SweepBudget: Weight = {
 		use crate::WeightInfo;
 		type Weights = <Runtime as crate::Config>::WeightInfo;
-		let (evict, look) = (Weights::evict(), Weights::sweep_look());
-		Weights::sweep_base()
+		let begun = Weights::sweep(0);
+		let (evict, look) = (Weights::evict(), Weights::sweep(1).saturating_sub(begun));
+		begun
 			.saturating_add(evict.saturating_add(look).saturating_mul(SweptPerBlock::get()))
 	};
 }

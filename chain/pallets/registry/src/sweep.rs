@@ -19,7 +19,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Does as much as `budget` has room for.
 	pub fn sweep(budget: &mut WeightMeter) {
-		if budget.try_consume(T::WeightInfo::sweep_base()).is_err() {
+		if budget.try_consume(T::WeightInfo::sweep(0)).is_err() {
 			return;
 		}
 		if Self::sweep_exhausted(budget) {
@@ -48,7 +48,8 @@ impl<T: Config> Pallet<T> {
 
 	fn sweep_delisted(budget: &mut WeightMeter) {
 		let Some(SweepCursor { mut after }) = Self::sweep_cursor() else { return };
-		while budget.try_consume(T::WeightInfo::sweep_look()).is_ok() {
+		let look = T::WeightInfo::sweep(1).saturating_sub(T::WeightInfo::sweep(0));
+		while budget.try_consume(look).is_ok() {
 			// An iterator of its own for each: it must not see what an eviction changes.
 			let next = match after {
 				Some(worker) => Boots::<T>::iter_from(Boots::<T>::hashed_key_for(worker)).next(),

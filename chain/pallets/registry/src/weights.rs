@@ -6,10 +6,9 @@ use frame_support::{traits::Get, weights::Weight};
 /// What each call costs.
 pub trait WeightInfo {
 	fn register_worker() -> Weight;
-	/// `e`: bytes of evidence.
-	fn register_boot(e: u32) -> Weight;
-	/// `e`: bytes of evidence.
-	fn renew_boot(e: u32) -> Weight;
+	/// With evidence of the longest kind that is accepted; its bytes are the transaction's to pay for.
+	fn register_boot() -> Weight;
+	fn renew_boot() -> Weight;
 	fn evict() -> Weight;
 	fn close_worker() -> Weight;
 	fn allow_measurement() -> Weight;
@@ -20,13 +19,13 @@ pub trait WeightInfo {
 	fn set_banned() -> Weight;
 	fn offer_worker() -> Weight;
 	fn accept_worker() -> Weight;
-	/// A sweep with nothing to do.
-	fn sweep_base() -> Weight;
-	/// A look at one boot that stays.
-	fn sweep_look() -> Weight;
+	/// `b`: boots that a sweep looks at and that stay.
+	fn sweep(b: u32) -> Weight;
+	/// The dearest payload of this pallet. Part of what an envelope costs.
+	fn heartbeat() -> Weight;
 }
 
-/// **Not measured**: conservative guesses until `make weights` replaces them.
+/// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> ConservativeWeights<T> {
@@ -57,10 +56,9 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 			.saturating_add(T::DbWeight::get().reads(members.saturating_mul(10).saturating_add(8)))
 	}
 
-	fn evidence(e: u32) -> Weight {
+	fn evidence() -> Weight {
 		// A DCAP quote takes a few milliseconds to verify in wasm.
 		Weight::from_parts(10_000_000_000, 20_000)
-			.saturating_add(Weight::from_parts(20_000, 1).saturating_mul(e.into()))
 	}
 }
 
@@ -68,11 +66,11 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn register_worker() -> Weight {
 		Self::of(6, 6)
 	}
-	fn register_boot(e: u32) -> Weight {
-		Self::of(14, 13).saturating_add(Self::evidence(e)).saturating_add(Self::hooks())
+	fn register_boot() -> Weight {
+		Self::of(14, 13).saturating_add(Self::evidence()).saturating_add(Self::hooks())
 	}
-	fn renew_boot(e: u32) -> Weight {
-		Self::of(13, 6).saturating_add(Self::evidence(e))
+	fn renew_boot() -> Weight {
+		Self::of(13, 6).saturating_add(Self::evidence())
 	}
 	fn evict() -> Weight {
 		Self::of(21, 20).saturating_add(Self::hooks()).saturating_add(Self::successor())
@@ -107,10 +105,12 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn accept_worker() -> Weight {
 		Self::of(22, 20)
 	}
-	fn sweep_base() -> Weight {
-		Self::of(4, 2)
+	fn sweep(b: u32) -> Weight {
+		let look =
+			Weight::from_parts(20_000_000, 6_000).saturating_add(T::DbWeight::get().reads(3));
+		Self::of(4, 2).saturating_add(look.saturating_mul(b.into()))
 	}
-	fn sweep_look() -> Weight {
-		Weight::from_parts(20_000_000, 6_000).saturating_add(T::DbWeight::get().reads(3))
+	fn heartbeat() -> Weight {
+		Self::of(8, 8)
 	}
 }

@@ -11,16 +11,37 @@ const FUNDS: Balance = Balance::MAX / 1_000_000;
 
 /// Makes agents for benchmarks.
 pub trait BenchmarkHelper<AccountId> {
-	/// An agent of `owner` that is born, costs at most 2⁶⁴ a unit, and whose lease some boot has
-	/// whose own word is enough for a commit.
-	fn born_agent(owner: &AccountId) -> AgentId;
+	/// The agent with this number, in a cluster of its own of so many members, all of other operators, owners
+	/// and developers than those of others. It is born, `caller` is the last on the longest list of who may
+	/// call it, and some boot has its lease whose own word is enough for a commit if it is the only member.
+	fn born_agent(number: u32, members: u32, caller: &AccountId) -> AgentId;
+
+	/// Whoever has the agent's lease is out of force: another is to have it.
+	fn silence_holder(agent: AgentId);
+
+	/// Any slash exhausts the stake of whoever has the agent's lease.
+	fn drain_stake(agent: AgentId);
 }
 
+fn funded<T: Config>(account: &T::AccountId) {
+	T::Currency::set_balance(account, FUNDS);
+}
+
+/// An agent in a cluster of as many members as can be, and who calls it.
 fn setup<T: Config>() -> (T::AccountId, AgentId) {
 	let caller: T::AccountId = whitelisted_caller();
-	T::Currency::set_balance(&caller, FUNDS);
-	T::Currency::set_balance(&T::Treasury::get(), FUNDS);
-	let agent = T::BenchmarkHelper::born_agent(&caller);
+	funded::<T>(&caller);
+	funded::<T>(&T::Treasury::get());
+	let agent = T::BenchmarkHelper::born_agent(0, limits::CLUSTER_MEMBERS_MAX, &caller);
+	(caller, agent)
+}
+
+/// Another agent in another cluster, of so many members, and another who calls it.
+fn another<T: Config>(number: u32, members: u32) -> (T::AccountId, AgentId) {
+	let caller: T::AccountId = account("caller", number, 0);
+	funded::<T>(&caller);
+	funded::<T>(&T::Treasury::get());
+	let agent = T::BenchmarkHelper::born_agent(number, members, &caller);
 	(caller, agent)
 }
 
@@ -79,10 +100,13 @@ fn answers<T: Config>(
 mod benchmarks {
 	use super::*;
 
-	/// The deadline's list is all but full.
+	/// The deadline's list is all but full, and whoever has the lease is out of force.
 	#[benchmark]
 	fn submit(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
 		let (caller, agent) = setup::<T>();
+		// Its lease moves, and somebody waits for an answer of who had it.
+		OpenOfAgent::<T>::insert(agent, 1);
+		T::BenchmarkHelper::silence_holder(agent);
 		let deadline = deadline::<T>(agent);
 		let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
 		Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
@@ -93,32 +117,50 @@ mod benchmarks {
 		assert_eq!(Due::<T>::get(deadline).len() as u32, limits::REQUESTS_PER_DEADLINE_MAX);
 	}
 
+	/// Of different callers, agents, clusters and workers, each of which has too little at stake by then.
 	#[benchmark]
 	fn expire(n: Linear<0, 8>) {
-		let (caller, agent) = setup::<T>();
-		let requests: Vec<_> = (0..n).map(|_| submit_one::<T>(&caller, agent)).collect();
-		let now = deadline::<T>(agent) + 1;
+		let mut requests = Vec::new();
+		let mut now = Pallet::<T>::now() + 1;
+		for number in 0..n {
+			let (caller, agent) = another::<T>(number, 3);
+			requests.push(submit_one::<T>(&caller, agent));
+			now = deadline::<T>(agent) + 1;
+			T::BenchmarkHelper::drain_stake(agent);
+		}
+		DueFrom::<T>::put(now.saturating_sub(1));
+		frame_system::Pallet::<T>::set_block_number(now.into());
 		#[block]
 		{
-			for request in &requests {
-				Pallet::<T>::expire(*request, now);
-			}
+			Pallet::<T>::expire_due(&mut WeightMeter::new());
 		}
+		assert_eq!(LeasesToMoveRange::<T>::get(), (0, n.into()));
 		for request in requests {
 			assert_eq!(Requests::<T>::get(request).unwrap().state, RequestState::Expired);
 		}
 	}
 
+	/// Of different callers, given to different workers.
 	#[benchmark]
 	fn refund_moved(n: Linear<0, 32>) {
 		let (caller, agent) = setup::<T>();
-		for _ in 0..n {
+		for number in 0..n {
 			let request = submit_one::<T>(&caller, agent);
 			// As if the lease had moved, and come back.
 			Duties::<T>::mutate_extant(request, |assigned| assigned.number = u32::MAX);
 			forget_room::<T>(&caller, agent);
+			let (caller, worker) = (account("caller", number, 0), WorkerId::MAX - number);
+			funded::<T>(&caller);
+			OpenOfCaller::<T>::insert(&caller, 2);
+			Requests::<T>::mutate_extant(request, |request| {
+				request.caller = caller;
+				request.worker = worker;
+			});
 		}
-		OpenOfAgent::<T>::insert(agent, n);
+		for number in 0..n {
+			OpenOfWorker::<T>::insert(WorkerId::MAX - number, 2);
+		}
+		OpenOfAgent::<T>::insert(agent, n.max(1));
 		<Pallet<T> as LeaseHooks>::on_lease_ended(agent);
 		#[block]
 		{
@@ -127,26 +169,27 @@ mod benchmarks {
 		assert_eq!(OpenRequests::<T>::iter_prefix(agent).count(), 0);
 	}
 
-	/// What the cluster does about one; `s` cost that many times as much.
+	/// What a full cluster does about a missed deadline, while somebody waits for another answer.
 	#[benchmark]
-	fn move_leases(s: Linear<0, 8>) {
+	fn move_lease() {
 		let (_, agent) = setup::<T>();
+		OpenOfAgent::<T>::insert(agent, 1);
 		let assigned = T::Clusters::assign(agent).unwrap().unwrap();
 		#[block]
 		{
-			for _ in 0..s {
-				let _ = T::Clusters::on_missed_deadline(agent, &assigned);
-			}
+			T::Clusters::on_missed_deadline(agent, &assigned).unwrap();
 		}
 	}
 
+	/// Of agents in different clusters.
 	#[benchmark]
 	fn near(n: Linear<0, { limits::REQUESTS_PER_DEADLINE_MAX }>) {
-		let (caller, agent) = setup::<T>();
 		let now = T::ResponseRetention::get();
-		let one = |_| {
+		let one = |number| {
+			let (caller, agent) = another::<T>(number, 1);
+			let request = submit_one::<T>(&caller, agent);
 			forget_room::<T>(&caller, agent);
-			submit_one::<T>(&caller, agent)
+			request
 		};
 		let due: Vec<RequestId> = (0..n).map(one).collect();
 		let at = now.saturating_add(limits::DEADLINE_NEAR_BLOCKS);
@@ -177,12 +220,18 @@ mod benchmarks {
 		assert_eq!(ClosedRange::<T>::get().0, u64::from(n));
 	}
 
-	/// Of a set that was committed, and whose results were looked at.
+	/// Of a set that was committed, and whose results were looked at; the last of a full deadline.
 	#[benchmark]
 	fn settle(b: Linear<0, { limits::RESPONSE_BYTES_MAX }>) {
 		let (caller, agent) = setup::<T>();
 		let request = submit_one::<T>(&caller, agent);
 		let (origin, set) = answers::<T>(agent, vec![request], b);
+		Due::<T>::mutate(deadline::<T>(agent), |due| {
+			let others = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
+			*due = BoundedVec::truncate_from(others.chain([request]).collect());
+		});
+		let acts = (0..OWN_ACTS_MAX).map(|boot| (BootNumber::MAX - BootNumber::from(boot), 1));
+		OwnActs::<T>::insert(origin.worker, BoundedVec::truncate_from(acts.collect::<Vec<_>>()));
 		let owner = T::Agents::record(agent).unwrap().owner;
 		let looked_at = Pallet::<T>::look_at(origin, &set).unwrap().remove(0);
 		let result = set.results.into_iter().next().unwrap();

@@ -142,7 +142,7 @@ impl<T: Config> Pallet<T> {
 			let entry = LeasesToMove::<T>::get(first);
 			// It may have moved for another reason, or for another request, since.
 			let held = entry.filter(|(agent, assigned, _)| T::Clusters::is_held(*agent, assigned));
-			if held.is_some() && meter.try_consume(T::WeightInfo::move_leases(1)).is_err() {
+			if held.is_some() && meter.try_consume(T::WeightInfo::move_lease()).is_err() {
 				break;
 			}
 			LeasesToMove::<T>::remove(first);

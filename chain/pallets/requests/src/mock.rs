@@ -325,11 +325,15 @@ impl pallet_requests::Config for Runtime {
 
 #[cfg(feature = "runtime-benchmarks")]
 impl crate::BenchmarkHelper<AccountId32> for Network {
-	fn born_agent(_: &AccountId32) -> AgentId {
+	fn born_agent(_: u32, _: u32, _: &AccountId32) -> AgentId {
 		// Benchmarks start from genesis storage.
 		Self::set_up();
 		AGENT
 	}
+
+	fn silence_holder(_: AgentId) {}
+
+	fn drain_stake(_: AgentId) {}
 }
 
 /// Calls.

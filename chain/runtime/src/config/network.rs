@@ -21,7 +21,10 @@ use frame_support::{
 	PalletId,
 };
 use pallet_agents::WeightInfo as _;
+use pallet_clusters::WeightInfo as _;
+use pallet_gatekeepers::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
+use pallet_registry::WeightInfo as _;
 use pallet_requests::WeightInfo as _;
 use phala_protocol::{
 	agents::{AgentId, EffectSet},
@@ -52,16 +55,13 @@ impl ReceivePayload for PayloadRouter {
 
 impl PayloadWeights for PayloadRouter {
 	fn weight_of(payload: &Payload) -> Weight {
-		// A request or an answer, each with what it is checked against, and one push.
-		let of = |reads, writes| {
-			Weight::from_parts(200_000_000, 20_000).saturating_add(
-				<Runtime as frame_system::Config>::DbWeight::get().reads_writes(reads, writes),
-			)
-		};
 		match payload {
-			Payload::Registry(_) => of(6, 6),
-			Payload::Keys(_) => of(12, 10),
-			Payload::Clusters(_) => of(14, 10),
+			Payload::Registry(_) => RegistryWeights::heartbeat(),
+			Payload::Keys(KeysPayload::MasterKeyConfirmed { .. }) => GatekeeperWeights::confirm(),
+			Payload::Keys(KeysPayload::KeyReleased { .. }) => GatekeeperWeights::release(),
+			Payload::Clusters(ClustersPayload::KeyRequest { .. }) => ClusterWeights::request_key(),
+			Payload::Clusters(ClustersPayload::KeysWrapped { .. }) => ClusterWeights::wrap_keys(),
+			Payload::Clusters(_) => ClusterWeights::challenge(),
 			// Its cluster is taken to be as full as it can be, and all that sign to count.
 			Payload::Agents(AgentsPayload::EffectSet(set)) => {
 				of_set(set, limits::CLUSTER_MEMBERS_MAX)
@@ -134,6 +134,9 @@ pub const NEWS_BYTES_BESIDE: u32 = 64;
 pub const COMMITTED_BYTES: u32 = 2 + 32 + 8 + 32 + 4;
 
 type AgentWeights = <Runtime as pallet_agents::Config>::WeightInfo;
+type ClusterWeights = <Runtime as pallet_clusters::Config>::WeightInfo;
+type GatekeeperWeights = <Runtime as pallet_gatekeepers::Config>::WeightInfo;
+type RegistryWeights = <Runtime as pallet_registry::Config>::WeightInfo;
 type RequestWeights = <Runtime as pallet_requests::Config>::WeightInfo;
 
 /// An effect set in a cluster of so many members, accepted.
@@ -192,7 +195,9 @@ impl pallet_mailbox::Config for Runtime {
 	type EnvelopeWeight = EnvelopeWeight;
 	type EnvelopeBytes = EnvelopeBytes;
 	type Retention = ConstU32<{ 7 * time::DAYS }>;
-	type WeightInfo = pallet_mailbox::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_mailbox::WeightInfo<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
 
 /// What roles put up, and what of it must be left: a hundred missed deadlines of a worker lie between
@@ -207,7 +212,7 @@ impl pallet_bonding::Config for Runtime {
 	type WorkerMinimum = ConstU128<{ 900 * PHA }>;
 	type GatekeeperStake = ConstU128<{ 10_000 * PHA }>;
 	type GatekeeperMinimum = ConstU128<{ 9_000 * PHA }>;
-	type WeightInfo = pallet_bonding::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_bonding::WeightInfo<Runtime>;
 }
 
 impl pallet_registry::Config for Runtime {
@@ -219,7 +224,7 @@ impl pallet_registry::Config for Runtime {
 	type DelistOrigin = EitherOf<RootOr<PolicyAdmin>, RootOr<Delister>>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
-	type WeightInfo = pallet_registry::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_registry::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
@@ -229,7 +234,7 @@ impl pallet_gatekeepers::Config for Runtime {
 	type Boots = Registry;
 	type Bonding = Bonding;
 	type AdminOrigin = RootOr<PolicyAdmin>;
-	type WeightInfo = pallet_gatekeepers::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_gatekeepers::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
@@ -244,7 +249,7 @@ impl pallet_clusters::Config for Runtime {
 	type Agents = Agents;
 	type LeaseHooks = Requests;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
-	type WeightInfo = pallet_clusters::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_clusters::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
@@ -272,7 +277,7 @@ impl pallet_agents::Config for Runtime {
 	type ByteDeposit = ConstU128<STORED_BYTE>;
 	type EvictionNotice = ConstU32<{ 7 * time::DAYS }>;
 	type NewsByte = NewsByte;
-	type WeightInfo = pallet_agents::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_agents::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }
@@ -300,7 +305,7 @@ impl pallet_requests::Config for Runtime {
 	type DeveloperShare = DeveloperShare;
 	type MissedDeadlinePenalty = ConstU128<PHA>;
 	type ResponseRetention = ConstU32<{ time::HOURS }>;
-	type WeightInfo = pallet_requests::ConservativeWeights<Runtime>;
+	type WeightInfo = crate::weights::pallet_requests::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
 }

@@ -84,24 +84,20 @@ fn all_hooks_at_their_worst_take_their_share_of_a_block_and_leave_users_theirs()
 		// And the smallest step of every other work fits what it leaves.
 		let steps = [
 			("refund", RequestsWeights::refund_moved(1)),
-			("move a lease", RequestsWeights::move_leases(1)),
+			("move a lease", RequestsWeights::move_lease()),
 			("prune requests", RequestsWeights::prune(1)),
 			("prune messages", MailboxWeights::prune(1)),
 			("end a gap", ClustersWeights::end_gaps(1)),
-			("sweep", ClustersWeights::sweep(16)),
+			("tell of agents", ClustersWeights::tell_agents(16)),
+			("move leases", ClustersWeights::move_leases(16)),
 			("upgrade", AgentsWeights::activate_due(1)),
 			(
 				"pass a birth on",
-				AgentsWeights::look_at_births(1).saturating_add(AgentsWeights::pass_births_on(1)),
+				AgentsWeights::look_at_births(1).saturating_add(AgentsWeights::pass_birth_on()),
 			),
 			("forget code", AgentsWeights::forget_history(1)),
 			("tell gatekeepers", GatekeepersWeights::resend(1)),
-			(
-				"evict",
-				RegistryWeights::sweep_base()
-					.saturating_add(RegistryWeights::sweep_look())
-					.saturating_add(RegistryWeights::evict()),
-			),
+			("evict", RegistryWeights::sweep(1).saturating_add(RegistryWeights::evict())),
 		];
 		for (step, weight) in steps {
 			// Of a turn in which others look for their work first.
