@@ -37,13 +37,16 @@ impl Machine {
 	/// With `agents` and without a chain. The first event should be a tick: it begins their birth.
 	pub fn develop(agents: Vec<DevelopmentAgent>, now: Instant, rng: &mut impl CryptoRng) -> Self {
 		let mut machine = Self::boot(Config { genesis: H256::zero(), worker: 0 }, now, rng);
-		let mut membership = Membership::join(ClusterSnapshot {
-			cluster: CLUSTER,
-			head: ChannelHead::default(),
-			generation: GENERATION,
-			members: Vec::new(),
-			keys: None,
-		});
+		let mut membership = Membership::join(
+			ClusterSnapshot {
+				cluster: CLUSTER,
+				head: ChannelHead::default(),
+				generation: GENERATION,
+				members: Vec::new(),
+				keys: None,
+			},
+			false,
+		);
 		membership.keyring = KeyRing::of_one(CLUSTER, GENERATION, rng);
 		for DevelopmentAgent { id, code, secrets } in agents {
 			let mut agent = Agent::new(AgentSnapshot {

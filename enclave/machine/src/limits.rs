@@ -105,6 +105,15 @@ pub const REFUSED_CODE_CHARS_MAX: usize = 500;
 /// Most steps of one agent that a member keeps before the chain took one of them.
 pub const BODIES_KEPT_MAX: usize = 256;
 
+/// Most that these take in memory, writes and pages, in bytes.
+pub const BODIES_KEPT_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Most holders that wait at once for this member's word of one agent.
+pub const WORDS_WAITING_MAX: usize = 64;
+
+/// How long they do, in milliseconds: as long as a holder waits for an answer.
+pub const WORD_WAIT_MS: u64 = 5_000;
+
 /// Most direct calls that write to one agent and wait at its lease holder.
 pub const JOBS_MAX: usize = 64;
 

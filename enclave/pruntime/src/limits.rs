@@ -36,6 +36,16 @@ pub const READ_OUT_WAIT_MS_MAX: u64 = 5_000;
 /// Most requests without a body that are worked on at once for callers; as many for members.
 pub const SERVER_REQUESTS_MAX: usize = 256;
 
+/// How often the disk is looked at, in milliseconds.
+pub const DISK_LOOK_MS: u64 = 5_000;
+
+/// Most questions of members for pages that the disk works on at once: no more than a part of what it reads, so
+/// that the machine's own come through.
+pub const GIVES_MAX: usize = 4;
+
+/// Most bytes of pages that are held for members until they have taken them.
+pub const GIVEN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Most bytes of callers' bodies that are held until they are checked.
 pub const CALLER_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -99,6 +109,9 @@ const _: () = assert!(PEER_IDLE_MS_MAX < HEAD_WAIT_MS_MAX);
 // One body is never most of what may be held.
 const _: () = assert!(BLOB_BYTES_MAX * 4 <= CALLER_BODIES_BYTES_MAX);
 const _: () = assert!(PEER_BODY_BYTES_MAX * 16 <= MEMBER_BODIES_BYTES_MAX);
+const _: () =
+	assert!(GIVES_MAX * PAGES_ASKED_MAX * 2 <= phala_store::limits::READS_PAGES_MAX as usize);
+const _: () = assert!(PAGES_BYTES_MAX * GIVES_MAX <= GIVEN_BYTES_MAX);
 // All that is fetched at once is no more than what members may bring.
 const _: () = assert!(CATCH_UPS_MAX * PAGES_BYTES_MAX <= MEMBER_BODIES_BYTES_MAX);
 // No member alone takes all places.

@@ -13,6 +13,9 @@ use std::{
 	sync::Arc,
 };
 
+const MORE_PAGES: StateError =
+	StateError::BadRoot { why: "it has another number of pages than it says" };
+
 /// A root of which every page is stored here, durably: what a member may acknowledge. It can only come
 /// from nothing, from a walk that found every page, or from another with a step's pages added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,10 @@ impl Walk {
 			}
 		}
 		self.note(name);
+		if self.found > self.root.pages {
+			// One page may be named many times: it is no tree, and would be gone through without end.
+			return Err(MORE_PAGES);
+		}
 		Ok(())
 	}
 
@@ -173,7 +180,7 @@ impl Walk {
 			return Ok(None);
 		}
 		if self.found != self.root.pages {
-			return Err(StateError::BadRoot { why: "it has another number of pages than it says" });
+			return Err(MORE_PAGES);
 		}
 		Ok(Some(Complete(self.root)))
 	}
@@ -228,5 +235,59 @@ pub fn holds_completely(
 	match walk.complete()? {
 		Some(complete) => Ok(complete),
 		None => Err(StateError::Missing(Missing(absent))),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::{
+		key::{Space, Value},
+		layout::LAYOUTS,
+		limits::DEPTH_MAX,
+		page::{Child, Entry},
+	};
+
+	/// Writes pages of which each names the one below it again and again.
+	struct Weaver;
+
+	impl Weaver {
+		fn weave() -> (Root, BTreeMap<PageName, Arc<Page>>) {
+			let layout = LAYOUTS.newest();
+			let mut pages = BTreeMap::new();
+			let mut number = 0;
+			let mut write = |body| {
+				number += 1;
+				let page = Page::write(layout, 1, [7; 32], number, body);
+				let name = page.name();
+				pages.insert(name, Arc::new(page));
+				name
+			};
+			let key = |number: u8| vec![Space::Entries.byte(), number];
+			let value = Stored::Inline(Value::new(vec![1]).unwrap());
+			let mut below = write(Body::Leaf(vec![Entry { key: key(0), value }]));
+			for level in 1..DEPTH_MAX {
+				let child = |number| Child { key: key(number), page: below, paged: false };
+				below = write(Body::Inner { level, children: (0..16).map(child).collect() });
+			}
+			let root = Root {
+				version: 1,
+				page: Some(below),
+				depth: DEPTH_MAX,
+				entries: 1,
+				pages: number.into(),
+				..Root::empty(layout)
+			};
+			(root, pages)
+		}
+	}
+
+	#[test]
+	fn a_weavers_pages_are_no_tree_and_are_not_gone_through_again_and_again() {
+		let (root, pages) = Weaver::weave();
+		let mut walk = Walk::new(LAYOUTS, root, Check::Contents).unwrap();
+		let read = |name: &PageName| pages.get(name).cloned();
+		assert_eq!(walk.missing(read, |_| false, 64), Err(MORE_PAGES));
+		assert_eq!(walk.found(), root.pages + 1);
 	}
 }

@@ -218,7 +218,8 @@ impl Machine {
 				if self.is_own(&identity) {
 					self.leave_cluster(actions);
 					if let Phase::Registered(registered) = &mut self.phase {
-						registered.membership = Some(Membership::join(snapshot));
+						let has_left = std::mem::replace(&mut registered.was_member, true);
+						registered.membership = Some(Membership::join(snapshot, has_left));
 					}
 				}
 			}
@@ -285,11 +286,15 @@ impl Machine {
 	/// With the membership go its keys and all that it had open.
 	pub(super) fn leave_cluster(&mut self, actions: &mut Vec<Action>) {
 		let Phase::Registered(registered) = &mut self.phase else { return };
+		let is_replaying = registered.is_replaying(self.beside.reached);
 		let Some(member) = registered.membership.take() else { return };
 		for to in member.leave() {
 			actions.push(Action::Reply { to, answer: Err(MachineError::NoCluster) });
 		}
-		actions.push(Action::Keep(Default::default()));
+		// Of a rebuilt machine it may be one that it had left long ago.
+		if !is_replaying {
+			actions.push(Action::Keep(Default::default()));
+		}
 	}
 
 	pub(super) fn registered_as(&mut self, boot: BootNumber) -> Option<&mut Registered> {

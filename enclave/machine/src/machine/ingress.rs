@@ -104,9 +104,9 @@ impl Machine {
 				Scope::Agent(agent)
 			}
 			Event::PagesListed { id, agent, names } => {
-				self.as_member(now, rng, actions, |member, turn| {
+				self.as_member(now, rng, actions, |member, _| {
 					if let Some(agent) = member.agents.get_mut(&agent) {
-						agent.pages_listed(id, names, turn);
+						agent.pages_listed(id, names);
 					}
 				});
 				Scope::Agent(agent)
@@ -114,7 +114,7 @@ impl Machine {
 			Event::StoreEmptied => {
 				tracing::warn!("the disk begins empty again; all pages are put on it anew");
 				self.as_member(now, rng, actions, |member, _| {
-					member.agents.values_mut().for_each(|agent| agent.tree.disk_emptied());
+					member.agents.values_mut().for_each(|agent| agent.disk_emptied());
 				});
 				Scope::All
 			}

@@ -85,6 +85,8 @@ pub(crate) struct Registered {
 	pub master: Option<MasterInForce>,
 	pub gatekeeper: Gatekeeper,
 	pub membership: Option<Membership>,
+	/// It is, or was, in a cluster.
+	pub was_member: bool,
 }
 
 impl Registered {
@@ -106,6 +108,7 @@ impl Registered {
 			master: None,
 			gatekeeper: Gatekeeper::default(),
 			membership: None,
+			was_member: false,
 		}
 	}
 
@@ -117,6 +120,11 @@ impl Registered {
 			&& self.height() >= reached
 			&& self.outbox.has_room(Lane::Liveness).is_ok()
 			&& self.outbox.waiting(Lane::Liveness) < limits::LANE_OFFERED_MAX
+	}
+
+	/// A rebuilt machine reads what it had read up to `reached` before.
+	fn is_replaying(&self, reached: BlockNumber) -> bool {
+		self.reader.is_some() && self.height() < reached
 	}
 
 	fn height(&self) -> BlockNumber {
@@ -367,6 +375,7 @@ impl Machine {
 		step: impl FnOnce(Roles<'_>, &mut Turn<'_, R>),
 	) {
 		let Phase::Registered(registered) = &mut self.phase else { return };
+		let is_replaying = registered.is_replaying(self.beside.reached);
 		let Registered {
 			reader,
 			boot,
@@ -394,7 +403,7 @@ impl Machine {
 			height,
 			block_hash,
 			fresh: if reader.is_some() { freshness.require(now) } else { Ok(()) },
-			is_replaying: reader.is_some() && height < self.beside.reached,
+			is_replaying,
 			is_rebuilt: !self.beside.failures.is_empty(),
 			outbox,
 			answers: &mut self.beside.answers,

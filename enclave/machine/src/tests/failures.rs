@@ -2,6 +2,7 @@
 
 use super::{world::*, *};
 use phala_protocol::{
+	agents::Access,
 	mailbox::{ByLane, Lane},
 	messages::RequestsMessage,
 };
@@ -82,6 +83,24 @@ fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_s
 	// It read the request again too, whose deadline is far: it is settled, and not run again.
 	assert!(world.next_run(FIRST).is_none());
 	assert_eq!(world.refused, 0);
+}
+
+#[test]
+fn a_rebuilt_machine_that_reads_what_was_named_once_gives_no_code_up_that_is_wanted_now() {
+	let (mut world, _) = World::with_agent(45);
+	let adopted = world.chain.height();
+	let newer = world.register_agent(FIRST, Access::Public);
+	world.settle();
+	let wanted = world.nodes[&FIRST].kept.clone();
+	assert!(wanted.agents.contains(&newer));
+	world.node(FIRST).fail();
+	// In as many parts as the relayer likes: after the first it knows nothing of the newer.
+	let from = world.node(FIRST).status().height;
+	for height in from + 1..=world.chain.height() {
+		world.relay_to(FIRST, height);
+		assert_eq!(world.nodes[&FIRST].kept, wanted, "at {height}, adopted before {adopted}");
+	}
+	assert_eq!(world.nodes[&FIRST].snapshot.cluster().unwrap().wanted_code, wanted.code);
 }
 
 #[test]

@@ -18,7 +18,10 @@ use phala_protocol::{
 	},
 	H256,
 };
-use std::cell::Cell;
+use std::{
+	cell::Cell,
+	collections::{BTreeSet, VecDeque},
+};
 
 /// A member that joins when agents have a past.
 pub const LATER: WorkerId = 3;
@@ -512,6 +515,158 @@ fn a_member_whose_disk_began_empty_puts_all_again_before_it_gives_its_word() {
 	}
 	assert_eq!((world.results.len(), world.refused), (3, 0));
 	assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST));
+}
+
+#[test]
+fn a_disk_that_begins_empty_while_a_state_is_read_from_it_is_given_all_of_it_again() {
+	// After so many answers of the old file: of the root, and of the pages below it.
+	for answers in 0..2 {
+		let (mut world, agent) = World::with_agent(127);
+		write_twice(&mut world, agent);
+		world.restart(SECOND);
+		world.node(SECOND).held_reads = Some(VecDeque::new());
+		world.join(SECOND);
+		world.settle();
+		for _ in 0..answers {
+			let read = world.node(SECOND).held_reads.as_mut().unwrap().pop_front().unwrap();
+			world.node(SECOND).tell(read);
+		}
+		let under_way = world.node(SECOND).held_reads.take().unwrap();
+		assert!(matches!(under_way.front(), Some(Event::PagesCame { .. })));
+		world.node(SECOND).disk.clear();
+		world.node(SECOND).tell(Event::StoreEmptied);
+		for read in under_way {
+			world.node(SECOND).tell(read);
+		}
+		supply(&mut world, SECOND, FIRST);
+		assert_eq!(world.entries(SECOND, agent), last(b"two"));
+		assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST), "after {answers} answers");
+	}
+}
+
+#[test]
+fn a_list_that_comes_while_a_newer_state_does_takes_nothing_of_it_away() {
+	let (mut world, agent) = World::with_agent(128);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	supply(&mut world, LATER, FIRST);
+	world.restart(SECOND);
+	world.join(SECOND);
+	world.node(SECOND).held_reads = Some(VecDeque::new());
+	world.settle();
+	let mut listed = None;
+	while listed.is_none() {
+		match world.node(SECOND).held_reads.as_mut().unwrap().pop_front() {
+			Some(read @ Event::PagesCame { .. }) => world.node(SECOND).tell(read),
+			Some(read) => listed = Some(read),
+			None => world.seal(),
+		}
+	}
+	// What others commit meanwhile is on its disk too: an earlier boot of it had kept it.
+	let order = world.public_order(agent, b"newer");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.hang(SECOND);
+	world.settle();
+	for _ in 0..limits::REPLICATION_ATTEMPTS_MAX {
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	assert_eq!(world.entries(FIRST, agent), last(b"newer"));
+	let newer = world.nodes[&FIRST].disk.clone();
+	world.node(SECOND).disk.extend(newer);
+	world.wake(SECOND);
+	let names = world.nodes[&SECOND].disk.keys().map(|(_, name)| *name).collect();
+	let Some(Event::PagesListed { id, agent, .. }) = listed else { panic!("it lists its disk") };
+	world.node(SECOND).tell(Event::PagesListed { id, agent, names: Some(names) });
+	for read in world.node(SECOND).held_reads.take().unwrap() {
+		world.node(SECOND).tell(read);
+	}
+	world.settle();
+	assert!(world.nodes[&SECOND].fetches.is_empty(), "nobody has to be asked");
+	assert_eq!(world.entries(SECOND, agent), last(b"newer"));
+	assert_eq!(disk_of(&world, SECOND), disk_of(&world, FIRST), "and it is swept after all");
+}
+
+#[test]
+fn a_boot_that_left_and_joined_again_keeps_what_it_said_that_it_keeps() {
+	let (mut world, agent) = World::with_agent(129);
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
+	assert!(matches!(world.bring_body(SECOND, (*body).clone()), Ok(Answer::Acknowledged(_))));
+	let kept = disk_of(&world, SECOND);
+	let identity = world.nodes[&SECOND].machine.public_keys().identity;
+	world.tell(SECOND, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.seal();
+	world.members.retain(|member| member.worker != SECOND);
+	world.join(SECOND);
+	for _ in 0..3 {
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	assert!(world.nodes[&SECOND].snapshot.agent(agent).unwrap().state.version > 0);
+	let now = disk_of(&world, SECOND);
+	assert!(kept.iter().all(|name| now.contains(name)), "its word for it may count still");
+}
+
+/// Saw one body of a lease holder, and brings it again and again to a member whose disk hangs.
+#[test]
+fn a_parrot_takes_so_many_places_of_those_who_wait_for_a_members_word_and_not_for_long() {
+	let (mut world, agent) = World::with_agent(130);
+	world.node(SECOND).held_disk = Some(Vec::new());
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
+	let bring = |world: &mut World| {
+		let node = world.node(SECOND);
+		let body = Box::new(node.snapshot.verify_body((*body).clone()).unwrap());
+		node.call(|reply| Event::BodyBrought { reply, body })
+	};
+	let refusal = |answer: Option<Result<Answer, MachineError>>| {
+		answer.map(|answer| answer.expect_err("its disk has nothing").refusal())
+	};
+	let waiting: Vec<_> = (0..limits::WORDS_WAITING_MAX).map(|_| bring(&mut world)).collect();
+	assert!(waiting.iter().all(|id| !world.nodes[&SECOND].replies.contains_key(id)));
+	let more = bring(&mut world);
+	assert_eq!(refusal(world.node(SECOND).replies.remove(&more)), Some(Refusal::NotReady));
+	world.tick(limits::WORD_WAIT_MS);
+	for id in waiting {
+		assert_eq!(refusal(world.node(SECOND).replies.remove(&id)), Some(Refusal::NotReady));
+	}
+	let holder = bring(&mut world);
+	world.node(SECOND).release_disk();
+	assert!(matches!(
+		world.node(SECOND).replies.remove(&holder),
+		Some(Ok(Answer::Acknowledged(_)))
+	));
+}
+
+#[test]
+fn who_gave_all_that_was_asked_for_is_not_everybodys_source_for_good() {
+	let (mut world, agent) = World::with_agent(131);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let mut asked = BTreeSet::new();
+	while world.nodes[&LATER].snapshot.agent(agent).unwrap().state.version == 0 {
+		let Some(Action::FetchPages { from, .. }) = world.nodes[&LATER].fetches.front() else {
+			panic!("it asks until it has all")
+		};
+		asked.insert(from.worker);
+		supply_once(&mut world, LATER, |world, agent, names| {
+			world.nodes[&FIRST].read(agent, names)
+		});
+	}
+	assert_eq!(asked, [FIRST, SECOND].into());
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct Node {
 	pub disk: BTreeMap<(AgentId, H256), Vec<u8>>,
 	/// What the disk is to put waits in here instead of being done.
 	pub held_disk: Option<Vec<Action>>,
+	/// What the disk has read waits in here instead of being told.
+	pub held_reads: Option<VecDeque<Event>>,
 	/// Cryptography waits in here instead of being done.
 	pub held_tasks: Option<Vec<Task>>,
 	/// How many sealed orders were opened.
@@ -95,6 +97,7 @@ impl Node {
 			proofs: Vec::new(),
 			disk: BTreeMap::new(),
 			held_disk: None,
+			held_reads: None,
 			held_tasks: None,
 			opened: 0,
 			has_code: true,
@@ -183,13 +186,15 @@ impl Node {
 			}
 			Action::ReadPages { id, agent, names } => {
 				let pages = Some(self.read(agent, &names));
-				events.push_back(Event::PagesCame { id, agent, pages });
+				let read = Event::PagesCame { id, agent, pages };
+				self.held_reads.as_mut().unwrap_or(events).push_back(read);
 			}
 			Action::ListPages { id, agent, after } => {
 				let names = self.disk.keys().filter(|(of, _)| *of == agent).map(|(_, name)| *name);
 				let names = names.filter(|name| after.is_none_or(|after| *name > after));
 				let names = Some(names.take(crate::limits::LISTED_NAMES_MAX).collect());
-				events.push_back(Event::PagesListed { id, agent, names });
+				let listed = Event::PagesListed { id, agent, names };
+				self.held_reads.as_mut().unwrap_or(events).push_back(listed);
 			}
 			Action::FetchCode { from, hash } => {
 				events.push_back(Event::CodeNotFetched { from: from.worker, hash });

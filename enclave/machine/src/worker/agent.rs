@@ -7,7 +7,7 @@
 
 use super::{
 	agent_state::{AgentState, Effects},
-	catch_up::CatchUp,
+	catch_up::{CatchUp, Sweep},
 	jobs::{Job, JobKind, RunFailed},
 	keeping::{Early, Word},
 	keyring::KeyRing,
@@ -38,7 +38,7 @@ use phala_protocol::{
 };
 use rand_core::CryptoRng;
 use std::{
-	collections::{BTreeMap, VecDeque},
+	collections::{BTreeMap, BTreeSet, VecDeque},
 	sync::Arc,
 };
 
@@ -122,10 +122,7 @@ pub struct Agent {
 	pub birth_secrets: Vec<(String, Option<Vec<u8>>)>,
 	/// A newer state, on its way here.
 	pub catch_up: Option<CatchUp>,
-	/// The list of what its disk has, under way.
-	pub listing: Option<u64>,
-	/// It was looked through for what nobody needs.
-	pub is_swept: bool,
+	pub sweep: Sweep,
 	/// Holders that wait for this member's word.
 	pub words: Vec<Word>,
 	pub early: VecDeque<Early>,
@@ -148,8 +145,7 @@ impl Agent {
 			#[cfg(feature = "development")]
 			birth_secrets: Vec::new(),
 			catch_up: None,
-			listing: None,
-			is_swept: false,
+			sweep: Sweep::After(None),
 			words: Vec::new(),
 			early: VecDeque::new(),
 			nonces: Nonces::default(),
@@ -164,6 +160,14 @@ impl Agent {
 	/// Whether this boot may write it.
 	pub fn is_mine(&self, worker: WorkerId, boot: u32) -> bool {
 		self.snapshot.lease.is_some_and(|lease| (lease.worker, lease.boot) == (worker, boot))
+	}
+
+	/// The disk begins empty: nothing of it is stored any more.
+	pub fn disk_emptied(&mut self) {
+		self.tree.disk_emptied();
+		if let Some(catch_up) = &mut self.catch_up {
+			catch_up.disk_emptied();
+		}
 	}
 
 	/// Whether all that the chain committed is applied here.
@@ -403,7 +407,11 @@ impl Agent {
 		let plaintext = SecretBytes::new(written.encode());
 		let version = base.version.saturating_add(1);
 		let body = cipher.seal_body(turn.rng, base.version, version, plaintext.expose())?;
-		let root = self.tree.stage(&base.root, &written, body.key_number)?;
+		let by = (turn.config.worker, turn.boot);
+		// What it dropped itself it does not submit any more.
+		let made: BTreeSet<_> = self.proposals.iter().map(|one| one.state.hash).collect();
+		let may_go = |hash: &H256, of| of != by || !made.contains(hash);
+		let root = self.tree.stage(&base.root, &written, body.key_number, by, may_go)?;
 		let state = base.after(&written.writes, root)?;
 		self.proposals.push_back(Proposal {
 			state,

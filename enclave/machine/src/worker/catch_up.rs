@@ -77,11 +77,23 @@ impl Fetch {
 	}
 }
 
+/// How far the disk was looked through for what nobody needs.
+#[derive(Clone, Copy)]
+pub enum Sweep {
+	/// What comes after this name is still to be listed.
+	After(Option<H256>),
+	/// The list of this number is under way.
+	Listing(u64),
+	Done,
+}
+
 /// What was asked for, in this order, and of whom: `None` for the disk.
 struct Asking {
 	id: u64,
 	names: Vec<PageName>,
 	of: Option<WorkerId>,
+	/// The disk began empty since: what it gives now is on it no more.
+	is_void: bool,
 }
 
 /// A state on its way here.
@@ -119,6 +131,14 @@ impl CatchUp {
 		let Self { asking, fetch, .. } = std::mem::replace(self, Self::new(target));
 		self.asking = asking;
 		self.fetch = fetch;
+	}
+
+	/// The disk has nothing any more of what it gave, or is about to give.
+	pub fn disk_emptied(&mut self) {
+		self.is_root_stored = false;
+		if let Some(asking) = &mut self.asking {
+			asking.is_void = true;
+		}
 	}
 
 	/// What is missing next; nothing if all is here.
@@ -218,7 +238,7 @@ impl Agent {
 		let id = turn.next_id();
 		if !unread.is_empty() {
 			let names = unread.iter().map(|name| name.0).collect();
-			catch_up.asking = Some(Asking { id, names: unread, of: None });
+			catch_up.asking = Some(Asking { id, names: unread, of: None, is_void: false });
 			return turn.act(Action::ReadPages { id, agent, names });
 		}
 		if catch_up.fetch.as_ref().is_none_or(|fetch| fetch.is_over(turn.now)) {
@@ -228,7 +248,8 @@ impl Agent {
 		match fetch.next(members, turn.now) {
 			Ok(Some(from)) => {
 				let names = absent.iter().map(|name| name.0).collect();
-				catch_up.asking = Some(Asking { id, names: absent, of: Some(from.worker) });
+				let of = Some(from.worker);
+				catch_up.asking = Some(Asking { id, names: absent, of, is_void: false });
 				turn.act(Action::FetchPages { id, from, agent, names });
 			}
 			Ok(None) => {}
@@ -248,11 +269,12 @@ impl Agent {
 		turn: &mut Turn<'_, R>,
 	) {
 		let Some(catch_up) = &mut self.catch_up else { return };
-		let Some(Asking { names, of, .. }) = catch_up.asking.take_if(|asking| asking.id == id)
+		let Some(Asking { names, of, is_void, .. }) =
+			catch_up.asking.take_if(|asking| asking.id == id)
 		else {
 			return;
 		};
-		let is_stored = of.is_none();
+		let is_stored = of.is_none() && !is_void;
 		let seals = Seals::new(keyring, self.id);
 		let mut pages = pages.unwrap_or_default().into_iter();
 		let mut came = 0;
@@ -262,15 +284,15 @@ impl Agent {
 				catch_up.take(&mut self.tree, seals, *name, &bytes, is_stored)
 			});
 			came += usize::from(is_it);
-			if !is_it && is_stored {
+			if !is_it && of.is_none() {
 				catch_up.not_on_disk.insert(*name);
 			}
 		}
 		let (Some(from), Some(fetch)) = (of, &mut catch_up.fetch) else { return };
 		fetch.answered(from);
 		if came == names.len() {
-			// It goes on with who has all.
-			fetch.left.push_front(from);
+			// It has all, and is asked again when the others were: it may be the slowest.
+			fetch.left.push_back(from);
 		} else if came > 0 && fetch.left.is_empty() {
 			// All of them again, for what is missing still.
 			catch_up.fetch = None;
@@ -309,28 +331,31 @@ impl Agent {
 		if self.state.version == 0 || turn.is_replaying || turn.is_rebuilt {
 			return;
 		}
-		if std::mem::replace(&mut self.is_swept, true) {
+		// A disk that lists names without end makes no longer a row of deletions.
+		let Sweep::After(after) = self.sweep else { return };
+		if !self.tree.is_disk_idle() {
 			return;
 		}
-		self.list_after(None, turn);
-	}
-
-	fn list_after<R>(&mut self, after: Option<H256>, turn: &mut Turn<'_, R>) {
 		let id = turn.next_id();
-		self.listing = Some(id);
+		self.sweep = Sweep::Listing(id);
 		turn.act(Action::ListPages { id, agent: self.id, after });
 	}
 
 	/// The disk said which names it has.
-	pub fn pages_listed<R>(&mut self, id: u64, names: Option<Vec<H256>>, turn: &mut Turn<'_, R>) {
-		if self.listing.take_if(|listing| *listing == id).is_none() {
+	pub fn pages_listed(&mut self, id: u64, names: Option<Vec<H256>>) {
+		if !matches!(self.sweep, Sweep::Listing(listing) if listing == id) {
 			return;
 		}
+		self.sweep = Sweep::Done;
 		let Some(names) = names else { return };
-		let last = names.last().copied().filter(|_| names.len() >= LISTED_NAMES_MAX);
-		self.tree.delete_others(names.into_iter().map(PageName));
-		if last.is_some() {
-			self.list_after(last, turn);
+		if !self.is_current() {
+			// A newer state is on its way here, and may be made of them.
+			self.sweep = Sweep::After(None);
+			return;
 		}
+		if names.len() >= LISTED_NAMES_MAX {
+			self.sweep = Sweep::After(names.last().copied());
+		}
+		self.tree.delete_others(names.into_iter().map(PageName));
 	}
 }

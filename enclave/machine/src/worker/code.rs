@@ -114,13 +114,17 @@ impl CodeBook {
 		}
 	}
 
-	/// Forgets what `agents` do not name and nothing runs on.
+	/// Forgets what `agents` do not name and nothing runs on. Not while a rebuilt machine knows only what they
+	/// named then.
 	pub fn keep<R: CryptoRng>(
 		&mut self,
 		agents: &BTreeMap<AgentId, Agent>,
 		reads: impl Iterator<Item = AgentCode>,
 		turn: &mut Turn<'_, R>,
 	) {
+		if turn.is_replaying {
+			return;
+		}
 		let mut kept = Kept { agents: agents.keys().copied().collect(), ..Kept::default() };
 		for agent in agents.values() {
 			for code in named(agent) {

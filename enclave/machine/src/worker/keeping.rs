@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
 	action::CallId,
-	limits::{EARLY_BODIES_MAX, PEER_RETRY_MS},
+	limits::{EARLY_BODIES_MAX, PEER_RETRY_MS, WORDS_WAITING_MAX, WORD_WAIT_MS},
 	task::Work,
 	turn::Turn,
 	verify::VerifiedBody,
@@ -25,6 +25,8 @@ pub struct Word {
 	base_hash: H256,
 	new_hash: H256,
 	reply: CallId,
+	/// Then nobody waits any more.
+	until: Instant,
 }
 
 /// What came before what it was made on.
@@ -61,6 +63,7 @@ impl Membership {
 }
 
 const NO_KEYS: &str = "the cluster's newest keys have not come here yet";
+const NO_WORD_YET: &str = "this member's disk has not kept it yet";
 const BEHIND: &str = "this member is catching up with its state";
 
 impl Agent {
@@ -74,7 +77,15 @@ impl Agent {
 	) {
 		let (base_hash, new_hash) = (brought.base_hash(), brought.new_hash());
 		match self.keep(&brought, keyring) {
-			Ok(true) => self.words.push(Word { base_hash, new_hash, reply }),
+			// Whoever saw a body can bring it again and again.
+			Ok(true) if self.words.len() >= WORDS_WAITING_MAX => {
+				turn.reply(reply, Err(MachineError::NotReady { why: NO_WORD_YET }));
+			}
+			Ok(true) => {
+				let until = turn.now.after_ms(WORD_WAIT_MS);
+				timers.insert((until, Timer::Agent(self.id)));
+				self.words.push(Word { base_hash, new_hash, reply, until });
+			}
 			Ok(false) if self.early.len() < EARLY_BODIES_MAX => {
 				let until = turn.now.after_ms(PEER_RETRY_MS);
 				timers.insert((until, Timer::Agent(self.id)));
@@ -104,7 +115,10 @@ impl Agent {
 		let plaintext = cipher.open_body(base.version, version, brought.body())?;
 		let written = RunWrites::decode_all(&mut plaintext.expose())
 			.map_err(|_| MachineError::Malformed { expected: "the writes of a run" })?;
-		let root = self.tree.stage(&base, &written, number)?;
+		let (worker, boot, _) = brought.sender();
+		// What it said that it keeps stays as long as that boot can submit it.
+		let may_go = |_: &H256, of| of != (worker, boot);
+		let root = self.tree.stage(&base, &written, number, (worker, boot), may_go)?;
 		if root.hash() != new_hash {
 			self.tree.abandon(root.hash());
 			let expected = "writes that lead to the state that it names";
@@ -134,8 +148,10 @@ impl Agent {
 	/// Gives its word for what its disk has.
 	pub fn acknowledge<R: CryptoRng>(&mut self, turn: &mut Turn<'_, R>) {
 		for word in std::mem::take(&mut self.words) {
-			let Word { base_hash, new_hash, reply } = word;
-			if self.tree.root(&new_hash).is_none() {
+			let Word { base_hash, new_hash, reply, until } = word;
+			if until <= turn.now {
+				turn.reply(reply, Err(MachineError::NotReady { why: NO_WORD_YET }));
+			} else if self.tree.root(&new_hash).is_none() {
 				turn.reply(reply, Err(MachineError::NotReady { why: BEHIND }));
 			} else if self.tree.is_durable(&new_hash) {
 				let agent = self.id;

@@ -2,6 +2,7 @@
 
 use super::{
 	agent::{Agent, JobEnd},
+	catch_up::Sweep,
 	code::CodeBook,
 	keyring::KeyRing,
 	reads::Reads,
@@ -65,11 +66,13 @@ pub struct Membership {
 	pub timers: BTreeSet<(Instant, Timer)>,
 	/// Whose effects that nobody has paid for went to the chain last.
 	pub unpaid_last: AgentId,
+	/// This boot was a member before, here or elsewhere: what it said then that it keeps may still count.
+	has_left: bool,
 }
 
 impl Membership {
 	/// From what the chain told a new member.
-	pub fn join(snapshot: ClusterSnapshot) -> Self {
+	pub fn join(snapshot: ClusterSnapshot, has_left: bool) -> Self {
 		let ClusterSnapshot { cluster, generation, members, keys, .. } = snapshot;
 		Self {
 			cluster,
@@ -83,6 +86,7 @@ impl Membership {
 			callers: HashMap::new(),
 			timers: BTreeSet::new(),
 			unpaid_last: AgentId::zero(),
+			has_left,
 		}
 	}
 
@@ -101,7 +105,11 @@ impl Membership {
 				}
 			}
 			None => {
-				self.agents.insert(snapshot.agent, Agent::new(snapshot));
+				let mut agent = Agent::new(snapshot);
+				if self.has_left {
+					agent.sweep = Sweep::Done;
+				}
+				self.agents.insert(agent.id, agent);
 			}
 		}
 	}
@@ -113,7 +121,7 @@ impl Membership {
 		for to in gone.holders_waiting() {
 			turn.reply(to, Err(MachineError::NoSuchAgent));
 		}
-		let delete: Vec<_> = gone.tree.names().into_iter().map(|name| name.0).collect();
+		let delete: Vec<_> = gone.tree.names_on_disk().into_iter().map(|name| name.0).collect();
 		if !delete.is_empty() {
 			let id = turn.next_id();
 			turn.act(Action::StorePages { id, agent, put: Vec::new(), delete });

@@ -16,13 +16,17 @@ use super::{
 };
 use crate::{
 	action::Action,
-	limits::{BODIES_KEPT_MAX, PEER_RETRY_MS, STORE_PAGES_MAX},
+	limits::{BODIES_KEPT_BYTES_MAX, BODIES_KEPT_MAX, PEER_RETRY_MS, STORE_PAGES_MAX},
 	turn::Turn,
-	Instant,
+	Instant, MachineError,
 };
 use codec::{DecodeAll, Encode};
 use phala_keys::pages::{PageCipher, SealedPage};
-use phala_protocol::{agents::AgentId, H256};
+use phala_protocol::{
+	agents::AgentId,
+	boot::{BootNumber, WorkerId},
+	H256,
+};
 use phala_state::{
 	apply, Layouts, Lineage, Page, PageKeys, PageName, PageSource, Root, Run, StateError, Step,
 	Writes, LAYOUTS,
@@ -98,7 +102,15 @@ struct Staged {
 	key_number: u32,
 	/// In the order in which they came.
 	place: u64,
+	by: Proposer,
+	/// Of its writes and pages.
+	bytes: u64,
 }
+
+/// The boot of a worker that made a step.
+pub type Proposer = (WorkerId, BootNumber);
+
+const NO_ROOM: &str = "this member keeps as much of this agent that is undecided as it may";
 
 /// See the module's text.
 pub struct Tree {
@@ -181,16 +193,36 @@ impl Tree {
 		&self.pages
 	}
 
-	/// Makes a step on `base`, which is the trunk or an undecided one; its root.
+	/// Makes a step on `base`, which is the trunk or an undecided one; its root. If there are too many, the
+	/// oldest goes that `may_go`.
+	///
+	/// What is here already is not made again: the end of one of two steps with the same pages would
+	/// take them from the other.
 	pub fn stage(
 		&mut self,
 		base: &Root,
 		written: &RunWrites,
 		key_number: u32,
-	) -> Result<Root, StateError> {
+		by: Proposer,
+		may_go: impl Fn(&H256, Proposer) -> bool,
+	) -> Result<Root, MachineError> {
 		let run = Run { id: written.run, version: base.version.saturating_add(1) };
 		let batch = apply(&self.pages, base, run, &written.writes)?;
 		let hash = batch.root.hash();
+		let is_here = |page: &Arc<Page>| self.pages.0.contains_key(&page.name());
+		if self.root(&hash).is_some() || batch.written.iter().any(is_here) {
+			return Err(MachineError::Malformed {
+				expected: "the writes of a run that is new here",
+			});
+		}
+		let of_pages = batch.written.iter().map(|page| page.cached_bytes());
+		let of_writes = written.writes.iter().map(|(key, value)| {
+			let value = value.as_ref().map_or(0, |value| value.expose().len());
+			key.name().len().saturating_add(value)
+		});
+		let bytes =
+			of_pages.chain(of_writes).fold(0, |all: u64, one| all.saturating_add(one as u64));
+		self.make_room(bytes, may_go)?;
 		let mut step = Step::from(&batch);
 		step.written.push(name_of(&batch.root));
 		if base.version > 0 {
@@ -210,19 +242,28 @@ impl Tree {
 			base: base.hash(),
 			key_number,
 			place: self.places,
+			by,
+			bytes,
 		};
 		self.staged.insert(hash, staged);
-		self.make_room();
 		Ok(batch.root)
 	}
 
-	/// Whoever proposes without end costs no more than so many.
-	fn make_room(&mut self) {
-		while self.staged.len() > BODIES_KEPT_MAX {
-			let oldest = self.staged.iter().min_by_key(|(_, staged)| staged.place);
-			let Some(oldest) = oldest.map(|(hash, _)| *hash) else { return };
-			let freed = self.lineage.abandon(oldest);
-			self.free(freed);
+	/// Whoever proposes without end costs no more than so many, and so many bytes.
+	fn make_room(
+		&mut self,
+		bytes: u64,
+		may_go: impl Fn(&H256, Proposer) -> bool,
+	) -> Result<(), MachineError> {
+		loop {
+			let kept = self.staged.values().fold(bytes, |all, one| all.saturating_add(one.bytes));
+			let is_alone = self.staged.is_empty();
+			if is_alone || (self.staged.len() < BODIES_KEPT_MAX && kept <= BODIES_KEPT_BYTES_MAX) {
+				return Ok(());
+			}
+			let others = self.staged.iter().filter(|(hash, staged)| may_go(hash, staged.by));
+			let oldest = others.min_by_key(|(_, staged)| staged.place).map(|(hash, _)| *hash);
+			self.abandon(oldest.ok_or(MachineError::NotReady { why: NO_ROOM })?);
 		}
 	}
 
@@ -322,6 +363,19 @@ impl Tree {
 		self.free(freed);
 	}
 
+	/// Whether the disk has done all that was wanted of it.
+	pub fn is_disk_idle(&self) -> bool {
+		let Disk { put, delete, under_way, .. } = &self.disk;
+		put.is_empty() && delete.is_empty() && under_way.is_none()
+	}
+
+	/// Every name that its disk may have.
+	pub fn names_on_disk(&self) -> BTreeSet<PageName> {
+		let under_way =
+			self.disk.under_way.iter().flat_map(|one| one.put.iter().chain(&one.delete));
+		self.names().into_iter().chain(self.disk.delete.iter().chain(under_way).copied()).collect()
+	}
+
 	/// Every name that is alive here.
 	pub fn names(&self) -> BTreeSet<PageName> {
 		let mut names: BTreeSet<_> = self.pages.0.keys().copied().collect();
@@ -358,9 +412,11 @@ impl Tree {
 		}
 		// What is lacking belongs to steps on the trunk, and not to it.
 		let is_trunk = at == self.lineage.trunk().hash() || at == H256::zero();
-		let of_step =
-			|name: &PageName| self.staged.values().any(|staged| staged.written.contains(name));
-		is_trunk && self.disk.lacks().all(of_step)
+		if !is_trunk || self.disk.lacks().next().is_none() {
+			return is_trunk;
+		}
+		let of_steps: BTreeSet<_> = self.staged.values().flat_map(|one| &one.written).collect();
+		self.disk.lacks().all(|name| of_steps.contains(name))
 	}
 
 	/// Has the disk do the next thing.
@@ -446,5 +502,97 @@ fn state_hash(root: &Root) -> H256 {
 	match root.version {
 		0 => H256::zero(),
 		_ => root.hash(),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use phala_state::{Key, RunId, Space, Value};
+
+	const HOLDER: Proposer = (1, 1);
+	const NEXT: Proposer = (2, 1);
+
+	/// Longer than what is kept in a leaf.
+	const LONG: usize = 32 * 1024;
+
+	fn run(run: RunId, writes: &[(&[u8], usize)]) -> RunWrites {
+		let value = |bytes: usize| Value::new(vec![7; bytes]).unwrap();
+		let write = |(key, bytes): &(&[u8], usize)| {
+			(Key::new(Space::Entries, key).unwrap(), Some(value(*bytes)))
+		};
+		RunWrites { run, writes: writes.iter().map(write).collect() }
+	}
+
+	fn id(number: usize) -> RunId {
+		let mut id = [0; 32];
+		id[..8].copy_from_slice(&number.to_le_bytes());
+		id
+	}
+
+	fn born() -> (Tree, AgentState) {
+		let (mut tree, before) = (Tree::new(), AgentState::default());
+		let writes = run(id(0), &[(b"a", 1)]);
+		let root = tree.stage(&before.root, &writes, 1, HOLDER, |_, _| false).unwrap();
+		let state = tree.finalize(&before, &root.hash()).unwrap().unwrap();
+		(tree, state)
+	}
+
+	fn may_go_of(by: Proposer) -> impl Fn(&H256, Proposer) -> bool {
+		move |_, of| of != by
+	}
+
+	/// Signs two steps that are the same, or share their pages, so that the end of one takes those of the other.
+	#[test]
+	fn a_double_dealer_gets_nothing_that_is_kept_taken_away() {
+		let (mut tree, state) = born();
+		let step = run(id(1), &[(b"long", LONG)]);
+		let may_go = || may_go_of(HOLDER);
+		let root = tree.stage(&state.root, &step, 1, HOLDER, may_go()).unwrap();
+		let kept = tree.names();
+		for again in [step, run(id(1), &[(b"long", LONG), (b"more", 1)])] {
+			assert!(tree.stage(&state.root, &again, 1, HOLDER, may_go()).is_err());
+			assert_eq!(tree.names(), kept);
+		}
+		let next = tree.finalize(&state, &root.hash()).unwrap().unwrap();
+		assert_eq!(AgentState::read(tree.pages(), root).unwrap().hash, next.hash);
+	}
+
+	/// Proposes without end.
+	#[test]
+	fn a_chatterer_pushes_nothing_out_that_it_was_told_is_kept_and_the_next_holder_finds_room() {
+		let (mut tree, state) = born();
+		let mut kept = Vec::new();
+		for number in 1..=BODIES_KEPT_MAX {
+			let step = run(id(number), &[(b"b", 1)]);
+			kept.push(tree.stage(&state.root, &step, 1, HOLDER, may_go_of(HOLDER)).unwrap().hash());
+		}
+		let more = run(id(1_000), &[(b"b", 1)]);
+		let refused = tree.stage(&state.root, &more, 1, HOLDER, may_go_of(HOLDER)).unwrap_err();
+		assert!(matches!(refused, MachineError::NotReady { why: NO_ROOM }));
+		assert!(kept.iter().all(|hash| tree.root(hash).is_some()));
+		let next = tree.stage(&state.root, &more, 1, NEXT, may_go_of(NEXT)).unwrap();
+		assert!(tree.root(&kept[0]).is_none(), "the oldest made room for the next holder's");
+		assert!(kept[1..].iter().all(|hash| tree.root(hash).is_some()));
+		assert!(tree.root(&next.hash()).is_some());
+	}
+
+	#[test]
+	fn what_is_undecided_has_a_limit_in_bytes_too() {
+		let (mut tree, state) = born();
+		let mut base = state.root;
+		for number in 1..BODIES_KEPT_MAX {
+			let step = run(id(number), &[(b"c", 1 << 20), (b"d", 1 << 20)]);
+			match tree.stage(&base, &step, 1, HOLDER, may_go_of(HOLDER)) {
+				Ok(root) => base = root,
+				Err(refused) => {
+					assert!(matches!(refused, MachineError::NotReady { why: NO_ROOM }));
+					let kept: u64 = tree.staged.values().map(|staged| staged.bytes).sum();
+					assert!(kept <= BODIES_KEPT_BYTES_MAX && kept > BODIES_KEPT_BYTES_MAX / 2);
+					return;
+				}
+			}
+		}
+		panic!("2 MiB each, and no limit");
 	}
 }

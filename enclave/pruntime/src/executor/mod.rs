@@ -16,6 +16,7 @@ mod units;
 pub use turns::Recording;
 
 use crate::{
+	limits,
 	platform::Platform,
 	store::{PageStore, Store},
 	sync::lock,
@@ -104,6 +105,7 @@ impl Executor {
 			emptied: Mutex::default(),
 		});
 		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
+		Self::watch_disk(&inner);
 		Self(inner)
 	}
 
@@ -344,26 +346,44 @@ impl Executor {
 		let done = self.pages().store(agent, &put, &delete).await;
 		let is_done =
 			done.inspect_err(|error| tracing::warn!("the disk keeps no pages: {error:#}")).is_ok();
-		// What was put before it began empty is gone: the machine hears of that first.
+		self.tell_of_disk(Some(Event::PagesStored { id, agent, is_done }));
+	}
+
+	/// What the disk did. If it has begun empty, what it had before is gone: the machine hears of that first.
+	fn tell_of_disk(&self, event: Option<Event>) {
 		let mut heard = lock(&self.0.emptied);
 		let emptied = self.pages().emptied();
 		if std::mem::replace(&mut *heard, emptied) != emptied {
 			self.tell(Event::StoreEmptied);
 		}
-		self.tell(Event::PagesStored { id, agent, is_done });
+		if let Some(event) = event {
+			self.tell(event);
+		}
+	}
+
+	/// Looks at the disk again and again: nobody may be writing when it begins empty.
+	fn watch_disk(inner: &Arc<Inner>) {
+		let inner = Arc::downgrade(inner);
+		tokio::spawn(async move {
+			loop {
+				tokio::time::sleep(Duration::from_millis(limits::DISK_LOOK_MS)).await;
+				let Some(inner) = inner.upgrade() else { return };
+				Self(inner).tell_of_disk(None);
+			}
+		});
 	}
 
 	async fn read_pages(&self, id: u64, agent: AgentId, names: Vec<H256>) {
 		let read = self.pages().get(agent, &names).await;
 		let pages = read.inspect_err(|error| tracing::warn!("the disk reads no pages: {error:#}"));
-		self.tell(Event::PagesCame { id, agent, pages: pages.ok() });
+		self.tell_of_disk(Some(Event::PagesCame { id, agent, pages: pages.ok() }));
 	}
 
 	async fn list_pages(&self, id: u64, agent: AgentId, after: Option<H256>) {
 		let listed = self.pages().names(agent, after, LISTED_NAMES_MAX).await;
 		let names =
 			listed.inspect_err(|error| tracing::warn!("the disk lists no pages: {error:#}"));
-		self.tell(Event::PagesListed { id, agent, names: names.ok() });
+		self.tell_of_disk(Some(Event::PagesListed { id, agent, names: names.ok() }));
 	}
 
 	async fn fetch_pages(&self, id: u64, from: Member, agent: AgentId, names: Vec<H256>) {

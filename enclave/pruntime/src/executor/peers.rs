@@ -8,7 +8,7 @@ use crate::limits::{
 };
 use anyhow::{anyhow, bail, ensure, Context};
 use async_trait::async_trait;
-use codec::{DecodeAll, Encode};
+use codec::{Compact, Decode, DecodeAll, Encode};
 use phala_machine::{limits::PING_WAIT_MS, PingAnswer, ReplicatedBody};
 use phala_protocol::{
 	agents::{AgentId, Availability},
@@ -93,7 +93,7 @@ impl Peers for HttpPeers {
 		let wait = Duration::from_millis(CATCH_UP_WAIT_MS_MAX);
 		let asked = self.0.post(url(member, &path)?).body(names.encode()).timeout(wait);
 		let answer = read(in_time(asked.send()).await??, PAGES_BYTES_MAX).await?;
-		decode_all_pages(&answer)
+		decode_all_pages(&answer, names.len())
 	}
 
 	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>> {
@@ -118,7 +118,10 @@ async fn in_time<F: Future>(coming: F) -> anyhow::Result<F::Output> {
 	came.map_err(|_| anyhow!("nothing came for {PEER_WAIT_MS_MAX} ms"))
 }
 
-fn decode_all_pages(answer: &[u8]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+/// As many as were asked for: bytes of which each says "none" would take many times as much memory.
+fn decode_all_pages(answer: &[u8], asked: usize) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+	let count = Compact::<u32>::decode(&mut &answer[..]).context("the pages are malformed")?.0;
+	ensure!(count as usize == asked, "{count} pages for {asked} names");
 	Vec::decode_all(&mut &answer[..]).context("the pages are malformed")
 }
 
@@ -184,12 +187,15 @@ mod tests {
 
 	#[test]
 	fn a_babbler_gives_no_pages() {
-		assert!(decode_all_pages(b"no pages").is_err());
+		assert!(decode_all_pages(b"no pages", 2).is_err());
 		let pages = vec![Some(vec![7]), None];
 		let mut bytes = pages.encode();
-		assert_eq!(decode_all_pages(&bytes).unwrap(), pages);
+		assert_eq!(decode_all_pages(&bytes, 2).unwrap(), pages);
+		for asked in [1, 3] {
+			assert!(decode_all_pages(&bytes, asked).is_err());
+		}
 		bytes.push(0);
-		assert!(decode_all_pages(&bytes).is_err());
+		assert!(decode_all_pages(&bytes, 2).is_err());
 	}
 
 	#[tokio::test(start_paused = true)]

@@ -91,7 +91,9 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 	let mut writing = fs::File::create(&new)?;
 	writing.write_all(bytes)?;
 	writing.sync_all()?;
-	fs::rename(new, file)
+	fs::rename(new, file)?;
+	// Its name too.
+	file.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 /// Reads no more than code may be long.

@@ -14,13 +14,29 @@ pub trait PageStore: Send + Sync {
 	/// What is stored under each name, in their order.
 	async fn get(&self, agent: AgentId, names: &[H256]) -> anyhow::Result<Vec<Option<Vec<u8>>>>;
 
-	/// Stores and deletes. All of it is durable when it returns.
+	/// All of it is durable when it returns.
+	async fn put(&self, agent: AgentId, pages: &[(H256, Vec<u8>)]) -> anyhow::Result<()>;
+
+	/// What is not there is no error.
+	async fn delete(&self, agent: AgentId, names: &[H256]) -> anyhow::Result<()>;
+
+	/// Deletes and stores, whatever becomes of the other; the first error. What is deleted may be just what a
+	/// full disk needs.
 	async fn store(
 		&self,
 		agent: AgentId,
 		put: &[(H256, Vec<u8>)],
 		delete: &[H256],
-	) -> anyhow::Result<()>;
+	) -> anyhow::Result<()> {
+		let mut done = Ok(());
+		if !delete.is_empty() {
+			done = self.delete(agent, delete).await;
+		}
+		if !put.is_empty() {
+			done = done.and(self.put(agent, put).await);
+		}
+		done
+	}
 
 	/// At most so many names of an agent, in ascending order, after one.
 	async fn names(
@@ -46,19 +62,12 @@ impl PageStore for DiskPages {
 		Ok(self.0.get(&agent, names).await?)
 	}
 
-	async fn store(
-		&self,
-		agent: AgentId,
-		put: &[(H256, Vec<u8>)],
-		delete: &[H256],
-	) -> anyhow::Result<()> {
-		if !put.is_empty() {
-			self.0.put(&agent, put).await?;
-		}
-		if !delete.is_empty() {
-			self.0.delete(&agent, delete).await?;
-		}
-		Ok(())
+	async fn put(&self, agent: AgentId, pages: &[(H256, Vec<u8>)]) -> anyhow::Result<()> {
+		Ok(self.0.put(&agent, pages).await?)
+	}
+
+	async fn delete(&self, agent: AgentId, names: &[H256]) -> anyhow::Result<()> {
+		Ok(self.0.delete(&agent, names).await?)
 	}
 
 	async fn names(
@@ -71,7 +80,7 @@ impl PageStore for DiskPages {
 	}
 
 	fn emptied(&self) -> u64 {
-		self.0.status().set_aside
+		self.0.status().emptied
 	}
 
 	fn close(&self) {
@@ -92,17 +101,17 @@ impl PageStore for MemoryPages {
 		Ok(names.iter().map(|name| pages.get(&(agent, *name)).map(|page| page.to_vec())).collect())
 	}
 
-	async fn store(
-		&self,
-		agent: AgentId,
-		put: &[(H256, Vec<u8>)],
-		delete: &[H256],
-	) -> anyhow::Result<()> {
+	async fn put(&self, agent: AgentId, put: &[(H256, Vec<u8>)]) -> anyhow::Result<()> {
 		let mut pages = lock(&self.0);
 		for (name, page) in put {
 			pages.insert((agent, *name), page.as_slice().into());
 		}
-		for name in delete {
+		Ok(())
+	}
+
+	async fn delete(&self, agent: AgentId, names: &[H256]) -> anyhow::Result<()> {
+		let mut pages = lock(&self.0);
+		for name in names {
 			pages.remove(&(agent, *name));
 		}
 		Ok(())
@@ -124,4 +133,59 @@ impl PageStore for MemoryPages {
 	}
 
 	fn close(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// Has room for so many pages and no more.
+	struct FullDisk(MemoryPages, usize);
+
+	#[async_trait]
+	impl PageStore for FullDisk {
+		async fn get(&self, of: AgentId, names: &[H256]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+			self.0.get(of, names).await
+		}
+
+		async fn put(&self, agent: AgentId, pages: &[(H256, Vec<u8>)]) -> anyhow::Result<()> {
+			let is_full = lock(&self.0 .0).len() + pages.len() > self.1;
+			anyhow::ensure!(!is_full, "the disk is full");
+			self.0.put(agent, pages).await
+		}
+
+		async fn delete(&self, agent: AgentId, names: &[H256]) -> anyhow::Result<()> {
+			self.0.delete(agent, names).await
+		}
+
+		async fn names(
+			&self,
+			agent: AgentId,
+			after: Option<H256>,
+			names_max: usize,
+		) -> anyhow::Result<Vec<H256>> {
+			self.0.names(agent, after, names_max).await
+		}
+
+		fn emptied(&self) -> u64 {
+			0
+		}
+
+		fn close(&self) {}
+	}
+
+	fn page(number: u8) -> (H256, Vec<u8>) {
+		(H256::repeat_byte(number), vec![number])
+	}
+
+	#[tokio::test]
+	async fn a_full_disk_frees_itself_by_what_is_deleted_with_the_put_that_it_refuses() {
+		let (disk, agent) = (FullDisk(MemoryPages::default(), 2), H256::zero());
+		disk.store(agent, &[page(1), page(2)], &[]).await.unwrap();
+		disk.store(agent, &[page(3)], &[page(1).0]).await.unwrap();
+		let two = [page(4), page(5)];
+		assert!(disk.store(agent, &two, &[page(2).0]).await.is_err(), "there is room for one");
+		assert_eq!(disk.names(agent, None, 9).await.unwrap(), [page(3).0], "and it was made");
+		disk.store(agent, &two[..1], &[]).await.unwrap();
+	}
 }

@@ -30,6 +30,8 @@ struct State {
 	/// Of the process that is there now: how many answers it gave, and when the last.
 	answers: u64,
 	answered: Option<Instant>,
+	/// Some process has opened a file.
+	has_opened: bool,
 	status: Status,
 }
 
@@ -62,6 +64,9 @@ pub struct Status {
 	pub starts: u64,
 	/// How often its file was set aside.
 	pub set_aside: u64,
+	/// How often it opened a file without pages, after its first: what was put before is gone, whoever
+	/// took it away and whether anybody lived to say so.
+	pub emptied: u64,
 	/// What it said when it last opened its file.
 	pub opened: Opened,
 }
@@ -83,6 +88,7 @@ impl Shared {
 			pending: BTreeMap::new(),
 			answers: 0,
 			answered: None,
+			has_opened: false,
 			status: Status::default(),
 		};
 		(Self { timing, state: Mutex::new(state) }, frames)
@@ -148,9 +154,12 @@ impl Shared {
 	pub fn opened(&self, opened: Opened) {
 		let mut state = self.lock();
 		state.phase = Phase::Open;
+		let aside = opened.set_aside.is_some();
+		state.status.set_aside = state.status.set_aside.saturating_add(u64::from(aside));
+		let is_empty = state.has_opened && (aside || opened.stored.pages == 0);
+		state.status.emptied = state.status.emptied.saturating_add(u64::from(is_empty));
 		state.status.opened = opened;
-		let aside = u64::from(opened.set_aside.is_some());
-		state.status.set_aside = state.status.set_aside.saturating_add(aside);
+		state.has_opened = true;
 		let since = Instant::now();
 		for pending in state.pending.values_mut() {
 			pending.since = since;
@@ -311,6 +320,20 @@ mod tests {
 		assert!(is_overdue(&shared, end));
 		shared.tell_overdue(end);
 		assert_eq!(replies[0].try_recv(), Ok(Err(StoreError::Silent { ms: 20_000 })));
+	}
+
+	#[test]
+	fn a_file_that_is_gone_is_noticed_whoever_took_it_away() {
+		let shared = Shared::new(Timing::default()).0;
+		let file = |pages, set_aside| {
+			shared.opened(Opened { set_aside, stored: Usage { pages, ..Usage::default() } });
+			shared.status().emptied
+		};
+		assert_eq!(file(0, Some(1)), 0, "nobody put anything before the first");
+		assert_eq!(file(3, None), 0);
+		assert_eq!(file(0, Some(2)), 1, "it was damaged");
+		assert_eq!(file(5, None), 1);
+		assert_eq!(file(0, None), 2, "it was removed, or set aside by a process that did not live");
 	}
 
 	#[test]
