@@ -140,6 +140,10 @@ pub const SETTLE_LEAD: BlockNumber = 6;
 /// How often the other members are asked to keep a body before the chain is asked to do without.
 pub const REPLICATION_ATTEMPTS_MAX: u32 = 5;
 
+/// How long those are waited for that have not answered when a majority keeps a body, in milliseconds: long for
+/// who is well, and little beside the time of a block.
+pub const STRAGGLER_MS: u64 = 100;
+
 /// After this long another member is asked again for what it did not give or keep, in milliseconds.
 pub const PEER_RETRY_MS: u64 = 1_000;
 

@@ -743,6 +743,34 @@ fn a_member_that_does_not_keep_a_body_is_asked_so_often_and_then_the_chain_decid
 }
 
 #[test]
+fn one_of_three_that_hangs_is_waited_for_a_moment_and_no_longer() {
+	let (mut world, agent) = World::with_agent(132);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	supply(&mut world, LATER, FIRST);
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	let sends = std::mem::take(&mut world.node(FIRST).sends);
+	assert_eq!(sends.len(), 2);
+	// The second never answers.
+	for (to, body) in sends.iter().filter(|(to, _)| to.worker == LATER) {
+		let answer = world.bring_body(LATER, (**body).clone());
+		world.node(FIRST).body_sent(to, body, answer);
+	}
+	let submitted = |world: &World| world.nodes[&FIRST].snapshot.envelopes.len();
+	let before = submitted(&world);
+	world.tick(limits::STRAGGLER_MS - 1);
+	assert_eq!(submitted(&world), before);
+	world.tick(1);
+	assert_eq!(submitted(&world), before + 1);
+	world.settle();
+	assert_eq!(world.entries(FIRST, agent), last(b"x"));
+}
+
+#[test]
 fn secrets_come_from_the_owner_and_reach_every_member() {
 	let (mut world, agent) = World::with_agent(11);
 	let body = vec![(b"OPENAI_API_KEY".to_vec(), b"sk-real".to_vec())].encode();

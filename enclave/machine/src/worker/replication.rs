@@ -1,13 +1,13 @@
 //! Has the other members hold what an agent wrote, before the chain is asked to commit it.
 //!
 //! All that do not keep it yet are asked at once. A member that is a block behind, or just
-//! restarts, is asked again until a majority has said yes, or for so many times. With a majority, one
-//! that hangs is waited for as long as until the next time, and no longer.
+//! restarts, is asked again until a majority has said yes, or for so many times. With a majority, those
+//! that have not answered are waited for a moment longer, so that one that hangs slows nothing but itself.
 
 use super::agent::Agent;
 use crate::{
 	action::{Action, ReplicatedBody},
-	limits::{PEER_RETRY_MS, REPLICATION_ATTEMPTS_MAX},
+	limits::{PEER_RETRY_MS, REPLICATION_ATTEMPTS_MAX, STRAGGLER_MS},
 	task::{TaskId, Work},
 	turn::Turn,
 	verify::ProvenAcknowledgement,
@@ -30,6 +30,8 @@ pub struct Replication {
 	asked: BTreeSet<WorkerId>,
 	attempts: u32,
 	retry_at: Option<Instant>,
+	/// Since a majority keeps it: until when the others are waited for.
+	until: Option<Instant>,
 	is_done: bool,
 }
 
@@ -43,6 +45,7 @@ impl Replication {
 	pub fn begin_again(&mut self) {
 		self.attempts = 0;
 		self.retry_at = None;
+		self.until = None;
 		self.is_done = false;
 	}
 }
@@ -73,11 +76,6 @@ impl Agent {
 				}));
 			}
 			let Some(body) = &replication.signed else { continue };
-			let is_time = replication.retry_at.is_none_or(|at| at <= turn.now);
-			// All have answered, or who has not had its time: one that hangs holds up nobody for longer.
-			if !replication.asked.is_empty() && !is_time {
-				continue;
-			}
 			let silent: Vec<_> = others()
 				.filter(|member| !proposal.availability.contains_key(&member.worker))
 				.cloned()
@@ -85,6 +83,16 @@ impl Agent {
 			let all = u32::try_from(others().count()).unwrap_or(u32::MAX).saturating_add(1);
 			let kept = all.saturating_sub(u32::try_from(silent.len()).unwrap_or(u32::MAX));
 			let is_enough = replication.attempts > 0 && kept >= availability_quorum(all);
+			let is_time = replication.retry_at.is_none_or(|at| at <= turn.now);
+			let had_a_moment = is_enough && {
+				let until = replication.until.get_or_insert(turn.now.after_ms(STRAGGLER_MS));
+				timers.insert((*until, Timer::Agent(agent)));
+				*until <= turn.now
+			};
+			// All have answered, or who has not had its time: one that hangs holds up nobody for longer.
+			if !replication.asked.is_empty() && !is_time && !had_a_moment {
+				continue;
+			}
 			if silent.is_empty() || is_enough || replication.attempts >= REPLICATION_ATTEMPTS_MAX {
 				for member in &silent {
 					tracing::warn!(worker = member.worker, "does not keep what an agent wrote");
