@@ -1,8 +1,9 @@
 // Runs all tests after `make build`, phase by phase, and says how long each phase and the slowest
 // tests took. The last line sums all up: `N passed, N failed`.
 //
-// Cargo compiles, and says which test binaries there are; they are started from here, so that the
-// networks of the end-to-end tests can run two side by side, and so that each test's time is known.
+// Cargo compiles, and says which test binaries there are; they are started from here, so that each test's
+// time is known, and so that the networks of the end-to-end tests run side by side: they wait for blocks, and each
+// takes a third of a processor. All other tests run meanwhile on what the networks leave.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -21,10 +22,10 @@ if (!FEATURES) {
   process.exit(2);
 }
 /** Started in this order, the longest first; what is not named comes after. */
-const NETWORKS = ["faults", "agents", "network_up", "validators"];
+const NETWORKS = ["agents", "restarts", "faults", "network_up", "validators"];
 /** Too long for here: each has a make target of its own. */
 const APART = ["hosts"];
-const NETWORKS_AT_ONCE = 2;
+const NETWORKS_AT_ONCE = 3;
 const BINARY_SECONDS_MAX = 30 * 60;
 const SLOWEST_SHOWN = 10;
 
@@ -132,12 +133,16 @@ function mustRun(names, binaries, nameOf) {
   }
 }
 
+/** After the networks: these wait for nobody, and nobody waits for them. */
+const AFTER_NETWORKS = ["nice", "-n", "10"];
+
 async function test(binary, { args = [], env = {}, held = false }) {
   const { read, end } = reader(binary);
   const lines = [`\n    ${binary.crate} ${binary.target}`];
   const started = Date.now();
   if (!held) console.log(lines.pop());
-  const code = await run(binary.path, args, {
+  const [program, ...rest] = held ? [binary.path, ...args] : [...AFTER_NETWORKS, binary.path, ...args];
+  const code = await run(program, rest, {
     cwd: binary.folder,
     // As cargo does.
     env: { CARGO_MANIFEST_DIR: binary.folder, CARGO_PKG_NAME: binary.crate, ...env },
@@ -200,6 +205,17 @@ const networks = all.filter((binary) => binary.crate === END_TO_END && binary.ta
 mustRun(NETWORKS, networks, ({ target }) => target);
 mustRun(PALLETS, pallets, ({ crate }) => crate);
 const units = all.filter((binary) => !networks.includes(binary) && !PALLETS.includes(binary.crate));
+const rank = ({ target }) => (NETWORKS.includes(target) ? NETWORKS.indexOf(target) : NETWORKS.length);
+const here = networks.filter(({ target }) => !APART.includes(target));
+const waiting = here.toSorted((a, b) => rank(a) - rank(b));
+const endToEnd = phase("end to end", async () => {
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await test(next, { held: true });
+  };
+  await Promise.all(Array.from({ length: NETWORKS_AT_ONCE }, lane));
+});
+
+const [nice, ...priority] = AFTER_NETWORKS;
 await phase("unit tests", () => testAll(units));
 await phase("pallets, with benchmarks", () => testAll(pallets));
 await phase("enclave as in production", () => testAll(production));
@@ -209,20 +225,13 @@ await phase("examples in docs", async () => {
     read(line);
     if (/^test |^test result: (?!ok. 0)/.test(line)) console.log(line);
   };
-  end(await run("cargo", ["test", "--locked", "--workspace", "--exclude", END_TO_END, "--doc", "--no-fail-fast"], { onLine }));
+  const args = ["cargo", "test", "--locked", "--workspace", "--exclude", END_TO_END, "--doc", "--no-fail-fast"];
+  end(await run(nice, [...priority, ...args], { onLine }));
 });
 await phase("package", async () => {
-  const code = await run("scripts/test-package.sh", []);
+  const code = await run(nice, [...priority, "scripts/test-package.sh"]);
   counts[code === 0 ? "passed" : "failed"] += 1;
 });
-await phase("end to end", async () => {
-  const rank = ({ target }) => (NETWORKS.includes(target) ? NETWORKS.indexOf(target) : NETWORKS.length);
-  const here = networks.filter(({ target }) => !APART.includes(target));
-  const waiting = here.toSorted((a, b) => rank(a) - rank(b));
-  const lane = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) await test(next, { held: true });
-  };
-  await Promise.all(Array.from({ length: NETWORKS_AT_ONCE }, lane));
-  console.log(`\nnot run here: ${APART.map((target) => `make test-${target}`).join(", ")}`);
-});
+await endToEnd;
+console.log(`\nnot run here: ${APART.map((target) => `make test-${target}`).join(", ")}`);
 finish();

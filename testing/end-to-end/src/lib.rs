@@ -9,6 +9,7 @@
 //! | [`cli`] | the command line as people and programs use it |
 //! | [`cluster`] | a network with a gatekeeper and workers, all of whose traffic is recorded |
 //! | [`hosts`] | hosts of their own, as network namespaces |
+//! | [`keeper`] | a network of three workers and an agent, for what goes wrong |
 //! | [`leftovers`] | what a command leaves behind |
 //! | [`memory`] | the secret keys of a boot, out of its memory |
 //! | [`metrics`] | what a node exports, and what a board draws of it |
@@ -22,6 +23,7 @@ pub mod chain;
 pub mod cli;
 pub mod cluster;
 pub mod hosts;
+pub mod keeper;
 pub mod leftovers;
 pub mod memory;
 pub mod metrics;

@@ -28,6 +28,7 @@ mod workers;
 
 use anyhow::{ensure, Context};
 use phala_end_to_end::{cases, cluster::Network, search::Mark};
+use phala_protocol::H256;
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ struct Stage {
 	public: Vec<Mark>,
 	/// Whose stake leaves.
 	closed_worker: Option<String>,
+	/// A request that was refunded before its deadline, and since when to look for what became of it.
+	withheld: Option<(H256, u64)>,
 }
 
 impl Stage {
@@ -86,7 +89,15 @@ impl phala_end_to_end::trials::Stage for Stage {
 		// Two keys each of a gatekeeper and two workers.
 		let hidden = privacy::boot_keys(&network).await?;
 		ensure!(hidden.len() == 6, "{} secret keys were found", hidden.len());
-		Ok(Self { network, agent, sum: 0, hidden, public: Vec::new(), closed_worker: None })
+		Ok(Self {
+			network,
+			agent,
+			sum: 0,
+			hidden,
+			public: Vec::new(),
+			closed_worker: None,
+			withheld: None,
+		})
 	}
 
 	fn last_words(&self) -> String {
@@ -116,6 +127,7 @@ fn main() -> ExitCode {
 		stakes::stake_that_has_left_is_free_once,
 		workers::a_withheld_request_is_refunded_once_and_the_other_worker_answers_the_next,
 		workers::a_worker_that_joins_later_ends_with_the_same_state,
+		workers::a_refunded_request_comes_to_nothing_at_its_deadline,
 		privacy::the_plaintext_is_nowhere_and_a_public_one_is_everywhere,
 		offline::an_answer_verifies_with_the_node_stopped_and_not_with_a_byte_changed,
 		told::no_command_was_left_out,

@@ -102,9 +102,20 @@ pub async fn a_withheld_request_is_refunded_once_and_the_other_worker_answers_th
 	// Once each, and the first one never.
 	assert_eq!(settlements(stage, answered).await?, 1);
 	assert_eq!(settlements(stage, request).await?, 0);
+	stage.withheld = Some((request, from));
+	Ok(())
+}
+
+/// Its deadline is long after its refund: others had their turn meanwhile.
+pub async fn a_refunded_request_comes_to_nothing_at_its_deadline(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	let (request, from) = stage.withheld.take().context("the withheld request")?;
+	let chain = &stage.network.chain;
 	let (_, expired) = chain.expired(from, request).await?;
 	assert_eq!((expired.refunded, expired.penalty), (0, 0));
 	assert_eq!(expired.excuse, Some(Excuse::LeaseTaken));
+	assert_eq!(settlements(stage, request).await?, 0);
 	let events = chain.events(from).await?.into_iter();
 	assert_eq!(events.filter(|event| event.name == "Requests.RequestRefunded").count(), 1);
 	chain.check_conservation(from).await

@@ -1,9 +1,9 @@
 //! The lease holder dies, or hangs, at the worst moments.
 
-use crate::Stage;
 use anyhow::{ensure, Context};
 use codec::DecodeAll;
 use nix::sys::signal::Signal;
+use phala_end_to_end::keeper::Stage;
 use phala_end_to_end::{
 	chain::{hash, Chain},
 	cluster::http,
@@ -88,10 +88,8 @@ pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
 	assert_eq!(settlements(&chain, from, request).await?, [], "nobody was told");
 	stage.network.devnet.crash(holder).await?;
 
-	// It counts as never given: refunded. It was found silent before, so the lease was taken, and who
-	// could not answer any more pays nothing.
-	let (_, expired) = chain.expired(from, request).await?;
-	assert_eq!(expired.penalty, 0);
+	// It counts as never given: refunded, as soon as it is found silent and the lease is taken.
+	chain.refunded(from, request).await?;
 	assert_eq!(settlements(&chain, from, request).await?, []);
 	let next = stage.holder().await?;
 	assert!(others.contains(&next), "the lease moved from {holder} to {next}");
@@ -106,6 +104,9 @@ pub async fn a_holder_that_dies_with_the_answer_in_its_outbox_never_gave_it(
 	stage.network.devnet.restart_worker(holder).await?;
 	stage.ready_at(holder).await?;
 	assert_eq!(stage.kept_at(holder, "/unlucky").await?, "AFTER");
+	// At its deadline too: and who could not answer any more pays nothing.
+	let (_, expired) = chain.expired(from, request).await?;
+	assert_eq!((expired.refunded, expired.penalty), (0, 0));
 	assert_eq!(settlements(&chain, from, request).await?, []);
 	chain.check_conservation(from).await
 }

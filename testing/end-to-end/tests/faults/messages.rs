@@ -1,11 +1,11 @@
 //! A message travels, proven both ways, on real parts: workers of their own beside the cluster, each a
 //! process that the test holds.
 
-use crate::Stage;
 use anyhow::Context;
 use codec::Encode;
 use phala_chain_client::{transactions, Chain as Source};
 use phala_devnet::{specification, Enclave, Node, Relayer};
+use phala_end_to_end::keeper::Stage;
 use phala_end_to_end::{
 	chain::{answered, answers, probe_and_wait},
 	reaches, until,

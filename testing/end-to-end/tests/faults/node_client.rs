@@ -1,7 +1,7 @@
 //! A dApp's way in: a Node script with `polkadot-api` reads the chain's metadata and transfers PHA.
 
-use crate::Stage;
 use anyhow::Context;
+use phala_end_to_end::keeper::Stage;
 use phala_end_to_end::PATIENCE;
 
 pub async fn a_node_script_reads_the_metadata_and_transfers_pha(

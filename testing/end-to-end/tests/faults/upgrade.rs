@@ -1,9 +1,9 @@
 //! The chain's runtime becomes another one, by a vote, while everybody works.
 
-use crate::Stage;
 use anyhow::{ensure, Context};
 use phala_chain_client::{accounts, Chain as Source, Sender};
 use phala_devnet::Node;
+use phala_end_to_end::keeper::Stage;
 use phala_end_to_end::{
 	chain::hash,
 	until,

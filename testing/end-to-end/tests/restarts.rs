@@ -1,13 +1,13 @@
-//! Worker, node and gatekeeper come back: what that means today, with one gatekeeper, keys in memory alone
-//! and state on disks.
+//! Worker, node and gatekeeper come back, and what was thrown out does not: what that means today, with one
+//! gatekeeper, keys in memory alone and state on disks. One network, one property after the other.
 
-use crate::Stage;
 use anyhow::{ensure, Context};
-use phala_end_to_end::{chain::Chain, cluster::http, reaches, until};
-use phala_protocol::{boot::WorkerId, relay::EnclavePhase};
+use phala_end_to_end::{cases, chain::Chain, cluster::http, keeper::Stage, reaches, trials, until};
+use phala_protocol::{boot::WorkerId, mailbox::ClusterId, relay::EnclavePhase};
 use serde_json::Value;
+use std::process::ExitCode;
 
-pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> anyhow::Result<()> {
+async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> anyhow::Result<()> {
 	stage.keep("/comes-back", "kept").await?;
 	let holder = stage.holder().await?;
 	let ids = stage.network.worker_ids();
@@ -26,13 +26,13 @@ pub async fn a_worker_that_comes_back_has_the_state_again(stage: &mut Stage) -> 
 	Ok(())
 }
 
-pub async fn a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong(
+async fn a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	/// Its key was put into the wrong file.
 	const ANOTHER: &str = "//Dave//mistaken";
-	/// Several attempts' time: they were made every 10 s at most.
-	const BLOCKS: u64 = 20;
+	/// Two attempts' time: they were made every 10 s at most.
+	const BLOCKS: u64 = 10;
 	let holder = stage.holder().await?;
 	let ids = stage.network.worker_ids();
 	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
@@ -78,9 +78,7 @@ fn operated_by(stage: &mut Stage, worker: WorkerId, operator: &str) -> anyhow::R
 	Ok(std::mem::replace(&mut found.options.operator, operator.to_owned()))
 }
 
-pub async fn a_node_that_comes_back_goes_on_where_it_stood(
-	stage: &mut Stage,
-) -> anyhow::Result<()> {
+async fn a_node_that_comes_back_goes_on_where_it_stood(stage: &mut Stage) -> anyhow::Result<()> {
 	let before = stage.network.chain.best().await?;
 	let hash = stage.network.chain.block_hash(before).await?;
 	stage.network.restart_node().await?;
@@ -116,7 +114,7 @@ async fn epoch_after(chain: &Chain, before: u32) -> anyhow::Result<()> {
 	.await
 }
 
-pub async fn a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on(
+async fn a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let chain = stage.network.chain.clone();
@@ -170,7 +168,7 @@ async fn all_have(
 	Ok(())
 }
 
-pub async fn members_that_are_all_killed_at_once_come_back_with_every_committed_write(
+async fn members_that_are_all_killed_at_once_come_back_with_every_committed_write(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let kept = keep_some(stage, "killed-at-once").await?;
@@ -193,7 +191,7 @@ pub async fn members_that_are_all_killed_at_once_come_back_with_every_committed_
 	stage.network.chain.check_conservation(0).await
 }
 
-pub async fn a_member_whose_disk_is_lost_fetches_all_from_the_others(
+async fn a_member_whose_disk_is_lost_fetches_all_from_the_others(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let kept = keep_some(stage, "lost-disk").await?;
@@ -216,7 +214,7 @@ pub async fn a_member_whose_disk_is_lost_fetches_all_from_the_others(
 	all_have(stage, &workers, &kept).await
 }
 
-pub async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(
+async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(
 	stage: &mut Stage,
 ) -> anyhow::Result<()> {
 	let chain = stage.network.chain.clone();
@@ -252,4 +250,81 @@ pub async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_sta
 		ensure!(refused.status >= 400 && said["error"].is_string(), "{} {said}", refused.status);
 	}
 	Ok(())
+}
+
+async fn an_evicted_member_is_out_for_good_and_its_agents_go_on(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	stage.keep("/eviction", "before").await?;
+	// The worst one: it has the lease.
+	let evicted = stage.holder().await?;
+	let chain = stage.network.chain.clone();
+	let from = chain.best().await?;
+	stage.network.devnet.evict(evicted).await?;
+
+	// The registry throws the boot out, and the cluster its member: the wiring of the two.
+	let thrown_out = chain.event(from, "Registry.WorkerEvicted", |event| {
+		// The reason is a variant and the part that it slashes; then what that came to.
+		let (worker, boot, _, slash, _) = event.decode::<(WorkerId, u32, u8, u32, u128)>()?;
+		anyhow::ensure!(slash == 0, "devnet evicts at no cost");
+		Ok((worker == evicted).then_some((event.block, boot)))
+	});
+	let (block, _) = thrown_out.await?;
+	let left = chain.event(from, "Clusters.MemberLeft", |event| {
+		let (cluster, worker) = event.decode::<(ClusterId, WorkerId)>()?;
+		Ok((worker == evicted).then_some((event.block, cluster)))
+	});
+	assert_eq!(left.await?, (block, stage.network.cluster), "in the same block");
+	// Who left does not learn the next secret.
+	let generation = chain.event(from, "Clusters.GenerationStarted", |event| {
+		let (cluster, _) = event.decode::<(ClusterId, u32)>()?;
+		Ok((cluster == stage.network.cluster).then_some(event.block))
+	});
+	assert_eq!(generation.await?, block, "in the same block");
+	let holder = stage.holder().await?;
+	assert_ne!(holder, evicted, "the lease moved");
+
+	// Its enclave hears of it, stops, and serves nobody.
+	let enclave = &stage.network.devnet.worker(evicted)?.enclave;
+	reaches(enclave, EnclavePhase::Evicted).await?;
+	assert!(enclave.client()?.envelopes().await?.is_empty(), "it says nothing more");
+	let path = format!("/agents/{}/eviction", stage.agent);
+	let refused = http(&enclave.public_url, "GET", &path, &[]).await?;
+	let said: Value = serde_json::from_slice(&refused.body)?;
+	ensure!(refused.status >= 400 && said["error"].is_string(), "{} {said}", refused.status);
+	let info = http(&enclave.public_url, "GET", "/v1/info", &[]).await?;
+	let info: Value = serde_json::from_slice(&info.body)?;
+	assert_eq!(info["clusterKeys"], false, "{info:#}");
+
+	// The others go on, also with the next secret.
+	let answer = stage.keep("/eviction", "after").await?;
+	assert_eq!(answer["proof"]["worker"], holder);
+	until("a member to wrap the keys for the new generation", || async {
+		let events = chain.events(block).await?;
+		Ok(events.iter().any(|event| event.name == "Clusters.KeysWrapped").then_some(()))
+	})
+	.await?;
+
+	// A new boot of the evicted worker registers, and is a member of nothing.
+	stage.network.devnet.restart_worker(evicted).await?;
+	let worker = stage.network.devnet.worker(evicted)?;
+	reaches(&worker.enclave, EnclavePhase::Serving).await?;
+	let info = http(&worker.enclave.public_url, "GET", "/v1/info", &[]).await?;
+	let info: Value = serde_json::from_slice(&info.body)?;
+	assert_eq!((&info["cluster"], &info["clusterKeys"]), (&Value::Null, &false.into()), "{info:#}");
+	stage.network.devnet.kill(evicted).await
+}
+
+fn main() -> ExitCode {
+	let cases = cases![
+		a_worker_that_comes_back_has_the_state_again,
+		a_relayer_with_another_operators_key_pays_nothing_and_says_what_is_wrong,
+		a_node_that_comes_back_goes_on_where_it_stood,
+		a_gatekeeper_that_comes_back_makes_another_master_key_and_members_go_on,
+		members_that_are_all_killed_at_once_come_back_with_every_committed_write,
+		a_member_whose_disk_is_lost_fetches_all_from_the_others,
+		an_evicted_member_is_out_for_good_and_its_agents_go_on,
+		members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state,
+	];
+	trials::run("restarts", cases)
 }
