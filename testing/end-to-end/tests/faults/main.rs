@@ -16,7 +16,7 @@ mod messages;
 mod node_client;
 mod upgrade;
 
-use phala_end_to_end::{cases, keeper::Stage, trials};
+use phala_end_to_end::{cases, trials};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,10 +1,10 @@
 //! A member is cut off.
 
-use anyhow::{ensure, Context};
+use anyhow::Context;
 use phala_devnet::Worker;
 use phala_end_to_end::keeper::Stage;
-use phala_end_to_end::{cluster::http, reaches, until};
-use phala_protocol::{boot::WorkerId, mailbox::ClusterId, relay::EnclavePhase, BlockNumber};
+use phala_end_to_end::until;
+use phala_protocol::BlockNumber;
 use serde_json::Value;
 use std::time::Duration;
 
