@@ -1,6 +1,6 @@
 //! New master keys and generations that overtake sets of wrapped keys on their way to the chain.
 
-use super::{members::LATER, world::*, *};
+use super::{disks::LATER, world::*, *};
 use phala_protocol::{
 	agents::{Access, AgentId},
 	mailbox::Envelope,
@@ -174,7 +174,7 @@ fn an_overtaken_set_whose_maker_is_gone_is_given_up_and_no_number_is_given_twice
 	world.settle();
 	assert_eq!(wrapped(&world), Some((3, 2)));
 	assert_eq!(numbers(&world), [1, 3]);
-	super::members::supply(&mut world, SECOND, FIRST);
+	super::disks::supply(&mut world, SECOND, FIRST);
 	let order = world.public_order(agent, b"after");
 	world.tell_cluster(RequestsMessage::Request(order));
 	world.seal();

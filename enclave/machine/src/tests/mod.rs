@@ -21,6 +21,7 @@ use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 mod calls;
 #[cfg(feature = "development")]
 mod development;
+mod disks;
 mod failures;
 mod frozen;
 mod keys;
@@ -29,6 +30,7 @@ mod members;
 mod node;
 #[cfg(feature = "recording")]
 mod replay;
+mod replication;
 mod upgrades;
 mod watch;
 mod world;
