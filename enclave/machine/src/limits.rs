@@ -150,6 +150,10 @@ pub const PEER_RETRY_MS: u64 = 1_000;
 /// Most pages of an agent that its disk, or another member, is asked for at once.
 pub const PAGES_ASKED_MAX: usize = 64;
 
+/// How often the disk is asked for the same pages when it does not answer: then members are. It may take long to open
+/// its file, and all of a large state would be fetched and put again.
+pub const DISK_ATTEMPTS_MAX: u32 = 3;
+
 /// Most pages that one operation of an agent's disk puts.
 pub const STORE_PAGES_MAX: usize = 256;
 

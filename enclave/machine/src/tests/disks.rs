@@ -126,6 +126,25 @@ fn a_member_whose_disk_is_lost_fetches_all_from_the_others() {
 }
 
 #[test]
+fn a_disk_that_opens_slowly_is_asked_again_before_others_are_and_a_dead_one_not_for_ever() {
+	for (failing, is_slow) in [(2, true), (3, false)] {
+		let (mut world, agent) = World::with_agent(133);
+		write_twice(&mut world, agent);
+		world.restart(SECOND);
+		world.node(SECOND).failing_reads = failing;
+		world.join(SECOND);
+		world.settle();
+		for _ in 1..limits::DISK_ATTEMPTS_MAX {
+			assert!(world.nodes[&SECOND].fetches.is_empty(), "nobody else is asked yet");
+			world.tick(limits::PEER_RETRY_MS);
+		}
+		assert_eq!(world.nodes[&SECOND].fetches.is_empty(), is_slow);
+		supply(&mut world, SECOND, FIRST);
+		assert_eq!(world.entries(SECOND, agent), last(b"two"));
+	}
+}
+
+#[test]
 fn an_older_disk_that_was_put_back_lacks_what_is_newer_and_gives_nothing_wrong() {
 	let (mut world, agent) = World::with_agent(122);
 	let old = world.nodes[&SECOND].disk.clone();

@@ -45,6 +45,8 @@ pub struct Node {
 	pub disk: BTreeMap<(AgentId, H256), Vec<u8>>,
 	/// What the disk is to put waits in here instead of being done.
 	pub held_disk: Option<Vec<Action>>,
+	/// So many reads of the disk fail.
+	pub failing_reads: usize,
 	/// What the disk has read waits in here instead of being told.
 	pub held_reads: Option<VecDeque<Event>>,
 	/// Cryptography waits in here instead of being done.
@@ -97,6 +99,7 @@ impl Node {
 			proofs: Vec::new(),
 			disk: BTreeMap::new(),
 			held_disk: None,
+			failing_reads: 0,
 			held_reads: None,
 			held_tasks: None,
 			opened: 0,
@@ -185,7 +188,9 @@ impl Node {
 				events.push_back(Event::PagesStored { id, agent, is_done: true });
 			}
 			Action::ReadPages { id, agent, names } => {
-				let pages = Some(self.read(agent, &names));
+				let fails = self.failing_reads > 0;
+				self.failing_reads = self.failing_reads.saturating_sub(1);
+				let pages = (!fails).then(|| self.read(agent, &names));
 				let read = Event::PagesCame { id, agent, pages };
 				self.held_reads.as_mut().unwrap_or(events).push_back(read);
 			}

@@ -17,7 +17,7 @@ use super::{
 use crate::worker::state::{Membership, Timer};
 use crate::{
 	action::Action,
-	limits::{LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS},
+	limits::{DISK_ATTEMPTS_MAX, LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS},
 	turn::Turn,
 	Instant,
 };
@@ -106,6 +106,9 @@ pub struct CatchUp {
 	/// Pages that the walk came through.
 	seen: BTreeSet<PageName>,
 	not_on_disk: BTreeSet<PageName>,
+	/// How often in a row the disk failed, which says nothing of what it has; and when to go on after it.
+	disk_failures: u32,
+	not_before: Option<Instant>,
 	asking: Option<Asking>,
 	fetch: Option<Fetch>,
 	/// It is no state: whoever wrote it was not the code that the chain allows.
@@ -120,6 +123,8 @@ impl CatchUp {
 			is_root_stored: false,
 			seen: BTreeSet::new(),
 			not_on_disk: BTreeSet::new(),
+			disk_failures: 0,
+			not_before: None,
 			asking: None,
 			fetch: None,
 			is_broken: false,
@@ -218,6 +223,10 @@ impl Agent {
 		if catch_up.is_broken {
 			return;
 		}
+		if let Some(at) = catch_up.not_before.filter(|at| *at > turn.now) {
+			timers.insert((at, Timer::Agent(self.id)));
+			return;
+		}
 		let missing = match catch_up.missing(&self.tree) {
 			Ok(missing) => missing,
 			Err(error) => {
@@ -274,6 +283,14 @@ impl Agent {
 		else {
 			return;
 		};
+		if of.is_none() {
+			catch_up.disk_failures += u32::from(pages.is_none());
+			if pages.is_none() && catch_up.disk_failures < DISK_ATTEMPTS_MAX {
+				catch_up.not_before = Some(turn.now.after_ms(PEER_RETRY_MS));
+				return;
+			}
+			catch_up.disk_failures = 0;
+		}
 		let is_stored = of.is_none() && !is_void;
 		let seals = Seals::new(keyring, self.id);
 		let mut pages = pages.unwrap_or_default().into_iter();
