@@ -58,6 +58,51 @@ fn a_member_that_does_not_keep_a_body_is_asked_so_often_and_then_the_chain_decid
 	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), before + 1);
 }
 
+/// The holder's next write: whether it is submitted after so many milliseconds, and not before.
+fn takes_ms(world: &mut World, agent: AgentId, body: &[u8], ms: u64) -> bool {
+	let order = world.public_order(agent, body);
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	let before = world.nodes[&FIRST].snapshot.envelopes.len();
+	world.run(FIRST).unwrap();
+	let mut left = ms;
+	loop {
+		// Who hangs answers nobody.
+		let hung = world.hung.clone();
+		let sends = std::mem::take(&mut world.node(FIRST).sends);
+		for (to, given) in sends.iter().filter(|(to, _)| !hung.contains(&to.worker)) {
+			let answer = world.bring_body(to.worker, (**given).clone());
+			world.node(FIRST).body_sent(to, given, answer);
+		}
+		let is_submitted = world.nodes[&FIRST].snapshot.envelopes.len() > before;
+		if is_submitted || left == 0 {
+			world.settle();
+			return is_submitted && left == 0 && world.entries(FIRST, agent) == last(body);
+		}
+		let step = left.min(limits::PEER_RETRY_MS);
+		left -= step;
+		world.tick(step);
+	}
+}
+
+#[test]
+fn one_of_two_that_the_chain_does_without_is_waited_for_once_and_again_when_it_is_back() {
+	let (mut world, agent) = World::with_agent(134);
+	world.hang(SECOND);
+	world.set_aside.insert(SECOND);
+	let all = limits::PEER_RETRY_MS * u64::from(limits::REPLICATION_ATTEMPTS_MAX);
+	assert!(takes_ms(&mut world, agent, b"a", all), "it may be about to answer");
+	assert!(takes_ms(&mut world, agent, b"b", 0));
+	assert!(takes_ms(&mut world, agent, b"c", 0));
+	world.wake(SECOND);
+	world.settle();
+	// It is asked each time, and answers.
+	assert!(takes_ms(&mut world, agent, b"d", 0));
+	world.set_aside.clear();
+	world.hang(SECOND);
+	assert!(!takes_ms(&mut world, agent, b"e", 0), "now it counts, and is waited for");
+}
+
 #[test]
 fn one_of_three_that_hangs_is_waited_for_a_moment_and_no_longer() {
 	let (mut world, agent) = World::with_agent(132);

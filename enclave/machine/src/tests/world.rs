@@ -83,6 +83,8 @@ pub struct World {
 	pub conversation: Option<([u8; 32], BlockNumber)>,
 	/// They neither hear nor say anything.
 	pub hung: BTreeSet<WorkerId>,
+	/// Members that do not count for a majority until they give a sign of life.
+	pub set_aside: BTreeSet<WorkerId>,
 	/// What members said of lease holders that do not answer, and these of themselves.
 	pub said: Vec<(WorkerId, ClustersPayload)>,
 	/// Who is challenged: since which block, and how many of its envelopes there were then.
@@ -112,6 +114,7 @@ impl World {
 			accepted: Vec::new(),
 			conversation: None,
 			hung: BTreeSet::new(),
+			set_aside: BTreeSet::new(),
 			said: Vec::new(),
 			challenged: BTreeMap::new(),
 		};
@@ -436,7 +439,8 @@ impl World {
 		let record = &mut snapshot.record;
 		let lease = Some(Lease { worker, boot: 1 });
 		let refused = std::mem::take(&mut self.refuses_next);
-		let members = self.members.len() as u32;
+		let counts = |member: &&Member| !self.set_aside.contains(&member.worker);
+		let members = self.members.iter().filter(counts).count() as u32;
 		let is_short = set.availability.len() as u32 + 1
 			< phala_protocol::agents::availability_quorum(members);
 		let settled = |result: &RequestResult| {

@@ -110,6 +110,8 @@ pub struct Agent {
 	pub state: AgentState,
 	pub tree: Tree,
 	pub proposals: VecDeque<Proposal>,
+	/// Members whose word the chain did without the last time, and that have not given it since.
+	pub absent: BTreeSet<WorkerId>,
 	pub jobs: VecDeque<Job>,
 	/// The job that is under way now.
 	pub running: Option<Running>,
@@ -138,6 +140,7 @@ impl Agent {
 			state: AgentState::default(),
 			tree: Tree::new(),
 			proposals: VecDeque::new(),
+			absent: BTreeSet::new(),
 			jobs: VecDeque::new(),
 			running: None,
 			not_before: None,
@@ -191,6 +194,7 @@ impl Agent {
 			return self.drop_proposals(true);
 		}
 		let Some(proposal) = self.proposals.pop_front() else { return Vec::new() };
+		self.absent = proposal.replication.into_missing();
 		match proposal.cause {
 			Some((job, Some(answer))) => {
 				job.to().map(|to| JobEnd { to, result: Ok(answer) }).into_iter().collect()
@@ -261,6 +265,8 @@ impl Agent {
 			return Vec::new();
 		}
 		let is_short = self.is_short_of_keepers(members);
+		// One that it did without may count again.
+		self.absent.clear();
 		if is_short && self.can_offer_again(height) {
 			tracing::warn!(agent = ?self.id, "too few members keep an effect set; it is offered again");
 			if let Some(first) = self.proposals.front_mut() {

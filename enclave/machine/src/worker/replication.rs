@@ -2,7 +2,8 @@
 //!
 //! All that do not keep it yet are asked at once. A member that is a block behind, or just
 //! restarts, is asked again until a majority has said yes, or for so many times. With a majority, those
-//! that have not answered are waited for a moment longer, so that one that hangs slows nothing but itself.
+//! that have not answered are waited for a moment longer, so that one that hangs slows nothing but itself. One
+//! whose word the last commit did without is asked, and not waited for, until it gives it again.
 
 use super::agent::Agent;
 use crate::{
@@ -32,6 +33,8 @@ pub struct Replication {
 	retry_at: Option<Instant>,
 	/// Since a majority keeps it: until when the others are waited for.
 	until: Option<Instant>,
+	/// When it was done: those who had not said that they keep it.
+	missing: BTreeSet<WorkerId>,
 	is_done: bool,
 }
 
@@ -39,6 +42,11 @@ impl Replication {
 	/// Every member was asked, and answered or had its time.
 	pub fn is_done(&self) -> bool {
 		self.is_done
+	}
+
+	/// Those whose word the chain did without, once it has.
+	pub fn into_missing(self) -> BTreeSet<WorkerId> {
+		self.missing
 	}
 
 	/// Those that do not keep it yet are asked anew.
@@ -82,12 +90,14 @@ impl Agent {
 				.collect();
 			let all = u32::try_from(others().count()).unwrap_or(u32::MAX).saturating_add(1);
 			let kept = all.saturating_sub(u32::try_from(silent.len()).unwrap_or(u32::MAX));
+			let nobody_is_awaited =
+				silent.iter().all(|member| self.absent.contains(&member.worker));
 			let is_enough = replication.attempts > 0 && kept >= availability_quorum(all);
 			let is_time = replication.retry_at.is_none_or(|at| at <= turn.now);
 			let had_a_moment = is_enough && {
 				let until = replication.until.get_or_insert(turn.now.after_ms(STRAGGLER_MS));
 				timers.insert((*until, Timer::Agent(agent)));
-				*until <= turn.now
+				nobody_is_awaited || *until <= turn.now
 			};
 			// All have answered, or who has not had its time: one that hangs holds up nobody for longer.
 			if !replication.asked.is_empty() && !is_time && !had_a_moment {
@@ -97,6 +107,7 @@ impl Agent {
 				for member in &silent {
 					tracing::warn!(worker = member.worker, "does not keep what an agent wrote");
 				}
+				replication.missing = silent.into_iter().map(|member| member.worker).collect();
 				replication.is_done = true;
 				continue;
 			}
@@ -113,6 +124,10 @@ impl Agent {
 					continue;
 				}
 				turn.act(Action::Send { to, body: body.clone() });
+			}
+			if nobody_is_awaited {
+				replication.missing = replication.asked.clone();
+				replication.is_done = true;
 			}
 		}
 	}
@@ -134,11 +149,17 @@ impl Agent {
 		acknowledgement: Option<ProvenAcknowledgement>,
 		members: &BTreeMap<WorkerId, Member>,
 	) {
+		// It may have left, or started again, since it signed: the chain would refuse all.
+		let acknowledgement = acknowledgement.filter(|acknowledgement| {
+			members.get(&to).is_some_and(|member| acknowledgement.is_by(member, new_hash))
+		});
+		if acknowledgement.is_some() {
+			self.absent.remove(&to);
+		}
 		let Some(proposal) = self.proposal(new_hash) else { return };
 		proposal.replication.asked.remove(&to);
-		let Some(acknowledgement) = acknowledgement else { return };
-		// It may have left, or started again, since it signed: the chain would refuse all.
-		if members.get(&to).is_some_and(|member| acknowledgement.is_by(member, new_hash)) {
+		if let Some(acknowledgement) = acknowledgement {
+			proposal.replication.missing.remove(&to);
 			proposal.availability.insert(to, acknowledgement);
 		}
 	}
