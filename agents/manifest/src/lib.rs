@@ -21,7 +21,7 @@ pub mod limits;
 
 pub use egress::{EgressRule, EgressRuleError, Scheme, HOST_BYTES_MAX};
 
-use limits::{LimitTooHigh, LimitsRequest};
+use limits::{LimitTooHighError, LimitsRequest};
 use serde::{
 	de::{self, Unexpected, Visitor},
 	Deserialize, Deserializer, Serialize,
@@ -97,7 +97,7 @@ pub enum ManifestError {
 	#[error("the manifest has {found} {what}; at most {max} are allowed")]
 	TooMany { what: &'static str, found: usize, max: usize },
 	#[error(transparent)]
-	Limit(#[from] LimitTooHigh),
+	Limit(#[from] LimitTooHighError),
 }
 
 impl Manifest {

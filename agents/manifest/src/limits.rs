@@ -110,7 +110,7 @@ impl fmt::Display for Limit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("the {limit} limit was exceeded: at most {allowed} {} for one request", limit.unit())]
-pub struct LimitExceeded {
+pub struct LimitExceededError {
 	pub limit: Limit,
 	pub allowed: u64,
 }
@@ -189,12 +189,12 @@ impl Limits {
 	}
 
 	/// `Ok` if `used` is within `limit`.
-	pub const fn check(&self, limit: Limit, used: u64) -> Result<(), LimitExceeded> {
+	pub const fn check(&self, limit: Limit, used: u64) -> Result<(), LimitExceededError> {
 		let allowed = self.allowed(limit);
 		if used <= allowed {
 			Ok(())
 		} else {
-			Err(LimitExceeded { limit, allowed })
+			Err(LimitExceededError { limit, allowed })
 		}
 	}
 }
@@ -222,7 +222,7 @@ pub struct LimitsRequest {
 /// A manifest asks for more than any agent may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the manifest asks for a {limit} limit of {asked} {unit}; at most {ceiling} {unit} are allowed", unit = limit.unit())]
-pub struct LimitTooHigh {
+pub struct LimitTooHighError {
 	pub limit: Limit,
 	pub asked: u64,
 	pub ceiling: u64,
@@ -230,7 +230,7 @@ pub struct LimitTooHigh {
 
 impl LimitsRequest {
 	/// The limits that a request to this agent runs under.
-	pub fn resolve(&self) -> Result<Limits, LimitTooHigh> {
+	pub fn resolve(&self) -> Result<Limits, LimitTooHighError> {
 		let mut limits = Limits::default();
 		let asked = [
 			(&mut limits.memory_bytes, self.memory_bytes, MEMORY_BYTES_CEILING, Limit::Memory),
@@ -264,7 +264,7 @@ impl LimitsRequest {
 		for (value, asked, ceiling, limit) in asked {
 			match asked {
 				Some(asked) if asked > ceiling => {
-					return Err(LimitTooHigh { limit, asked, ceiling })
+					return Err(LimitTooHighError { limit, asked, ceiling })
 				}
 				Some(asked) => *value = asked,
 				None => {}

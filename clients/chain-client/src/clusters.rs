@@ -7,11 +7,12 @@ use phala_protocol::{
 	boot::{BootNumber, WorkerId},
 	clusters::{MemberRecord, Opening},
 	evidence::Measurement,
+	keys::Epoch,
 	limits::ENDPOINT_BYTES_MAX,
 	mailbox::ClusterId,
 	storage_keys, AccountBytes, BlockNumber,
 };
-use subxt::ext::scale_decode::DecodeAsType;
+use subxt::{ext::scale_decode::DecodeAsType, storage::Address};
 
 const PALLET: &str = "Clusters";
 
@@ -141,19 +142,49 @@ pub fn remove_member(cluster: ClusterId, worker: WorkerId) -> Call {
 /// # Errors
 /// [`ChainClientError::InNoCluster`].
 pub async fn cluster_of(chain: &Chain, worker: WorkerId) -> Result<ClusterId, ChainClientError> {
+	let address = subxt::dynamic::storage::<(WorkerId,), ClusterId>(PALLET, "MemberOf");
+	if let Some(cluster) = stored(chain, "Clusters.MemberOf", address, (worker,)).await? {
+		return Ok(cluster);
+	}
+	let asked = chain.join_request(worker).await?;
+	asked.map(|(cluster, _)| cluster).ok_or(ChainClientError::InNoCluster { worker })
+}
+
+/// A value of storage whose key no other program reads, at the best block.
+async fn stored<A: Address>(
+	chain: &Chain,
+	name: &'static str,
+	address: A,
+	key: A::KeyParts,
+) -> Result<Option<A::Value>, ChainClientError> {
 	let failed = |error: &dyn std::fmt::Display| ChainClientError::Node {
-		method: "Clusters.MemberOf",
+		method: name,
 		reason: error.to_string(),
 	};
 	let (at, _) = chain.header(None).await?;
 	let at = chain.online().at_block(at.hash).await.map_err(|error| failed(&error))?;
-	let address = subxt::dynamic::storage::<(WorkerId,), ClusterId>(PALLET, "MemberOf");
-	let found = at.storage().try_fetch(address, (worker,)).await.map_err(|error| failed(&error))?;
-	if let Some(cluster) = found {
-		return cluster.decode().map_err(|error| failed(&error));
-	}
-	let asked = chain.join_request(worker).await?;
-	asked.map(|(cluster, _)| cluster).ok_or(ChainClientError::InNoCluster { worker })
+	let found = at.storage().try_fetch(address, key).await.map_err(|error| failed(&error))?;
+	found.map(|value| value.decode()).transpose().map_err(|error| failed(&error))
+}
+
+/// The master key that something was made under, or that serves.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct OfEpoch {
+	epoch: Epoch,
+}
+
+/// Whether the chain has a cluster's keys, and has them only as wrapped under a master key that serves no
+/// more, at the best block: a member that has them wraps them anew, and if none has, nobody opens them again.
+pub async fn keys_are_overtaken(
+	chain: &Chain,
+	cluster: ClusterId,
+) -> Result<bool, ChainClientError> {
+	let address = subxt::dynamic::storage::<(ClusterId,), OfEpoch>(PALLET, "NewestKeys");
+	let wrapped = stored(chain, "Clusters.NewestKeys", address, (cluster,)).await?;
+	let address = subxt::dynamic::storage::<(), OfEpoch>("Gatekeepers", "Active");
+	let serves = stored(chain, "Gatekeepers.Active", address, ()).await?;
+	Ok(wrapped.zip(serves).is_some_and(|(wrapped, serves)| wrapped.epoch < serves.epoch))
 }
 
 /// Says on which terms others than the owner may deploy agents; `None`: not at all.
@@ -200,7 +231,7 @@ pub async fn lease(
 /// The members of a cluster at the newest finalized block, by worker.
 ///
 /// # Errors
-/// [`ChainClientError::NoMembers`].
+/// [`ChainClientError::NoMembers`], [`ChainClientError::UnknownCluster`].
 pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, ChainClientError> {
 	let at = chain.finalized_head().await?;
 	let keys = chain.keys(at, &storage_keys::clusters_members(cluster)).await?;
@@ -211,10 +242,13 @@ pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, C
 		members.push(member(key, &value)?);
 	}
 	members.sort_by_key(|member| member.worker);
-	match members.is_empty() {
-		true => Err(ChainClientError::NoMembers { cluster }),
-		false => Ok(members),
+	if !members.is_empty() {
+		return Ok(members);
 	}
+	Err(match owner(chain, cluster).await? {
+		Some(_) => ChainClientError::NoMembers { cluster },
+		None => ChainClientError::UnknownCluster { cluster },
+	})
 }
 
 fn member(key: &[u8], value: &[u8]) -> Result<Member, ChainClientError> {

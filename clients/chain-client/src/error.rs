@@ -136,6 +136,17 @@ pub enum ChainClientError {
 		 `phala cluster approve {cluster} <worker>`"
 	)]
 	NoMembers { cluster: ClusterId },
+	/// The chain has no such cluster.
+	#[error(
+		"there is no cluster {cluster}: agents are in the cluster that `phala agent status` names, and \
+		 `phala cluster create` makes another"
+	)]
+	UnknownCluster { cluster: ClusterId },
+	/// The chain has no such worker.
+	#[error(
+		"there is no worker {worker}: `phala worker register` makes one, and prints its number"
+	)]
+	UnknownWorker { worker: WorkerId },
 	/// Nobody to approve.
 	#[error(
 		"worker {worker} does not ask to join cluster {cluster}, or has no boot: its operator asks with \
@@ -277,6 +288,8 @@ impl ChainClientError {
 			Self::NotBorn { .. } => "NotBorn",
 			Self::CallerNotAllowed { .. } => "CallerNotAllowed",
 			Self::NoMembers { .. } => "NoMembers",
+			Self::UnknownCluster { .. } => "UnknownCluster",
+			Self::UnknownWorker { .. } => "UnknownWorker",
 			Self::EndpointRefused { .. } => "EndpointRefused",
 			Self::InputTooLong { .. } => "InputTooLong",
 			Self::FeeTooSmall { .. } => "FeeTooSmall",

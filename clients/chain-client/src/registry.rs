@@ -45,6 +45,15 @@ pub async fn workers_of(
 	Ok(workers)
 }
 
+/// What the chain knows of a worker in the state after a block; `None` when there is none.
+pub async fn worker(
+	chain: &Chain,
+	at: HeaderId,
+	worker: WorkerId,
+) -> Result<Option<WorkerRecord>, ChainClientError> {
+	chain.read(at, storage_keys::registry_worker(worker)).await
+}
+
 /// Creates a worker for whoever sends it.
 pub fn register_worker_call() -> Call {
 	call("registry.register_worker", "register_worker", vec![])

@@ -2,7 +2,7 @@
 //! not set), readable by its user alone. In it are the phrase, and what opens the answers to
 //! requests that are under way.
 
-use crate::{failure::Refused, randomness};
+use crate::{failure::CommandError, randomness};
 use anyhow::{bail, Context};
 use phala_chain_client::transactions;
 use phala_protocol::text::Address;
@@ -166,7 +166,7 @@ impl Accounts {
 				};
 				let folder = self.folder.display();
 				let message = format!("there is no account {name:?} in {folder}: {remedy}");
-				return Err(Refused::new("NoSuchAccount", message).into());
+				return Err(CommandError::new("NoSuchAccount", message).into());
 			}
 			Err(error) => {
 				return Err(error).with_context(|| format!("cannot read {}", path.display()))

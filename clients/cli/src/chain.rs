@@ -57,10 +57,19 @@ fn pinned(genesis: Option<H256>, found: H256) -> anyhow::Result<Option<String>> 
 
 /// A hash of 32 bytes in hexadecimal, with or without 0x.
 pub fn hash(text: &str) -> Result<H256, String> {
-	let bytes = hex::decode(text.trim_start_matches("0x")).map_err(|error| error.to_string())?;
-	let bytes: [u8; 32] = bytes
-		.try_into()
-		.map_err(|bytes: Vec<u8>| format!("{} bytes, 32 are a hash", bytes.len()))?;
+	const DIGITS: usize = 64;
+	let digits = text.strip_prefix("0x").unwrap_or(text);
+	if let Some(other) = digits.chars().find(|digit| !digit.is_ascii_hexdigit()) {
+		let why = match other {
+			'…' | '.' => "it is shortened".to_owned(),
+			other => format!("{other:?} is no hexadecimal digit"),
+		};
+		return Err(format!("{why}: 0x and {DIGITS} hexadecimal digits are taken"));
+	}
+	let mut bytes = [0; DIGITS / 2];
+	hex::decode_to_slice(digits, &mut bytes).map_err(|_| {
+		format!("it has {} hexadecimal digits, and {DIGITS} are taken", digits.len())
+	})?;
 	Ok(H256(bytes))
 }
 
@@ -86,5 +95,23 @@ mod tests {
 		let notice = pinned(None, trusted).unwrap().unwrap();
 		let expected = format!("chain {trusted:?}: as the node says; pin it with --genesis");
 		assert_eq!(notice, expected);
+	}
+
+	#[test]
+	fn what_is_no_hash_is_refused_with_what_is_wrong_with_it() {
+		let good = "1f".repeat(32);
+		assert_eq!(hash(&good).unwrap(), H256([0x1f; 32]));
+		assert_eq!(hash(&format!("0x{good}")).unwrap(), H256([0x1f; 32]));
+		for (text, why) in [
+			(format!("0x{good}1"), "it has 65 hexadecimal digits, and 64 are taken"),
+			("0x11".into(), "it has 2 hexadecimal digits"),
+			(String::new(), "it has 0 hexadecimal digits"),
+			("0x40fca128…".into(), "it is shortened"),
+			("riddle".into(), "'r' is no hexadecimal digit"),
+			(format!("0x0x{}", &good[2..]), "'x' is no hexadecimal digit"),
+		] {
+			let refused = hash(&text).unwrap_err();
+			assert!(refused.contains(why), "{text}: {refused}");
+		}
 	}
 }

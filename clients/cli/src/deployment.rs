@@ -6,8 +6,11 @@ use crate::{
 		status::{self, in_time},
 	},
 	deployed::Deployments,
-	limits, terminal,
-	worker_client::{self, CodeProgress, WorkerClient},
+	failure::CommandError,
+	limits,
+	presence::{while_there, Looks},
+	terminal,
+	worker_client::{self, CodeProgress, Standing, WorkerClient},
 };
 use anyhow::{bail, ensure, Context};
 use phala_agent_manifest::Manifest;
@@ -25,7 +28,8 @@ use phala_protocol::{
 	refusals::Refusal,
 	BlockNumber, H256,
 };
-use tokio::task::JoinSet;
+use std::collections::BTreeSet;
+use tokio::{task::JoinSet, time::Instant};
 
 /// Registers an agent, and writes that down from before it is submitted.
 pub async fn register(
@@ -58,12 +62,14 @@ impl Uploaded {
 	/// Refuses code that too few have to commit what the agent does.
 	fn check_quorum(&self) -> anyhow::Result<()> {
 		let (taken, missing) = (self.taken.len(), self.missing.len());
-		ensure!(
-			taken > missing,
-			"{missing} of {} workers do not have the code, and a majority has to:{}\n`phala deploy` once more uploads it again",
-			taken + missing,
-			self.missing_lines()
-		);
+		if taken <= missing {
+			refuse!(
+				"CodeNotTaken",
+				"{missing} of {} workers do not have the agent ready, and a majority has to:{}\n`phala deploy` once more goes on where it was cut",
+				taken + missing,
+				self.missing_lines()
+			);
+		}
 		Ok(())
 	}
 
@@ -80,11 +86,15 @@ impl Uploaded {
 
 /// Uploads code to every member of a cluster. One that is down gets it from the others when it is back.
 pub async fn upload(chain: &Chain, cluster: ClusterId, built: &Built) -> anyhow::Result<Uploaded> {
-	upload_to_most(clusters::members(chain, cluster).await?, built).await
+	upload_to_most(clusters::members(chain, cluster).await?, built, Looks::USUAL).await
 }
 
-async fn upload_to_most(members: Vec<clusters::Member>, built: &Built) -> anyhow::Result<Uploaded> {
-	let results = upload_each(&members, built).await?;
+async fn upload_to_most(
+	members: Vec<clusters::Member>,
+	built: &Built,
+	looks: Looks,
+) -> anyhow::Result<Uploaded> {
+	let results = upload_each(&members, built, looks).await?;
 	let mut uploaded = Uploaded { taken: Vec::new(), missing: Vec::new() };
 	for (member, (worker, result)) in members.into_iter().zip(results) {
 		match result {
@@ -101,7 +111,7 @@ async fn upload_to_most(members: Vec<clusters::Member>, built: &Built) -> anyhow
 /// Those that took it have it, whatever it fails by for others.
 pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::Result<()> {
 	let mut refusals = Vec::new();
-	for (worker, uploaded) in upload_each(members, built).await? {
+	for (worker, uploaded) in upload_each(members, built, Looks::OF_A_START).await? {
 		if let Err(error) = uploaded {
 			refusals.push(format!("\n  worker {worker}: {error:#}"));
 		}
@@ -118,28 +128,32 @@ pub async fn upload_to(members: &[clusters::Member], built: &Built) -> anyhow::R
 	Ok(())
 }
 
-/// The same, with what came of it at each, in their order.
+/// The same, with what came of it at each, in their order. One that hangs is named, and given up.
 pub async fn upload_each(
 	members: &[clusters::Member],
 	built: &Built,
+	looks: Looks,
 ) -> anyhow::Result<Vec<(WorkerId, anyhow::Result<()>)>> {
 	let code = built.code();
 	let uploads: Vec<_> = members
 		.iter()
 		.map(|member| {
-			let client = WorkerClient::new(&member.endpoint);
+			let (member, worker) = (member.clone(), member.worker);
 			let blobs = [
 				(code.component, built.component.clone()),
 				(code.manifest, built.manifest.clone()),
 			];
 			let uploading = tokio::spawn(async move {
-				let client = client?;
-				for (hash, blob) in blobs {
-					put(&client, hash, blob).await?;
-				}
-				anyhow::Ok(())
+				let client = WorkerClient::new(&member.endpoint)?;
+				let putting = async {
+					for (hash, blob) in blobs {
+						put(&client, hash, blob).await?;
+					}
+					Ok(())
+				};
+				while_there(&member, looks, putting).await
 			});
-			(member.worker, uploading)
+			(worker, uploading)
 		})
 		.collect();
 	let mut uploaded = Vec::new();
@@ -156,27 +170,30 @@ pub async fn compiled(
 	code: &AgentCode,
 ) -> anyhow::Result<()> {
 	let client = WorkerClient::new(&member.endpoint)?;
-	let started = tokio::time::Instant::now();
-	loop {
-		match client.progress(agent, code).await? {
-			CodeProgress::Ready => return Ok(()),
-			CodeProgress::Refused(why) => refuse!("CodeNotTaken", "it refuses the code: {why}"),
-			CodeProgress::OnItsWay if started.elapsed() < limits::COMPILED_MAX => {
-				tokio::time::sleep(limits::POLL).await;
-			}
-			CodeProgress::OnItsWay => {
-				refuse!(
-					"CodeNotTaken",
-					"it has not compiled the code within {} s",
-					limits::COMPILED_MAX.as_secs()
-				)
+	let started = Instant::now();
+	let compiling = async {
+		loop {
+			match client.progress(agent, code).await? {
+				CodeProgress::Ready => return Ok(()),
+				CodeProgress::Refused(why) => refuse!("CodeNotTaken", "it refuses the code: {why}"),
+				CodeProgress::OnItsWay if started.elapsed() < limits::COMPILED_MAX => {
+					tokio::time::sleep(limits::POLL).await;
+				}
+				CodeProgress::OnItsWay => {
+					refuse!(
+						"CodeNotTaken",
+						"it has not compiled the code within {} s",
+						limits::COMPILED_MAX.as_secs()
+					)
+				}
 			}
 		}
-	}
+	};
+	while_there(member, Looks::USUAL, compiling).await
 }
 
 async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result<()> {
-	let started = tokio::time::Instant::now();
+	let started = Instant::now();
 	loop {
 		let error = match client.put_code(hash, blob.clone()).await {
 			Ok(()) => return Ok(()),
@@ -194,36 +211,54 @@ async fn put(client: &WorkerClient, hash: H256, blob: Vec<u8>) -> anyhow::Result
 	}
 }
 
-/// The manifest with this hash, from whichever worker has it.
+/// The manifest with this hash, from whichever worker has it. All are asked at once: one that hangs holds up
+/// nobody.
 pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Result<Manifest> {
-	let mut refusals = String::new();
-	for member in members {
-		let client = WorkerClient::new(&member.endpoint)?;
-		// One that hangs holds up nobody: the next one has it as well.
-		let given = in_time(client.code(hash)).await;
-		let read = given.and_then(|bytes| {
-			ensure!(blake2_256(&bytes) == hash, "it gave something else");
-			Ok(serde_json::from_slice(&bytes)?)
+	let mut asking = JoinSet::new();
+	for clusters::Member { worker, endpoint } in members.iter().cloned() {
+		asking.spawn(async move {
+			let read = async {
+				let bytes = WorkerClient::new(&endpoint)?.code(hash).await?;
+				ensure!(blake2_256(&bytes) == hash, "it gave something else");
+				Ok(serde_json::from_slice(&bytes)?)
+			};
+			(worker, in_time(read).await)
 		});
-		match read {
-			Ok(manifest) => return Ok(manifest),
-			Err(error) => refusals += &format!("\n  worker {}: {error:#}", member.worker),
+	}
+	let mut refusals = Vec::new();
+	while let Some(asked) = asking.join_next().await {
+		match asked? {
+			(_, Ok(manifest)) => return Ok(manifest),
+			(worker, Err(error)) => refusals.push((worker, format!("{error:#}"))),
 		}
 	}
-	refuse!("Unanswered", "no worker of the cluster gave the agent's manifest {hash:?}:{refusals}")
+	refusals.sort();
+	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
+	refuse!(
+		"Unanswered",
+		"no worker of the cluster gave the agent's manifest {hash:?}:{}\n`phala agent status` says what each of them lacks; the owner's `phala deploy` in the agent's folder uploads the code again",
+		refusals.collect::<String>()
+	)
 }
 
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
-/// One that does not come so far in time is named: it may be down, and what holds is the chain's matter.
-pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> anyhow::Result<()> {
+/// One that does not come so far in time is named: it may be down, and what holds is the chain's matter. Those
+/// that are known to be silent are not asked.
+pub async fn followed(
+	chain: &Chain,
+	cluster: ClusterId,
+	block: BlockNumber,
+	silent: BTreeSet<WorkerId>,
+) -> anyhow::Result<()> {
 	chain.wait_until_final(block).await?;
 	let members = clusters::members(chain, cluster).await?;
 	let mut waiting = JoinSet::new();
-	for clusters::Member { worker, endpoint } in members {
+	for member in members.into_iter().filter(|member| !silent.contains(&member.worker)) {
 		waiting.spawn(async move {
-			let following = follows(&endpoint, block);
+			let following = follows(&member, block, Looks::USUAL);
 			let followed = tokio::time::timeout(limits::FOLLOW_MAX, following).await;
-			(worker, followed.unwrap_or_else(|_| bail!("it does not know of block {block} yet")))
+			let late = |_| bail!("it does not know of block {block} yet");
+			(member.worker, followed.unwrap_or_else(late))
 		});
 	}
 	while let Some(Ok((worker, followed))) = waiting.join_next().await {
@@ -238,25 +273,40 @@ pub async fn followed(chain: &Chain, cluster: ClusterId, block: BlockNumber) -> 
 /// Waits until a worker stands at a block.
 /// One at which nothing listens, or that says nothing for long, is given up: it hears of the block
 /// when it is back.
-async fn follows(endpoint: &str, block: BlockNumber) -> anyhow::Result<()> {
-	let mut unheard = 0;
-	loop {
-		match in_time(status::info(endpoint)).await {
-			Ok(info) if info.height.is_some_and(|height| height >= block) => return Ok(()),
-			Ok(_) => unheard = 0,
-			Err(error) => {
-				unheard += 1;
-				if worker_client::was_never_asked(&error) || unheard == limits::UNHEARD_MAX {
-					return Err(error);
+async fn follows(
+	member: &clusters::Member,
+	block: BlockNumber,
+	looks: Looks,
+) -> anyhow::Result<()> {
+	let started = Instant::now();
+	let mut is_told = false;
+	let following = async {
+		loop {
+			match in_time(status::info(&member.endpoint)).await {
+				Ok(info) if info.height.is_some_and(|height| height >= block) => return Ok(()),
+				Ok(info) if !is_told && started.elapsed() >= limits::PROGRESS_EVERY => {
+					is_told = true;
+					let at = info.height.map_or("no block yet".into(), |at| format!("block {at}"));
+					say!(
+						"  waiting for worker {}, which knows of {at}, not of {block}",
+						member.worker
+					);
 				}
+				Err(error) if worker_client::was_never_asked(&error) => return Err(error),
+				Ok(_) | Err(_) => {}
 			}
+			tokio::time::sleep(limits::POLL).await;
 		}
-		tokio::time::sleep(limits::POLL).await;
-	}
+	};
+	while_there(member, looks, following).await
 }
 
 /// Waits until an agent has a key.
-pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> {
+pub async fn born(
+	chain: &Chain,
+	cluster: ClusterId,
+	agent: AgentId,
+) -> anyhow::Result<AgentRecord> {
 	let waiting = async {
 		loop {
 			let at = chain.finalized_head().await?;
@@ -266,8 +316,13 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 			}
 		}
 	};
-	tokio::time::timeout(limits::BIRTH_MAX, waiting).await.unwrap_or_else(|_| {
-		refuse!("NotBorn", "agent {agent:?} was not born within {} s: `phala cluster status` shows whether its workers are in force, their logs why they do not commit its birth",
+	let in_time = tokio::select! {
+		biased;
+		in_time = tokio::time::timeout(limits::BIRTH_MAX, waiting) => in_time,
+		lost = keys_lost(chain, cluster) => return Err(lost),
+	};
+	in_time.unwrap_or_else(|_| {
+		refuse!("NotBorn", "agent {agent:?} was not born within {} s: `phala cluster status {cluster}` shows whether its workers are in force, their logs why they do not commit its birth; `phala deploy` once more goes on waiting",
 			limits::BIRTH_MAX.as_secs())
 	})
 }
@@ -276,34 +331,50 @@ pub async fn born(chain: &Chain, agent: AgentId) -> anyhow::Result<AgentRecord> 
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
 	for member in members {
 		let worker = member.worker;
-		ready_at(member, agent).await.with_context(|| format!("worker {worker}"))?;
+		ready_at(member, agent, Looks::OF_A_START)
+			.await
+			.with_context(|| format!("worker {worker}"))?;
 	}
 	Ok(())
 }
 
-async fn ready_at(member: &clusters::Member, agent: AgentId) -> anyhow::Result<()> {
+async fn ready_at(member: &clusters::Member, agent: AgentId, looks: Looks) -> anyhow::Result<()> {
 	let client = WorkerClient::new(&member.endpoint)?;
-	let started = tokio::time::Instant::now();
-	while !client.is_ready(agent).await? {
-		ensure!(
-			started.elapsed() < limits::BIRTH_MAX,
-			"agent {agent:?} is registered and born, but not ready there: {}/v1/agents shows how far it is",
-			member.endpoint
-		);
-		tokio::time::sleep(limits::POLL).await;
-	}
-	Ok(())
+	let started = Instant::now();
+	let mut told = String::new();
+	let waiting = async {
+		loop {
+			let lacks = match client.standing(agent).await? {
+				Standing::Ready => return Ok(()),
+				Standing::Lacks(lacks) => lacks,
+			};
+			if started.elapsed() >= limits::BIRTH_MAX {
+				refuse!("NotReady", "it does not answer for the agent: {lacks}");
+			}
+			if started.elapsed() >= limits::PROGRESS_EVERY && told != lacks {
+				say!("  waiting for worker {}: {}", member.worker, terminal::line(&lacks));
+				told = lacks;
+			}
+			tokio::time::sleep(limits::POLL).await;
+		}
+	};
+	while_there(member, looks, waiting).await
 }
 
 /// Waits until an agent answers on the workers that took its code, and whoever writes it is one of
 /// them. Those that do not have it ready are missing then.
 pub async fn settled(
 	chain: &Chain,
+	cluster: ClusterId,
 	agent: AgentId,
 	uploaded: Uploaded,
 ) -> anyhow::Result<Uploaded> {
-	let uploaded = ready_at_most(uploaded, agent).await?;
-	let started = tokio::time::Instant::now();
+	let uploaded = tokio::select! {
+		biased;
+		ready = ready_at_most(uploaded, agent, Looks::USUAL) => ready?,
+		lost = keys_lost(chain, cluster) => return Err(lost),
+	};
+	let started = Instant::now();
 	loop {
 		let lease = clusters::lease(chain, chain.finalized_head().await?, agent).await?;
 		let why = match lease {
@@ -311,21 +382,27 @@ pub async fn settled(
 			Some(lease) => format!("worker {} writes it", lease.worker),
 			None => "no worker writes it".into(),
 		};
-		ensure!(
-			started.elapsed() < limits::FAILOVER_MAX,
-			"agent {agent:?} is registered and born, but {why}:{}\n`phala deploy` once more goes on with it",
-			uploaded.missing_lines()
-		);
+		if started.elapsed() >= limits::FAILOVER_MAX {
+			refuse!(
+				"NotReady",
+				"agent {agent:?} is registered and born, but {why}:{}\n`phala deploy` once more goes on with it",
+				uploaded.missing_lines()
+			);
+		}
 		tokio::time::sleep(limits::POLL).await;
 	}
 }
 
-async fn ready_at_most(uploaded: Uploaded, agent: AgentId) -> anyhow::Result<Uploaded> {
+async fn ready_at_most(
+	uploaded: Uploaded,
+	agent: AgentId,
+	looks: Looks,
+) -> anyhow::Result<Uploaded> {
 	let Uploaded { taken, missing } = uploaded;
 	let mut waiting = JoinSet::new();
 	for member in taken {
 		waiting.spawn(async move {
-			let ready = ready_at(&member, agent).await;
+			let ready = ready_at(&member, agent, looks).await;
 			(member, ready)
 		});
 	}
@@ -342,17 +419,54 @@ async fn ready_at_most(uploaded: Uploaded, agent: AgentId) -> anyhow::Result<Upl
 	Ok(uploaded)
 }
 
+/// Ends when nobody will ever read the state of a cluster's agents again, with what is left to do.
+async fn keys_lost(chain: &Chain, cluster: ClusterId) -> anyhow::Error {
+	loop {
+		if let Ok(Some(lost)) = lost_keys(chain, cluster).await {
+			return lost;
+		}
+		tokio::time::sleep(limits::PROGRESS_EVERY).await;
+	}
+}
+
+/// Why no agent of a cluster that had a state answers any more, if that is for good: every member says that
+/// it has none of the cluster's keys, and the master key under which the chain has them serves no more.
+pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Option<anyhow::Error>> {
+	if !clusters::keys_are_overtaken(chain, cluster).await? {
+		return Ok(None);
+	}
+	// Where nothing was written yet members make others.
+	let agents = agents::all(chain, chain.finalized_head().await?).await?;
+	if !agents.iter().any(|(_, record)| record.cluster == cluster && record.version > 0) {
+		return Ok(None);
+	}
+	let said = status::of_all(clusters::members(chain, cluster).await?).await;
+	let has_none = |said: &anyhow::Result<status::Said>| {
+		said.as_ref().is_ok_and(|(info, _)| info.cluster_keys == Some(false))
+	};
+	Ok(said.iter().all(|(_, said)| has_none(said)).then(|| {
+		let message = format!(
+			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, or deploy in another cluster. On a development network, start `phala network up` again"
+		);
+		CommandError::new("KeysLost", message).into()
+	}))
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::calls::villains::crashed;
+	use crate::calls::villains::{crashed, worker, Villain};
 	use axum::{
 		routing::{get, put},
 		Json, Router,
 	};
 	use serde_json::json;
+	use std::time::Duration;
 
 	const AGENT: AgentId = H256([7; 32]);
+
+	/// Of a test in which who is there may be slow.
+	const LOOKS: Looks = Looks { each: Duration::from_secs(60), max: 1 };
 
 	fn built() -> Built {
 		Built { name: "a".into(), component: vec![1], manifest: vec![2] }
@@ -383,23 +497,22 @@ mod tests {
 	#[tokio::test]
 	async fn a_dead_member_is_named_and_holds_up_no_deployment_that_a_majority_took() {
 		let members = vec![living(1).await, dead(2), living(3).await];
-		let uploaded = upload_to_most(members, &built()).await.unwrap();
+		let uploaded = upload_to_most(members, &built(), LOOKS).await.unwrap();
 		assert!(uploaded.has(1) && !uploaded.has(2) && uploaded.has(3));
 		let lines = uploaded.missing_lines();
 		assert!(lines.starts_with("\n  worker 2: no worker answers at http"), "{lines}");
-		let uploaded = ready_at_most(uploaded, AGENT).await.unwrap();
+		let uploaded = ready_at_most(uploaded, AGENT, LOOKS).await.unwrap();
 		assert_eq!((uploaded.taken.len(), uploaded.missing.len()), (2, 1));
 		// One that died after it took the code.
 		let taken = vec![living(1).await, dead(3)];
 		let uploaded = Uploaded { taken, missing: vec![] };
-		let refused = ready_at_most(uploaded, AGENT).await.err().unwrap().to_string();
+		let refused = ready_at_most(uploaded, AGENT, LOOKS).await.err().unwrap().to_string();
 		assert!(refused.contains("worker 3: "), "{refused}");
 	}
 
 	#[tokio::test]
 	async fn who_is_gone_is_not_waited_for_until_it_knows_of_a_block() {
-		let gone = dead(2).endpoint;
-		let refused = follows(&gone, 7).await.unwrap_err().to_string();
+		let refused = follows(&dead(2), 7, LOOKS).await.unwrap_err().to_string();
 		assert!(refused.contains("no worker answers"), "{refused}");
 	}
 
@@ -408,9 +521,47 @@ mod tests {
 		for members in
 			[vec![dead(1)], vec![living(1).await, dead(2)], vec![living(1).await, dead(2), dead(3)]]
 		{
-			let refused = upload_to_most(members, &built()).await.err().unwrap().to_string();
+			let refused = upload_to_most(members, &built(), LOOKS).await.err().unwrap().to_string();
 			assert!(refused.contains("a majority has to"), "{refused}");
 			assert!(refused.contains("`phala deploy` once more"), "{refused}");
 		}
+	}
+
+	#[tokio::test]
+	async fn a_member_that_hangs_is_named_and_holds_up_no_deployment_that_a_majority_takes() {
+		let hung = worker(2, Villain::Hangs).await;
+		let looks = Looks { each: Duration::from_secs(2), max: 1 };
+		let members = vec![living(1).await, hung.member.clone(), living(3).await];
+		let uploaded = upload_to_most(members, &built(), looks).await.unwrap();
+		assert!(uploaded.has(1) && !uploaded.has(2) && uploaded.has(3));
+		let lines = uploaded.missing_lines();
+		assert!(
+			lines.contains("worker 2: it does not answer within 2 s: does it hang?"),
+			"{lines}"
+		);
+		// It took the code, and was stopped then.
+		let taken = vec![living(1).await, hung.member.clone(), living(3).await];
+		let settled = ready_at_most(Uploaded { taken, missing: vec![] }, AGENT, looks).await;
+		let missing = settled.unwrap().missing;
+		assert_eq!(missing.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [2]);
+		let refused = follows(&hung.member, 7, looks).await.unwrap_err();
+		assert!(crate::presence::is_silence(&refused), "{refused:#}");
+	}
+
+	#[tokio::test]
+	async fn a_manifest_comes_from_whoever_has_it_and_one_that_hangs_is_not_waited_for() {
+		let manifest = br#"{"name":"riddle"}"#.to_vec();
+		let hash = blake2_256(&manifest);
+		let router = Router::new().route("/v1/code/{hash}", get(move || async { manifest }));
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let endpoint = format!("http://{}", listener.local_addr().unwrap());
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		let has = clusters::Member { worker: 3, endpoint };
+		let hung = worker(1, Villain::Hangs).await.member;
+		let members = vec![hung, dead(2), has];
+		let found = super::manifest(&members, hash).await.unwrap();
+		assert_eq!(found.name, "riddle");
+		let refused = super::manifest(&[dead(2)], hash).await.unwrap_err().to_string();
+		assert!(refused.contains("worker 2: ") && refused.contains("phala deploy"), "{refused}");
 	}
 }

@@ -23,8 +23,11 @@
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
 //! | `NotTakenOver` | a worker was not stopped: no other member of its cluster is ready for some of its agents |
 //! | `PortTaken` | another program listens where something was to listen |
+//! | `FileMalformed` | a file that was to be an answer is none, or not all of one |
+//! | `OtherAgent` | an upgrade: the folder's agent has another name |
+//! | `KeysLost` | of a cluster: nobody has its keys any more, and none of its agents answers again |
 //! | `InputTooLong` | what was to be sent |
-//! | `Unanswered` | no worker answered, or not in time |
+//! | `Unanswered` | no worker answered, or not in time; a paid request that nobody would answer was not submitted |
 //! | `MayHaveRun` | a call that writes: a worker was given it and may have run it, or may yet; read the agent's state before it is made again |
 //! | `NoWorker` | what answered is no worker's server |
 //! | `Unreachable` | no connection, or one that broke off |
@@ -37,6 +40,10 @@ use crate::{
 	output::{self, ErrorBody, Failure},
 	worker_client::WorkerError,
 };
+use clap::{
+	error::{ContextKind, ContextValue},
+	CommandFactory,
+};
 use phala_agent_builder::BuildError;
 use phala_chain_client::ChainClientError;
 use std::{borrow::Cow, process::ExitCode};
@@ -44,7 +51,7 @@ use std::{borrow::Cow, process::ExitCode};
 /// Ends a function with a refusal: its code, and its message as `format!` takes it.
 macro_rules! refuse {
 	($code:expr, $($message:tt)*) => {
-		return Err($crate::failure::Refused::new($code, format!($($message)*)).into())
+		return Err($crate::failure::CommandError::new($code, format!($($message)*)).into())
 	};
 }
 
@@ -54,12 +61,12 @@ const EXIT_USAGE: u8 = 2;
 /// A refusal of the command line's own that programs tell from others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refused {
+pub struct CommandError {
 	pub code: Cow<'static, str>,
 	pub message: String,
 }
 
-impl Refused {
+impl CommandError {
 	pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
 		Self { code: code.into(), message: message.into() }
 	}
@@ -83,7 +90,7 @@ fn print_body(error: ErrorBody) {
 fn code(error: &anyhow::Error) -> &str {
 	let named = error.chain().find_map(|cause| {
 		let worker = cause.downcast_ref::<WorkerError>().map(|refused| &*refused.error);
-		let own = || cause.downcast_ref::<Refused>().map(|refused| &*refused.code);
+		let own = || cause.downcast_ref::<CommandError>().map(|refused| &*refused.code);
 		let chain = || cause.downcast_ref::<ChainClientError>().map(ChainClientError::name);
 		worker.or_else(own).or_else(chain)
 	});
@@ -111,7 +118,8 @@ fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
 }
 
 /// Help and versions too are what clap calls an error: they go to stdout, as it does it.
-pub fn of_arguments(error: &clap::Error) -> ExitCode {
+pub fn of_arguments(mut error: clap::Error) -> ExitCode {
+	show_usage_of_all(&mut error, std::env::args().skip(1));
 	if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
 		let text = error.to_string();
 		let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
@@ -126,10 +134,44 @@ pub fn of_arguments(error: &clap::Error) -> ExitCode {
 	}
 }
 
+/// Has an error show how its command is used by anybody: clap counts what a variable says as if it had been
+/// written, and shows the option as if it were required.
+fn show_usage_of_all(error: &mut clap::Error, arguments: impl Iterator<Item = String>) {
+	if error.get(ContextKind::Usage).is_none() {
+		return;
+	}
+	let mut command = crate::Arguments::command();
+	command.build();
+	let mut named = &command;
+	for argument in arguments {
+		named = named.find_subcommand(&argument).unwrap_or(named);
+	}
+	let usage = named.clone().render_usage();
+	error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
 	use anyhow::Context;
+	use clap::Parser;
+
+	#[test]
+	fn a_usage_error_shows_what_the_command_takes_and_nothing_of_what_a_variable_said() {
+		let line = ["call", "--genesis", "0x11"];
+		let mut error =
+			crate::Arguments::try_parse_from([&["phala"][..], &line].concat()).unwrap_err();
+		show_usage_of_all(&mut error, line.map(str::to_owned).into_iter());
+		let genesis = "11".repeat(32);
+		let line = ["call", "--genesis", &genesis];
+		let mut error =
+			crate::Arguments::try_parse_from([&["phala"][..], &line].concat()).unwrap_err();
+		assert!(error.to_string().contains("Usage: phala call --genesis"), "{error}");
+		show_usage_of_all(&mut error, line.map(str::to_owned).into_iter());
+		let told = error.to_string();
+		assert!(told.contains("Usage: phala call [OPTIONS] <AGENT> [PATH]"), "{told}");
+		assert!(told.contains("<AGENT>") && told.contains("required"), "{told}");
+	}
 
 	#[test]
 	fn what_refused_is_a_name_however_deep_it_lies() {
@@ -142,7 +184,7 @@ mod tests {
 		let of_the_runtime =
 			ChainClientError::Dispatch { call: "x.y", error: "Agents::NotOwner".into() };
 		assert_eq!(code(&of_the_runtime.into()), "NotOwner");
-		assert_eq!(code(&Refused::new("NoSuchAccount", "nobody").into()), "NoSuchAccount");
+		assert_eq!(code(&CommandError::new("NoSuchAccount", "nobody").into()), "NoSuchAccount");
 		assert_eq!(code(&anyhow::anyhow!("no file")), "Failed");
 		let missing = std::fs::read("/nowhere/at/all").context("reading").unwrap_err();
 		assert_eq!(code(&missing), "FileFailed");

@@ -4,7 +4,7 @@
 //! Until something was sent a signal ends the process as ever, and there is nothing to say. Networks and
 //! `phala dev` stop in order and have signals of their own: they are not [`arm`]ed.
 
-use crate::failure::{self, Refused};
+use crate::failure::{self, CommandError};
 use phala_chain_client::{Chain, Sender};
 use phala_protocol::H256;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -102,7 +102,7 @@ async fn watch(armed: &'static Armed) {
 	};
 	if let Some(text) = armed.left().text() {
 		if armed.json {
-			failure::print(&Refused::new("Interrupted", text.clone()).into());
+			failure::print(&CommandError::new("Interrupted", text.clone()).into());
 		}
 		say!("\n{text}");
 	}

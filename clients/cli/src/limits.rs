@@ -55,14 +55,15 @@ pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long workers may take to follow to a block that is in the chain.
 pub const FOLLOW_MAX: Duration = Duration::from_secs(20);
 
-/// After so many questions in a row without an answer, of [`STATUS_MAX`] each, a worker is not waited for.
-pub const UNHEARD_MAX: u32 = 3;
+/// After so many questions in a row without an answer, of [`STATUS_MAX`] each, a worker is given up.
+pub const UNANSWERED_LOOKS_MAX: u32 = 3;
 
 /// How long a worker may say nothing until it is asked who it is.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// After so long who waits for an answer on the chain is told whose it is.
-pub const ANSWER_USUAL: Duration = Duration::from_secs(6);
+/// After so long who waits for an answer on the chain is told whose it is; so often it is looked whether
+/// that has changed.
+pub const ANSWER_USUAL: Duration = Duration::from_secs(4);
 
 /// How long it has to say so: then others are asked as well.
 pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);

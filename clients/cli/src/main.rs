@@ -40,6 +40,7 @@ mod interrupt;
 mod limits;
 mod names;
 mod output;
+mod presence;
 mod proof;
 mod randomness;
 mod steps;
@@ -113,7 +114,7 @@ enum Command {
 fn main() -> ExitCode {
 	let arguments = match Arguments::try_parse() {
 		Ok(arguments) => arguments,
-		Err(error) => return failure::of_arguments(&error),
+		Err(error) => return failure::of_arguments(error),
 	};
 	let json = arguments.json;
 	let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -152,7 +153,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
-	if error.is::<output::Unread>() {
+	if error.is::<output::UnreadError>() {
 		return ExitCode::SUCCESS;
 	}
 	if json {

@@ -11,14 +11,14 @@ use crate::{
 	accounts::{self, Accounts},
 	chain::hash,
 	commands::network::control,
-	failure::Refused,
+	failure::CommandError,
 };
 use anyhow::Context;
-use phala_chain_client::{transactions, Chain};
+use phala_chain_client::{agents, transactions, Chain};
 use phala_protocol::{
 	agents::AgentId,
 	text::{Address, TextError, SS58_PREFIX},
-	H256,
+	BlockNumber, H256,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,9 +53,33 @@ impl fmt::Display for AgentName {
 }
 
 impl AgentName {
-	/// Which agent is meant on this chain, whose node has this URL.
+	/// Which agent is meant on this chain, whose node has this URL. It is there.
 	pub async fn resolve(&self, chain: &Chain, node: &str) -> anyhow::Result<AgentId> {
-		self.resolve_on(chain.genesis_hash(), Some(node)).await
+		let agent = self.resolve_on(chain.genesis_hash(), Some(node)).await?;
+		// The newest block: who just deployed it goes on at once.
+		let (at, _) = chain.header(None).await?;
+		match agents::record(chain, at, agent).await? {
+			Some(_) => Ok(agent),
+			None => Err(self.gone(chain.genesis_hash(), agent, at.number).into()),
+		}
+	}
+
+	/// Of an agent that was known by its name here, the chain knows none any more.
+	fn gone(&self, genesis: H256, agent: AgentId, block: BlockNumber) -> CommandError {
+		let is_id = hash(&self.0).is_ok();
+		let called = match is_id {
+			true => Names::of_user().and_then(|names| names.name_of(genesis, agent)).ok().flatten(),
+			false => Some(self.0.clone()),
+		};
+		let message = match called {
+			Some(name) => format!(
+				"no agent {name} is there any more, as of block {block}: {agent:?} was given up by its owner, or evicted by its cluster's. `phala deploy` of its folder deploys another, which {name} means then"
+			),
+			None => format!(
+				"no agent has the id {agent:?} on this chain, as of block {block}: `phala deploy` prints an agent's id, `phala agent list` shows those of your account, with --all those of everybody"
+			),
+		};
+		CommandError::new("NoSuchAgent", message)
 	}
 
 	/// The same of the chain with this block 0, whether or not a node is asked.
@@ -70,10 +94,11 @@ impl AgentName {
 		let found = up.get(&self.0).map(|id| id.0);
 		found.ok_or_else(|| {
 			let message = format!(
-				"no agent of this name or id: {:?}; `phala agent list` shows those of your account on this chain",
-				self.0
+				"no agent of this name or id: {:?}{}; `phala agent list` shows those of your account on this chain",
+				self.0,
+				shortened(&self.0)
 			);
-			Refused::new("NoSuchAgent", message).into()
+			CommandError::new("NoSuchAgent", message).into()
 		})
 	}
 
@@ -87,6 +112,14 @@ impl AgentName {
 			Ok(id) => Ok(Some(id)),
 			Err(_) => names()?.find(genesis, &self.0),
 		}
+	}
+}
+
+/// Of what looks as an id, and is none.
+fn shortened(text: &str) -> String {
+	match hash(text) {
+		Err(why) if text.starts_with("0x") => format!(" (no id: {why})"),
+		_ => String::new(),
 	}
 }
 
@@ -119,7 +152,7 @@ impl AccountName {
 		let known = accounts.list()?;
 		match known.into_iter().find(|(name, _)| *name == self.0) {
 			Some((_, address)) => Ok(address),
-			None => Err(Refused::new("NoSuchAccount", self.unknown(&malformed)).into()),
+			None => Err(CommandError::new("NoSuchAccount", self.unknown(&malformed)).into()),
 		}
 	}
 
@@ -281,6 +314,21 @@ mod tests {
 		assert_eq!(known("mine", HERE), Some(id));
 		assert_eq!(known("mine", ELSEWHERE), None);
 		assert_eq!(known(&format!("{id:?}"), ELSEWHERE), Some(id));
+	}
+
+	#[test]
+	fn an_agent_that_is_no_more_is_told_from_one_that_never_was() {
+		let id = H256([4; 32]);
+		let gone = |text: &str| text.parse::<AgentName>().unwrap().gone(HERE, id, 7);
+		let refused = gone("riddle");
+		assert_eq!(refused.code, "NoSuchAgent");
+		for part in ["no agent riddle is there any more", "0x0404", "given up", "phala deploy"] {
+			assert!(refused.message.contains(part), "{}", refused.message);
+		}
+		let refused = gone(&format!("{:?}", H256([5; 32])));
+		assert!(refused.message.contains("no agent has the id"), "{refused}");
+		assert!(shortened("0x754b674c…").contains("it is shortened"));
+		assert_eq!(shortened("riddle"), "");
 	}
 
 	#[test]

@@ -109,6 +109,14 @@ pub enum CodeProgress {
 	Refused(String),
 }
 
+/// Whether an agent answers at a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+	Ready,
+	/// What is missing, for people, as the worker says.
+	Lacks(String),
+}
+
 impl ListedAgent {
 	fn progress(self, code: &AgentCode) -> CodeProgress {
 		let names = |component: &str, manifest: &str| {
@@ -154,8 +162,14 @@ impl WorkerClient {
 	}
 
 	/// Whether an agent answers here: its code is compiled, its state is what the chain committed.
-	pub async fn is_ready(&self, agent: AgentId) -> anyhow::Result<bool> {
-		Ok(self.agent(agent).await?.is_some_and(|agent| agent.ready))
+	pub async fn standing(&self, agent: AgentId) -> anyhow::Result<Standing> {
+		Ok(match self.agent(agent).await? {
+			Some(ListedAgent { ready: true, .. }) => Standing::Ready,
+			Some(ListedAgent { lacks, .. }) => {
+				Standing::Lacks(lacks.unwrap_or_else(|| "it does not say why".into()))
+			}
+			None => Standing::Lacks("it does not know of the agent yet".into()),
+		})
 	}
 
 	/// How far code of an agent is here, which runs or is to run later.
@@ -241,8 +255,8 @@ impl WorkerClient {
 	) -> anyhow::Result<(HeaderMap, Vec<u8>)> {
 		let at = format!("{}{path}", self.url);
 		let request = self.client.request(method, &at).timeout(wait_max).body(body);
-		let answer =
-			request.send().await.with_context(|| format!("no worker answers at {}", self.url))?;
+		let answer = request.send().await.map_err(reqwest::Error::without_url);
+		let answer = answer.with_context(|| format!("no worker answers at {}", self.url))?;
 		let status = answer.status();
 		let headers = answer.headers().clone();
 		let bytes = read_body(answer, &at).await?;
@@ -381,7 +395,7 @@ mod tests {
 		let client =
 			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
 		tokio::spawn(endless(listener));
-		let error = client.is_ready(H256([7; 32])).await.unwrap_err().to_string();
+		let error = client.standing(H256([7; 32])).await.unwrap_err().to_string();
 		assert!(error.contains("is not read on"), "{error}");
 	}
 }

@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 					cpu_us += outcome.usage.cpu_us;
 				}
 			}
-			Ok::<_, Box<FailedRun>>(())
+			Ok::<_, Box<FailedRunError>>(())
 		})?;
 		print(what, times);
 		println!(
@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 						.await?;
 					times.push(started.elapsed());
 				}
-				Ok::<_, Box<FailedRun>>(times)
+				Ok::<_, Box<FailedRunError>>(times)
 			});
 		}
 		let mut times = Vec::new();

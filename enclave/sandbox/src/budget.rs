@@ -1,7 +1,7 @@
 //! What a run has used, held against its limits.
 
 use crate::invocation::Usage;
-use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
+use phala_agent_manifest::limits::{Limit, LimitExceededError, Limits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ struct State {
 	memory_bytes: u64,
 	pending_calls: u64,
 	/// The first limit that was passed. It, not the trap that follows, says why the run ended.
-	breach: Option<LimitExceeded>,
+	breach: Option<LimitExceededError>,
 }
 
 impl Budget {
@@ -41,7 +41,7 @@ impl Budget {
 		limit: Limit,
 		amount: u64,
 		counter: impl FnOnce(&mut Usage) -> &mut u64,
-	) -> Result<(), LimitExceeded> {
+	) -> Result<(), LimitExceededError> {
 		let mut state = self.state();
 		let used = counter(&mut state.usage);
 		*used = used.saturating_add(amount);
@@ -50,27 +50,27 @@ impl Budget {
 	}
 
 	/// Holds `used` against `limit`.
-	pub(crate) fn check(&self, limit: Limit, used: u64) -> Result<(), LimitExceeded> {
+	pub(crate) fn check(&self, limit: Limit, used: u64) -> Result<(), LimitExceededError> {
 		self.hold(&mut self.state(), limit, used)
 	}
 
-	fn hold(&self, state: &mut State, limit: Limit, used: u64) -> Result<(), LimitExceeded> {
+	fn hold(&self, state: &mut State, limit: Limit, used: u64) -> Result<(), LimitExceededError> {
 		self.limits.check(limit, used).inspect_err(|exceeded| {
 			state.breach.get_or_insert(*exceeded);
 		})
 	}
 
 	/// Records a limit that was passed elsewhere.
-	pub(crate) fn breached(&self, exceeded: LimitExceeded) -> LimitExceeded {
+	pub(crate) fn breached(&self, exceeded: LimitExceededError) -> LimitExceededError {
 		*self.state().breach.get_or_insert(exceeded)
 	}
 
-	pub(crate) fn breach(&self) -> Option<LimitExceeded> {
+	pub(crate) fn breach(&self) -> Option<LimitExceededError> {
 		self.state().breach
 	}
 
 	/// A memory grows by `grown` bytes.
-	pub(crate) fn grow_memory(&self, grown: u64) -> Result<(), LimitExceeded> {
+	pub(crate) fn grow_memory(&self, grown: u64) -> Result<(), LimitExceededError> {
 		let mut state = self.state();
 		let memory = state.memory_bytes.saturating_add(grown);
 		self.hold(&mut state, Limit::Memory, memory)?;
@@ -80,12 +80,12 @@ impl Budget {
 	}
 
 	/// A host call starts.
-	pub(crate) fn host_call(&self) -> Result<(), LimitExceeded> {
+	pub(crate) fn host_call(&self) -> Result<(), LimitExceededError> {
 		self.add(Limit::HostCalls, 1, |usage| &mut usage.host_calls)
 	}
 
 	/// A host call starts whose answer comes later. It is pending until what this returns is dropped.
-	pub(crate) fn pending_call(self: &Arc<Self>) -> Result<Pending, LimitExceeded> {
+	pub(crate) fn pending_call(self: &Arc<Self>) -> Result<Pending, LimitExceededError> {
 		self.host_call()?;
 		let mut state = self.state();
 		let pending = state.pending_calls + 1;

@@ -1,7 +1,7 @@
 use crate::host::{HostError, LogLine};
 use crate::invocation::Usage;
 use crate::limits::CODE_BYTES_MAX;
-use phala_agent_manifest::limits::{Limit, LimitExceeded};
+use phala_agent_manifest::limits::{Limit, LimitExceededError};
 use thiserror::Error;
 
 /// Why a sandbox was not made, or an agent not loaded.
@@ -21,7 +21,7 @@ pub enum SandboxError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RunError {
 	#[error(transparent)]
-	LimitExceeded(#[from] LimitExceeded),
+	LimitExceeded(#[from] LimitExceededError),
 	/// What it threw is in its log.
 	#[error("the agent threw an error that it did not catch; its log says which")]
 	Uncaught,
@@ -54,7 +54,7 @@ impl RunError {
 /// A run that ended badly: nothing of it takes effect, but what it used is known.
 #[derive(Debug, Error)]
 #[error("{error}")]
-pub struct FailedRun {
+pub struct FailedRunError {
 	#[source]
 	pub error: RunError,
 	pub usage: Usage,

@@ -5,7 +5,7 @@ use crate::host::{Host, LogLevel, LogLine};
 use crate::invocation::{Context, UnprovenInput};
 use crate::limits::{HEADER_BYTES_MAX, RESOURCES_MAX};
 use crate::stdio::GuestStdio;
-use phala_agent_manifest::limits::{Limit, LimitExceeded};
+use phala_agent_manifest::limits::{Limit, LimitExceededError};
 use phala_agent_manifest::Manifest;
 use rand_chacha::rand_core::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -90,7 +90,11 @@ impl Guest {
 		}
 	}
 
-	pub(crate) fn log(&mut self, level: LogLevel, message: String) -> Result<(), LimitExceeded> {
+	pub(crate) fn log(
+		&mut self,
+		level: LogLevel,
+		message: String,
+	) -> Result<(), LimitExceededError> {
 		self.budget.add(Limit::LogLines, 1, |usage| &mut usage.log_lines)?;
 		self.budget.add(Limit::LogBytes, message.len() as u64, |usage| &mut usage.log_bytes)?;
 		let at_us = self.started.elapsed().as_micros().try_into().unwrap_or(u64::MAX);

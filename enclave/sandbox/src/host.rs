@@ -5,11 +5,11 @@
 //! rules from its own records, never from what a sandbox says of itself.
 
 use crate::budget::Budget;
-use crate::error::{FailedRun, RunError};
+use crate::error::{FailedRunError, RunError};
 use crate::invocation::Outcome;
 use crate::redact::Bytes;
 use async_trait::async_trait;
-use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
+use phala_agent_manifest::limits::{Limit, LimitExceededError, Limits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub enum HostError {
 	},
 	/// This ends the request.
 	#[error(transparent)]
-	Limit(LimitExceeded),
+	Limit(LimitExceededError),
 }
 
 impl HostError {
@@ -179,7 +179,7 @@ impl AgentReply {
 	}
 
 	/// How a run of the called agent on this machine ended.
-	pub fn of_run(result: Result<Outcome, Box<FailedRun>>) -> Self {
+	pub fn of_run(result: Result<Outcome, Box<FailedRunError>>) -> Self {
 		match result {
 			Ok(outcome) => Self {
 				outbound_calls: outcome.usage.outbound_calls,

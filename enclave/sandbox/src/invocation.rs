@@ -2,7 +2,7 @@
 
 use crate::host::{AgentCall, LogLine};
 use crate::redact::Bytes;
-use phala_agent_manifest::limits::{LimitTooHigh, Limits};
+use phala_agent_manifest::limits::{LimitTooHighError, Limits};
 use phala_agent_manifest::Manifest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -102,7 +102,7 @@ impl Invocation {
 		request: HttpRequest,
 		context: Context,
 		manifest: Arc<Manifest>,
-	) -> Result<Self, LimitTooHigh> {
+	) -> Result<Self, LimitTooHighError> {
 		let limits = manifest.limits.resolve()?;
 		Ok(Self { request, context, manifest, limits })
 	}
@@ -112,7 +112,7 @@ impl Invocation {
 		call: AgentCall,
 		context: Context,
 		manifest: Arc<Manifest>,
-	) -> Result<Self, LimitTooHigh> {
+	) -> Result<Self, LimitTooHighError> {
 		let mut limits = manifest.limits.resolve()?;
 		limits.outbound_calls = limits.outbound_calls.min(call.outbound_calls_max);
 		limits.wall_ms = limits.wall_ms.min(call.wall_ms_max);

@@ -40,7 +40,7 @@ mod run;
 mod stdio;
 
 pub use engine::{LoadedAgent, Sandbox, SandboxConfig};
-pub use error::{FailedRun, RunError, SandboxError};
+pub use error::{FailedRunError, RunError, SandboxError};
 pub use host::{
 	AgentCall, AgentReply, AgentResponse, FetchAllowance, FetchCall, FetchReply, Host, HostError,
 	LogLevel, LogLine, RedirectMode, RefusalKind, SecretValue, StateEntry, StateScan,
@@ -48,5 +48,5 @@ pub use host::{
 pub use invocation::{
 	BlockRef, Context, HttpRequest, HttpResponse, Invocation, Outcome, UnprovenInput, Usage, Write,
 };
-pub use phala_agent_manifest::limits::{Limit, LimitExceeded, Limits};
+pub use phala_agent_manifest::limits::{Limit, LimitExceededError, Limits};
 pub use phala_agent_manifest::{EgressRule, Manifest};

@@ -3,7 +3,7 @@
 use crate::budget::Budget;
 use crate::cpu::CpuMeter;
 use crate::engine::{LoadedAgent, Sandbox};
-use crate::error::{FailedRun, RunError};
+use crate::error::{FailedRunError, RunError};
 use crate::guest::Guest;
 use crate::host::Host;
 use crate::invocation::{HttpRequest, HttpResponse, Invocation, Outcome};
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
-use phala_agent_manifest::limits::{Limit, LimitExceeded, STACK_BYTES};
+use phala_agent_manifest::limits::{Limit, LimitExceededError, STACK_BYTES};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::Accessor;
@@ -36,7 +36,7 @@ impl Sandbox {
 		agent: &LoadedAgent,
 		invocation: Invocation,
 		host: Arc<dyn Host>,
-	) -> Result<Outcome, Box<FailedRun>> {
+	) -> Result<Outcome, Box<FailedRunError>> {
 		let Invocation { request, context, manifest, limits } = invocation;
 		let budget = Budget::new(limits);
 		let refused =
@@ -94,7 +94,7 @@ async fn run_to_end(
 	guest: Guest,
 	request: Request,
 	budget: Arc<Budget>,
-) -> Result<Outcome, Box<FailedRun>> {
+) -> Result<Outcome, Box<FailedRunError>> {
 	let started = Instant::now();
 	let cpu = CpuMeter::default();
 	let mut store = Store::new(&engine, guest);
@@ -107,7 +107,7 @@ async fn run_to_end(
 	let result = match tokio::time::timeout(Duration::from_millis(wall_ms), answer).await {
 		Ok(result) => result,
 		Err(_elapsed) => {
-			let exceeded = LimitExceeded { limit: Limit::WallTime, allowed: wall_ms };
+			let exceeded = LimitExceededError { limit: Limit::WallTime, allowed: wall_ms };
 			Err(budget.breached(exceeded).into())
 		}
 	};
@@ -143,8 +143,8 @@ fn failure(
 	logs: Vec<crate::LogLine>,
 	cpu: &CpuMeter,
 	started: Instant,
-) -> Box<FailedRun> {
-	Box::new(FailedRun { error, usage: usage(budget, cpu, started), logs })
+) -> Box<FailedRunError> {
+	Box::new(FailedRunError { error, usage: usage(budget, cpu, started), logs })
 }
 
 fn size(headers: &[(String, Vec<u8>)], body: &[u8]) -> u64 {
@@ -221,12 +221,12 @@ async fn call(
 
 /// The trap's name only: a wasmtime error may quote what the guest said.
 fn trapped(error: wasmtime::Error) -> RunError {
-	if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
+	if let Some(exceeded) = error.downcast_ref::<LimitExceededError>() {
 		return (*exceeded).into();
 	}
 	match error.downcast_ref::<Trap>() {
 		Some(Trap::StackOverflow) => {
-			LimitExceeded { limit: Limit::Stack, allowed: STACK_BYTES }.into()
+			LimitExceededError { limit: Limit::Stack, allowed: STACK_BYTES }.into()
 		}
 		Some(Trap::UnreachableCodeReached) => {
 			RunError::Trapped("unreachable code (the guest gave up: see its log)".to_owned())

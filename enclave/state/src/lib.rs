@@ -104,7 +104,7 @@ pub use page::{Page, PageKind, PageName, RunId};
 pub use port::Pages;
 pub use read::{Gathered, PageSource, Scan, Scanned, Snapshot};
 pub use root::Root;
-pub use seal::{PageKeys, UnusablePage};
+pub use seal::{PageKeys, UnusablePageError};
 pub use transaction::Transaction;
 pub use walk::{holds_completely, missing, Check, Complete, Walk, Wanted};
 pub use write::apply;

@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 /// Why bytes are not the page that was asked for. Whatever it is, the page is missing, and another
 /// place may have it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnusablePage {
+pub enum UnusablePageError {
 	#[error("page refused: {bytes} bytes, at most {VALUE_PAGE_BYTES_MAX} are accepted")]
 	TooLong { bytes: usize },
 	#[error("page refused: its bytes are not a valid encoding of one")]
@@ -61,23 +61,23 @@ impl PageKeys {
 		layouts: Layouts,
 		name: PageName,
 		bytes: &[u8],
-	) -> Result<Page, UnusablePage> {
+	) -> Result<Page, UnusablePageError> {
 		if bytes.len() > VALUE_PAGE_BYTES_MAX {
-			return Err(UnusablePage::TooLong { bytes: bytes.len() });
+			return Err(UnusablePageError::TooLong { bytes: bytes.len() });
 		}
 		let sealed =
-			SealedPage::decode_all(&mut &bytes[..]).map_err(|_| UnusablePage::Malformed)?;
+			SealedPage::decode_all(&mut &bytes[..]).map_err(|_| UnusablePageError::Malformed)?;
 		let made_in = (sealed.header.epoch, sealed.header.generation);
 		let cipher = [&self.newest]
 			.into_iter()
 			.chain(&self.older)
 			.find(|cipher| cipher.made_in() == made_in)
-			.ok_or(UnusablePage::UnknownKey { epoch: made_in.0, generation: made_in.1 })?;
-		let plaintext = cipher.open(name.0, &sealed).map_err(|_| UnusablePage::DoesNotOpen)?;
+			.ok_or(UnusablePageError::UnknownKey { epoch: made_in.0, generation: made_in.1 })?;
+		let plaintext = cipher.open(name.0, &sealed).map_err(|_| UnusablePageError::DoesNotOpen)?;
 		let page = Page::read(name, &plaintext, layouts)
-			.map_err(|why| UnusablePage::NotThePage { why })?;
+			.map_err(|why| UnusablePageError::NotThePage { why })?;
 		if (page.layout(), page.version()) != (sealed.header.layout, sealed.header.version) {
-			return Err(UnusablePage::NotThePage { why: "its header is another page's" });
+			return Err(UnusablePageError::NotThePage { why: "its header is another page's" });
 		}
 		Ok(page)
 	}

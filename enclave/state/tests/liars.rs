@@ -7,7 +7,7 @@ use common::*;
 use phala_protocol::agents::AgentId;
 use phala_state::{
 	apply, holds_completely, missing, Batch, Complete, Key, PageKeys, PageName, Pages, Root, Run,
-	Snapshot, Space, StateError, Step, UnusablePage, Value, Writes,
+	Snapshot, Space, StateError, Step, UnusablePageError, Value, Writes,
 };
 use rand_chacha::rand_core::Rng;
 use std::{collections::BTreeSet, sync::Arc};
@@ -95,7 +95,7 @@ fn a_good_page_in_anothers_place_is_missing() {
 		PageSwapper::swap(&mut swapped, pair[0], pair[1]);
 		let keys = page_keys(AGENT);
 		let refused = keys.open(OLD_RELEASE, pair[0], &swapped.files[&(AGENT, pair[0])]);
-		assert_eq!(refused.unwrap_err(), UnusablePage::DoesNotOpen);
+		assert_eq!(refused.unwrap_err(), UnusablePageError::DoesNotOpen);
 		let absent = right_or_missing(&swapped, &root, &map);
 		assert!(!absent.is_empty() && absent.is_subset(&pair.iter().copied().collect()));
 	}
@@ -306,7 +306,7 @@ fn a_release_refuses_a_layout_that_it_does_not_know_by_name_and_nothing_moves_by
 	let sealed = page_keys(AGENT).seal(&mut rng, &new.pages.borrow()[&name]);
 	assert_eq!(
 		page_keys(AGENT).open(OLD_RELEASE, name, &sealed).unwrap_err(),
-		UnusablePage::NotThePage { why: "its layout is unknown" }
+		UnusablePageError::NotThePage { why: "its layout is unknown" }
 	);
 }
 
@@ -330,7 +330,7 @@ fn sealing_anew_leaves_names_and_root_and_the_old_key_opens_nothing_new() {
 	let (name, bytes) = disk.files.iter().next().map(|((_, name), bytes)| (*name, bytes)).unwrap();
 	assert_eq!(
 		page_keys(AGENT).open(OLD_RELEASE, name, bytes).unwrap_err(),
-		UnusablePage::UnknownKey { epoch: 1, generation: 2 }
+		UnusablePageError::UnknownKey { epoch: 1, generation: 2 }
 	);
 }
 

@@ -2,13 +2,13 @@
 
 use crate::{
 	limits::PAGE_BYTES_MAX,
-	protocol::{CannotOpen, Refusal},
+	protocol::{OpenError, RequestError},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
 	#[error(transparent)]
-	Refused(Refusal),
+	Refused(RequestError),
 	#[error("page refused: {bytes} bytes, at most {PAGE_BYTES_MAX} are accepted")]
 	PageTooLong { bytes: usize },
 	#[error("the store's process lied: {why}; it is started again")]
@@ -20,16 +20,16 @@ pub enum StoreError {
 	#[error("the store still opens its file; ask again later")]
 	Opening,
 	#[error("the store does not serve: {0}")]
-	Unavailable(Unavailable),
+	Unavailable(UnavailableError),
 }
 
 /// Why nobody is there to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
+pub enum UnavailableError {
 	#[error("its process cannot be started ({0})")]
 	NotStarted(std::io::ErrorKind),
 	#[error(transparent)]
-	CannotOpen(CannotOpen),
+	CannotOpen(OpenError),
 	#[error("its process ended, and is started again soon")]
 	Ended,
 	#[error("it was closed")]

@@ -86,4 +86,4 @@ pub mod server;
 pub use client::{
 	Blocking, Connection, End, Launcher, Life, Status, Store, StoreConfig, StoreProcess, Timing,
 };
-pub use error::{StoreError, Unavailable};
+pub use error::{StoreError, UnavailableError};

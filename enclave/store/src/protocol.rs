@@ -54,7 +54,7 @@ pub enum Answer {
 	#[codec(index = 6)]
 	Statistics(Statistics),
 	#[codec(index = 7)]
-	Refused(Refusal),
+	Refused(RequestError),
 }
 
 /// What is stored.
@@ -84,7 +84,7 @@ pub struct Statistics {
 
 /// Why the process does not do what it is asked, and does what others ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
-pub enum Refusal {
+pub enum RequestError {
 	#[error("put refused: the store would have {bytes} bytes, at most {bytes_max} are kept")]
 	#[codec(index = 0)]
 	StoreFull { bytes: u64, bytes_max: u64 },
@@ -114,7 +114,7 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
 	pub protocol: u16,
-	pub opened: Result<Opened, CannotOpen>,
+	pub opened: Result<Opened, OpenError>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -126,7 +126,7 @@ pub struct Opened {
 
 /// Why the process ends before it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
-pub enum CannotOpen {
+pub enum OpenError {
 	#[error("another process has the folder; one at a time is admitted")]
 	#[codec(index = 0)]
 	InUse,
@@ -327,7 +327,7 @@ fn ascend(after: Option<H256>, names: impl Iterator<Item = H256>) -> bool {
 
 impl Request {
 	/// Whether it is within what one frame may have; the process asks.
-	pub fn check(&self) -> Result<(), Refusal> {
+	pub fn check(&self) -> Result<(), RequestError> {
 		let (count, count_max) = match self {
 			Self::Get { names, .. } => (names.len(), PAGES_PER_FRAME_MAX),
 			Self::Put { pages, .. } => (pages.len(), PAGES_PER_FRAME_MAX),
@@ -339,12 +339,12 @@ impl Request {
 			Self::Usage { .. } | Self::Statistics => (0, 0),
 		};
 		if count > count_max {
-			return Err(Refusal::TooMany);
+			return Err(RequestError::TooMany);
 		}
 		if let Self::Put { pages, .. } = self {
 			let longest = pages.iter().map(|(_, page)| page.len()).max().unwrap_or(0);
 			if longest > PAGE_BYTES_MAX {
-				return Err(Refusal::PageTooLong { bytes: longest as u64 });
+				return Err(RequestError::PageTooLong { bytes: longest as u64 });
 			}
 		}
 		Ok(())
@@ -357,7 +357,7 @@ mod tests {
 
 	#[test]
 	fn refusals_and_hellos_fit_their_limits() {
-		let refusal = Refusal::StoreFull { bytes: u64::MAX, bytes_max: u64::MAX };
+		let refusal = RequestError::StoreFull { bytes: u64::MAX, bytes_max: u64::MAX };
 		let encoded = Answer::Refused(refusal).encode();
 		assert_eq!(encoded[0], REFUSED_INDEX);
 		assert!(encoded.len() <= REFUSAL_BYTES_MAX);

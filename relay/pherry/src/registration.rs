@@ -69,7 +69,7 @@ pub struct Submitted {
 
 /// A registration that the chain refused, and will refuse on the same grounds.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RefusedRegistration {
 	pub refusal: RegistrationRefusal,
 	pub grounds: RegistrationGrounds,
 }
@@ -80,7 +80,7 @@ pub fn objection(
 	operator: AccountBytes,
 	block: BlockNumber,
 	grounds: &RegistrationGrounds,
-	before: Option<&Refused>,
+	before: Option<&RefusedRegistration>,
 ) -> Option<RelayError> {
 	let operator_address = Address(operator);
 	let not_registered = |refusal, was_paid| RelayError::NotRegistered {
@@ -100,20 +100,20 @@ pub fn objection(
 
 /// Why there is no registration.
 #[derive(Debug)]
-pub enum Failed {
+pub enum RegistrationError {
 	/// It can be tried again.
 	Passing(RelayError),
 	/// It was paid for, and the next would be for nothing too.
-	Refused(Box<Refused>, RelayError),
+	Refused(Box<RefusedRegistration>, RelayError),
 }
 
-impl From<RelayError> for Failed {
+impl From<RelayError> for RegistrationError {
 	fn from(error: RelayError) -> Self {
 		Self::Passing(error)
 	}
 }
 
-impl From<ChainClientError> for Failed {
+impl From<ChainClientError> for RegistrationError {
 	fn from(error: ChainClientError) -> Self {
 		Self::Passing(error.into())
 	}
@@ -124,8 +124,8 @@ impl From<ChainClientError> for Failed {
 pub struct Registrar {
 	gate: RegistrationGate,
 	/// One at most.
-	on_its_way: JoinSet<Result<Submitted, Failed>>,
-	refused: Option<Box<Refused>>,
+	on_its_way: JoinSet<Result<Submitted, RegistrationError>>,
+	refused: Option<Box<RefusedRegistration>>,
 }
 
 impl Registrar {
@@ -136,7 +136,7 @@ impl Registrar {
 	}
 
 	/// What the chain refused last, if nothing was registered since.
-	pub fn refused(&self) -> Option<Box<Refused>> {
+	pub fn refused(&self) -> Option<Box<RefusedRegistration>> {
 		self.refused.clone()
 	}
 
@@ -148,7 +148,7 @@ impl Registrar {
 	/// Registers beside the loop.
 	pub fn start(
 		&mut self,
-		registering: impl Future<Output = Result<Submitted, Failed>> + Send + 'static,
+		registering: impl Future<Output = Result<Submitted, RegistrationError>> + Send + 'static,
 	) {
 		self.on_its_way.spawn(registering);
 	}
@@ -168,8 +168,8 @@ impl Registrar {
 			Some(Err(failed)) => {
 				self.gate.failed(now);
 				Err(match failed {
-					Failed::Passing(error) => error,
-					Failed::Refused(refused, error) => {
+					RegistrationError::Passing(error) => error,
+					RegistrationError::Refused(refused, error) => {
 						self.refused = Some(refused);
 						error
 					}
@@ -229,7 +229,7 @@ mod tests {
 			(frees, Self { place })
 		}
 
-		async fn take(self) -> Result<Submitted, Failed> {
+		async fn take(self) -> Result<Submitted, RegistrationError> {
 			match self.place.await {
 				Ok(known_at) => Ok(Submitted { known_at, doubt: None }),
 				Err(_) => std::future::pending().await,
@@ -275,7 +275,7 @@ mod tests {
 		let doubt = registrar.take_ended(now).unwrap().unwrap().unwrap();
 		assert!(doubt.to_string().contains("full"), "{doubt}");
 		assert!(!registrar.is_due(39, now) && registrar.is_due(40, now));
-		registrar.start(async move { Err(Failed::from(not_included())) });
+		registrar.start(async move { Err(RegistrationError::from(not_included())) });
 		settle().await;
 		assert!(registrar.take_ended(now).unwrap().is_err());
 		assert!(!registrar.is_due(40, now) && registrar.is_due(40, now + limits::BACKOFF_MIN));
@@ -327,12 +327,15 @@ mod tests {
 	async fn what_the_chain_refused_for_good_is_not_paid_for_again_until_it_knows_something_else() {
 		let now = Instant::now();
 		let mut registrar = Registrar::default();
-		let refused = Refused { refusal: RegistrationRefusal::StakeTooLow, grounds: grounds() };
+		let refused =
+			RefusedRegistration { refusal: RegistrationRefusal::StakeTooLow, grounds: grounds() };
 		let error = || ChainClientError::Dispatch {
 			call: "registry.register_boot",
 			error: "Registry::StakeTooLow".into(),
 		};
-		registrar.start(async move { Err(Failed::Refused(Box::new(refused), error().into())) });
+		registrar.start(async move {
+			Err(RegistrationError::Refused(Box::new(refused), error().into()))
+		});
 		settle().await;
 		assert!(registrar.take_ended(now).unwrap().is_err());
 		let objects = |registrar: &Registrar, grounds: &RegistrationGrounds| {

@@ -19,7 +19,7 @@ use crate::{
 	enclave::EnclaveClient,
 	envelopes::EnvelopeBook,
 	limits,
-	registration::{objection, Failed, Refused, Registrar, Submitted},
+	registration::{objection, RefusedRegistration, Registrar, RegistrationError, Submitted},
 	status::SharedStatus,
 	RelayError,
 };
@@ -44,7 +44,7 @@ struct BootMemory {
 
 /// Why there is nothing left to relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
+pub enum EndedError {
 	/// A later boot took the worker.
 	#[error("the enclave is retired: a later boot took its worker; it will never serve again")]
 	Retired,
@@ -60,7 +60,7 @@ enum Turn {
 	More,
 	/// Nothing to do before something happens.
 	Idle,
-	Ended(Ended),
+	Ended(EndedError),
 }
 
 impl Relay {
@@ -75,7 +75,7 @@ impl Relay {
 	}
 
 	/// Relays until the enclave has no use for it any more. Failures are waited out.
-	pub async fn run(mut self) -> Ended {
+	pub async fn run(mut self) -> EndedError {
 		let mut backoff = Backoff::new(limits::BACKOFF_MIN, limits::BACKOFF_MAX);
 		loop {
 			match self.run_connected(&mut backoff).await {
@@ -90,7 +90,7 @@ impl Relay {
 	}
 
 	/// Relays over one connection to the node, until that fails.
-	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<Ended, RelayError> {
+	async fn run_connected(&mut self, connecting: &mut Backoff) -> Result<EndedError, RelayError> {
 		let chain = Chain::connect(&self.node).await?;
 		let mut heads = chain.finalized_heads().await?;
 		self.shared_status.node_connected(true);
@@ -248,8 +248,8 @@ async fn register(
 	enclave: EnclaveClient,
 	operator: Keypair,
 	status: EnclaveStatus,
-	refused: Option<Box<Refused>>,
-) -> Result<Submitted, Failed> {
+	refused: Option<Box<RefusedRegistration>>,
+) -> Result<Submitted, RegistrationError> {
 	let known_at = |known_at| Ok(Submitted { known_at, doubt: None });
 	let (best, _) = chain.header(None).await?;
 	if status.phase == EnclavePhase::AwaitsRegistration {
@@ -288,17 +288,20 @@ async fn register(
 			Some(refusal) => {
 				let operator = Address(account);
 				let error = RelayError::NotRegistered { worker, operator, refusal, was_paid: true };
-				Err(Failed::Refused(Box::new(Refused { refusal, grounds }), error))
+				Err(RegistrationError::Refused(
+					Box::new(RefusedRegistration { refusal, grounds }),
+					error,
+				))
 			}
 			None => Err(error.into()),
 		},
 	}
 }
 
-fn ended(phase: EnclavePhase) -> Option<Ended> {
+fn ended(phase: EnclavePhase) -> Option<EndedError> {
 	let ended = match phase {
-		EnclavePhase::Retired => Ended::Retired,
-		EnclavePhase::Evicted => Ended::Evicted,
+		EnclavePhase::Retired => EndedError::Retired,
+		EnclavePhase::Evicted => EndedError::Evicted,
 		_ => return None,
 	};
 	tracing::debug!(phase = phase.name(), "nothing left to relay");

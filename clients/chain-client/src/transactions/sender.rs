@@ -2,7 +2,7 @@
 
 use super::{next_nonce, refusal, sign, Call, Included, Pending, PoolError, SignedTransaction};
 use crate::{accounts, limits, Chain, ChainClientError};
-use phala_protocol::H256;
+use phala_protocol::{text::Address, H256};
 use std::{str::FromStr, sync::Arc};
 use subxt::error::DispatchError;
 use subxt_signer::{sr25519::Keypair, SecretUri};
@@ -32,6 +32,10 @@ pub struct Sender {
 impl Sender {
 	pub fn new(chain: &Chain, keypair: Keypair) -> Self {
 		Self { chain: chain.clone(), keypair, tell: None, submitting: Mutex::new(()) }
+	}
+
+	pub fn address(&self) -> Address {
+		Address(self.keypair.public_key().0)
 	}
 
 	/// Tells of each transaction before it is submitted, of one that is signed anew again.

@@ -9,7 +9,8 @@ use super::{
 use crate::{
 	accounts::Account,
 	conversation::Conversation,
-	interrupt, limits,
+	deployment, interrupt, limits,
+	presence::is_silence,
 	proof::{self, Finality},
 	worker_client::WorkerClient,
 };
@@ -59,7 +60,15 @@ pub async fn call(
 	let looked = question.ask(&mut ask, async || look(chain, &mut finality, account, agent).await);
 	let (worker, opened, from) = match looked.await {
 		Ok(answered) => answered,
-		Err(error) => return Err(ask.in_doubt(error)),
+		Err(error) => {
+			let error = ask.in_doubt(error);
+			// Only of what nobody took: who was given a call may have run it all the same.
+			let lost = match is_silence(&error) {
+				true => lost_keys(chain, agent).await,
+				false => None,
+			};
+			return Err(lost.unwrap_or(error));
+		}
 	};
 	let checked = async {
 		let answer = ProvenAnswer::decode_all(&mut opened.expose()).context(
@@ -82,6 +91,12 @@ pub async fn call(
 			))))
 		}
 	}
+}
+
+/// Why nobody answers, if nobody ever will.
+async fn lost_keys(chain: &Chain, agent: AgentId) -> Option<anyhow::Error> {
+	let (_, record) = agents::known(chain, agent).await.ok()?;
+	deployment::lost_keys(chain, record.cluster).await.ok()?
 }
 
 /// What the chain says of an agent.

@@ -2,7 +2,7 @@
 //! find it. It is written **before** the request is submitted, under its transaction's hash; once
 //! the request has an id, under that, and the transaction's file points there.
 
-use crate::{accounts::Accounts, failure::Refused};
+use crate::{accounts::Accounts, failure::CommandError};
 use anyhow::{bail, Context};
 use codec::DecodeAll;
 use phala_chain_client::{
@@ -13,7 +13,7 @@ use phala_chain_client::{
 use phala_protocol::{
 	agents::AgentId,
 	requests::{CallInput, RequestId},
-	AccountBytes, BlockNumber, H256,
+	AccountBytes, Balance, BlockNumber, H256,
 };
 use phala_verifier::file::{HexBytes, ReplyEvidence};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ pub struct Kept {
 	/// In which the request is, once it has an id.
 	#[serde(default, skip_serializing_if = "Option::is_none")]
 	block: Option<BlockNumber>,
+	/// What was paid for submitting it, in 10⁻¹² PHA as a text.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	base_fee: Option<String>,
 }
 
 /// What a file has in it.
@@ -110,7 +113,13 @@ impl Kept {
 			reply,
 			transaction: None,
 			block: None,
+			base_fee: None,
 		}
+	}
+
+	/// What was paid for submitting it, if that was written down.
+	pub fn base_fee(&self) -> Option<Balance> {
+		self.base_fee.as_ref()?.parse().ok()
 	}
 }
 
@@ -144,13 +153,21 @@ impl<'a> Keeper<'a> {
 
 	/// It is on the chain.
 	/// If that cannot be written it stays under its transaction.
-	pub fn submitted(self, id: RequestId, block: BlockNumber) -> anyhow::Result<()> {
-		let kept = Kept { transaction: None, block: Some(block), ..self.kept.clone() };
-		self.write(id, &File::Kept(kept))?;
-		let Some(transaction) = self.transaction else { return Ok(()) };
-		// Who was told to go on with the transaction still can.
-		let pointer = Pointer { request: HexBytes(id.0.to_vec()) };
-		self.write(transaction, &File::Pointer(pointer))
+	pub fn submitted(
+		self,
+		id: RequestId,
+		block: BlockNumber,
+		base_fee: Balance,
+	) -> anyhow::Result<Kept> {
+		let base_fee = Some(base_fee.to_string());
+		let kept = Kept { transaction: None, block: Some(block), base_fee, ..self.kept.clone() };
+		self.write(id, &File::Kept(kept.clone()))?;
+		if let Some(transaction) = self.transaction {
+			// Who was told to go on with the transaction still can.
+			let pointer = Pointer { request: HexBytes(id.0.to_vec()) };
+			self.write(transaction, &File::Pointer(pointer))?;
+		}
+		Ok(kept)
 	}
 
 	/// The node did not take it: there will be no answer.
@@ -180,9 +197,9 @@ pub async fn find(chain: &Chain, accounts: &Accounts, name: H256) -> anyhow::Res
 	}
 }
 
-fn unknown(name: H256) -> Refused {
+fn unknown(name: H256) -> CommandError {
 	let message = format!("request {name:?} was not made on this machine, or not by this user: only who has its reply key can open the answer; `phala request list` shows those that were");
-	Refused::new("NoSuchRequest", message)
+	CommandError::new("NoSuchRequest", message)
 }
 
 /// The same; `None` when none is kept under that name.
@@ -207,10 +224,10 @@ pub async fn lookup(
 	let at = transaction.signed_at().context(BROKEN)?;
 	match at.fate(chain).await? {
 		Fate::Included(included) => {
-			let ((id, _), block) = (requests::submitted(&included)?, included.block);
-			let mut keeper = Keeper::new(accounts, &account, kept.clone());
+			let ((id, base_fee), block) = (requests::submitted(&included)?, included.block);
+			let mut keeper = Keeper::new(accounts, &account, kept);
 			keeper.transaction = Some(name);
-			keeper.submitted(id, block.number)?;
+			let kept = keeper.submitted(id, block.number, base_fee)?;
 			Ok(Some(Found::Request { id, block: block.number, kept }))
 		}
 		Fate::Open { until } => Ok(Some(Found::OnItsWay { until })),
@@ -230,6 +247,8 @@ pub struct Listed {
 	pub asked: Option<(String, String)>,
 	/// In which it is, once it has an id.
 	pub block: Option<BlockNumber>,
+	/// What was paid for submitting it.
+	pub base_fee: Option<Balance>,
 }
 
 /// All that are kept of one chain, the newest first. What is broken is passed over: it is named when it is
@@ -248,7 +267,8 @@ pub fn list(accounts: &Accounts, genesis: H256) -> anyhow::Result<Vec<Listed>> {
 		let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
 		let input = CallInput::decode_all(&mut &kept.input.0[..]).ok();
 		let asked = input.map(|input| (text(input.method), text(input.path)));
-		listed.push(Listed { name, account, agent, asked, block: kept.block });
+		let (block, base_fee) = (kept.block, kept.base_fee());
+		listed.push(Listed { name, account, agent, asked, block, base_fee });
 	}
 	Ok(listed)
 }
@@ -312,14 +332,16 @@ mod tests {
 		);
 		assert!(list(&accounts, H256([9; 32])).unwrap().is_empty(), "of another chain");
 
-		keeper.submitted(id, 20).unwrap();
+		keeper.submitted(id, 20, 7_000).unwrap();
 		let listed = list(&accounts, H256([3; 32])).unwrap();
 		assert_eq!(
 			listed.iter().map(|one| (one.name, one.block)).collect::<Vec<_>>(),
 			[(id, Some(20))]
 		);
 		assert_eq!((listed[0].agent, listed[0].account.as_str()), (H256([4; 32]), "me"));
-		let expected = Some((id, Kept { block: Some(20), ..kept() }));
+		assert_eq!(listed[0].base_fee, Some(7_000));
+		let paid = Some("7000".into());
+		let expected = Some((id, Kept { block: Some(20), base_fee: paid, ..kept() }));
 		assert_eq!(found(&accounts, id), expected);
 		assert_eq!(found(&accounts, second), expected, "who was told to go on with it still can");
 	}

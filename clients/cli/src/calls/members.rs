@@ -6,7 +6,7 @@
 
 use super::silence::{follows, Patience, Silence, Standstill};
 use crate::{
-	failure::Refused,
+	failure::CommandError,
 	worker_client::{self, WorkerClient, WorkerError},
 };
 use anyhow::Context;
@@ -103,7 +103,7 @@ where
 			workers.join(", "),
 			until.unwrap_or_default()
 		);
-		Refused::new(MAY_HAVE_RUN, message).into()
+		CommandError::new(MAY_HAVE_RUN, message).into()
 	}
 
 	/// Asks members until one answers. The next is asked when one refuses for itself, when one cannot be
@@ -304,21 +304,21 @@ fn unanswered(called: &str, refusals: BTreeMap<WorkerId, String>) -> anyhow::Err
 	let message = format!(
 		"no worker of the cluster answered for agent {called}:{said}\nCall again once `phala cluster status` counts its agents as ready; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
 	);
-	Refused::new("Unanswered", message).into()
+	CommandError::new("Unanswered", message).into()
 }
 
 /// A worker knows the nonce of this call: this call was taken before, by it or by the writer before it.
-fn taken(called: &str, worker: WorkerId) -> Refused {
+fn taken(called: &str, worker: WorkerId) -> CommandError {
 	let message = format!(
 		"the call of agent {called} was taken already, says worker {worker}: a worker took it whose answer did not come back, and what it wrote may be committed. Read the agent's state before you call again, or it may be done twice; a call that only reads can be sent again"
 	);
-	Refused::new(Refusal::Repeated.name(), message)
+	CommandError::new(Refusal::Repeated.name(), message)
 }
 
 /// Whether an error leaves nothing open.
 fn says_how_it_ended(error: &anyhow::Error) -> bool {
-	let is_repeated = |refused: &Refused| refused.code == Refusal::Repeated.name();
-	error.downcast_ref::<Refused>().is_some_and(is_repeated)
+	let is_repeated = |refused: &CommandError| refused.code == Refusal::Repeated.name();
+	error.downcast_ref::<CommandError>().is_some_and(is_repeated)
 		|| worker_client::refusal(error).is_some_and(has_run)
 }
 

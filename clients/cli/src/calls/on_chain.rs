@@ -3,17 +3,21 @@
 
 use super::{
 	kept::{self, Found, Keeper, Kept, BROKEN},
+	members::go_first,
 	size::Sent,
 	Answered,
 };
 use crate::{
 	accounts::{Account, Accounts},
+	commands::status::in_time,
 	conversation::Conversation,
-	failure::Refused,
+	deployment,
+	failure::CommandError,
 	interrupt, limits,
 	names::Names,
 	proof::{self, Finality},
-	worker_client::WorkerClient,
+	terminal,
+	worker_client::{Standing, WorkerClient},
 };
 use anyhow::Context;
 use codec::{DecodeAll, Encode};
@@ -22,23 +26,26 @@ use phala_chain_client::{
 	agents, clusters,
 	requests::{self, Ending, EndingSearch, Settlement, Submission, Terms},
 	transactions::SignedTransaction,
-	Chain, ChainClientError,
+	Chain, ChainClientError, HeaderId,
 };
 use phala_keys::input::InputKind;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
+	boot::WorkerId,
 	caller::Caller,
+	mailbox::ClusterId,
 	requests::{
 		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
 		RequestState,
 	},
+	text::{pha, Address},
 	Balance, BlockNumber, H256,
 };
 use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +70,8 @@ pub struct Submitted {
 pub struct Ended {
 	pub block: BlockNumber,
 	pub settlement: Settlement,
+	/// Paid besides; none of a request that an older `phala` kept.
+	pub base_fee: Option<Balance>,
 	pub answered: Answered,
 }
 
@@ -85,6 +94,7 @@ pub async fn submit(
 	let plain = input.encode();
 	let sent = if choices.public { Sent::Public } else { Sent::OnChain };
 	sent.check(input.body.len(), plain.len())?;
+	check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await?;
 	let bytes = if choices.public {
 		RequestInput::Public(plain.clone())
 	} else {
@@ -145,7 +155,7 @@ pub async fn submit(
 		}
 	};
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
-	keeper.submitted(request, block)?;
+	keeper.submitted(request, block, base_fee)?;
 	Ok(Submitted { request, block, terms: Terms { base_fee, ..terms } })
 }
 
@@ -170,14 +180,14 @@ pub async fn submit_secrets(
 	secrets: &[(Vec<u8>, Vec<u8>)],
 	choices: Choices,
 ) -> anyhow::Result<Submitted> {
-	let (_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
+	let (at, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	if record.owner != account.bytes() {
 		refuse!(
 			"NotOwner",
 			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
 			account.address(),
-			phala_protocol::text::Address(record.owner)
+			Address(record.owner)
 		);
 	}
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
@@ -186,6 +196,7 @@ pub async fn submit_secrets(
 	let body = secrets.encode();
 	let given = secrets.iter().map(|(_, value)| value.len()).sum();
 	Sent::Secret.check(given, body.len())?;
+	check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await?;
 	let sealed = conversation.seal(&proven, InputKind::OwnerSecrets, terms.deadline, body)?;
 	let submission = Submission {
 		agent,
@@ -212,20 +223,24 @@ pub async fn settlement(
 	from: BlockNumber,
 ) -> anyhow::Result<(BlockNumber, Settlement)> {
 	let mut search = EndingSearch::new(request, from);
-	let begun = Instant::now();
-	let mut is_told = false;
+	let mut looked = Instant::now();
+	let mut told = None;
 	loop {
 		match search.look(chain).await? {
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
 			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
-				phala_protocol::text::pha(refund.refunded)),
+				pha(refund.refunded)),
 			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
-				phala_protocol::text::pha(expiry.refunded),
-				phala_protocol::text::pha(expiry.penalty)),
+				pha(expiry.refunded),
+				pha(expiry.penalty)),
 			None => {
-				if !is_told && begun.elapsed() >= limits::ANSWER_USUAL {
-					is_told = true;
-					say_who_is_awaited(chain, request).await;
+				if looked.elapsed() >= limits::ANSWER_USUAL {
+					looked = Instant::now();
+					let awaited = Awaited::of(chain, request).await;
+					if let Some(awaited) = awaited.filter(|awaited| told.as_ref() != Some(awaited)) {
+						say!("  {}", terminal::line(&awaited.to_string()));
+						told = Some(awaited);
+					}
 				}
 				tokio::time::sleep(limits::POLL).await;
 			}
@@ -233,25 +248,104 @@ pub async fn settlement(
 	}
 }
 
-/// Of a request that takes longer than most: who has it, until when, and whether that worker is there.
-async fn say_who_is_awaited(chain: &Chain, request: RequestId) {
-	let Ok(Request { state: RequestState::Open, agent, worker, deadline, .. }) =
-		state(chain, request).await
-	else {
-		return;
-	};
-	let is_there = async {
+/// Of a request that takes longer than most: who has it, until when, and whether that one answers for the
+/// agent.
+#[derive(Debug, PartialEq, Eq)]
+struct Awaited {
+	worker: WorkerId,
+	deadline: BlockNumber,
+	/// Why it does not answer, if it does not.
+	lacks: Option<String>,
+}
+
+impl Awaited {
+	/// Nothing of one that is not open any more.
+	async fn of(chain: &Chain, request: RequestId) -> Option<Self> {
+		let Request { state: RequestState::Open, agent, worker, deadline, .. } =
+			state(chain, request).await.ok()?
+		else {
+			return None;
+		};
 		let (_, record) = agents::known(chain, agent).await.ok()?;
 		let members = clusters::members(chain, record.cluster).await.ok()?;
-		let member = members.into_iter().find(|member| member.worker == worker)?;
-		let client = WorkerClient::new(&member.endpoint).ok()?;
-		tokio::time::timeout(limits::PRESENCE_MAX, client.info()).await.ok()?.ok()
-	};
-	let there = match is_there.await {
-		Some(_) => "is there",
-		None => "does not answer now; if it does not by then, you are refunded",
-	};
-	say!("  it waits for worker {worker}, which has until block {deadline} and {there}");
+		let lacks = match members.iter().find(|member| member.worker == worker) {
+			Some(member) => lacks(member, agent).await,
+			None => Some("it is not in the agent's cluster any more".into()),
+		};
+		Some(Self { worker, deadline, lacks })
+	}
+}
+
+impl fmt::Display for Awaited {
+	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+		let Self { worker, deadline, lacks } = self;
+		write!(to, "worker {worker} must answer until block {deadline}, ")?;
+		match lacks {
+			None => write!(to, "and is there"),
+			Some(why) => write!(to, "and does not now ({why}); if nobody does, you are refunded"),
+		}
+	}
+}
+
+/// Why a member does not answer for an agent now; nothing if it does.
+async fn lacks(member: &clusters::Member, agent: AgentId) -> Option<String> {
+	let asking = async { WorkerClient::new(&member.endpoint)?.standing(agent).await };
+	match in_time(asking).await {
+		Ok(Standing::Ready) => None,
+		Ok(Standing::Lacks(why)) => Some(why),
+		Err(error) => Some(format!("{error:#}")),
+	}
+}
+
+/// Refuses what nobody would answer, before anything is paid for it. Who says by when it is to be answered may
+/// know that somebody comes back until then.
+async fn check_somebody_answers(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+	cluster: ClusterId,
+	deadline: Option<BlockNumber>,
+) -> anyhow::Result<()> {
+	let mut members = clusters::members(chain, cluster).await?;
+	let lease = clusters::lease(chain, at, agent).await?;
+	let writer = lease.map(|lease| lease.worker);
+	go_first(&mut members, writer);
+	let mut refusals = Vec::new();
+	if let Some(member) = members.first() {
+		match lacks(member, agent).await {
+			None => return Ok(()),
+			Some(why) => refusals.push((member.worker, why)),
+		}
+	}
+	let others = members.iter().skip(1).map(|member| async { lacks(member, agent).await });
+	let others = futures::future::join_all(others).await;
+	let somebody = others.iter().any(Option::is_none);
+	let others = members.iter().skip(1).zip(others);
+	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
+	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
+		say!(
+			"  worker {worker}, which is given the request, does not answer now: {}; another is given the next ones within half a minute, and what is not answered is refunded, but for the base fee",
+			terminal::line(why)
+		);
+		return Ok(());
+	}
+	if deadline.is_some() {
+		return Ok(());
+	}
+	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
+		return Err(lost);
+	}
+	Err(nobody_answers(agent, chain.genesis_hash(), &refusals).into())
+}
+
+fn nobody_answers(agent: AgentId, genesis: H256, refusals: &[(WorkerId, String)]) -> CommandError {
+	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
+	let message = format!(
+		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
+		Names::called(genesis, agent),
+		refusals.collect::<String>()
+	);
+	CommandError::new("Unanswered", message)
 }
 
 /// Waits for a request's end, opens the answer and checks it. The request is named by its id, or by
@@ -282,12 +376,13 @@ pub async fn answer(
 		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded; its log says more, to its owner: phala logs {}",
 			Names::called(chain.genesis_hash(), agent),
 			refusal,
-			phala_protocol::text::pha(settlement.fee),
+			pha(settlement.fee),
 			settlement.units,
-			phala_protocol::text::pha(settlement.refunded),
+			pha(settlement.refunded),
 			Names::called(chain.genesis_hash(), agent)),
 	};
 	let answer = open(&kept, &bytes)?;
+	let base_fee = kept.base_fee();
 	let input =
 		CallInput::decode_all(&mut &kept.input.0[..]).context("the kept input is broken")?;
 	let file = AnswerFile::new(chain.genesis_hash(), &input, &answer);
@@ -296,7 +391,7 @@ pub async fn answer(
 	let expected = Expected { agent: Some(agent), caller: Some(caller), ..Expected::default() };
 	let proving = super::prove(chain, finality, file, answer, client.as_ref(), block, &expected);
 	let answered = proving.await?;
-	Ok((request, Ended { block, settlement, answered }))
+	Ok((request, Ended { block, settlement, base_fee, answered }))
 }
 
 fn open(kept: &Kept, bytes: &[u8]) -> anyhow::Result<ProvenAnswer> {
@@ -340,10 +435,47 @@ pub async fn state(chain: &Chain, request: RequestId) -> anyhow::Result<Request>
 
 pub(super) fn unknown(request: RequestId, block: BlockNumber) -> anyhow::Error {
 	let message = format!("the chain knows no request {request:?} as of block {block}: closed ones are forgotten after a while; `phala request list` shows those that were made on this machine");
-	Refused::new("NoSuchRequest", message).into()
+	CommandError::new("NoSuchRequest", message).into()
 }
 
 /// Whether a request waits for its answer.
 pub fn is_open(state: &Request) -> bool {
 	state.state == RequestState::Open
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::calls::villains::{crashed, worker, Villain};
+
+	#[test]
+	fn who_must_answer_is_told_with_until_when_and_whether_it_can() {
+		let of = |lacks: Option<&str>| {
+			let lacks = lacks.map(str::to_owned);
+			Awaited { worker: 2, deadline: 869, lacks }.to_string()
+		};
+		assert_eq!(of(None), "worker 2 must answer until block 869, and is there");
+		let lost = of(Some("its code has not come here yet"));
+		for part in ["until block 869", "its code has not come here yet", "you are refunded"] {
+			assert!(lost.contains(part), "{lost}");
+		}
+	}
+
+	#[tokio::test]
+	async fn a_member_that_hangs_or_is_gone_or_is_not_ready_does_not_answer_for_an_agent() {
+		let agent = H256([7; 32]);
+		let hung = worker(1, Villain::Hangs).await;
+		let why = lacks(&hung.member, agent).await.unwrap();
+		assert!(why.contains("does it hang?"), "{why}");
+		let why = lacks(&crashed(2).member, agent).await.unwrap();
+		assert!(why.contains("no worker answers"), "{why}");
+		let refusals = [(1, why), (2, "its code has not come here yet".into())];
+		let refused = nobody_answers(agent, H256([1; 32]), &refusals);
+		assert_eq!(refused.code, "Unanswered");
+		for part in
+			["nothing was submitted", "worker 2: its code", "phala agent status", "--deadline"]
+		{
+			assert!(refused.message.contains(part), "{}", refused.message);
+		}
+	}
 }

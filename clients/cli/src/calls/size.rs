@@ -1,7 +1,7 @@
 //! Whether what is sent is too long, in the sender's own figures: what is added to it on its way is
 //! no matter of theirs.
 
-use crate::failure::Refused;
+use crate::failure::CommandError;
 use codec::{Compact, CompactLen};
 use phala_keys::{
 	limits::{PADDING_RESERVE_BYTES, SEALED_PLAINTEXT_BYTES_MAX},
@@ -45,7 +45,7 @@ impl Sent {
 		};
 		let fit = room.saturating_sub(whole.saturating_sub(given));
 		let message = format!("{what} of {given} bytes is too long: at most {fit} fit; {remedy}");
-		Err(Refused::new("InputTooLong", message).into())
+		Err(CommandError::new("InputTooLong", message).into())
 	}
 
 	/// Most bytes of SCALE that go this way.

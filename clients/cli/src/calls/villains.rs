@@ -112,6 +112,13 @@ impl Server {
 		Json(said).into_response()
 	}
 
+	async fn anything_else(State(server): State<Arc<Self>>) -> StatusCode {
+		match server.villain {
+			Villain::Hangs => std::future::pending().await,
+			_ => StatusCode::NOT_FOUND,
+		}
+	}
+
 	async fn call(State(server): State<Arc<Self>>, body: Bytes) -> Response {
 		let before = {
 			let mut bodies = server.bodies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,6 +162,7 @@ pub async fn worker(id: WorkerId, villain: Villain) -> Worker {
 	let router = Router::new()
 		.route("/v1/info", get(Server::info))
 		.route("/v1/agents/{id}/call", post(Server::call))
+		.fallback(Server::anything_else)
 		.with_state(server);
 	tokio::spawn(async move { axum::serve(listener, router).await });
 	Worker { member: Member { worker: id, endpoint }, bodies }

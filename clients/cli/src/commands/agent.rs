@@ -5,7 +5,7 @@ use crate::{
 	chain::NodeOption,
 	commands::status::{self, Said},
 	deployment,
-	failure::Refused,
+	failure::CommandError,
 	interrupt,
 	names::{AccountName, AgentName, Names},
 	output::{
@@ -20,12 +20,13 @@ use crate::{
 use anyhow::Context;
 use phala_chain_client::{accounts::check_funds, agents, clusters, Call};
 use phala_protocol::{
-	agents::{Access, AgentId, UpgradePolicy},
+	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
 	boot::WorkerId,
 	text::{parse_pha, pha, Address},
 	Balance, BlockNumber,
 };
 use std::{
+	collections::BTreeSet,
 	io::{BufRead, IsTerminal},
 	process::ExitCode,
 };
@@ -192,7 +193,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 					pha(deposit_max),
 					pha(held)
 				);
-				return Err(Refused::new("DepositTooHigh", message).into());
+				return Err(CommandError::new("DepositTooHigh", message).into());
 			}
 			say!("  {} will be held from this account while it has the agent", pha(held));
 			check_funds(&chain, account.open()?.bytes(), "the agent's deposit", held).await?;
@@ -211,7 +212,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 					"{} a unit is more than any agent takes: `price` in agent.toml counts millionths of a millionth of a PHA, and this counts PHA; --force if that is meant",
 					pha(price)
 				);
-				return Err(Refused::new("PriceTooHigh", message).into());
+				return Err(CommandError::new("PriceTooHigh", message).into());
 			}
 			let call = |agent| agents::set_price(agent, price);
 			let done = format!("a unit of its work costs {}", pha(price));
@@ -251,14 +252,30 @@ async fn change(
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
 	let call = call(agent);
+	// It is offered to somebody, and taken by that one.
+	if call.call != "accept_transfer" {
+		check_owner(agent, &record, account.address())?;
+	}
 	let what = format!("{} for agent {agent:?}", call.name);
 	let sender = interrupt::sender(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
 	let block = included.block.number;
-	let following = deployment::followed(&chain, record.cluster, block);
+	let following = deployment::followed(&chain, record.cluster, block, BTreeSet::new());
 	step("waiting until the workers know it", following).await?;
 	let text = format!("agent {agent:?}: {done}, from block {block} on");
 	output::tell(json, &AgentChanged { agent: agent.into(), block }, text)
+}
+
+/// Before anything is paid: the chain would refuse it.
+fn check_owner(agent: AgentId, record: &AgentRecord, account: Address) -> anyhow::Result<()> {
+	if record.owner != account.0 {
+		refuse!(
+			"NotOwner",
+			"{account} may not do this: {} owns agent {agent:?}; choose that account with --account or --suri",
+			Address(record.owner)
+		);
+	}
+	Ok(())
 }
 
 async fn list(

@@ -228,7 +228,7 @@ impl Saving {
 		let refuse = |why: &dyn std::fmt::Display| {
 			let message =
 				format!("cannot save to {}: {why}; nothing was asked yet", path.display());
-			failure::Refused::new("FileFailed", message)
+			failure::CommandError::new("FileFailed", message)
 		};
 		// A temporary name, which nobody gave, would be named by an error.
 		fs::metadata(folder).map_err(|error| refuse(&error))?;

@@ -3,7 +3,7 @@
 use crate::{
 	accounts::AccountOptions,
 	chain::NodeOption,
-	commands::status,
+	commands::{status, worker},
 	deployment, failure, interrupt,
 	names::{AccountName, AgentName},
 	output::{
@@ -16,7 +16,9 @@ use crate::{
 	steps::{chain_step, step},
 	terminal,
 };
-use phala_chain_client::{accounts::check_funds, agents, clusters, Call, Sender};
+use phala_chain_client::{
+	accounts::check_funds, agents, clusters, Call, Chain, ChainClientError, Sender,
+};
 use phala_protocol::{
 	boot::WorkerId,
 	clusters::Opening,
@@ -24,7 +26,7 @@ use phala_protocol::{
 	text::{parse_pha, pha, Address},
 	AccountBytes, Balance,
 };
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -182,7 +184,7 @@ impl DeveloperArguments {
 	}
 }
 
-/// Sends a call about a cluster, and says what it did.
+/// Sends a call of a cluster's owner, and says what it did.
 async fn change(
 	cluster: ClusterId,
 	call: Call,
@@ -191,7 +193,17 @@ async fn change(
 	node: &NodeOption,
 	json: bool,
 ) -> anyhow::Result<()> {
-	let sender = sender(account, node).await?;
+	let (_, sender) = of_owner(cluster, account, node).await?;
+	send(cluster, call, done, &sender, json).await
+}
+
+async fn send(
+	cluster: ClusterId,
+	call: Call,
+	done: &str,
+	sender: &Sender,
+	json: bool,
+) -> anyhow::Result<()> {
 	let what = format!("{} for cluster {cluster}", call.name);
 	let block = chain_step(&what, sender.send(call)).await?.0.block.number;
 	output::tell(json, &ClusterChanged { cluster, block }, format!("{done}, from block {block} on"))
@@ -210,26 +222,35 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			output::tell(json, &ClusterMade { cluster, block }, format!("cluster {cluster}"))?;
 		}
 		Command::Join { cluster, worker, url, account, node } => {
-			let sender = sender(&account, &node).await?;
+			let account = account.open()?;
+			let chain = node.connect().await?;
+			if clusters::owner(&chain, cluster).await?.is_none() {
+				return Err(ChainClientError::UnknownCluster { cluster }.into());
+			}
+			worker::check_operator(&chain, worker, account.address()).await?;
+			if let Ok(joined) = clusters::cluster_of(&chain, worker).await {
+				refuse!(
+					"AlreadyMember",
+					"worker {worker} is a member of cluster {joined}, or asked to be one: `phala cluster leave {worker}` takes it out, or its request back"
+				);
+			}
+			let sender = interrupt::sender(&chain, account.keypair);
 			let asking = clusters::request_join(&sender, cluster, worker, &url);
 			let block = chain_step("asking to join", asking).await?.0.block.number;
 			let text = format!("worker {worker} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {worker}`");
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
 		Command::Approve { cluster, worker, account, node } => {
-			let account = account.open()?;
-			let chain = node.connect().await?;
-			check_owner(cluster, clusters::owner(&chain, cluster).await?, account.address())?;
+			let (chain, sender) = of_owner(cluster, &account, &node).await?;
 			let applicant = clusters::applicant(&chain, cluster, worker).await?;
 			let clusters::Applicant { boot, measurement, endpoint, .. } = &applicant;
 			let what = format!(
 				"letting in worker {worker}: boot {boot}, measurement {measurement:?}, at {}",
 				terminal::line(endpoint)
 			);
-			let sender = interrupt::sender(&chain, account.keypair);
 			let approving = sender.send(clusters::approve_join(cluster, &applicant));
 			let block = chain_step(&what, approving).await?.0.block.number;
-			let following = deployment::followed(&chain, cluster, block);
+			let following = deployment::followed(&chain, cluster, block, BTreeSet::new());
 			step("waiting until the workers know it", following).await?;
 			let text = format!("worker {worker} is a member of cluster {cluster}");
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
@@ -237,6 +258,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Leave { worker, account, node } => {
 			let account = account.open()?;
 			let chain = node.connect().await?;
+			worker::check_operator(&chain, worker, account.address()).await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
 			let sender = interrupt::sender(&chain, account.keypair);
 			let what = format!("taking worker {worker} out of cluster {cluster}");
@@ -250,11 +272,12 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let call = clusters::set_endpoint(worker, &url)?;
 			let account = account.open()?;
 			let chain = node.connect().await?;
+			worker::check_operator(&chain, worker, account.address()).await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
 			let sender = interrupt::sender(&chain, account.keypair);
 			let what = format!("moving worker {worker} to {}", terminal::line(&url));
 			let block = chain_step(&what, sender.send(call)).await?.0.block.number;
-			let following = deployment::followed(&chain, cluster, block);
+			let following = deployment::followed(&chain, cluster, block, BTreeSet::new());
 			step("waiting until the workers know it", following).await?;
 			let text = format!(
 				"worker {worker} of cluster {cluster} is reached at {}, from block {block} on",
@@ -263,7 +286,13 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
 		Command::Remove { cluster, worker, account, node } => {
-			let sender = sender(&account, &node).await?;
+			let (chain, sender) = of_owner(cluster, &account, &node).await?;
+			if clusters::cluster_of(&chain, worker).await? != cluster {
+				refuse!(
+					"NotMember",
+					"worker {worker} is no member of cluster {cluster}, and asked to be none; `phala cluster status {cluster}` shows who is"
+				);
+			}
 			let what = format!("removing worker {worker} from cluster {cluster}");
 			let removing = sender.send(clusters::remove_member(cluster, worker));
 			let block = chain_step(&what, removing).await?.0.block.number;
@@ -297,7 +326,13 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Accept { cluster, account, node } => {
 			let call = clusters::accept_transfer(cluster);
 			let done = format!("cluster {cluster} is this account's");
-			change(cluster, call, &done, &account, &node, json).await?;
+			let account = account.open()?;
+			let chain = node.connect().await?;
+			if clusters::owner(&chain, cluster).await?.is_none() {
+				return Err(ChainClientError::UnknownCluster { cluster }.into());
+			}
+			let sender = interrupt::sender(&chain, account.keypair);
+			send(cluster, call, &done, &sender, json).await?;
 		}
 		Command::Status { cluster, node } => show(cluster, &node, json).await?,
 	}
@@ -313,6 +348,9 @@ async fn evict(
 	let account = account.open()?;
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
+	let (_, record) = agents::known(&chain, agent).await?;
+	let owner = clusters::owner(&chain, record.cluster).await?;
+	check_owner(record.cluster, owner, account.address())?;
 	let sender = interrupt::sender(&chain, account.keypair);
 	let what = format!("evicting agent {agent:?}");
 	let (included, _) = chain_step(&what, sender.send(agents::evict(agent))).await?;
@@ -333,17 +371,27 @@ fn check_owner(
 	account: Address,
 ) -> anyhow::Result<()> {
 	match owner {
-		None => refuse!(
-			"UnknownCluster",
-			"there is no cluster {cluster}; `phala cluster create` makes one"
-		),
+		None => Err(ChainClientError::UnknownCluster { cluster }.into()),
 		Some(owner) if owner != account.0 => refuse!(
 			"NotOwner",
-			"{account} does not own cluster {cluster}: its owner {} decides who may join; choose that account with --account or --suri",
+			"{account} may not do this: {} owns cluster {cluster}, and decides who may join; choose that account with --account or --suri",
 			Address(owner)
 		),
 		Some(_) => Ok(()),
 	}
+}
+
+/// Of the account that was chosen, which owns the cluster.
+async fn of_owner(
+	cluster: ClusterId,
+	account: &AccountOptions,
+	node: &NodeOption,
+) -> anyhow::Result<(Chain, Sender)> {
+	let account = account.open()?;
+	let chain = node.connect().await?;
+	check_owner(cluster, clusters::owner(&chain, cluster).await?, account.address())?;
+	let sender = interrupt::sender(&chain, account.keypair);
+	Ok((chain, sender))
 }
 
 /// Of the account that was chosen.

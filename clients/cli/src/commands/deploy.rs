@@ -12,7 +12,7 @@ use crate::{
 	chain::NodeOption,
 	deployed::{self, Deployments},
 	deployment,
-	failure::Refused,
+	failure::CommandError,
 	interrupt,
 	names::{AgentName, Names},
 	output::{
@@ -172,7 +172,7 @@ fn check_name(name: &str, taken: Option<AgentId>, folder: &Path) -> anyhow::Resu
 	let message = format!(
 		"the deployment was refused: {name} is agent {agent:?} of this account on this network, and {folder} does not know of it; `phala deploy {folder} --agent {agent:?}` goes on with that one, `phala agent upgrade {name} {folder}` gives it the folder's code, `phala deploy {folder} --new` deploys another, which {name} means from then on"
 	);
-	Err(Refused::new("NameTaken", message).into())
+	Err(CommandError::new("NameTaken", message).into())
 }
 
 /// Whether the folder's code is that of the agent.
@@ -337,8 +337,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (uploaded, _) = step(&what, uploading).await?;
-	let (record, _) = step("waiting for its birth", deployment::born(&chain, agent)).await?;
-	let settling = deployment::settled(&chain, agent, uploaded);
+	let birth = deployment::born(&chain, deployment.cluster, agent);
+	let (record, _) = step("waiting for its birth", birth).await?;
+	let settling = deployment::settled(&chain, deployment.cluster, agent, uploaded);
 	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;
 	if !uploaded.missing.is_empty() {
 		say!(

@@ -55,7 +55,7 @@ mod validator_keys;
 pub use summary::Summary;
 
 use crate::{
-	failure::{self, Refused},
+	failure::{self, CommandError},
 	limits,
 	output::{self, words::Hash},
 	steps::seconds,
@@ -213,7 +213,7 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let interrupted_early =
 		matches!(ended, Ok(Ended::Interrupted)) && summary.ready_seconds.is_none();
-	let interrupted = || Refused::new("Interrupted", "it was interrupted").into();
+	let interrupted = || CommandError::new("Interrupted", "it was interrupted").into();
 	match &ended {
 		Err(error) => summary.error = Some(failure::body(error)),
 		Ok(Ended::Interrupted) => summary.error = Some(failure::body(&interrupted())),

@@ -88,6 +88,7 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	if json {
 		let requests = listed.into_iter().map(|(one, stored)| {
 			let (outcome, fee) = outcome(one.block, stored.as_ref());
+			let base_fee = one.base_fee.map(Amount);
 			let (method, path) = one.asked.unzip();
 			ListedRequest {
 				request: one.name.into(),
@@ -98,6 +99,7 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 				block: one.block,
 				outcome,
 				fee: fee.map(Amount),
+				base_fee,
 			}
 		});
 		output::print(&RequestList { requests: requests.collect() })?;
@@ -109,9 +111,9 @@ async fn list(node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 			names.name_of(genesis, one.agent)?.unwrap_or_else(|| format!("{:?}", one.agent));
 		let (method, path) = one.asked.clone().unwrap_or_else(|| ("secrets".into(), String::new()));
 		let block = one.block.map_or("-".into(), |block| format!("block {block}"));
-		let became = outcome_text(one.block, stored.as_ref());
+		let became = outcome_text(one.block, stored.as_ref(), one.base_fee);
 		let asked = terminal::line(&format!("{method} {path}"));
-		show!("{:?}  {block:<12} {became:<26} {agent}  {asked}", one.name);
+		show!("{:?}  {block:<12} {became:<48} {agent}  {asked}", one.name);
 	}
 	if listed.is_empty() {
 		say!("  none was made on this machine on the chain {genesis:?}");
@@ -138,16 +140,22 @@ fn outcome(
 	}
 }
 
-fn outcome_text(block: Option<BlockNumber>, stored: Option<&Request>) -> String {
+fn outcome_text(
+	block: Option<BlockNumber>,
+	stored: Option<&Request>,
+	base_fee: Option<Balance>,
+) -> String {
 	let (outcome, fee) = outcome(block, stored);
-	let paid = fee.map_or_else(String::new, |fee| format!(", {} paid", pha(fee)));
+	let base = base_fee.map_or_else(String::new, |base| format!(" and {} base fee", pha(base)));
+	let paid = fee.map_or_else(String::new, |fee| format!(", {}{base} paid", pha(fee)));
+	let but = base_fee.map_or_else(String::new, |base| format!(" but {} base fee", pha(base)));
 	match (outcome, stored) {
 		(RequestOutcome::OnItsWay, _) => "on its way".into(),
 		(RequestOutcome::Open, Some(stored)) => format!("open until block {}", stored.deadline),
 		(RequestOutcome::Open, None) => "open".into(),
 		(RequestOutcome::Answered, _) => format!("answered{paid}"),
 		(RequestOutcome::Failed, _) => format!("failed{paid}"),
-		(RequestOutcome::Refunded, _) => "not answered, refunded".into(),
+		(RequestOutcome::Refunded, _) => format!("not answered, refunded{but}"),
 		(RequestOutcome::Forgotten, _) => "ended long ago".into(),
 	}
 }
@@ -191,7 +199,7 @@ pub fn settled(request: RequestId, ended: &Ended, checked: Checked) -> SettledRe
 		state: RequestState::Settled,
 		settled_in: ended.block,
 		paid: (&ended.settlement).into(),
-		base_fee: None,
+		base_fee: ended.base_fee.map(Amount),
 		seconds: None,
 		checked,
 	}
@@ -201,8 +209,11 @@ pub fn settled(request: RequestId, ended: &Ended, checked: Checked) -> SettledRe
 pub fn ending_text(ended: &Ended) -> String {
 	let paid = &ended.settlement;
 	let worker = paid.worker.map_or_else(|| "-".into(), |worker| Address(worker).to_string());
+	let base = ended.base_fee.map_or_else(String::new, |base| {
+		format!("    base fee   {:<22} paid before, when it was submitted\n", pha(base))
+	});
 	format!(
-		"  paid in block {}: {} for {} units\n    worker     {:<22} {worker}\n    developer  {:<22} {}\n    treasury   {}\n    refunded   {}\n",
+		"  paid in block {}: {} for {} units\n    worker     {:<22} {worker}\n    developer  {:<22} {}\n    treasury   {}\n    refunded   {}\n{base}",
 		ended.block,
 		pha(paid.fee),
 		paid.units,
@@ -243,7 +254,12 @@ mod tests {
 			(Some(70), Some(of(chain::RequestState::Expired)), "not answered, refunded"),
 			(Some(70), None, "ended long ago"),
 		] {
-			assert_eq!(outcome_text(block, stored.as_ref()), expected);
+			assert_eq!(outcome_text(block, stored.as_ref(), None), expected);
 		}
+		let base_fee = Some(10_000_000_000);
+		let told = outcome_text(Some(70), Some(&settled(false)), base_fee);
+		assert_eq!(told, "answered, 0.001 PHA and 0.01 PHA base fee paid");
+		let told = outcome_text(Some(70), Some(&of(chain::RequestState::Expired)), base_fee);
+		assert_eq!(told, "not answered, refunded but 0.01 PHA base fee");
 	}
 }

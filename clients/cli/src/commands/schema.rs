@@ -1,7 +1,7 @@
 //! `phala schema`: what commands tell with `--json`, as JSON Schema.
 
 use crate::{
-	failure::Refused,
+	failure::CommandError,
 	output::{
 		self,
 		schemas::{all, Schemas},
@@ -23,7 +23,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if !asked.is_empty() && !known.contains_key(&*asked) {
 		let names: Vec<_> = known.into_keys().collect();
 		let message = format!("there is no schema for {asked:?}: {} have one", names.join(", "));
-		return Err(Refused::new("NoSuchCommand", message).into());
+		return Err(CommandError::new("NoSuchCommand", message).into());
 	}
 	let chosen = known.into_iter().filter(|(command, _)| asked.is_empty() || *command == asked);
 	let schemas = chosen.map(|(command, schema)| (command.to_owned(), schema.to_value()));

@@ -26,7 +26,10 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let (info, mut not_ready) = with_agents(&arguments.worker).await?;
+	let asked = with_agents(&arguments.worker).await;
+	let (info, mut not_ready) = asked.context(
+		"give a worker's public server, as in http://127.0.0.1:8000; `phala cluster status` shows those of a cluster's members",
+	)?;
 	if let Some(genesis) = info.genesis {
 		name(&mut not_ready, genesis.0);
 	}
@@ -38,9 +41,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
 	let at = format!("{}/v1/info", url.trim_end_matches('/'));
 	let client = reqwest::Client::builder().timeout(limits::INFO_MAX).no_proxy().build()?;
-	let answer = client.get(&at).send().await.with_context(|| {
-		format!("no worker answers at {url}; give its public server, as in http://127.0.0.1:8000")
-	})?;
+	let answer = client.get(&at).send().await.map_err(reqwest::Error::without_url);
+	let answer = answer.with_context(|| format!("no worker answers at {url}"))?;
 	if !answer.status().is_success() {
 		refuse!(
 			"NoWorker",
@@ -113,7 +115,7 @@ fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
 		("fresh", "view is fresh"),
 		("freshness", "why it is not"),
 		("suspended", "why it serves no more"),
-		("viewAgeMs", "age of its view, ms"),
+		("viewAgeMs", "age of its view"),
 		("evidence", "evidence"),
 		("cluster", "cluster"),
 		("clusterKeys", "has the cluster's keys"),
@@ -129,7 +131,11 @@ fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
 	for (key, name) in LINES {
 		let is_reason = ["freshness", "suspended"].contains(&key);
 		if !is_reason || !info[key].is_null() {
-			text += &format!("{name:<22} {}\n", readable(&info[key]));
+			let value = match info[key].as_u64() {
+				Some(age_ms) if key == "viewAgeMs" => view_age(age_ms),
+				_ => readable(&info[key]),
+			};
+			text += &format!("{name:<22} {value}\n");
 		}
 		if key == "agentsReady" {
 			for agent in not_ready {
@@ -143,6 +149,11 @@ fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
 	Ok(text)
 }
 
+/// An enclave follows each block, and can prove how old its view is by its own marks alone.
+fn view_age(age_ms: u64) -> String {
+	format!("at most {} s, by its last mark in a block", age_ms.div_ceil(1_000))
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -151,14 +162,14 @@ mod tests {
 
 	#[test]
 	fn what_a_worker_says_is_a_line_each_and_what_it_does_not_know_a_dash() {
-		let said =
-			json!({ "worker": 3, "boot": null, "phase": "serving", "of a later": "release" });
+		let said = json!({ "worker": 3, "boot": null, "phase": "serving", "viewAgeMs": 113_493, "of a later": "release" });
 		let (agent, lacks) = (H256::repeat_byte(7), Some("its code".to_owned()));
 		let not_ready = NotReady { agent: agent.into(), name: None, lacks };
 		let text = text(&serde_json::from_value(said).unwrap(), &[not_ready]).unwrap();
 		assert!(text.contains(&format!("not ready              {agent:?}: its code\n")), "{text}");
 		assert!(text.contains("phase                  serving\n"), "{text}");
 		assert!(text.contains("worker                 3\n"), "{text}");
+		assert!(text.contains("age of its view        at most 114 s, by its last mark"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");
 		assert!(!text.contains("why it is not"), "{text}");
 	}

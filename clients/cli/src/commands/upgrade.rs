@@ -5,7 +5,8 @@
 use super::{
 	agent::runs_text,
 	build::{self, Built},
-	deploy, status,
+	deploy,
+	status::{self, in_time},
 };
 use crate::{
 	accounts::AccountOptions,
@@ -16,9 +17,9 @@ use crate::{
 		self,
 		agents::{AgentUpgraded, WorkerPrepared},
 	},
+	presence::{is_silence, Looks},
 	steps::{chain_step, step},
 };
-use anyhow::ensure;
 use phala_chain_client::{
 	agents::{self, PendingUpgrade},
 	clusters,
@@ -29,7 +30,7 @@ use phala_protocol::{
 	text::Address,
 	BlockNumber,
 };
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 use tokio::task::JoinSet;
 
 #[derive(Debug, clap::Args)]
@@ -126,10 +127,12 @@ fn check_may_upgrade(agent: AgentId, record: &AgentRecord, account: Address) -> 
 }
 
 fn check_same_name(running: &str, built: &str) -> anyhow::Result<()> {
-	ensure!(
-		running == built,
-		"the upgrade was refused: the agent is {running}, the folder has {built}; --force puts it in place all the same"
-	);
+	if running != built {
+		refuse!(
+			"OtherAgent",
+			"the upgrade was refused: the agent is {running}, the folder has {built}; --force puts it in place all the same"
+		);
+	}
 	Ok(())
 }
 
@@ -147,7 +150,10 @@ impl Readiness {
 	async fn of(member: &clusters::Member, compiled: anyhow::Result<()>) -> Self {
 		let Err(error) = compiled else { return Self::Ready };
 		let why = format!("{error:#}");
-		match status::info(&member.endpoint).await {
+		if is_silence(&error) {
+			return Self::Silent(why);
+		}
+		match in_time(status::info(&member.endpoint)).await {
 			Ok(_) => Self::NotReady(why),
 			Err(_) => Self::Silent(why),
 		}
@@ -170,7 +176,7 @@ async fn prepare(
 	built: &Built,
 ) -> anyhow::Result<Vec<Prepared>> {
 	let code = built.code();
-	let uploading = deployment::upload_each(members, built);
+	let uploading = deployment::upload_each(members, built, Looks::USUAL);
 	let (uploaded, _) = step("uploading it to the agent's workers", uploading).await?;
 	let compiling = async {
 		let mut compiling = JoinSet::new();
@@ -194,6 +200,13 @@ async fn prepare(
 fn not_ready(prepared: &[Prepared]) -> String {
 	let not = prepared.iter().filter_map(|(worker, ready)| Some((worker, ready.message()?)));
 	not.map(|(worker, why)| format!("\n  worker {worker}: {why}")).collect()
+}
+
+/// Who hangs, or is not there.
+fn silent(prepared: &[Prepared]) -> BTreeSet<WorkerId> {
+	let is_silent = |readiness: &Readiness| matches!(readiness, Readiness::Silent(_));
+	let silent = prepared.iter().filter(|(_, readiness)| is_silent(readiness));
+	silent.map(|(worker, _)| *worker).collect()
 }
 
 /// Whether nobody who is answered now would be refused after an upgrade.
@@ -257,16 +270,19 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 				chain_step("naming the new code to the workers", preparing).await?;
 			}
 			let prepared = prepare(&members, agent, &built).await?;
-			ensure!(
-				force || leaves_no_gap(&prepared),
-				"agent {agent:?} was not upgraded and goes on with {:?}, because workers do not have the new code ready:{}\n`phala agent upgrade` once more tries again; --force upgrades all the same, and they refuse calls until they have it",
-				record.code.component,
-				not_ready(&prepared)
-			);
+			if !force && !leaves_no_gap(&prepared) {
+				refuse!(
+					"CodeNotTaken",
+					"agent {agent:?} was not upgraded and goes on with {:?}, because workers do not have the new code ready:{}\n`phala agent upgrade` once more tries again; --force upgrades all the same, and they refuse calls until they have it",
+					record.code.component,
+					not_ready(&prepared)
+				);
+			}
+			let silent = silent(&prepared);
 			let upgrading = sender.send(agents::upgrade(agent, code));
 			let block = chain_step("putting it in place", upgrading).await?.0.block.number;
 			submitted = Some(block);
-			let following = deployment::followed(&chain, record.cluster, block);
+			let following = deployment::followed(&chain, record.cluster, block, silent);
 			step("waiting until the workers run it", following).await?;
 			(prepared, block)
 		}
@@ -403,6 +419,8 @@ mod tests {
 		assert!(!leaves_no_gap(&[(1, ready()), (2, not_ready())]));
 		assert!(!leaves_no_gap(&[(1, silent())]), "nobody has it");
 		assert!(!leaves_no_gap(&[]));
+		let prepared = [(1, ready()), (2, not_ready()), (3, silent())];
+		assert_eq!(super::silent(&prepared), [3].into(), "nobody else is left out later");
 	}
 
 	#[test]

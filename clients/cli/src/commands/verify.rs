@@ -7,6 +7,7 @@
 use super::call;
 use crate::{
 	chain::hash,
+	failure::CommandError,
 	names::{AccountName, AgentName},
 	output::{
 		self,
@@ -15,7 +16,7 @@ use crate::{
 	proof::{self, Finality},
 	terminal,
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use codec::DecodeAll;
 use phala_chain_client::Chain;
 use phala_protocol::{
@@ -24,7 +25,7 @@ use phala_protocol::{
 	BlockNumber, H256,
 };
 use phala_verifier::{AnswerFile, Expected, Verification};
-use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{fmt, fs, io::IsTerminal, path::PathBuf, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -91,7 +92,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let caller = expected.caller()?;
 	let shown = path.display();
 	let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
-	let mut file = AnswerFile::from_json(&bytes).with_context(|| format!("{shown} was refused"))?;
+	let mut file = AnswerFile::from_json(&bytes).map_err(|error| unreadable(&shown, &error))?;
 	let genesis = match &node {
 		None => genesis,
 		Some(url) => {
@@ -104,7 +105,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			genesis.or(Some(found))
 		}
 	};
-	let Some(genesis) = genesis else { bail!("say which chain you trust with --genesis") };
+	let Some(genesis) = genesis else {
+		refuse!("Usage", "say which chain you trust with --genesis")
+	};
 	let expected = expected.expected(caller, genesis, node.as_deref()).await?;
 	let verification = phala_verifier::verify(&file, genesis, &expected);
 	let exchange = Exchange::of(&file, &verification);
@@ -117,6 +120,13 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		}
 	}
 	call::verified(&verification)
+}
+
+fn unreadable(shown: &dyn fmt::Display, error: &dyn fmt::Display) -> CommandError {
+	let message = format!(
+		"{shown} was refused, because it is no answer that `phala call --save` wrote, or not all of it: {error}"
+	);
+	CommandError::new("FileMalformed", message)
 }
 
 /// What was asked and answered. There is none of a file that was refused.
@@ -215,6 +225,16 @@ mod tests {
 		let check = phala_verifier::check::Check { name: "answer", verdict, detail: String::new() };
 		let checks = vec![check];
 		Verification { verified: verdict != Verdict::Refused, checks }
+	}
+
+	#[test]
+	fn a_file_that_was_cut_has_a_code_of_its_own() {
+		for cut in [&b""[..], b"{\"format\":\"phala-answer/1\"", b"[]"] {
+			let error = AnswerFile::from_json(cut).unwrap_err();
+			let refused = unreadable(&"cut.json", &error);
+			assert_eq!(refused.code, "FileMalformed");
+			assert!(refused.message.starts_with("cut.json was refused"), "{}", refused.message);
+		}
 	}
 
 	#[test]

@@ -20,7 +20,8 @@ use crate::{
 };
 use anyhow::{bail, Context};
 use phala_chain_client::{
-	accounts::check_funds, bonding, registry, transactions, Call, Chain, Sender,
+	accounts::check_funds, bonding, clusters, registry, transactions, Call, Chain,
+	ChainClientError, Sender,
 };
 use phala_protocol::{
 	bonding::BondId,
@@ -148,23 +149,28 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			stake::unbond(&of, amount, force, &chain, &sender, json).await?;
 		}
 		Command::Withdraw { of, account, node } => {
-			let (_, sender) = sender(&account, &node).await?;
-			stake::withdraw(&of, &sender, json).await?;
+			let (chain, sender) = sender(&account, &node).await?;
+			stake::withdraw(&of, &chain, &sender, json).await?;
 		}
 		Command::Status { of, node } => stake::show(&of, &node.connect().await?, json).await?,
 		Command::Transfer { worker, to, account, node } => {
 			let to = to.resolve()?;
 			let call = registry::offer_worker(worker, Some(to.0));
 			let done = format!("worker {worker} is offered to {to}, who takes it over with `phala worker accept {worker}`");
-			change(worker, call, &done, &account, &node, json).await?;
+			let (chain, sender) = of_operator(worker, &account, &node).await?;
+			check_left(&chain, worker).await?;
+			change(worker, call, &done, &sender, json).await?;
 		}
 		Command::Accept { worker, account, node } => {
 			let call = registry::accept_worker(worker);
 			let done = format!("worker {worker} and its stake are this account's; start pruntime and pherry for it");
-			change(worker, call, &done, &account, &node, json).await?;
+			let (chain, sender) = sender(&account, &node).await?;
+			known(&chain, worker).await?;
+			change(worker, call, &done, &sender, json).await?;
 		}
 		Command::Close { worker, account, node } => {
-			let (chain, sender) = sender(&account, &node).await?;
+			let (chain, sender) = of_operator(worker, &account, &node).await?;
+			check_left(&chain, worker).await?;
 			let sending = sender.send(registry::close_worker(worker));
 			let block = chain_step("closing the worker", sending).await?.0.block;
 			let bond = bonding::bond(&chain, block, BondId::Worker(worker)).await?;
@@ -233,15 +239,60 @@ async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Result<(
 	Ok((chain, sender))
 }
 
+/// Of the account that was chosen, which is the worker's operator.
+async fn of_operator(
+	worker: WorkerId,
+	account: &AccountOptions,
+	node: &NodeOption,
+) -> anyhow::Result<(Chain, Sender)> {
+	let operator = account.open_or(Some(OPERATOR_VARIABLE))?;
+	let chain = node.connect().await?;
+	check_operator(&chain, worker, operator.address()).await?;
+	let sender = interrupt::sender(&chain, operator.keypair);
+	Ok((chain, sender))
+}
+
+/// The operator of a worker, at the newest block: who just registered it goes on at once.
+async fn known(chain: &Chain, worker: WorkerId) -> anyhow::Result<Address> {
+	let (at, _) = chain.header(None).await?;
+	let record = registry::worker(chain, at, worker).await?;
+	Ok(Address(record.ok_or(ChainClientError::UnknownWorker { worker })?.operator))
+}
+
+/// Before anything is paid: the chain would refuse it.
+pub async fn check_operator(
+	chain: &Chain,
+	worker: WorkerId,
+	account: Address,
+) -> anyhow::Result<()> {
+	let operator = known(chain, worker).await?;
+	if operator != account {
+		refuse!(
+			"NotOperator",
+			"{account} may not do this: {operator} is the operator of worker {worker}; choose that account with --account or --suri"
+		);
+	}
+	Ok(())
+}
+
+/// The same of what is done only with a worker that is in no cluster.
+async fn check_left(chain: &Chain, worker: WorkerId) -> anyhow::Result<()> {
+	if let Ok(cluster) = clusters::cluster_of(chain, worker).await {
+		refuse!(
+			"WorkerInUse",
+			"worker {worker} is a member of cluster {cluster}, or asked to be one: `phala cluster leave {worker}` first"
+		);
+	}
+	Ok(())
+}
+
 async fn change(
 	worker: WorkerId,
 	call: Call,
 	done: &str,
-	account: &AccountOptions,
-	node: &NodeOption,
+	sender: &Sender,
 	json: bool,
 ) -> anyhow::Result<()> {
-	let (_, sender) = sender(account, node).await?;
 	let what = format!("changing worker {worker}");
 	let block = chain_step(&what, sender.send(call)).await?.0.block.number;
 	output::tell(json, &WorkerChanged { worker, block }, done)

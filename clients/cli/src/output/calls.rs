@@ -115,7 +115,7 @@ pub struct SettledRequest {
 	/// The block.
 	pub settled_in: BlockNumber,
 	pub paid: Paid,
-	/// Paid besides, and not refunded. Told by the command that submitted it.
+	/// Paid besides, when it was submitted, and not refunded; none of what an older `phala` submitted.
 	pub base_fee: Option<Amount>,
 	/// From the submission to the checked answer. Told by the command that submitted it.
 	pub seconds: Option<f64>,
@@ -194,6 +194,7 @@ pub struct RequestList {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ListedRequest {
 	/// Its id, or the hash of its transaction while it has none.
 	pub request: Hash,
@@ -209,6 +210,9 @@ pub struct ListedRequest {
 	pub outcome: RequestOutcome,
 	/// What it cost beside the base fee, if it was answered or failed.
 	pub fee: Option<Amount>,
+	/// What was paid for submitting it, whatever became of it; none while it is in no block, of secrets, and of
+	/// what an older `phala` submitted.
+	pub base_fee: Option<Amount>,
 }
 
 /// What became of a request.

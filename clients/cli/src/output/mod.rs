@@ -52,7 +52,7 @@ pub fn print<T: Serialize + JsonSchema>(told: &T) -> anyhow::Result<()> {
 /// The same where there is more to do or to tell than what is printed: it goes on though nobody reads.
 pub fn print_on<T: Serialize + JsonSchema>(told: &T) -> anyhow::Result<()> {
 	match print(told) {
-		Err(error) if error.is::<Unread>() => Ok(()),
+		Err(error) if error.is::<UnreadError>() => Ok(()),
 		printed => printed,
 	}
 }
@@ -72,11 +72,11 @@ pub fn tell<T: Serialize + JsonSchema>(
 /// Whoever read stdout reads no further, as `| head` does: the command ends, and nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody reads what is printed any more")]
-pub struct Unread;
+pub struct UnreadError;
 
 fn line(text: &str) -> anyhow::Result<()> {
 	match writeln!(std::io::stdout().lock(), "{text}") {
-		Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Unread.into()),
+		Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(UnreadError.into()),
 		written => Ok(written?),
 	}
 }

@@ -13,9 +13,10 @@ use phala_protocol::{
 };
 use phala_sandbox::{
 	egress::{EgressClient, EgressConfig},
-	AgentCall, AgentReply, BlockRef, Context, FailedRun, FetchAllowance, FetchCall, FetchReply,
-	Host, HostError, HttpRequest, Invocation, Limit, LimitExceeded, LoadedAgent, LogLevel, LogLine,
-	Manifest, Outcome, RunError, SandboxConfig, SandboxError, SecretValue, StateEntry, StateScan,
+	AgentCall, AgentReply, BlockRef, Context, FailedRunError, FetchAllowance, FetchCall,
+	FetchReply, Host, HostError, HttpRequest, Invocation, Limit, LimitExceededError, LoadedAgent,
+	LogLevel, LogLine, Manifest, Outcome, RunError, SandboxConfig, SandboxError, SecretValue,
+	StateEntry, StateScan,
 };
 use std::{
 	collections::{BTreeMap, BTreeSet, HashMap},
@@ -46,7 +47,7 @@ pub trait Sandbox: Send + Sync {
 		call: Option<AgentCall>,
 		log_as: Option<H256>,
 		outside: Arc<dyn Outside>,
-	) -> Result<Outcome, Box<FailedRun>>;
+	) -> Result<Outcome, Box<FailedRunError>>;
 }
 
 /// What a run needs that is not the sandbox's.
@@ -152,9 +153,9 @@ impl Sandbox for WasmSandbox {
 		call: Option<AgentCall>,
 		log_as: Option<H256>,
 		outside: Arc<dyn Outside>,
-	) -> Result<Outcome, Box<FailedRun>> {
+	) -> Result<Outcome, Box<FailedRunError>> {
 		let refused =
-			|error| Box::new(FailedRun { error, usage: Default::default(), logs: Vec::new() });
+			|error| Box::new(FailedRunError { error, usage: Default::default(), logs: Vec::new() });
 		// Between an upgrade and its compilation there is no program for it.
 		let Some(Compiled { loaded, manifest }) = self.program(&run.code) else {
 			return Err(refused(RunError::Busy));
@@ -208,7 +209,7 @@ impl Sandbox for WasmSandbox {
 }
 
 /// What the machine hears of a run.
-pub fn result_of(ended: Result<Outcome, Box<FailedRun>>) -> Result<RunDone, RunEnd> {
+pub fn result_of(ended: Result<Outcome, Box<FailedRunError>>) -> Result<RunDone, RunEnd> {
 	match ended {
 		Ok(Outcome { response, writes, usage, unproven_inputs, .. }) => Ok(RunDone {
 			units: units(&usage),
@@ -372,7 +373,7 @@ fn scan(state: &AgentState, scan: &StateScan) -> Result<Vec<StateEntry>, HostErr
 		.map(|(key, value)| {
 			bytes += (key.len() + value.len()) as u64;
 			if bytes > scan.bytes_max {
-				return Err(HostError::Limit(LimitExceeded {
+				return Err(HostError::Limit(LimitExceededError {
 					limit: Limit::StateReadBytes,
 					allowed: phala_agent_manifest::limits::STATE_READ_BYTES,
 				}));
@@ -428,7 +429,7 @@ mod tests {
 
 	#[test]
 	fn what_ended_a_run_is_in_the_agents_log_where_it_could_not_say_so_itself() {
-		let limit = LimitExceeded { limit: Limit::CpuTime, allowed: 5 };
+		let limit = LimitExceededError { limit: Limit::CpuTime, allowed: 5 };
 		let said = ending(&RunError::LimitExceeded(limit)).unwrap();
 		assert!(said.starts_with("CpuTime: ") && said.contains("at most 5"), "{said}");
 		assert!(ending(&RunError::NoAnswer).unwrap().starts_with("NoAnswer: "));

@@ -11,7 +11,7 @@ use crate::bindings::types::{ErrorCode, HostError as WitError};
 use crate::bindings::Imports;
 use crate::guest::Guest;
 use crate::host::{HostError, RefusalKind};
-use phala_agent_manifest::limits::LimitExceeded;
+use phala_agent_manifest::limits::LimitExceededError;
 use std::future::Future;
 use wasmtime::component::{Access, FutureReader, HasSelf, Linker};
 
@@ -48,9 +48,9 @@ where
 		match work.await {
 			Ok(value) => wasmtime::error::Ok(Ok(value)),
 			// The host may have been given what was left of the limit; the error says the whole of it.
-			Err(HostError::Limit(LimitExceeded { limit, .. })) => {
+			Err(HostError::Limit(LimitExceededError { limit, .. })) => {
 				let allowed = budget.limits().allowed(limit);
-				Err(budget.breached(LimitExceeded { limit, allowed }).into())
+				Err(budget.breached(LimitExceededError { limit, allowed }).into())
 			}
 			Err(HostError::Refused { refusal, message }) => {
 				Ok(Err(WitError { code: refusal.into(), message }))

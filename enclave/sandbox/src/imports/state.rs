@@ -7,7 +7,7 @@ use crate::budget::Budget;
 use crate::guest::Guest;
 use crate::host::{HostError, RefusalKind, StateEntry, StateScan};
 use crate::limits::SCAN_ENTRIES_MAX;
-use phala_agent_manifest::limits::{Limit, LimitExceeded};
+use phala_agent_manifest::limits::{Limit, LimitExceededError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmtime::component::{FutureReader, HasSelf};
@@ -122,7 +122,7 @@ impl<T: 'static> state::HostWithStore<T> for HasSelf<Guest> {
 fn count_read(budget: &Arc<Budget>, bytes: usize) -> Result<(), HostError> {
 	budget
 		.add(Limit::StateReadBytes, bytes as u64, |usage| &mut usage.state_read_bytes)
-		.map_err(|exceeded: LimitExceeded| HostError::Limit(exceeded))
+		.map_err(|exceeded: LimitExceededError| HostError::Limit(exceeded))
 }
 
 /// The request's own writes that a scan of `limit` entries would meet.

@@ -276,7 +276,7 @@ async fn answers_hold_at_their_common_limit_and_not_one_past_it() {
 	let allowance = FetchAllowance::new(1_000 + headers);
 	let fetched = client.fetch(&rules, call(&server.url("/1000")), &allowance).await;
 	assert_eq!(fetched.unwrap().body.len(), 1_000);
-	let over = LimitExceeded { limit: Limit::FetchedBytes, allowed: 1_000 + headers };
+	let over = LimitExceededError { limit: Limit::FetchedBytes, allowed: 1_000 + headers };
 	// Of the same run, and one longer.
 	let result = client.fetch(&rules, call(&server.url("/0")), &allowance).await;
 	assert_eq!(result.err(), Some(HostError::Limit(over)));

@@ -15,7 +15,7 @@ use crate::{
 		RESTART_MS_MAX, RESTART_MS_MIN, WRITES_PAGES_MAX,
 	},
 	protocol::{Answer, Request, Statistics, Usage},
-	Unavailable,
+	UnavailableError,
 };
 use futures::executor::block_on;
 use phala_protocol::{agents::AgentId, H256};
@@ -287,7 +287,7 @@ impl Store {
 			room.try_acquire_many_owned(pages).map_err(|_| StoreError::Opening)?
 		} else {
 			let room = room.acquire_many_owned(pages).await;
-			room.map_err(|_| StoreError::Unavailable(Unavailable::Closed))?
+			room.map_err(|_| StoreError::Unavailable(UnavailableError::Closed))?
 		};
 		Ok(self.0.shared.submit(&request, room))
 	}

@@ -2,7 +2,7 @@
 
 use super::Timing;
 use crate::{
-	error::{StoreError, Unavailable},
+	error::{StoreError, UnavailableError},
 	limits::ANSWER_WAITS_MAX,
 	protocol::{frame, Answer, Expected, Opened, Request},
 };
@@ -39,7 +39,7 @@ struct State {
 enum Phase {
 	Opening,
 	Open,
-	Down(Unavailable),
+	Down(UnavailableError),
 }
 
 struct Pending {
@@ -59,7 +59,7 @@ pub struct Status {
 	/// The process's number, while there is one.
 	pub process: Option<u32>,
 	/// Why there is none, or why it does not serve.
-	pub unavailable: Option<Unavailable>,
+	pub unavailable: Option<UnavailableError>,
 	/// How often it was started.
 	pub starts: u64,
 	/// How often its file was set aside.
@@ -172,7 +172,7 @@ impl Shared {
 	}
 
 	/// Nobody is there. Who waits is told.
-	pub fn down(&self, why: Unavailable, to_all: &StoreError) {
+	pub fn down(&self, why: UnavailableError, to_all: &StoreError) {
 		let mut state = self.lock();
 		state.phase = Phase::Down(why);
 		state.outgoing = None;

@@ -6,9 +6,9 @@ use super::{
 	Timing,
 };
 use crate::{
-	error::{StoreError, Unavailable},
+	error::{StoreError, UnavailableError},
 	limits::{CALM_ANSWERS, ENDS_UNTIL_SET_ASIDE, HELLO_BYTES_MAX},
-	protocol::{read_body, read_head, CannotOpen, Hello, HELLO_ID, PROTOCOL_VERSION},
+	protocol::{read_body, read_head, Hello, OpenError, HELLO_ID, PROTOCOL_VERSION},
 };
 use codec::DecodeAll;
 use std::{
@@ -35,7 +35,7 @@ pub enum Reason {
 	/// Its output ended.
 	Ended,
 	Lied(&'static str),
-	CannotOpen(CannotOpen),
+	CannotOpen(OpenError),
 	/// It did not open its file in time.
 	OpensNever,
 	/// It serves, and did not answer in time: its disk is slow, or it has much to do.
@@ -100,21 +100,23 @@ impl Supervisor {
 					self.shared.started(connection.life.id());
 					match self.serve(number, connection, frames) {
 						(Reason::Closed, _) => return self.closed(),
-						(Reason::CannotOpen(why), _) => (Unavailable::CannotOpen(why), End::Ended),
+						(Reason::CannotOpen(why), _) => {
+							(UnavailableError::CannotOpen(why), End::Ended)
+						}
 						(reason, end) => {
 							tracing::warn!(?reason, "the page store's process is gone");
-							(Unavailable::Ended, end)
+							(UnavailableError::Ended, end)
 						}
 					}
 				}
 				Err(error) => {
 					tracing::error!("the page store's process cannot be started: {error}");
-					(Unavailable::NotStarted(error.kind()), End::Ended)
+					(UnavailableError::NotStarted(error.kind()), End::Ended)
 				}
 			};
 			let delay = ends.after(end, began.elapsed(), self.shared.answers());
 			let told = match why {
-				Unavailable::Ended => StoreError::Died,
+				UnavailableError::Ended => StoreError::Died,
 				why => StoreError::Unavailable(why),
 			};
 			self.shared.down(why, &told);
@@ -126,7 +128,7 @@ impl Supervisor {
 	}
 
 	fn closed(&self) {
-		let why = Unavailable::Closed;
+		let why = UnavailableError::Closed;
 		self.shared.down(why, &StoreError::Unavailable(why));
 	}
 

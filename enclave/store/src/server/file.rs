@@ -3,7 +3,7 @@
 use super::reserve::{Reserve, WithReserve};
 use crate::{
 	limits::{FILES_ASIDE_MAX, PAGE_BYTES_MAX},
-	protocol::{CannotOpen, Opened, Usage},
+	protocol::{OpenError, Opened, Usage},
 };
 use redb::{
 	backends::FileBackend, Database, DatabaseError, ReadableDatabase, ReadableTable,
@@ -47,8 +47,8 @@ pub fn os_error(error: &io::Error) -> i32 {
 	error.raw_os_error().unwrap_or(EIO)
 }
 
-fn disk(error: &io::Error) -> CannotOpen {
-	CannotOpen::Disk { os_error: os_error(error) }
+fn disk(error: &io::Error) -> OpenError {
+	OpenError::Disk { os_error: os_error(error) }
 }
 
 /// What a process has while it serves.
@@ -61,18 +61,18 @@ pub struct Files {
 }
 
 #[derive(Debug)]
-pub enum Failure {
-	Refused(CannotOpen),
+pub enum FileError {
+	Refused(OpenError),
 	Damaged(String),
 }
 
-impl Failure {
+impl FileError {
 	fn damaged(error: impl std::fmt::Display) -> Self {
 		Self::Damaged(error.to_string())
 	}
 }
 
-impl From<StorageError> for Failure {
+impl From<StorageError> for FileError {
 	fn from(error: StorageError) -> Self {
 		match error {
 			StorageError::Io(error) => error.into(),
@@ -81,7 +81,7 @@ impl From<StorageError> for Failure {
 	}
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for FileError {
 	fn from(error: io::Error) -> Self {
 		match error.kind() {
 			// What redb says of a file that is none of its own, or too short.
@@ -91,10 +91,10 @@ impl From<io::Error> for Failure {
 	}
 }
 
-impl From<DatabaseError> for Failure {
+impl From<DatabaseError> for FileError {
 	fn from(error: DatabaseError) -> Self {
 		match error {
-			DatabaseError::DatabaseAlreadyOpen => Self::Refused(CannotOpen::InUse),
+			DatabaseError::DatabaseAlreadyOpen => Self::Refused(OpenError::InUse),
 			DatabaseError::UpgradeRequired(found) => Self::Refused(engine_format(found)),
 			DatabaseError::Storage(error) => error.into(),
 			error => Self::damaged(error),
@@ -102,7 +102,7 @@ impl From<DatabaseError> for Failure {
 	}
 }
 
-impl From<TableError> for Failure {
+impl From<TableError> for FileError {
 	fn from(error: TableError) -> Self {
 		match error {
 			TableError::Storage(error) => error.into(),
@@ -111,7 +111,7 @@ impl From<TableError> for Failure {
 	}
 }
 
-impl From<TransactionError> for Failure {
+impl From<TransactionError> for FileError {
 	fn from(error: TransactionError) -> Self {
 		match error {
 			TransactionError::Storage(error) => error.into(),
@@ -120,7 +120,7 @@ impl From<TransactionError> for Failure {
 	}
 }
 
-impl From<redb::CommitError> for Failure {
+impl From<redb::CommitError> for FileError {
 	fn from(error: redb::CommitError) -> Self {
 		match error {
 			redb::CommitError::Storage(error) => error.into(),
@@ -129,8 +129,8 @@ impl From<redb::CommitError> for Failure {
 	}
 }
 
-fn engine_format(found: u8) -> CannotOpen {
-	CannotOpen::EngineFormat { found, known: ENGINE_FORMAT }
+fn engine_format(found: u8) -> OpenError {
+	OpenError::EngineFormat { found, known: ENGINE_FORMAT }
 }
 
 /// Opens the folder's file, or begins one. What does not open is set aside, once. A folder that is not
@@ -139,7 +139,7 @@ pub fn open(
 	folder: &Path,
 	cache_bytes: usize,
 	set_aside: bool,
-) -> Result<(Files, Opened), CannotOpen> {
+) -> Result<(Files, Opened), OpenError> {
 	let lock = lock(folder)?;
 	let reserve = Arc::new(Reserve::open(folder).map_err(|error| disk(&error))?);
 	let path = folder.join(FILE);
@@ -150,19 +150,19 @@ pub fn open(
 	loop {
 		// redb panics on some damaged files: that is one more way not to open.
 		let opened = catch_unwind(AssertUnwindSafe(|| open_database(&path, &reserve, cache_bytes)));
-		let opened = opened.unwrap_or_else(|_| Err(Failure::damaged("opening it panics")));
+		let opened = opened.unwrap_or_else(|_| Err(FileError::damaged("opening it panics")));
 		match opened {
 			Ok((database, stored)) => {
 				sync_folder(folder)?;
 				let files = Files { database, reserve, path, _lock: lock };
 				return Ok((files, Opened { set_aside: aside, stored }));
 			}
-			Err(Failure::Refused(why)) => return Err(why),
-			Err(Failure::Damaged(why)) => {
+			Err(FileError::Refused(why)) => return Err(why),
+			Err(FileError::Damaged(why)) => {
 				if aside.is_some() {
 					// A new file that does not open either: it is not the file.
 					eprintln!("page store: a new file does not open: {why}");
-					return Err(CannotOpen::Disk { os_error: EIO });
+					return Err(OpenError::Disk { os_error: EIO });
 				}
 				aside = Some(move_aside(folder, &path, &why)?);
 			}
@@ -170,22 +170,22 @@ pub fn open(
 	}
 }
 
-fn lock(folder: &Path) -> Result<File, CannotOpen> {
+fn lock(folder: &Path) -> Result<File, OpenError> {
 	let path = folder.join(LOCK);
 	let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
 	let file = file.map_err(|error| match error.kind() {
-		io::ErrorKind::NotFound => CannotOpen::NoFolder,
+		io::ErrorKind::NotFound => OpenError::NoFolder,
 		_ => disk(&error),
 	})?;
 	match file.try_lock() {
 		Ok(()) => Ok(file),
-		Err(TryLockError::WouldBlock) => Err(CannotOpen::InUse),
+		Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
 		Err(TryLockError::Error(error)) => Err(disk(&error)),
 	}
 }
 
 /// Names of files are durable too.
-fn sync_folder(folder: &Path) -> Result<(), CannotOpen> {
+fn sync_folder(folder: &Path) -> Result<(), OpenError> {
 	File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| disk(&error))
 }
 
@@ -194,9 +194,9 @@ pub fn aside_path(folder: &Path, number: u32) -> PathBuf {
 	folder.join(format!("{FILE}.damaged-{number}"))
 }
 
-fn move_aside(folder: &Path, path: &Path, why: &str) -> Result<u32, CannotOpen> {
+fn move_aside(folder: &Path, path: &Path, why: &str) -> Result<u32, OpenError> {
 	let free = (1..=FILES_ASIDE_MAX).find(|number| !aside_path(folder, *number).exists());
-	let number = free.ok_or(CannotOpen::TooManyAside { files: FILES_ASIDE_MAX })?;
+	let number = free.ok_or(OpenError::TooManyAside { files: FILES_ASIDE_MAX })?;
 	let to = aside_path(folder, number);
 	fs::rename(path, &to).map_err(|error| disk(&error))?;
 	sync_folder(folder)?;
@@ -212,21 +212,21 @@ fn open_database(
 	path: &Path,
 	reserve: &Arc<Reserve>,
 	cache_bytes: usize,
-) -> Result<(Database, Usage), Failure> {
+) -> Result<(Database, Usage), FileError> {
 	let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
 	check_engine_format(&file)?;
 	open_in(FileBackend::new(file)?, reserve, cache_bytes)
 }
 
 /// redb says of a file of a later format that it is damaged.
-fn check_engine_format(file: &File) -> Result<(), Failure> {
+fn check_engine_format(file: &File) -> Result<(), FileError> {
 	let mut head = Vec::new();
 	file.take(ENGINE_HEAD_BYTES).read_to_end(&mut head)?;
 	if head.starts_with(ENGINE_MAGIC) {
 		let formats = ENGINE_FORMAT_AT.iter().filter_map(|at| head.get(*at));
 		// A later release may have written one of them only; none ever wrote 0.
 		if let Some(found) = formats.copied().find(|format| ![0, ENGINE_FORMAT].contains(format)) {
-			return Err(Failure::Refused(engine_format(found)));
+			return Err(FileError::Refused(engine_format(found)));
 		}
 	}
 	Ok(())
@@ -236,11 +236,11 @@ pub fn open_in(
 	file: impl StorageBackend,
 	reserve: &Arc<Reserve>,
 	cache_bytes: usize,
-) -> Result<(Database, Usage), Failure> {
+) -> Result<(Database, Usage), FileError> {
 	let file_bytes = file.len()?;
 	let file = WithReserve { file, reserve: reserve.clone() };
 	let database = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file)?;
-	if database.begin_read()?.list_tables().map_err(Failure::from)?.next().is_none() {
+	if database.begin_read()?.list_tables().map_err(FileError::from)?.next().is_none() {
 		let write = database.begin_write()?;
 		write.open_table(PAGES)?;
 		write.open_table(USAGE)?;
@@ -270,22 +270,22 @@ fn format_value(version: u32) -> [u8; 8] {
 	value
 }
 
-fn check_format(read: &redb::ReadTransaction) -> Result<(), Failure> {
+fn check_format(read: &redb::ReadTransaction) -> Result<(), FileError> {
 	let names: Vec<String> =
 		read.list_tables()?.take(8).map(|table| table.name().to_string()).collect();
 	let table = read.open_table(FORMAT).map_err(|error| match error {
 		TableError::TableDoesNotExist(_) => {
-			Failure::damaged(format!("it has no format among its tables {names:?}"))
+			FileError::damaged(format!("it has no format among its tables {names:?}"))
 		}
 		error => error.into(),
 	})?;
-	let value = table.get(FORMAT_KEY)?.ok_or_else(|| Failure::damaged("it has no format"))?;
+	let value = table.get(FORMAT_KEY)?.ok_or_else(|| FileError::damaged("it has no format"))?;
 	let number = value.value().first_chunk::<4>().map_or(0, |number| u32::from_le_bytes(*number));
 	if value.value() != format_value(number) || number == 0 {
-		return Err(Failure::damaged("its format is no number"));
+		return Err(FileError::damaged("its format is no number"));
 	}
 	if number > FORMAT_VERSION {
-		return Err(Failure::Refused(CannotOpen::NewerFormat {
+		return Err(FileError::Refused(OpenError::NewerFormat {
 			found: number,
 			known: FORMAT_VERSION,
 		}));
@@ -294,7 +294,7 @@ fn check_format(read: &redb::ReadTransaction) -> Result<(), Failure> {
 }
 
 /// As it is written there; none if it makes no sense.
-fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, Failure> {
+fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, FileError> {
 	let table = read.open_table(USAGE)?;
 	let mut sum = Some(Usage::default());
 	for entry in table.iter()? {
@@ -314,7 +314,7 @@ fn stored(read: &redb::ReadTransaction) -> Result<Option<Usage>, Failure> {
 
 /// Counts all pages anew: an account that claims more than the file has would refuse every put, and
 /// pages without one would be nobody's.
-fn count(database: &Database) -> Result<Usage, Failure> {
+fn count(database: &Database) -> Result<Usage, FileError> {
 	eprintln!("page store: its accounts make no sense, all pages are counted");
 	let write = database.begin_write()?;
 	let mut all = Usage::default();
@@ -380,7 +380,7 @@ mod tests {
 		written_in(folder.path(), &format_value(FORMAT_VERSION + 1));
 		let refused = open(folder.path(), 1 << 20, false).err().unwrap();
 		let found = FORMAT_VERSION + 1;
-		assert_eq!(refused, CannotOpen::NewerFormat { found, known: FORMAT_VERSION });
+		assert_eq!(refused, OpenError::NewerFormat { found, known: FORMAT_VERSION });
 		assert!(folder.path().join(FILE).exists() && !aside_path(folder.path(), 1).exists());
 	}
 
@@ -400,7 +400,7 @@ mod tests {
 	fn a_folder_has_one_process() {
 		let folder = tempfile::tempdir().unwrap();
 		let first = open(folder.path(), 1 << 20, false).unwrap();
-		assert_eq!(open(folder.path(), 1 << 20, false).err(), Some(CannotOpen::InUse));
+		assert_eq!(open(folder.path(), 1 << 20, false).err(), Some(OpenError::InUse));
 		drop(first);
 		assert!(open(folder.path(), 1 << 20, false).is_ok());
 	}
@@ -417,7 +417,7 @@ mod tests {
 		}
 		fs::write(&path, [9; 10_000]).unwrap();
 		let refused = open(folder.path(), 1 << 20, false).err();
-		assert_eq!(refused, Some(CannotOpen::TooManyAside { files: FILES_ASIDE_MAX }));
+		assert_eq!(refused, Some(OpenError::TooManyAside { files: FILES_ASIDE_MAX }));
 		assert_eq!(fs::read(&path).unwrap(), [9; 10_000], "nothing is deleted");
 	}
 
@@ -440,7 +440,7 @@ mod tests {
 			places.iter().for_each(|at| other[*at] = found);
 			fs::write(&path, &other).unwrap();
 			let refused = open(folder.path(), 1 << 20, false).err();
-			assert_eq!(refused, Some(CannotOpen::EngineFormat { found, known: ENGINE_FORMAT }));
+			assert_eq!(refused, Some(OpenError::EngineFormat { found, known: ENGINE_FORMAT }));
 			assert_eq!(fs::read(&path).unwrap(), other);
 			assert!(!aside_path(folder.path(), 1).exists());
 		}
@@ -452,8 +452,8 @@ mod tests {
 	fn no_folder_is_made() {
 		let disk = tempfile::tempdir().unwrap();
 		let folder = disk.path().join("not mounted");
-		assert_eq!(open(&folder, 1 << 20, false).err(), Some(CannotOpen::NoFolder));
-		assert_eq!(open(&folder, 1 << 20, true).err(), Some(CannotOpen::NoFolder));
+		assert_eq!(open(&folder, 1 << 20, false).err(), Some(OpenError::NoFolder));
+		assert_eq!(open(&folder, 1 << 20, true).err(), Some(OpenError::NoFolder));
 		assert!(!folder.exists());
 	}
 

@@ -11,8 +11,8 @@ pub use pages::Quota;
 use crate::{
 	limits::{GROUP_BYTES_MAX, READERS, REQUESTS_QUEUED_MAX},
 	protocol::{
-		read_body, read_head, write_frame, Answer, Hello, Refusal, Request, Statistics, HELLO_ID,
-		PROTOCOL_VERSION,
+		read_body, read_head, write_frame, Answer, Hello, Request, RequestError, Statistics,
+		HELLO_ID, PROTOCOL_VERSION,
 	},
 };
 use codec::DecodeAll;
@@ -206,7 +206,7 @@ impl<O: io::Write + Send> Server<O> {
 				file_bytes: self.pages.file_bytes(),
 			}),
 			// They went to the other thread.
-			Request::Put { .. } | Request::Delete { .. } => Answer::Refused(Refusal::TooMany),
+			Request::Put { .. } | Request::Delete { .. } => Answer::Refused(RequestError::TooMany),
 		})
 	}
 
@@ -216,13 +216,13 @@ impl<O: io::Write + Send> Server<O> {
 		eprintln!("page store: ends, since its file fails: {error}");
 		let (refusal, status) = match error {
 			redb::Error::Io(error) => {
-				(Refusal::DiskFails { os_error: file::os_error(error) }, EXIT_DISK_FAILS)
+				(RequestError::DiskFails { os_error: file::os_error(error) }, EXIT_DISK_FAILS)
 			}
 			redb::Error::PreviousIo => {
 				let unknown = file::os_error(&io::Error::other("before"));
-				(Refusal::DiskFails { os_error: unknown }, EXIT_DISK_FAILS)
+				(RequestError::DiskFails { os_error: unknown }, EXIT_DISK_FAILS)
 			}
-			_ => (Refusal::Damaged, EXIT_DAMAGED),
+			_ => (RequestError::Damaged, EXIT_DAMAGED),
 		};
 		for id in ids {
 			self.answer(*id, &Answer::Refused(refusal));

@@ -3,7 +3,7 @@
 use super::file::{Files, PAGES, USAGE};
 use crate::{
 	limits::{DELETION_BYTES, PAGE_OVERHEAD_BYTES},
-	protocol::{Answer, Refusal, Usage},
+	protocol::{Answer, RequestError, Usage},
 };
 use phala_protocol::{agents::AgentId, H256};
 use redb::{ReadableDatabase, ReadableTable, StorageError};
@@ -291,7 +291,7 @@ impl Tables<'_, '_> {
 		&mut self,
 		agent: &AgentId,
 		pages: &[(H256, Vec<u8>)],
-	) -> Result<Result<(), Refusal>, StorageError> {
+	) -> Result<Result<(), RequestError>, StorageError> {
 		// Of one name the last counts.
 		let pages: BTreeMap<_, _> = pages.iter().map(|(name, page)| (name, page)).collect();
 		let before = self.usage(agent)?;
@@ -309,15 +309,17 @@ impl Tables<'_, '_> {
 		let grows = after.bytes > before.bytes;
 		if grows && after.bytes > agent_bytes_max {
 			let (bytes, bytes_max) = (after.bytes, agent_bytes_max);
-			return Ok(Err(Refusal::AgentFull { bytes, bytes_max }));
+			return Ok(Err(RequestError::AgentFull { bytes, bytes_max }));
 		}
 		if grows && all > bytes_max {
-			return Ok(Err(Refusal::StoreFull { bytes: all, bytes_max }));
+			return Ok(Err(RequestError::StoreFull { bytes: all, bytes_max }));
 		}
 		// A page is on the disk before the one that it replaces is gone.
 		let takes = pages.values().map(|page| file_bytes(page)).fold(0, u64::saturating_add);
 		if let Some(room) = &mut self.room {
-			let Some(rest) = room.checked_sub(takes) else { return Ok(Err(Refusal::DiskFull)) };
+			let Some(rest) = room.checked_sub(takes) else {
+				return Ok(Err(RequestError::DiskFull));
+			};
 			*room = rest;
 		}
 		for (name, page) in pages {
@@ -486,7 +488,7 @@ mod tests {
 	/// Puts until it is refused; the first that is.
 	fn fill(pages: &StoredPages, from: u64) -> u64 {
 		let refused = (from..from + 1000).find(|frame| put(pages, *frame) != Answer::Done).unwrap();
-		assert_eq!(put(pages, refused), Answer::Refused(Refusal::DiskFull));
+		assert_eq!(put(pages, refused), Answer::Refused(RequestError::DiskFull));
 		refused
 	}
 
@@ -504,7 +506,7 @@ mod tests {
 		disk.others_take_all();
 		drop(pages);
 		let pages = disk.opened();
-		assert_eq!(put(&pages, full), Answer::Refused(Refusal::DiskFull));
+		assert_eq!(put(&pages, full), Answer::Refused(RequestError::DiskFull));
 		let half = full / 2;
 		(0..half).for_each(|frame| delete(&pages, frame));
 		let again = fill(&pages, full);
@@ -533,7 +535,7 @@ mod tests {
 			let frame = 1000 + round;
 			match put(&pages, frame) {
 				Answer::Done => _ = there.insert(frame),
-				refused => assert_eq!(refused, Answer::Refused(Refusal::DiskFull)),
+				refused => assert_eq!(refused, Answer::Refused(RequestError::DiskFull)),
 			}
 		}
 		assert!(there.iter().any(|frame| *frame >= 1000), "some were put");

@@ -10,10 +10,10 @@ use phala_store::{
 		READS_PAGES_MAX, WRITES_PAGES_MAX,
 	},
 	protocol::{
-		frame, read_body, read_head, write_frame, Answer, CannotOpen, Hello, Opened, Request,
+		frame, read_body, read_head, write_frame, Answer, Hello, OpenError, Opened, Request,
 		HELLO_ID, PROTOCOL_VERSION,
 	},
-	Blocking, Connection, End, Launcher, Life, Store, StoreError, Timing, Unavailable,
+	Blocking, Connection, End, Launcher, Life, Store, StoreError, Timing, UnavailableError,
 };
 use std::{
 	io::{self, Read, Write},
@@ -212,7 +212,7 @@ fn who_says_garbage_is_refused_whatever_it_is() {
 			error,
 			StoreError::Lied { .. }
 				| StoreError::Died
-				| StoreError::Unavailable(Unavailable::Ended)
+				| StoreError::Unavailable(UnavailableError::Ended)
 		);
 		assert!(is_named, "{error}");
 	}
@@ -417,8 +417,8 @@ fn who_does_not_begin_with_a_hello_of_this_release_is_not_asked() {
 	] {
 		assert_eq!(lied_to(begins(bytes), SOON), StoreError::Died);
 	}
-	let refused = Hello { opened: Err(CannotOpen::NewerFormat { found: 9, known: 1 }), ..hello() };
-	let why = Unavailable::CannotOpen(CannotOpen::NewerFormat { found: 9, known: 1 });
+	let refused = Hello { opened: Err(OpenError::NewerFormat { found: 9, known: 1 }), ..hello() };
+	let why = UnavailableError::CannotOpen(OpenError::NewerFormat { found: 9, known: 1 });
 	assert_eq!(lied_to(begins(frame(HELLO_ID, &refused)), SOON), StoreError::Unavailable(why));
 }
 

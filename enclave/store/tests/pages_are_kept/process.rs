@@ -6,8 +6,8 @@ use phala_protocol::{agents::AgentId, H256};
 use phala_state::limits::VALUE_PAGE_BYTES_MAX;
 use phala_store::{
 	limits::{NAMES_PER_FRAME_MAX, PAGES_PER_FRAME_MAX, PAGE_BYTES_MAX},
-	protocol::{read_head, CannotOpen, Refusal, Usage, HELLO_ID},
-	Store, StoreConfig, StoreError, StoreProcess, Unavailable,
+	protocol::{read_head, OpenError, RequestError, Usage, HELLO_ID},
+	Store, StoreConfig, StoreError, StoreProcess, UnavailableError,
 };
 use proptest::prelude::*;
 use rustix::process::{getpgid, Pid};
@@ -249,11 +249,11 @@ fn what_is_refused_in_a_group_changes_nothing_and_the_rest_of_it_is_stored() {
 		other => panic!("{other:?}"),
 	};
 	// At its edge; one byte more, though part of it would fit.
-	let full = Refusal::AgentFull { bytes: 2001, bytes_max: 2000 };
+	let full = RequestError::AgentFull { bytes: 2001, bytes_max: 2000 };
 	assert_eq!(refused(&AGENT, &[(name(1), vec![9; 10]), (name(3), vec![9; 991])]), full);
 	assert_eq!(store.get(&AGENT, &[name(1), name(3)]).unwrap(), [Some(vec![1; 1000]), None]);
 	store.put(&AGENT, &[(name(1), vec![7; 10]), (name(3), vec![9; 990])]).unwrap();
-	let full = Refusal::StoreFull { bytes: 3001, bytes_max: 3000 };
+	let full = RequestError::StoreFull { bytes: 3001, bytes_max: 3000 };
 	assert_eq!(refused(&STRANGER, &[(name(1), vec![3; 1001])]), full);
 	assert_eq!(store.usage(&STRANGER).unwrap(), Usage::default());
 	store.put(&STRANGER, &[(name(1), vec![3; 1000])]).unwrap();
@@ -299,12 +299,12 @@ fn a_second_process_on_a_folder_is_refused_by_name_and_serves_when_the_first_is_
 	let first = store(folder.path());
 	first.blocking().put(&AGENT, &[(name(1), vec![1])]).unwrap();
 	let second = store(folder.path());
-	let in_use = StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::InUse));
+	let in_use = StoreError::Unavailable(UnavailableError::CannotOpen(OpenError::InUse));
 	assert_eq!(second.blocking().get(&AGENT, &[name(1)]), Err(in_use.clone()));
 	assert!(in_use.to_string().contains("another process has the folder"), "{in_use}");
 	first.blocking().put(&AGENT, &[(name(2), vec![2])]).unwrap();
 	first.close();
-	let closed = StoreError::Unavailable(Unavailable::Closed);
+	let closed = StoreError::Unavailable(UnavailableError::Closed);
 	assert_eq!(first.blocking().get(&AGENT, &[name(1)]), Err(closed));
 	let found = again(|| second.blocking().get(&AGENT, &[name(1), name(2)]));
 	assert_eq!(found, [Some(vec![1]), Some(vec![2])]);
@@ -315,7 +315,7 @@ fn without_a_program_or_a_folder_every_request_says_so_and_none_is_made() {
 	let folder = tempfile::tempdir().unwrap();
 	let none = StoreConfig { program: folder.path().join("none"), ..config(folder.path()) };
 	let store = over(StoreProcess(none), SOON);
-	let not_started = Unavailable::NotStarted(std::io::ErrorKind::NotFound);
+	let not_started = UnavailableError::NotStarted(std::io::ErrorKind::NotFound);
 	let asked = || store.blocking().get(&AGENT, &[name(1)]);
 	assert_eq!(asked(), Err(StoreError::Unavailable(not_started)));
 	let cannot_open = |folder: &Path| {
@@ -323,7 +323,7 @@ fn without_a_program_or_a_folder_every_request_says_so_and_none_is_made() {
 		store.blocking().get(&AGENT, &[name(1)]).unwrap_err()
 	};
 	let unmounted = folder.path().join("disk").join("pages");
-	let no_folder = StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::NoFolder));
+	let no_folder = StoreError::Unavailable(UnavailableError::CannotOpen(OpenError::NoFolder));
 	assert_eq!(cannot_open(&unmounted), no_folder);
 	assert!(!folder.path().join("disk").exists());
 	let file = folder.path().join("file");
@@ -332,7 +332,7 @@ fn without_a_program_or_a_folder_every_request_says_so_and_none_is_made() {
 	assert!(
 		matches!(
 			refused,
-			StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::Disk { .. }))
+			StoreError::Unavailable(UnavailableError::CannotOpen(OpenError::Disk { .. }))
 		),
 		"{refused}"
 	);
@@ -418,7 +418,7 @@ fn the_process_ends_with_its_parent_though_its_input_goes_on() {
 	});
 	assert_eq!(told.recv_timeout(SOON.open), Ok(true), "the parent's process opens");
 	let second = store(folder.path());
-	let in_use = StoreError::Unavailable(Unavailable::CannotOpen(CannotOpen::InUse));
+	let in_use = StoreError::Unavailable(UnavailableError::CannotOpen(OpenError::InUse));
 	assert_eq!(second.blocking().usage(&AGENT), Err(in_use));
 	drop(parent);
 	// The folder is free: it is asked until it is.

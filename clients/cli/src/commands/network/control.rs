@@ -4,7 +4,7 @@
 use crate::{
 	chain::NodeOption,
 	commands::status::{self, in_time, with_agents, Said},
-	failure::{self, Refused},
+	failure::{self, CommandError},
 	output::{
 		self,
 		operators::{
@@ -23,6 +23,7 @@ use phala_protocol::{boot::WorkerId, H256};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::{BTreeMap, BTreeSet},
+	os::unix::fs::FileTypeExt,
 	path::{Path, PathBuf},
 	process::ExitCode,
 	time::Duration,
@@ -31,6 +32,12 @@ use tokio::{
 	io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
 	net::{UnixListener, UnixStream},
 };
+
+/// As `phala network status` calls the chain.
+const CHAIN: &str = "chain";
+
+/// The code where no network is up.
+const NO_NETWORK: &str = "NoNetwork";
 
 /// A question is short.
 const LINE_BYTES_MAX: u64 = 4 * 1024;
@@ -92,6 +99,25 @@ pub struct Control {
 	path: PathBuf,
 }
 
+/// Removes the sockets of networks that were killed: nobody listens on them.
+fn remove_dead(folder: &Path) {
+	let Ok(entries) = std::fs::read_dir(folder) else { return };
+	for path in entries.flatten().map(|entry| entry.path()) {
+		let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+		let is_ours = name.strip_prefix("network-").and_then(|name| name.strip_suffix(".sock"));
+		let is_ours = is_ours.is_some_and(|port| port.parse::<u16>().is_ok());
+		let is_socket =
+			|| std::fs::metadata(&path).is_ok_and(|found| found.file_type().is_socket());
+		let refused = || {
+			std::os::unix::net::UnixStream::connect(&path)
+				.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+		};
+		if is_ours && is_socket() && refused() {
+			let _ = std::fs::remove_file(&path);
+		}
+	}
+}
+
 impl Drop for Control {
 	fn drop(&mut self) {
 		let _ = std::fs::remove_file(&self.path);
@@ -102,6 +128,7 @@ impl Control {
 	/// For the network whose chain has this URL.
 	pub fn open(chain: &str) -> anyhow::Result<Self> {
 		let path = socket(port(chain)?)?;
+		remove_dead(&cache_folder()?);
 		// Of one that was killed: the port is ours, so nobody listens there any more.
 		let _ = std::fs::remove_file(&path);
 		let listener = UnixListener::bind(&path)
@@ -156,9 +183,9 @@ fn named(devnet: &Devnet, name: &str) -> anyhow::Result<WorkerId> {
 	found.map(phala_devnet::Worker::id).ok_or_else(|| no_such_worker(name, names).into())
 }
 
-fn no_such_worker<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Refused {
+fn no_such_worker<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> CommandError {
 	let names: Vec<_> = names.collect();
-	Refused::new("NoSuchWorker", format!("there is no {name} here, but {}", names.join(", ")))
+	CommandError::new("NoSuchWorker", format!("there is no {name} here, but {}", names.join(", ")))
 }
 
 /// Where each stands, asked at once: one that hangs holds up nobody.
@@ -271,10 +298,12 @@ async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 			"no network of this user is up with its chain at {} ({error}); start one with `phala network up`, or name its chain with --node",
 			node.node
 		);
-		Refused::new("NoNetwork", message)
+		CommandError::new(NO_NETWORK, message)
 	})?;
 	match serde_json::from_str(&answer).context("the network did not answer")? {
-		Done::Refused(Failure { error }) => Err(Refused::new(error.code, error.message).into()),
+		Done::Refused(Failure { error }) => {
+			Err(CommandError::new(error.code, error.message).into())
+		}
 		done => Ok(done),
 	}
 }
@@ -282,7 +311,7 @@ async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 fn tell(done: Done, json: bool) -> anyhow::Result<ExitCode> {
 	match done {
 		Done::Refused(Failure { error }) => {
-			return Err(Refused::new(error.code, error.message).into())
+			return Err(CommandError::new(error.code, error.message).into())
 		}
 		Done::Stopped(told) => output::tell(json, &told, stopped(&told))?,
 		Done::Started(told) => output::tell(json, &told, started(&told))?,
@@ -298,7 +327,12 @@ const AT_STAKE: &str =
 /// Stops a worker of a network that is up on this machine, unless its cluster would lose by it.
 pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCode> {
 	let StopArguments { worker: WorkerArguments { name, node }, force } = arguments;
+	if name == CHAIN {
+		refuse!("NoSuchWorker", "the chain is not stopped alone: Ctrl-C in the terminal of `phala network up` stops the whole network");
+	}
 	let at_stake = match at_stake(&name, &node).await {
+		// There is nothing that could be stopped.
+		Err(error) if is_no_network(&error) => return Err(error),
 		Err(error) if force => {
 			say!("warning: who else is ready could not be asked: {error:#}");
 			AtStake::default()
@@ -318,6 +352,10 @@ pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCo
 		}
 		done => tell(done, json),
 	}
+}
+
+fn is_no_network(error: &anyhow::Error) -> bool {
+	failure::body(error).code == NO_NETWORK
 }
 
 /// What nobody else answers for.
@@ -439,7 +477,7 @@ fn started(WorkerStarted { started: name, .. }: &WorkerStarted) -> String {
 }
 
 fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
-	let mut text = format!("chain         {chain}");
+	let mut text = format!("{CHAIN:<13} {chain}");
 	for told in workers {
 		let NetworkWorker { name, worker, boot, phase, fresh, agents, agents_ready, url, .. } =
 			told;
@@ -471,6 +509,27 @@ mod tests {
 		let refused = failure::body(&refused);
 		assert_eq!(refused.code, "NoSuchWorker");
 		assert!(refused.message.contains("gatekeeper, worker-1"), "{}", refused.message);
+	}
+
+	#[test]
+	fn the_socket_of_a_network_that_was_killed_is_removed_and_no_other_file() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = |name: &str| folder.path().join(name);
+		let listen = |name| std::os::unix::net::UnixListener::bind(path(name)).unwrap();
+		drop(listen("network-9944.sock"));
+		let lives = listen("network-10044.sock");
+		drop(listen("other.sock"));
+		std::fs::write(path("network-1.sock"), "no socket").unwrap();
+		remove_dead(folder.path());
+		for (name, stays) in [
+			("network-9944.sock", false),
+			("network-10044.sock", true),
+			("other.sock", true),
+			("network-1.sock", true),
+		] {
+			assert_eq!(path(name).exists(), stays, "{name}");
+		}
+		drop(lives);
 	}
 
 	const UP: Runs = Runs { enclave: true, relayer: true };

@@ -125,8 +125,8 @@ impl Network<'_> {
 			tokio::try_join!(
 				deployment::upload_to(&members, oracle),
 				deployment::upload_to(&members, chat),
-				deployment::born(&chain, ids[0]),
-				deployment::born(&chain, ids[1]),
+				deployment::born(&chain, cluster, ids[0]),
+				deployment::born(&chain, cluster, ids[1]),
 			)?;
 			tokio::try_join!(
 				deployment::ready(&members, ids[0]),

@@ -9,7 +9,7 @@ use crate::{
 	steps::chain_step,
 };
 use anyhow::ensure;
-use phala_chain_client::{bonding, Chain, HeaderId, Sender};
+use phala_chain_client::{accounts::check_funds, bonding, Chain, HeaderId, Sender};
 use phala_protocol::{
 	bonding::{Bond, BondId, UnbondingChunk},
 	boot::WorkerId,
@@ -49,6 +49,20 @@ impl BondOptions {
 	}
 }
 
+/// What is at stake, of the account alone that put it up: the chain would refuse others.
+async fn check_account(of: &BondOptions, chain: &Chain, sender: &Sender) -> anyhow::Result<Bond> {
+	let StakeStatus { bond, .. } = StakeStatus::of(chain, of).await?;
+	let (account, owner) = (sender.address(), Address(bond.account));
+	if account != owner {
+		refuse!(
+			"NotBondAccount",
+			"{account} may not do this: {owner} put up the stake of {}; choose that account with --account or --suri",
+			of.role()
+		);
+	}
+	Ok(bond)
+}
+
 /// `phala worker stake`.
 pub async fn top_up(
 	of: &BondOptions,
@@ -57,6 +71,8 @@ pub async fn top_up(
 	sender: &Sender,
 	json: bool,
 ) -> anyhow::Result<()> {
+	check_account(of, chain, sender).await?;
+	check_funds(chain, sender.address().0, "the stake", amount).await?;
 	let sending = sender.send(bonding::top_up(of.bond(), amount));
 	let block = chain_step(&format!("staking {}", pha(amount)), sending).await?.0.block;
 	let active = active(chain, block, of).await?;
@@ -80,9 +96,18 @@ pub async fn unbond(
 	json: bool,
 ) -> anyhow::Result<()> {
 	let minimum = bonding::minimum(chain, of.bond()).await?;
+	let has = check_account(of, chain, sender).await?.active;
+	if amount > has {
+		refuse!(
+			"NotThatMuchActive",
+			"{} were not taken off the stake of {}: {} are active",
+			pha(amount),
+			of.role(),
+			pha(has)
+		);
+	}
 	if !force {
-		let (best, _) = chain.header(None).await?;
-		check_stays(of, active(chain, best, of).await?, amount, minimum)?;
+		check_stays(of, has, amount, minimum)?;
 	}
 	let sending = sender.send(bonding::unbond(of.bond(), amount));
 	let included = chain_step(&format!("letting {} leave", pha(amount)), sending).await?.0;
@@ -121,7 +146,7 @@ fn check_stays(
 	amount: Balance,
 	minimum: Balance,
 ) -> anyhow::Result<()> {
-	// More than there is the chain refuses.
+	// More than there is was refused.
 	let Some(stays) = active.checked_sub(amount) else { return Ok(()) };
 	ensure!(
 		active < minimum || stays >= minimum,
@@ -137,7 +162,14 @@ fn check_stays(
 }
 
 /// `phala worker withdraw`.
-pub async fn withdraw(of: &BondOptions, sender: &Sender, json: bool) -> anyhow::Result<()> {
+pub async fn withdraw(
+	of: &BondOptions,
+	chain: &Chain,
+	sender: &Sender,
+	json: bool,
+) -> anyhow::Result<()> {
+	let StakeStatus { block, bond, .. } = StakeStatus::of(chain, of).await?;
+	check_has_left(of, block, &bond.unbonding)?;
 	let included = chain_step("withdrawing", sender.send(bonding::withdraw(of.bond()))).await?.0;
 	let amount = bonding::withdrawn(&included)?;
 	let told = StakeWithdrawn {
@@ -147,6 +179,32 @@ pub async fn withdraw(of: &BondOptions, sender: &Sender, json: bool) -> anyhow::
 		block: included.block.number,
 	};
 	output::tell(json, &told, format!("{} of {} are free again", pha(amount), of.role()))
+}
+
+/// Refuses what the chain would, before it costs a transaction.
+fn check_has_left(
+	of: &BondOptions,
+	block: BlockNumber,
+	unbonding: &[UnbondingChunk],
+) -> anyhow::Result<()> {
+	match unbonding.first() {
+		None => refuse!(
+			"NothingToWithdraw",
+			"nothing of the stake of {} leaves: `phala worker unstake {} <PHA>` lets a part leave",
+			of.role(),
+			of.arguments()
+		),
+		// It will have passed in the block that takes the transaction.
+		Some(first) if first.until > block.saturating_add(1) => refuse!(
+			"NothingToWithdraw",
+			"nothing of the stake of {} has left yet: {} can be withdrawn from block {} on, {} blocks from now",
+			of.role(),
+			pha(first.amount),
+			first.until,
+			first.until - block
+		),
+		Some(_) => Ok(()),
+	}
 }
 
 /// `phala worker status`.
@@ -171,6 +229,7 @@ impl StakeStatus {
 		let (at, _) = chain.header(None).await?;
 		let bond = bonding::bond(chain, at, of.bond()).await?;
 		let Some(bond) = bond else {
+			super::known(chain, of.worker).await?;
 			let made = match of.gatekeeper {
 				true => "phala gatekeeper apply",
 				false => "phala worker register",
@@ -295,6 +354,23 @@ mod tests {
 		}
 		// Out of force as it is; more than there is.
 		assert_eq!((check(850, 10), check(1_000, 1_001)), (Ok(()), Ok(())));
+	}
+
+	#[test]
+	fn what_has_not_left_yet_is_not_withdrawn_at_the_cost_of_a_transaction() {
+		let check = |block, unbonding: &[UnbondingChunk]| {
+			let refused = check_has_left(&worker(false), block, unbonding).err()?;
+			Some(crate::failure::body(&refused))
+		};
+		let leaving = [UnbondingChunk { amount: 5 * PHA, until: 51 }];
+		let refused = check(9, &leaving).unwrap();
+		assert_eq!(refused.code, "NothingToWithdraw");
+		for part in ["5 PHA", "from block 51 on, 42 blocks from now"] {
+			assert!(refused.message.contains(part), "{}", refused.message);
+		}
+		assert_eq!(check(51, &leaving).map(|refused| refused.code), None);
+		let refused = check(51, &[]).unwrap();
+		assert!(refused.message.contains("phala worker unstake 3 <PHA>"), "{}", refused.message);
 	}
 
 	#[test]

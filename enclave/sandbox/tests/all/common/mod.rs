@@ -98,7 +98,7 @@ impl TestAgent {
 		Self { loaded, manifest, host }
 	}
 
-	pub async fn run(&self, request: HttpRequest) -> Result<Outcome, Box<FailedRun>> {
+	pub async fn run(&self, request: HttpRequest) -> Result<Outcome, Box<FailedRunError>> {
 		self.run_in(request, context()).await
 	}
 
@@ -106,7 +106,7 @@ impl TestAgent {
 		&self,
 		request: HttpRequest,
 		context: Context,
-	) -> Result<Outcome, Box<FailedRun>> {
+	) -> Result<Outcome, Box<FailedRunError>> {
 		let invocation = Invocation::new(request, context, self.manifest.clone()).unwrap();
 		let outcome = sandbox().run(&self.loaded, invocation, self.host.clone()).await?;
 		let mut state = self.host.state.lock().unwrap();
@@ -131,7 +131,7 @@ impl TestAgent {
 	}
 }
 
-pub fn told(failure: &FailedRun) -> String {
+pub fn told(failure: &FailedRunError) -> String {
 	let logs: Vec<_> = failure.logs.iter().map(|line| line.message.as_str()).collect();
 	format!("{} {logs:?}", failure.error)
 }
