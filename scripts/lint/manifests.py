@@ -12,6 +12,7 @@ KINDS = ("dependencies", "dev-dependencies", "build-dependencies")
 INHERITED = ("version", "edition", "license", "rust-version", "publish")
 # Workspaces of their own, with a lock file of their own, because.
 APART = {
+	"benches/election": "optimised, it is all of a node that a measurement needs, and little of its build",
 	"benches/page-stores": "nobody who builds the network compiles three stores in order to compare them",
 }
 # Crates with a table of lints of their own, where they differ from the workspace's, because.

@@ -7,6 +7,8 @@
 //! | [`oracle`] | says what must hold after every block |
 //! | [`transactions`] | puts calls into extrinsics, as clients encode them |
 
+mod bounds;
+mod deposits;
 pub mod oracle;
 pub mod transactions;
 

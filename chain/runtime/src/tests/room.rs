@@ -125,7 +125,8 @@ fn submit(
 			0,
 		)
 	})
-	.map(|()| id)
+	.map(|_| id)
+	.map_err(|refused| refused.error)
 }
 
 /// Has a purse and a script: it asks whatever it can pay for, by as many accounts as it takes, for
@@ -166,10 +167,14 @@ impl Flooder {
 
 	/// The worker answers a full commit of what the flooder asked of `agent`.
 	fn is_answered(&mut self, agent: AgentId) {
+		self.are_answered(agent, limits::RESULTS_PER_EFFECT_SET_MAX as usize);
+	}
+
+	/// So many of them, the oldest first.
+	fn are_answered(&mut self, agent: AgentId, most: usize) {
 		let mut results = Vec::new();
 		self.made.retain(|(of, request)| {
-			let is_taken =
-				*of == agent && results.len() < limits::RESULTS_PER_EFFECT_SET_MAX as usize;
+			let is_taken = *of == agent && results.len() < most;
 			if is_taken {
 				let outcome = RequestOutcome::Answered(vec![1]);
 				results.push(RequestResult { request: *request, outcome, units: 1 });
@@ -230,6 +235,63 @@ fn a_flooder_of_an_agent_pays_and_others_get_in() {
 			assert!(paid <= most_paid && blocks <= most_blocks, "{paid}, {blocks}");
 		});
 	}
+}
+
+/// What somebody pays who asks once a minute, for a day.
+fn spending_of_an_honest_user() -> Balance {
+	24 * 60 * (least() + UNIT_PRICE)
+}
+
+#[test]
+fn whatever_a_flooder_of_an_agent_has_others_pay_less_than_a_quarter_of_it_or_wait_for_seconds() {
+	for (times, most_blocks) in [(1, 10), (10, 12), (100, 16)] {
+		network(|| {
+			let purse = times * spending_of_an_honest_user();
+			let mut flooder = Flooder::with(purse);
+			flooder.flood(&[agent(1)], other_deadlines());
+			let (paid, blocks) = way_in(&mut flooder, &[agent(1)], agent(1));
+			let requests = flooder.accounts;
+			println!("{times} users, {purse}: {requests} requests, {paid} or {blocks} blocks");
+			assert!(paid * 4 <= purse && blocks <= most_blocks, "{paid}, {blocks}");
+		});
+	}
+}
+
+/// Floods an agent that takes its whole timeout for each request, and names the latest deadlines.
+struct Sandbagger;
+
+#[test]
+fn a_sandbagger_keeps_a_slow_agent_busy_no_longer_than_its_room_or_the_latest_deadline() {
+	network(|| {
+		let (slow, begun) = (agent(1), System::block_number());
+		let latest = begun + limits::DEADLINE_BLOCKS_MAX;
+		let floods = |_: Sandbagger| {
+			let mut flooder = Flooder::with(25 * PHA);
+			flooder.flood(&[slow], latest - 40..=latest);
+			flooder
+		};
+		let mut flooder = floods(Sandbagger);
+		let (places, at_once) = (flooder.accounts, price(slow, deadline()));
+		let mut at_the_least = None;
+		// The worker has time for one in each timeout.
+		while !flooder.made.is_empty() {
+			System::set_block_number(System::block_number() + TIMEOUT);
+			pallet_registry::LastHeartbeat::<Runtime>::insert(WORKER, System::block_number());
+			flooder.are_answered(slow, 1);
+			if price(slow, deadline()) == least() {
+				at_the_least.get_or_insert(System::block_number() - begun);
+			}
+		}
+		let (waited, least_again) = (System::block_number() - begun, at_the_least.unwrap());
+		println!("{places} places: {at_once} at once or {least_again} blocks, {waited} until all are done");
+		// Who asks then is served behind all of them.
+		let bound =
+			(limits::OPEN_REQUESTS_PER_AGENT_MAX * TIMEOUT).min(limits::DEADLINE_BLOCKS_MAX);
+		assert_eq!(waited, places * TIMEOUT);
+		assert!(waited <= bound, "{waited} of {bound}");
+		// Another agent of the same worker is as cheap as ever meanwhile.
+		assert_eq!(price(agent(2), deadline()), least());
+	});
 }
 
 #[test]

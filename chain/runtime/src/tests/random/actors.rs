@@ -1,5 +1,7 @@
 //! Those who send extrinsics, each as it likes: most of what they try is refused.
 
+mod institutions;
+
 use super::{chain::Chain, Random};
 use crate::*;
 use codec::Encode;
@@ -27,13 +29,14 @@ use sp_runtime::{ApplyExtrinsicResult, MultiAddress, Permill};
 use std::collections::BTreeMap;
 
 const MEASUREMENT: H256 = H256::repeat_byte(0xc0);
+const NEXT_MEASUREMENT: H256 = H256::repeat_byte(0xc1);
 const ENDPOINT: &[u8] = b"http://a.worker:1";
 const USERS: usize = 10;
 /// The first users are those of genesis, Alice among them; the others begin with nothing.
 const WELL_KNOWN: [&str; 6] = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve", "//Ferdie"];
 
 /// What a run that is long enough has seen done.
-pub const MUST_HAPPEN: [&str; 20] = [
+pub const MUST_HAPPEN: [&str; 29] = [
 	"transferred",
 	"registered a worker",
 	"registered a boot",
@@ -54,6 +57,15 @@ pub const MUST_HAPPEN: [&str; 20] = [
 	"voted",
 	"vested",
 	"spent of the treasury",
+	"funded a bounty",
+	"took a bounty",
+	"took a part of a bounty",
+	"named a deputy",
+	"asked for another's word",
+	"said who it is",
+	"applied for a seat",
+	"seated a gatekeeper",
+	"delisted code",
 ];
 
 /// A worker's enclave: who speaks for its newest boot.
@@ -102,6 +114,12 @@ const ACTS: &[(u64, Act)] = &[
 	(2, Actors::vest),
 	(1, Actors::spend),
 	(2, Actors::pay_out),
+	(3, Actors::work_on_bounties),
+	(1, Actors::name_deputies),
+	(1, Actors::act_together),
+	(1, Actors::say_who),
+	(1, Actors::keep_keys),
+	(1, Actors::change_policy),
 ];
 
 impl Actors {
@@ -268,8 +286,13 @@ impl Actors {
 			keys,
 			System::block_hash(recent_block),
 		);
+		let codes = [MEASUREMENT, NEXT_MEASUREMENT].into_iter();
+		let listed: Vec<_> = codes
+			.filter(|code| pallet_registry::Measurements::<Runtime>::contains_key(code))
+			.collect();
+		let Some(measurement) = random.pick(&listed).copied() else { return };
 		let report = SoftwareReport {
-			measurement: MEASUREMENT,
+			measurement,
 			platform: H256::from_low_u64_be(u64::from(worker) + 1),
 			report_data: statement.report_data(),
 			debug: random.one_in(20),

@@ -48,7 +48,7 @@ impl Random {
 }
 
 /// Extrinsics of one block at most.
-const EXTRINSICS_MAX: u64 = 12;
+const EXTRINSICS_MAX: u64 = 16;
 
 /// A network on which everybody has acted for so many blocks.
 fn played(seed: u64, blocks: u32) -> (sp_io::TestExternalities, Actors) {
@@ -85,9 +85,9 @@ fn run(seed: u64, blocks: u32) {
 	let (_, actors) = played(seed, blocks);
 	let (done, refused) = actors.counts();
 	println!("seed {seed}: {blocks} blocks, {done} extrinsics done, {refused} refused");
-	for kind in actors::MUST_HAPPEN {
-		assert!(actors.happened(kind) > 0, "seed {seed}: in {blocks} blocks nobody {kind}");
-	}
+	let missing: Vec<_> =
+		actors::MUST_HAPPEN.into_iter().filter(|kind| actors.happened(kind) == 0).collect();
+	assert!(missing.is_empty(), "seed {seed}: in {blocks} blocks nobody {}", missing.join(", "));
 }
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -97,7 +97,7 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_anybody_sends_money_is_conserved_and_every_hold_is_explained() {
-	let seed = from_environment("PHALA_RANDOM_SEED").unwrap_or(1);
+	let seed = from_environment("PHALA_RANDOM_SEED").unwrap_or(4);
 	let blocks = from_environment("PHALA_RANDOM_BLOCKS").unwrap_or(400);
 	run(seed, blocks as u32);
 }
