@@ -129,6 +129,8 @@ domains! {
 	STATE_BODY = "phala/aead/state-body/v1";
 	/// One page of an agent's state.
 	STATE_SEALED_PAGE = "phala/aead/state-page/v1";
+	/// Which pages one member asks another for.
+	STATE_PAGES_QUESTION = "phala/aead/state-pages-question/v1";
 }
 
 #[cfg(test)]

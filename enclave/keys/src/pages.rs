@@ -14,11 +14,12 @@ use crate::{
 use codec::{Decode, Encode};
 use phala_protocol::{
 	agents::{AgentId, StateVersion},
+	boot::{BootNumber, WorkerId},
 	clusters::Generation,
-	domains::{Domain, STATE_PAGES_KEY, STATE_SEALED_PAGE},
+	domains::{Domain, STATE_PAGES_KEY, STATE_PAGES_QUESTION, STATE_SEALED_PAGE},
 	keys::Epoch,
 	mailbox::ClusterId,
-	H256,
+	BlockNumber, H256,
 };
 use rand_core::CryptoRng;
 
@@ -60,6 +61,34 @@ struct PageContext {
 	agent: AgentId,
 	page: H256,
 	header: PageHeader,
+}
+
+/// Who asks whom for pages, and when. It stands openly before a sealed question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct QuestionHeader {
+	pub asker: WorkerId,
+	pub boot: BootNumber,
+	pub asked: WorkerId,
+	/// The newest finalized block that the asker knows.
+	pub height: BlockNumber,
+	/// When the data key was made that it is sealed under.
+	pub epoch: Epoch,
+	pub generation: Generation,
+}
+
+/// For which pages one member asks another: made and read by members alone. Anybody may bring it again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SealedQuestion {
+	pub header: QuestionHeader,
+	pub nonce: Nonce,
+	pub ciphertext: Vec<u8>,
+}
+
+#[derive(Encode)]
+struct QuestionContext {
+	domain: Domain,
+	agent: AgentId,
+	header: QuestionHeader,
 }
 
 /// Encrypts and decrypts the pages of one agent's state under one data key.
@@ -125,5 +154,29 @@ impl PageCipher {
 			PageContext { domain: STATE_SEALED_PAGE, agent: self.agent, page, header: *header };
 		let padded = aead::decrypt(&self.key, &context, nonce, ciphertext, "page of state")?;
 		Ok(SecretBytes::new(padding::unpad(Steps::Message, padded.expose())?.to_vec()))
+	}
+
+	/// A question of `asker` to `asked`, when the newest finalized block that it knows was `height`.
+	pub fn seal_question(
+		&self,
+		rng: &mut impl CryptoRng,
+		(asker, boot): (WorkerId, BootNumber),
+		asked: WorkerId,
+		height: BlockNumber,
+		question: &[u8],
+	) -> SealedQuestion {
+		let Self { agent, epoch, generation, .. } = *self;
+		let header = QuestionHeader { asker, boot, asked, height, epoch, generation };
+		let context = QuestionContext { domain: STATE_PAGES_QUESTION, agent, header };
+		let (nonce, ciphertext) = aead::encrypt(rng, &self.key, &context, question);
+		SealedQuestion { header, nonce, ciphertext }
+	}
+
+	/// What a member asks. Whether it may is for the caller to see, by its header.
+	pub fn open_question(&self, question: &SealedQuestion) -> Result<SecretBytes, Error> {
+		let SealedQuestion { header, nonce, ciphertext } = question;
+		let context =
+			QuestionContext { domain: STATE_PAGES_QUESTION, agent: self.agent, header: *header };
+		aead::decrypt(&self.key, &context, nonce, ciphertext, "question for pages")
 	}
 }

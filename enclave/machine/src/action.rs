@@ -59,12 +59,14 @@ pub enum Action {
 		agent: AgentId,
 		after: Option<H256>,
 	},
-	/// Ask another member for pages of an agent; ends in `PagesCame`.
+	/// Ask another member for pages of an agent; ends in `PagesCame`. `question` is what it is asked by: the
+	/// SCALE of a [`SealedQuestion`](phala_keys::pages::SealedQuestion) for `names`.
 	FetchPages {
 		id: u64,
 		from: Member,
 		agent: AgentId,
 		names: Vec<H256>,
+		question: Vec<u8>,
 	},
 	/// Ends in `CodeStored` or `CodeNotFetched`.
 	FetchCode {

@@ -102,10 +102,17 @@ pub const ORPHANED_KEYS_BLOCKS: BlockNumber = 120;
 /// Most characters of why code is refused that are kept and told to who asks.
 pub const REFUSED_CODE_CHARS_MAX: usize = 500;
 
+/// Most pages that a state is made of: far more than one of [`AGENT_STATE_BYTES_MAX`] is, whose pages are well filled.
+/// A root that says more is none, and is not gone through.
+pub const STATE_PAGES_MAX: u64 = AGENT_STATE_BYTES_MAX / 256;
+
+/// How far apart the blocks may be that a member and one that it asks for pages know.
+pub const QUESTION_BLOCKS_MAX: BlockNumber = 150;
+
 /// Most steps of one agent that a member keeps before the chain took one of them.
 pub const BODIES_KEPT_MAX: usize = 256;
 
-/// Most that these take in memory, writes and pages, in bytes.
+/// Most that these take in memory, writes and pages, in bytes, of each agent.
 pub const BODIES_KEPT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Most holders that wait at once for this member's word of one agent.

@@ -366,8 +366,8 @@ fn encode(action: &Action, to: &mut Vec<u8>) {
 				.encode_to(to);
 		}
 		Action::Send { to: member, body } => (4u8, member, &**body).encode_to(to),
-		Action::FetchPages { id, from, agent, names } => {
-			(5u8, id, from, agent, names).encode_to(to)
+		Action::FetchPages { id, from, agent, names, question } => {
+			(5u8, id, from, agent, names, question).encode_to(to)
 		}
 		Action::StorePages { id, agent, put, delete } => {
 			(12u8, id, agent, put, delete).encode_to(to)

@@ -3,7 +3,7 @@
 
 use crate::limits::MARK_AGE_MAX_MS;
 use crate::{
-	worker::{AgentState, CodeProgress, Program},
+	worker::{AgentState, CodeProgress, DataKeys, Program},
 	Config, Instant, MachineError,
 };
 use phala_light_client::MailboxReader;
@@ -56,6 +56,7 @@ pub struct ClusterView {
 	pub agents: BTreeMap<AgentId, AgentView>,
 	/// Components and manifests that the chain names.
 	pub wanted_code: BTreeSet<H256>,
+	pub(crate) data_keys: DataKeys,
 }
 
 /// An agent as a member of its cluster has it.

@@ -1,16 +1,21 @@
 //! Checks what came from outside, outside of the turn: signatures, proofs, seals. What holds comes
 //! back as a type that can be made in no other way, and goes to the machine as an event.
 
-use crate::limits::DIRECT_CALL_BLOCKS_MAX;
+use crate::limits::{DIRECT_CALL_BLOCKS_MAX, PAGES_ASKED_MAX, QUESTION_BLOCKS_MAX};
 use crate::{
 	action::ReplicatedBody,
 	task::{open_sealed, ReplicationContent},
-	worker::{writes, AcceptedCode},
+	worker::{page_cipher, writes, AcceptedCode},
 	Instant, MachineError, Snapshot,
 };
 use codec::{Decode, DecodeAll, Encode};
 use phala_keys::{
-	boot::verify_statement, hpke::EncryptionKey, input::InputKind, sr25519, state::SealedBody,
+	boot::verify_statement,
+	hpke::EncryptionKey,
+	input::InputKind,
+	pages::{QuestionHeader, SealedQuestion},
+	sr25519,
+	state::SealedBody,
 };
 use phala_light_client::{ChannelChange, LightClient, MailboxReader, ProvenMessage, Synced};
 use phala_protocol::{
@@ -25,6 +30,8 @@ use phala_protocol::{
 	requests::{CallInput, CallerSignature, DirectCall, DirectCallContent, LogsContent, LogsQuery},
 	AccountBytes, BlockNumber, H256,
 };
+
+const QUESTION_EXPECTED: &str = "a question for at most 64 pages, each name above the one before it, that a member of the cluster has sealed for this one and that is minutes old at most";
 
 /// Block 0 and the first authority set, proven.
 pub struct ProvenGenesis {
@@ -304,6 +311,35 @@ impl Snapshot {
 			return Err(MachineError::BadSignature { whose: "lease holder", what: "body" });
 		}
 		Ok(VerifiedBody { identity: sender.identity, brought })
+	}
+
+	/// Which member asks this one for pages of an agent, and for which. Nobody else can ask, or be asked, so.
+	pub fn open_question(
+		&self,
+		agent: AgentId,
+		question: &[u8],
+	) -> Result<(WorkerId, Vec<H256>), MachineError> {
+		let cluster = self.cluster()?;
+		if !cluster.agents.contains_key(&agent) {
+			return Err(MachineError::NoSuchAgent);
+		}
+		let refused = || MachineError::Malformed { expected: QUESTION_EXPECTED };
+		let question = SealedQuestion::decode_all(&mut &question[..]).map_err(|_| refused())?;
+		let QuestionHeader { asker, boot, asked, height, generation, .. } = question.header;
+		let member = cluster.members.get(&asker).filter(|member| member.boot == boot);
+		let own = self.finalized.map_or(0, |(height, _)| height);
+		if member.is_none()
+			|| asked != self.config.worker
+			|| own.abs_diff(height) > QUESTION_BLOCKS_MAX
+		{
+			return Err(refused());
+		}
+		let key = cluster.data_keys.get(&generation).ok_or_else(refused)?;
+		let cipher = page_cipher(key, agent).ok_or_else(refused)?;
+		let names = cipher.open_question(&question).map_err(|_| refused())?;
+		let names = Vec::<H256>::decode_all(&mut names.expose()).map_err(|_| refused())?;
+		let is_right = names.len() <= PAGES_ASKED_MAX && names.is_sorted_by(|one, next| one < next);
+		is_right.then_some((asker, names)).ok_or_else(refused)
 	}
 
 	/// Whether this is the agent's owner asking for its log now; who that is.

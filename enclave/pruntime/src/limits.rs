@@ -43,6 +43,9 @@ pub const DISK_LOOK_MS: u64 = 5_000;
 /// that the machine's own come through.
 pub const GIVES_MAX: usize = 4;
 
+/// Most answers to one member that are made or held for it at once: as many as it asks for at once.
+pub const GIVES_TO_MEMBER_MAX: usize = CATCH_UPS_OF_MEMBER_MAX;
+
 /// Most bytes of pages that are held for members until they have taken them.
 pub const GIVEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -64,8 +67,8 @@ pub const BLOB_BYTES_MAX: usize = CODE_BYTES_MAX;
 /// Longest replicated body, in bytes of SCALE: a body's plaintext has at most 4 MiB.
 pub const PEER_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// Longest question for pages, in bytes of SCALE.
-pub const PAGES_QUERY_BYTES_MAX: usize = PAGES_ASKED_MAX * 32 + 4;
+/// Longest question for pages, in bytes of SCALE: names, sealed, and who asks.
+pub const PAGES_QUERY_BYTES_MAX: usize = PAGES_ASKED_MAX * 32 + 256;
 
 /// Longest answer to it, in bytes of SCALE.
 pub const PAGES_BYTES_MAX: usize = PAGES_ASKED_MAX * (phala_store::limits::PAGE_BYTES_MAX + 8) + 4;

@@ -171,7 +171,7 @@ impl Simulation {
 				});
 				self.later(limits::DISK_MS, id, Event::PagesListed { id: op, agent, names });
 			}
-			Action::FetchPages { id: op, from, agent, names } => {
+			Action::FetchPages { id: op, from, agent, names, .. } => {
 				let worker = from.worker;
 				let asked = Asked::Pages { id: op, agent };
 				self.ask(id, worker, limits::PEER_WAIT_MS, asked, |ask| Packet::GivePages {

@@ -121,7 +121,9 @@ impl Machine {
 				self.apply_registry(message, now, is_replaying, actions);
 			}
 			Message::Keys(message) => self.apply_keys(message, is_replaying, now, rng, actions),
-			Message::Clusters(message) => self.apply_clusters(message, now, rng, actions),
+			Message::Clusters(message) => {
+				self.apply_clusters(message, is_replaying, now, rng, actions);
+			}
 			Message::Agents(message) => {
 				self.as_member(now, rng, actions, |member, turn| {
 					member.on_agents_message(message, turn)
@@ -209,6 +211,7 @@ impl Machine {
 	pub(super) fn apply_clusters<R: CryptoRng>(
 		&mut self,
 		message: ClustersMessage,
+		is_replaying: bool,
 		now: Instant,
 		rng: &mut R,
 		actions: &mut Vec<Action>,
@@ -216,7 +219,7 @@ impl Machine {
 		match message {
 			ClustersMessage::JoinedCluster { identity, snapshot } => {
 				if self.is_own(&identity) {
-					self.leave_cluster(actions);
+					self.leave_cluster(is_replaying, actions);
 					if let Phase::Registered(registered) = &mut self.phase {
 						let has_left = std::mem::replace(&mut registered.was_member, true);
 						registered.membership = Some(Membership::join(snapshot, has_left));
@@ -232,7 +235,7 @@ impl Machine {
 					_ => false,
 				};
 				if is_it && self.is_own(&identity) {
-					self.leave_cluster(actions);
+					self.leave_cluster(is_replaying, actions);
 				}
 			}
 			message => {
@@ -272,7 +275,7 @@ impl Machine {
 
 	/// Another has the worker, or nobody: nothing of what this boot had stays.
 	pub(super) fn end(&mut self, evicted: bool, actions: &mut Vec<Action>) {
-		self.leave_cluster(actions);
+		self.leave_cluster(false, actions);
 		if let Phase::Registered(registered) = &self.phase {
 			let (boot, height) = (Some(registered.boot), registered.height());
 			tracing::warn!(height, "this boot is over: restart for a new one");
@@ -284,9 +287,8 @@ impl Machine {
 	}
 
 	/// With the membership go its keys and all that it had open.
-	pub(super) fn leave_cluster(&mut self, actions: &mut Vec<Action>) {
+	pub(super) fn leave_cluster(&mut self, is_replaying: bool, actions: &mut Vec<Action>) {
 		let Phase::Registered(registered) = &mut self.phase else { return };
-		let is_replaying = registered.is_replaying(self.beside.reached);
 		let Some(member) = registered.membership.take() else { return };
 		for to in member.leave() {
 			actions.push(Action::Reply { to, answer: Err(MachineError::NoCluster) });

@@ -91,8 +91,9 @@ impl Machine {
 			}
 			Event::PagesStored { id, agent, is_done } => {
 				self.as_member(now, rng, actions, |member, _| {
-					if let Some(agent) = member.agents.get_mut(&agent) {
-						agent.tree.stored(id, is_done, now);
+					let own = member.agents.get_mut(&agent).map(|agent| &mut agent.tree);
+					if let Some(tree) = own.or_else(|| member.gone.get_mut(&agent)) {
+						tree.stored(id, is_done, now);
 					}
 				});
 				Scope::Agent(agent)
@@ -106,7 +107,7 @@ impl Machine {
 			Event::PagesListed { id, agent, names } => {
 				self.as_member(now, rng, actions, |member, _| {
 					if let Some(agent) = member.agents.get_mut(&agent) {
-						agent.pages_listed(id, names);
+						agent.pages_listed(id, names, now);
 					}
 				});
 				Scope::Agent(agent)

@@ -4,7 +4,7 @@ use super::{world::*, *};
 use crate::{action::Action, ReplicatedBody};
 use phala_protocol::{
 	agents::{Access, AgentId},
-	messages::{ClustersMessage, RequestsMessage},
+	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
 	H256,
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -142,6 +142,101 @@ fn a_disk_that_opens_slowly_is_asked_again_before_others_are_and_a_dead_one_not_
 		supply(&mut world, SECOND, FIRST);
 		assert_eq!(world.entries(SECOND, agent), last(b"two"));
 	}
+}
+
+#[test]
+fn a_dead_disk_is_left_alone_though_the_chain_goes_on_and_pages_are_many() {
+	let (mut world, agent) = World::with_agent(135);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	supply(&mut world, LATER, FIRST);
+	world.restart(SECOND);
+	world.node(SECOND).failing_reads = usize::MAX;
+	world.join(SECOND);
+	world.settle();
+	// Each commit is another state to come to.
+	for body in [&b"x"[..], b"y", b"z"] {
+		let order = world.public_order(agent, body);
+		world.tell_cluster(RequestsMessage::Request(order));
+		world.seal();
+		world.run(FIRST).unwrap();
+		world.settle();
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	assert_eq!(world.entries(FIRST, agent), last(b"z"));
+	let failed = usize::MAX - world.nodes[&SECOND].failing_reads;
+	assert_eq!(failed, limits::DISK_ATTEMPTS_MAX as usize);
+	supply(&mut world, SECOND, FIRST);
+	assert_eq!(world.entries(SECOND, agent), last(b"z"));
+	assert_eq!(usize::MAX - world.nodes[&SECOND].failing_reads, failed, "it is not asked again");
+}
+
+/// Has a question that a member sealed, and does what it can with it.
+#[test]
+fn an_eavesdropper_asks_for_nothing_that_no_member_asks_for() {
+	let (mut world, agent) = World::with_agent(136);
+	let other = world.register_agent(FIRST, Access::Public);
+	write_twice(&mut world, agent);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let fetch = world.nodes[&LATER].fetches.front().expect("it asks for what it lacks");
+	let Action::FetchPages { from, agent: of, names, question, .. } = fetch else {
+		panic!("pages")
+	};
+	let (agent, other) = if *of == agent { (agent, other) } else { (other, agent) };
+	let (asked, names, question) = (from.worker, names.clone(), question.clone());
+	let open = |world: &World, worker: WorkerId, agent, question: &[u8]| {
+		world.nodes[&worker].snapshot.open_question(agent, question).ok()
+	};
+	assert_eq!(open(&world, asked, agent, &question), Some((LATER, names)));
+	for byte in 0..question.len() {
+		let mut changed = question.clone();
+		changed[byte] ^= 1;
+		assert_eq!(open(&world, asked, agent, &changed), None, "byte {byte}");
+	}
+	let third = [FIRST, SECOND].into_iter().find(|worker| *worker != asked).unwrap();
+	assert_eq!(open(&world, third, agent, &question), None, "it was for another");
+	assert_eq!(open(&world, asked, other, &question), None, "and of another agent");
+	for _ in 0..=limits::QUESTION_BLOCKS_MAX {
+		world.chain.seal();
+	}
+	world.relay(asked);
+	assert_eq!(open(&world, asked, agent, &question), None, "and it is of minutes ago");
+}
+
+#[test]
+fn a_departed_member_is_given_no_pages() {
+	let (mut world, agent) = World::with_agent(137);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	let fetch = world.nodes[&LATER].fetches.front().expect("it asks for what it lacks");
+	let Action::FetchPages { from, question, .. } = fetch else { panic!("pages") };
+	let (asked, question) = (from.worker, question.clone());
+	assert!(world.nodes[&asked].snapshot.open_question(agent, &question).is_ok());
+	world.leave(LATER, 2);
+	world.settle();
+	assert!(world.nodes[&asked].snapshot.open_question(agent, &question).is_err());
+}
+
+#[test]
+fn an_agent_that_is_given_up_while_its_disk_is_at_work_leaves_nothing_there() {
+	let (mut world, agent) = World::with_agent(138);
+	world.node(SECOND).held_disk = Some(Vec::new());
+	let order = world.public_order(agent, b"x");
+	world.tell_cluster(RequestsMessage::Request(order));
+	world.seal();
+	world.run(FIRST).unwrap();
+	world.replicate();
+	world.tell_cluster(AgentsMessage::Retired { agent });
+	world.seal();
+	assert!(!disk_of(&world, SECOND).is_empty());
+	world.node(SECOND).release_disk();
+	assert_eq!(disk_of(&world, SECOND), []);
 }
 
 #[test]

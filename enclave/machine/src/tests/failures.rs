@@ -4,7 +4,7 @@ use super::{world::*, *};
 use phala_protocol::{
 	agents::Access,
 	mailbox::{ByLane, Lane},
-	messages::RequestsMessage,
+	messages::{ClustersMessage, RequestsMessage},
 };
 
 fn planted() -> RegistryMessage {
@@ -101,6 +101,24 @@ fn a_rebuilt_machine_that_reads_what_was_named_once_gives_no_code_up_that_is_wan
 		assert_eq!(world.nodes[&FIRST].kept, wanted, "at {height}, adopted before {adopted}");
 	}
 	assert_eq!(world.nodes[&FIRST].snapshot.cluster().unwrap().wanted_code, wanted.code);
+}
+
+#[test]
+fn a_rebuilt_machine_that_reads_that_it_had_left_gives_no_code_up() {
+	let (mut world, _) = World::with_agent(46);
+	let identity = world.nodes[&FIRST].machine.public_keys().identity;
+	world.tell(FIRST, ClustersMessage::LeftCluster { identity, cluster: CLUSTER });
+	world.seal();
+	world.join(FIRST);
+	world.settle();
+	let wanted = world.nodes[&FIRST].kept.clone();
+	assert!(!wanted.code.is_empty());
+	world.node(FIRST).fail();
+	world.node(FIRST).gave_up.clear();
+	// All of it at once.
+	world.settle();
+	assert_eq!(world.nodes[&FIRST].kept, wanted);
+	assert_eq!(world.nodes[&FIRST].gave_up, []);
 }
 
 #[test]

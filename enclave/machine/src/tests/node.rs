@@ -60,6 +60,8 @@ pub struct Node {
 	pub held_compiles: Option<Vec<AgentCode>>,
 	/// What the shell was told last to keep.
 	pub kept: Kept,
+	/// Components and manifests that it was told to keep no more.
+	pub gave_up: Vec<H256>,
 	/// Stays empty without the feature.
 	#[cfg_attr(not(feature = "recording"), allow(dead_code))]
 	pub recording: Vec<u8>,
@@ -107,6 +109,7 @@ impl Node {
 			rebuilt: 0,
 			held_compiles: None,
 			kept: Kept::default(),
+			gave_up: Vec::new(),
 			recording,
 		}
 	}
@@ -166,6 +169,7 @@ impl Node {
 				None => events.push_back(self.compiled(code)),
 			},
 			Action::Keep(kept) => {
+				self.gave_up.extend(self.kept.code.difference(&kept.code));
 				self.kept = kept.clone();
 				if self.has_code {
 					events.extend(kept.code.into_iter().map(|hash| Event::CodeStored { hash }));
@@ -181,10 +185,10 @@ impl Node {
 				if let Some(held) = &mut self.held_disk {
 					return held.push(Action::StorePages { id, agent, put, delete });
 				}
-				self.disk.extend(put.into_iter().map(|(name, page)| ((agent, name), page)));
 				for name in delete {
 					self.disk.remove(&(agent, name));
 				}
+				self.disk.extend(put.into_iter().map(|(name, page)| ((agent, name), page)));
 				events.push_back(Event::PagesStored { id, agent, is_done: true });
 			}
 			Action::ReadPages { id, agent, names } => {

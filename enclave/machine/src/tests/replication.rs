@@ -58,6 +58,40 @@ fn a_member_that_does_not_keep_a_body_is_asked_so_often_and_then_the_chain_decid
 	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), before + 1);
 }
 
+#[test]
+fn an_outage_of_the_majority_leaves_no_heap_of_steps_with_who_stays() {
+	let (mut world, agent) = World::with_agent(139);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	supply(&mut world, LATER, FIRST);
+	let before = world.nodes[&SECOND].disk.len();
+	world.hang(LATER);
+	// A third of three keeps nothing and counts: its word is missing again and again.
+	let keeps = world.members.len() as u32;
+	assert_eq!(keeps, 3);
+	world.hang(SECOND);
+	for _ in 0..4 {
+		let plain = Box::new(OpenedCall::public(agent, call_input(b"direct")));
+		world.node(FIRST).call(|reply| Event::Called { reply, call: plain });
+		while world.run(FIRST).is_some() {}
+		for _ in 0..=limits::PLAIN_CALL_BLOCKS_MAX {
+			world.seal();
+		}
+		for _ in 0..limits::REPLICATION_ATTEMPTS_MAX {
+			world.tick(limits::PEER_RETRY_MS);
+		}
+		world.settle();
+	}
+	world.wake(SECOND);
+	for _ in 0..2 * limits::REPLICATION_ATTEMPTS_MAX {
+		world.tick(limits::PEER_RETRY_MS);
+		world.settle();
+	}
+	assert_eq!(world.entries(FIRST, agent), last(b"direct"), "it goes on with one that is back");
+	assert!(world.nodes[&SECOND].disk.len() < before + 4 * limits::PROPOSALS_MAX);
+}
+
 /// The holder's next write: whether it is submitted after so many milliseconds, and not before.
 fn takes_ms(world: &mut World, agent: AgentId, body: &[u8], ms: u64) -> bool {
 	let order = world.public_order(agent, body);

@@ -240,7 +240,8 @@ impl World {
 			for message in self.chain.messages(Channel::Worker(worker), seq, to) {
 				let body = Message::decode_all(&mut &message.body[..]).unwrap();
 				if let Some(Subscription::Follow(channel, head)) = body.subscription(&identity) {
-					from.insert(channel, head.next_seq);
+					// It may have left, and joined again.
+					from.entry(channel).or_insert(head.next_seq);
 					channels.push(channel);
 				}
 			}

@@ -82,7 +82,7 @@ impl Membership {
 		turn: &mut Turn<'_, R>,
 	) {
 		let Self { agents, keyring, members, timers, code, unpaid_last, .. } = self;
-		let Some(agent) = agents.get_mut(&id) else { return };
+		let Some(agent) = agents.get_mut(&id) else { return self.clear_disk(id, turn) };
 		*turn.changed |= agent.apply_committed();
 		agent.catch_up(members, timers, keyring, turn);
 		let mut ended = Vec::new();

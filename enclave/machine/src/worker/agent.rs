@@ -148,7 +148,7 @@ impl Agent {
 			#[cfg(feature = "development")]
 			birth_secrets: Vec::new(),
 			catch_up: None,
-			sweep: Sweep::After(None),
+			sweep: Sweep::After(None, None),
 			words: Vec::new(),
 			early: VecDeque::new(),
 			nonces: Nonces::default(),
@@ -293,15 +293,20 @@ impl Agent {
 		count(first.availability.len() + 1) < availability_quorum(count(members.len()))
 	}
 
-	/// Whether the first proposal still leads on from what is committed, and somebody still waits for
-	/// it.
+	/// Whether the first proposal still leads on from what is committed, and is not an answer that comes too
+	/// late to be paid.
 	fn can_offer_again(&self, height: BlockNumber) -> bool {
 		self.proposals.front().is_some_and(|first| {
 			let record = &self.snapshot.record;
 			let is_next = first.base_hash == record.state_hash
 				&& first.state.version == record.version.saturating_add(1);
-			let is_in_time = first.cause.as_ref().is_none_or(|(job, _)| height <= job.last_block());
-			is_next && is_in_time
+			// A direct caller was told that it may still commit: it does as soon as enough keep it. Made anew
+			// for others again and again, members would keep more and more that comes to nothing.
+			let is_of_use = first
+				.cause
+				.as_ref()
+				.is_none_or(|(job, _)| !job.is_order() || height <= job.last_block());
+			is_next && is_of_use
 		})
 	}
 
@@ -414,7 +419,7 @@ impl Agent {
 		let version = base.version.saturating_add(1);
 		let body = cipher.seal_body(turn.rng, base.version, version, plaintext.expose())?;
 		let by = (turn.config.worker, turn.boot);
-		// What it dropped itself it does not submit any more.
+		// What it dropped itself is refused already, or about to be.
 		let made: BTreeSet<_> = self.proposals.iter().map(|one| one.state.hash).collect();
 		let may_go = |hash: &H256, of| of != by || !made.contains(hash);
 		let root = self.tree.stage(&base.root, &written, body.key_number, by, may_go)?;

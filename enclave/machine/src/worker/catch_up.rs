@@ -17,10 +17,13 @@ use super::{
 use crate::worker::state::{Membership, Timer};
 use crate::{
 	action::Action,
-	limits::{DISK_ATTEMPTS_MAX, LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS},
+	limits::{
+		DISK_ATTEMPTS_MAX, LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS, STATE_PAGES_MAX,
+	},
 	turn::Turn,
 	Instant,
 };
+use codec::Encode;
 use phala_protocol::{agents::AgentId, boot::WorkerId, clusters::Member, H256};
 use phala_state::{Check, PageName, PageSource, StateError, Walk, LAYOUTS};
 use rand_core::CryptoRng;
@@ -80,10 +83,10 @@ impl Fetch {
 /// How far the disk was looked through for what nobody needs.
 #[derive(Clone, Copy)]
 pub enum Sweep {
-	/// What comes after this name is still to be listed.
-	After(Option<H256>),
-	/// The list of this number is under way.
-	Listing(u64),
+	/// What comes after this name is still to be listed; not before a time, if the disk has just failed.
+	After(Option<H256>, Option<Instant>),
+	/// The list of this number is under way, of what comes after this name.
+	Listing(u64, Option<H256>),
 	Done,
 }
 
@@ -106,7 +109,8 @@ pub struct CatchUp {
 	/// Pages that the walk came through.
 	seen: BTreeSet<PageName>,
 	not_on_disk: BTreeSet<PageName>,
-	/// How often in a row the disk failed, which says nothing of what it has; and when to go on after it.
+	/// How often in a row the disk failed, which says nothing of what it has; and when to go on after it. At
+	/// the last it is left alone.
 	disk_failures: u32,
 	not_before: Option<Instant>,
 	asking: Option<Asking>,
@@ -133,9 +137,9 @@ impl CatchUp {
 
 	/// The chain went on. What is under way is of use all the same.
 	fn begin_again(&mut self, target: H256) {
-		let Self { asking, fetch, .. } = std::mem::replace(self, Self::new(target));
-		self.asking = asking;
-		self.fetch = fetch;
+		let old = std::mem::replace(self, Self::new(target));
+		let Self { asking, fetch, disk_failures, not_before, .. } = old;
+		*self = Self { asking, fetch, disk_failures, not_before, ..Self::new(target) };
 	}
 
 	/// The disk has nothing any more of what it gave, or is about to give.
@@ -170,6 +174,7 @@ impl CatchUp {
 		if name.0 == self.target && self.walk.is_none() {
 			let walk = seals
 				.open_root(name.0, bytes)
+				.filter(|root| root.pages <= STATE_PAGES_MAX)
 				.and_then(|root| Walk::new(LAYOUTS, root, Check::Contents).ok());
 			self.is_root_stored = is_stored;
 			self.walk = walk;
@@ -208,7 +213,7 @@ impl Agent {
 	) {
 		if self.is_current() {
 			self.catch_up = None;
-			self.sweep(turn);
+			self.sweep(timers, turn);
 			return;
 		}
 		// Without keys nothing can be opened; a rebuilt machine first hears what became of it.
@@ -242,8 +247,10 @@ impl Agent {
 			return;
 		}
 		let agent = self.id;
-		let (absent, unread): (Vec<_>, Vec<_>) =
-			missing.into_iter().partition(|name| catch_up.not_on_disk.contains(name));
+		let is_disk_dead = catch_up.disk_failures >= DISK_ATTEMPTS_MAX;
+		let (absent, unread): (Vec<_>, Vec<_>) = missing
+			.into_iter()
+			.partition(|name| is_disk_dead || catch_up.not_on_disk.contains(name));
 		let id = turn.next_id();
 		if !unread.is_empty() {
 			let names = unread.iter().map(|name| name.0).collect();
@@ -256,15 +263,22 @@ impl Agent {
 		let Some(fetch) = &mut catch_up.fetch else { return };
 		match fetch.next(members, turn.now) {
 			Ok(Some(from)) => {
-				let names = absent.iter().map(|name| name.0).collect();
+				let names: Vec<_> = absent.iter().map(|name| name.0).collect();
 				let of = Some(from.worker);
 				catch_up.asking = Some(Asking { id, names: absent, of, is_void: false });
-				turn.act(Action::FetchPages { id, from, agent, names });
+				let asker = (turn.config.worker, turn.boot);
+				let ciphers = keyring.page_ciphers(agent);
+				let Some(cipher) = ciphers.first() else { return };
+				let (asked, height, plain) = (from.worker, turn.height, names.encode());
+				let question = cipher.seal_question(turn.rng, asker, asked, height, &plain);
+				let question = question.encode();
+				turn.act(Action::FetchPages { id, from, agent, names, question });
 			}
 			Ok(None) => {}
 			Err(at) => {
 				// The disk may have been at fault only then.
 				catch_up.not_on_disk.clear();
+				catch_up.disk_failures = 0;
 				timers.insert((at, Timer::Agent(agent)));
 			}
 		}
@@ -284,9 +298,10 @@ impl Agent {
 			return;
 		};
 		if of.is_none() {
-			catch_up.disk_failures += u32::from(pages.is_none());
-			if pages.is_none() && catch_up.disk_failures < DISK_ATTEMPTS_MAX {
-				catch_up.not_before = Some(turn.now.after_ms(PEER_RETRY_MS));
+			if pages.is_none() {
+				catch_up.disk_failures += 1;
+				let is_dead = catch_up.disk_failures >= DISK_ATTEMPTS_MAX;
+				catch_up.not_before = (!is_dead).then(|| turn.now.after_ms(PEER_RETRY_MS));
 				return;
 			}
 			catch_up.disk_failures = 0;
@@ -343,36 +358,44 @@ impl Agent {
 	}
 
 	/// Once, what a boot before this one left on the disk that no state has is deleted. Its word for
-	/// that ended with it; a rebuilt machine's own did not.
-	fn sweep<R>(&mut self, turn: &mut Turn<'_, R>) {
+	/// that ended with it; that of a rebuilt machine, or of a boot that left and joined again, did not.
+	fn sweep<R>(&mut self, timers: &mut BTreeSet<(Instant, Timer)>, turn: &mut Turn<'_, R>) {
 		if self.state.version == 0 || turn.is_replaying || turn.is_rebuilt {
 			return;
 		}
 		// A disk that lists names without end makes no longer a row of deletions.
-		let Sweep::After(after) = self.sweep else { return };
+		let Sweep::After(after, not_before) = self.sweep else { return };
 		if !self.tree.is_disk_idle() {
 			return;
 		}
+		if let Some(at) = not_before.filter(|at| *at > turn.now) {
+			timers.insert((at, Timer::Agent(self.id)));
+			return;
+		}
 		let id = turn.next_id();
-		self.sweep = Sweep::Listing(id);
+		self.sweep = Sweep::Listing(id, after);
 		turn.act(Action::ListPages { id, agent: self.id, after });
 	}
 
 	/// The disk said which names it has.
-	pub fn pages_listed(&mut self, id: u64, names: Option<Vec<H256>>) {
-		if !matches!(self.sweep, Sweep::Listing(listing) if listing == id) {
+	pub fn pages_listed(&mut self, id: u64, names: Option<Vec<H256>>, now: Instant) {
+		let Sweep::Listing(listing, after) = self.sweep else { return };
+		if listing != id {
 			return;
 		}
-		self.sweep = Sweep::Done;
-		let Some(names) = names else { return };
+		let Some(names) = names else {
+			self.sweep = Sweep::After(after, Some(now.after_ms(PEER_RETRY_MS)));
+			return;
+		};
 		if !self.is_current() {
 			// A newer state is on its way here, and may be made of them.
-			self.sweep = Sweep::After(None);
+			self.sweep = Sweep::After(None, None);
 			return;
 		}
-		if names.len() >= LISTED_NAMES_MAX {
-			self.sweep = Sweep::After(names.last().copied());
-		}
+		self.sweep = match names.last() {
+			Some(last) if names.len() >= LISTED_NAMES_MAX => Sweep::After(Some(*last), None),
+			_ => Sweep::Done,
+		};
 		self.tree.delete_others(names.into_iter().map(PageName));
 	}
 }

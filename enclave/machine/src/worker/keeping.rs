@@ -86,7 +86,10 @@ impl Agent {
 				timers.insert((until, Timer::Agent(self.id)));
 				self.words.push(Word { base_hash, new_hash, reply, until });
 			}
-			Ok(false) if self.early.len() < EARLY_BODIES_MAX => {
+			Ok(false)
+				if self.early.len() < EARLY_BODIES_MAX
+					&& self.early.iter().all(|early| early.brought.new_hash() != new_hash) =>
+			{
 				let until = turn.now.after_ms(PEER_RETRY_MS);
 				timers.insert((until, Timer::Agent(self.id)));
 				self.early.push_back(Early { until, reply, brought });
@@ -105,6 +108,8 @@ impl Agent {
 			keyring.cipher(number, self.id).ok_or(MachineError::NotReady { why: NO_KEYS })?;
 		if self.tree.root(&new_hash).is_some() {
 			self.tree.note_key(&new_hash, number);
+			let (worker, boot, _) = brought.sender();
+			self.tree.note_bringer(&new_hash, (worker, boot));
 			return Ok(true);
 		}
 		if !self.is_current() {

@@ -44,8 +44,11 @@ use phala_protocol::{
 use rand_core::CryptoRng;
 use std::{
 	collections::{BTreeMap, VecDeque},
-	sync::Mutex,
+	sync::{Arc, Mutex},
 };
+
+/// Data keys by their numbers. Cheap to clone.
+pub type DataKeys = BTreeMap<u32, Arc<ClusterKey>>;
 
 /// Whose secret: the epoch of the master key and the generation of the cluster.
 type Wrapping = (Epoch, Generation);
@@ -105,7 +108,7 @@ pub struct KeyRing {
 	generation: Generation,
 	secret: Option<(Wrapping, ClusterSecret)>,
 	asked: Option<Asked>,
-	keys: BTreeMap<u32, ClusterKey>,
+	keys: DataKeys,
 	/// The newest that the chain has.
 	newest: Option<KeySet>,
 	/// The set that was opened last.
@@ -113,6 +116,11 @@ pub struct KeyRing {
 	orphan: Option<Orphan>,
 	/// A set that was sent to the chain, and when.
 	offered: Option<(Wrapping, BlockNumber)>,
+}
+
+/// For the pages of one agent, under one data key.
+pub fn page_cipher(key: &ClusterKey, agent: AgentId) -> Option<PageCipher> {
+	PageCipher::new(key, agent, 0, key.id().number).ok()
 }
 
 impl KeyRing {
@@ -136,7 +144,7 @@ impl KeyRing {
 	pub fn of_one(cluster: ClusterId, generation: Generation, rng: &mut impl CryptoRng) -> Self {
 		let id = ClusterKeyId { kind: ClusterKeyKind::Data, number: 1 };
 		let mut keyring = Self::new(cluster, generation, None);
-		keyring.keys.insert(1, ClusterKey::generate(rng, cluster, id));
+		keyring.keys.insert(1, Arc::new(ClusterKey::generate(rng, cluster, id)));
 		keyring.adopted = Some((0, generation));
 		keyring
 	}
@@ -179,8 +187,12 @@ impl KeyRing {
 	/// For pages, the newest key's first. A page names its data key by the key's number, in the place of the
 	/// generation: wrapped keys do not say yet when they were made.
 	pub fn page_ciphers(&self, agent: AgentId) -> Vec<PageCipher> {
-		let cipher = |key: &ClusterKey| PageCipher::new(key, agent, 0, key.id().number).ok();
-		self.keys.values().rev().filter_map(cipher).collect()
+		self.keys.values().rev().filter_map(|key| page_cipher(key, agent)).collect()
+	}
+
+	/// All of them, for who reads what members ask.
+	pub fn data_keys(&self) -> DataKeys {
+		self.keys.clone()
 	}
 
 	/// The chain took a set of wrapped keys.
@@ -324,7 +336,7 @@ impl KeyRing {
 		let opened: Vec<_> =
 			wrapped.iter().map(|key| secret.unwrap(key)).collect::<Result<_, _>>()?;
 		// What is not in it stays: it may have been made for want of who had that.
-		self.keys.extend(opened.into_iter().map(|key| (key.id().number, key)));
+		self.keys.extend(opened.into_iter().map(|key| (key.id().number, Arc::new(key))));
 		self.adopted = Some(*of);
 		Ok(())
 	}

@@ -41,3 +41,4 @@ pub(crate) use state::Membership;
 
 #[cfg(feature = "development")]
 pub(crate) use keyring::KeyRing;
+pub(crate) use keyring::{page_cipher, DataKeys};

@@ -105,7 +105,10 @@ impl Agent {
 			}
 			if silent.is_empty() || is_enough || replication.attempts >= REPLICATION_ATTEMPTS_MAX {
 				for member in &silent {
-					tracing::warn!(worker = member.worker, "does not keep what an agent wrote");
+					tracing::debug!(
+						worker = member.worker,
+						"has not said in time that it keeps what an agent wrote"
+					);
 				}
 				replication.missing = silent.into_iter().map(|member| member.worker).collect();
 				replication.is_done = true;

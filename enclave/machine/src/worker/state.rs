@@ -6,11 +6,12 @@ use super::{
 	code::CodeBook,
 	keyring::KeyRing,
 	reads::Reads,
+	tree::Tree,
 	watch::Watch,
 	witness::Witness,
 };
 use crate::{
-	action::{Action, Answer, CallId},
+	action::{Answer, CallId},
 	limits::{CALL_WAIT_MS_MAX, READ_WAIT_MS_MAX},
 	snapshot::{require_state, AgentView, ClusterView},
 	turn::Turn,
@@ -57,6 +58,8 @@ pub struct Membership {
 	pub members: Arc<BTreeMap<WorkerId, Member>>,
 	pub keyring: KeyRing,
 	pub agents: BTreeMap<AgentId, Agent>,
+	/// What the disk still has of agents that were given up.
+	pub gone: BTreeMap<AgentId, Tree>,
 	pub code: CodeBook,
 	pub reads: Reads,
 	pub watch: Watch,
@@ -79,6 +82,7 @@ impl Membership {
 			members: Arc::new(members.into_iter().map(|member| (member.worker, member)).collect()),
 			keyring: KeyRing::new(cluster, generation, keys),
 			agents: BTreeMap::new(),
+			gone: BTreeMap::new(),
 			code: CodeBook::default(),
 			reads: Reads::default(),
 			watch: Watch::default(),
@@ -121,13 +125,23 @@ impl Membership {
 		for to in gone.holders_waiting() {
 			turn.reply(to, Err(MachineError::NoSuchAgent));
 		}
-		let delete: Vec<_> = gone.tree.names_on_disk().into_iter().map(|name| name.0).collect();
-		if !delete.is_empty() {
-			let id = turn.next_id();
-			turn.act(Action::StorePages { id, agent, put: Vec::new(), delete });
-		}
 		for ended in gone.lose_lease(None) {
 			self.answer(ended.to, Err(MachineError::NoSuchAgent), turn);
+		}
+		gone.tree.clear();
+		self.gone.insert(agent, gone.tree);
+		self.clear_disk(agent, turn);
+	}
+
+	/// Has the disk delete what it has of an agent that was given up, after what it is doing.
+	pub fn clear_disk<R: CryptoRng>(&mut self, agent: AgentId, turn: &mut Turn<'_, R>) {
+		let Self { gone, keyring, timers, .. } = self;
+		let Some(tree) = gone.get_mut(&agent) else { return };
+		if let Some(at) = tree.flush(agent, keyring, turn) {
+			timers.insert((at, Timer::Agent(agent)));
+		}
+		if tree.is_disk_idle() {
+			gone.remove(&agent);
 		}
 	}
 
@@ -204,6 +218,7 @@ impl Membership {
 			members: self.members.clone(),
 			agents: agents.collect(),
 			wanted_code: self.wanted_code(),
+			data_keys: self.keyring.data_keys(),
 		}
 	}
 

@@ -2,7 +2,8 @@
 //!
 //! All of them are in memory. The trunk is the newest final state; steps are stacked on it until the chain
 //! takes one of them. What a member said that it holds stays until a final block shows that its base is
-//! superseded, whoever proposed it.
+//! superseded. If room is short, what another boot brought last than the one that brings now goes first: it
+//! has lost the lease.
 //!
 //! **The disk** is the host's. One operation of an agent is under way at a time, so that puts and deletions
 //! are carried out in the order in which they were wanted; what comes meanwhile shares the next. A root is
@@ -261,8 +262,13 @@ impl Tree {
 			if is_alone || (self.staged.len() < BODIES_KEPT_MAX && kept <= BODIES_KEPT_BYTES_MAX) {
 				return Ok(());
 			}
-			let others = self.staged.iter().filter(|(hash, staged)| may_go(hash, staged.by));
-			let oldest = others.min_by_key(|(_, staged)| staged.place).map(|(hash, _)| *hash);
+			let mut by_age: Vec<_> =
+				self.staged.iter().map(|(hash, staged)| (staged.place, *hash)).collect();
+			by_age.sort_unstable();
+			let of = |hash: &H256| self.staged.get(hash).is_some_and(|one| may_go(hash, one.by));
+			let may_all_go =
+				|hash: &H256| of(hash) && self.with_what_stands_on(hash).iter().all(of);
+			let oldest = by_age.into_iter().map(|(_, hash)| hash).find(may_all_go);
 			self.abandon(oldest.ok_or(MachineError::NotReady { why: NO_ROOM })?);
 		}
 	}
@@ -282,6 +288,27 @@ impl Tree {
 			if staged.key_number != key_number {
 				staged.key_number = key_number;
 				self.disk.want(staged.written.iter().copied());
+			}
+		}
+	}
+
+	/// A step is brought again: it is the newest bringer's to submit.
+	pub fn note_bringer(&mut self, hash: &H256, by: Proposer) {
+		if let Some(staged) = self.staged.get_mut(hash) {
+			staged.by = by;
+		}
+	}
+
+	/// A step, and all that stand on it.
+	fn with_what_stands_on(&self, hash: &H256) -> BTreeSet<H256> {
+		let mut all = BTreeSet::from([*hash]);
+		loop {
+			let before = all.len();
+			let on = self.staged.iter().filter(|(_, staged)| all.contains(&staged.base));
+			let on: Vec<_> = on.map(|(hash, _)| *hash).collect();
+			all.extend(on);
+			if all.len() == before {
+				return all;
 			}
 		}
 	}
@@ -363,6 +390,15 @@ impl Tree {
 		self.free(freed);
 	}
 
+	/// The agent is given up: nothing of it is of use, here or on the disk.
+	pub fn clear(&mut self) {
+		let names = self.names_on_disk();
+		self.pages.0.clear();
+		self.staged.clear();
+		self.lineage = Lineage::new(AgentState::default().root);
+		self.disk.drop(names);
+	}
+
 	/// Whether the disk has done all that was wanted of it.
 	pub fn is_disk_idle(&self) -> bool {
 		let Disk { put, delete, under_way, .. } = &self.disk;
@@ -370,7 +406,7 @@ impl Tree {
 	}
 
 	/// Every name that its disk may have.
-	pub fn names_on_disk(&self) -> BTreeSet<PageName> {
+	fn names_on_disk(&self) -> BTreeSet<PageName> {
 		let under_way =
 			self.disk.under_way.iter().flat_map(|one| one.put.iter().chain(&one.delete));
 		self.names().into_iter().chain(self.disk.delete.iter().chain(under_way).copied()).collect()
@@ -575,6 +611,33 @@ mod tests {
 		assert!(tree.root(&kept[0]).is_none(), "the oldest made room for the next holder's");
 		assert!(kept[1..].iter().all(|hash| tree.root(hash).is_some()));
 		assert!(tree.root(&next.hash()).is_some());
+	}
+
+	/// Gets the lease, has another's step kept for itself, and pushes it out.
+	#[test]
+	fn a_usurper_that_brings_a_step_again_has_to_let_it_stay() {
+		let (mut tree, state) = born();
+		let (by, id) = (HOLDER, id);
+		let step = run(id(1), &[(b"b", 1)]);
+		let step = tree.stage(&state.root, &step, 1, by, may_go_of(by)).unwrap();
+		// What stands on another's step stays with it.
+		let on_it = run(id(2), &[(b"b", 1)]);
+		let on_it = tree.stage(&step, &on_it, 1, NEXT, may_go_of(NEXT)).unwrap();
+		let push = |tree: &mut Tree| {
+			for number in 0..BODIES_KEPT_MAX {
+				let more = run(id(1_000 + number), &[(b"c", 1)]);
+				if tree.stage(&state.root, &more, 1, NEXT, may_go_of(NEXT)).is_err() {
+					return true;
+				}
+			}
+			false
+		};
+		assert!(push(&mut tree));
+		assert!(tree.root(&step.hash()).is_some() && tree.root(&on_it.hash()).is_some());
+		tree.abandon(on_it.hash());
+		tree.note_bringer(&step.hash(), NEXT);
+		assert!(push(&mut tree) || tree.root(&step.hash()).is_some());
+		assert!(tree.root(&step.hash()).is_some());
 	}
 
 	#[test]

@@ -219,8 +219,11 @@ impl Executor {
 			Action::ListPages { id, agent, after } => {
 				tokio::spawn(async move { executor.list_pages(id, agent, after).await });
 			}
-			Action::FetchPages { id, from, agent, names } => {
-				tokio::spawn(async move { executor.fetch_pages(id, from, agent, names).await });
+			Action::FetchPages { id, from, agent, names, question } => {
+				let asked = names.len();
+				tokio::spawn(async move {
+					executor.fetch_pages(id, from, agent, asked, question).await;
+				});
 			}
 			Action::FetchCode { from, hash } => {
 				tokio::spawn(async move { executor.fetch_code(from, hash).await });
@@ -386,10 +389,17 @@ impl Executor {
 		self.tell_of_disk(Some(Event::PagesListed { id, agent, names: names.ok() }));
 	}
 
-	async fn fetch_pages(&self, id: u64, from: Member, agent: AgentId, names: Vec<H256>) {
+	async fn fetch_pages(
+		&self,
+		id: u64,
+		from: Member,
+		agent: AgentId,
+		asked: usize,
+		question: Vec<u8>,
+	) {
 		let worker = from.worker;
 		let pages = match self.0.catch_ups.begin(worker).await {
-			Ok(_place) => self.0.ports.peers.pages(&from, agent, &names).await,
+			Ok(_place) => self.0.ports.peers.pages(&from, agent, asked, question).await,
 			Err(error) => Err(error),
 		};
 		let pages =

@@ -34,12 +34,13 @@ pub trait Peers: Send + Sync {
 	/// Where that boot of a member says that it stands, if it answers within [`PING_WAIT_MS`].
 	async fn ping(&self, member: &Member) -> anyhow::Result<PingAnswer>;
 
-	/// Pages of an agent's state, as they were asked for, not checked yet.
+	/// So many pages of an agent's state, as a sealed question asks for them, not checked yet.
 	async fn pages(
 		&self,
 		member: &Member,
 		agent: AgentId,
-		names: &[H256],
+		asked: usize,
+		question: Vec<u8>,
 	) -> anyhow::Result<Vec<Option<Vec<u8>>>>;
 
 	/// A component or manifest, not checked yet.
@@ -86,14 +87,15 @@ impl Peers for HttpPeers {
 		&self,
 		member: &Member,
 		agent: AgentId,
-		names: &[H256],
+		asked: usize,
+		question: Vec<u8>,
 	) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
 		let path = format!("/v1/cluster/agents/{}/pages", hex(agent));
 		// As long as something comes: pages are long, and a link may be slow.
 		let wait = Duration::from_millis(CATCH_UP_WAIT_MS_MAX);
-		let asked = self.0.post(url(member, &path)?).body(names.encode()).timeout(wait);
-		let answer = read(in_time(asked.send()).await??, PAGES_BYTES_MAX).await?;
-		decode_all_pages(&answer, names.len())
+		let asking = self.0.post(url(member, &path)?).body(question).timeout(wait);
+		let answer = read(in_time(asking.send()).await??, PAGES_BYTES_MAX).await?;
+		decode_all_pages(&answer, asked)
 	}
 
 	async fn code(&self, member: &Member, hash: H256) -> anyhow::Result<Vec<u8>> {

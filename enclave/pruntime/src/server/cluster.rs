@@ -3,33 +3,42 @@
 //! | route | does |
 //! |---|---|
 //! | `POST /v1/cluster/bodies` | a lease holder has this member keep what a run wrote, encrypted |
-//! | `POST /v1/cluster/agents/{id}/pages` | encrypted pages of an agent's state, by their names |
+//! | `POST /v1/cluster/agents/{id}/pages` | gives a member encrypted pages of an agent's state, by a question that members alone can make |
 //! | `GET`, `PUT /v1/code/{hash}` | a component or manifest that the chain names |
 
 use super::{
 	bodies::{Bodies, BodyError},
-	bounded, parse_hash, places, ServerError,
+	bounded,
+	connections::Ending,
+	parse_hash, places, ServerError,
 };
 use crate::{
 	executor::{Executor, Lane},
 	limits,
 	store::CodeError,
+	sync::lock,
 };
 use axum::{
 	body::{Body, Bytes},
-	extract::{Path, State},
+	extract::{Extension, Path, State},
 	http::StatusCode,
 	middleware::from_fn_with_state,
 	routing::{get, post, put},
 	Router,
 };
 use codec::{DecodeAll, Encode};
-use phala_machine::{limits::PAGES_ASKED_MAX, Answer, Event, MachineError, ReplicatedBody};
-use phala_protocol::{refusals::Refusal, H256};
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-const NAMES_EXPECTED: &str = "the SCALE of at most 64 names of pages, each above the one before it";
+use phala_machine::{Answer, Event, MachineError, ReplicatedBody};
+use phala_protocol::{boot::WorkerId, refusals::Refusal};
+use std::{
+	collections::BTreeMap,
+	future::Future,
+	sync::{Arc, Mutex},
+	time::Duration,
+};
+use tokio::{
+	sync::{OwnedSemaphorePermit, Semaphore},
+	task::AbortHandle,
+};
 
 /// The server's routes.
 pub fn router(executor: Executor, members: Bodies, callers: Bodies) -> Router {
@@ -73,13 +82,15 @@ async fn keep(
 	}
 }
 
-/// What gives pages may take: anybody can ask, and names are no secret.
+/// What giving pages may take.
 #[derive(Clone)]
 struct Gives {
 	/// For questions that the disk works on.
 	reads: Arc<Semaphore>,
 	/// For answers until they are taken, in KiB.
 	held: Arc<Semaphore>,
+	/// For those of one member.
+	of_member: Arc<Mutex<BTreeMap<WorkerId, Arc<Semaphore>>>>,
 }
 
 impl Default for Gives {
@@ -87,37 +98,61 @@ impl Default for Gives {
 		Self {
 			reads: Arc::new(Semaphore::new(limits::GIVES_MAX)),
 			held: Arc::new(Semaphore::new(limits::GIVEN_BYTES_MAX / 1024)),
+			of_member: Arc::default(),
 		}
 	}
 }
 
 impl Gives {
-	/// What `read` gives, in its turn. For no longer than a member waits.
-	async fn read<T>(
-		&self,
-		read: impl Future<Output = anyhow::Result<T>>,
-	) -> anyhow::Result<Option<T>> {
-		let wait = Duration::from_millis(limits::PEER_WAIT_MS_MAX);
-		match tokio::time::timeout(wait, self.reads.acquire()).await {
-			Ok(place) => {
-				let _place = place?;
-				read.await.map(Some)
-			}
-			Err(_) => Ok(None),
-		}
+	/// One of a member's places. A copy of its question takes no more than it does.
+	fn begin(&self, member: WorkerId) -> Option<OwnedSemaphorePermit> {
+		let new = || Arc::new(Semaphore::new(limits::GIVES_TO_MEMBER_MAX));
+		let places = lock(&self.of_member).entry(member).or_insert_with(new).clone();
+		places.try_acquire_owned().ok()
 	}
 
-	/// An answer, which is counted until it was taken.
-	fn hold(&self, answer: Vec<u8>) -> Option<Bytes> {
+	/// What `read` gives, in its turn, after no longer than a member waits. The disk goes on reading for who
+	/// hangs up: so does its place.
+	async fn read<T: Send + 'static>(
+		&self,
+		read: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+	) -> anyhow::Result<Option<T>> {
+		let wait = Duration::from_millis(limits::PEER_WAIT_MS_MAX);
+		let Ok(place) = tokio::time::timeout(wait, self.reads.clone().acquire_owned()).await else {
+			return Ok(None);
+		};
+		let place = place?;
+		let reading = tokio::spawn(async move {
+			let _place = place;
+			read.await
+		});
+		reading.await?.map(Some)
+	}
+
+	/// An answer, which is counted until it was taken. Who takes longer than a member waits for all of it
+	/// loses its connection.
+	fn hold(
+		&self,
+		answer: Vec<u8>,
+		of_member: OwnedSemaphorePermit,
+		ending: Ending,
+	) -> Option<Bytes> {
 		let permits = u32::try_from(answer.len().div_ceil(1024)).ok()?;
-		let place = self.held.clone().try_acquire_many_owned(permits).ok()?;
-		Some(Bytes::from_owner(HeldAnswer { answer, _place: place }))
+		let held = self.held.clone().try_acquire_many_owned(permits).ok()?;
+		let too_long = tokio::spawn(async move {
+			tokio::time::sleep(Duration::from_millis(limits::CATCH_UP_WAIT_MS_MAX)).await;
+			ending.end();
+		});
+		let too_long = too_long.abort_handle();
+		Some(Bytes::from_owner(HeldAnswer { answer, too_long, _held: held, _of_member: of_member }))
 	}
 }
 
 struct HeldAnswer {
 	answer: Vec<u8>,
-	_place: OwnedSemaphorePermit,
+	too_long: AbortHandle,
+	_held: OwnedSemaphorePermit,
+	_of_member: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for HeldAnswer {
@@ -126,34 +161,40 @@ impl AsRef<[u8]> for HeldAnswer {
 	}
 }
 
+impl Drop for HeldAnswer {
+	fn drop(&mut self) {
+		self.too_long.abort();
+	}
+}
+
 async fn give(
 	State((executor, bodies, gives)): State<(Executor, Bodies, Gives)>,
 	Path(id): Path<String>,
+	ending: Option<Extension<Ending>>,
 	body: Body,
 ) -> Result<Bytes, ServerError> {
 	let id = parse_hash(&id)?;
 	// Nobody learns from this what else is on the disk.
 	executor.snapshot().agent(id)?;
 	let body = bodies.read(body, limits::PAGES_QUERY_BYTES_MAX).await?;
-	let names = names_of(&body)?;
-	let pages = gives.read(executor.pages().get(id, &names)).await.map_err(|error| {
+	let opened =
+		executor.verify(Lane::Members, move |snapshot, _| snapshot.open_question(id, &body));
+	let (asker, names) = opened.await?;
+	let too_many = || {
+		let message = "this worker gives pages to as many as it can; ask another member";
+		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::TooManyRequests, message)
+	};
+	let of_member = gives.begin(asker).ok_or_else(too_many)?;
+	let disk = executor.clone();
+	let pages = gives.read(async move { disk.pages().get(id, &names).await }).await;
+	let pages = pages.map_err(|error| {
 		tracing::warn!("the disk gives no pages: {error:#}");
 		let message = "this worker's disk does not answer; ask another member";
 		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NotReady, message)
 	})?;
-	pages.and_then(|pages| gives.hold(pages.encode())).ok_or_else(|| {
-		let message = "this worker gives pages to as many as it can; ask another member";
-		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::TooManyRequests, message)
-	})
-}
-
-/// None twice: a short question has no long answer.
-fn names_of(body: &[u8]) -> Result<Vec<H256>, MachineError> {
-	let is_right = |names: &Vec<_>| {
-		names.len() <= PAGES_ASKED_MAX && names.is_sorted_by(|one, next| one < next)
-	};
-	let names = Vec::decode_all(&mut &body[..]).ok().filter(is_right);
-	names.ok_or(MachineError::Malformed { expected: NAMES_EXPECTED })
+	let ending = ending.map(|Extension(ending)| ending).unwrap_or_default();
+	let pages = pages.and_then(|pages| gives.hold(pages.encode(), of_member, ending));
+	pages.ok_or_else(too_many)
 }
 
 async fn code(
@@ -210,53 +251,71 @@ async fn take_code(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use std::{future::pending, mem::drop};
+	use std::future::pending;
 
 	const WAIT: Duration = Duration::from_millis(limits::PEER_WAIT_MS_MAX);
 
-	#[test]
-	fn a_stutterer_gets_no_page_for_a_name_twice() {
-		let name = H256::repeat_byte;
-		let ask = |names: &[H256]| names_of(&names.encode());
-		assert_eq!(ask(&[name(1), name(2)]), Ok(vec![name(1), name(2)]));
-		for refused in [&[name(1), name(1)][..], &[name(2), name(1)]] {
-			assert!(ask(refused).is_err());
-		}
-		let numbered = |count: usize| (0..count).map(|n| name(n as u8)).collect::<Vec<_>>();
-		assert!(ask(&numbered(PAGES_ASKED_MAX)).is_ok());
-		assert!(ask(&numbered(PAGES_ASKED_MAX + 1)).is_err());
-		assert!(names_of(b"no names").is_err());
-	}
-
-	/// Ask what a disk takes long for.
+	/// Ask what a disk takes long for, and hang up.
 	#[tokio::test(start_paused = true)]
 	async fn so_many_gluttons_at_once_and_the_next_is_told_to_ask_another() {
 		let gives = Gives::default();
-		let mut gluttons = tokio::task::JoinSet::new();
+		let (end, ended) = tokio::sync::watch::channel(false);
 		for _ in 0..limits::GIVES_MAX {
-			let gives = gives.clone();
-			gluttons.spawn(async move { gives.read(pending::<anyhow::Result<()>>()).await });
+			let (gives, mut ended) = (gives.clone(), ended.clone());
+			let reads = async move {
+				ended.wait_for(|ended| *ended).await?;
+				anyhow::Ok(())
+			};
+			let asking = gives.read(reads);
+			assert!(tokio::time::timeout(Duration::from_millis(1), asking).await.is_err());
 		}
-		tokio::task::yield_now().await;
 		let begun = tokio::time::Instant::now();
-		assert_eq!(gives.read(async { Ok(7) }).await.unwrap(), None);
+		assert_eq!(
+			gives.read(async { Ok(7) }).await.unwrap(),
+			None,
+			"the disk still reads for them"
+		);
 		assert_eq!(begun.elapsed(), WAIT);
-		gluttons.shutdown().await;
+		end.send_replace(true);
 		assert_eq!(gives.read(async { Ok(7) }).await.unwrap(), Some(7));
+		drop(gives.read(pending::<anyhow::Result<()>>()));
 	}
 
-	/// Takes its answer never.
-	#[tokio::test]
-	async fn what_is_not_taken_is_counted_until_it_is() {
+	/// Takes its answers never.
+	#[tokio::test(start_paused = true)]
+	async fn who_takes_nothing_has_its_own_places_and_loses_its_connection() {
 		let gives = Gives::default();
 		let longest = || vec![0; limits::PAGES_BYTES_MAX];
 		let mut held = Vec::new();
-		while let Some(answer) = gives.hold(longest()) {
+		let ending = Ending::default();
+		for _ in 0..limits::GIVES_TO_MEMBER_MAX {
+			let place = gives.begin(1).unwrap();
+			held.push(gives.hold(longest(), place, ending.clone()).unwrap());
+		}
+		assert!(gives.begin(1).is_none());
+		let other = gives.begin(2).unwrap();
+		let answer = gives.hold(longest(), other, Ending::default()).unwrap();
+		drop(answer);
+		assert!(gives.begin(2).is_some(), "what was taken is not counted");
+		let begun = tokio::time::Instant::now();
+		ending.ended().await;
+		assert_eq!(begun.elapsed(), Duration::from_millis(limits::CATCH_UP_WAIT_MS_MAX));
+		// With its connection go its answers.
+		drop(held);
+		assert!(gives.begin(1).is_some());
+	}
+
+	#[tokio::test]
+	async fn no_more_is_held_than_there_is_room_for() {
+		let gives = Gives::default();
+		let mut held = Vec::new();
+		for member in 0.. {
+			let place = gives.begin(member).unwrap();
+			let answer = vec![0; limits::PAGES_BYTES_MAX];
+			let Some(answer) = gives.hold(answer, place, Ending::default()) else { break };
 			held.push(answer);
-			assert!(held.len() * limits::PAGES_BYTES_MAX <= limits::GIVEN_BYTES_MAX);
 		}
 		assert!(held.len() >= limits::GIVES_MAX);
-		drop(held.pop());
-		assert!(gives.hold(longest()).is_some());
+		assert!(held.len() * limits::PAGES_BYTES_MAX <= limits::GIVEN_BYTES_MAX);
 	}
 }

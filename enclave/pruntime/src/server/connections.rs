@@ -48,7 +48,9 @@ pub async fn serve(mut listener: TcpListener, routes: Router, limits: Connection
 		let (http, routes) = (http.clone(), routes.clone());
 		let (place, has_to_end) = open.enter(limits.connections_max);
 		let place = Arc::new(place);
-		let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+		let ending = Ending(has_to_end.clone());
+		let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+			request.extensions_mut().insert(ending.clone());
 			let (mut routes, place) = (routes.clone(), place.clone());
 			let is_whole = request.body().is_end_stream();
 			place.turn_to(if is_whole { Doing::WaitingForAnswer } else { Doing::Sending });
@@ -81,6 +83,21 @@ enum Doing {
 type Key = (Doing, u64);
 
 type HasToEnd = Arc<Notify>;
+
+/// Ends a request's connection, for who does not take what it asked for. An extension of the request.
+#[derive(Clone, Default)]
+pub struct Ending(HasToEnd);
+
+impl Ending {
+	pub fn end(&self) {
+		self.0.notify_one();
+	}
+
+	#[cfg(test)]
+	pub async fn ended(&self) {
+		self.0.notified().await;
+	}
+}
 
 #[derive(Default)]
 struct Open(Mutex<Connections>);

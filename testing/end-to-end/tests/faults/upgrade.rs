@@ -117,5 +117,13 @@ pub async fn a_vote_upgrades_the_runtime_and_nodes_relayers_enclaves_and_a_reque
 		let kept = stage.kept_at(worker, "/upgrade").await?;
 		assert_eq!(kept, Value::from("AFTER"), "at worker {worker}");
 	}
+
+	// And so does a new boot, which registers and reads its state under the new runtime.
+	let holder = stage.holder().await?;
+	let ids = stage.network.worker_ids();
+	let worker = ids.into_iter().find(|id| *id != holder).context("another member")?;
+	stage.network.devnet.restart_worker(worker).await?;
+	stage.ready_at(worker).await?;
+	assert_eq!(stage.kept_at(worker, "/upgrade").await?, "AFTER");
 	chain.check_conservation(from).await
 }
