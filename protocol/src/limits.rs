@@ -69,6 +69,12 @@ pub const OPEN_PROBES_MAX: u32 = 16;
 /// Fewest blocks between two probes of one worker, whoever asks.
 pub const PROBE_GAP: BlockNumber = 3;
 
+/// How often the price of a probe doubles at most: it does with each that is made.
+pub const PROBE_DOUBLINGS_MAX: u32 = 6;
+
+/// After so many blocks the price of a probe has halved, if it had doubled.
+pub const PROBE_COOLING_BLOCKS: BlockNumber = 30;
+
 /// For how many blocks a probe waits for an answer; then it makes room.
 pub const PROBE_BLOCKS: BlockNumber = 300;
 

@@ -138,8 +138,9 @@ pub enum EvictedBy {
 /// What workers are used for, and who must know when one is lost.
 pub trait WorkerHooks {
 	/// A new boot took over the worker and was told so. It knows nothing yet: what it has to know
-	/// is pushed to its worker's channel now.
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError>;
+	/// is pushed to its worker's channel now. Returns of how many agents it was told, or how many leases
+	/// moved, whichever is more: what registering took depends on it.
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<u32, PushError>;
 
 	/// The worker lost its boot for good.
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError>;
@@ -156,8 +157,8 @@ pub trait WorkerHooks {
 }
 
 impl WorkerHooks for () {
-	fn on_boot(_: WorkerId, _: &Boot) -> Result<(), PushError> {
-		Ok(())
+	fn on_boot(_: WorkerId, _: &Boot) -> Result<u32, PushError> {
+		Ok(0)
 	}
 
 	fn on_evicted(_: WorkerId, _: EvictedBy) -> Result<(), PushError> {
@@ -174,9 +175,8 @@ impl WorkerHooks for () {
 }
 
 impl<A: WorkerHooks, B: WorkerHooks> WorkerHooks for (A, B) {
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError> {
-		A::on_boot(worker, boot)?;
-		B::on_boot(worker, boot)
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<u32, PushError> {
+		Ok(A::on_boot(worker, boot)?.max(B::on_boot(worker, boot)?))
 	}
 
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {

@@ -245,7 +245,7 @@ impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 		}
 	}
 
-	fn serve(worker: WorkerId, operator: &AccountId) {
+	fn serve(worker: WorkerId, operator: &AccountId, leases: u32) {
 		let cluster = 0;
 		Self::cluster(cluster, operator.clone());
 		for other in worker..worker + limits::CLUSTER_MEMBERS_MAX {
@@ -254,7 +254,7 @@ impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 			}
 			Self::join(cluster, other, None);
 		}
-		for n in 0..limits::AGENTS_SWEPT_MAX {
+		for n in 0..leases {
 			let agent = phala_protocol::hash_of(&(b"held", n));
 			Self::agent(agent, cluster, operator, Self::callers_told());
 			Self::lease(agent, worker);

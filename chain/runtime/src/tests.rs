@@ -11,6 +11,7 @@ mod misses;
 mod payouts;
 #[cfg(all(feature = "software-evidence", not(feature = "runtime-benchmarks")))]
 mod production;
+mod purses;
 mod random;
 mod room;
 mod sessions;

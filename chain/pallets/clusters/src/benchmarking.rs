@@ -113,12 +113,12 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn approve_join() {
-		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
+	fn approve_join(a: Linear<0, { SWEPT_PER_BLOCK_MAX - 1 }>) {
+		let owner = owner_of_full_cluster::<T>(a);
 		let origin = RawOrigin::Signed(owner.clone()).into();
 		Pallet::<T>::request_join(origin, CLUSTER, APPLICANT, endpoint()).unwrap();
 		// There are leases that nobody has, beside those of which it is told.
-		for n in 0..SWEPT_PER_BLOCK_MAX {
+		for n in 0..a {
 			let agent = phala_protocol::hash_of(&(b"free", n));
 			LeaseHistories::<T>::insert(agent, long_history());
 			FreeLeases::<T>::insert(CLUSTER, agent, ());

@@ -497,7 +497,7 @@ pub mod pallet {
 		/// Makes a worker that asked for it a member. By the cluster's owner, who names what it has looked
 		/// at: nobody slips in with another boot, other code or another address.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::approve_join())]
+		#[pallet::weight(weights::approval::<T, T::WeightInfo>(SWEPT_PER_BLOCK_MAX))]
 		pub fn approve_join(
 			origin: OriginFor<T>,
 			cluster: ClusterId,
@@ -505,7 +505,7 @@ pub mod pallet {
 			boot: BootNumber,
 			measurement: Measurement,
 			endpoint: Vec<u8>,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			Self::ensure_owner(origin, cluster)?;
 			let request = JoinRequests::<T>::get(worker)
 				.filter(|request| request.cluster == cluster)
@@ -516,7 +516,9 @@ pub mod pallet {
 					&& *request.endpoint == *endpoint,
 				Error::<T>::OtherApplicant
 			);
-			Self::join(cluster, worker, &current, request.endpoint)
+			let agents = Self::join(cluster, worker, &current, request.endpoint)?;
+			// What there was less to tell and to give than there may be is given back.
+			Ok(Some(weights::approval::<T, T::WeightInfo>(agents)).into())
 		}
 
 		/// Says where a member is reached from now on. By the worker's operator.

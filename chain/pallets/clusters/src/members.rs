@@ -23,14 +23,15 @@ impl<T: Config> Pallet<T> {
 		members
 	}
 
-	/// Tells a boot all that it needs to follow the cluster, and the others who it is.
+	/// Tells a boot all that it needs to follow the cluster, and the others who it is; as how many agents
+	/// what it was told of counts.
 	fn welcome(
 		cluster: ClusterId,
 		generation: Generation,
 		worker: WorkerId,
 		boot: &Boot,
 		endpoint: Vec<u8>,
-	) -> Result<(), PushError> {
+	) -> Result<u32, PushError> {
 		let snapshot = ClusterSnapshot {
 			cluster,
 			// Before `Member`, which the new boot reads as the first message of the channel.
@@ -42,8 +43,10 @@ impl<T: Config> Pallet<T> {
 		let identity = boot.keys.identity;
 		Self::tell(worker, ClustersMessage::JoinedCluster { identity, snapshot })?;
 		Untold::<T>::remove(worker);
-		Self::tell_all_or_queue(cluster, worker, boot.number)?;
-		Self::tell_members(cluster, ClustersMessage::Member(Self::member(worker, boot, endpoint)))
+		let told = Self::tell_all_or_queue(cluster, worker, boot.number)?;
+		let member = Self::member(worker, boot, endpoint);
+		Self::tell_members(cluster, ClustersMessage::Member(member))?;
+		Ok(told)
 	}
 
 	pub(crate) fn join(
@@ -51,7 +54,7 @@ impl<T: Config> Pallet<T> {
 		worker: WorkerId,
 		boot: &Boot,
 		endpoint: Endpoint,
-	) -> DispatchResult {
+	) -> Result<u32, DispatchError> {
 		let generation = Clusters::<T>::try_mutate(cluster, |record| {
 			let record = record.as_mut().ok_or(Error::<T>::UnknownCluster)?;
 			ensure!(record.members < limits::CLUSTER_MEMBERS_MAX, Error::<T>::ClusterFull);
@@ -66,10 +69,10 @@ impl<T: Config> Pallet<T> {
 			MemberRecord { endpoint: endpoint.clone(), set_aside: None },
 		);
 		Self::deposit_event(Event::MemberJoined { cluster, worker, boot: boot.number });
-		Self::welcome(cluster, generation, worker, boot, endpoint.into_inner())
-			.and_then(|()| Self::hand_out_free_leases(cluster))
+		let looked_at = Self::welcome(cluster, generation, worker, boot, endpoint.into_inner())
+			.and_then(|told| Ok(told.max(Self::hand_out_free_leases(cluster)?)))
 			.map_err(Error::<T>::from)?;
-		Ok(())
+		Ok(looked_at)
 	}
 
 	pub(crate) fn depart_or_drop_request(
@@ -114,27 +117,27 @@ impl<T: Config> Pallet<T> {
 		}
 		Self::tell_members(cluster, ClustersMessage::MemberLeft { worker })?;
 		Self::deposit_event(Event::MemberLeft { cluster, worker });
-		Self::begin_sweep(Sweep::Move { cluster, worker, why })?;
+		let _ = Self::begin_sweep(Sweep::Move { cluster, worker, why })?;
 		Self::start_generation_after_departure(cluster)
 	}
 }
 
 impl<T: Config> WorkerHooks for Pallet<T> {
-	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<(), PushError> {
-		let Some(cluster) = MemberOf::<T>::get(worker) else { return Ok(()) };
+	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<u32, PushError> {
+		let Some(cluster) = MemberOf::<T>::get(worker) else { return Ok(0) };
 		let (Some(cluster_record), Some(record)) =
 			(Clusters::<T>::get(cluster), Members::<T>::get(cluster, worker))
 		else {
-			return Ok(());
+			return Ok(0);
 		};
 		Self::deposit_event(Event::MemberBooted { cluster, worker, boot: boot.number });
 		Challenges::<T>::remove(worker);
 		let endpoint = record.endpoint.into_inner();
-		Self::welcome(cluster, cluster_record.generation, worker, boot, endpoint)?;
+		let told = Self::welcome(cluster, cluster_record.generation, worker, boot, endpoint)?;
 
 		// The new boot has no keys yet: others go on, if there are any.
-		Self::begin_sweep(Sweep::Move { cluster, worker, why: Moves::Restarted })?;
-		Self::hand_out_free_leases(cluster)
+		let moved = Self::begin_sweep(Sweep::Move { cluster, worker, why: Moves::Restarted })?;
+		Ok(told.max(moved).max(Self::hand_out_free_leases(cluster)?))
 	}
 
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {

@@ -33,11 +33,13 @@ impl Part {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Does what fits one block, and puts what is left into the queue.
-	pub(crate) fn begin_sweep(sweep: Sweep) -> Result<(), PushError> {
+	/// Does what fits one block, and puts what is left into the queue; with how many agents were looked at,
+	/// or as how many what was told counts.
+	pub(crate) fn begin_sweep(sweep: Sweep) -> Result<u32, PushError> {
 		let part = Self::do_part(&sweep, None, SWEPT_PER_BLOCK_MAX)?;
+		let looked_at = part.looked_at;
 		Self::go_on(sweep, part);
-		Ok(())
+		Ok(looked_at)
 	}
 
 	/// Begins to tell a boot of all agents. What users' messages leave no room for waits in the queue, as a
@@ -46,7 +48,7 @@ impl<T: Config> Pallet<T> {
 		cluster: ClusterId,
 		worker: WorkerId,
 		boot: BootNumber,
-	) -> Result<(), PushError> {
+	) -> Result<u32, PushError> {
 		let sweep = Sweep::Tell { cluster, worker, boot };
 		let mut refused = None;
 		let begun = with_storage_layer(|| {
@@ -56,12 +58,13 @@ impl<T: Config> Pallet<T> {
 			})
 		});
 		match (begun, refused) {
-			(Ok(()), _) => Ok(()),
+			(Ok(told), _) => Ok(told),
 			(Err(_), Some(error)) if error != PushError::BlockFull => Err(error),
 			(Err(_), _) => {
 				Untold::<T>::insert(worker, boot);
 				Self::queue_sweep(sweep, None);
-				Ok(())
+				// It may have come nearly to its end in vain.
+				Ok(SWEPT_PER_BLOCK_MAX)
 			}
 		}
 	}
@@ -73,11 +76,11 @@ impl<T: Config> Pallet<T> {
 		NextSweep::<T>::put(number.saturating_add(1));
 	}
 
-	/// Gives leases that nobody has to members that count, if there are any.
-	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<(), PushError> {
+	/// Gives leases that nobody has to members that count, if there are any; how many were looked at.
+	pub(crate) fn hand_out_free_leases(cluster: ClusterId) -> Result<u32, PushError> {
 		match FreeLeases::<T>::iter_key_prefix(cluster).next() {
 			Some(_) => Self::begin_sweep(Sweep::HandOut { cluster }),
-			None => Ok(()),
+			None => Ok(0),
 		}
 	}
 

@@ -38,6 +38,8 @@ fn approve(who: sp_runtime::AccountId32, cluster: ClusterId, worker: WorkerId) -
 	let endpoint = JoinRequests::<Runtime>::get(worker)
 		.map_or(URL.to_vec(), |request| request.endpoint.into_inner());
 	Clusters::approve_join(signed(who), cluster, worker, boot, measurement, endpoint)
+		.map(|_| ())
+		.map_err(|refused| refused.error)
 }
 
 fn join(worker: WorkerId) {

@@ -9,7 +9,8 @@ use phala_protocol::limits;
 pub trait WeightInfo {
 	fn create() -> Weight;
 	fn request_join() -> Weight;
-	fn approve_join() -> Weight;
+	/// `a`: agents of which the new member is told, and as many leases that nobody has.
+	fn approve_join(a: u32) -> Weight;
 	fn set_endpoint() -> Weight;
 	fn leave() -> Weight;
 	fn remove_member() -> Weight;
@@ -29,6 +30,13 @@ pub trait WeightInfo {
 	fn wrap_keys() -> Weight;
 	/// The dearest of what else members say.
 	fn challenge() -> Weight;
+}
+
+/// What approving a member takes if it is told of so many agents, and as many leases are given: one more of them
+/// for the queue that others wait in, and what each member has of leases, which a fit by number does not show.
+pub(crate) fn approval<T: frame_system::Config, W: WeightInfo>(agents: u32) -> Weight {
+	W::approve_join(agents.saturating_add(1))
+		.saturating_add(T::DbWeight::get().writes(limits::CLUSTER_MEMBERS_MAX.into()))
 }
 
 /// What a part of a sweep takes, and each of its agents beside that, whatever is done with them.
@@ -64,10 +72,10 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn request_join() -> Weight {
 		Self::of(6, 2)
 	}
-	fn approve_join() -> Weight {
+	fn approve_join(a: u32) -> Weight {
 		Self::of(14, 12)
 			.saturating_add(Self::members())
-			.saturating_add(Self::move_leases(SWEPT_PER_BLOCK_MAX).saturating_mul(2))
+			.saturating_add(Self::move_leases(a).saturating_mul(2))
 	}
 	fn set_endpoint() -> Weight {
 		Self::of(8, 6)

@@ -4,7 +4,7 @@ use crate::*;
 use phala_protocol::traits::{BondUsers, EvictedBy, WorkerHooks};
 
 impl<T: Config> WorkerHooks for Pallet<T> {
-	fn on_boot(worker: WorkerId, _: &Boot) -> Result<(), PushError> {
+	fn on_boot(worker: WorkerId, _: &Boot) -> Result<u32, PushError> {
 		let active = Active::<T>::get();
 		if let Some(active) = &active {
 			Self::tell(worker, KeysMessage::MasterKey(active.master_key()))?;
@@ -13,13 +13,14 @@ impl<T: Config> WorkerHooks for Pallet<T> {
 		// seats anyway, so they matter only while there is none.
 		match (Ceremony::<T>::get(), active) {
 			(Some(ceremony), _) if Self::has_seat(&ceremony.seats, worker) => {
-				Self::start_ceremony_again(&ceremony.seats)
+				Self::start_ceremony_again(&ceremony.seats)?;
 			}
 			(None, Some(active)) if Self::has_seat(&active.seats, worker) => {
-				Self::start_ceremony_again(&active.seats)
+				Self::start_ceremony_again(&active.seats)?;
 			}
-			_ => Ok(()),
+			_ => {}
 		}
+		Ok(0)
 	}
 
 	fn on_evicted(worker: WorkerId, _: EvictedBy) -> Result<(), PushError> {

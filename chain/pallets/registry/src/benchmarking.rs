@@ -22,9 +22,9 @@ pub trait BenchmarkHelper<AccountId> {
 	/// Gives `account` the PHA for many workers.
 	fn fund(account: &AccountId);
 
-	/// Seats a worker, and makes it a member of a full cluster of its operator's, with as many leases as
-	/// one step of a sweep moves.
-	fn serve(worker: WorkerId, operator: &AccountId);
+	/// Seats a worker, and makes it a member of a full cluster of its operator's, with so many leases, and as
+	/// many that nobody has.
+	fn serve(worker: WorkerId, operator: &AccountId, leases: u32);
 }
 
 fn operator_with_worker<T: Config>() -> T::AccountId {
@@ -74,10 +74,14 @@ fn fill_sweeps<T: Config>() {
 	SweepsDue::<T>::put(BoundedVec::truncate_from(due.collect::<Vec<_>>()));
 }
 
-/// The worker on which most relies.
+/// The worker on which most relies: as many leases as one step of a sweep moves.
 fn serving<T: Config>() -> T::AccountId {
+	serving_with::<T>(limits::AGENTS_SWEPT_MAX)
+}
+
+fn serving_with<T: Config>(leases: u32) -> T::AccountId {
 	let operator = registered::<T>();
-	T::BenchmarkHelper::serve(0, &operator);
+	T::BenchmarkHelper::serve(0, &operator, leases);
 	operator
 }
 
@@ -94,8 +98,8 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn register_boot() {
-		let operator = serving::<T>();
+	fn register_boot(a: Linear<0, { limits::AGENTS_SWEPT_MAX - 1 }>) {
+		let operator = serving_with::<T>(a);
 		let keys = BootKeys { identity: [3; 32], encryption: [4; 32] };
 		let evidence = evidence_for::<T>(&operator, keys);
 		#[extrinsic_call]

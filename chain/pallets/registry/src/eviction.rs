@@ -14,6 +14,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn forget_probes(worker: WorkerId) {
 		OpenProbes::<T>::remove(worker);
 		LastProbe::<T>::remove(worker);
+		ProbePrices::<T>::remove(worker);
 	}
 
 	pub(crate) fn ban(platform: PlatformId) {

@@ -68,7 +68,8 @@
 //!
 //! **What a stranger can store.** A worker's records are backed by its stake. A worker has one offer, and
 //! at most [`limits::OPEN_PROBES_MAX`] open probes, [`limits::PROBE_GAP`] blocks apart, each forgotten
-//! after [`limits::PROBE_BLOCKS`].
+//! after [`limits::PROBE_BLOCKS`]. The next one costs more: who probes often, so that nobody else can, pays
+//! sixty-four times the least for each soon.
 //!
 //! `Software` evidence is accepted only where genesis named [`SoftwareRoot`].
 
@@ -111,7 +112,7 @@ use sp_runtime::{
 };
 
 pub use phala_protocol::evidence::MeasurementRule;
-pub use types::{EvictionReason, OpenProbe, SweepCursor, Worker};
+pub use types::{EvictionReason, OpenProbe, ProbePrice, ProbeToll, SweepCursor, Worker};
 
 /// Most delistings whose sweeps wait for their block; further ones share the last.
 pub const SWEEPS_DUE_MAX: u32 = 32;
@@ -162,6 +163,9 @@ pub mod pallet {
 		/// Fewest blocks between two heartbeats of one worker.
 		#[pallet::constant]
 		type HeartbeatGap: Get<BlockNumber>;
+
+		/// Takes what a probe costs.
+		type ProbeToll: ProbeToll<Self::AccountId>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -232,6 +236,10 @@ pub mod pallet {
 	/// Block of the last probe of each worker's boot.
 	#[pallet::storage]
 	pub type LastProbe<T> = StorageMap<_, Twox64Concat, WorkerId, BlockNumber, OptionQuery>;
+
+	/// What the next probe of each costs; the least where there is none.
+	#[pallet::storage]
+	pub type ProbePrices<T> = StorageMap<_, Twox64Concat, WorkerId, ProbePrice, ValueQuery>;
 
 	/// Workers that were reported to have nothing at stake: the sweep looks at them.
 	#[pallet::storage]
@@ -413,14 +421,14 @@ pub mod pallet {
 		/// `evidence` is SCALE of [`Evidence`]; its report data must be that of the
 		/// [`BootStatement`] with the hash of `recent_block`.
 		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::register_boot())]
+		#[pallet::weight(weights::boot::<T, T::WeightInfo>(limits::AGENTS_SWEPT_MAX))]
 		pub fn register_boot(
 			origin: OriginFor<T>,
 			worker: WorkerId,
 			keys: BootKeys,
 			evidence: alloc::vec::Vec<u8>,
 			recent_block: BlockNumber,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let mut record = Self::worker_of(origin, worker)?;
 			ensure!(T::Bonding::is_sufficient(BondId::Worker(worker)), Error::<T>::StakeTooLow);
 			// Two relayers of one boot: the second registration would restart its numbering.
@@ -452,9 +460,10 @@ pub mod pallet {
 				worker,
 				RegistryMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
 			)?;
-			T::WorkerHooks::on_boot(worker, &boot).map_err(Error::<T>::from)?;
+			let agents = T::WorkerHooks::on_boot(worker, &boot).map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::BootRegistered { worker, boot });
-			Ok(())
+			// What others had less to do than they may have is given back.
+			Ok(Some(weights::boot::<T, T::WeightInfo>(agents)).into())
 		}
 
 		/// Lets the current boot count for longer, on fresh evidence for the same keys.
@@ -540,11 +549,13 @@ pub mod pallet {
 			Self::delist(measurement, until)
 		}
 
-		/// Asks a worker's enclave for a sign of life through the mailbox.
+		/// Asks a worker's enclave for a sign of life through the mailbox. What it costs doubles with each that is
+		/// made, up to [`limits::PROBE_DOUBLINGS_MAX`] times, and halves every
+		/// [`limits::PROBE_COOLING_BLOCKS`] blocks.
 		#[pallet::call_index(7)]
 		#[pallet::weight(T::WeightInfo::probe())]
 		pub fn probe(origin: OriginFor<T>, worker: WorkerId, nonce: [u8; 32]) -> DispatchResult {
-			ensure_signed(origin)?;
+			let who = ensure_signed(origin)?;
 			ensure!(Boots::<T>::contains_key(worker), Error::<T>::NoBoot);
 			let now = Self::now();
 			let too_soon = LastProbe::<T>::get(worker)
@@ -555,6 +566,9 @@ pub mod pallet {
 				open.try_push(OpenProbe { nonce, asked_at: now })
 					.map_err(|_| Error::<T>::TooManyProbes)
 			})?;
+			let price = ProbePrices::<T>::get(worker).at(now);
+			T::ProbeToll::pay(&who, price.doublings)?;
+			ProbePrices::<T>::insert(worker, price.after_one());
 			LastProbe::<T>::insert(worker, now);
 			Self::tell(worker, RegistryMessage::Probe { nonce })?;
 			Self::deposit_event(Event::Probed { worker, nonce });

@@ -52,6 +52,8 @@ pub struct MockBond {
 parameter_types! {
 	pub static Told: Vec<(Channel, Message)> = Vec::new();
 	pub static Inbound: Vec<(WorkerId, BootNumber)> = Vec::new();
+	/// How often the price of each probe had doubled.
+	pub static TollsPaid: Vec<u32> = Vec::new();
 	/// How many further messages the mailbox takes.
 	pub static PushesLeft: usize = usize::MAX;
 	/// Requests that workers have to answer still.
@@ -150,11 +152,24 @@ impl Assignments for MockRequests {
 	}
 }
 
+/// Who has nothing pays nothing; of others it is noted.
+pub struct NotingToll;
+
+impl crate::ProbeToll<AccountId32> for NotingToll {
+	fn pay(who: &AccountId32, doublings: u32) -> sp_runtime::DispatchResult {
+		if *who == PAUPER {
+			return Err(NO_FUNDS);
+		}
+		TollsPaid::mutate(|paid| paid.push(doublings));
+		Ok(())
+	}
+}
+
 pub struct NotingHooks;
 
 impl WorkerHooks for NotingHooks {
-	fn on_boot(_: WorkerId, _: &phala_protocol::boot::Boot) -> Result<(), PushError> {
-		Ok(())
+	fn on_boot(_: WorkerId, _: &phala_protocol::boot::Boot) -> Result<u32, PushError> {
+		Ok(0)
 	}
 
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {
@@ -218,6 +233,7 @@ impl pallet_registry::Config for Runtime {
 	type DelistOrigin = EitherOfDiverse<Self::AdminOrigin, EnsureSignedBy<Delisters, AccountId32>>;
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
+	type ProbeToll = NotingToll;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = MockBonding;
@@ -227,7 +243,7 @@ impl pallet_registry::Config for Runtime {
 impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockBonding {
 	fn fund(_: &AccountId32) {}
 
-	fn serve(_: WorkerId, _: &AccountId32) {}
+	fn serve(_: WorkerId, _: &AccountId32, _: u32) {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);

@@ -18,6 +18,8 @@ fn register(report: &Report) -> DispatchResult {
 		report.evidence(),
 		report.block,
 	)
+	.map(|_| ())
+	.map_err(|refused| refused.error)
 }
 
 /// To the next code.
@@ -412,6 +414,42 @@ fn a_flood_of_probes_is_spaced_and_refused_when_there_are_too_many() {
 		// So does time: nobody waits for a dead boot's answers for ever.
 		go_to_block(13 + u64::from(limits::PROBE_BLOCKS));
 		assert_ok!(probe(101));
+	});
+}
+
+#[test]
+fn each_probe_makes_the_next_one_dearer_and_time_makes_it_cheap_again() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		register(&Report::honest(worker, 1)).unwrap();
+		let mut nonce = 0;
+		let mut probe = |by| {
+			nonce += 1;
+			let origin = EnvelopeOrigin { worker, boot: 1 };
+			Registry::probe(signed(by), worker, [nonce; 32])?;
+			Registry::receive(origin, RegistryPayload::ProbeAnswered { nonce: [nonce; 32] })
+		};
+		// As often as it goes.
+		for _ in 0..10 {
+			assert_ok!(probe(BOB));
+			go_to_block(System::block_number() + u64::from(limits::PROBE_GAP));
+		}
+		let most = limits::PROBE_DOUBLINGS_MAX;
+		assert_eq!(TollsPaid::take(), [0, 1, 2, 3, 4, 5, most, most, most, most]);
+		// Who cannot pay asks nothing.
+		assert_noop!(probe(PAUPER), NO_FUNDS);
+		// What is left of it after some blocks, and that none of them is lost.
+		let cooling = u64::from(limits::PROBE_COOLING_BLOCKS);
+		go_to_block(1 + 2 * cooling);
+		assert_ok!(probe(BOB));
+		go_to_block(1 + 3 * cooling);
+		assert_ok!(probe(BOB));
+		go_to_block(1 + 20 * cooling);
+		assert_ok!(probe(BOB));
+		assert_eq!(TollsPaid::take(), [most - 1, most - 1, 0]);
+		// A new boot begins with the least.
+		assert_ok!(register(&Report::honest(worker, 2)));
+		assert!(!ProbePrices::<Runtime>::contains_key(worker));
 	});
 }
 

@@ -9,7 +9,7 @@ use phala_protocol::{
 	BlockNumber,
 };
 use scale_info::TypeInfo;
-use sp_runtime::Permill;
+use sp_runtime::{DispatchResult, Permill};
 
 /// A place in the network. What its operator has at stake for it is its bond.
 #[derive(
@@ -90,6 +90,54 @@ pub struct OpenProbe {
 	pub nonce: [u8; 32],
 	/// The block of the question.
 	pub asked_at: BlockNumber,
+}
+
+/// What a worker's next probe costs more than the least.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct ProbePrice {
+	/// How often it has doubled.
+	pub doublings: u32,
+	/// The block from which on it falls.
+	pub since: BlockNumber,
+}
+
+impl ProbePrice {
+	/// The same in this block.
+	pub fn at(self, now: BlockNumber) -> Self {
+		let halved =
+			now.saturating_sub(self.since).checked_div(limits::PROBE_COOLING_BLOCKS).unwrap_or(0);
+		match self.doublings.checked_sub(halved).filter(|left| *left > 0) {
+			Some(doublings) => {
+				let cooled = halved.saturating_mul(limits::PROBE_COOLING_BLOCKS);
+				Self { doublings, since: self.since.saturating_add(cooled) }
+			}
+			None => Self { doublings: 0, since: now },
+		}
+	}
+
+	/// After one more.
+	pub fn after_one(self) -> Self {
+		let doublings = self.doublings.saturating_add(1).min(limits::PROBE_DOUBLINGS_MAX);
+		Self { doublings, ..self }
+	}
+}
+
+/// Has whoever probes a worker pay for it.
+pub trait ProbeToll<AccountId> {
+	/// The least that is paid, doubled so often.
+	fn pay(who: &AccountId, doublings: u32) -> DispatchResult;
 }
 
 impl OpenProbe {

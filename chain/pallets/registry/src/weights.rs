@@ -2,12 +2,14 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
+use phala_protocol::limits;
 
 /// What each call costs.
 pub trait WeightInfo {
 	fn register_worker() -> Weight;
-	/// With evidence of the longest kind that is accepted; its bytes are the transaction's to pay for.
-	fn register_boot() -> Weight;
+	/// With evidence of the longest kind that is accepted; its bytes are the transaction's to pay for. `a`:
+	/// agents of which it is told, and as many leases that move, and that are given anew.
+	fn register_boot(a: u32) -> Weight;
 	fn renew_boot() -> Weight;
 	fn evict() -> Weight;
 	fn close_worker() -> Weight;
@@ -25,6 +27,13 @@ pub trait WeightInfo {
 	fn heartbeat() -> Weight;
 }
 
+/// What registering a boot takes if so many agents are told to it, and as many leases move: one more of them for
+/// the queue that others wait in, and what each member has of leases, which a fit by number does not show.
+pub(crate) fn boot<T: frame_system::Config, W: WeightInfo>(agents: u32) -> Weight {
+	W::register_boot(agents.saturating_add(1))
+		.saturating_add(T::DbWeight::get().writes(limits::CLUSTER_MEMBERS_MAX.into()))
+}
+
 /// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 
@@ -35,12 +44,9 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 	}
 
 	/// What the worker's other pallets do about a new boot or an eviction: a message and a lease for
-	/// as many agents as one step of a sweep has, a look at each member, and a ceremony.
-	fn hooks() -> Weight {
-		let (agents, members) = (
-			u64::from(phala_protocol::limits::AGENTS_SWEPT_MAX),
-			u64::from(phala_protocol::limits::CLUSTER_MEMBERS_MAX),
-		);
+	/// so many agents, a look at each member, and a ceremony.
+	fn hooks(agents: u32) -> Weight {
+		let (agents, members) = (u64::from(agents), u64::from(limits::CLUSTER_MEMBERS_MAX));
 		Weight::from_parts(2_000_000_000, 1_500_000).saturating_add(
 			T::DbWeight::get().reads_writes(
 				agents.saturating_mul(6).saturating_add(members.saturating_mul(10)),
@@ -51,7 +57,7 @@ impl<T: frame_system::Config> ConservativeWeights<T> {
 
 	/// Whether anybody else in force holds what a worker holds: a look at each seat and member.
 	fn successor() -> Weight {
-		let members = u64::from(phala_protocol::limits::CLUSTER_MEMBERS_MAX);
+		let members = u64::from(limits::CLUSTER_MEMBERS_MAX);
 		Weight::from_parts(100_000_000, 200_000)
 			.saturating_add(T::DbWeight::get().reads(members.saturating_mul(10).saturating_add(8)))
 	}
@@ -66,14 +72,16 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	fn register_worker() -> Weight {
 		Self::of(6, 6)
 	}
-	fn register_boot() -> Weight {
-		Self::of(14, 13).saturating_add(Self::evidence()).saturating_add(Self::hooks())
+	fn register_boot(a: u32) -> Weight {
+		Self::of(14, 13).saturating_add(Self::evidence()).saturating_add(Self::hooks(a))
 	}
 	fn renew_boot() -> Weight {
 		Self::of(13, 6).saturating_add(Self::evidence())
 	}
 	fn evict() -> Weight {
-		Self::of(21, 20).saturating_add(Self::hooks()).saturating_add(Self::successor())
+		Self::of(21, 20)
+			.saturating_add(Self::hooks(limits::AGENTS_SWEPT_MAX))
+			.saturating_add(Self::successor())
 	}
 	fn close_worker() -> Weight {
 		Self::of(20, 21)

@@ -117,6 +117,20 @@ mod benchmarks {
 		assert_eq!(Due::<T>::get(deadline).len() as u32, limits::REQUESTS_PER_DEADLINE_MAX);
 	}
 
+	/// The deadline's list is all but full.
+	#[benchmark]
+	fn submit_to_holder(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
+		let (caller, agent) = setup::<T>();
+		let deadline = deadline::<T>(agent);
+		let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
+		Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
+		let max_fee = T::BaseFee::get() + Balance::from(u64::MAX);
+		let input = RequestInput::Sealed(vec![7; i as usize]);
+		#[extrinsic_call]
+		submit(RawOrigin::Signed(caller), agent, RequestKind::Call, input, max_fee, deadline, 0);
+		assert_eq!(Due::<T>::get(deadline).len() as u32, limits::REQUESTS_PER_DEADLINE_MAX);
+	}
+
 	/// Of different callers, agents, clusters and workers, each of which has too little at stake by then.
 	#[benchmark]
 	fn expire(n: Linear<0, 8>) {

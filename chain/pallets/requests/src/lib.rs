@@ -479,7 +479,7 @@ pub mod pallet {
 			max_fee: Balance,
 			deadline: BlockNumber,
 			min_block: BlockNumber,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let caller = frame_system::ensure_signed(origin)?;
 			let caller_bytes: AccountBytes = caller.clone().into();
 			let now = Self::now();
@@ -500,6 +500,7 @@ pub mod pallet {
 				input.bytes().len() as u64 <= u64::from(limits::REQUEST_INPUT_BYTES_MAX),
 				Error::<T>::InputTooLong
 			);
+			let input_bytes = input.bytes().len() as u32;
 			let blocks_needed = record.timeout.saturating_add(limits::FINALITY_MARGIN);
 			ensure!(deadline > now, Error::<T>::DeadlineInThePast);
 			ensure!(deadline >= now.saturating_add(blocks_needed), Error::<T>::DeadlineTooNear);
@@ -509,6 +510,7 @@ pub mod pallet {
 			);
 			// Else requests could be parked until a worker happens to restart.
 			ensure!(min_block <= now, Error::<T>::MinBlockTooLate);
+			let had = T::Clusters::lease(agent);
 			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
 			let Lease { worker, boot } = assigned.lease;
 			let base_fee = Self::find_room(&caller, agent, worker, deadline)?;
@@ -574,7 +576,9 @@ pub mod pallet {
 				boot,
 				base_fee,
 			});
-			Ok(())
+			// Whom to give it to was looked for only if who had the lease cannot answer.
+			let is_held = had == Some(assigned.lease);
+			Ok(is_held.then(|| T::WeightInfo::submit_to_holder(input_bytes)).into())
 		}
 	}
 }

@@ -8,15 +8,19 @@ use crate::{
 	currency::{CENTS, PHA},
 	origins::{Delister, PolicyAdmin, RootOr},
 	parameters::{EvidenceLifetime, UnbondingBlocks},
-	time, Agents, Balance, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry, Requests,
-	Runtime, RuntimeHoldReason,
+	time, AccountId, Agents, Balance, Balances, Bonding, Clusters, Gatekeepers, Mailbox, Registry,
+	Requests, Runtime, RuntimeHoldReason,
 };
 use codec::Encode;
 use core::iter;
 use frame_support::{
 	dispatch::{DispatchClass, DispatchResult},
 	parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstU128, ConstU32, EitherOf},
+	traits::{
+		fungible::Mutate,
+		tokens::{imbalance::ResolveTo, Preservation},
+		ConstU128, ConstU32, EitherOf,
+	},
 	weights::Weight,
 	PalletId,
 };
@@ -215,6 +219,22 @@ impl pallet_bonding::Config for Runtime {
 	type WeightInfo = crate::weights::pallet_bonding::WeightInfo<Runtime>;
 }
 
+/// What a probe costs is the treasury's.
+pub struct TollToTreasury;
+
+impl TollToTreasury {
+	/// The least.
+	pub const PROBE: Balance = CENTS;
+}
+
+impl pallet_registry::ProbeToll<AccountId> for TollToTreasury {
+	fn pay(who: &AccountId, doublings: u32) -> DispatchResult {
+		let fee = Self::PROBE.saturating_mul(2u128.saturating_pow(doublings));
+		let to = TreasuryAccountId::get();
+		Balances::transfer(who, &to, fee, Preservation::Preserve).map(|_| ())
+	}
+}
+
 impl pallet_registry::Config for Runtime {
 	type Bonding = Bonding;
 	type Assignments = Requests;
@@ -224,6 +244,7 @@ impl pallet_registry::Config for Runtime {
 	type DelistOrigin = EitherOf<RootOr<PolicyAdmin>, RootOr<Delister>>;
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
+	type ProbeToll = TollToTreasury;
 	type WeightInfo = crate::weights::pallet_registry::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;

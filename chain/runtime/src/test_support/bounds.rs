@@ -180,6 +180,7 @@ fn what_belongs_to_somebody_is_of_somebody_there() -> Result<(), String> {
 	of("Registry.LastHeartbeat", registry::LastHeartbeat::<Runtime>::iter_keys(), boot)?;
 	of("Registry.OpenProbes", registry::OpenProbes::<Runtime>::iter_keys(), boot)?;
 	of("Registry.LastProbe", registry::LastProbe::<Runtime>::iter_keys(), worker)?;
+	of("Registry.ProbePrices", registry::ProbePrices::<Runtime>::iter_keys(), boot)?;
 	let left = |id: &u32| {
 		[BondId::Worker(*id), BondId::Gatekeeper(*id)]
 			.into_iter()

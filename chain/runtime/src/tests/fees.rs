@@ -16,7 +16,7 @@ use frame_support::{
 };
 use pallet_transaction_payment::{Multiplier, MultiplierUpdate};
 use sp_runtime::{
-	traits::{Convert, One},
+	traits::{Convert, Dispatchable, One},
 	transaction_validity::InvalidTransaction,
 	FixedPointNumber,
 };
@@ -253,5 +253,22 @@ fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_blo
 		// And room is the scarcer of the two: nobody else is kept out for less.
 		let messages = u64::from(limits::MESSAGES_PER_BLOCK_MAX - limits::VITAL_MESSAGES_PER_BLOCK);
 		assert!(calls < messages);
+	});
+}
+
+#[test]
+fn a_worker_that_boots_alone_gets_back_most_of_what_a_full_cluster_would_take() {
+	use super::stakes::{bob, boots_anew_by_call, chain, worker_of, CODE};
+	use frame_support::dispatch::extract_actual_weight;
+	chain(|| {
+		let worker = worker_of(&bob());
+		System::set_block_number(2);
+		let call = boots_anew_by_call(worker, &bob(), CODE);
+		let info = call.get_dispatch_info();
+		let landed = call.dispatch(RuntimeOrigin::signed(bob()));
+		let used = extract_actual_weight(&landed, &info);
+		assert!(landed.is_ok() && used.ref_time() * 5 < info.call_weight.ref_time(), "{used:?}");
+		// Of its fee, too.
+		assert!(RuntimeWeightToFee::weight_to_fee(&used) < currency::PHA / 5);
 	});
 }

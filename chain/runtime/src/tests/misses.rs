@@ -39,7 +39,7 @@ fn now() -> BlockNumber {
 	System::block_number()
 }
 
-fn join(worker: WorkerId) {
+pub(super) fn join(worker: WorkerId) {
 	member(CLUSTER, worker);
 	pallet_clusters::Clusters::<Runtime>::mutate(CLUSTER, |record| {
 		record.as_mut().expect("it was created").members += 1;
@@ -47,7 +47,7 @@ fn join(worker: WorkerId) {
 }
 
 /// Charlie's cluster with one worker of Bob's, and so many agents whose leases that one has.
-fn cluster_with(agents: u64) -> (WorkerId, Vec<AgentId>) {
+pub(super) fn cluster_with(agents: u64) -> (WorkerId, Vec<AgentId>) {
 	assert_ok!(Clusters::create(signed(&charlie())));
 	let worker = worker_of(&bob());
 	join(worker);
@@ -55,7 +55,7 @@ fn cluster_with(agents: u64) -> (WorkerId, Vec<AgentId>) {
 	(worker, agents)
 }
 
-fn born() -> AgentId {
+pub(super) fn born() -> AgentId {
 	let agent = agent_id(System::block_hash(0), pallet_agents::NextAgent::<Runtime>::get());
 	let code = AgentCode { component: CODE, manifest: CODE };
 	let (access, upgrades) = (Access::Public, UpgradePolicy::Free);
@@ -68,7 +68,7 @@ fn born() -> AgentId {
 	agent
 }
 
-fn soonest() -> BlockNumber {
+pub(super) fn soonest() -> BlockNumber {
 	now() + TIMEOUT + limits::FINALITY_MARGIN
 }
 

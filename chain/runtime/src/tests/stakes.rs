@@ -28,7 +28,7 @@ use phala_protocol::{
 };
 use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::{DispatchError, Permill, TokenError};
+use sp_runtime::{traits::Dispatchable, DispatchError, Permill, TokenError};
 
 pub(super) const CODE: H256 = H256::repeat_byte(7);
 /// Where operators move to.
@@ -104,6 +104,15 @@ pub(super) fn worker_of(operator: &AccountId) -> WorkerId {
 
 /// The worker's enclave starts again, on this code, and registers as any does.
 pub(super) fn boots_anew(worker: WorkerId, operator: &AccountId, code: Measurement) {
+	assert_ok!(boots_anew_by_call(worker, operator, code).dispatch(signed(operator)));
+}
+
+/// What it registers by.
+pub(super) fn boots_anew_by_call(
+	worker: WorkerId,
+	operator: &AccountId,
+	code: Measurement,
+) -> RuntimeCall {
 	let root = sr25519::Pair::from_seed(&DEVELOPMENT_ROOT_SEED);
 	pallet_registry::SoftwareRoot::<Runtime>::put(root.public().0);
 	let recent_block = System::block_number() - 1;
@@ -121,7 +130,7 @@ pub(super) fn boots_anew(worker: WorkerId, operator: &AccountId, code: Measureme
 	};
 	let signature = root.sign(&SoftwareReportContent::new(&report).encode()).0;
 	let evidence = Evidence::Software(SoftwareEvidence { report, signature }).encode();
-	assert_ok!(Registry::register_boot(signed(operator), worker, keys, evidence, recent_block));
+	pallet_registry::Call::register_boot { worker, keys, evidence, recent_block }.into()
 }
 
 fn is_in_force(worker: WorkerId) -> bool {

@@ -1,7 +1,7 @@
 //! How much a block takes, beside a node of the stock template: the same release's balances pallet and
 //! transaction extensions, the same database, a block of the same weight, and nothing else in it.
 
-use super::{blocks, endowed_alice, genesis, transactions::signed};
+use super::{blocks, elections, endowed_alice, genesis, misses, stakes, transactions::signed};
 use crate::{config::system::MAXIMUM_BLOCK_WEIGHT, *};
 use frame_support::{
 	dispatch::{DispatchClass, GetDispatchInfo},
@@ -90,15 +90,52 @@ fn a_block_takes_nearly_as_many_transfers_as_one_of_the_stock_template() {
 	});
 }
 
+/// Whose agents are asked, by turns.
+const WORKERS: u64 = 4;
+/// Agents of each.
+const AGENTS: u64 = 4;
+/// Requests of each caller and for each deadline: within what either may have.
+const EACH: u32 = 32;
+
+/// Whoever is to answer is in force: nobody else has to be looked for, and what that would take is given back.
 #[test]
-fn a_block_takes_a_hundred_paid_requests() {
+fn a_block_takes_two_hundred_paid_requests_and_a_hundred_whose_leases_must_all_be_given_anew() {
 	genesis("development").execute_with(|| {
 		let room = limits().get(DispatchClass::Normal).max_total.expect("is bounded");
-		let requests =
-			room.checked_div_per_component(&weight(&request())).expect("weighs something");
-		let transfers =
-			room.checked_div_per_component(&weight(&transfer())).expect("weighs something");
-		println!("a block takes {requests} requests, at the weight of {transfers} transfers");
-		assert!(requests >= 100, "{requests}");
+		let fits = |one| room.checked_div_per_component(&one).expect("weighs something");
+		let (anew, transfers) = (fits(weight(&request())), fits(weight(&transfer())));
+
+		stakes::allow(stakes::CODE);
+		blocks::next(1, || ());
+		// So many that nobody's room is half full.
+		let (_, mut agents) = misses::cluster_with(AGENTS);
+		for _ in 1..WORKERS {
+			misses::join(stakes::worker_of(&stakes::bob()));
+			agents.extend((0..AGENTS).map(|_| misses::born()));
+		}
+		let callers: Vec<sp_core::sr25519::Pair> = (0..30)
+			.map(|n| Pair::from_string(&format!("//Caller{n}"), None).expect("is a URI"))
+			.collect();
+		for caller in &callers {
+			elections::endow(&caller.public().into(), 1_000 * currency::PHA);
+		}
+		let full = InvalidTransaction::ExhaustsResources.into();
+		let mut fitted = 0;
+		blocks::next(1, || loop {
+			let (caller, nonce) = (&callers[(fitted / EACH) as usize], fitted % EACH);
+			let deadline = misses::soonest() + fitted / EACH;
+			let agent = agents[fitted as usize % agents.len()];
+			let input = RequestInput::Sealed(vec![0; 400]);
+			let (kind, max_fee, min_block) = (RequestKind::Call, 2 * currency::PHA, 0);
+			let call = pallet_requests::Call::submit { agent, kind, input, max_fee, deadline, min_block };
+			match Executive::apply_extrinsic(signed(caller, nonce, call.into())) {
+				Ok(done) => done.expect("it is taken"),
+				Err(error) if error == full => break,
+				Err(error) => panic!("request {fitted}: {error:?}"),
+			}
+			fitted += 1;
+		});
+		println!("a block takes {fitted} requests, {anew} if each lease is given anew, {transfers} transfers");
+		assert!(fitted >= 200 && anew >= 100, "{fitted}, {anew}");
 	});
 }

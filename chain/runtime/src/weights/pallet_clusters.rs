@@ -20,11 +20,16 @@ impl<T: frame_system::Config> pallet_clusters::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().reads(6))
 			.saturating_add(T::DbWeight::get().writes(1))
 	}
-	fn approve_join() -> Weight {
-		// At least 7_201_751 ns.
-		Weight::from_parts(7_317_144_000, 686878)
-			.saturating_add(T::DbWeight::get().reads(712))
-			.saturating_add(T::DbWeight::get().writes(428))
+	/// `a`: measured from 0 to 63.
+	fn approve_join(a: u32) -> Weight {
+		// At least 838_183 ns.
+		Weight::from_parts(1_534_491_192, 92664)
+			.saturating_add(Weight::from_parts(92_743_025, 0).saturating_mul(a.into()))
+			.saturating_add(T::DbWeight::get().reads(192))
+			.saturating_add(T::DbWeight::get().reads(u64::from(a).saturating_mul(8)))
+			.saturating_add(T::DbWeight::get().writes(19))
+			.saturating_add(T::DbWeight::get().writes(u64::from(a).saturating_mul(6)))
+			.saturating_add(Weight::from_parts(0, 10717).saturating_mul(a.into()))
 	}
 	fn set_endpoint() -> Weight {
 		// At least 116_187 ns.

@@ -14,11 +14,16 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().reads(3))
 			.saturating_add(T::DbWeight::get().writes(4))
 	}
-	fn register_boot() -> Weight {
-		// At least 12_124_178 ns.
-		Weight::from_parts(12_319_580_000, 686878)
-			.saturating_add(T::DbWeight::get().reads(980))
-			.saturating_add(T::DbWeight::get().writes(828))
+	/// `a`: measured from 0 to 63.
+	fn register_boot(a: u32) -> Weight {
+		// At least 3_262_291 ns.
+		Weight::from_parts(3_405_143_132, 92702)
+			.saturating_add(Weight::from_parts(174_969_512, 0).saturating_mul(a.into()))
+			.saturating_add(T::DbWeight::get().reads(214))
+			.saturating_add(T::DbWeight::get().reads(u64::from(a).saturating_mul(12)))
+			.saturating_add(T::DbWeight::get().writes(42))
+			.saturating_add(T::DbWeight::get().writes(u64::from(a).saturating_mul(12)))
+			.saturating_add(Weight::from_parts(0, 10717).saturating_mul(a.into()))
 	}
 	fn renew_boot() -> Weight {
 		// At least 154_662 ns.
@@ -27,16 +32,16 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(5))
 	}
 	fn evict() -> Weight {
-		// At least 5_141_282 ns.
-		Weight::from_parts(5_352_786_000, 173598)
+		// At least 5_352_758 ns.
+		Weight::from_parts(5_514_520_000, 173598)
 			.saturating_add(T::DbWeight::get().reads(534))
-			.saturating_add(T::DbWeight::get().writes(450))
+			.saturating_add(T::DbWeight::get().writes(451))
 	}
 	fn close_worker() -> Weight {
-		// At least 127_301 ns.
-		Weight::from_parts(138_017_000, 17996)
+		// At least 131_225 ns.
+		Weight::from_parts(141_696_000, 17996)
 			.saturating_add(T::DbWeight::get().reads(13))
-			.saturating_add(T::DbWeight::get().writes(15))
+			.saturating_add(T::DbWeight::get().writes(16))
 	}
 	fn allow_measurement() -> Weight {
 		// At least 35_602 ns.
@@ -57,22 +62,22 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(7))
 	}
 	fn probe() -> Weight {
-		// At least 66_238 ns.
-		Weight::from_parts(72_029_000, 16791)
-			.saturating_add(T::DbWeight::get().reads(6))
-			.saturating_add(T::DbWeight::get().writes(6))
+		// At least 127_152 ns.
+		Weight::from_parts(140_095_000, 16791)
+			.saturating_add(T::DbWeight::get().reads(8))
+			.saturating_add(T::DbWeight::get().writes(8))
 	}
 	fn evict_for() -> Weight {
-		// At least 5_398_318 ns.
-		Weight::from_parts(5_561_925_000, 173598)
+		// At least 5_438_466 ns.
+		Weight::from_parts(5_606_713_000, 173598)
 			.saturating_add(T::DbWeight::get().reads(535))
-			.saturating_add(T::DbWeight::get().writes(454))
+			.saturating_add(T::DbWeight::get().writes(455))
 	}
 	fn set_banned() -> Weight {
-		// At least 5_261_551 ns.
-		Weight::from_parts(5_378_658_000, 173598)
+		// At least 5_300_813 ns.
+		Weight::from_parts(5_420_527_000, 173598)
 			.saturating_add(T::DbWeight::get().reads(531))
-			.saturating_add(T::DbWeight::get().writes(451))
+			.saturating_add(T::DbWeight::get().writes(452))
 	}
 	fn offer_worker() -> Weight {
 		// At least 21_329 ns.
@@ -81,10 +86,10 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(1))
 	}
 	fn accept_worker() -> Weight {
-		// At least 190_916 ns.
-		Weight::from_parts(203_546_000, 17996)
+		// At least 191_452 ns.
+		Weight::from_parts(207_761_000, 17996)
 			.saturating_add(T::DbWeight::get().reads(17))
-			.saturating_add(T::DbWeight::get().writes(16))
+			.saturating_add(T::DbWeight::get().writes(17))
 	}
 	/// `b`: measured from 0 to 64.
 	fn sweep(b: u32) -> Weight {

@@ -10,11 +10,19 @@ pub struct WeightInfo<T>(PhantomData<T>);
 impl<T: frame_system::Config> pallet_requests::WeightInfo for WeightInfo<T> {
 	/// `i`: measured from 0 to 16384.
 	fn submit(i: u32) -> Weight {
-		// At least 1_298_787 ns.
-		Weight::from_parts(1_365_908_793, 92664)
-			.saturating_add(Weight::from_parts(5_517, 0).saturating_mul(i.into()))
+		// At least 1_303_711 ns.
+		Weight::from_parts(1_354_143_851, 92664)
+			.saturating_add(Weight::from_parts(4_827, 0).saturating_mul(i.into()))
 			.saturating_add(T::DbWeight::get().reads(212))
 			.saturating_add(T::DbWeight::get().writes(24))
+	}
+	/// `i`: measured from 0 to 16384.
+	fn submit_to_holder(i: u32) -> Weight {
+		// At least 320_108 ns.
+		Weight::from_parts(330_836_545, 16791)
+			.saturating_add(Weight::from_parts(4_521, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(22))
+			.saturating_add(T::DbWeight::get().writes(15))
 	}
 	/// `n`: measured from 0 to 8.
 	fn expire(n: u32) -> Weight {
