@@ -26,7 +26,7 @@ pub enum BuildError {
 	PackageMissing { package: String, sdk: PathBuf },
 	#[error("agents cannot be built on {os} {arch}: componentize-qjs, which makes components, exists for Linux (x86_64, aarch64 with glibc) and macOS")]
 	PlatformUnsupported { os: &'static str, arch: &'static str },
-	#[error("node cannot be started ({source}): install Node.js 20 or later (https://nodejs.org) so that `node` is on the PATH")]
+	#[error("node cannot be started; install Node.js 20 or later (https://nodejs.org) so that `node` is on the PATH")]
 	NodeMissing { source: io::Error },
 	#[error(
 		"the `node` on the PATH is Node.js {version}: 20 or later is needed (https://nodejs.org)"

@@ -3,7 +3,7 @@
 //! requests that are under way.
 
 use crate::{failure::CommandError, randomness};
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_chain_client::transactions;
 use phala_protocol::text::Address;
 use std::{
@@ -136,7 +136,7 @@ impl Accounts {
 	pub fn import(&self, name: &str, secret: &str) -> anyhow::Result<Account> {
 		check_name(name)?;
 		if name.parse::<Address>().is_ok() {
-			bail!("{name} is an address, which would mean another account than this one: take another name");
+			refuse!("AccountNameInvalid", "{name} is an address, which would mean another account than this one: take another name");
 		}
 		let keypair = transactions::account(secret)?;
 		let folder = self.folder.join(name);
@@ -276,7 +276,7 @@ impl Accounts {
 fn check_name(name: &str) -> anyhow::Result<()> {
 	let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
 	if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_fine) {
-		bail!("{name:?} is no name for an account: 1 to {NAME_BYTES_MAX} of A-Z, a-z, 0-9, - and _ are taken");
+		refuse!("AccountNameInvalid", "{name:?} is no name for an account: 1 to {NAME_BYTES_MAX} of A-Z, a-z, 0-9, - and _ are taken");
 	}
 	Ok(())
 }

@@ -109,7 +109,9 @@ pub struct Locked(#[expect(dead_code, reason = "it is held")] fs::File);
 pub async fn lock(folder: &Path) -> anyhow::Result<Locked> {
 	let path = folder.join(FOLDER).join(LOCK_FILE);
 	let failed = || format!("cannot lock {}, against deploying it twice at once", path.display());
-	anyhow::ensure!(folder.is_dir(), "{} is no folder of an agent", folder.display());
+	if !folder.is_dir() {
+		refuse!("NoAgentFolder", "{} is no folder of an agent", folder.display());
+	}
 	fs::create_dir_all(folder.join(FOLDER)).with_context(failed)?;
 	let file = fs::File::create(&path).with_context(failed)?;
 	match file.try_lock() {

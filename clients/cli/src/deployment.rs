@@ -375,13 +375,20 @@ pub async fn settled(
 		lost = keys_lost(chain, cluster) => return Err(lost),
 	};
 	let started = Instant::now();
+	let mut is_told = false;
 	loop {
 		let lease = clusters::lease(chain, chain.finalized_head().await?, agent).await?;
 		let why = match lease {
 			Some(lease) if uploaded.has(lease.worker) => return Ok(uploaded),
-			Some(lease) => format!("worker {} writes it", lease.worker),
+			Some(lease) => {
+				format!("worker {} writes it, which does not have it ready", lease.worker)
+			}
 			None => "no worker writes it".into(),
 		};
+		if started.elapsed() >= limits::PROGRESS_EVERY && !is_told {
+			is_told = true;
+			say!("  {why}; waiting for another writer, as the chain gives it one");
+		}
 		if started.elapsed() >= limits::FAILOVER_MAX {
 			refuse!(
 				"NotReady",
@@ -446,7 +453,7 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 	};
 	Ok(said.iter().all(|(_, said)| has_none(said)).then(|| {
 		let message = format!(
-			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, or deploy in another cluster. On a development network, start `phala network up` again"
+			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, so that `phala deploy` may have to be run twice. On a development network, start `phala network up` again"
 		);
 		CommandError::new("KeysLost", message).into()
 	}))

@@ -20,6 +20,11 @@
 //! | `TransactionLost` | a kept request: no block took it |
 //! | `OtherChain` | the node's chain is not the one that is trusted, or that a kept request was made on |
 //! | `BeyondHead` | an answer of a block that the node's chain does not have |
+//! | `BelowMinimum` | a stake that would become less than the minimum |
+//! | `AccountNameInvalid` | a name that no account can have |
+//! | `GenesisInvalid` | a network with value that cannot begin as it was said |
+//! | `MeasurementFailed` | a `pruntime` that says no measurement |
+//! | `PriceTooHigh`, `DepositTooHigh`, `TimeoutOutOfRange` | an amount or a number that is most likely not meant, or not taken |
 //! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
 //! | `NotTakenOver` | a worker was not stopped: no other member of its cluster is ready for some of its agents |
 //! | `PortTaken` | another program listens where something was to listen |

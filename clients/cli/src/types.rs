@@ -45,11 +45,32 @@ fn check_by(node: &OsStr, agent: &Path, sdk: &Path) -> anyhow::Result<()> {
 	let tsc = tsc.arg(compiler).args(["--noEmit", "--pretty", "false", "-p", "."]);
 	let output = tsc.current_dir(agent).output();
 	let output = output.map_err(|source| BuildError::NodeMissing { source })?;
-	if !output.status.success() {
-		let said = told(&String::from_utf8_lossy(&output.stdout));
-		refuse!("TypesWrong", "its types are wrong (--no-check builds it all the same):\n{said}");
+	if output.status.success() {
+		return Ok(());
 	}
-	Ok(())
+	// The compiler complains on stdout; what breaks it does on stderr.
+	if output.stdout.trim_ascii().is_empty() {
+		return Err(broke(node, &output.stderr).into());
+	}
+	let said = told(&String::from_utf8_lossy(&output.stdout));
+	refuse!("TypesWrong", "its types are wrong (--no-check builds it all the same):\n{said}");
+}
+
+/// Why the compiler did not come to checking anything.
+fn broke(node: &OsStr, said: &[u8]) -> BuildError {
+	/// As the builder, which asks when its turn has come.
+	const NODE_MAJOR_MIN: u32 = 20;
+	let asked = Command::new(node).arg("--version").output();
+	let version = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned());
+	let version = version.unwrap_or_default();
+	let number = version.strip_prefix('v').and_then(|number| number.split('.').next());
+	match number.and_then(|major| major.parse::<u32>().ok()) {
+		Some(major) if major < NODE_MAJOR_MIN => BuildError::NodeTooOld { version },
+		_ => BuildError::ToolBroke {
+			doing: "checking types",
+			text: String::from_utf8_lossy(said).trim().to_owned(),
+		},
+	}
 }
 
 /// What the compiler says, but for advice that leads nowhere here.
@@ -72,6 +93,7 @@ fn told(said: &str) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use std::os::unix::fs::PermissionsExt;
 
 	#[test]
 	fn nobody_is_sent_to_install_types_of_what_agents_do_not_have() {
@@ -97,5 +119,15 @@ mod tests {
 		let none = folder.path().join("node");
 		let refused = check_by(none.as_os_str(), &agent, &sdk).unwrap_err().to_string();
 		assert!(refused.contains("install Node.js") && !refused.contains("types"), "{refused}");
+		// One that is too old for the compiler, and one that it breaks in.
+		for (version, part) in [("v12.22.0", "20 or later is needed"), ("v22.1.0", "SyntaxError")] {
+			let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo VERSION && exit\necho SyntaxError >&2\nexit 1\n";
+			fs::write(&none, script.replace("VERSION", version)).unwrap();
+			fs::set_permissions(&none, fs::Permissions::from_mode(0o700)).unwrap();
+			let refused = check_by(none.as_os_str(), &agent, &sdk).unwrap_err();
+			assert_eq!(crate::failure::body(&refused).code, "BuildFailed");
+			let refused = refused.to_string();
+			assert!(refused.contains(part) && !refused.contains("are wrong"), "{refused}");
+		}
 	}
 }

@@ -41,7 +41,7 @@ pub struct WorkerClient {
 
 /// A worker said no.
 #[derive(Clone, Debug, Default, Deserialize, thiserror::Error)]
-#[error("{error}: {message}")]
+#[error("{error}: {}", self.why())]
 pub struct WorkerError {
 	/// HTTP's.
 	#[serde(skip)]
@@ -56,6 +56,12 @@ pub struct WorkerError {
 }
 
 impl WorkerError {
+	/// What it says besides its name, which its message may begin with.
+	fn why(&self) -> &str {
+		let named = format!("{}: ", self.error);
+		self.message.split_once(&named).map_or(&*self.message, |(_, why)| why)
+	}
+
 	/// Whether it says no for this reason.
 	pub fn is(&self, refusal: Refusal) -> bool {
 		Refusal::from_name(&self.error) == Some(refusal)
@@ -264,8 +270,7 @@ impl WorkerClient {
 			return Ok((headers, bytes));
 		}
 		match serde_json::from_slice::<WorkerError>(&bytes) {
-			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal })
-				.with_context(|| format!("{} refused", self.url)),
+			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal }.into()),
 			Err(_) if status == StatusCode::NOT_FOUND => {
 				refuse!("NoWorker", "{at} is not there: is this the public server of a worker as new as this `phala`?")
 			}
@@ -357,6 +362,17 @@ mod tests {
 		assert_eq!(told, [not_ready(2, Some("code")), not_ready(3, None)]);
 	}
 
+	#[test]
+	fn a_refusal_is_said_once_however_its_worker_words_it() {
+		let said = |message: &str| {
+			let error = "Uncaught".into();
+			WorkerError { error, message: message.into(), ..WorkerError::default() }.to_string()
+		};
+		let once = "Uncaught: the agent threw";
+		assert_eq!(said("the agent threw"), once);
+		assert_eq!(said("the run failed: Uncaught: the agent threw"), once);
+	}
+
 	#[tokio::test]
 	async fn a_refusal_is_read_with_who_has_the_lease() {
 		let refusing = || async {
@@ -373,7 +389,7 @@ mod tests {
 		let error = client.call(agent, vec![]).await.unwrap_err();
 		let refusal = refusal(&error).expect("it is a refusal");
 		assert_eq!((refusal.status, refusal.worker), (409, Some(2)));
-		assert!(format!("{error:#}").contains("worker 2 has it"), "{error:#}");
+		assert_eq!(format!("{error:#}"), "NotLeaseHolder: worker 2 has it");
 		let error = client.report([0; 32]).await.unwrap_err().to_string();
 		assert!(error.contains("not there"), "{error}");
 	}

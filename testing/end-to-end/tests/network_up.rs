@@ -315,6 +315,9 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 	let (code, said) = ask(&["stop", "worker-1"]).await?;
 	let error = said["error"]["message"].as_str().unwrap_or_default();
 	assert!(code == Some(1) && error.contains("phala network start worker-1"), "{said}");
+	let (code, said) = ask(&["stop", "chain"]).await?;
+	let error = said["error"]["message"].as_str().unwrap_or_default();
+	assert!(code == Some(1) && error.contains("stops the whole network"), "{said}");
 	let (code, said) = ask(&["stop", "worker-9"]).await?;
 	let error = said["error"]["message"].as_str().unwrap_or_default();
 	assert!(code == Some(1) && error.contains("gatekeeper, worker-1, worker-2"), "{said}");
@@ -344,16 +347,39 @@ async fn workers_end_and_come_back(machine: &Machine, summary: &Value) -> anyhow
 	.await
 }
 
+/// Until then a request may wait: longer than the test needs, and than the agent's timeout.
+const DEADLINE_BLOCKS: u64 = 300;
+
 /// With nobody there to answer it a request stays open for as long as the test needs.
 async fn an_interrupted_command_says_what_goes_on(
 	machine: &Machine,
 	chain: &str,
 ) -> anyhow::Result<()> {
 	let home = Folder::new(&std::env::temp_dir())?;
-	let ask =
-		["call", "price-oracle", "/", "--on-chain", "-d", "{}", "--suri=//Bob", "--node", chain];
-	let variables = [("PHALA_HOME", &*home.path().display().to_string())];
-	let ask = ask.map(str::to_owned);
+	let ask = [
+		"--json",
+		"call",
+		"price-oracle",
+		"/",
+		"--on-chain",
+		"-d",
+		"{}",
+		"--suri=//Bob",
+		"--node",
+		chain,
+	];
+	let home_path = home.path().display().to_string();
+	let variables = [("PHALA_HOME", &*home_path)];
+	// Nothing is paid for what nobody would answer, but by who says how long it may wait.
+	let said = machine.run(&ask, &variables).await?;
+	let error = said.json()?["error"].clone();
+	ensure!(said.code == Some(1) && error["code"] == "Unanswered", "{said:?}");
+	ensure!(error["message"].to_string().contains("nothing was submitted"), "{error}");
+	let said = machine.run(&["--json", "agent", "list", "--all", "--node", chain], &[]).await?;
+	let block = said.json()?["block"].as_u64().context("a block")?;
+	let deadline = format!("--deadline={}", block + DEADLINE_BLOCKS);
+	let ask = [&ask[1..], &[&*deadline]].concat();
+	let ask: Vec<_> = ask.into_iter().map(str::to_owned).collect();
 	let mut call = machine.supervisor.start("call", "phala", &ask, &variables)?;
 	call.line_after("deadline block").await?;
 	call.signal(Signal::SIGINT)?;

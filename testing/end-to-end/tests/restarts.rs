@@ -2,7 +2,13 @@
 //! gatekeeper, keys in memory alone and state on disks. One network, one property after the other.
 
 use anyhow::{ensure, Context};
-use phala_end_to_end::{cases, chain::Chain, cluster::http, keeper::Stage, reaches, trials, until};
+use phala_end_to_end::{
+	cases,
+	chain::Chain,
+	cluster::{http, DEVELOPER},
+	keeper::Stage,
+	reaches, trials, until,
+};
 use phala_protocol::{boot::WorkerId, mailbox::ClusterId, relay::EnclavePhase};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -248,6 +254,19 @@ async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(
 		let refused = http(&url, "GET", &path, &[]).await?;
 		let said: Value = serde_json::from_slice(&refused.body)?;
 		ensure!(refused.status >= 400 && said["error"].is_string(), "{} {said}", refused.status);
+	}
+	// Whoever asks is told that it is for good, and pays nothing.
+	let phala = &stage.network.phala;
+	let folder = stage.network.file("keeper").display().to_string();
+	let deploy = ["deploy", &folder, "--no-build", "--agent", &stage.agent];
+	for command in
+		[&["call", &stage.agent, "/"][..], &["call", &stage.agent, "/", "--on-chain"], &deploy]
+	{
+		let refused = phala.of(DEVELOPER).refused(command).await?;
+		ensure!(
+			refused.contains("are lost") && refused.contains("phala agent retire"),
+			"{command:?}: {refused}"
+		);
 	}
 	Ok(())
 }

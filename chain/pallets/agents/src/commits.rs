@@ -23,15 +23,14 @@ impl<T: Config> Pallet<T> {
 		let mut keepers = 0u32;
 		for (worker, boot) in &counted {
 			if *worker == origin.worker {
-				// The envelope's own signature is the sender's word.
+				// The envelope's own signature is the sender's acknowledgement.
 				if boot.number == origin.boot {
 					keepers = keepers.saturating_add(1);
 				}
 				continue;
 			}
-			let Some(word) = set.availability.iter().find(|word| word.worker == *worker) else {
-				continue;
-			};
+			let given = set.availability.iter().find(|given| given.worker == *worker);
+			let Some(given) = given else { continue };
 			let content = AvailabilityContent::new(
 				genesis,
 				*worker,
@@ -41,11 +40,11 @@ impl<T: Config> Pallet<T> {
 				set.new_hash,
 			);
 			let signed = sp_io::crypto::sr25519_verify(
-				&sp_core::sr25519::Signature::from_raw(word.signature),
+				&sp_core::sr25519::Signature::from_raw(given.signature),
 				&content.encode(),
 				&sp_core::sr25519::Public::from_raw(boot.keys.identity),
 			);
-			// A word that is none only counts for nothing: its member may have rebooted meanwhile.
+			// A signature that is not good only counts for nothing: its member may have rebooted meanwhile.
 			if signed {
 				keepers = keepers.saturating_add(1);
 			}

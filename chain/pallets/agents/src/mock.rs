@@ -240,9 +240,9 @@ impl Enclave {
 		EnvelopeOrigin { worker: self.worker, boot: self.boot }
 	}
 
-	/// Its word that it keeps the set's body.
+	/// Its acknowledgement that it keeps the set's body.
 	pub fn keeps(&self, set: &EffectSet) -> Availability {
-		self.says(&AvailabilityContent::new(
+		self.acknowledges(&AvailabilityContent::new(
 			GENESIS,
 			self.worker,
 			self.boot,
@@ -252,7 +252,7 @@ impl Enclave {
 		))
 	}
 
-	pub fn says(&self, content: &AvailabilityContent) -> Availability {
+	pub fn acknowledges(&self, content: &AvailabilityContent) -> Availability {
 		Availability { worker: self.worker, signature: self.pair.sign(&content.encode()).0 }
 	}
 }

@@ -620,7 +620,7 @@ fn a_body_that_a_minority_keeps_is_refused_and_one_more_keeper_is_enough() {
 			let members = cluster_of(n);
 			let agent = agent();
 			let set = birth(agent);
-			// The sender's word is the envelope.
+			// The sender's acknowledgement is the envelope.
 			let needed = (availability_quorum(n) - 1) as usize;
 			let others = |count: usize| {
 				members[1..][..count].iter().map(|member| member.keeps(&set)).collect()
@@ -653,20 +653,20 @@ fn a_forged_availability_signature_counts_for_nothing_and_harms_nobody() {
 		let forged = vec![
 			Availability { worker: 3, signature: forger.keeps(&set).signature },
 			Availability { worker: 3, signature: [0; 64] },
-			// Another member's word under this one's name.
+			// Another member's acknowledgement under this one's name.
 			Availability { worker: 3, signature: good[0].signature },
-			// Good words about something else.
-			third.says(&content(zero, 3, 1, agent, zero, hash)),
-			third.says(&content(GENESIS, 2, 1, agent, zero, hash)),
-			third.says(&content(GENESIS, 3, 2, agent, zero, hash)),
-			third.says(&content(GENESIS, 3, 1, other_agent, zero, hash)),
-			third.says(&content(GENESIS, 3, 1, agent, hash, hash)),
-			third.says(&content(GENESIS, 3, 1, agent, zero, zero)),
+			// Good acknowledgements of something else.
+			third.acknowledges(&content(zero, 3, 1, agent, zero, hash)),
+			third.acknowledges(&content(GENESIS, 2, 1, agent, zero, hash)),
+			third.acknowledges(&content(GENESIS, 3, 2, agent, zero, hash)),
+			third.acknowledges(&content(GENESIS, 3, 1, other_agent, zero, hash)),
+			third.acknowledges(&content(GENESIS, 3, 1, agent, hash, hash)),
+			third.acknowledges(&content(GENESIS, 3, 1, agent, zero, zero)),
 			// An earlier life of the member.
 			Availability { worker: 3, signature: Enclave::new(3, 0).keeps(&set).signature },
 		];
 		for forged in forged {
-			// One good word and the sender's are 2 of the 3 that 4 members need.
+			// One good acknowledgement and the sender's are 2 of the 3 that 4 members need.
 			let availability = vec![good[0].clone(), forged];
 			assert_noop!(
 				commit(&members[0], &EffectSet { availability, ..set.clone() }),
@@ -688,7 +688,7 @@ fn a_ballot_stuffer_counts_nobody_twice() {
 		let one = members[1].keeps(&set);
 		let twice = EffectSet { availability: vec![one.clone(), one.clone()], ..set.clone() };
 		assert_noop!(commit(&members[0], &twice), Error::<Runtime>::DuplicateSignature);
-		// The sender's own word adds nothing to its envelope.
+		// The sender's own acknowledgement adds nothing to its envelope.
 		let own = EffectSet { availability: vec![members[0].keeps(&set), one], ..set.clone() };
 		assert_noop!(commit(&members[0], &own), Error::<Runtime>::NotAvailable);
 		// Nor do strangers.

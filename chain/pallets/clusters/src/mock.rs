@@ -303,7 +303,7 @@ pub fn end_block() {
 }
 
 /// What was told since the last look.
-pub fn heard() -> Vec<(Channel, Message)> {
+pub fn pushed() -> Vec<(Channel, Message)> {
 	let seen = Seen::get();
 	Seen::set(Told::get().len());
 	Told::get().split_off(seen)

@@ -50,7 +50,7 @@ fn join(worker: WorkerId) {
 fn cluster_of(workers: impl IntoIterator<Item = WorkerId>) {
 	cluster();
 	workers.into_iter().for_each(join);
-	heard();
+	pushed();
 }
 
 fn agent(n: u64) -> AgentId {
@@ -216,7 +216,7 @@ fn a_join_request_is_taken_back_declined_or_lost() {
 		ask(1).unwrap();
 		evict(1, EvictedBy::Others);
 		assert!(!Clusters::is_in_use(1));
-		assert_eq!(heard(), vec![]);
+		assert_eq!(pushed(), vec![]);
 	});
 }
 
@@ -227,12 +227,12 @@ fn a_new_member_starts_from_the_head_before_its_own_message() {
 		place(1).unwrap();
 		place(2).unwrap();
 		wrap(2, 1, 1).unwrap();
-		heard();
+		pushed();
 		ask(1).unwrap();
 		let head = NotingMailbox::head(CHANNEL);
 		assert_eq!(head.next_seq, 2);
 		assert_ok!(approve(ALICE, CLUSTER, 1));
-		let told = heard();
+		let told = pushed();
 		let snapshot = ClusterSnapshot {
 			cluster: CLUSTER,
 			head,
@@ -280,7 +280,7 @@ fn a_member_moves_its_server() {
 		assert_noop!(set(BOB, 1, b"e"), Error::<Runtime>::EndpointNotUrl);
 		assert_ok!(set(BOB, 1, b"http://e"));
 		let moved = Member { endpoint: b"http://e".to_vec(), ..member(1, 1) };
-		assert_eq!(heard(), vec![to_members(ClustersMessage::Member(moved))]);
+		assert_eq!(pushed(), vec![to_members(ClustersMessage::Member(moved))]);
 	});
 }
 
@@ -301,7 +301,7 @@ fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
 		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
 		let identity = identity(1, 1);
 		assert_eq!(
-			heard(),
+			pushed(),
 			vec![
 				to_worker(1, ClustersMessage::LeftCluster { identity, cluster: CLUSTER }),
 				to_members(ClustersMessage::MemberLeft { worker: 1 }),
@@ -323,7 +323,7 @@ fn an_evicted_member_leaves_without_a_farewell() {
 		place(0).unwrap();
 		evict(1, EvictedBy::Others);
 		assert_eq!(
-			heard(),
+			pushed(),
 			vec![
 				to_members(ClustersMessage::MemberLeft { worker: 1 }),
 				lease_moved(0, Some((2, 1))),
@@ -340,10 +340,10 @@ fn a_lease_that_nobody_can_take_waits_for_the_next_join() {
 		cluster_of([1]);
 		place(0).unwrap();
 		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
-		assert!(heard().contains(&lease_moved(0, None)));
+		assert!(pushed().contains(&lease_moved(0, None)));
 		assert_eq!(holder(0), None);
 		join(2);
-		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(pushed().last(), Some(&lease_moved(0, Some((2, 1)))));
 		assert_eq!(holder(0), Some((2, 1)));
 	});
 }
@@ -368,7 +368,7 @@ fn a_restarted_member_is_told_all_again_and_hands_its_leases_on() {
 		place(0).unwrap();
 		let head = NotingMailbox::head(CHANNEL);
 		register(1, 2);
-		let told = heard();
+		let told = pushed();
 		assert!(matches!(
 			&told[0].1,
 			Message::Clusters(ClustersMessage::JoinedCluster { identity: id, snapshot })
@@ -389,7 +389,7 @@ fn a_restarted_member_is_told_all_again_and_hands_its_leases_on() {
 		suspend(1);
 		register(2, 2);
 		assert_eq!(holder(0), Some((2, 2)));
-		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 2)))));
+		assert_eq!(pushed().last(), Some(&lease_moved(0, Some((2, 2)))));
 	});
 }
 
@@ -405,16 +405,16 @@ fn departures_share_a_generation_in_each_gap() {
 		leave(2);
 		leave(3);
 		assert_eq!(generation(), 2);
-		heard();
+		pushed();
 		go_to_block(10 + gap - 1);
-		assert_eq!((generation(), heard()), (2, vec![]));
+		assert_eq!((generation(), pushed()), (2, vec![]));
 		// A full mailbox puts it off.
 		PushesLeft::set(0);
 		go_to_block(10 + gap);
 		assert_eq!(generation(), 2);
 		PushesLeft::set(usize::MAX);
 		go_to_block(11 + gap);
-		assert_eq!((generation(), heard()), (3, vec![new_generation(3)]));
+		assert_eq!((generation(), pushed()), (3, vec![new_generation(3)]));
 		// The gap after a quiet gap is open again.
 		go_to_block(11 + 2 * gap);
 		assert_eq!(generation(), 3);
@@ -442,12 +442,12 @@ fn one_block_ends_as_many_gaps_as_it_has_weight_for() {
 		while Sweeps::<Runtime>::iter().count() > 0 {
 			end_block();
 		}
-		heard();
+		pushed();
 		ForUpkeep::set(<Runtime as Config>::WeightInfo::end_gaps(A_BLOCK));
 		go_to_block(10 + gap);
-		assert_eq!(heard().len() as u32, A_BLOCK);
+		assert_eq!(pushed().len() as u32, A_BLOCK);
 		go_to_block(11 + gap);
-		assert_eq!(heard().len(), 1);
+		assert_eq!(pushed().len(), 1);
 	});
 }
 
@@ -517,7 +517,7 @@ fn who_misses_a_deadline_loses_that_agent_alone_and_is_set_aside_until_it_gives_
 		heartbeat(1);
 		assert_ok!(miss(0, &late));
 		System::assert_has_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
-		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+		assert_eq!(pushed(), vec![lease_moved(0, Some((2, 1)))]);
 		assert_eq!(holder(2), Some((1, 1)), "it keeps what it did not miss");
 		// The sign of life in the same block is not a later one.
 		assert_eq!(counted(), [2]);
@@ -535,11 +535,11 @@ fn a_miss_of_a_lease_that_has_moved_moves_none() {
 		place(0).unwrap();
 		let first = assigned(0);
 		miss(0, &first).unwrap();
-		heard();
+		pushed();
 		assert_ok!(miss(0, &first));
 		assert_ok!(Clusters::relieve(agent(0), &first));
 		assert_ok!(miss(9, &first));
-		assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]));
+		assert_eq!((holder(0), pushed()), (Some((2, 1)), vec![]));
 		// What the lease cost is remembered, also of one that is over, and so is more.
 		let of_first = |paid| Ok(Liability::Lease { paid: Some(paid) });
 		assert_eq!(Clusters::liability(agent(0), &first), of_first(PAID));
@@ -561,7 +561,7 @@ fn the_last_one_that_counts_keeps_trying_and_pays_once_for_a_lease() {
 		let late = assigned(0);
 		assert_eq!(excuse(0, &late), None);
 		assert_ok!(miss(0, &late));
-		assert_eq!((counted(), holder(0), heard()), (vec![1], Some((1, 1)), vec![]));
+		assert_eq!((counted(), holder(0), pushed()), (vec![1], Some((1, 1)), vec![]));
 		assert_eq!(Clusters::liability(agent(0), &late), Ok(Liability::Lease { paid: Some(PAID) }));
 	});
 }
@@ -598,9 +598,9 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does() {
 			escape();
 			assert_eq!(holder(0), Some((2, 1)));
 			assert_eq!(excuse(0, &work), None);
-			heard();
+			pushed();
 			assert_ok!(miss(0, &work));
-			assert_eq!((holder(0), heard()), (Some((2, 1)), vec![]), "the new holder keeps it");
+			assert_eq!((holder(0), pushed()), (Some((2, 1)), vec![]), "the new holder keeps it");
 			// What it pays is counted with all that its boot gave up.
 			assert_eq!(Clusters::liability(agent(0), &work), Ok(Liability::OwnAct));
 		});
@@ -633,7 +633,7 @@ fn a_flooder_of_the_mailbox_keeps_nobody_from_joining_or_from_booting_anew() {
 		// What it was not told of it does not get.
 		Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
 		assert_eq!((holder(0), Clusters::assign(agent(0))), (None, Ok(None)));
-		heard();
+		pushed();
 		Flooder.floods(false);
 		pass(2);
 		assert_eq!(Untold::<Runtime>::iter().count(), 0);
@@ -854,7 +854,7 @@ fn a_free_lease_is_given_out_when_work_comes() {
 		assert_eq!(Clusters::assign(agent(0)), Ok(None));
 		bend(2, |worker| worker.in_force = true);
 		assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
-		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(pushed().last(), Some(&lease_moved(0, Some((2, 1)))));
 		assert_eq!(Clusters::assign(agent(9)), Ok(None), "it has no place");
 	});
 }
@@ -870,9 +870,9 @@ fn work_for_whom_the_chain_silenced_goes_to_who_counts_or_to_nobody() {
 			if delisted {
 				Delisted::set(vec![1]);
 			}
-			heard();
+			pushed();
 			assert_eq!(assigned(0).lease, Lease { worker: 2, boot: 1 });
-			assert_eq!(heard(), vec![lease_moved(0, Some((2, 1)))]);
+			assert_eq!(pushed(), vec![lease_moved(0, Some((2, 1)))]);
 			assert_eq!(Clusters::liability(agent(0), &work), liability);
 			assert_eq!(EndedLeases::get(), vec![agent(0)], "its callers are refunded");
 			suspend(2);
@@ -923,7 +923,7 @@ fn whoever_relies_on_a_lease_hears_of_its_end_and_one_that_comes_back_is_another
 fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
-		let say_final = |worker, block| say(worker, 1, ClustersPayload::BlockFinal { block });
+		let say_final = |worker, block| receive(worker, 1, ClustersPayload::BlockFinal { block });
 		let is_witnessed = |worker, since| Clusters::is_witnessed(CLUSTER, worker, since);
 		assert!(!is_witnessed(1, 0));
 		assert_ok!(say_final(1, now()));
@@ -941,7 +941,7 @@ fn members_say_which_blocks_are_final_and_a_liar_names_none_that_is_to_come() {
 #[test]
 fn a_holder_is_witnessed_by_others_and_by_as_many_as_a_quorum_takes() {
 	new_test_ext().execute_with(|| {
-		let say_final = |worker| say(worker, 1, ClustersPayload::BlockFinal { block: now() });
+		let say_final = |worker| receive(worker, 1, ClustersPayload::BlockFinal { block: now() });
 		let is_witnessed = |worker| Clusters::is_witnessed(CLUSTER, worker, now());
 		cluster_of([1]);
 		assert_ok!(say_final(1));
@@ -964,7 +964,7 @@ fn who_leaves_a_cluster_of_two_takes_no_witness_with_it() {
 	new_test_ext().execute_with(|| {
 		cluster_of([1, 2]);
 		let villain = 1;
-		assert_ok!(say(2, 1, ClustersPayload::BlockFinal { block: now() }));
+		assert_ok!(receive(2, 1, ClustersPayload::BlockFinal { block: now() }));
 		assert!(Clusters::is_witnessed(CLUSTER, villain, now()));
 		let leave = |_: LastOut| Clusters::leave(signed(BOB), CLUSTER, villain);
 		assert_ok!(leave(LastOut));
@@ -1034,7 +1034,7 @@ fn the_first_wrapping_of_an_epoch_and_generation_counts() {
 		cluster_of([1, 2]);
 		assert_ok!(wrap(1, 1, 1));
 		let keys = WrappedKeys { epoch: 1, generation: 1, keys: vec![1] };
-		assert_eq!(heard(), vec![to_members(ClustersMessage::KeysWrapped(keys))]);
+		assert_eq!(pushed(), vec![to_members(ClustersMessage::KeysWrapped(keys))]);
 		System::assert_last_event(
 			Event::KeysWrapped { cluster: CLUSTER, worker: 1, epoch: 1, generation: 1 }.into(),
 		);
@@ -1265,7 +1265,7 @@ fn an_agent_that_is_given_up_leaves_nothing_behind() {
 }
 
 /// As the mailbox brings it: any envelope shows that its boot is there, whatever comes of it.
-fn say(worker: WorkerId, boot: BootNumber, payload: ClustersPayload) -> DispatchResult {
+fn receive(worker: WorkerId, boot: BootNumber, payload: ClustersPayload) -> DispatchResult {
 	envelope(worker);
 	frame_support::storage::with_storage_layer(|| {
 		Clusters::receive(EnvelopeOrigin { worker, boot }, payload)
@@ -1273,11 +1273,11 @@ fn say(worker: WorkerId, boot: BootNumber, payload: ClustersPayload) -> Dispatch
 }
 
 fn silent(by: WorkerId, holder: WorkerId) -> DispatchResult {
-	say(by, 1, ClustersPayload::HolderSilent { holder, boot: 1 })
+	receive(by, 1, ClustersPayload::HolderSilent { holder, boot: 1 })
 }
 
 fn still_silent(by: WorkerId, holder: WorkerId, challenged_at: BlockNumber) -> DispatchResult {
-	say(by, 1, ClustersPayload::HolderStillSilent { holder, boot: 1, challenged_at })
+	receive(by, 1, ClustersPayload::HolderStillSilent { holder, boot: 1, challenged_at })
 }
 
 fn now() -> BlockNumber {
@@ -1315,7 +1315,7 @@ fn a_hung_holder_is_challenged_and_its_leases_move_and_it_goes_on_as_a_follower(
 		let at = now();
 		assert_ok!(silent(2, 1));
 		let told = ClustersMessage::HolderChallenged { holder: 1, boot: 1, by: 2, block: at };
-		assert_eq!(heard(), vec![to_members(told)]);
+		assert_eq!(pushed(), vec![to_members(told)]);
 		assert_noop!(silent(3, 1), Error::<Runtime>::AlreadyChallenged);
 
 		pass(limits::CHALLENGE_BLOCKS - 1);
@@ -1325,14 +1325,14 @@ fn a_hung_holder_is_challenged_and_its_leases_move_and_it_goes_on_as_a_follower(
 		assert_ok!(still_silent(3, 1, at));
 		System::assert_last_event(Event::MemberSetAside { cluster: 0, worker: 1 }.into());
 		assert_eq!(counted(), [2, 3]);
-		assert_eq!(heard(), vec![], "not in the envelope's weight");
+		assert_eq!(pushed(), vec![], "not in the envelope's weight");
 		end_block();
-		assert_eq!(heard(), vec![lease_moved(0, Some((2, 1))), lease_moved(3, Some((3, 1)))]);
+		assert_eq!(pushed(), vec![lease_moved(0, Some((2, 1))), lease_moved(3, Some((3, 1)))]);
 		leases_add_up();
 
 		// It wakes up and sees that it was challenged.
 		pass(10);
-		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_ok!(receive(1, 1, ClustersPayload::HolderPresent));
 		assert_eq!(counted(), [1, 2, 3]);
 		assert_eq!((holder(0), holder(3)), (Some((2, 1)), Some((3, 1))));
 		assert_eq!(place(9).unwrap().worker, 1, "it takes new ones again");
@@ -1374,7 +1374,7 @@ fn a_holder_that_says_anything_at_all_keeps_its_leases() {
 		envelope(1);
 		pass(limits::CHALLENGE_BLOCKS);
 		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::HolderAnswered);
-		assert_ok!(say(1, 1, ClustersPayload::HolderPresent));
+		assert_ok!(receive(1, 1, ClustersPayload::HolderPresent));
 		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
 		assert_eq!((holder(0), counted()), (Some((1, 1)), vec![1, 2]));
 	});
@@ -1400,7 +1400,7 @@ impl Harasser {
 				assert!(still_silent(Self::WORKER, holder, challenged_at).is_err());
 			}
 			pass(1);
-			say(holder, 1, ClustersPayload::HolderPresent).unwrap();
+			receive(holder, 1, ClustersPayload::HolderPresent).unwrap();
 		}
 		taken
 	}
@@ -1417,10 +1417,10 @@ fn a_challenge_that_nobody_followed_up_is_made_anew_and_the_lease_moves() {
 		assert_noop!(silent(3, 1), Error::<Runtime>::AlreadyChallenged);
 		pass(1);
 		let at = now();
-		heard();
+		pushed();
 		assert_ok!(silent(3, 1));
 		let told = ClustersMessage::HolderChallenged { holder: 1, boot: 1, by: 3, block: at };
-		assert_eq!(heard(), vec![to_members(told)]);
+		assert_eq!(pushed(), vec![to_members(told)]);
 		pass(limits::CHALLENGE_BLOCKS);
 		assert_ok!(still_silent(3, 1, at));
 		end_block();
@@ -1541,8 +1541,8 @@ fn two_that_do_not_reach_each_other_both_keep_what_they_have() {
 		silent(1, 2).unwrap();
 		silent(2, 1).unwrap();
 		pass(2);
-		say(1, 1, ClustersPayload::HolderPresent).unwrap();
-		say(2, 1, ClustersPayload::HolderPresent).unwrap();
+		receive(1, 1, ClustersPayload::HolderPresent).unwrap();
+		receive(2, 1, ClustersPayload::HolderPresent).unwrap();
 		pass(limits::CHALLENGE_BLOCKS);
 		assert_noop!(still_silent(1, 2, at), Error::<Runtime>::NoSuchChallenge);
 		assert_noop!(still_silent(2, 1, at), Error::<Runtime>::NoSuchChallenge);
@@ -1590,7 +1590,7 @@ fn what_was_said_of_one_challenge_does_not_count_for_another() {
 		assert_ok!(still_silent(2, 1, second));
 		assert_noop!(still_silent(2, 1, second), Error::<Runtime>::NoSuchChallenge);
 		end_block();
-		assert_eq!(heard().last(), Some(&lease_moved(0, Some((2, 1)))));
+		assert_eq!(pushed().last(), Some(&lease_moved(0, Some((2, 1)))));
 	});
 }
 
@@ -1636,9 +1636,9 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 			place(n).unwrap();
 		}
 		ask(2).unwrap();
-		heard();
+		pushed();
 		approve(ALICE, CLUSTER, 2).unwrap();
-		let mut told = heard();
+		let mut told = pushed();
 		assert_eq!(told.len() as u32, SWEPT_PER_BLOCK_MAX.min(most) + 2);
 		let at = now();
 		while Sweeps::<Runtime>::iter().count() > 0 {
@@ -1646,7 +1646,7 @@ fn many_agents_are_told_and_moved_over_several_blocks_and_none_is_lost() {
 			assert_ok!(Clusters::relieve(agent(0), &assigned(0)));
 			assert_eq!(Loads::<Runtime>::get(2), 0);
 			pass(1);
-			let in_block = heard();
+			let in_block = pushed();
 			assert!(in_block.len() as u32 <= SWEPT_PER_BLOCK_MAX);
 			told.extend(in_block);
 		}
@@ -1671,7 +1671,7 @@ impl Rebooter {
 
 	/// In bytes, of all that was told since.
 	fn told() -> u32 {
-		heard().iter().map(|(_, message)| message.encoded_size() as u32).sum()
+		pushed().iter().map(|(_, message)| message.encoded_size() as u32).sum()
 	}
 }
 
@@ -1683,7 +1683,7 @@ fn a_rebooter_whose_agents_have_long_lists_has_no_more_told_in_a_block_than_othe
 			place(n).unwrap();
 		}
 		Callers::set(Rebooter::CALLERS);
-		heard();
+		pushed();
 		register(1, 2);
 		let most = SWEPT_PER_BLOCK_MAX * 1024 + 2048;
 		let (mut all, mut blocks) = (0, 0);

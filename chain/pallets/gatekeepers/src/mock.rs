@@ -216,7 +216,7 @@ pub fn go_to_block(n: u64) {
 }
 
 /// What was told since the last look.
-pub fn heard() -> Vec<(Channel, Message)> {
+pub fn pushed() -> Vec<(Channel, Message)> {
 	let seen = Seen::get();
 	Seen::set(Told::get().len());
 	Told::get().split_off(seen)

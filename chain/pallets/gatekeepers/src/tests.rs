@@ -64,7 +64,7 @@ fn key_active() {
 	confirm(GK, 1, 1, 0, b"outcome").unwrap();
 	go_to_block(12);
 	assert_eq!(Gatekeepers::active_epoch(), Some(1));
-	heard();
+	pushed();
 }
 
 #[test]
@@ -131,12 +131,12 @@ fn a_seat_follows_from_the_head_before_seated_and_is_told_once() {
 		assert_ok!(seat(&[GK]));
 		let identity = mock::boot(GK, 1).keys.identity;
 		let follow = Message::Keys(KeysMessage::SeatedAsGatekeeper { identity, head });
-		assert_eq!(heard(), vec![(Channel::Worker(GK), follow), seated(0, 1, 1)]);
+		assert_eq!(pushed(), vec![(Channel::Worker(GK), follow), seated(0, 1, 1)]);
 
 		// Another ceremony replaces the first: another attempt, no second invitation.
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
 		assert_ok!(seat(&[GK]));
-		assert_eq!(heard(), vec![seated(1, 1, 1)]);
+		assert_eq!(pushed(), vec![seated(1, 1, 1)]);
 		assert_noop!(confirm(GK, 1, 1, 0, b"outcome"), Error::<Runtime>::OtherCeremony);
 		go_to_block(15);
 		assert_eq!(Active::<Runtime>::get(), None);
@@ -147,17 +147,17 @@ fn a_seat_follows_from_the_head_before_seated_and_is_told_once() {
 fn a_confirmed_key_serves_two_blocks_later() {
 	new_test_ext().execute_with(|| {
 		candidate_seated();
-		heard();
+		pushed();
 		assert_ok!(confirm(GK, 1, 1, 0, b"outcome"));
 		System::assert_last_event(
 			Event::MasterKeyPending { epoch: 1, attempt: 0, active_at: 12 }.into(),
 		);
 		go_to_block(11);
-		assert_eq!((Active::<Runtime>::get(), heard()), (None, vec![]));
+		assert_eq!((Active::<Runtime>::get(), pushed()), (None, vec![]));
 		go_to_block(12);
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(
-			heard(),
+			pushed(),
 			vec![(Channel::System, Message::Keys(KeysMessage::MasterKey(key.clone())))]
 		);
 		System::assert_last_event(Event::MasterKeyActivated { epoch: 1, attempt: 0 }.into());
@@ -168,7 +168,7 @@ fn a_confirmed_key_serves_two_blocks_later() {
 
 		// The next ceremony is for the next epoch; the old key serves until it is done.
 		assert_ok!(seat(&[GK]));
-		assert_eq!(heard(), vec![seated(0, 1, 2)]);
+		assert_eq!(pushed(), vec![seated(0, 1, 2)]);
 		assert_eq!(Gatekeepers::active_epoch(), Some(1));
 		assert_ok!(confirm(GK, 1, 2, 0, b"second"));
 		go_to_block(14);
@@ -244,7 +244,7 @@ fn a_request_is_told_answered_once_and_recorded() {
 		let request = request_of(WORKER, 1);
 		assert_noop!(release(GK, 1, request), Error::<Runtime>::RequestNotOpen);
 		assert_ok!(Gatekeepers::admit(request));
-		assert_eq!(heard(), vec![requested(request)]);
+		assert_eq!(pushed(), vec![requested(request)]);
 
 		assert_noop!(release(WORKER, 1, request), Error::<Runtime>::NotASeat);
 		assert_noop!(release(GK, 2, request), Error::<Runtime>::NotASeat);
@@ -259,7 +259,7 @@ fn a_request_is_told_answered_once_and_recorded() {
 			generation: 1,
 			release: b"sealed".to_vec(),
 		};
-		assert_eq!(heard(), vec![(Channel::Worker(WORKER), Message::Keys(told))]);
+		assert_eq!(pushed(), vec![(Channel::Worker(WORKER), Message::Keys(told))]);
 		System::assert_last_event(Event::KeyReleased { worker: GK, request }.into());
 		assert_eq!(OpenRequests::<Runtime>::count(), 0);
 		assert!(!Answers::<Runtime>::contains_key((WORKER, CLUSTER)));
@@ -308,13 +308,13 @@ fn a_boot_has_one_open_request_that_gives_way_after_a_gap_alone() {
 		key_active();
 		let first = request_of(WORKER, 1);
 		assert_ok!(Gatekeepers::admit(first));
-		heard();
+		pushed();
 		go_to_block(12 + u64::from(limits::KEY_REQUEST_GAP) - 1);
 		assert_noop!(Gatekeepers::admit(request_of(WORKER, 2)), Error::<Runtime>::RequestStillOpen);
 		// Not by going back to an older generation either.
 		let older = KeyRequest { generation: 0, ..request_of(WORKER, 2) };
 		assert_noop!(Gatekeepers::admit(older), Error::<Runtime>::RequestStillOpen);
-		assert_eq!(heard(), vec![]);
+		assert_eq!(pushed(), vec![]);
 		go_to_block(12 + u64::from(limits::KEY_REQUEST_GAP));
 		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
 		assert_noop!(release(GK, 1, first), Error::<Runtime>::RequestNotOpen);
@@ -408,7 +408,7 @@ fn withdraw_request(worker: WorkerId) {
 fn requests_wait_for_the_first_key_up_to_the_limit() {
 	new_test_ext().execute_with(|| {
 		candidate_seated();
-		heard();
+		pushed();
 		// Worker 2 exists, the others have no boot by now.
 		let first = 2;
 		for worker in first..first + REQUESTS_WAITING_MAX {
@@ -419,11 +419,11 @@ fn requests_wait_for_the_first_key_up_to_the_limit() {
 		// One that waits already may ask anew, after a while.
 		go_to_block(10 + u64::from(limits::KEY_REQUEST_GAP));
 		assert_ok!(Gatekeepers::admit(request_of(WORKER, 2)));
-		assert_eq!(heard(), vec![]);
+		assert_eq!(pushed(), vec![]);
 
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
 		go_to_block(13 + u64::from(limits::KEY_REQUEST_GAP));
-		assert_eq!(heard()[1..], [requested(request_of(WORKER, 2))]);
+		assert_eq!(pushed()[1..], [requested(request_of(WORKER, 2))]);
 		assert_eq!(OpenRequests::<Runtime>::count(), 1);
 		assert_eq!(ResendingRequests::<Runtime>::get(), None);
 	});
@@ -442,25 +442,25 @@ fn open_requests_are_told_again_in_a_new_epoch_as_many_a_block_as_there_is_weigh
 		}
 		seat(&[GK]).unwrap();
 		confirm(GK, 1, 2, 0, b"second").unwrap();
-		heard();
+		pushed();
 		ForUpkeep::set(<Runtime as Config>::WeightInfo::resend(A_BLOCK));
 		go_to_block(14);
-		let first = heard();
+		let first = pushed();
 		assert_eq!(first.len() as u32, 1 + A_BLOCK);
 		// The mailbox takes one more, then none for a block.
 		PushesLeft::set(1);
 		go_to_block(15);
-		let second = heard();
+		let second = pushed();
 		assert_eq!(second.len(), 1);
 		PushesLeft::set(usize::MAX);
 		ForUpkeep::set(Weight::zero());
 		go_to_block(16);
-		assert_eq!(heard(), vec![], "without weight nothing is done, and nothing lost");
+		assert_eq!(pushed(), vec![], "without weight nothing is done, and nothing lost");
 		ForUpkeep::set(Weight::MAX);
 		go_to_block(17);
-		let third = heard();
+		let third = pushed();
 		go_to_block(18);
-		assert_eq!(heard(), vec![]);
+		assert_eq!(pushed(), vec![]);
 
 		let mut told: Vec<WorkerId> = first[1..]
 			.iter()
@@ -482,10 +482,10 @@ fn the_network_mends_itself_when_a_gatekeeper_restarts() {
 		key_active();
 		let request = request_of(WORKER, 1);
 		Gatekeepers::admit(request).unwrap();
-		heard();
+		pushed();
 		register(GK, 2);
 		let identity = mock::boot(GK, 2).keys.identity;
-		let told = heard();
+		let told = pushed();
 		assert_eq!(told.len(), 3);
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(told[0], (Channel::Worker(GK), Message::Keys(KeysMessage::MasterKey(key))));
@@ -501,7 +501,7 @@ fn the_network_mends_itself_when_a_gatekeeper_restarts() {
 
 		assert_ok!(confirm(GK, 2, 2, 0, b"second"));
 		go_to_block(14);
-		assert_eq!(heard()[1..], [requested(request)]);
+		assert_eq!(pushed()[1..], [requested(request)]);
 		assert_ok!(release(GK, 2, request));
 	});
 }
@@ -511,9 +511,9 @@ fn a_restart_between_confirmation_and_activation_starts_again() {
 	new_test_ext().execute_with(|| {
 		candidate_seated();
 		confirm(GK, 1, 1, 0, b"outcome").unwrap();
-		heard();
+		pushed();
 		register(GK, 2);
-		assert_eq!(heard().last(), Some(&seated(1, 2, 1)));
+		assert_eq!(pushed().last(), Some(&seated(1, 2, 1)));
 		go_to_block(20);
 		assert_eq!(Active::<Runtime>::get(), None);
 	});
@@ -526,7 +526,7 @@ fn a_boot_without_a_seat_learns_the_key_and_nothing_else() {
 		register(WORKER, 2);
 		let key = MasterKeyOf(1, 0, b"outcome").key();
 		assert_eq!(
-			heard(),
+			pushed(),
 			vec![(Channel::Worker(WORKER), Message::Keys(KeysMessage::MasterKey(key)))]
 		);
 		// The active gatekeeper restarts while others are about to take over: they go on.
@@ -576,11 +576,11 @@ fn an_evicted_worker_loses_candidacy_and_seats() {
 		System::assert_has_event(Event::CeremonyAbandoned { epoch: 2, attempt: 0 }.into());
 
 		// Back again, it is nobody; seated again, its ceremony has a number of its own.
-		heard();
+		pushed();
 		register(GK, 2);
-		assert_eq!(heard().len(), 1);
+		assert_eq!(pushed().len(), 1);
 		Gatekeepers::apply(signed(ALICE), GK).unwrap();
 		seat(&[GK]).unwrap();
-		assert_eq!(heard().last(), Some(&seated(1, 2, 2)));
+		assert_eq!(pushed().last(), Some(&seated(1, 2, 2)));
 	});
 }

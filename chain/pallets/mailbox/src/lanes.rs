@@ -164,7 +164,7 @@ impl<T: Config> Pallet<T> {
 	/// A boot's first in a lane is never too dear for its quota. Signs of life are always admitted,
 	/// one of each boot. Another lane has its share, and what more urgent ones leave of theirs: since
 	/// blocks take the urgent first, what those leave is known.
-	pub(crate) fn ensure_room(worker: WorkerId, lane: Lane, cost: u64) -> Result<(), Error<T>> {
+	pub(crate) fn ensure_capacity(worker: WorkerId, lane: Lane, cost: u64) -> Result<(), Error<T>> {
 		let is_first = *UseByWorker::<T>::get(worker).of(lane) == 0;
 		ensure!(is_first || cost <= Self::left_of_quota(worker, lane), Error::<T>::QuotaUsedUp);
 		ensure!(lane == Lane::Liveness || cost <= Self::left_of_lane(lane), Error::<T>::LaneFull);

@@ -80,7 +80,7 @@ pub type StoredMessage =
 	mailbox::StoredMessage<BoundedVec<u8, ConstU32<{ limits::MESSAGE_BYTES_MAX }>>>;
 
 /// Most messages and bytes that a block may push before one more that is vital, or is not.
-const fn room(is_vital: bool) -> (u32, u32) {
+const fn capacity(is_vital: bool) -> (u32, u32) {
 	let (messages, bytes) = (limits::MESSAGES_PER_BLOCK_MAX, limits::PUSHED_BYTES_PER_BLOCK_MAX);
 	if is_vital {
 		return (messages, bytes);
@@ -286,8 +286,8 @@ pub mod pallet {
 			let mut next = NextEnvelope::<T>::get(worker).ok_or(Error::<T>::RetiredBoot)?;
 			ensure!(next.boot == boot, Error::<T>::RetiredBoot);
 			ensure!(next.seq(lane) == seq, Error::<T>::OutOfOrder);
-			Self::ensure_room(worker, lane, cost)?;
-			Self::ensure_room_for_news(payload.as_ref().ok())?;
+			Self::ensure_capacity(worker, lane, cost)?;
+			Self::ensure_capacity_for_news(payload.as_ref().ok())?;
 
 			Self::note_use(worker, lane, cost);
 			*next.seqs.of_mut(lane) = seq.saturating_add(1);
@@ -377,23 +377,23 @@ pub mod pallet {
 		/// Writes down if the message of a commit finds no room any more in this block: asked where only
 		/// hooks and envelopes have pushed. What others pay for comes after envelopes, and excuses nobody.
 		pub fn note_if_messages_are_full() {
-			if !Self::has_room_for(T::PayloadWeights::commit_news(), false) {
+			if !Self::has_capacity_for(T::PayloadWeights::commit_news(), false) {
 				Self::note_block_full();
 			}
 		}
 
 		/// Whether one more message of this length can be pushed in this block.
-		fn has_room_for(bytes: u32, is_vital: bool) -> bool {
+		fn has_capacity_for(bytes: u32, is_vital: bool) -> bool {
 			let now = frame_system::Pallet::<T>::block_number();
-			let (messages_max, bytes_max) = room(is_vital);
+			let (messages_max, bytes_max) = capacity(is_vital);
 			let messages = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
 			messages < messages_max && PushedBytes::<T>::get().saturating_add(bytes) <= bytes_max
 		}
 
 		/// What finds no room for its message waits for the next block, instead of being consumed in vain.
-		fn ensure_room_for_news(payload: Option<&Payload>) -> Result<(), Error<T>> {
+		fn ensure_capacity_for_news(payload: Option<&Payload>) -> Result<(), Error<T>> {
 			let news = payload.and_then(T::PayloadWeights::news_of);
-			let fits = news.is_none_or(|(bytes, is_vital)| Self::has_room_for(bytes, is_vital));
+			let fits = news.is_none_or(|(bytes, is_vital)| Self::has_capacity_for(bytes, is_vital));
 			ensure!(fits, Error::<T>::MessagesFull);
 			Ok(())
 		}
@@ -430,9 +430,9 @@ pub mod pallet {
 				return Err(InvalidTransaction::Future.into());
 			}
 			// Not a fault of the envelope: it may come again in the next block.
-			Self::ensure_room(envelope.worker, envelope.lane, Self::cost_of(envelope))
+			Self::ensure_capacity(envelope.worker, envelope.lane, Self::cost_of(envelope))
 				.and_then(|()| {
-					Self::ensure_room_for_news(lanes::payload_of::<T>(envelope).ok().as_ref())
+					Self::ensure_capacity_for_news(lanes::payload_of::<T>(envelope).ok().as_ref())
 				})
 				.map_err(|_| InvalidTransaction::ExhaustsResources)?;
 			let boot = T::Boots::current_boot(envelope.worker)
@@ -478,7 +478,7 @@ pub mod pallet {
 			let index = PushedIn::<T>::decode_len(now).unwrap_or(0) as u32;
 			let after = head.after(block, index, &body).ok_or(PushError::ChannelExhausted)?;
 			let bytes = PushedBytes::<T>::get().saturating_add(body.len() as u32);
-			let (messages_max, bytes_max) = room(message.is_vital());
+			let (messages_max, bytes_max) = capacity(message.is_vital());
 			ensure!(index < messages_max && bytes <= bytes_max, PushError::BlockFull);
 
 			PushedBytes::<T>::put(bytes);

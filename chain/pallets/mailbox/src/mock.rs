@@ -198,15 +198,15 @@ impl Enclave {
 		Self { pair, worker, boot: number }
 	}
 
-	pub fn says(&self, seq: u64, payload: &Payload) -> Envelope {
-		self.says_in(payload.lane(), seq, payload)
+	pub fn signs(&self, seq: u64, payload: &Payload) -> Envelope {
+		self.signs_in(payload.lane(), seq, payload)
 	}
 
-	pub fn says_in(&self, lane: Lane, seq: u64, payload: &Payload) -> Envelope {
-		self.says_bytes(GENESIS, EnvelopeNumber { lane, seq }, payload.encode())
+	pub fn signs_in(&self, lane: Lane, seq: u64, payload: &Payload) -> Envelope {
+		self.signs_bytes(GENESIS, EnvelopeNumber { lane, seq }, payload.encode())
 	}
 
-	pub fn says_bytes(&self, genesis: H256, number: EnvelopeNumber, payload: Vec<u8>) -> Envelope {
+	pub fn signs_bytes(&self, genesis: H256, number: EnvelopeNumber, payload: Vec<u8>) -> Envelope {
 		let EnvelopeNumber { lane, seq } = number;
 		let (worker, boot) = (self.worker, self.boot);
 		let signature = [0; 64];

@@ -175,7 +175,7 @@ fn a_block_takes_its_limit_of_messages_and_not_one_more() {
 fn an_envelope_in_order_takes_effect_once() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let envelope = enclave.says(0, &heartbeat(7));
+		let envelope = enclave.signs(0, &heartbeat(7));
 		assert_eq!(include(envelope.clone()), Ok(Ok(())));
 		assert_eq!(Received::get().len(), 1);
 		System::assert_last_event(
@@ -198,19 +198,19 @@ fn an_envelope_in_order_takes_effect_once() {
 fn a_reorderer_gets_nothing_into_a_block_and_the_pool_waits_for_the_gap() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let second = enclave.says(1, &key_request());
+		let second = enclave.signs(1, &key_request());
 		assert_eq!(include(second.clone()), Err(InvalidTransaction::Future.into()));
 		assert_ok!(authorize(TransactionSource::External, &second));
 
-		let far = enclave.says(limits::ENVELOPES_PENDING_MAX, &key_request());
+		let far = enclave.signs(limits::ENVELOPES_PENDING_MAX, &key_request());
 		assert_ok!(authorize(TransactionSource::External, &far));
-		let too_far = enclave.says(limits::ENVELOPES_PENDING_MAX + 1, &key_request());
+		let too_far = enclave.signs(limits::ENVELOPES_PENDING_MAX + 1, &key_request());
 		assert_eq!(
 			authorize(TransactionSource::External, &too_far),
 			Err(InvalidTransaction::Future.into())
 		);
 
-		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &key_request())), Ok(Ok(())));
 		assert_eq!(include(second), Ok(Ok(())));
 	});
 }
@@ -226,15 +226,15 @@ fn last_failure(lane: Lane, seq: u64, error: impl Into<DispatchError>) {
 fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		assert_eq!(include(enclave.says(0, &probe_answer())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &probe_answer())), Ok(Ok(())));
 		last_failure(Lane::Rest, 0, DispatchError::Unavailable);
 		assert_eq!(sp_io::storage::get(b"written by a failing receiver"), None);
 
 		let second = EnvelopeNumber { lane: Lane::Rest, seq: 1 };
-		let gibberish = enclave.says_bytes(GENESIS, second, vec![0xff; 9]);
+		let gibberish = enclave.signs_bytes(GENESIS, second, vec![0xff; 9]);
 		assert_eq!(include(gibberish), Ok(Ok(())));
 		last_failure(Lane::Rest, 1, Error::<Runtime>::UnknownPayload);
-		assert_eq!(include(enclave.says(2, &probe_answer())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(2, &probe_answer())), Ok(Ok(())));
 	});
 }
 
@@ -242,13 +242,13 @@ fn a_failing_payload_is_an_event_and_does_not_block_the_next() {
 fn each_lane_counts_for_itself_and_a_payload_in_another_lane_changes_nothing() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		assert_eq!(include(enclave.says(0, &heartbeat(1))), Ok(Ok(())));
-		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &heartbeat(1))), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &key_request())), Ok(Ok(())));
 		assert_eq!(Received::get().len(), 2);
 
 		// The pusher-in wants the urgent lane for what is not.
 		go_to_block(2);
-		let pushes_in = enclave.says_in(Lane::Liveness, 1, &key_request());
+		let pushes_in = enclave.signs_in(Lane::Liveness, 1, &key_request());
 		assert_eq!(include(pushes_in), Ok(Ok(())));
 		last_failure(Lane::Liveness, 1, Error::<Runtime>::OtherLane);
 		assert_eq!(Received::get().len(), 2);
@@ -263,24 +263,24 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 		let enclave = Enclave::boots(1);
 		let pool = TransactionSource::External;
 
-		let mut impostor = enclave.says(0, &heartbeat(1));
+		let mut impostor = enclave.signs(0, &heartbeat(1));
 		impostor.signature[5] ^= 1;
 		assert_eq!(authorize(pool, &impostor), Err(refused(EnvelopeError::BadSignature)));
 
-		let mut altered = enclave.says(0, &heartbeat(1));
+		let mut altered = enclave.signs(0, &heartbeat(1));
 		altered.payload = heartbeat(2).encode();
 		assert_eq!(authorize(pool, &altered), Err(refused(EnvelopeError::BadSignature)));
 
 		let first = EnvelopeNumber { lane: Lane::Liveness, seq: 0 };
-		let foreign = enclave.says_bytes(H256::repeat_byte(1), first, heartbeat(1).encode());
+		let foreign = enclave.signs_bytes(H256::repeat_byte(1), first, heartbeat(1).encode());
 		assert_eq!(authorize(pool, &foreign), Err(refused(EnvelopeError::ForeignChain)));
 
-		let mut stranger = enclave.says(0, &heartbeat(1));
+		let mut stranger = enclave.signs(0, &heartbeat(1));
 		stranger.worker = WORKER + 1;
 		assert_eq!(authorize(pool, &stranger), Err(refused(EnvelopeError::UnknownWorker)));
 
 		InForce::set(false);
-		let suspended = enclave.says(0, &heartbeat(1));
+		let suspended = enclave.signs(0, &heartbeat(1));
 		assert_eq!(authorize(pool, &suspended), Err(refused(EnvelopeError::Suspended)));
 	});
 }
@@ -289,15 +289,15 @@ fn an_impostor_a_foreigner_and_a_stranger_are_refused_by_name() {
 fn a_twin_boot_silences_the_first() {
 	new_test_ext().execute_with(|| {
 		let first = Enclave::boots(1);
-		assert_eq!(include(first.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(first.signs(0, &key_request())), Ok(Ok(())));
 		let twin = Enclave::boots(2);
-		let late = first.says(1, &key_request());
+		let late = first.signs(1, &key_request());
 		assert_eq!(include(late.clone()), Err(refused(EnvelopeError::RetiredBoot)));
 		assert_noop!(
 			Mailbox::submit_envelope(frame_system::RawOrigin::Authorized.into(), late),
 			Error::<Runtime>::RetiredBoot
 		);
-		assert_eq!(include(twin.says(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(twin.signs(0, &key_request())), Ok(Ok(())));
 	});
 }
 
@@ -310,7 +310,7 @@ fn a_payload_at_the_limit_of_its_lane_passes_and_one_past_it_does_not() {
 			let longest = lane.payload_bytes_max() as usize;
 			let of = |bytes| {
 				let first = EnvelopeNumber { lane, seq: 0 };
-				authorize(pool, &enclave.says_bytes(GENESIS, first, vec![0; bytes]))
+				authorize(pool, &enclave.signs_bytes(GENESIS, first, vec![0; bytes]))
 			};
 			assert_ok!(of(longest));
 			assert_eq!(of(longest + 1), Err(refused(EnvelopeError::PayloadTooLong)));
@@ -327,7 +327,7 @@ fn a_block_s_length_is_shared_like_its_time_so_gibberish_fills_no_more_of_it() {
 			let babbler = Enclave::boots_in(worker, 1);
 			for seq in 0.. {
 				let number = EnvelopeNumber { lane: Lane::Keys, seq };
-				if include(babbler.says_bytes(GENESIS, number, gibberish.clone())).is_err() {
+				if include(babbler.signs_bytes(GENESIS, number, gibberish.clone())).is_err() {
 					break;
 				}
 				landed += 1;
@@ -344,7 +344,7 @@ fn flood(enclave: &Enclave, payload: &Payload) -> u64 {
 	let lane = payload.lane();
 	let first = NextEnvelope::<Runtime>::get(enclave.worker).unwrap().seq(lane);
 	for seq in first.. {
-		let envelope = enclave.says(seq, payload);
+		let envelope = enclave.signs(seq, payload);
 		match include(envelope.clone()) {
 			Ok(landed) => assert_eq!(landed, Ok(())),
 			Err(refused) => {
@@ -393,9 +393,9 @@ fn many_flooding_boots_fill_their_lane_and_hold_up_no_other() {
 		let expected = fit(SHARES.liveness) + fit(SHARES.keys);
 		assert!((expected - 3..=expected).contains(&keys), "{keys} of {expected}");
 		let victim = Enclave::boots_in(51, 1);
-		assert_eq!(include(victim.says(0, &heartbeat(1))), Ok(Ok(())), "it lives");
+		assert_eq!(include(victim.signs(0, &heartbeat(1))), Ok(Ok(())), "it lives");
 		assert_eq!(
-			include(victim.says(0, &key_request())),
+			include(victim.signs(0, &key_request())),
 			Err(InvalidTransaction::ExhaustsResources.into())
 		);
 
@@ -430,7 +430,7 @@ fn an_idler_is_not_excused_by_what_it_says_beside_commits() {
 			assert!(flood(&idler, &beside) > 0);
 			assert!(!is_excused(&idler), "a commit would have had room");
 		}
-		assert_eq!(include(idler.says(0, &commit())), Ok(Ok(())));
+		assert_eq!(include(idler.signs(0, &commit())), Ok(Ok(())));
 		assert!(!is_excused(&idler), "and a second one has");
 	});
 }
@@ -462,7 +462,7 @@ impl SelfStuffer {
 	fn stuffs(&self) {
 		assert!(flood(&self.enclave, &commit()) > 1);
 		assert_eq!(
-			include(self.enclave.says(self.next(), &commit())),
+			include(self.enclave.signs(self.next(), &commit())),
 			Err(InvalidTransaction::ExhaustsResources.into()),
 			"its part of the block is full"
 		);
@@ -481,7 +481,7 @@ fn a_self_stuffer_is_not_excused_by_what_nobody_paid_it_for() {
 		assert!(!is_excused(&villain.enclave));
 		// Nor by one paid answer on top, in the next block.
 		go_to_block(2);
-		assert_eq!(include(villain.enclave.says(villain.next(), &paid_commit())), Ok(Ok(())));
+		assert_eq!(include(villain.enclave.signs(villain.next(), &paid_commit())), Ok(Ok(())));
 		assert!(flood(&villain.enclave, &commit()) > 0);
 		assert!(!is_excused(&villain.enclave));
 		// Nor by answers that the chain refuses.
@@ -527,17 +527,17 @@ fn what_an_envelope_did_not_use_goes_back_to_its_block_its_lane_and_its_boot() {
 			assert!(declared.all_gte(used));
 			(declared, used, lane_use() - before)
 		};
-		let (declared, used, taken) = landed(enclave.says(0, &commit()));
+		let (declared, used, taken) = landed(enclave.signs(0, &commit()));
 		assert_eq!(declared, used, "it did all that it was let in for");
 		assert!(taken >= PAYLOAD_PS);
 		Refusing::set(true);
-		let (declared, used, taken) = landed(enclave.says(1, &commit()));
+		let (declared, used, taken) = landed(enclave.signs(1, &commit()));
 		assert_eq!((declared - used).ref_time(), PAYLOAD_PS - PAYLOAD_PS / 10);
 		assert!((PAYLOAD_PS / 10..PAYLOAD_PS / 5).contains(&taken), "{taken}");
 		// Its bytes are used, whatever it did: as much of the lane as they are of all bytes.
 		let gibberish = vec![0xff; limits::ENVELOPE_PAYLOAD_BYTES_MAX as usize];
 		let third = EnvelopeNumber { lane: Lane::PaidCommits, seq: 2 };
-		let (declared, used, taken) = landed(enclave.says_bytes(GENESIS, third, gibberish));
+		let (declared, used, taken) = landed(enclave.signs_bytes(GENESIS, third, gibberish));
 		assert_eq!(declared, used);
 		assert!(taken >= PAYLOAD_PS, "{taken}");
 	});
@@ -572,7 +572,7 @@ impl Herald {
 fn a_crier_who_pays_for_messages_after_all_envelopes_excuses_nobody() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		assert_eq!(include(enclave.says(0, &paid_commit())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &paid_commit())), Ok(Ok(())));
 		Crier.fills_block();
 		go_to_block(2);
 		assert!(!<Mailbox as EnvelopeLanes>::was_full_throughout(WORKER, 1, 1));
@@ -583,13 +583,13 @@ fn a_crier_who_pays_for_messages_after_all_envelopes_excuses_nobody() {
 fn a_commit_whose_message_finds_no_room_waits_for_the_next_block_and_its_holder_is_excused() {
 	new_test_ext().execute_with(|| {
 		let enclave = Enclave::boots(1);
-		let envelope = enclave.says(0, &paid_commit());
+		let envelope = enclave.signs(0, &paid_commit());
 		Herald.fills_block();
 		assert_eq!(include(envelope.clone()), Err(InvalidTransaction::ExhaustsResources.into()));
 		assert_noop!(submit(envelope.clone()), Error::<Runtime>::MessagesFull);
 		// What is vital has room of its own, and what pushes nothing needs none.
-		assert_eq!(include(enclave.says(0, &key_request())), Ok(Ok(())));
-		assert_eq!(include(enclave.says(0, &heartbeat(0))), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &key_request())), Ok(Ok(())));
+		assert_eq!(include(enclave.signs(0, &heartbeat(0))), Ok(Ok(())));
 		go_to_block(2);
 		assert!(<Mailbox as EnvelopeLanes>::was_full_throughout(WORKER, 1, 1));
 		assert_eq!(include(envelope), Ok(Ok(())), "its number was not used up");
@@ -605,7 +605,7 @@ fn a_holder_crowded_out_by_others_is_excused_though_it_landed_nothing() {
 			flood(&Enclave::boots_in(crowd, 1), &commit());
 		}
 		assert_eq!(
-			include(victim.says(0, &commit())),
+			include(victim.signs(0, &commit())),
 			Err(InvalidTransaction::ExhaustsResources.into())
 		);
 		assert!(is_excused(&victim));
@@ -647,7 +647,7 @@ fn the_urgent_lane_goes_first_out_of_the_pool() {
 		let enclave = Enclave::boots(1);
 		let priority = |payload: &Payload| {
 			let call =
-				RuntimeCall::from(Call::submit_envelope { envelope: enclave.says(0, payload) });
+				RuntimeCall::from(Call::submit_envelope { envelope: enclave.signs(0, payload) });
 			call.authorize(TransactionSource::External).unwrap().unwrap().0.priority
 		};
 		assert!(priority(&heartbeat(0)) > priority(&key_request()));
@@ -663,9 +663,9 @@ fn who_has_a_backlog_waits_behind_those_who_have_none() {
 			let call = RuntimeCall::from(Call::submit_envelope { envelope });
 			call.authorize(TransactionSource::External).unwrap().unwrap().0.priority
 		};
-		let backlog = priority(babbler.says(9, &key_request()));
-		assert!(priority(quiet.says(0, &key_request())) > backlog);
-		assert!(backlog > priority(quiet.says(0, &probe_answer())));
+		let backlog = priority(babbler.signs(9, &key_request()));
+		assert!(priority(quiet.signs(0, &key_request())) > backlog);
+		assert!(backlog > priority(quiet.signs(0, &probe_answer())));
 	});
 }
 
@@ -700,7 +700,7 @@ fn what_strangers_make_the_chain_push_leaves_room_for_keys_and_registrations() {
 #[test]
 fn a_paying_account_cannot_call_it_itself() {
 	new_test_ext().execute_with(|| {
-		let envelope = Enclave::boots(1).says(0, &heartbeat(0));
+		let envelope = Enclave::boots(1).signs(0, &heartbeat(0));
 		assert_noop!(
 			Mailbox::submit_envelope(RuntimeOrigin::signed(1), envelope),
 			sp_runtime::DispatchError::BadOrigin

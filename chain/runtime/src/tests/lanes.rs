@@ -43,7 +43,7 @@ fn heaviest_effect_set() -> EffectSet {
 			limits::RESPONSE_BYTES_MAX / limits::RESULTS_PER_EFFECT_SET_MAX,
 		)),
 	};
-	let word = |worker| Availability { worker, signature: [0; 64] };
+	let held_by = |worker| Availability { worker, signature: [0; 64] };
 	EffectSet {
 		agent: H256::zero(),
 		base_version: 1,
@@ -51,7 +51,7 @@ fn heaviest_effect_set() -> EffectSet {
 		new_hash: H256::zero(),
 		key: Some(AgentKey { version: 1, key: [0; 32] }),
 		results: (0..u64::from(limits::RESULTS_PER_EFFECT_SET_MAX)).map(result).collect(),
-		availability: (1..limits::CLUSTER_MEMBERS_MAX).map(word).collect(),
+		availability: (1..limits::CLUSTER_MEMBERS_MAX).map(held_by).collect(),
 	}
 }
 
@@ -308,8 +308,8 @@ fn a_set_costs_what_became_of_it_and_never_more_than_it_was_let_in_for() {
 		pallet_clusters::Clusters::<Runtime>::mutate(0, |record| {
 			record.as_mut().unwrap().members = 5;
 		});
-		let word = |worker| Availability { worker, signature: [0; 64] };
-		let vain = EffectSet { availability: vec![word(7); 2], ..set };
+		let held_by = |worker| Availability { worker, signature: [0; 64] };
+		let vain = EffectSet { availability: vec![held_by(7); 2], ..set };
 		let (declared, used) = lands(worker, vain);
 		assert_eq!(last_error(), Some(AgentError::DuplicateSignature.into()));
 		assert!(declared.all_gte(used) && used.all_gte(commit_of(2, 3)));

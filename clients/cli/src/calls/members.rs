@@ -237,7 +237,7 @@ where
 			// Another member would say the same of the same input.
 			if is_final(refusal) {
 				let hint = if refusal.is(Refusal::Uncaught) {
-					format!("; what it threw is in its log: phala logs {called}")
+					format!("; what it threw is in its log (phala logs {called})")
 				} else {
 					String::new()
 				};
@@ -625,6 +625,7 @@ mod tests {
 		let well = worker(2, Villain::Answers).await;
 		let (_, said) = refused(&[&throws, &well]).await;
 		assert!(said.contains("phala logs riddle"), "{said}");
+		assert_eq!(said.matches("Uncaught").count(), 1, "{said}");
 		assert_eq!(well.calls(), 0);
 	}
 
@@ -650,7 +651,7 @@ mod tests {
 		let first = worker(1, Villain::Refuses(503, "NotReady", None)).await;
 		let second = worker(2, Villain::Refuses(503, "NotFresh", None)).await;
 		let (_, said) = refused(&[&first, &second]).await;
-		for part in ["refused: NotReady", "refused: NotFresh"] {
+		for part in ["worker 1: NotReady", "worker 2: NotFresh"] {
 			assert!(said.contains(part), "{said}");
 		}
 	}

@@ -172,6 +172,19 @@ async fn terms(
 	requests::terms(record, base_fee, choices.max_fee, deadline)
 }
 
+/// Before anything is paid, or asked of workers.
+pub fn check_owner(agent: AgentId, record: &AgentRecord, account: &Account) -> anyhow::Result<()> {
+	if record.owner != account.bytes() {
+		refuse!(
+			"NotOwner",
+			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
+			account.address(),
+			Address(record.owner)
+		);
+	}
+	Ok(())
+}
+
 /// Gives an agent's owner's secrets to the agent; the request.
 pub async fn submit_secrets(
 	chain: &Chain,
@@ -182,14 +195,7 @@ pub async fn submit_secrets(
 ) -> anyhow::Result<Submitted> {
 	let (at, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
-	if record.owner != account.bytes() {
-		refuse!(
-			"NotOwner",
-			"{} does not own agent {agent:?}: its owner {} alone gives it secrets",
-			account.address(),
-			Address(record.owner)
-		);
-	}
+	check_owner(agent, record, account)?;
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
 	let terms = terms(chain, agent, record, choices).await?;
 	check_funds(chain, account.bytes(), "a request with a secret", terms.max_fee).await?;
@@ -228,11 +234,13 @@ pub async fn settlement(
 	loop {
 		match search.look(chain).await? {
 			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
-			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
-				pha(refund.refunded)),
-			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. Before you submit it again see by `phala agent status` who writes the agent now, and who answers",
+			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. {}",
+				pha(refund.refunded),
+				again(chain, request).await),
+			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. {}",
 				pha(expiry.refunded),
-				pha(expiry.penalty)),
+				pha(expiry.penalty),
+				again(chain, request).await),
 			None => {
 				if looked.elapsed() >= limits::ANSWER_USUAL {
 					looked = Instant::now();
@@ -245,6 +253,34 @@ pub async fn settlement(
 				tokio::time::sleep(limits::POLL).await;
 			}
 		}
+	}
+}
+
+/// Whether there is any use in submitting a request again that was not answered, as things stand.
+async fn again(chain: &Chain, request: RequestId) -> String {
+	let writer = async {
+		let agent = state(chain, request).await?.agent;
+		let (at, record) = agents::known(chain, agent).await?;
+		let lease = clusters::lease(chain, at, agent).await?;
+		let members = clusters::members(chain, record.cluster).await?;
+		let member = |worker| members.iter().find(|member| member.worker == worker);
+		let Some(member) = lease.and_then(|lease| member(lease.worker)) else { return Ok(None) };
+		anyhow::Ok(Some((member.worker, lacks(member, agent).await)))
+	};
+	// A comfort: that the request is over is known.
+	again_text(writer.await.ok().flatten())
+}
+
+/// Of who writes the agent now, and why that one does not answer, if it does not.
+fn again_text(writer: Option<(WorkerId, Option<String>)>) -> String {
+	match writer {
+		Some((worker, None)) => {
+			format!("Worker {worker} writes the agent now, and answers: submit it again")
+		}
+		Some((worker, Some(why))) => format!(
+			"Worker {worker} writes the agent now, and does not answer ({why}): submit it again once `phala agent status` names another that writes, or says that it answers"
+		),
+		None => "Before you submit it again see by `phala agent status` who writes the agent, and who answers".into(),
 	}
 }
 
@@ -459,6 +495,15 @@ mod tests {
 		for part in ["until block 869", "its code has not come here yet", "you are refunded"] {
 			assert!(lost.contains(part), "{lost}");
 		}
+	}
+
+	#[test]
+	fn another_worker_is_promised_only_where_there_is_one_that_answers() {
+		assert!(again_text(Some((1, None))).ends_with("and answers: submit it again"));
+		let silent = again_text(Some((2, Some("it hangs".into()))));
+		assert!(silent.contains("does not answer (it hangs)"), "{silent}");
+		assert!(silent.contains("once `phala agent status`"), "{silent}");
+		assert!(!again_text(None).contains("submit it again:"));
 	}
 
 	#[tokio::test]

@@ -369,6 +369,11 @@ async fn show(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 		line("", terminal::line(&format!("not worker {worker}: {why}")));
 	}
 	line("as of block", at.number.to_string());
+	if !answers.iter().any(|of| of.ready) {
+		if let Some(lost) = deployment::lost_keys(&chain, record.cluster).await? {
+			say!("  {lost:#}");
+		}
+	}
 	Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::{
 	steps::{seconds, step},
 	terminal,
 };
-use anyhow::{ensure, Context};
+use anyhow::Context;
 use phala_protocol::{
 	requests::{CallInput, CallOutput},
 	text::{parse_pha, pha},
@@ -219,7 +219,9 @@ impl Saving {
 		request: Option<H256>,
 	) -> anyhow::Result<Option<Self>> {
 		let Some(path) = path else { return Ok(None) };
-		ensure!(!path.is_dir(), "cannot save to {}: it is a folder", path.display());
+		if path.is_dir() {
+			refuse!("FileFailed", "cannot save to {}: it is a folder", path.display());
+		}
 		if !force && path.exists() && !is_answer_to(&path, request) {
 			refuse!("FileExists", "{} is there already, and nothing was asked yet: name another file with --save, or --force puts the answer in its place", path.display());
 		}

@@ -343,7 +343,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;
 	if !uploaded.missing.is_empty() {
 		say!(
-			"warning: without it until they are back and fetch it from the others:{}",
+			"warning: these do not have it, and fetch it from the others once they are back:{}",
 			terminal::lines(&uploaded.missing_lines())
 		);
 	}

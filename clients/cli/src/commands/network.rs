@@ -105,7 +105,7 @@ pub struct Arguments {
 	#[arg(long)]
 	pub once: bool,
 
-	/// How many workers, each with a worker and a relayer of its own.
+	/// How many workers, each with an enclave and a relayer of its own.
 	#[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::WORKERS_MAX)))]
 	pub workers: u8,
 

@@ -4,7 +4,7 @@ use crate::{
 	output::{self, agents::AgentBegun},
 	types,
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -55,7 +55,7 @@ fn create(folder: &Path) -> anyhow::Result<String> {
 		let written = fs::create_dir_all(parent)
 			.and_then(|()| fs::write(&path, text.replace("AGENT_NAME", &name)));
 		if let Err(error) = written {
-			bail!("cannot write {}: {error}", path.display());
+			refuse!("FileFailed", "cannot write {}: {error}", path.display());
 		}
 	}
 	types::write(folder)?;

@@ -14,7 +14,7 @@ use crate::{
 	},
 	steps::step,
 };
-use anyhow::{ensure, Context};
+use anyhow::Context;
 use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::{
 	agents::AgentId,
@@ -105,6 +105,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let (node, chain) = (chain.url().to_owned(), chain.connect().await?);
 	let agent = agent.resolve(&chain, &node).await?;
 	let removes = value.is_empty();
+	// A stranger hears of that first, and not of what its workers say.
+	let (_, record) = agents::known(&chain, agent).await?;
+	on_chain::check_owner(agent, &record, &account)?;
 	if must_be_declared {
 		check_declared(&name, &declared(&chain, agent).await?, removes)?;
 	}
@@ -116,7 +119,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	let waiting = on_chain::settlement(&chain, request, submitted.block);
 	let ((block, paid), _) = step("waiting until the agent has it", waiting).await?;
 	if paid.failed {
-		refuse!("SecretRefused", "the agent did not take the secret {name:?}: is it declared under `secrets` in agent.toml?");
+		refuse!("SecretRefused", "the agent did not take the secret {name:?}, in block {block}: is it declared under `secrets` in agent.toml? It was paid all the same: {}", pha(paid.fee));
 	}
 	let has = if removes { "has no longer" } else { "has" };
 	let text =
@@ -179,7 +182,9 @@ fn value(arguments: &SetArguments) -> anyhow::Result<Vec<u8>> {
 			}
 			(None, Some(variable)) => {
 				let value = std::env::var_os(variable);
-				let value = value.with_context(|| format!("the variable {variable} is not set"))?;
+				let Some(value) = value else {
+					refuse!("Usage", "--value-env {variable}: this variable is not set")
+				};
 				(format!("of the variable {variable}"), value.into_vec())
 			}
 			(None, None) => {
@@ -201,10 +206,12 @@ fn checked(name: &str, from: &str, mut value: Vec<u8>) -> anyhow::Result<Vec<u8>
 	if value.ends_with(b"\n") {
 		value.pop();
 	}
-	ensure!(
-		!value.is_empty(),
-		"an empty value was refused: `phala secrets remove` removes a secret"
-	);
+	if value.is_empty() {
+		refuse!(
+			"SecretRefused",
+			"an empty value {from} was refused for the secret {name:?}: `phala secrets remove` removes a secret"
+		);
+	}
 	if let Err(error) = std::str::from_utf8(&value) {
 		refuse!("SecretRefused", "the value {from} was refused for the secret {name:?}: byte {} is not UTF-8, and agents read secrets as text; encode it, as with base64, and decode it in the agent",
 			error.valid_up_to());

@@ -3,11 +3,12 @@
 
 use super::readable;
 use crate::{
-	limits,
+	failure, limits,
 	names::Names,
 	output::{
 		self,
 		operators::{NotReady, WorkerStatus},
+		ErrorBody,
 	},
 	terminal,
 	worker_client::WorkerClient,
@@ -21,15 +22,28 @@ use tokio::task::JoinSet;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
 	/// The worker's public server.
-	#[arg(long, value_name = "URL")]
+	#[arg(long, value_name = "URL", value_parser = url)]
 	pub worker: String,
 }
 
+fn url(text: &str) -> Result<String, String> {
+	let is_url = |url: &url::Url| ["http", "https"].contains(&url.scheme()) && url.has_host();
+	match text.parse::<url::Url>() {
+		Ok(url) if is_url(&url) => Ok(text.to_owned()),
+		_ => {
+			Err("the URL of a worker's public server is taken, as in http://127.0.0.1:8000".into())
+		}
+	}
+}
+
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-	let asked = with_agents(&arguments.worker).await;
-	let (info, mut not_ready) = asked.context(
-		"give a worker's public server, as in http://127.0.0.1:8000; `phala cluster status` shows those of a cluster's members",
-	)?;
+	let (info, mut not_ready) = match with_agents(&arguments.worker).await {
+		Ok(said) => said,
+		Err(error) => {
+			let ErrorBody { code, message } = failure::body(&error);
+			refuse!(code, "{message}; a worker's public server is taken, as in http://127.0.0.1:8000: `phala cluster status` shows those of a cluster's members");
+		}
+	};
 	if let Some(genesis) = info.genesis {
 		name(&mut not_ready, genesis.0);
 	}
@@ -172,6 +186,14 @@ mod tests {
 		assert!(text.contains("age of its view        at most 114 s, by its last mark"), "{text}");
 		assert!(text.contains("boot                   -\n"), "{text}");
 		assert!(!text.contains("why it is not"), "{text}");
+	}
+
+	#[test]
+	fn a_worker_is_named_by_a_url() {
+		assert!(url("http://127.0.0.1:8000").is_ok() && url("https://a.b/").is_ok());
+		for none in ["", "foo", "worker-1", "127.0.0.1:8000", "ws://127.0.0.1:9944"] {
+			assert!(url(none).unwrap_err().contains("http://127.0.0.1:8000"), "{none}");
+		}
 	}
 
 	#[test]

@@ -18,7 +18,7 @@ use crate::{
 	},
 	steps::chain_step,
 };
-use anyhow::{bail, Context};
+use anyhow::Context;
 use phala_chain_client::{
 	accounts::check_funds, bonding, clusters, registry, transactions, Call, Chain,
 	ChainClientError, Sender,
@@ -205,7 +205,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let measurement = match (measurement, pruntime) {
 				(Some(measurement), _) => measurement,
 				(None, Some(pruntime)) => measure(&pruntime).await?,
-				(None, None) => bail!("give --measurement or --pruntime"),
+				(None, None) => refuse!("Usage", "give --measurement or --pruntime"),
 			};
 			let sudo = transactions::account(&sudo)?;
 			let sudo = interrupt::sender(&node.connect().await?, sudo);
@@ -310,7 +310,8 @@ pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
 		.with_context(|| format!("cannot run {shown}"))?;
 	if !output.status.success() {
 		let said = String::from_utf8_lossy(&output.stderr);
-		bail!(
+		refuse!(
+			"MeasurementFailed",
 			"{shown} gave no measurement ({}): {}; a development build has --print-measurement",
 			output.status,
 			said.trim()

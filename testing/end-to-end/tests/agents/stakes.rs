@@ -103,6 +103,9 @@ pub async fn stake_that_has_left_is_free_once(stage: &mut Stage) -> anyhow::Resu
 	})
 	.await?;
 	let again = owner.refused(&["worker", "withdraw", worker]).await?;
-	ensure!(again.contains("nothing is at stake under this number"), "{again}");
+	ensure!(
+		again.contains("there is no worker") || again.contains("nothing is at stake"),
+		"{again}"
+	);
 	Ok(())
 }

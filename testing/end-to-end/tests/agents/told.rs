@@ -102,8 +102,9 @@ pub async fn who_cannot_pay_is_told_what_there_is_and_what_is_needed(
 	let deploy = ["deploy", &folder, "--no-build", "--cluster", &cluster, "--new", nobody];
 	let refused = phala.refused(&deploy).await?;
 	ensure!(refused.contains("has 0 PHA") && refused.contains("deposit takes 10 PHA"), "{refused}");
-	let refused = phala.refused(&["agent", "price", agent, "1", nobody]).await?;
+	let refused = phala.refused(&["cluster", "accept", &cluster, nobody]).await?;
 	ensure!(refused.contains("cannot pay") && refused.contains("has 0 PHA"), "{refused}");
+	what_the_chain_would_refuse_costs_nothing(stage).await?;
 
 	// Figures are those of what was given, not of what became of it.
 	let long = "a".repeat(20_000);
@@ -112,6 +113,36 @@ pub async fn who_cannot_pay_is_told_what_there_is_and_what_is_needed(
 		let refused = phala.refused(&ask).await?;
 		ensure!(refused.contains("a body of 20000 bytes is too long"), "{refused}");
 	}
+	Ok(())
+}
+
+/// Each is refused by what the node shows, before a transaction is made.
+async fn what_the_chain_would_refuse_costs_nothing(stage: &Stage) -> anyhow::Result<()> {
+	let (network, agent) = (&stage.network, stage.agent.as_str());
+	let phala = &network.phala;
+	let cluster = network.cluster.to_string();
+	let worker = network.newest()?.id().to_string();
+	let url = "http://203.0.113.7:8000";
+	let before = network.chain.nonce(&dev::eve()).await?;
+	for (command, part) in [
+		(&["agent", "price", agent, "1"][..], "owns agent"),
+		(&["agent", "transfer", agent, "//Ferdie"], "owns agent"),
+		(&["cluster", "open", &cluster], "owns cluster"),
+		(&["cluster", "remove", &cluster, &worker], "owns cluster"),
+		(&["cluster", "evict", agent], "owns cluster"),
+		(&["cluster", "join", "99", &worker, url], "there is no cluster 99"),
+		(&["cluster", "join", &cluster, &worker, url], "is the operator of worker"),
+		(&["cluster", "status", "99"], "there is no cluster 99"),
+		(&["worker", "status", "99"], "there is no worker 99"),
+		(&["worker", "close", "99"], "there is no worker 99"),
+		(&["worker", "stake", &worker, "1"], "put up the stake"),
+		(&["worker", "withdraw", &worker], "phala worker unstake"),
+		(&["worker", "transfer", &worker, "//Ferdie"], "is the operator of worker"),
+	] {
+		let refused = phala.refused(command).await?;
+		ensure!(refused.contains(part), "{command:?}: {refused}");
+	}
+	assert_eq!(network.chain.nonce(&dev::eve()).await?, before, "nothing was submitted");
 	Ok(())
 }
 

@@ -542,8 +542,8 @@ impl Actors {
 		self.send(chain, &by, "submitted a request", call);
 	}
 
-	/// The boot of a worker says something, one time in eight a lie; whether the payload took effect.
-	fn say(
+	/// The boot of a worker submits an envelope, one time in eight a lie; whether the payload took effect.
+	fn submit(
 		&mut self,
 		chain: &mut Chain,
 		random: &mut Random,
@@ -620,7 +620,7 @@ impl Actors {
 			Some(open) if random.one_in(2) => RegistryPayload::ProbeAnswered { nonce: open.nonce },
 			_ => RegistryPayload::Heartbeat { nonce },
 		};
-		if self.say(chain, random, worker, Payload::Registry(payload)) {
+		if self.submit(chain, random, worker, Payload::Registry(payload)) {
 			self.note("lived");
 		}
 	}
@@ -631,7 +631,7 @@ impl Actors {
 		members.sort();
 		for worker in members {
 			let payload = ClustersPayload::BlockFinal { block: System::block_number() - 1 };
-			if self.say(chain, random, worker, Payload::Clusters(payload)) {
+			if self.submit(chain, random, worker, Payload::Clusters(payload)) {
 				self.note("saw a block become final");
 			}
 		}
@@ -644,7 +644,7 @@ impl Actors {
 			.map_or(1, |record| record.generation);
 		let ephemeral_key = random.bytes();
 		let payload = ClustersPayload::KeyRequest { cluster, generation, ephemeral_key };
-		if self.say(chain, random, worker, Payload::Clusters(payload)) {
+		if self.submit(chain, random, worker, Payload::Clusters(payload)) {
 			self.note("asked for keys");
 		}
 	}
@@ -697,10 +697,10 @@ impl Actors {
 			new_hash,
 			key: is_birth.then(|| AgentKey { version: 1, key: random.bytes() }),
 			results,
-			availability: self.words(record.cluster, agent, record.state_hash, new_hash),
+			availability: self.acknowledgements(record.cluster, agent, record.state_hash, new_hash),
 		};
 		let payload = Payload::Agents(AgentsPayload::EffectSet(set));
-		if self.say(chain, random, lease.worker, payload) {
+		if self.submit(chain, random, lease.worker, payload) {
 			self.note(if is_birth { "bore an agent" } else { "committed" });
 			for _ in 0..answered {
 				self.note("answered a request");
@@ -708,17 +708,23 @@ impl Actors {
 		}
 	}
 
-	/// The members' words that they keep a body.
-	fn words(&self, cluster: u32, agent: AgentId, base: H256, body: H256) -> Vec<Availability> {
+	/// The members' acknowledgements that they keep what a new state leads to.
+	fn acknowledgements(
+		&self,
+		cluster: u32,
+		agent: AgentId,
+		base: H256,
+		body: H256,
+	) -> Vec<Availability> {
 		let genesis = System::block_hash(0);
-		let word = |worker: WorkerId, boot: BootNumber| {
+		let acknowledgement = |worker: WorkerId, boot: BootNumber| {
 			let enclave = self.enclaves.get(&worker)?;
 			let content = AvailabilityContent::new(genesis, worker, boot, agent, base, body);
 			Some(Availability { worker, signature: enclave.pair.sign(&content.encode()).0 })
 		};
 		Clusters::counted(cluster)
 			.into_iter()
-			.filter_map(|(worker, boot)| word(worker, boot.number))
+			.filter_map(|(worker, boot)| acknowledgement(worker, boot.number))
 			.collect()
 	}
 

@@ -267,8 +267,11 @@ async fn carry_out(
 }
 
 fn port(chain: &str) -> anyhow::Result<u16> {
-	let url = url::Url::parse(chain).with_context(|| format!("{chain} is no URL"))?;
-	url.port().with_context(|| format!("{chain} names no port"))
+	let url = url::Url::parse(chain).ok();
+	let Some(port) = url.as_ref().and_then(url::Url::port) else {
+		refuse!("Usage", "{chain} is no URL with a port, as in ws://127.0.0.1:9944: --node or PHALA_NODE name the chain of a network that is up on this machine");
+	};
+	Ok(port)
 }
 
 async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
@@ -294,8 +297,11 @@ pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Resul
 async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 	let path = socket(port(&node.node)?)?;
 	let answer = ask(&path, order).await.map_err(|error| {
+		let is_none = [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused]
+			.contains(&error.kind());
+		let why = if is_none { String::new() } else { format!(" ({error})") };
 		let message = format!(
-			"no network of this user is up with its chain at {} ({error}); start one with `phala network up`, or name its chain with --node",
+			"no network of this user is up with its chain at {}{why}; start one with `phala network up`, or name its chain with --node",
 			node.node
 		);
 		CommandError::new(NO_NETWORK, message)
@@ -324,6 +330,9 @@ fn tell(done: Done, json: bool) -> anyhow::Result<ExitCode> {
 const AT_STAKE: &str =
 	"nobody answers for them until it is back, and what no other disk has of their state waits for it";
 
+/// The gatekeeper has what a cluster's keys come back from, members have the keys; all in memory.
+const KEYS_LOST: &str = "neither the gatekeeper nor a worker is up then, and with both the keys of the cluster are lost, and the state of its agents for good";
+
 /// Stops a worker of a network that is up on this machine, unless its cluster would lose by it.
 pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCode> {
 	let StopArguments { worker: WorkerArguments { name, node }, force } = arguments;
@@ -341,8 +350,11 @@ pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCo
 			format!("{name} is not stopped: who else is ready could not be asked; --force stops it all the same")
 		})?,
 	};
-	if !force && !at_stake.agents.is_empty() {
+	if !force && (!at_stake.agents.is_empty() || at_stake.loses_keys) {
 		refuse!("NotTakenOver", "{}", at_stake.refusal(&name));
+	}
+	if at_stake.loses_keys {
+		say!("warning: {KEYS_LOST}");
 	}
 	match ask_network(&Order::Stop { name }, &node).await? {
 		Done::Stopped(mut told) => {
@@ -365,10 +377,15 @@ struct AtStake {
 	agents: Vec<String>,
 	/// How the other members stand, a line each.
 	others: Vec<String>,
+	/// Whether nobody has the cluster's keys then, nor what they are made of.
+	loses_keys: bool,
 }
 
 impl AtStake {
 	fn refusal(&self, name: &str) -> String {
+		if self.loses_keys {
+			return format!("{name} is not stopped: {KEYS_LOST}; start another first, or stop it all the same with --force");
+		}
 		let others: String = self.others.iter().map(|other| format!("\n  {other}")).collect();
 		let others = if others.is_empty() { "\n  there is no other member".into() } else { others };
 		format!(
@@ -388,10 +405,13 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 	let Some(worker) = found.filter(|worker| worker.phase != Phase::Stopped) else {
 		return Ok(AtStake::default());
 	};
+	let loses_keys = is_last(&network.workers, worker);
 	let asking = async {
 		let chain = node.connect().await?;
 		let cluster = match clusters::cluster_of(&chain, worker.worker).await {
-			Err(ChainClientError::InNoCluster { .. }) => return Ok(AtStake::default()),
+			Err(ChainClientError::InNoCluster { .. }) => {
+				return Ok(AtStake { loses_keys, ..AtStake::default() })
+			}
 			found => found?,
 		};
 		let at = chain.finalized_head().await?;
@@ -402,10 +422,16 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 			.collect();
 		names(&mut born, &network.agents, Some(chain.genesis_hash()));
 		let said = status::of_all(clusters::members(&chain, cluster).await?).await;
-		Ok(nobody_else(worker.worker, &born, said))
+		Ok(AtStake { loses_keys, ..nobody_else(worker.worker, &born, said) })
 	};
 	let asked = tokio::time::timeout(ASKING_CLUSTER_MAX, asking).await;
 	asked.context("its chain does not answer")?
+}
+
+/// Whether none of a network but this one has keys, or makes them. One that does not answer may have them.
+fn is_last(workers: &[NetworkWorker], stopped: &NetworkWorker) -> bool {
+	let others = workers.iter().filter(|other| other.worker != stopped.worker);
+	others.into_iter().all(|other| other.phase == Phase::Stopped)
 }
 
 /// Of the cluster's agents those that this member may answer for, and none of the others surely does.
@@ -443,7 +469,7 @@ fn nobody_else(
 		};
 		terminal::line(&format!("worker {}: {stands}", member.worker))
 	});
-	AtStake { agents, others: others.collect() }
+	AtStake { agents, others: others.collect(), loses_keys: false }
 }
 
 /// Names agents as this network does, or as this user does.
@@ -591,6 +617,23 @@ mod tests {
 		] {
 			assert!(text.contains(part), "{part}: {text}");
 		}
+	}
+
+	#[test]
+	fn the_last_that_has_the_keys_is_not_stopped_in_passing() {
+		let stopped = |mut one: NetworkWorker| {
+			one.phase = Phase::Stopped;
+			one
+		};
+		let gatekeeper = worker(0, vec![]);
+		let up = [worker(0, vec![]), worker(1, vec![]), worker(2, vec![])];
+		assert!(!is_last(&up, &gatekeeper));
+		let down = [worker(0, vec![]), stopped(worker(1, vec![])), stopped(worker(2, vec![]))];
+		assert!(is_last(&down, &gatekeeper), "members get their keys from it");
+		let silent = NetworkWorker { phase: Phase::Silent, ..worker(2, vec![]) };
+		assert!(!is_last(&[worker(0, vec![]), silent], &gatekeeper), "it may have them");
+		let told = AtStake { loses_keys: true, ..AtStake::default() }.refusal("gatekeeper");
+		assert!(told.contains("gatekeeper is not stopped") && told.contains("for good"), "{told}");
 	}
 
 	/// What a member says, of three agents.

@@ -5,7 +5,7 @@
 //! allotted is the treasury's. None of the published development accounts may be left over.
 
 use super::validator_keys::Validator;
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use phala_chain_client::transactions;
 use phala_protocol::{
 	text::{pha, ss58, Address, PHA, SS58_GENERIC_PREFIX},
@@ -76,19 +76,23 @@ pub fn with_people(mut preset: Value, people: &Allotments<'_>) -> anyhow::Result
 fn check_validators(preset: &Value, people: &Allotments<'_>) -> anyhow::Result<()> {
 	let (fewest, count) = (&preset["staking"]["minimumValidatorCount"], people.validators.len());
 	let fewest = fewest.as_u64().context("the node's genesis says no fewest validators")?;
-	ensure!(
-		count as u64 >= fewest,
-		"{count} validators are too few: a network without sudo has at least {fewest}, so that one may fail; give --validators {fewest} or more"
-	);
+	if (count as u64) < fewest {
+		refuse!(
+			"GenesisInvalid",
+			"{count} validators are too few: a network without sudo has at least {fewest}, so that one may fail; give --validators {fewest} or more"
+		);
+	}
 	let least = preset["staking"]["minValidatorBond"].as_number().and_then(|bond| bond.as_u128());
 	let least = least.context("the node's genesis says no least bond of a validator")?;
-	ensure!(
-		people.bond >= least,
-		"a bond of {} is too small: a validator bonds {} at least; give --bond {} or more",
-		pha(people.bond),
-		pha(least),
-		pha(least).trim_end_matches(" PHA"),
-	);
+	if people.bond < least {
+		refuse!(
+			"GenesisInvalid",
+			"a bond of {} is too small: a validator bonds {} at least; give --bond {} or more",
+			pha(people.bond),
+			pha(least),
+			pha(least).trim_end_matches(" PHA")
+		);
+	}
 	Ok(())
 }
 
@@ -114,20 +118,23 @@ fn balances(
 	let of_validator = people.bond.checked_add(FOR_FEES).context("the bond is too large")?;
 	let of_validators = people.validators.iter().map(|validator| (validator.stash, of_validator));
 	for (to, amount) in of_validators.chain(people.others.iter().copied()) {
-		ensure!(
-			!known.contains(&to.0),
-			"{to} is a published development account: everybody can sign for it"
-		);
+		if known.contains(&to.0) {
+			refuse!(
+				"GenesisInvalid",
+				"{to} is a published development account: everybody can sign for it"
+			);
+		}
 		let has = left.entry(to.0).or_default();
 		*has = has.checked_add(amount).context("the allocations are too large")?;
 	}
 	let given = left.values().try_fold(0, |sum: Balance, amount| sum.checked_add(*amount));
 	let Some(rest) = given.and_then(|given| issuance.checked_sub(given)) else {
-		bail!(
+		refuse!(
+			"GenesisInvalid",
 			"{} validators with {} each and the allocations are more than the {} there are at genesis: give less with --bond or --allocate",
 			people.validators.len(),
 			pha(of_validator),
-			pha(issuance),
+			pha(issuance)
 		);
 	};
 	if rest > 0 {

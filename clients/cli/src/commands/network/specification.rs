@@ -153,13 +153,17 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 		Some(id) => id.clone(),
 		None => id_of(name).map_err(anyhow::Error::msg).context("give it an --id")?,
 	};
-	ensure!(
-		at.len() <= usize::from(*validators),
-		"--at is said {} times and there are {validators} validators: at most one each is taken",
-		at.len()
-	);
+	if at.len() > usize::from(*validators) {
+		refuse!(
+			"Usage",
+			"--at is said {} times and there are {validators} validators: at most one each is taken",
+			at.len()
+		);
+	}
 	let is_empty = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-	ensure!(is_empty, "{} is not empty: a network gets a new folder", folder.display());
+	if !is_empty {
+		refuse!("FolderNotEmpty", "{} is not empty: a network gets a new folder", folder.display());
+	}
 	let node = node(arguments.phala_node.as_deref())?;
 	private_folder(folder)?;
 	match make(&arguments, &id, &node).await {
@@ -278,7 +282,9 @@ fn node(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 			own.with_file_name("phala-node")
 		}
 	};
-	ensure!(path.is_file(), "{} is not there: name it with --phala-node", path.display());
+	if !path.is_file() {
+		refuse!("FileFailed", "{} is not there: name it with --phala-node", path.display());
+	}
 	Ok(path)
 }
 

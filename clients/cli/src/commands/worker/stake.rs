@@ -8,7 +8,6 @@ use crate::{
 	},
 	steps::chain_step,
 };
-use anyhow::ensure;
 use phala_chain_client::{accounts::check_funds, bonding, Chain, HeaderId, Sender};
 use phala_protocol::{
 	bonding::{Bond, BondId, UnbondingChunk},
@@ -148,16 +147,18 @@ fn check_stays(
 ) -> anyhow::Result<()> {
 	// More than there is was refused.
 	let Some(stays) = active.checked_sub(amount) else { return Ok(()) };
-	ensure!(
-		active < minimum || stays >= minimum,
-		"{} were not taken off the stake of {}: {} are active, {} would stay, and with less than the minimum of {} it is out of force; at most {} can leave, --force lets more go, `phala worker close` lets all of a worker's",
+	if active >= minimum && stays < minimum {
+		refuse!(
+			"BelowMinimum",
+			"{} were not taken off the stake of {}: {} are active, {} would stay, and with less than the minimum of {} it is out of force; at most {} can leave, --force lets more go, `phala worker close` lets all of a worker's",
 		pha(amount),
 		of.role(),
 		pha(active),
 		pha(stays),
 		pha(minimum),
-		pha(active - minimum)
-	);
+			pha(active - minimum)
+		);
+	}
 	Ok(())
 }
 
@@ -197,11 +198,12 @@ fn check_has_left(
 		// It will have passed in the block that takes the transaction.
 		Some(first) if first.until > block.saturating_add(1) => refuse!(
 			"NothingToWithdraw",
-			"nothing of the stake of {} has left yet: {} can be withdrawn from block {} on, {} blocks from now",
+			"nothing of the stake of {} has left yet: {} can be withdrawn from block {} on, {} blocks from now; `phala worker status {}` shows all of it",
 			of.role(),
 			pha(first.amount),
 			first.until,
-			first.until - block
+			first.until - block,
+			of.arguments()
 		),
 		Some(_) => Ok(()),
 	}
