@@ -11,7 +11,7 @@ PROFILE ?= release
 # The set-up scripts write here what the environment of a build needs.
 WITH_ENV := set -e; . $(CACHE)/build-env;
 
-.PHONY: setup build dev test test-hosts lint bench bench-election random simulate try-runtime weights package
+.PHONY: setup build dev test test-hosts nightly lint bench bench-election random simulate try-runtime weights package
 .DEFAULT_GOAL := build
 
 setup:
@@ -37,6 +37,11 @@ test: build
 # and a validator of a second host.
 test-hosts: build
 	@$(WITH_ENV) cargo test --locked --workspace --features $(FEATURES) --test hosts
+
+# All that takes too long for `make test`, one after the other, by root: else the hosts are not tried.
+nightly:
+	@[ "$$(id -u)" = 0 ] || { echo "make nightly is for root: test-hosts makes network namespaces" >&2; exit 1; }
+	@for target in test test-hosts try-runtime random simulate bench-election; do $(MAKE) $$target || exit 1; done
 
 # Formatting, clippy and documentation with warnings denied, the dependency rule, licences.
 lint: setup

@@ -14,6 +14,7 @@ INHERITED = ("version", "edition", "license", "rust-version", "publish")
 APART = {
 	"benches/election": "optimised, it is all of a node that a measurement needs, and little of its build",
 	"benches/page-stores": "nobody who builds the network compiles three stores in order to compare them",
+	"benches/stock-template": "another runtime, which only a comparison needs",
 }
 # Crates with a table of lints of their own, where they differ from the workspace's, because.
 OWN_LINTS = {

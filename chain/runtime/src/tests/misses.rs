@@ -368,8 +368,8 @@ impl SelfPayer {
 /// What a transaction has beside its call, in bytes.
 const TRANSACTION_BYTES: u32 = 110;
 
-/// Not mended, but named (docs/decisions/014): what is excused so is worth more than it costs, from the second
-/// dear request on that one deadline has. This says how much, and that all of those leases are lost by it.
+/// Not mended, but named (docs/decisions/014): what is excused so is worth more than it costs as soon as two dear
+/// requests have one deadline. This says how much more, and that all of those leases are lost by it.
 #[test]
 fn a_self_payer_pays_for_each_deadline_that_it_is_excused_of_and_loses_the_leases() {
 	const MISSED: usize = 10;
