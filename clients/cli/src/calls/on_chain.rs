@@ -360,7 +360,7 @@ async fn check_somebody_answers(
 	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
 	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
 		say!(
-			"  worker {worker}, which is given the request, does not answer now: {}; another is given the next ones within half a minute, and what is not answered is refunded, but for the base fee",
+			"  worker {worker} is given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so; what is not answered is refunded, but for the base fee",
 			terminal::line(why)
 		);
 		return Ok(());
