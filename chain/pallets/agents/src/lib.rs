@@ -138,6 +138,11 @@ pub const CALLER_BYTES: u32 = 32;
 /// What a version of an agent's code takes, in bytes: [`CodeEntry`].
 pub const CODE_ENTRY_BYTES: u32 = 32 + 32 + 4;
 
+/// What news cost at least, in bytes: a block has room for so many messages of users of this length.
+pub const NEWS_BYTES_MIN: u32 = (limits::PUSHED_BYTES_PER_BLOCK_MAX
+	- limits::VITAL_BYTES_PER_BLOCK)
+	/ (limits::MESSAGES_PER_BLOCK_MAX - limits::VITAL_MESSAGES_PER_BLOCK);
+
 /// Longest news of an agent, in bytes of SCALE: its record, and all who may call.
 pub const NEWS_BYTES_MAX: u32 = 512 + limits::AGENT_CALLERS_MAX * 33;
 
@@ -682,9 +687,14 @@ impl<T: Config> Pallet<T> {
 		Ok(bytes)
 	}
 
-	/// What news of this length cost.
+	/// What news of this length cost. Those of few bytes take a message's place in the block all the same.
 	fn of_news(bytes: u32) -> Weight {
-		T::NewsByte::get().saturating_mul(bytes.into())
+		T::NewsByte::get().saturating_mul(bytes.max(NEWS_BYTES_MIN).into())
+	}
+
+	/// What the shortest news cost.
+	pub fn least_news() -> Weight {
+		Self::of_news(0)
 	}
 
 	fn most_news() -> Weight {

@@ -30,14 +30,14 @@ impl<T: Config> Pallet<T> {
 	/// Looks at all who were reported. Returns whether it came to an end.
 	fn sweep_exhausted(budget: &mut WeightMeter) -> bool {
 		while let Some(worker) = ReportedExhausted::<T>::iter_keys().next() {
-			if budget.try_consume(T::WeightInfo::evict()).is_err() {
+			if budget.try_consume(Self::look()).is_err() {
 				return false;
 			}
 			let boot = Boots::<T>::get(worker);
 			// It may have been topped up since, or be gone.
 			let reason = boot.as_ref().and_then(|boot| Self::reason_to_evict(worker, boot));
 			if let (Some(boot), Some(reason)) = (boot, reason) {
-				if !Self::swept(worker, &boot, reason) {
+				if !Self::swept(worker, &boot, reason, budget) {
 					return false;
 				}
 			}
@@ -48,8 +48,7 @@ impl<T: Config> Pallet<T> {
 
 	fn sweep_delisted(budget: &mut WeightMeter) {
 		let Some(SweepCursor { mut after }) = Self::sweep_cursor() else { return };
-		let look = T::WeightInfo::sweep(1).saturating_sub(T::WeightInfo::sweep(0));
-		while budget.try_consume(look).is_ok() {
+		while budget.try_consume(Self::look()).is_ok() {
 			// An iterator of its own for each: it must not see what an eviction changes.
 			let next = match after {
 				Some(worker) => Boots::<T>::iter_from(Boots::<T>::hashed_key_for(worker)).next(),
@@ -60,8 +59,7 @@ impl<T: Config> Pallet<T> {
 				return;
 			};
 			if !Self::is_allowed(&boot.measurement)
-				&& (budget.try_consume(T::WeightInfo::evict()).is_err()
-					|| !Self::swept(worker, &boot, EvictionReason::Delisted))
+				&& !Self::swept(worker, &boot, EvictionReason::Delisted, budget)
 			{
 				break;
 			}
@@ -86,14 +84,29 @@ impl<T: Config> Pallet<T> {
 		Some(SweepCursor::default())
 	}
 
-	/// Evicts a worker, or changes nothing: a full mailbox puts it off by a block, and the want of a
-	/// successor to another sweep.
-	fn swept(worker: WorkerId, boot: &Boot, reason: EvictionReason) -> bool {
+	/// What it takes to find out whether a boot is to be evicted.
+	fn look() -> Weight {
+		let next = T::WeightInfo::sweep(1).saturating_sub(T::WeightInfo::sweep(0));
+		// Its stakes, whether its measurement is of use to nobody, its cluster and a successor there.
+		next.saturating_add(T::DbWeight::get().reads(4))
+	}
+
+	/// Evicts a worker, or changes nothing: want of room or a full mailbox puts it off by a block, and the want
+	/// of a successor to another sweep.
+	fn swept(
+		worker: WorkerId,
+		boot: &Boot,
+		reason: EvictionReason,
+		budget: &mut WeightMeter,
+	) -> bool {
 		if Self::waits_for_successor(worker, boot, reason) {
 			// All that wait for a while share one sweep.
 			let turn = Self::now() / SWEEP_AGAIN_BLOCKS;
 			Self::note_sweep(turn.saturating_add(1).saturating_mul(SWEEP_AGAIN_BLOCKS));
 			return true;
+		}
+		if budget.try_consume(T::WeightInfo::evict()).is_err() {
+			return false;
 		}
 		with_storage_layer(|| Self::throw_out(worker, Some(boot), reason)).is_ok()
 	}

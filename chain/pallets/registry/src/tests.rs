@@ -806,6 +806,25 @@ fn a_captured_delister_leaves_nobody_without_code_to_move_to() {
 }
 
 #[test]
+fn those_who_wait_for_a_successor_take_no_evictions_room_from_others() {
+	new_test_ext().execute_with(|| {
+		for worker in 0..10 {
+			boot_of(worker, GOOD_CODE);
+		}
+		let waits = |worker: &WorkerId| !EvictedWorkers::get().contains(worker);
+		Alone::set((0..9).collect());
+		// Room for two evictions a block, and for looking at ten.
+		SweptPerBlock::set(2);
+		let now = System::block_number() as u32;
+		assert_ok!(CapturedDelister::delists(GOOD_CODE, now, NEXT_CODE));
+		next_block(Weight::MAX);
+		assert_eq!(EvictedWorkers::get(), [9]);
+		assert_eq!((0..10).filter(waits).count(), 9);
+		assert_eq!(SweepUnderWay::<Runtime>::get(), None, "all were looked at");
+	});
+}
+
+#[test]
 fn a_captured_delister_takes_nobody_who_alone_holds_a_key_until_another_does() {
 	new_test_ext().execute_with(|| {
 		for worker in 0..3 {

@@ -253,6 +253,9 @@ fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_blo
 		// And room is the scarcer of the two: nobody else is kept out for less.
 		let messages = u64::from(limits::MESSAGES_PER_BLOCK_MAX - limits::VITAL_MESSAGES_PER_BLOCK);
 		assert!(calls < messages);
+		// Those of the shortest fill the room for messages instead, and pay for as much.
+		let least = pallet_agents::Pallet::<Runtime>::least_news().ref_time();
+		assert!(least * messages >= users.ref_time() / 100 * 99, "{least} for each of {messages}");
 	});
 }
 
