@@ -184,7 +184,7 @@ fn what_belongs_to_somebody_is_of_somebody_there() -> Result<(), String> {
 	let left = |id: &u32| {
 		[BondId::Worker(*id), BondId::Gatekeeper(*id)]
 			.into_iter()
-			.any(|bond| pallet_bonding::Bonds::<Runtime>::contains_key(bond))
+			.any(pallet_bonding::Bonds::<Runtime>::contains_key)
 	};
 	of("Registry.ClosedPlatforms", registry::ClosedPlatforms::<Runtime>::iter_keys(), left)?;
 	of("Registry.ReportedExhausted", registry::ReportedExhausted::<Runtime>::iter_keys(), boot)?;
