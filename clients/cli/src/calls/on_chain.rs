@@ -353,7 +353,7 @@ async fn check_somebody_answers(
 			Some(why) => refusals.push((member.worker, why)),
 		}
 	}
-	let others = members.iter().skip(1).map(|member| async { lacks(member, agent).await });
+	let others = members.iter().skip(1).map(|member| lacks(member, agent));
 	let others = futures::future::join_all(others).await;
 	let somebody = others.iter().any(Option::is_none);
 	let others = members.iter().skip(1).zip(others);

@@ -430,8 +430,8 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 
 /// Whether none of a network but this one has keys, or makes them. One that does not answer may have them.
 fn is_last(workers: &[NetworkWorker], stopped: &NetworkWorker) -> bool {
-	let others = workers.iter().filter(|other| other.worker != stopped.worker);
-	others.into_iter().all(|other| other.phase == Phase::Stopped)
+	let mut others = workers.iter().filter(|other| other.worker != stopped.worker);
+	others.all(|other| other.phase == Phase::Stopped)
 }
 
 /// Of the cluster's agents those that this member may answer for, and none of the others surely does.
