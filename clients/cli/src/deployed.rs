@@ -188,7 +188,13 @@ impl Deployments {
 				}
 				Ok(Fate::Open { .. }) => {}
 				// Refused by the chain: nothing was deployed.
-				Ok(Fate::Lost) | Err(ChainClientError::Dispatch { .. }) => return Ok(None),
+				Ok(Fate::Lost) | Err(ChainClientError::Dispatch { .. }) => {
+					self.forget(at)?;
+					return Ok(None);
+				}
+				Err(error @ ChainClientError::StatePruned { .. }) => {
+					return Err(error).context("whether an agent came of this folder's last registration cannot be told by this node: `phala agent list` shows your agents, `phala deploy --agent <id>` goes on with one, `phala deploy --new` registers another");
+				}
 				Err(error) => return Err(error.into()),
 			}
 			tokio::time::sleep(crate::limits::POLL).await;
@@ -201,6 +207,13 @@ impl Deployments {
 		let mut deployments = self.read()?;
 		deployments.insert(0, Deployed::new(self.genesis, self.owner, at));
 		deployments.truncate(DEPLOYMENTS_MAX);
+		self.write(deployments)
+	}
+
+	/// It came to nothing.
+	pub fn forget(&self, at: SignedAt) -> anyhow::Result<()> {
+		let mut deployments = self.read()?;
+		deployments.retain(|deployed| deployed.signed_at() != Some(at));
 		self.write(deployments)
 	}
 

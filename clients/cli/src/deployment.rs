@@ -41,12 +41,18 @@ pub async fn register(
 	let before = |signed: &SignedTransaction| deployments.before_submission(signed.at);
 	let pending = owner.submit_after(call, before).await?;
 	let at = pending.at;
-	let included = pending.included().await.map_err(|error| match error {
-		error @ ChainClientError::NotIncluded { .. } => {
-			anyhow::Error::from(error).context("`phala deploy` once more goes on with it")
+	let included = match pending.included().await {
+		Ok(included) => included,
+		Err(error @ ChainClientError::NotIncluded { .. }) => {
+			return Err(error).context("`phala deploy` once more goes on with it");
 		}
-		error => error.into(),
-	})?;
+		Err(error) => {
+			if matches!(error, ChainClientError::Dispatch { .. }) {
+				deployments.forget(at)?;
+			}
+			return Err(error.into());
+		}
+	};
 	let agent = agents::registered(&included)?;
 	deployments.registered(at, agent)?;
 	Ok(agent)

@@ -67,6 +67,8 @@ pub struct AgentView {
 	pub state: AgentState,
 	/// Whether all that the chain committed is applied here.
 	pub is_current: bool,
+	/// How far its code is here.
+	pub code: CodeProgress,
 	/// Its code, if that is compiled.
 	pub program: Option<Arc<Program>>,
 	/// Code that is to run later, if there is any, and how far it is here.
@@ -126,10 +128,10 @@ impl Snapshot {
 		let view = self.agent(agent)?;
 		self.require_fresh(now)?;
 		require_state(view.state.version, view.is_current)?;
-		if view.program.is_none() {
-			return Err(MachineError::NotReady { why: NO_CODE });
+		match view.lacks_code() {
+			Some(why) => Err(MachineError::NotReady { why }),
+			None => Ok(view),
 		}
-		Ok(view)
 	}
 
 	/// How many of the cluster's agents answer here at `now`.
@@ -146,8 +148,21 @@ impl Snapshot {
 	}
 }
 
+impl AgentView {
+	/// Why its code does not run here, if it does not.
+	fn lacks_code(&self) -> Option<&'static str> {
+		self.program.is_none().then(|| no_program(&self.code))
+	}
+}
+
 /// Why an agent whose code the chain names does not run.
-const NO_CODE: &str = "its code has not come here yet";
+pub(crate) fn no_program(code: &CodeProgress) -> &'static str {
+	match code {
+		CodeProgress::Compiling | CodeProgress::Ready => "its code is being compiled here",
+		CodeProgress::Refused(_) => "its code is none that this worker runs",
+		CodeProgress::Awaited => "its code has not come here yet",
+	}
+}
 
 impl ClusterView {
 	/// What an agent lacks here, for people; nothing if it answers as soon as the view of the chain is
@@ -157,7 +172,7 @@ impl ClusterView {
 		match state {
 			Err(_) if !self.has_keys => Some("the cluster's keys have not come here yet"),
 			Err(MachineError::NotReady { why }) => Some(why),
-			_ => agent.program.is_none().then_some(NO_CODE),
+			_ => agent.lacks_code(),
 		}
 	}
 }

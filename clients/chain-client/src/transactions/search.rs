@@ -3,8 +3,9 @@
 
 use super::{refusal, Included};
 use crate::{chain::state_failure, limits, Chain, ChainClientError, HeaderId};
-use phala_protocol::{BlockNumber, H256};
-use subxt::error::DispatchError;
+use phala_protocol::{blake2_256, BlockNumber, H256};
+use serde::Deserialize;
+use subxt::{error::DispatchError, rpcs::rpc_params};
 
 /// Finds a signed transaction again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,28 @@ impl SignedAt {
 		})
 	}
 
+	async fn is_in_body(&self, chain: &Chain, block: H256) -> Result<bool, ChainClientError> {
+		#[derive(Deserialize)]
+		struct SignedBlock {
+			block: Body,
+		}
+		#[derive(Deserialize)]
+		struct Body {
+			extrinsics: Vec<String>,
+		}
+		const METHOD: &str = "chain_getBlock";
+		let block: Option<SignedBlock> = chain.request(METHOD, rpc_params![block]).await?;
+		let Some(SignedBlock { block }) = block else {
+			let reason = "it has no body of that block any more".into();
+			return Err(ChainClientError::Node { method: METHOD, reason });
+		};
+		let is_it = |extrinsic: &String| {
+			let bytes = hex::decode(extrinsic.trim_start_matches("0x"));
+			bytes.is_ok_and(|bytes| blake2_256(&bytes) == self.transaction)
+		};
+		Ok(block.extrinsics.iter().any(is_it))
+	}
+
 	async fn included_in(
 		&self,
 		chain: &Chain,
@@ -72,8 +95,13 @@ impl SignedAt {
 			reason: format!("block {number}: {error}"),
 		};
 		let Some(hash) = chain.block_hash(number).await? else { return Ok(None) };
+		// Bodies are kept for longer than states, and most blocks do not have it.
+		if !self.is_in_body(chain, hash).await? {
+			return Ok(None);
+		}
 		let at = chain.online().at_block(hash).await;
-		let at = at.map_err(|error| failed("chain_getHeader", &error))?;
+		let at =
+			at.map_err(|error| state_failure("state_getMetadata", number, error.to_string()))?;
 		let extrinsics = at.extrinsics().fetch().await;
 		let extrinsics = extrinsics.map_err(|error| failed("chain_getBlock", &error))?;
 		for extrinsic in extrinsics.iter() {

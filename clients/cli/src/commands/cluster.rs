@@ -56,6 +56,9 @@ pub enum Command {
 		cluster: ClusterId,
 		/// The worker's number.
 		worker: WorkerId,
+		/// Also if the worker is not reached from here at the URL that its operator gave.
+		#[arg(long)]
+		force: bool,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -234,15 +237,24 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 					"worker {worker} is a member of cluster {joined}, or asked to be one: `phala cluster leave {worker}` takes it out, or its request back"
 				);
 			}
+			if chain.current_boot(worker).await?.is_none() {
+				refuse!(
+					"NoBoot",
+					"worker {worker} has no boot that the chain knows: start its pruntime and its pherry first; `phala worker status {worker}` shows how it is"
+				);
+			}
 			let sender = interrupt::sender(&chain, account.keypair);
 			let asking = clusters::request_join(&sender, cluster, worker, &url);
 			let block = chain_step("asking to join", asking).await?.0.block.number;
 			let text = format!("worker {worker} asked to join cluster {cluster}; its owner runs `phala cluster approve {cluster} {worker}`");
 			output::tell(json, &MembershipChanged { cluster, worker, block }, text)?;
 		}
-		Command::Approve { cluster, worker, account, node } => {
+		Command::Approve { cluster, worker, force, account, node } => {
 			let (chain, sender) = of_owner(cluster, &account, &node).await?;
 			let applicant = clusters::applicant(&chain, cluster, worker).await?;
+			if !force {
+				check_reached(worker, &applicant.endpoint).await?;
+			}
 			let clusters::Applicant { boot, measurement, endpoint, .. } = &applicant;
 			let what = format!(
 				"letting in worker {worker}: boot {boot}, measurement {measurement:?}, at {}",
@@ -274,6 +286,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let chain = node.connect().await?;
 			worker::check_operator(&chain, worker, account.address()).await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
+			let members = clusters::members(&chain, cluster).await?;
+			if members.iter().any(|member| member.worker == worker && member.endpoint == url) {
+				refuse!(
+					"NothingNew",
+					"worker {worker} is reached at {} already, as the chain says",
+					terminal::line(&url)
+				);
+			}
 			let sender = interrupt::sender(&chain, account.keypair);
 			let what = format!("moving worker {worker} to {}", terminal::line(&url));
 			let block = chain_step(&what, sender.send(call)).await?.0.block.number;
@@ -379,6 +399,21 @@ fn check_owner(
 		),
 		Some(_) => Ok(()),
 	}
+}
+
+/// One that nobody reaches is asked for pages and writes all the same, and keeps everybody waiting.
+async fn check_reached(worker: WorkerId, url: &str) -> anyhow::Result<()> {
+	let why = match status::info(url).await.map(|info| info.worker) {
+		Ok(Some(found)) if found == worker => return Ok(()),
+		Ok(Some(found)) => format!("worker {found} answers there"),
+		Ok(None) => "who answers there is no worker yet".to_owned(),
+		Err(error) => format!("{error:#}"),
+	};
+	refuse!(
+		"NotReached",
+		"worker {worker} asked to be reached at {}, and is not: {why}. Its operator says where with `phala cluster leave {worker}` and another `phala cluster join`; --force lets it in all the same, if others reach it there",
+		terminal::line(url)
+	)
 }
 
 /// Of the account that was chosen, which owns the cluster.

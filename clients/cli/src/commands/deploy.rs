@@ -300,6 +300,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 				let taken = of_this_name(&chain, node, &account, &built.name, None).await?;
 				check_name(&built.name, taken, &folder)?;
 			}
+			// Before anything is paid: who is to run it.
+			clusters::members(&chain, deployment.cluster).await?;
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
 			let sender = interrupt::sender(&chain, account.keypair.clone());

@@ -10,6 +10,7 @@ use super::{
 use crate::{
 	action::{Action, Answer, CallId},
 	limits,
+	snapshot::no_program,
 	task::{Outcome, TaskDone, ToAnswer, Work},
 	turn::Turn,
 	verify::{OpenedCall, Origin},
@@ -129,7 +130,8 @@ impl Membership {
 		let snapshot = found.snapshot.clone();
 		let code = snapshot.record.code;
 		if self.code.program(&code).is_none() {
-			return Err(MachineError::NotReady { why: "its code has not come here yet" });
+			let why = no_program(&self.code.progress(&code));
+			return Err(MachineError::NotReady { why });
 		}
 		let input = Arc::new(input);
 		let is_write = writes(&input.method);

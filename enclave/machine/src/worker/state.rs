@@ -207,6 +207,7 @@ impl Membership {
 				snapshot: agent.snapshot.clone(),
 				state: agent.state.clone(),
 				is_current: agent.is_current(),
+				code: self.code.progress(&agent.snapshot.record.code),
 				program: self.code.program(&agent.snapshot.record.code).cloned(),
 				planned: planned.map(|code| (code, self.code.progress(&code))),
 			};

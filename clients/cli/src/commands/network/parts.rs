@@ -74,7 +74,9 @@ impl Network<'_> {
 			async move { build_agents(&checkout).await }
 		});
 		let port = self.port_base;
-		let starting = Devnet::start(supervisor, Options { port, ..Options::default() });
+		// It ends with the network: what is asked for later than in minutes is there.
+		let node = vec!["--state-pruning=archive".to_owned()];
+		let starting = Devnet::start(supervisor, Options { port, node, ..Options::default() });
 		let start = step("starting a new chain", starting);
 		let measured = worker::measure(&pruntime);
 		let ((devnet, _), measurement) = tokio::try_join!(start, measured)?;
