@@ -58,6 +58,24 @@ pub async fn register(
 	Ok(agent)
 }
 
+/// Refuses a cluster of which no member says who it is: nobody would take the code.
+pub async fn check_somebody_is_there(
+	cluster: ClusterId,
+	members: &[clusters::Member],
+) -> anyhow::Result<()> {
+	let asked = members.iter().map(|member| async move {
+		let asking = tokio::time::timeout(limits::STATUS_MAX, status::info(&member.endpoint)).await;
+		matches!(asking, Ok(Ok(_)))
+	});
+	if !futures::future::join_all(asked).await.contains(&true) {
+		refuse!(
+			"Unanswered",
+			"no worker of cluster {cluster} answers: nothing was registered, and nothing was paid. `phala cluster status {cluster}` shows where they should be; try again when one is there"
+		);
+	}
+	Ok(())
+}
+
 /// Which members of a cluster have an agent's code, and which do not, with why.
 pub struct Uploaded {
 	pub taken: Vec<clusters::Member>,

@@ -49,6 +49,10 @@ pub const ANSWER_AHEAD_BLOCKS_MAX: BlockNumber = 20;
 /// Most pages of one worker's log: each has up to 256 KiB, all of them up to 1 MiB and a page.
 pub const LOG_PAGES_MAX: usize = 8;
 
+/// How long a paid request waits for another to write its agent, when who writes it does not answer.
+pub const FAILOVER_WAIT_MAX: Duration =
+	Duration::from_millis(2 * phala_protocol::limits::FAILOVER_MS_MAX);
+
 /// How often those who follow a log are asked.
 pub const LOG_FOLLOW_EVERY: Duration = Duration::from_secs(1);
 

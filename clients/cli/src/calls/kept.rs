@@ -47,7 +47,7 @@ pub struct Kept {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum File {
-	Kept(Kept),
+	Kept(Box<Kept>),
 	/// Under a transaction's hash: the request that came of it.
 	Pointer(Pointer),
 }
@@ -143,7 +143,7 @@ impl<'a> Keeper<'a> {
 	/// If this fails it must not be submitted: its reply key would be lost.
 	pub fn before_submission(&mut self, at: SignedAt) -> anyhow::Result<()> {
 		let kept = Kept { transaction: Some(at.into()), ..self.kept.clone() };
-		self.write(at.transaction, &File::Kept(kept))
+		self.write(at.transaction, &File::Kept(Box::new(kept)))
 			.context("the request was not submitted: what opens its answer could not be kept")?;
 		if let Some(earlier) = self.transaction.replace(at.transaction) {
 			self.forget(earlier)?;
@@ -161,7 +161,7 @@ impl<'a> Keeper<'a> {
 	) -> anyhow::Result<Kept> {
 		let base_fee = Some(base_fee.to_string());
 		let kept = Kept { transaction: None, block: Some(block), base_fee, ..self.kept.clone() };
-		self.write(id, &File::Kept(kept.clone()))?;
+		self.write(id, &File::Kept(Box::new(kept.clone())))?;
 		if let Some(transaction) = self.transaction {
 			// Who was told to go on with the transaction still can.
 			let pointer = Pointer { request: HexBytes(id.0.to_vec()) };
@@ -280,7 +280,7 @@ fn read(accounts: &Accounts, mut name: H256) -> anyhow::Result<Option<(String, H
 	for _ in 0..HOPS_MAX {
 		let Some((account, json)) = accounts.kept(FOLDER, &file(name))? else { return Ok(None) };
 		match serde_json::from_slice(&json).context(BROKEN)? {
-			File::Kept(kept) => return Ok(Some((account, name, kept))),
+			File::Kept(kept) => return Ok(Some((account, name, *kept))),
 			File::Pointer(Pointer { request }) => name = H256(request.exactly().context(BROKEN)?),
 		}
 	}

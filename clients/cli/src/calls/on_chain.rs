@@ -358,20 +358,42 @@ async fn check_somebody_answers(
 	let somebody = others.iter().any(Option::is_none);
 	let others = members.iter().skip(1).zip(others);
 	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
-	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
-		say!(
-			"  worker {worker} is given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so; what is not answered is refunded, but for the base fee",
-			terminal::line(why)
-		);
+	if deadline.is_some() {
 		return Ok(());
 	}
-	if deadline.is_some() {
+	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
+		say!(
+			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee. --deadline <BLOCK> submits it at once",
+			terminal::line(why)
+		);
+		let moving = moved_to_one_that_answers(chain, &members, agent);
+		if tokio::time::timeout(limits::FAILOVER_WAIT_MAX, moving).await.is_err() {
+			say!("  nobody else writes it yet: it is submitted all the same");
+		}
 		return Ok(());
 	}
 	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
 		return Err(lost);
 	}
 	Err(nobody_answers(agent, chain.genesis_hash(), &refusals).into())
+}
+
+/// Returns when the worker that has the lease answers for the agent.
+async fn moved_to_one_that_answers(chain: &Chain, members: &[clusters::Member], agent: AgentId) {
+	loop {
+		// A node that does not answer now may in a moment; in the end it is submitted, or fails by name.
+		if let Ok((at, _)) = chain.header(None).await {
+			let lease = clusters::lease(chain, at, agent).await.ok().flatten();
+			let writer =
+				lease.and_then(|lease| members.iter().find(|member| member.worker == lease.worker));
+			if let Some(writer) = writer {
+				if lacks(writer, agent).await.is_none() {
+					return;
+				}
+			}
+		}
+		tokio::time::sleep(limits::POLL).await;
+	}
 }
 
 fn nobody_answers(agent: AgentId, genesis: H256, refusals: &[(WorkerId, String)]) -> CommandError {

@@ -301,7 +301,8 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 				check_name(&built.name, taken, &folder)?;
 			}
 			// Before anything is paid: who is to run it.
-			clusters::members(&chain, deployment.cluster).await?;
+			let members = clusters::members(&chain, deployment.cluster).await?;
+			deployment::check_somebody_is_there(deployment.cluster, &members).await?;
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
 			let sender = interrupt::sender(&chain, account.keypair.clone());
