@@ -294,6 +294,10 @@ mod tests {
 		let read = deployments.read().unwrap();
 		let known: Vec<_> = read.iter().map(|one| (one.signed_at(), one.agent())).collect();
 		assert_eq!(known, [(Some(at(11)), None), (Some(at(10)), Some(H256([12; 32])))]);
+		// The chain refused the newer: nobody looks for it again.
+		deployments.forget(at(11)).unwrap();
+		let left: Vec<_> = deployments.read().unwrap().iter().map(Deployed::signed_at).collect();
+		assert_eq!(left, [Some(at(10))]);
 	}
 
 	#[test]
