@@ -287,7 +287,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			worker::check_operator(&chain, worker, account.address()).await?;
 			let cluster = clusters::cluster_of(&chain, worker).await?;
 			let members = clusters::members(&chain, cluster).await?;
-			if members.iter().any(|member| member.worker == worker && member.endpoint == url) {
+			let is_it = url.trim_end_matches('/');
+			if members.iter().any(|member| member.worker == worker && member.endpoint == is_it) {
 				refuse!(
 					"NothingNew",
 					"worker {worker} is reached at {} already, as the chain says",

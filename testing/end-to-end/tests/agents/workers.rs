@@ -161,10 +161,14 @@ pub async fn a_worker_that_joins_later_ends_with_the_same_state(
 
 	// Where it is reached is its operator's to say, and the other members follow.
 	let (number, url) = (worker.to_string(), late.url());
-	let endpoint = ["cluster", "endpoint", &number, &url];
+	let other = url.replace("127.0.0.1", "localhost");
+	let endpoint = ["cluster", "endpoint", &number, &other];
 	let refused = stage.network.phala.refused(&endpoint).await?;
 	ensure!(refused.contains("operator"), "{refused}");
-	stage.network.phala.of(OPERATORS[0]).ok(&endpoint).await?;
+	let operator = stage.network.phala.of(OPERATORS[0]);
+	let refused = operator.refused(&["cluster", "endpoint", &number, &url]).await?;
+	ensure!(refused.contains("already"), "{refused}");
+	operator.ok(&endpoint).await?;
 
 	// And sealed, proven, when nobody else is left.
 	let operator = stage.network.devnet.worker(writer)?.options.operator.clone();
