@@ -85,16 +85,20 @@ pub async fn submit(
 	input: &CallInput,
 	choices: Choices,
 ) -> anyhow::Result<Submitted> {
-	let (at, proven) = proof::agent(chain, finality, agent).await?;
+	let (at, mut proven) = proof::agent(chain, finality, agent).await?;
 	let record = proven.record();
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
+	if check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await? {
+		// It was waited for another writer: the agent's code and price may be others by now.
+		(_, proven) = proof::agent(chain, finality, agent).await?;
+	}
+	let record = proven.record();
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
 	let terms = terms(chain, agent, record, choices).await?;
 	check_funds(chain, account.bytes(), "a request", terms.max_fee).await?;
 	let plain = input.encode();
 	let sent = if choices.public { Sent::Public } else { Sent::OnChain };
 	sent.check(input.body.len(), plain.len())?;
-	check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await?;
 	let bytes = if choices.public {
 		RequestInput::Public(plain.clone())
 	} else {
@@ -193,16 +197,19 @@ pub async fn submit_secrets(
 	secrets: &[(Vec<u8>, Vec<u8>)],
 	choices: Choices,
 ) -> anyhow::Result<Submitted> {
-	let (at, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
+	let (at, mut proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	check_owner(agent, record, account)?;
+	if check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await? {
+		(_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
+	}
+	let record = proven.record();
 	let conversation = Conversation::new(proven.genesis(), agent, account.bytes())?;
 	let terms = terms(chain, agent, record, choices).await?;
 	check_funds(chain, account.bytes(), "a request with a secret", terms.max_fee).await?;
 	let body = secrets.encode();
 	let given = secrets.iter().map(|(_, value)| value.len()).sum();
 	Sent::Secret.check(given, body.len())?;
-	check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await?;
 	let sealed = conversation.seal(&proven, InputKind::OwnerSecrets, terms.deadline, body)?;
 	let submission = Submission {
 		agent,
@@ -334,14 +341,14 @@ async fn lacks(member: &clusters::Member, agent: AgentId) -> Option<String> {
 }
 
 /// Refuses what nobody would answer, before anything is paid for it. Who says by when it is to be answered may
-/// know that somebody comes back until then.
+/// know that somebody comes back until then. Whether another writer was waited for: what was read before is old.
 async fn check_somebody_answers(
 	chain: &Chain,
 	at: HeaderId,
 	agent: AgentId,
 	cluster: ClusterId,
 	deadline: Option<BlockNumber>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
 	let mut members = clusters::members(chain, cluster).await?;
 	let lease = clusters::lease(chain, at, agent).await?;
 	let writer = lease.map(|lease| lease.worker);
@@ -349,7 +356,7 @@ async fn check_somebody_answers(
 	let mut refusals = Vec::new();
 	if let Some(member) = members.first() {
 		match lacks(member, agent).await {
-			None => return Ok(()),
+			None => return Ok(false),
 			Some(why) => refusals.push((member.worker, why)),
 		}
 	}
@@ -359,7 +366,7 @@ async fn check_somebody_answers(
 	let others = members.iter().skip(1).zip(others);
 	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
 	if deadline.is_some() {
-		return Ok(());
+		return Ok(false);
 	}
 	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
 		say!(
@@ -370,7 +377,7 @@ async fn check_somebody_answers(
 		if tokio::time::timeout(limits::FAILOVER_WAIT_MAX, moving).await.is_err() {
 			say!("  nobody else writes it yet: it is submitted all the same");
 		}
-		return Ok(());
+		return Ok(true);
 	}
 	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
 		return Err(lost);
