@@ -36,10 +36,7 @@ fn end(world: &mut World, run: &Run) {
 #[test]
 fn a_read_runs_on_the_committed_state_and_its_answer_is_signed() {
 	let (mut world, agent) = World::with_agent(30);
-	let order = world.public_order(agent, b"not committed yet");
-	world.tell_cluster(phala_protocol::messages::RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"not committed yet");
 	let id = read(&mut world, agent);
 	let run = world.next_run(FIRST).unwrap();
 	assert!(!run.writable);

@@ -4,7 +4,7 @@ use super::{world::*, *};
 use crate::{action::Action, ReplicatedBody};
 use phala_protocol::{
 	agents::{Access, AgentId},
-	messages::{AgentsMessage, ClustersMessage, RequestsMessage},
+	messages::{AgentsMessage, ClustersMessage},
 	H256,
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -33,6 +33,14 @@ pub fn supply_once(
 	let pages = Some(give(world, agent, &names));
 	world.node(to).tell(Event::PagesCame { id, agent, pages });
 	names.len()
+}
+
+/// A member that joins when agents have a past comes to all that the first has.
+pub fn join_later(world: &mut World) {
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	supply(world, LATER, FIRST);
 }
 
 #[test]
@@ -101,8 +109,7 @@ fn members_that_all_start_again_at_once_come_back_from_their_disks() {
 		assert!(world.nodes[&worker].fetches.is_empty(), "nobody has to be asked");
 	}
 	// And they go on.
-	let order = world.public_order(agent, b"end");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"end");
 	world.settle();
 	world.run(FIRST).unwrap();
 	world.settle();
@@ -148,23 +155,14 @@ fn a_disk_that_opens_slowly_is_asked_again_before_others_are_and_a_dead_one_not_
 fn a_dead_disk_is_left_alone_though_the_chain_goes_on_and_pages_are_many() {
 	let (mut world, agent) = World::with_agent(135);
 	write_twice(&mut world, agent);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	supply(&mut world, LATER, FIRST);
+	join_later(&mut world);
 	world.restart(SECOND);
 	world.node(SECOND).failing_reads = usize::MAX;
 	world.join(SECOND);
 	world.settle();
 	// Each commit is another state to come to.
 	for body in [&b"x"[..], b"y", b"z"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
-		world.seal();
-		world.run(FIRST).unwrap();
-		world.settle();
-		world.tick(limits::PEER_RETRY_MS);
-		world.settle();
+		world.request_and_commit(agent, body);
 	}
 	assert_eq!(world.entries(FIRST, agent), last(b"z"));
 	let failed = usize::MAX - world.nodes[&SECOND].failing_reads;
@@ -227,10 +225,7 @@ fn a_departed_member_is_given_no_pages() {
 fn an_agent_that_is_given_up_while_its_disk_is_at_work_leaves_nothing_there() {
 	let (mut world, agent) = World::with_agent(138);
 	world.node(SECOND).held_disk = Some(Vec::new());
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	world.replicate();
 	world.tell_cluster(AgentsMessage::Retired { agent });
 	world.seal();
@@ -258,10 +253,7 @@ fn an_older_disk_that_was_put_back_lacks_what_is_newer_and_gives_nothing_wrong()
 fn a_member_gives_its_word_when_its_disk_has_it_and_not_before() {
 	let (mut world, agent) = World::with_agent(123);
 	world.node(SECOND).held_disk = Some(Vec::new());
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
 	let body = Box::new(world.nodes[&SECOND].snapshot.verify_body((*body).clone()).unwrap());
 	let id = world.node(SECOND).call(|reply| Event::BodyBrought { reply, body });
@@ -274,10 +266,7 @@ fn a_member_gives_its_word_when_its_disk_has_it_and_not_before() {
 fn a_holder_submits_nothing_that_its_own_disk_has_not() {
 	let (mut world, agent) = World::with_agent(124);
 	world.node(FIRST).held_disk = Some(Vec::new());
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	world.replicate();
 	assert!(world.nodes[&FIRST].snapshot.envelopes.is_empty());
 	world.node(FIRST).release_disk();
@@ -293,10 +282,7 @@ fn a_member_whose_disk_began_empty_puts_all_again_before_it_gives_its_word() {
 	node.disk.clear();
 	node.held_disk = Some(Vec::new());
 	node.tell(Event::StoreEmptied);
-	let order = world.public_order(agent, b"end");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"end");
 	world.replicate();
 	world.node(SECOND).release_disk();
 	assert!(before.iter().all(|name| world.nodes[&SECOND].disk.contains_key(name)));
@@ -339,10 +325,7 @@ fn a_disk_that_begins_empty_while_a_state_is_read_from_it_is_given_all_of_it_aga
 fn a_list_that_comes_while_a_newer_state_does_takes_nothing_of_it_away() {
 	let (mut world, agent) = World::with_agent(128);
 	write_twice(&mut world, agent);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	supply(&mut world, LATER, FIRST);
+	join_later(&mut world);
 	world.restart(SECOND);
 	world.join(SECOND);
 	world.node(SECOND).held_reads = Some(VecDeque::new());
@@ -356,10 +339,7 @@ fn a_list_that_comes_while_a_newer_state_does_takes_nothing_of_it_away() {
 		}
 	}
 	// What others commit meanwhile is on its disk too: an earlier boot of it had kept it.
-	let order = world.public_order(agent, b"newer");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"newer");
 	world.hang(SECOND);
 	world.settle();
 	for _ in 0..limits::REPLICATION_ATTEMPTS_MAX {
@@ -385,10 +365,7 @@ fn a_list_that_comes_while_a_newer_state_does_takes_nothing_of_it_away() {
 #[test]
 fn a_boot_that_left_and_joined_again_keeps_what_it_said_that_it_keeps() {
 	let (mut world, agent) = World::with_agent(129);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
 	assert!(matches!(world.bring_body(SECOND, (*body).clone()), Ok(Answer::Acknowledged(_))));
 	let kept = disk_of(&world, SECOND);
@@ -411,10 +388,7 @@ fn a_boot_that_left_and_joined_again_keeps_what_it_said_that_it_keeps() {
 fn a_parrot_takes_so_many_places_of_those_who_wait_for_a_members_word_and_not_for_long() {
 	let (mut world, agent) = World::with_agent(130);
 	world.node(SECOND).held_disk = Some(Vec::new());
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
 	let bring = |world: &mut World| {
 		let node = world.node(SECOND);
@@ -464,8 +438,7 @@ fn who_gave_all_that_was_asked_for_is_not_everybodys_source_for_good() {
 fn what_comes_before_what_it_was_made_on_waits_for_it() {
 	let (mut world, agent) = World::with_agent(126);
 	for body in [&b"one"[..], b"two"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
+		world.request(agent, body);
 	}
 	world.seal();
 	world.run(FIRST).unwrap();
@@ -493,10 +466,7 @@ fn what_comes_before_what_it_was_made_on_waits_for_it() {
 #[test]
 fn a_member_that_was_away_fetches_what_is_new_and_no_more() {
 	let (mut world, agent) = World::with_agent(93);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	supply(&mut world, LATER, FIRST);
+	join_later(&mut world);
 	world.hang(LATER);
 	write_twice(&mut world, agent);
 	world.wake(LATER);
@@ -517,13 +487,7 @@ fn asked(world: &World) -> WorkerId {
 
 pub fn write_twice(world: &mut World, agent: AgentId) {
 	for body in [&b"one"[..], b"two"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
-		world.seal();
-		world.run(FIRST).unwrap();
-		world.settle();
-		world.tick(limits::PEER_RETRY_MS);
-		world.settle();
+		world.request_and_commit(agent, body);
 	}
 }
 

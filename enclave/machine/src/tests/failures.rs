@@ -49,10 +49,7 @@ fn a_machine_that_fails_on_a_message_is_rebuilt_and_suspended_when_it_fails_on_i
 #[test]
 fn a_rebuilt_machine_answers_nothing_twice_and_numbers_on_from_where_the_chain_stands() {
 	let (mut world, agent) = World::with_agent(41);
-	let order = world.public_order(agent, b"before");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"before");
 	world.settle();
 	let consumed = world.consumed[&FIRST];
 	let height = world.chain.height();
@@ -125,8 +122,7 @@ fn a_rebuilt_machine_that_reads_that_it_had_left_gives_no_code_up() {
 fn a_rebuilt_machine_runs_what_was_asked_and_not_answered_yet() {
 	let (mut world, agent) = World::with_agent(44);
 	for body in [&b"answered"[..], b"under way"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
+		world.request(agent, body);
 	}
 	world.seal();
 	world.run(FIRST).unwrap();
@@ -147,10 +143,7 @@ fn a_rebuilt_machine_runs_what_was_asked_and_not_answered_yet() {
 #[test]
 fn an_answer_that_was_on_its_way_at_the_failure_counts_and_is_not_given_again() {
 	let (mut world, agent) = World::with_agent(45);
-	let order = world.public_order(agent, b"on its way");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"on its way");
 	world.replicate();
 	let sent = world.nodes[&FIRST].snapshot.envelopes.clone();
 	world.node(FIRST).fail();
@@ -290,10 +283,7 @@ fn an_input_that_makes_its_opening_fail_twice_fails_its_request_by_name_and_noth
 	assert_eq!(world.node(FIRST).rebuilt, 0);
 
 	// The next goes its way.
-	let order = world.public_order(agent, b"next");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"next");
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"next"));
 }

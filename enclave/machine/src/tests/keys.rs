@@ -4,7 +4,7 @@ use super::{disks::LATER, world::*, *};
 use phala_protocol::{
 	agents::{Access, AgentId},
 	mailbox::Envelope,
-	messages::{ClustersPayload, KeysPayload, RequestsMessage},
+	messages::{ClustersPayload, KeysPayload},
 };
 use rand_core::Rng;
 use std::collections::BTreeSet;
@@ -114,10 +114,7 @@ fn a_departure_read_together_with_a_new_set_stops_no_writes() {
 	world.nodes.remove(&LATER);
 	world.settle();
 	assert_eq!(wrapped(&world), Some((2, 2)));
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).expect("the keys are current");
+	world.request_and_run(agent, b"after");
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"after"));
 	all_have_keys(&mut world, 4);
@@ -145,10 +142,7 @@ fn an_overtaken_set_is_opened_and_wrapped_anew_by_its_maker() {
 	assert_eq!(wrapped(&world), Some((3, 2)));
 	let numbers: Vec<_> = numbers(&world);
 	assert_eq!(numbers, [1, 2], "no key is made without need");
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).expect("the keys are current");
+	world.request_and_run(agent, b"after");
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"after"));
 }
@@ -175,10 +169,7 @@ fn an_overtaken_set_whose_maker_is_gone_is_given_up_and_no_number_is_given_twice
 	assert_eq!(wrapped(&world), Some((3, 2)));
 	assert_eq!(numbers(&world), [1, 3]);
 	super::disks::supply(&mut world, SECOND, FIRST);
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).expect("the keys are current");
+	world.request_and_run(agent, b"after");
 	world.settle();
 	assert_eq!(world.entries(SECOND, agent), last(b"after"));
 }
@@ -208,8 +199,7 @@ fn what_only_its_writer_can_open_is_acknowledged_by_nobody() {
 	world.leave(LATER, 2);
 	world.nodes.remove(&LATER);
 	world.node(SECOND).held_tasks = Some(Vec::new());
-	let order = world.public_order(agent, b"early");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"early");
 	world.settle();
 	world.run(FIRST).expect("it has the new key");
 	let (to, body) = world.node(FIRST).sends.pop_front().unwrap();

@@ -189,8 +189,7 @@ fn a_stranger_is_not_let_in_to_an_agent_with_a_list() {
 fn an_enclave_whose_view_is_old_neither_answers_nor_runs_paid_work() {
 	let (mut world, agent) = World::with_agent(6);
 	let call = world.direct(agent, USER_SEED);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"x");
 	world.wait(limits::MARK_AGE_MAX_MS + 1);
 	world.seal();
 	assert!(world.next_run(FIRST).is_none());
@@ -266,8 +265,7 @@ fn work_of_a_refused_effect_set_is_done_again_and_counts_once() {
 	let (mut world, agent) = World::with_agent(7);
 	world.refuses_next = true;
 	for body in [&b"one"[..], b"two"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
+		world.request(agent, body);
 	}
 	world.seal();
 	// Speculatively one on another.
@@ -290,18 +288,14 @@ fn work_of_a_refused_effect_set_is_done_again_and_counts_once() {
 #[test]
 fn a_holder_that_lost_its_lease_gives_its_work_up_and_the_next_starts_from_what_is_committed() {
 	let (mut world, agent) = World::with_agent(8);
-	let order = world.public_order(agent, b"lost");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"lost");
 	let lease = Some(Lease { worker: SECOND, boot: 1 });
 	world.agents.get_mut(&agent).unwrap().lease = lease;
 	world.tell_cluster(ClustersMessage::LeaseMoved { agent, lease });
 	world.settle();
 	assert!(world.results.is_empty(), "the old holder's set is not taken");
 
-	let order = world.public_order(agent, b"kept");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"kept");
 	world.seal();
 	assert!(world.next_run(FIRST).is_none());
 	world.run(SECOND).unwrap();
@@ -364,10 +358,7 @@ fn a_member_that_left_holds_nothing_of_the_cluster() {
 	world.settle();
 	let wrapped = world.wrapped.clone().unwrap();
 	assert_eq!(wrapped.generation, 2, "those who stay wrap anew");
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"after");
 	world.settle();
 	assert_eq!(world.entries(FIRST, agent), last(b"after"));
 	let under = world.keys_on_disk(FIRST, agent);
@@ -396,10 +387,7 @@ fn a_new_master_key_wraps_the_same_data_keys_and_a_later_member_comes_to_them() 
 	world.settle();
 	let second = world.wrapped.clone().unwrap();
 	assert_eq!((first.epoch, second.epoch), (1, 2));
-	let order = world.public_order(agent, b"later");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"later");
 	world.settle();
 
 	world.boot(LATER);
@@ -431,8 +419,7 @@ fn an_order_that_does_not_name_this_boot_is_never_run() {
 fn a_run_on_a_state_that_was_refused_meanwhile_never_happened() {
 	let (mut world, agent) = World::with_agent(16);
 	for body in [&b"one"[..], b"two"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
+		world.request(agent, body);
 	}
 	world.seal();
 	world.refuses_next = true;
@@ -534,10 +521,7 @@ fn a_member_that_lags_does_not_wrap_a_set_without_the_newest_data_key() {
 	world.settle();
 	assert_eq!(world.wrapped.as_ref().map(|set| (set.epoch, set.generation)), Some((2, 2)));
 
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"after");
 	world.settle();
 	for worker in [FIRST, SECOND] {
 		assert_eq!(world.entries(worker, agent), last(b"after"));
@@ -613,8 +597,7 @@ fn what_ran_in_time_and_waited_for_keys_past_its_deadline_is_not_proposed() {
 	while world.chain.height() < deadline {
 		world.seal();
 	}
-	let order = world.public_order(agent, b"next");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"next");
 	world.settle();
 	assert_eq!(world.run(FIRST).unwrap().state.version, 1, "nothing is made on it");
 	world.settle();
@@ -627,10 +610,7 @@ fn who_brings_one_agent_s_code_again_and_again_causes_no_look_at_the_others() {
 	let (mut world, agent) = World::with_agent(94);
 	let other = world.register_agent_with(FIRST, Access::Public, 0xc7);
 	world.settle();
-	let order = world.public_order(other, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(other, b"x");
 	let (to, body) = world.node(FIRST).sends.pop_front().unwrap();
 	world.node(FIRST).body_sent(&to, &body, Err(MachineError::Busy));
 	world.wait(limits::PEER_RETRY_MS);

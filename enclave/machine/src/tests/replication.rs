@@ -1,7 +1,7 @@
 //! What the holder of a lease has the other members keep before the chain is asked.
 
 use super::{
-	disks::{supply, LATER},
+	disks::{join_later, LATER},
 	world::*,
 	*,
 };
@@ -18,10 +18,7 @@ use std::cell::Cell;
 #[test]
 fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 	let (mut world, agent) = World::with_agent(10);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	let (_, body) = world.node(FIRST).sends.pop_front().unwrap();
 	let impostor = ReplicatedBody { worker: SECOND, ..(*body).clone() };
 	let forged = ReplicatedBody { base_hash: H256([7; 32]), ..(*body).clone() };
@@ -41,10 +38,7 @@ fn a_member_keeps_bodies_for_the_lease_holder_alone() {
 #[test]
 fn a_member_that_does_not_keep_a_body_is_asked_so_often_and_then_the_chain_decides() {
 	let (mut world, agent) = World::with_agent(22);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	let before = world.nodes[&FIRST].snapshot.envelopes.len();
 	for attempt in 1..=limits::REPLICATION_ATTEMPTS_MAX {
 		assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), before, "attempt {attempt}");
@@ -61,10 +55,7 @@ fn a_member_that_does_not_keep_a_body_is_asked_so_often_and_then_the_chain_decid
 #[test]
 fn an_outage_of_the_majority_leaves_no_heap_of_steps_with_who_stays() {
 	let (mut world, agent) = World::with_agent(139);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	supply(&mut world, LATER, FIRST);
+	join_later(&mut world);
 	let before = world.nodes[&SECOND].disk.len();
 	world.hang(LATER);
 	// A third of three keeps nothing and counts: its word is missing again and again.
@@ -94,8 +85,7 @@ fn an_outage_of_the_majority_leaves_no_heap_of_steps_with_who_stays() {
 
 /// The holder's next write: whether it is submitted after so many milliseconds, and not before.
 fn takes_ms(world: &mut World, agent: AgentId, body: &[u8], ms: u64) -> bool {
-	let order = world.public_order(agent, body);
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, body);
 	world.seal();
 	let before = world.nodes[&FIRST].snapshot.envelopes.len();
 	world.run(FIRST).unwrap();
@@ -140,14 +130,8 @@ fn one_of_two_that_the_chain_does_without_is_waited_for_once_and_again_when_it_i
 #[test]
 fn one_of_three_that_hangs_is_waited_for_a_moment_and_no_longer() {
 	let (mut world, agent) = World::with_agent(132);
-	world.boot(LATER);
-	world.join(LATER);
-	world.settle();
-	supply(&mut world, LATER, FIRST);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	join_later(&mut world);
+	world.request_and_run(agent, b"x");
 	let sends = std::mem::take(&mut world.node(FIRST).sends);
 	assert_eq!(sends.len(), 2);
 	// The second never answers.
@@ -203,10 +187,7 @@ fn a_request_that_too_few_members_keep_is_offered_again_as_it_is_and_run_once() 
 #[test]
 fn the_word_of_a_member_that_started_again_is_none_and_is_asked_for_anew() {
 	let (mut world, agent) = World::with_agent(64);
-	let order = world.public_order(agent, b"x");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"x");
 	world.replicate();
 	// The chain knows of the member's next boot before the set with the word of this one comes.
 	let member = world.members.iter().find(|member| member.worker == SECOND).unwrap().clone();
@@ -251,8 +232,7 @@ impl Departed {
 #[test]
 fn what_ran_while_a_member_left_waits_for_a_key_that_the_departed_does_not_know() {
 	let (mut world, agent, departed) = Departed::of(90);
-	let order = world.public_order(agent, b"slow");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"slow");
 	let call = Box::new(OpenedCall::public(agent, call_input(b"direct")));
 	world.seal();
 	let run = world.next_run(FIRST).expect("it begins before");
@@ -300,8 +280,7 @@ fn what_failed_while_a_member_left_uses_its_input_up_under_a_key_that_the_depart
 fn what_was_not_submitted_when_a_member_left_is_sealed_anew() {
 	let (mut world, agent, departed) = Departed::of(92);
 	for body in [&b"one"[..], b"two", b"six"] {
-		let order = world.public_order(agent, body);
-		world.tell_cluster(RequestsMessage::Request(order));
+		world.request(agent, body);
 	}
 	world.seal();
 	world.run(FIRST).unwrap();
@@ -425,8 +404,7 @@ fn scribblers_leave_the_last_place_of_an_agent_to_what_is_paid_for() {
 	}
 	let made = world.nodes[&FIRST].snapshot.envelopes.len();
 	assert_eq!(made, limits::PROPOSALS_MAX - 1, "a place is left for what is paid for");
-	let order = world.public_order(agent, b"paid");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"paid");
 	world.seal();
 	Scribblers::run(&mut world);
 	assert_eq!(world.nodes[&FIRST].snapshot.envelopes.len(), limits::PROPOSALS_MAX);

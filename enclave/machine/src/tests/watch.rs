@@ -50,8 +50,7 @@ fn a_holder_that_hangs_is_challenged_and_replaced_and_follows_when_it_wakes_up()
 	assert_eq!(count(&world, is_challenge), 1);
 	assert_eq!(holder(&world, SECOND, agent), Some(SECOND));
 
-	let order = world.public_order(agent, b"after");
-	world.tell_cluster(RequestsMessage::Request(order));
+	world.request(agent, b"after");
 	world.seal();
 	assert!(world.run(SECOND).is_some(), "it writes now");
 
@@ -165,10 +164,7 @@ fn a_follower_that_hangs_holds_up_a_write_until_the_next_try_and_no_longer() {
 	world.settle();
 	assert_eq!(world.agents[&agent].lease, Some(Lease { worker: FIRST, boot: 1 }));
 	world.hang(LATER);
-	let order = world.public_order(agent, b"slow");
-	world.tell_cluster(RequestsMessage::Request(order));
-	world.seal();
-	world.run(FIRST).unwrap();
+	world.request_and_run(agent, b"slow");
 	let mut asked = Vec::new();
 	while let Some((to, body)) = world.node(FIRST).sends.pop_front() {
 		asked.push(to.worker);

@@ -27,7 +27,7 @@ use phala_protocol::{
 	mailbox::{ByLane, ClusterId, Envelope, Lane},
 	messages::{
 		AgentsMessage, AgentsPayload, ClustersMessage, ClustersPayload, KeysMessage, KeysPayload,
-		Subscription,
+		RequestsMessage, Subscription,
 	},
 	relay::ChannelBodies,
 	requests::{
@@ -604,6 +604,27 @@ impl World {
 		let mut order = self.order(agent, RequestKind::Call, input);
 		order.request = H256([body[0]; 32]);
 		order
+	}
+
+	/// A paid request of a stranger to the agent's lease holder, told in the block that comes next.
+	pub fn request(&mut self, agent: AgentId, body: &[u8]) {
+		let order = self.public_order(agent, body);
+		self.tell_cluster(RequestsMessage::Request(order));
+	}
+
+	/// The same in a block, and the first member runs it; what it made is sent to nobody yet.
+	pub fn request_and_run(&mut self, agent: AgentId, body: &[u8]) {
+		self.request(agent, body);
+		self.seal();
+		self.run(FIRST).expect("it is ordered, and its keys are there");
+	}
+
+	/// The same until it is committed.
+	pub fn request_and_commit(&mut self, agent: AgentId, body: &[u8]) {
+		self.request_and_run(agent, body);
+		self.settle();
+		self.tick(limits::PEER_RETRY_MS);
+		self.settle();
 	}
 
 	/// Opens and brings a direct call.

@@ -119,6 +119,7 @@ fn main() -> ExitCode {
 		upgrades::what_an_agent_throws_is_found_at_its_line_in_its_owners_log,
 		upgrades::nobody_is_refused_at_an_upgrade_without_notice,
 		upgrades::nobody_is_refused_at_an_upgrade_with_notice_and_what_is_to_come_is_shown,
+		upgrades::an_upgrade_while_another_writer_is_waited_for_fails_nothing_that_is_paid,
 		limits::a_paid_request_ends_by_each_limit_and_other_agents_answer_meanwhile,
 		refusals::bad_input_gets_clear_errors_at_the_cli_and_nothing_is_submitted,
 		told::accounts_are_meant_by_their_names_and_their_addresses_look_alike_everywhere,

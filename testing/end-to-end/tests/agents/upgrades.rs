@@ -3,6 +3,7 @@
 
 use crate::Stage;
 use anyhow::{ensure, Context};
+use nix::sys::signal::Signal;
 use phala_end_to_end::{
 	cli::Phala,
 	cluster::{agent_at, agent_folder, http, Network, DEVELOPER},
@@ -256,6 +257,45 @@ pub async fn nobody_is_refused_at_an_upgrade_with_notice_and_what_is_to_come_is_
 	check_heard(&crowd.leave().await?)?;
 	let status = network.phala.ok(&["agent", "status", &agent]).await?;
 	assert_eq!((&status["pending"], &status["component"]), (&Value::Null, &upgraded["component"]));
+	Ok(())
+}
+
+/// Whoever pays waits for another writer than the one that hangs; what they pay for is sealed after it.
+pub async fn an_upgrade_while_another_writer_is_waited_for_fails_nothing_that_is_paid(
+	stage: &mut Stage,
+) -> anyhow::Result<()> {
+	/// Blocks that are left of the notice when the writer stops: enough to read the agent as it was, and
+	/// fewer than it takes until another one writes.
+	const BEFORE: u64 = 4;
+	let network = &stage.network;
+	let (developer, chain) = (network.phala.of(DEVELOPER), &network.chain);
+	let agent = deploy(network, NOTICE).await?;
+	let two = built(network, "two").await?;
+	let upgraded = developer.ok(&["agent", "upgrade", &agent, &two, "--no-build"]).await?;
+	let runs_from = upgraded["runsFrom"].as_u64().context("it is announced")?;
+	let status = network.phala.ok(&["agent", "status", &agent]).await?;
+	let writer = status["lease"]["worker"].as_u64().context("somebody writes it")?;
+	let writer = u32::try_from(writer)?;
+	until("the upgrade to be near", || async {
+		Ok((chain.newest().await? + BEFORE >= runs_from).then_some(()))
+	})
+	.await?;
+
+	let from = chain.newest().await?;
+	network.devnet.worker(writer)?.enclave.process.signal(Signal::SIGSTOP)?;
+	let ask = ["call", &agent, "/", "--on-chain", "--data", "x"];
+	let set = ["secrets", "set", &agent, "WORD", "--value-env", "HOME"];
+	let (answer, told) = tokio::join!(network.phala.ok(&ask), developer.ok(&set));
+	let moved = chain.events(from).await;
+	network.devnet.worker(writer)?.enclave.process.signal(Signal::SIGCONT)?;
+	ensure!(from < runs_from, "it was asked before the code changed");
+	let mut moved = moved?.into_iter().filter(|event| event.name == "Clusters.LeaseMoved");
+	let moved = moved.next().context("another writes it")?.block;
+	ensure!(moved > runs_from, "the lease moved in block {moved}, the code changed in {runs_from}");
+	assert_eq!(version(&answer?["answer"]["body"])?, "two");
+	told?;
+	let everybody = network.worker_ids();
+	network.in_step(&agent, &everybody).await?;
 	Ok(())
 }
 
