@@ -39,8 +39,8 @@ domains! {
 	AVAILABILITY = "phala/agents/availability/v1";
 	/// An effect set's body, given to another member to keep.
 	REPLICATION = "phala/agents/replication/v1";
-	/// An answer of an agent.
-	ANSWER = "phala/agents/answer/v1";
+	/// Answers of agents, given together.
+	ANSWERS = "phala/agents/answers/v1";
 	/// A dealer's message to one player of a key ceremony.
 	DKG_DEALING = "phala/keys/dkg/dealing/v1";
 	/// A player's acknowledgement, a dealer's log.
@@ -77,6 +77,10 @@ domains! {
 	STATE_PAGE = "phala/state/page/v1";
 	/// Root of an agent's state, as the chain knows it.
 	STATE_ROOT = "phala/state/root/v1";
+	/// An answer of an agent: a leaf of the tree of those that are signed together.
+	ANSWER = "phala/agents/answer/v1";
+	/// Two neighbours in that tree.
+	ANSWER_NODE = "phala/agents/answer-node/v1";
 	/// With a salt: what an answer is about.
 	SALTED = "phala/agents/salted/v1";
 

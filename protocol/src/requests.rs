@@ -249,7 +249,7 @@ pub struct RequestResult {
 	pub units: u32,
 }
 
-/// What a boot says of an answer: signed as an [`AnswerStatement`], fetched at
+/// What a boot says of an answer: signed by its place in a tree of answers ([`AnswersStatement`]), fetched at
 /// `/v1/signature/{id}`, checked by `phala verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AnswerContent {
@@ -277,23 +277,115 @@ pub struct AnswerContent {
 	pub unproven_inputs: u32,
 }
 
-/// What is signed for an answer.
-#[derive(Clone, Copy, Debug, Encode)]
-pub struct AnswerStatement<'a> {
+#[derive(Encode)]
+struct AnswerLeaf<'a> {
 	domain: domains::Domain,
 	content: &'a AnswerContent,
 }
 
 impl AnswerContent {
-	/// What a boot signs.
-	pub fn statement(&self) -> AnswerStatement<'_> {
-		AnswerStatement { domain: domains::ANSWER, content: self }
-	}
-
-	/// The proof's name at `/v1/signature/{id}`.
+	/// The proof's name at `/v1/signature/{id}`, and its leaf in the tree of what is signed with it.
 	pub fn id(&self) -> H256 {
-		hash_of(&self.statement())
+		hash_of(&AnswerLeaf { domain: domains::ANSWER, content: self })
 	}
+}
+
+#[derive(Encode)]
+struct AnswerNode {
+	domain: domains::Domain,
+	left: H256,
+	right: H256,
+}
+
+impl AnswerNode {
+	fn hash(left: H256, right: H256) -> H256 {
+		hash_of(&Self { domain: domains::ANSWER_NODE, left, right })
+	}
+}
+
+/// What a boot signs for all answers of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+pub struct AnswersStatement {
+	domain: domains::Domain,
+	root: H256,
+}
+
+impl AnswersStatement {
+	/// Of the answers under `root`.
+	pub fn new(root: H256) -> Self {
+		Self { domain: domains::ANSWERS, root }
+	}
+}
+
+/// Where an answer stands among those that were signed with it. The leaves of the tree are their ids
+/// ([`AnswerContent::id`]), filled up with zeros to a power of two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct AnswerPath {
+	/// Which leaf it is, from 0: bit `n` says whether it is on the right `n` levels above the leaves.
+	pub index: u32,
+	/// Its neighbours, from the leaf's up; none of an answer that was signed alone.
+	pub neighbours: Vec<H256>,
+}
+
+impl AnswerPath {
+	/// The root of the tree in which the answer `id` stands here.
+	///
+	/// # Errors
+	/// [`NoSuchLeaf`] of a tree so high: each leaf has one way to be named.
+	pub fn root(&self, id: H256) -> Result<H256, NoSuchLeaf> {
+		let height = self.neighbours.len();
+		let is_leaf = height <= limits::ANSWER_TREE_HEIGHT_MAX && self.index >> height == 0;
+		if !is_leaf {
+			return Err(NoSuchLeaf { index: self.index, height });
+		}
+		let mut position = self.index;
+		Ok(self.neighbours.iter().fold(id, |node, neighbour| {
+			let is_right = position & 1 == 1;
+			position >>= 1;
+			match is_right {
+				true => AnswerNode::hash(*neighbour, node),
+				false => AnswerNode::hash(node, *neighbour),
+			}
+		}))
+	}
+}
+
+/// An [`AnswerPath`] that leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchLeaf {
+	pub index: u32,
+	pub height: usize,
+}
+
+impl core::fmt::Display for NoSuchLeaf {
+	fn fmt(&self, to: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+		let Self { index, height } = self;
+		let most = limits::ANSWER_TREE_HEIGHT_MAX;
+		write!(to, "a tree of {height} levels, of {most} at most, has no leaf {index}")
+	}
+}
+
+impl core::error::Error for NoSuchLeaf {}
+
+/// The tree over answers' ids, of which there are at most [`limits::ANSWERS_SIGNED_MAX`]: its root, and each one's path.
+pub fn answer_tree(ids: &[H256]) -> (H256, Vec<AnswerPath>) {
+	let mut paths: Vec<_> =
+		(0u32..).zip(ids).map(|(index, _)| AnswerPath { index, neighbours: Vec::new() }).collect();
+	let mut row = ids.to_vec();
+	row.resize(ids.len().next_power_of_two(), H256::zero());
+	let mut level = 0;
+	while row.len() > 1 {
+		for path in &mut paths {
+			let neighbour = (path.index >> level) ^ 1;
+			path.neighbours.extend(row.get(neighbour as usize));
+		}
+		row = row
+			.chunks_exact(2)
+			.filter_map(|pair| Some(AnswerNode::hash(*pair.first()?, *pair.last()?)))
+			.collect();
+		level += 1;
+	}
+	(row.first().copied().unwrap_or_default(), paths)
 }
 
 #[derive(Encode)]
@@ -419,11 +511,21 @@ pub struct LogEntry {
 pub struct SignedAnswer {
 	/// What was signed.
 	pub content: AnswerContent,
-	/// sr25519 (context `substrate`) by the boot's identity key.
+	/// Where it stands in the tree whose root was signed.
+	pub path: AnswerPath,
+	/// sr25519 (context `substrate`) by the boot's identity key, of an [`AnswersStatement`].
 	pub signature: [u8; 64],
 }
 
 impl SignedAnswer {
+	/// What the boot signed.
+	///
+	/// # Errors
+	/// [`NoSuchLeaf`] if the path leads nowhere.
+	pub fn statement(&self) -> Result<AnswersStatement, NoSuchLeaf> {
+		self.path.root(self.id()).map(AnswersStatement::new)
+	}
+
 	/// The proof's name at `/v1/signature/{id}`.
 	pub fn id(&self) -> H256 {
 		self.content.id()
@@ -495,5 +597,50 @@ mod tests {
 		for room in [Room { taken: u32::MAX, places: 1 }, Room { taken: u32::MAX, places: 0 }] {
 			assert!(base_fee(1, &[room]) >= 1 << limits::BASE_FEE_DOUBLINGS_MAX);
 		}
+	}
+
+	fn ids(count: u8) -> Vec<H256> {
+		(1..=count).map(H256::repeat_byte).collect()
+	}
+
+	#[test]
+	fn each_answer_of_a_tree_leads_to_its_root_and_one_alone_is_it() {
+		assert_eq!(answer_tree(&ids(1)), (H256::repeat_byte(1), vec![AnswerPath::default()]));
+		for count in 1..=limits::ANSWERS_SIGNED_MAX as u8 {
+			let (root, paths) = answer_tree(&ids(count));
+			assert_eq!(paths.len(), usize::from(count));
+			for (id, path) in ids(count).into_iter().zip(&paths) {
+				assert_eq!(path.root(id), Ok(root), "{path:?} of {count}");
+			}
+		}
+	}
+
+	/// Says of an answer that was signed that another was, or that it was signed elsewhere.
+	#[test]
+	fn an_impostor_finds_no_other_place_in_the_tree() {
+		let ids = ids(5);
+		let (root, paths) = answer_tree(&ids);
+		for (at, path) in paths.iter().enumerate() {
+			for (other, id) in ids.iter().enumerate().filter(|(other, _)| *other != at) {
+				assert_ne!(path.root(*id), Ok(root), "{other} in place of {at}");
+			}
+			for index in (0..64).filter(|index| *index != path.index) {
+				let moved = AnswerPath { index, ..path.clone() };
+				assert_ne!(moved.root(ids[at]), Ok(root), "{at} at {index}");
+			}
+			let cut = path.neighbours.len() - 1;
+			let cut = AnswerPath { neighbours: path.neighbours[..cut].to_vec(), ..path.clone() };
+			assert_ne!(cut.root(ids[at]), Ok(root));
+			let mut longer = path.clone();
+			longer.neighbours.push(H256::zero());
+			assert_ne!(longer.root(ids[at]), Ok(root));
+			// Nor one above the leaves.
+			let above =
+				AnswerPath { index: path.index >> 1, neighbours: path.neighbours[1..].to_vec() };
+			assert_ne!(above.root(ids[at]), Ok(root));
+		}
+		let height = limits::ANSWER_TREE_HEIGHT_MAX + 1;
+		let tower = AnswerPath { index: 0, neighbours: vec![H256::zero(); height] };
+		assert_eq!(tower.root(ids[0]), Err(NoSuchLeaf { index: 0, height }));
 	}
 }

@@ -347,7 +347,11 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 		body: vec![1],
 	};
 	let output = CallOutput { status: 201, headers: vec![], body: vec![2] };
-	let signed = SignedAnswer { content: answer(), signature: [0x51; 64] };
+	let signed = SignedAnswer {
+		content: answer(),
+		path: AnswerPath { index: 2, neighbours: vec![h(0x61), h(0x62)] },
+		signature: [0x51; 64],
+	};
 	let direct = DirectCall {
 		caller: Caller::Account([1; 32]),
 		sealed: vec![5],
@@ -359,7 +363,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 			"signed AvailabilityContent",
 			AvailabilityContent::new(genesis, 7, 2, h(0xa9), h(0x57), h(0xb0)).encode(),
 		),
-		("signed AnswerStatement", answer().statement().encode()),
+		("signed AnswersStatement", signed.statement().unwrap().encode()),
 		(
 			"signed DirectCallContent",
 			DirectCallContent::new(genesis, h(0xa9), Caller::Account([1; 32]), &[5]).encode(),

@@ -304,11 +304,15 @@ fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
 }
 
 fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
-	if !sr25519::verify(&boot.keys.identity, &proof.content.statement().encode(), &proof.signature)
-	{
+	let statement = proof.statement().map_err(|error| error.to_string())?.encode();
+	if !sr25519::verify(&boot.keys.identity, &statement, &proof.signature) {
 		return Err("it is not by the boot's key: the proof or its signature was changed".into());
 	}
-	Ok(((), format!("answer {:?} is signed by the boot's key", proof.id())))
+	let together = match proof.path.neighbours.len() {
+		0 => "".into(),
+		height => format!(", with up to {} others at once", (1u32 << height).saturating_sub(1)),
+	};
+	Ok(((), format!("answer {:?} is signed by the boot's key{together}", proof.id())))
 }
 
 fn measurement(state: &ProvenState, boot: &Boot) -> Found<()> {

@@ -33,7 +33,7 @@ pub enum VerifierError {
 }
 
 /// What [`AnswerFile::format`] says.
-pub const FORMAT: &str = "phala-answer/1";
+pub const FORMAT: &str = "phala-answer/2";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,8 +29,9 @@ use phala_protocol::{
 		SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC, DEVELOPMENT_ROOT_SEED,
 	},
 	requests::{
-		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, ReportStatement, Request,
-		RequestKind, RequestOutcome, RequestState, SignedAnswer,
+		answer_tree, salted_hash, AnswerContent, AnswersStatement, CallInput, CallOutput,
+		ProvenAnswer, ReportStatement, Request, RequestKind, RequestOutcome, RequestState,
+		SignedAnswer,
 	},
 	storage_keys, H256,
 };
@@ -104,8 +105,7 @@ impl Scene {
 			block: 1,
 			unproven_inputs: 0,
 		};
-		let signature = sr25519::sign_with_published_seed(BOOT_SEED, &content.statement().encode());
-		let proof = SignedAnswer { content, signature };
+		let proof = signed_among_others(content);
 		let report_data =
 			ReportStatement::new(chain.genesis(), WORKER, keys, proof.id().0).report_data();
 		let answer = ProvenAnswer { output, salt, proof };
@@ -201,12 +201,19 @@ impl Scene {
 	fn sign(&mut self, change: impl FnOnce(&mut AnswerContent)) {
 		let proof = &mut self.answer.proof;
 		change(&mut proof.content);
-		let statement = proof.content.statement().encode();
-		proof.signature = sr25519::sign_with_published_seed(BOOT_SEED, &statement);
+		*proof = signed_among_others(proof.content.clone());
 		self.file.proof = HexBytes(proof.encode());
 		// That one was for another statement.
 		self.file.report = None;
 	}
+}
+
+/// Signed by the boot as the third of three answers.
+fn signed_among_others(content: AnswerContent) -> SignedAnswer {
+	let (root, mut paths) = answer_tree(&[H256([1; 32]), H256([2; 32]), content.id()]);
+	let statement = AnswersStatement::new(root).encode();
+	let signature = sr25519::sign_with_published_seed(BOOT_SEED, &statement);
+	SignedAnswer { content, path: paths.remove(2), signature }
 }
 
 fn refused_by(verification: &Verification) -> &'static str {

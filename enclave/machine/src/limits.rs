@@ -51,6 +51,10 @@ const _: () = assert!(
 		< RELAYED_ANSWER_BYTES_MAX as usize
 );
 
+/// So many tasks sign answers at once; what comes meanwhile is signed together by the next. As many as there
+/// are processors to do it would do.
+pub const ANSWER_TASKS_MAX: usize = 8;
+
 /// Most requests of one agent that run at once, so that no agent alone takes all places.
 pub const AGENT_RUNS_MAX: usize = 16;
 

@@ -418,12 +418,15 @@ fn encode_work(work: &Work, to: &mut Vec<u8>) {
 			(6u8, open.agent, open.run, open.caller, &open.sealed, open.height, open.code)
 				.encode_to(to)
 		}
-		Work::Answer(answer) => {
-			(7u8, answer.agent, answer.run, answer.code, answer.caller, &*answer.input)
-				.encode_to(to);
-			(&answer.output, answer.state_version, answer.height, answer.unproven_inputs)
-				.encode_to(to);
-			answer.reply.encode_to(to);
+		Work::Answer(answers) => {
+			(7u8, answers.len() as u64).encode_to(to);
+			for answer in answers {
+				(answer.agent, answer.run, answer.code, answer.caller, &*answer.input)
+					.encode_to(to);
+				(&answer.output, answer.state_version, answer.height, answer.unproven_inputs)
+					.encode_to(to);
+				answer.reply.encode_to(to);
+			}
 		}
 		Work::SignBody { agent, base_hash, body, new_hash } => {
 			(8u8, agent, base_hash, &**body, new_hash).encode_to(to)

@@ -30,7 +30,8 @@ use phala_protocol::{
 	keys::{Epoch, KeyRequest, Seat},
 	mailbox::{ClusterId, Envelope, EnvelopeContent, EnvelopeNumber},
 	requests::{
-		salted_hash, AnswerContent, CallInput, CallOutput, ProvenAnswer, RequestKind, SignedAnswer,
+		answer_tree, salted_hash, AnswerContent, AnswersStatement, CallInput, CallOutput,
+		ProvenAnswer, RequestKind, SignedAnswer,
 	},
 	BlockNumber, H256,
 };
@@ -61,16 +62,46 @@ pub struct TaskDone {
 }
 
 pub(crate) enum Work {
-	SignEnvelope { number: EnvelopeNumber, payload: Vec<u8> },
-	MakeMasterKey { epoch: Epoch, attempt: u32, seats: Vec<Seat> },
-	Release { share: Arc<MasterShare>, request: KeyRequest },
-	AskForKeys { cluster: ClusterId, generation: Generation, master: Arc<CeremonyOutcome> },
-	CombineRelease { collector: Mutex<Option<Box<ReleaseCollector>>>, release: Vec<u8> },
-	MakeAgentKeys { agent: AgentId },
+	SignEnvelope {
+		number: EnvelopeNumber,
+		payload: Vec<u8>,
+	},
+	MakeMasterKey {
+		epoch: Epoch,
+		attempt: u32,
+		seats: Vec<Seat>,
+	},
+	Release {
+		share: Arc<MasterShare>,
+		request: KeyRequest,
+	},
+	AskForKeys {
+		cluster: ClusterId,
+		generation: Generation,
+		master: Arc<CeremonyOutcome>,
+	},
+	CombineRelease {
+		collector: Mutex<Option<Box<ReleaseCollector>>>,
+		release: Vec<u8>,
+	},
+	MakeAgentKeys {
+		agent: AgentId,
+	},
 	Open(Box<ToOpen>),
-	Answer(Box<ToAnswer>),
-	SignBody { agent: AgentId, base_hash: H256, body: Arc<SealedBody>, new_hash: H256 },
-	Acknowledge { reply: CallId, agent: AgentId, base_hash: H256, new_hash: H256 },
+	/// Answers that are signed together.
+	Answer(Vec<ToAnswer>),
+	SignBody {
+		agent: AgentId,
+		base_hash: H256,
+		body: Arc<SealedBody>,
+		new_hash: H256,
+	},
+	Acknowledge {
+		reply: CallId,
+		agent: AgentId,
+		base_hash: H256,
+		new_hash: H256,
+	},
 }
 
 /// An order's sealed input.
@@ -86,6 +117,7 @@ pub(crate) struct ToOpen {
 }
 
 /// A run's answer, to be signed and sealed.
+#[derive(Clone)]
 pub(crate) struct ToAnswer {
 	pub agent: AgentId,
 	pub run: RunId,
@@ -127,12 +159,7 @@ pub(crate) enum Outcome {
 		code: H256,
 		opened: Result<Opened, MachineError>,
 	},
-	Answered {
-		agent: AgentId,
-		run: RunId,
-		/// An error if nobody could read it: it does not fit a seal, or its key is of low order.
-		answer: Result<(Answer, SignedAnswer), MachineError>,
-	},
+	Answered(Vec<Answered>),
 	BodySigned {
 		agent: AgentId,
 		new_hash: H256,
@@ -142,6 +169,14 @@ pub(crate) enum Outcome {
 		reply: CallId,
 		acknowledgement: Result<Availability, MachineError>,
 	},
+}
+
+/// A run's answer, signed and sealed.
+pub(crate) struct Answered {
+	pub agent: AgentId,
+	pub run: RunId,
+	/// An error if nobody could read it: it does not fit a seal, or its key is of low order.
+	pub answer: Result<(Answer, SignedAnswer), MachineError>,
 }
 
 /// What a release led to.
@@ -183,7 +218,7 @@ impl TaskDone {
 			Outcome::ReleaseCombined(_) => "combined release",
 			Outcome::AgentKeysMade { .. } => "agent's keys",
 			Outcome::Opened { .. } => "opened input",
-			Outcome::Answered { .. } => "signed answer",
+			Outcome::Answered(_) => "signed answers",
 			Outcome::BodySigned { .. } => "signed body",
 			Outcome::Acknowledged { .. } => "signed acknowledgement",
 		}
@@ -200,7 +235,7 @@ impl Work {
 			Self::CombineRelease { .. } => "combining of releases",
 			Self::MakeAgentKeys { .. } => "making of an agent's keys",
 			Self::Open(_) => "opening of an input",
-			Self::Answer(_) => "signature of an answer",
+			Self::Answer(_) => "signature of answers",
 			Self::SignBody { .. } => "signature of a body",
 			Self::Acknowledge { .. } => "signature of an acknowledgement",
 		}
@@ -227,8 +262,13 @@ impl Work {
 				let ToOpen { agent, run, code, .. } = **order;
 				Outcome::Opened { agent, run, code, opened: Err(error) }
 			}
-			Self::Answer(answer) => {
-				Outcome::Answered { agent: answer.agent, run: answer.run, answer: Err(error) }
+			Self::Answer(answers) => {
+				let failed = |&ToAnswer { agent, run, .. }: &ToAnswer| Answered {
+					agent,
+					run,
+					answer: Err(error.clone()),
+				};
+				Outcome::Answered(answers.iter().map(failed).collect())
 			}
 			Self::Acknowledge { reply, .. } => {
 				Outcome::Acknowledged { reply: *reply, acknowledgement: Err(error) }
@@ -300,10 +340,8 @@ impl Task {
 				let (agent, run, code) = (to_open.agent, to_open.run, to_open.code);
 				Outcome::Opened { agent, run, code, opened: open_order(genesis, to_open) }
 			}
-			Work::Answer(to_answer) => {
-				let (agent, run) = (to_answer.agent, to_answer.run);
-				let answer = sign_answer(rng, config, boot, &keys, to_answer);
-				Outcome::Answered { agent, run, answer: answer.map_err(MachineError::from) }
+			Work::Answer(answers) => {
+				Outcome::Answered(sign_answers(rng, config, boot, &keys, answers))
 			}
 			Work::SignBody { agent, base_hash, body, new_hash } => {
 				let (agent, base_hash, new_hash) = (*agent, *base_hash, *new_hash);
@@ -435,38 +473,64 @@ fn open_order(genesis: H256, order: &ToOpen) -> Result<Opened, MachineError> {
 	}
 }
 
-/// Signs what was asked and answered, and seals it to whoever asked under a seal.
-fn sign_answer(
+/// Signs what was asked and answered, all of it once, and seals each to whoever asked under a seal.
+fn sign_answers(
 	rng: &mut ChaCha20Rng,
 	config: Config,
 	boot: BootNumber,
 	keys: &BootKeys,
+	runs: &[ToAnswer],
+) -> Vec<Answered> {
+	let contents: Vec<_> = runs.iter().map(|run| salted_content(rng, config, boot, run)).collect();
+	let ids: Vec<_> = contents.iter().map(|(_, content)| content.id()).collect();
+	let (root, paths) = answer_tree(&ids);
+	let signature = keys.sign(rng, &AnswersStatement::new(root));
+	let mut answered = Vec::with_capacity(runs.len());
+	for ((run, (salt, content)), path) in runs.iter().zip(contents).zip(paths) {
+		let proof = SignedAnswer { content, path, signature };
+		let answer = sealed_answer(rng, config, run, salt, proof).map_err(MachineError::from);
+		answered.push(Answered { agent: run.agent, run: run.run, answer });
+	}
+	answered
+}
+
+/// What is signed of an answer, and the salt of the hashes in it.
+fn salted_content(
+	rng: &mut ChaCha20Rng,
+	config: Config,
+	boot: BootNumber,
 	run: &ToAnswer,
-) -> Result<(Answer, SignedAnswer), KeyError> {
-	let ToAnswer { input, output, .. } = run;
-	let ToAnswer { agent, code, caller, state_version, height, .. } = *run;
+) -> ([u8; 32], AnswerContent) {
 	let mut salt = [0; 32];
 	rng.fill_bytes(&mut salt);
 	let content = AnswerContent {
 		genesis: config.genesis,
 		worker: config.worker,
 		boot,
-		agent,
-		code,
-		caller,
-		request_hash: salted_hash(salt, &input.encode()),
-		response_hash: salted_hash(salt, &output.encode()),
-		state_version,
-		block: height,
+		agent: run.agent,
+		code: run.code,
+		caller: run.caller,
+		request_hash: salted_hash(salt, &run.input.encode()),
+		response_hash: salted_hash(salt, &run.output.encode()),
+		state_version: run.state_version,
+		block: run.height,
 		unproven_inputs: run.unproven_inputs,
 	};
-	let signature = keys.sign(rng, &content.statement());
-	let proof = SignedAnswer { content, signature };
-	let answer = ProvenAnswer { output: output.clone(), salt, proof: proof.clone() };
-	let (Some((reply_key, nonce)), Some(caller)) = (run.reply, caller) else {
+	(salt, content)
+}
+
+fn sealed_answer(
+	rng: &mut ChaCha20Rng,
+	config: Config,
+	run: &ToAnswer,
+	salt: [u8; 32],
+	proof: SignedAnswer,
+) -> Result<(Answer, SignedAnswer), KeyError> {
+	let answer = ProvenAnswer { output: run.output.clone(), salt, proof: proof.clone() };
+	let (Some((reply_key, nonce)), Some(caller)) = (run.reply, run.caller) else {
 		return Ok((Answer::Plain(Box::new(answer)), proof));
 	};
-	let context = ReplyContext::new(config.genesis, agent, caller, nonce);
+	let context = ReplyContext::new(config.genesis, run.agent, caller, nonce);
 	let sealed = seal_reply(rng, &reply_key, &context, &answer.encode())?;
 	Ok((Answer::Sealed(sealed.encode()), proof))
 }

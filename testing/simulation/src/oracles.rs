@@ -333,7 +333,10 @@ impl Simulation {
 		let (worker, boot) = (content.worker, content.boot);
 		let identity =
 			self.oracles.chain.identities.get(&(worker, boot)).copied().unwrap_or_default();
-		let is_signed = verify_statement(&identity, &content.statement(), &answer.proof.signature);
+		let statement = answer.proof.statement();
+		let is_signed = statement.is_ok_and(|statement| {
+			verify_statement(&identity, &statement, &answer.proof.signature)
+		});
 		let version = content.state_version;
 		let by =
 			self.oracles.chain.versions.get(&(content.agent, version)).map(|known| known.worker);

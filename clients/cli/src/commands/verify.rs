@@ -187,7 +187,7 @@ mod tests {
 	use codec::Encode;
 	use phala_protocol::{
 		agents::AgentCode,
-		requests::{AnswerContent, ProvenAnswer},
+		requests::{AnswerContent, AnswerPath, ProvenAnswer},
 	};
 	use phala_verifier::check::Verdict;
 	use serde_json::{json, Value};
@@ -217,7 +217,7 @@ mod tests {
 			block: 1,
 			unproven_inputs: 0,
 		};
-		let proof = SignedAnswer { content, signature: [0; 64] };
+		let proof = SignedAnswer { content, path: AnswerPath::default(), signature: [0; 64] };
 		AnswerFile::new(H256::zero(), &input, &ProvenAnswer { output, salt: [0; 32], proof })
 	}
 
@@ -229,7 +229,7 @@ mod tests {
 
 	#[test]
 	fn a_file_that_was_cut_has_a_code_of_its_own() {
-		for cut in [&b""[..], b"{\"format\":\"phala-answer/1\"", b"[]"] {
+		for cut in [&b""[..], b"{\"format\":\"phala-answer/2\"", b"[]"] {
 			let error = AnswerFile::from_json(cut).unwrap_err();
 			let refused = unreadable(&"cut.json", &error);
 			assert_eq!(refused.code, "FileMalformed");

@@ -157,13 +157,23 @@ impl Machine {
 		actions: &mut Vec<Action>,
 	) -> Scope {
 		let Some(given) = self.tasks.get_mut(&id) else { return Scope::Nothing };
-		let kind = given.task.work.kind();
+		let work = given.task.work.clone();
+		let kind = work.kind();
 		tracing::error!(kind, is_again = given.is_again, "cryptography failed");
+		if let Work::Answer(answers) = &*work {
+			if answers.len() > 1 {
+				self.tasks.remove(&id);
+				self.as_member(now, rng, actions, |member, turn| {
+					member.signing.task_failed(id, answers, turn)
+				});
+				return Scope::Nothing;
+			}
+		}
 		if !std::mem::replace(&mut given.is_again, true) {
 			actions.push(Action::Compute(Box::new(given.task.clone())));
 			return Scope::Nothing;
 		}
-		let Some(outcome) = given.task.work.not_done() else {
+		let Some(outcome) = work.not_done() else {
 			self.culprit = Some(Culprit::Event { kind, subject: H256::zero() });
 			return Scope::Failed;
 		};
@@ -187,9 +197,11 @@ impl Machine {
 		let scope = match &done.outcome {
 			Outcome::EnvelopeSigned(_) => Scope::Nothing,
 			Outcome::Opened { agent, .. }
-			| Outcome::Answered { agent, .. }
 			| Outcome::BodySigned { agent, .. }
 			| Outcome::AgentKeysMade { agent, .. } => Scope::Agent(*agent),
+			Outcome::Answered(answers) => {
+				Scope::Agents(answers.iter().map(|answered| answered.agent).collect())
+			}
 			Outcome::Acknowledged { .. } => Scope::Nothing,
 			_ => Scope::All,
 		};

@@ -42,7 +42,7 @@ use phala_protocol::{
 	storage_keys, AccountBytes, BlockNumber, H256,
 };
 use rand_core::CryptoRng;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// How far a boot has come.
 enum Phase {
@@ -166,6 +166,7 @@ pub struct Machine {
 enum Scope {
 	Nothing,
 	Agent(AgentId),
+	Agents(BTreeSet<AgentId>),
 	/// A component or manifest, and the agents that it is of.
 	Code(H256),
 	/// Those who write agents.
@@ -310,6 +311,16 @@ impl Machine {
 					let consumed = roles.consumed;
 					if let Some(member) = roles.membership {
 						member.advance_agent(agent, consumed, turn);
+					}
+				});
+			}
+			Scope::Agents(agents) => {
+				self.in_turn(now, rng, actions, |roles, turn| {
+					let consumed = roles.consumed;
+					if let Some(member) = roles.membership {
+						for agent in agents {
+							member.advance_agent(agent, consumed, turn);
+						}
 					}
 				});
 			}

@@ -6,12 +6,19 @@ use crate::{
 	worker::{Run, RunDone},
 	OpenedCall,
 };
-use phala_keys::{input::InputKind, sr25519::sign_with_published_seed};
+use codec::Encode;
+use phala_keys::{
+	input::InputKind,
+	sr25519::{self, sign_with_published_seed},
+};
 use phala_protocol::{
 	agents::{Access, AgentId},
-	requests::{CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent},
+	requests::{
+		salted_hash, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
+	},
 	H256,
 };
+use std::collections::BTreeSet;
 
 fn get() -> CallInput {
 	CallInput { method: b"GET".to_vec(), ..call_input(b"") }
@@ -48,6 +55,81 @@ fn a_read_runs_on_the_committed_state_and_its_answer_is_signed() {
 	assert_eq!(answer.output.body, b"read");
 	assert_eq!(answer.proof.content.state_version, 1);
 	assert_eq!(world.nodes[&FIRST].proofs.last(), Some(&answer.proof));
+}
+
+/// So many reads whose runs have ended, of which as many answers are being signed as may be at once.
+fn busy_with(world: &mut World, agent: AgentId, together: usize) -> Vec<CallId> {
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	let count = limits::ANSWER_TASKS_MAX + together;
+	let calls: Vec<_> = (0..count).map(|_| read(world, agent)).collect();
+	for _ in 0..count {
+		let run = world.next_run(FIRST).unwrap();
+		end(world, &run);
+	}
+	let tasks = world.node(FIRST).held_tasks.as_ref().unwrap();
+	assert_eq!(tasks.len(), limits::ANSWER_TASKS_MAX, "the others wait");
+	calls
+}
+
+/// Each call has its own answer, and each answer's proof leads to what the boot signed.
+fn check_answers(world: &mut World, calls: &[CallId]) {
+	let identity = world.nodes[&FIRST].machine.public_keys().identity;
+	let mut ids = BTreeSet::new();
+	for call in calls {
+		let Some(Ok(Answer::Plain(answer))) = world.node(FIRST).replies.remove(call) else {
+			panic!("it is answered in the clear")
+		};
+		let statement = answer.proof.statement().unwrap().encode();
+		assert!(sr25519::verify(&identity, &statement, &answer.proof.signature));
+		let of_output = salted_hash(answer.salt, &answer.output.encode());
+		assert_eq!(answer.proof.content.response_hash, of_output);
+		ids.insert(answer.proof.id());
+	}
+	assert_eq!(ids.len(), calls.len());
+}
+
+#[test]
+fn answers_that_come_while_others_are_signed_share_a_signature_and_each_is_proven() {
+	let (mut world, agent) = World::with_agent(36);
+	let calls = busy_with(&mut world, agent, 5);
+	world.node(FIRST).release_tasks();
+	check_answers(&mut world, &calls);
+	let proofs = &world.nodes[&FIRST].proofs;
+	let (alone, together): (Vec<_>, Vec<_>) =
+		proofs.iter().partition(|proof| proof.path.neighbours.is_empty());
+	assert_eq!((alone.len(), together.len()), (limits::ANSWER_TASKS_MAX, 5));
+	assert!(together.iter().all(|proof| proof.signature == together[0].signature));
+	assert!(together.iter().all(|proof| proof.path.neighbours.len() == 3), "five of eight leaves");
+}
+
+#[test]
+fn what_fails_to_be_signed_together_is_signed_alone_and_one_of_it_fails_by_itself() {
+	let (mut world, agent) = World::with_agent(37);
+	let calls = busy_with(&mut world, agent, 3);
+	let mut first = world.node(FIRST).held_tasks.replace(Vec::new()).unwrap();
+	for task in first.split_off(1) {
+		let done = world.node(FIRST).done(task);
+		world.node(FIRST).tell(done);
+	}
+	let together = world.node(FIRST).held_tasks.replace(Vec::new()).unwrap();
+	assert_eq!(together.len(), 1);
+	world.node(FIRST).tell(Event::TaskFailed { task: together[0].id() });
+	let mut alone = world.node(FIRST).held_tasks.replace(Vec::new()).unwrap();
+	assert_eq!(alone.len(), 3);
+	// One of them cannot be signed, however often it is tried.
+	let poisoned = alone.remove(1).id();
+	for _ in 0..2 {
+		world.node(FIRST).tell(Event::TaskFailed { task: poisoned });
+	}
+	first.extend(alone);
+	for task in first {
+		let done = world.node(FIRST).done(task);
+		world.node(FIRST).tell(done);
+	}
+	let (refused, answered): (Vec<_>, Vec<_>) =
+		calls.into_iter().partition(|call| world.nodes[&FIRST].replies[call].is_err());
+	assert_eq!(refused.len(), 1);
+	check_answers(&mut world, &answered);
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn a_sealed_request_is_opened_once_answered_proven_and_kept_by_both() {
 	assert_eq!(content.response_hash, salted_hash(proven.salt, &proven.output.encode()));
 	assert_eq!((content.worker, content.state_version), (FIRST, 2));
 	let identity = world.nodes[&FIRST].machine.public_keys().identity;
-	assert!(verify(&identity, &content.statement().encode(), &proven.proof.signature));
+	let statement = proven.proof.statement().unwrap();
+	assert!(verify(&identity, &statement.encode(), &proven.proof.signature));
 	assert_eq!(world.nodes[&FIRST].proofs, std::slice::from_ref(&proven.proof));
 	for worker in [FIRST, SECOND] {
 		assert_eq!(world.entries(worker, agent), last(PLAINTEXT));

@@ -235,7 +235,8 @@ impl Node {
 		(!self.silent.contains(&member.worker)).then_some(answer)
 	}
 
-	fn done(&mut self, task: Task) -> Event {
+	/// Does a task.
+	pub fn done(&mut self, task: Task) -> Event {
 		let seed = self.seed();
 		Event::Computed(Box::new(task.run(seed)))
 	}

@@ -11,7 +11,7 @@ use crate::{
 	action::{Action, Answer, CallId},
 	limits,
 	snapshot::no_program,
-	task::{Outcome, TaskDone, ToAnswer, Work},
+	task::{Answered, Outcome, TaskDone, ToAnswer},
 	turn::Turn,
 	verify::{OpenedCall, Origin},
 	MachineError,
@@ -264,7 +264,7 @@ impl Membership {
 		match result {
 			Ok(done) => {
 				self.reads.answer(read.id, read.to);
-				turn.compute(Work::Answer(Box::new(ToAnswer {
+				let answer = ToAnswer {
 					agent: read.agent,
 					run: read.id,
 					code,
@@ -275,7 +275,8 @@ impl Membership {
 					height,
 					unproven_inputs: done.unproven_inputs,
 					reply: read.reply,
-				})));
+				};
+				self.signing.sign(answer, turn);
 			}
 			Err(RunEnd::Failed(failed)) => {
 				self.answer(read.to, Err(failed.into()), turn);
@@ -293,7 +294,7 @@ impl Membership {
 		result: Result<RunDone, RunEnd>,
 		turn: &mut Turn<'_, R>,
 	) {
-		let Self { agents, timers, .. } = self;
+		let Self { agents, timers, signing, .. } = self;
 		let Some(agent) = agents.get_mut(&agent) else { return };
 		// The lease may have moved while it ran: then its work was given up already.
 		let is_it = |running: &Running| {
@@ -339,7 +340,7 @@ impl Membership {
 			|| !done.writes.is_empty()
 			|| !agent.proposals.is_empty()
 			|| reply.is_some();
-		turn.compute(Work::Answer(Box::new(ToAnswer {
+		let answer = ToAnswer {
 			agent: agent.id,
 			run,
 			code,
@@ -350,7 +351,8 @@ impl Membership {
 			height,
 			unproven_inputs: done.unproven_inputs,
 			reply,
-		})));
+		};
+		signing.sign(answer, turn);
 		let stage = Stage::Answering { writes: done.writes, units: done.units, commits };
 		agent.running = Some(Running { job, code, height, base, stage });
 	}
@@ -377,8 +379,11 @@ impl Membership {
 					);
 				}
 			}
-			Outcome::Answered { agent, run, answer } => {
-				self.on_answered(agent, run, answer, turn);
+			Outcome::Answered(answers) => {
+				self.signing.task_ended(id, turn);
+				for Answered { agent, run, answer } in answers {
+					self.on_answered(agent, run, answer, turn);
+				}
 			}
 			Outcome::BodySigned { agent, new_hash, body } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {

@@ -10,6 +10,7 @@
 //! | [`jobs`], [`reads`] | what writes and what only reads: admission, turns |
 //! | [`nonces`] | which sealed calls were taken |
 //! | [`answers`] | which paid requests are answered, after a failure too |
+//! | [`signing`] | which answers are signed together |
 //! | [`watch`] | who of those that write agents does not answer |
 //! | [`witness`] | that blocks become final, for the chain |
 //! | [`replication`], [`keeping`], [`catch_up`], [`code`] | what goes to other members and comes from them |
@@ -27,6 +28,7 @@ mod keyring;
 mod nonces;
 mod reads;
 mod replication;
+mod signing;
 pub(crate) mod state;
 mod tree;
 mod watch;

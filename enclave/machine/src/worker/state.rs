@@ -6,6 +6,7 @@ use super::{
 	code::CodeBook,
 	keyring::KeyRing,
 	reads::Reads,
+	signing::Signing,
 	tree::Tree,
 	watch::Watch,
 	witness::Witness,
@@ -62,6 +63,7 @@ pub struct Membership {
 	pub gone: BTreeMap<AgentId, Tree>,
 	pub code: CodeBook,
 	pub reads: Reads,
+	pub signing: Signing,
 	pub watch: Watch,
 	pub witness: Witness,
 	/// Callers that have no answer yet.
@@ -85,6 +87,7 @@ impl Membership {
 			gone: BTreeMap::new(),
 			code: CodeBook::default(),
 			reads: Reads::default(),
+			signing: Signing::default(),
 			watch: Watch::default(),
 			witness: Witness::default(),
 			callers: HashMap::new(),

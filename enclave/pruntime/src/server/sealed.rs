@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /v1/agents/{id}/call` | a sealed, signed call: SCALE `DirectCall` → SCALE `Sealed` |
 //! | `POST /v1/agents/{id}/logs?before=` | a page of an agent's log for its owner: SCALE `LogsQuery` → SCALE `Sealed` |
-//! | `GET /v1/signature/{id}` | what this boot signed for an answer |
+//! | `GET /v1/signature/{id}` | an answer's content, its path to the root that this boot signed, the signature |
 //! | `GET /v1/attestation/report?nonce=` | evidence for this boot's keys, for whoever chose the nonce |
 //!
 //! `GET`, `HEAD`, `OPTIONS` and `TRACE` inside the seal only read and are answered by any member;
@@ -127,6 +127,7 @@ async fn signature(
 	})?;
 	Ok(Json(json!({
 		"content": hex(proof.content.encode()),
+		"path": hex(proof.path.encode()),
 		"signature": hex(proof.signature),
 	})))
 }
