@@ -39,6 +39,8 @@ domains! {
 	AVAILABILITY = "phala/agents/availability/v1";
 	/// An effect set's body, given to another member to keep.
 	REPLICATION = "phala/agents/replication/v1";
+	/// A member's question for pages of an agent's state, to another member.
+	PAGES_QUESTION = "phala/agents/pages-question/v1";
 	/// Answers of agents, given together.
 	ANSWERS = "phala/agents/answers/v1";
 	/// A dealer's message to one player of a key ceremony.

@@ -124,7 +124,8 @@ fn kind(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
 
 /// Help and versions too are what clap calls an error: they go to stdout, as it does it.
 pub fn of_arguments(mut error: clap::Error) -> ExitCode {
-	show_usage_of_all(&mut error, std::env::args().skip(1));
+	let arguments = std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok());
+	show_usage_of_all(&mut error, arguments);
 	if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
 		let text = error.to_string();
 		let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();

@@ -13,7 +13,7 @@ use phala_protocol::{
 	refusals::Refusal,
 	H256,
 };
-use reqwest::{header::HeaderMap, Client, Method, Response, StatusCode};
+use reqwest::{header::HeaderMap, redirect::Policy, Client, Method, Response, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -146,7 +146,12 @@ impl ListedAgent {
 
 impl WorkerClient {
 	pub fn new(url: &str) -> anyhow::Result<Self> {
-		let client = Client::builder().connect_timeout(limits::INFO_MAX).no_proxy().build()?;
+		// Anybody can be a worker's server: it says nowhere else to ask.
+		let client = Client::builder()
+			.connect_timeout(limits::INFO_MAX)
+			.redirect(Policy::none())
+			.no_proxy()
+			.build()?;
 		Ok(Self { url: url.trim_end_matches('/').into(), client })
 	}
 
@@ -405,6 +410,21 @@ mod tests {
 		}
 	}
 
+	/// Is asked what it does, and names another place to ask.
+	#[tokio::test]
+	async fn a_signpost_sends_nobody_elsewhere() {
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let url = format!("http://{}", listener.local_addr().unwrap());
+		let elsewhere = axum::response::Redirect::temporary("/elsewhere");
+		let router = Router::new()
+			.route("/v1/info", axum::routing::get(move || async move { elsewhere }))
+			.route("/elsewhere", axum::routing::get(|| async { Json(json!({ "worker": 1 })) }));
+		tokio::spawn(async move { axum::serve(listener, router).await });
+		let client = WorkerClient::new(&url).unwrap();
+		let error = client.info().await.unwrap_err().to_string();
+		assert!(error.contains("307"), "{error}");
+	}
+
 	#[tokio::test]
 	async fn a_worker_that_never_ends_its_answer_is_not_read_on() {
 		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -412,6 +432,11 @@ mod tests {
 			WorkerClient::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
 		tokio::spawn(endless(listener));
 		let error = client.standing(H256([7; 32])).await.unwrap_err().to_string();
+		assert!(error.contains("is not read on"), "{error}");
+		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let url = format!("http://{}/", listener.local_addr().unwrap());
+		tokio::spawn(endless(listener));
+		let error = crate::commands::status::info(&url).await.unwrap_err().to_string();
 		assert!(error.contains("is not read on"), "{error}");
 	}
 }

@@ -82,7 +82,7 @@ pub enum MachineError {
 	TooLate,
 	#[error("the agent's code changed while the call waited; look at it and send the call again")]
 	OtherCode,
-	#[error("the call took longer than this worker waits; what it wrote may still be committed: read the state before you send it again")]
+	#[error("the call took longer than this worker waits; what it wrote may still be committed, also much later while a majority of the members is away: read the state before you send it again")]
 	MayStillCommit,
 	#[error("the call only read, and took longer than {waited_ms} ms, which is the longest; send it again")]
 	ReadTime { waited_ms: u64 },

@@ -428,6 +428,9 @@ fn encode_work(work: &Work, to: &mut Vec<u8>) {
 				answer.reply.encode_to(to);
 			}
 		}
+		Work::AskForPages(asked) => {
+			(10u8, asked.id, asked.agent, &asked.from, &asked.names, asked.height).encode_to(to)
+		}
 		Work::SignBody { agent, base_hash, body, new_hash } => {
 			(8u8, agent, base_hash, &**body, new_hash).encode_to(to)
 		}

@@ -56,7 +56,7 @@ pub struct ClusterView {
 	pub agents: BTreeMap<AgentId, AgentView>,
 	/// Components and manifests that the chain names.
 	pub wanted_code: BTreeSet<H256>,
-	pub(crate) data_keys: DataKeys,
+	pub(crate) question_keys: DataKeys,
 }
 
 /// An agent as a member of its cluster has it.

@@ -16,6 +16,7 @@ use phala_keys::{
 	hpke::{EncryptionKey, Sealed},
 	input::{open_input, InputContext, InputKind, Reception},
 	master::MasterShare,
+	pages::{PageCipher, SealedQuestion},
 	release::{release_partial, PartialRelease, PendingRequest, ReleaseCollector},
 	reply::{seal_reply, ReplyContext},
 	state::SealedBody,
@@ -25,7 +26,7 @@ use phala_protocol::{
 	agents::{AgentCode, AgentId, Availability, AvailabilityContent},
 	boot::{BootNumber, WorkerId},
 	caller::Caller,
-	clusters::Generation,
+	clusters::{Generation, Member},
 	domains,
 	keys::{Epoch, KeyRequest, Seat},
 	mailbox::{ClusterId, Envelope, EnvelopeContent, EnvelopeNumber},
@@ -90,6 +91,7 @@ pub(crate) enum Work {
 	Open(Box<ToOpen>),
 	/// Answers that are signed together.
 	Answer(Vec<ToAnswer>),
+	AskForPages(Box<ToAsk>),
 	SignBody {
 		agent: AgentId,
 		base_hash: H256,
@@ -132,6 +134,17 @@ pub(crate) struct ToAnswer {
 	pub reply: Option<(EncryptionKey, [u8; 32])>,
 }
 
+/// Pages that another member is to be asked for.
+pub(crate) struct ToAsk {
+	/// Of the action that asks.
+	pub id: u64,
+	pub agent: AgentId,
+	pub from: Member,
+	pub names: Vec<H256>,
+	pub cipher: PageCipher,
+	pub height: BlockNumber,
+}
+
 pub(crate) enum Outcome {
 	EnvelopeSigned(Envelope),
 	MasterKeyMade {
@@ -160,6 +173,14 @@ pub(crate) enum Outcome {
 		opened: Result<Opened, MachineError>,
 	},
 	Answered(Vec<Answered>),
+	PagesAsked {
+		id: u64,
+		agent: AgentId,
+		from: Member,
+		names: Vec<H256>,
+		/// SCALE of a [`SignedQuestion`]; `None` if it could not be made.
+		question: Option<Vec<u8>>,
+	},
 	BodySigned {
 		agent: AgentId,
 		new_hash: H256,
@@ -201,6 +222,29 @@ pub(crate) struct ReplicationContent {
 	new_hash: H256,
 }
 
+/// A question for pages, with the name of who asks: any member could seal it, and one alone can sign it.
+#[derive(Encode, Decode)]
+pub(crate) struct SignedQuestion {
+	pub question: SealedQuestion,
+	/// sr25519 of a [`QuestionContent`], by the asker's identity key.
+	pub signature: [u8; 64],
+}
+
+/// What a member signs when it asks another for pages.
+#[derive(Encode)]
+pub(crate) struct QuestionContent<'a> {
+	domain: domains::Domain,
+	genesis: H256,
+	agent: AgentId,
+	question: &'a SealedQuestion,
+}
+
+impl<'a> QuestionContent<'a> {
+	pub fn new(genesis: H256, agent: AgentId, question: &'a SealedQuestion) -> Self {
+		Self { domain: domains::PAGES_QUESTION, genesis, agent, question }
+	}
+}
+
 impl ReplicationContent {
 	pub fn of(genesis: H256, body: &ReplicatedBody) -> Self {
 		let ReplicatedBody { worker, boot, agent, base_hash, new_hash, .. } = *body;
@@ -219,6 +263,7 @@ impl TaskDone {
 			Outcome::AgentKeysMade { .. } => "agent's keys",
 			Outcome::Opened { .. } => "opened input",
 			Outcome::Answered(_) => "signed answers",
+			Outcome::PagesAsked { .. } => "sealed question",
 			Outcome::BodySigned { .. } => "signed body",
 			Outcome::Acknowledged { .. } => "signed acknowledgement",
 		}
@@ -236,6 +281,7 @@ impl Work {
 			Self::MakeAgentKeys { .. } => "making of an agent's keys",
 			Self::Open(_) => "opening of an input",
 			Self::Answer(_) => "signature of answers",
+			Self::AskForPages(_) => "sealing of a question",
 			Self::SignBody { .. } => "signature of a body",
 			Self::Acknowledge { .. } => "signature of an acknowledgement",
 		}
@@ -273,6 +319,7 @@ impl Work {
 			Self::Acknowledge { reply, .. } => {
 				Outcome::Acknowledged { reply: *reply, acknowledgement: Err(error) }
 			}
+			Self::AskForPages(asked) => asked.outcome(None),
 		})
 	}
 }
@@ -343,6 +390,10 @@ impl Task {
 			Work::Answer(answers) => {
 				Outcome::Answered(sign_answers(rng, config, boot, &keys, answers))
 			}
+			Work::AskForPages(asked) => {
+				let question = asked.question(rng, config, boot, &keys);
+				asked.outcome(Some(question.encode()))
+			}
 			Work::SignBody { agent, base_hash, body, new_hash } => {
 				let (agent, base_hash, new_hash) = (*agent, *base_hash, *new_hash);
 				let body = (**body).clone();
@@ -372,6 +423,29 @@ impl Task {
 			#[cfg(feature = "recording")]
 			seed,
 		}
+	}
+}
+
+impl ToAsk {
+	fn question(
+		&self,
+		rng: &mut ChaCha20Rng,
+		config: Config,
+		boot: BootNumber,
+		keys: &BootKeys,
+	) -> SignedQuestion {
+		let (asker, asked) = ((config.worker, boot), self.from.worker);
+		let names = self.names.encode();
+		let question = self.cipher.seal_question(rng, asker, asked, self.height, &names);
+		let content = QuestionContent::new(config.genesis, self.agent, &question);
+		let signature = keys.sign(rng, &content);
+		SignedQuestion { question, signature }
+	}
+
+	fn outcome(&self, question: Option<Vec<u8>>) -> Outcome {
+		let Self { id, agent, from, names, .. } = self;
+		let (from, names) = (from.clone(), names.clone());
+		Outcome::PagesAsked { id: *id, agent: *agent, from, names, question }
 	}
 }
 

@@ -4,17 +4,13 @@
 use crate::limits::{DIRECT_CALL_BLOCKS_MAX, PAGES_ASKED_MAX, QUESTION_BLOCKS_MAX};
 use crate::{
 	action::ReplicatedBody,
-	task::{open_sealed, ReplicationContent},
+	task::{open_sealed, QuestionContent, ReplicationContent, SignedQuestion},
 	worker::{page_cipher, writes, AcceptedCode},
 	Instant, MachineError, Snapshot,
 };
 use codec::{Decode, DecodeAll, Encode};
 use phala_keys::{
-	boot::verify_statement,
-	hpke::EncryptionKey,
-	input::InputKind,
-	pages::{QuestionHeader, SealedQuestion},
-	sr25519,
+	boot::verify_statement, hpke::EncryptionKey, input::InputKind, pages::QuestionHeader, sr25519,
 	state::SealedBody,
 };
 use phala_light_client::{ChannelChange, LightClient, MailboxReader, ProvenMessage, Synced};
@@ -313,7 +309,8 @@ impl Snapshot {
 		Ok(VerifiedBody { identity: sender.identity, brought })
 	}
 
-	/// Which member asks this one for pages of an agent, and for which. Nobody else can ask, or be asked, so.
+	/// Which member asks this one for pages of an agent, and for which: it signed the question, and sealed it
+	/// under a key that members alone have.
 	pub fn open_question(
 		&self,
 		agent: AgentId,
@@ -324,19 +321,21 @@ impl Snapshot {
 			return Err(MachineError::NoSuchAgent);
 		}
 		let refused = || MachineError::Malformed { expected: QUESTION_EXPECTED };
-		let question = SealedQuestion::decode_all(&mut &question[..]).map_err(|_| refused())?;
+		let signed = SignedQuestion::decode_all(&mut &question[..]).map_err(|_| refused())?;
+		let SignedQuestion { question, signature } = signed;
 		let QuestionHeader { asker, boot, asked, height, generation, .. } = question.header;
 		let member = cluster.members.get(&asker).filter(|member| member.boot == boot);
 		let own = self.finalized.map_or(0, |(height, _)| height);
-		if member.is_none()
-			|| asked != self.config.worker
-			|| own.abs_diff(height) > QUESTION_BLOCKS_MAX
-		{
-			return Err(refused());
-		}
-		let key = cluster.data_keys.get(&generation).ok_or_else(refused)?;
+		let is_now = own.abs_diff(height) <= QUESTION_BLOCKS_MAX;
+		let member = member.filter(|_| is_now && asked == self.config.worker);
+		let member = member.ok_or_else(refused)?;
+		let key = cluster.question_keys.get(&generation).ok_or_else(refused)?;
 		let cipher = page_cipher(key, agent).ok_or_else(refused)?;
 		let names = cipher.open_question(&question).map_err(|_| refused())?;
+		let content = QuestionContent::new(self.config.genesis, agent, &question);
+		if !verify_statement(&member.identity, &content, &signature) {
+			return Err(MachineError::BadSignature { whose: "member", what: "question for pages" });
+		}
 		let names = Vec::<H256>::decode_all(&mut names.expose()).map_err(|_| refused())?;
 		let is_right = names.len() <= PAGES_ASKED_MAX && names.is_sorted_by(|one, next| one < next);
 		is_right.then_some((asker, names)).ok_or_else(refused)

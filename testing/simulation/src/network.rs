@@ -21,7 +21,7 @@ pub enum Packet {
 	/// `GET /v1/info`.
 	Ping { from: WorkerId, ask: u64, identity: [u8; 32] },
 	/// `POST /v1/cluster/agents/{id}/pages`.
-	GivePages { from: WorkerId, ask: u64, agent: AgentId, names: Vec<H256> },
+	GivePages { from: WorkerId, ask: u64, agent: AgentId, question: Vec<u8> },
 	/// `GET /v1/code/{hash}`.
 	GiveCode { from: WorkerId, ask: u64, hash: H256 },
 	/// What a member answers to one of these.
@@ -49,6 +49,7 @@ impl Packet {
 	pub fn bytes(&self) -> &[u8] {
 		match self {
 			Self::Keep { body, .. } => body,
+			Self::GivePages { question, .. } => question,
 			Self::Answer { answer: PeerAnswer::Kept(bytes) | PeerAnswer::Pages(bytes), .. } => {
 				bytes
 			}

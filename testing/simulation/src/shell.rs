@@ -171,14 +171,14 @@ impl Simulation {
 				});
 				self.later(limits::DISK_MS, id, Event::PagesListed { id: op, agent, names });
 			}
-			Action::FetchPages { id: op, from, agent, names, .. } => {
+			Action::FetchPages { id: op, from, agent, question, .. } => {
 				let worker = from.worker;
 				let asked = Asked::Pages { id: op, agent };
 				self.ask(id, worker, limits::PEER_WAIT_MS, asked, |ask| Packet::GivePages {
 					from: id.worker,
 					ask,
 					agent,
-					names,
+					question,
 				});
 			}
 			Action::FetchCode { from, hash } => {
@@ -305,10 +305,10 @@ impl Simulation {
 				let answer = if is_it { PeerAnswer::Pong(answer) } else { PeerAnswer::Refused };
 				self.answer_member(worker, from, ask, answer);
 			}
-			Packet::GivePages { from, ask, agent, names } => {
-				let is_known = host.snapshot.agent(agent).is_ok();
-				let pages = self.read_disk(id, agent, &names).filter(|_| is_known);
-				let answer = match pages {
+			Packet::GivePages { from, ask, agent, question } => {
+				let opened = host.snapshot.open_question(agent, &question).ok();
+				let names = opened.filter(|(asker, _)| *asker == from).map(|(_, names)| names);
+				let answer = match names.and_then(|names| self.read_disk(id, agent, &names)) {
 					Some(pages) => PeerAnswer::Pages(pages.encode()),
 					None => PeerAnswer::Refused,
 				};

@@ -154,7 +154,7 @@ impl Question<'_> {
 			let expiry = *ask.expiry.get_or_insert(last);
 			let body = self.seal(&proven, expiry)?;
 			if ask.writes {
-				interrupt::advise(format!("A worker may have run the call, or may until block {expiry}: read the agent's state before you call again, or it may be done twice"));
+				interrupt::advise(format!("A worker may have run the call, or may until block {expiry}, and what it wrote may be committed later too, while a majority of the cluster's members is away: read the agent's state before you call again, or it may be done twice"));
 			}
 			let (worker, error) = match ask.members(members, body).await? {
 				Asked::Answered((worker, answer)) => return Ok((worker, answer, at)),

@@ -99,7 +99,7 @@ where
 		let workers: Vec<_> = self.may_have_run.iter().map(WorkerId::to_string).collect();
 		let until = self.expiry.map(|block| format!(", or may until block {block}"));
 		let message = format!(
-			"{error:#}\nAsked before, without an end that is known: worker {}. It may have run the call{}. Read the agent's state before you call again, or it may be done twice",
+			"{error:#}\nAsked before, without an end that is known: worker {}. It may have run the call{}; what it wrote may be committed later too, while a majority of the cluster's members is away. Read the agent's state before you call again, or it may be done twice",
 			workers.join(", "),
 			until.unwrap_or_default()
 		);

@@ -53,21 +53,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 
 /// What the worker at `url` says of itself.
 pub async fn info(url: &str) -> anyhow::Result<WorkerStatus> {
-	let at = format!("{}/v1/info", url.trim_end_matches('/'));
-	let client = reqwest::Client::builder().timeout(limits::INFO_MAX).no_proxy().build()?;
-	let answer = client.get(&at).send().await.map_err(reqwest::Error::without_url);
-	let answer = answer.with_context(|| format!("no worker answers at {url}"))?;
-	if !answer.status().is_success() {
-		refuse!(
-			"NoWorker",
-			"{at} answered with {}: is this a worker's public server?",
-			answer.status()
-		);
-	}
-	let info = answer.json().await;
-	info.with_context(|| {
-		format!("{at} does not say what a worker does: is this a worker's public server?")
-	})
+	WorkerClient::new(url)?.info().await
 }
 
 /// What a worker says of itself, and which of its cluster's agents do not answer there.

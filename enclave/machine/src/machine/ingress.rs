@@ -198,6 +198,7 @@ impl Machine {
 			Outcome::EnvelopeSigned(_) => Scope::Nothing,
 			Outcome::Opened { agent, .. }
 			| Outcome::BodySigned { agent, .. }
+			| Outcome::PagesAsked { agent, .. }
 			| Outcome::AgentKeysMade { agent, .. } => Scope::Agent(*agent),
 			Outcome::Answered(answers) => {
 				Scope::Agents(answers.iter().map(|answered| answered.agent).collect())

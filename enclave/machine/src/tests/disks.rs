@@ -1,7 +1,14 @@
 //! What members' disks have, and how a member comes to what its own lacks.
 
 use super::{world::*, *};
-use crate::{action::Action, ReplicatedBody};
+use crate::{
+	action::Action,
+	task::{QuestionContent, SignedQuestion},
+	worker::page_cipher,
+	ReplicatedBody,
+};
+use codec::Encode;
+use phala_keys::sr25519::sign_with_published_seed;
 use phala_protocol::{
 	agents::{Access, AgentId},
 	messages::{AgentsMessage, ClustersMessage},
@@ -219,6 +226,28 @@ fn a_departed_member_is_given_no_pages() {
 	world.leave(LATER, 2);
 	world.settle();
 	assert!(world.nodes[&asked].snapshot.open_question(agent, &question).is_err());
+}
+
+/// Has a data key of the cluster: it broke its own enclave, or was a member once. Asks in another's name, so
+/// that the other's places are taken by what nobody reads.
+#[test]
+fn an_impersonator_with_a_data_key_asks_for_pages_in_nobody_elses_name() {
+	let (world, agent) = World::with_agent(140);
+	let snapshot = &world.nodes[&FIRST].snapshot;
+	let cluster = snapshot.cluster().unwrap();
+	let (number, key) = cluster.question_keys.last_key_value().unwrap();
+	assert_eq!(*number, 1);
+	let cipher = page_cipher(key, agent).unwrap();
+	let boot = cluster.members[&SECOND].boot;
+	let (height, _) = snapshot.finalized.unwrap();
+	let names = vec![H256([1; 32])].encode();
+	let mut rng = ChaCha20Rng::seed_from_u64(140);
+	let question = cipher.seal_question(&mut rng, (SECOND, boot), FIRST, height, &names);
+	let content = QuestionContent::new(snapshot.config.genesis, agent, &question).encode();
+	let signature = sign_with_published_seed([9; 32], &content);
+	let forged = SignedQuestion { question, signature }.encode();
+	let refused = snapshot.open_question(agent, &forged).unwrap_err();
+	assert_eq!(refused.refusal(), Refusal::BadSignature, "{refused}");
 }
 
 #[test]

@@ -20,10 +20,10 @@ use crate::{
 	limits::{
 		DISK_ATTEMPTS_MAX, LISTED_NAMES_MAX, PAGES_ASKED_MAX, PEER_RETRY_MS, STATE_PAGES_MAX,
 	},
+	task::{ToAsk, Work},
 	turn::Turn,
 	Instant,
 };
-use codec::Encode;
 use phala_protocol::{agents::AgentId, boot::WorkerId, clusters::Member, H256};
 use phala_state::{Check, PageName, PageSource, StateError, Walk, LAYOUTS};
 use rand_core::CryptoRng;
@@ -137,9 +137,13 @@ impl CatchUp {
 
 	/// The chain went on. What is under way is of use all the same.
 	fn begin_again(&mut self, target: H256) {
-		let old = std::mem::replace(self, Self::new(target));
-		let Self { asking, fetch, disk_failures, not_before, .. } = old;
-		*self = Self { asking, fetch, disk_failures, not_before, ..Self::new(target) };
+		*self = Self {
+			asking: self.asking.take(),
+			fetch: self.fetch.take(),
+			disk_failures: self.disk_failures,
+			not_before: self.not_before,
+			..Self::new(target)
+		};
 	}
 
 	/// The disk has nothing any more of what it gave, or is about to give.
@@ -172,9 +176,13 @@ impl CatchUp {
 		is_stored: bool,
 	) -> bool {
 		if name.0 == self.target && self.walk.is_none() {
-			let walk = seals
-				.open_root(name.0, bytes)
-				.filter(|root| root.pages <= STATE_PAGES_MAX)
+			let root = seals.open_root(name.0, bytes);
+			if root.is_some_and(|root| root.pages > STATE_PAGES_MAX) {
+				tracing::error!("a committed state has more than {STATE_PAGES_MAX} pages");
+				self.is_broken = true;
+			}
+			let walk = root
+				.filter(|_| !self.is_broken)
 				.and_then(|root| Walk::new(LAYOUTS, root, Check::Contents).ok());
 			self.is_root_stored = is_stored;
 			self.walk = walk;
@@ -263,16 +271,13 @@ impl Agent {
 		let Some(fetch) = &mut catch_up.fetch else { return };
 		match fetch.next(members, turn.now) {
 			Ok(Some(from)) => {
+				let Some(cipher) = keyring.page_cipher(agent) else { return };
 				let names: Vec<_> = absent.iter().map(|name| name.0).collect();
 				let of = Some(from.worker);
 				catch_up.asking = Some(Asking { id, names: absent, of, is_void: false });
-				let asker = (turn.config.worker, turn.boot);
-				let ciphers = keyring.page_ciphers(agent);
-				let Some(cipher) = ciphers.first() else { return };
-				let (asked, height, plain) = (from.worker, turn.height, names.encode());
-				let question = cipher.seal_question(turn.rng, asker, asked, height, &plain);
-				let question = question.encode();
-				turn.act(Action::FetchPages { id, from, agent, names, question });
+				let height = turn.height;
+				let to_ask = ToAsk { id, agent, from, names, cipher, height };
+				turn.compute(Work::AskForPages(Box::new(to_ask)));
 			}
 			Ok(None) => {}
 			Err(at) => {
@@ -282,6 +287,12 @@ impl Agent {
 				timers.insert((at, Timer::Agent(agent)));
 			}
 		}
+	}
+
+	/// Whether it still wants what it is about to ask for.
+	pub fn asks(&self, id: u64) -> bool {
+		let asking = self.catch_up.as_ref().and_then(|catch_up| catch_up.asking.as_ref());
+		asking.is_some_and(|asking| asking.id == id)
 	}
 
 	fn pages_came<R>(

@@ -385,6 +385,15 @@ impl Membership {
 					self.on_answered(agent, run, answer, turn);
 				}
 			}
+			Outcome::PagesAsked { id, agent, from, names, question } => match question {
+				Some(question) => {
+					let asks = |agent: &Agent| agent.asks(id);
+					if self.agents.get(&agent).is_some_and(asks) {
+						turn.act(Action::FetchPages { id, from, agent, names, question });
+					}
+				}
+				None => self.on_pages_came(id, agent, None, turn),
+			},
 			Outcome::BodySigned { agent, new_hash, body } => {
 				if let Some(agent) = self.agents.get_mut(&agent) {
 					agent.body_signed(id, new_hash, body);

@@ -190,9 +190,15 @@ impl KeyRing {
 		self.keys.values().rev().filter_map(|key| page_cipher(key, agent)).collect()
 	}
 
-	/// All of them, for who reads what members ask.
-	pub fn data_keys(&self) -> DataKeys {
-		self.keys.clone()
+	/// The newest key's.
+	pub fn page_cipher(&self, agent: AgentId) -> Option<PageCipher> {
+		page_cipher(self.keys.values().next_back()?, agent)
+	}
+
+	/// What members' questions are sealed under: the newest, or, of who has not come to that yet, the one
+	/// before. Whoever left before that has a key that opens nothing here.
+	pub fn question_keys(&self) -> DataKeys {
+		self.keys.iter().rev().take(2).map(|(number, key)| (*number, key.clone())).collect()
 	}
 
 	/// The chain took a set of wrapped keys.

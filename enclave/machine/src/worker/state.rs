@@ -222,7 +222,7 @@ impl Membership {
 			members: self.members.clone(),
 			agents: agents.collect(),
 			wanted_code: self.wanted_code(),
-			data_keys: self.keyring.data_keys(),
+			question_keys: self.keyring.question_keys(),
 		}
 	}
 

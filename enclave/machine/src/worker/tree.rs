@@ -250,27 +250,44 @@ impl Tree {
 		Ok(batch.root)
 	}
 
-	/// Whoever proposes without end costs no more than so many, and so many bytes.
+	/// Whoever proposes without end costs no more than so many, and so many bytes. Nothing goes where the room
+	/// would not be enough all the same.
 	fn make_room(
 		&mut self,
 		bytes: u64,
 		may_go: impl Fn(&H256, Proposer) -> bool,
 	) -> Result<(), MachineError> {
-		loop {
-			let kept = self.staged.values().fold(bytes, |all, one| all.saturating_add(one.bytes));
-			let is_alone = self.staged.is_empty();
-			if is_alone || (self.staged.len() < BODIES_KEPT_MAX && kept <= BODIES_KEPT_BYTES_MAX) {
-				return Ok(());
-			}
-			let mut by_age: Vec<_> =
-				self.staged.iter().map(|(hash, staged)| (staged.place, *hash)).collect();
-			by_age.sort_unstable();
-			let of = |hash: &H256| self.staged.get(hash).is_some_and(|one| may_go(hash, one.by));
-			let may_all_go =
-				|hash: &H256| of(hash) && self.with_what_stands_on(hash).iter().all(of);
-			let oldest = by_age.into_iter().map(|(_, hash)| hash).find(may_all_go);
-			self.abandon(oldest.ok_or(MachineError::NotReady { why: NO_ROOM })?);
+		let fits = |steps: usize, kept: u64| {
+			steps == 0 || (steps < BODIES_KEPT_MAX && kept <= BODIES_KEPT_BYTES_MAX)
+		};
+		let sum = |steps: &mut dyn Iterator<Item = &Staged>| {
+			steps.fold(bytes, |all, one| all.saturating_add(one.bytes))
+		};
+		if fits(self.staged.len(), sum(&mut self.staged.values())) {
+			return Ok(());
 		}
+		// With a step that stays, all that it was made on stays.
+		let mut stays = BTreeSet::new();
+		for (hash, _) in self.staged.iter().filter(|(hash, staged)| !may_go(hash, staged.by)) {
+			let mut at = *hash;
+			while let Some(staged) = self.staged.get(&at).filter(|_| stays.insert(at)) {
+				at = staged.base;
+			}
+		}
+		let staying = &mut stays.iter().filter_map(|hash| self.staged.get(hash));
+		if !fits(stays.len(), sum(staying)) {
+			return Err(MachineError::NotReady { why: NO_ROOM });
+		}
+		let going = self.staged.iter().filter(|(hash, _)| !stays.contains(*hash));
+		let mut by_age: Vec<_> = going.map(|(hash, staged)| (staged.place, *hash)).collect();
+		by_age.sort_unstable();
+		for (_, oldest) in by_age {
+			if fits(self.staged.len(), sum(&mut self.staged.values())) {
+				break;
+			}
+			self.abandon(oldest);
+		}
+		Ok(())
 	}
 
 	/// A step is here, or is the trunk: its root.
@@ -296,20 +313,6 @@ impl Tree {
 	pub fn note_bringer(&mut self, hash: &H256, by: Proposer) {
 		if let Some(staged) = self.staged.get_mut(hash) {
 			staged.by = by;
-		}
-	}
-
-	/// A step, and all that stand on it.
-	fn with_what_stands_on(&self, hash: &H256) -> BTreeSet<H256> {
-		let mut all = BTreeSet::from([*hash]);
-		loop {
-			let before = all.len();
-			let on = self.staged.iter().filter(|(_, staged)| all.contains(&staged.base));
-			let on: Vec<_> = on.map(|(hash, _)| *hash).collect();
-			all.extend(on);
-			if all.len() == before {
-				return all;
-			}
 		}
 	}
 

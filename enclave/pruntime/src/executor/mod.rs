@@ -88,6 +88,13 @@ pub enum Lane {
 impl Executor {
 	/// Starts to work, until the last handle and all that is under way are gone.
 	pub fn start(machine: Machine, ports: Ports, recording: Option<Recording>) -> Self {
+		let (executor, inbox) = Self::open(&machine, ports);
+		turns::spawn(machine, inbox, executor.clone(), recording);
+		executor
+	}
+
+	/// One that looks after the disk, and whoever has the other end takes what happens.
+	fn open(machine: &Machine, ports: Ports) -> (Self, mpsc::Receiver<Event>) {
 		let (events, inbox) = mpsc::channel();
 		let (snapshot, _) = watch::channel(Arc::new(machine.snapshot()));
 		let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -104,9 +111,8 @@ impl Executor {
 			catch_ups: CatchUps::default(),
 			emptied: Mutex::default(),
 		});
-		turns::spawn(machine, inbox, Executor(inner.clone()), recording);
 		Self::watch_disk(&inner);
-		Self(inner)
+		(Self(inner), inbox)
 	}
 
 	/// What can be read of the machine now.

@@ -6,15 +6,17 @@ use super::{
 	Executor, Lane, Ports,
 };
 use crate::{
+	limits,
 	platform::SoftwarePlatform,
-	store::{MemoryPages, MemoryStore},
+	store::{MemoryPages, MemoryStore, PageStore},
 };
-use phala_machine::{Config, Instant, Machine};
-use phala_protocol::H256;
+use async_trait::async_trait;
+use phala_machine::{Config, Event, Instant, Machine};
+use phala_protocol::{agents::AgentId, H256};
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use std::{
 	sync::{
-		atomic::{AtomicUsize, Ordering},
+		atomic::{AtomicU64, AtomicUsize, Ordering},
 		mpsc, Arc,
 	},
 	time::Duration,
@@ -29,14 +31,17 @@ pub fn machine() -> Machine {
 }
 
 pub fn executor() -> Executor {
-	let ports = Ports {
+	Executor::start(machine(), ports(Box::new(MemoryPages::default())), None)
+}
+
+fn ports(pages: Box<dyn PageStore>) -> Ports {
+	Ports {
 		platform: Box::new(SoftwarePlatform::pretending(H256::zero(), "test")),
 		sandbox: Arc::new(WasmSandbox::new(WasmConfig::default()).unwrap()),
 		peers: Box::new(HttpPeers::new().unwrap()),
 		store: Box::new(MemoryStore::default()),
-		pages: Box::new(MemoryPages::default()),
-	};
-	Executor::start(machine(), ports, None)
+		pages,
+	}
 }
 
 /// Asks for long work and hangs up when it has begun, again and again.
@@ -87,4 +92,62 @@ async fn who_hangs_up_frees_no_place_and_the_machine_waits_for_no_caller() {
 	drop(hold);
 	let work = villain.executor.compute(Lane::Callers, |_| 7);
 	assert_eq!(tokio::time::timeout(PATIENCE, work).await.unwrap().unwrap(), 7);
+}
+
+/// A disk that somebody takes away, again and again: each time it begins empty.
+#[derive(Default)]
+struct Stolen(Arc<AtomicU64>);
+
+#[async_trait]
+impl PageStore for Stolen {
+	async fn get(&self, _: AgentId, names: &[H256]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+		Ok(vec![None; names.len()])
+	}
+
+	async fn put(&self, _: AgentId, _: &[(H256, Vec<u8>)]) -> anyhow::Result<()> {
+		Ok(())
+	}
+
+	async fn delete(&self, _: AgentId, _: &[H256]) -> anyhow::Result<()> {
+		Ok(())
+	}
+
+	async fn names(&self, _: AgentId, _: Option<H256>, _: usize) -> anyhow::Result<Vec<H256>> {
+		Ok(Vec::new())
+	}
+
+	fn emptied(&self) -> u64 {
+		self.0.load(Ordering::SeqCst)
+	}
+
+	fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_disk_that_began_empty_the_machine_hears_before_what_it_did_and_if_it_does_nothing() {
+	let emptied = Arc::new(AtomicU64::new(0));
+	let pages = Box::new(Stolen(emptied.clone()));
+	let (executor, inbox) = Executor::open(&machine(), ports(pages));
+	let heard = || inbox.try_iter().collect::<Vec<_>>();
+	let agent = H256::zero();
+
+	executor.read_pages(1, agent, vec![agent]).await;
+	assert!(matches!(heard()[..], [Event::PagesCame { .. }]), "nothing was lost");
+	emptied.fetch_add(1, Ordering::SeqCst);
+	executor.read_pages(2, agent, vec![agent]).await;
+	assert!(matches!(heard()[..], [Event::StoreEmptied, Event::PagesCame { .. }]));
+	emptied.fetch_add(1, Ordering::SeqCst);
+	executor.list_pages(3, agent, None).await;
+	assert!(matches!(heard()[..], [Event::StoreEmptied, Event::PagesListed { .. }]));
+	emptied.fetch_add(1, Ordering::SeqCst);
+	executor.store_pages(4, agent, vec![], vec![]).await;
+	assert!(matches!(heard()[..], [Event::StoreEmptied, Event::PagesStored { .. }]));
+
+	emptied.fetch_add(1, Ordering::SeqCst);
+	for expected in [1, 0] {
+		tokio::time::sleep(Duration::from_millis(limits::DISK_LOOK_MS + 1)).await;
+		let heard = heard();
+		assert_eq!(heard.len(), expected, "it is told once");
+		assert!(heard.iter().all(|event| matches!(event, Event::StoreEmptied)));
+	}
 }

@@ -170,7 +170,7 @@ impl Drop for HeldAnswer {
 async fn give(
 	State((executor, bodies, gives)): State<(Executor, Bodies, Gives)>,
 	Path(id): Path<String>,
-	ending: Option<Extension<Ending>>,
+	Extension(ending): Extension<Ending>,
 	body: Body,
 ) -> Result<Bytes, ServerError> {
 	let id = parse_hash(&id)?;
@@ -192,7 +192,6 @@ async fn give(
 		let message = "this worker's disk does not answer; ask another member";
 		ServerError::new(StatusCode::SERVICE_UNAVAILABLE, Refusal::NotReady, message)
 	})?;
-	let ending = ending.map(|Extension(ending)| ending).unwrap_or_default();
 	let pages = pages.and_then(|pages| gives.hold(pages.encode(), of_member, ending));
 	pages.ok_or_else(too_many)
 }

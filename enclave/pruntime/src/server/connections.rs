@@ -186,7 +186,10 @@ impl HttpBody for Watched {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use axum::routing::{get, post};
+	use axum::{
+		routing::{get, post},
+		Extension,
+	};
 	use std::net::SocketAddr;
 	use tokio::{
 		io::{AsyncReadExt, AsyncWriteExt},
@@ -221,8 +224,10 @@ mod tests {
 				committed.notified().await;
 				"committed"
 			};
-			let routes =
-				Router::new().route("/", get(|| async { "here" })).route("/commits", post(commits));
+			let routes = Router::new()
+				.route("/", get(|| async { "here" }))
+				.route("/commits", post(commits))
+				.route("/ends", get(ends));
 			let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
 			let address = listener.local_addr().unwrap();
 			let limits = ConnectionLimits { connections_max: PLACES, head_wait_ms_max };
@@ -241,6 +246,12 @@ mod tests {
 			let announced = "POST /commits HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
 			self.opens(["", announced][number % 2]).await
 		}
+	}
+
+	/// Ends the connection of its request, and never answers.
+	async fn ends(Extension(ending): Extension<Ending>) -> &'static str {
+		ending.end();
+		std::future::pending().await
 	}
 
 	/// All that comes until the connection ends.
@@ -282,6 +293,17 @@ mod tests {
 		server.commit.notify_one();
 		let answered = rest(call).await;
 		assert!(answered.ends_with("committed"), "{answered}");
+	}
+
+	#[tokio::test]
+	async fn who_answers_a_request_can_end_its_connection_and_no_other() {
+		let server = Server::start(3_600_000).await;
+		let call = server.opens(COMMITS).await;
+		tokio::time::timeout(PATIENCE, server.waits.notified()).await.unwrap();
+		let ended = server.opens("GET /ends HTTP/1.1\r\nhost: x\r\n\r\n").await;
+		assert_eq!(rest(ended).await, "", "it is cut off, not refused");
+		server.commit.notify_one();
+		assert!(rest(call).await.ends_with("committed"));
 	}
 
 	#[tokio::test]
