@@ -14,6 +14,7 @@ use phala_protocol::{
 	messages::{AgentsMessage, ClustersMessage},
 	H256,
 };
+use phala_state::{PageName, Root};
 use std::collections::{BTreeSet, VecDeque};
 
 /// A member that joins when agents have a past.
@@ -226,6 +227,48 @@ fn a_departed_member_is_given_no_pages() {
 	world.leave(LATER, 2);
 	world.settle();
 	assert!(world.nodes[&asked].snapshot.open_question(agent, &question).is_err());
+}
+
+/// Members that agree on a state of as many pages as they like: what is larger than any may be is not walked,
+/// nor asked for again and again.
+#[test]
+fn a_state_of_more_pages_than_one_may_have_is_not_walked() {
+	for (pages, is_walked) in
+		[(limits::STATE_PAGES_MAX, true), (limits::STATE_PAGES_MAX + 1, false)]
+	{
+		let (mut world, agent) = World::with_agent(141);
+		world.boot(LATER);
+		world.join(LATER);
+		world.settle();
+		let below = PageName(H256([3; 32]));
+		let root = Root { version: 9, page: Some(below), depth: 1, pages, ..Root::empty(1) };
+		world.tell_cluster(AgentsMessage::Committed {
+			agent,
+			version: 9,
+			state_hash: root.hash(),
+			worker: FIRST,
+		});
+		world.settle();
+		let cluster = world.nodes[&FIRST].snapshot.cluster().unwrap();
+		let (_, key) = cluster.question_keys.last_key_value().unwrap();
+		let mut rng = ChaCha20Rng::seed_from_u64(141);
+		let cipher = page_cipher(key, agent).unwrap();
+		let sealed = cipher.seal(&mut rng, root.hash(), 1, 9, &root.encode()).unwrap().encode();
+		let mut asked = BTreeSet::new();
+		for _ in 0..10 {
+			while !world.nodes[&LATER].fetches.is_empty() {
+				supply_once(&mut world, LATER, |_, _, names| {
+					asked.extend(names.to_vec());
+					let is_root = |name: &H256| (*name == root.hash()).then(|| sealed.clone());
+					names.iter().map(is_root).collect()
+				});
+			}
+			world.tick(limits::PEER_RETRY_MS);
+		}
+		assert!(asked.contains(&root.hash()));
+		assert_eq!(asked.contains(&below.0), is_walked, "{pages} pages");
+		assert_eq!(world.nodes[&LATER].fetches.is_empty(), !is_walked);
+	}
 }
 
 /// Has a data key of the cluster: it broke its own enclave, or was a member once. Asks in another's name, so
