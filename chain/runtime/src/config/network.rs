@@ -267,6 +267,7 @@ impl pallet_registry::Config for Runtime {
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
 	type ProbeToll = TollToTreasury;
+	type News = NewsOfOne;
 	type WeightInfo = crate::weights::pallet_registry::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -292,6 +293,7 @@ impl pallet_clusters::Config for Runtime {
 	type Agents = Agents;
 	type LeaseHooks = Requests;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
+	type News = NewsOfOne;
 	type WeightInfo = crate::weights::pallet_clusters::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -309,6 +311,9 @@ parameter_types! {
 		let bytes = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
 		Weight::from_parts(users.ref_time() / u64::from(bytes), 0)
 	};
+	/// The same for each message, whatever its length: vital ones take a place that nobody else has then.
+	pub NewsOfOne: Weight =
+		NewsByte::get().saturating_mul(u64::from(pallet_agents::NEWS_BYTES_MIN));
 }
 
 impl pallet_agents::Config for Runtime {
