@@ -37,8 +37,6 @@ pub use {add_benchmarks, list_benchmarks};
 /// other pallets keep of them, of their clusters and of agents is as much as can be.
 pub struct BootedWorkers;
 
-const MEASUREMENT: H256 = H256::repeat_byte(7);
-
 /// Somebody with an account of its own.
 fn somebody(role: u8, number: u32) -> AccountId {
 	let mut bytes = [role; 32];
@@ -63,8 +61,10 @@ impl BootedWorkers {
 	}
 
 	fn boot_as(worker: WorkerId, operator: AccountId, identity: [u8; 32]) {
+		// Of code of its own, as far as governance lists it.
+		let measurement = phala_protocol::hash_of(&(b"code", worker));
 		pallet_registry::Measurements::<Runtime>::insert(
-			MEASUREMENT,
+			measurement,
 			pallet_registry::MeasurementRule { until: None },
 		);
 		let bond = BondId::Worker(worker);
@@ -85,7 +85,7 @@ impl BootedWorkers {
 				number: 1,
 				keys: BootKeys { identity, encryption: [2; 32] },
 				evidence: EvidenceKind::Software,
-				measurement: MEASUREMENT,
+				measurement,
 				registered_at: now,
 				expires_at: BlockNumber::MAX,
 			},

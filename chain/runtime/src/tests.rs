@@ -3,6 +3,7 @@
 mod accounts;
 mod blocks;
 mod elections;
+mod envelopes;
 mod fees;
 mod governance;
 mod lanes;

@@ -31,9 +31,16 @@ where
 	T::Currency: Mutate<T::AccountId>,
 {
 	let owner: T::AccountId = whitelisted_caller();
-	let funds = T::AgentDeposit::get().saturating_mul(1000u32.into()).max(1_000_000u32.into());
-	T::Currency::set_balance(&owner, funds);
+	fund::<T>(&owner);
 	owner
+}
+
+fn fund<T: Config>(owner: &T::AccountId)
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let funds = T::AgentDeposit::get().saturating_mul(1000u32.into()).max(1_000_000u32.into());
+	T::Currency::set_balance(owner, funds);
 }
 
 fn register_one<T: Config>(
@@ -52,9 +59,13 @@ where
 	T::Currency: Mutate<T::AccountId>,
 {
 	let owner = funded::<T>();
-	let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
-	let agent = register_one::<T>(&owner, cluster, upgrades);
+	let agent = registered_by::<T>(&owner, upgrades);
 	(owner, agent)
+}
+
+fn registered_by<T: Config>(owner: &T::AccountId, upgrades: UpgradePolicy) -> AgentId {
+	let cluster = T::BenchmarkHelper::cluster_of(&[[1; 32]]);
+	register_one::<T>(owner, cluster, upgrades)
 }
 
 /// A cluster with as many members as it can have, all of which count.
@@ -289,11 +300,12 @@ mod benchmarks {
 	}
 
 	/// Its list is full, more of its history is to be forgotten than the call does, and requests wait for it.
-	fn to_be_removed<T: Config>() -> (T::AccountId, AgentId)
+	fn to_be_removed<T: Config>(owner: &T::AccountId) -> AgentId
 	where
 		T::Currency: Mutate<T::AccountId>,
 	{
-		let (owner, agent) = registered::<T>(UpgradePolicy::AfterNotice(10));
+		fund::<T>(owner);
+		let agent = registered_by::<T>(owner, UpgradePolicy::AfterNotice(10));
 		fill_list::<T>(agent, 0);
 		fill_due::<T>(Pallet::<T>::now() + 10);
 		Pallet::<T>::upgrade(RawOrigin::Signed(owner.clone()).into(), agent, CODE).unwrap();
@@ -303,12 +315,13 @@ mod benchmarks {
 			History::<T>::insert(agent, version, CodeEntry { code: CODE, block: 1 });
 		}
 		T::BenchmarkHelper::await_answer(agent);
-		(owner, agent)
+		agent
 	}
 
 	#[benchmark]
 	fn retire() {
-		let (owner, agent) = to_be_removed::<T>();
+		let owner: T::AccountId = whitelisted_caller();
+		let agent = to_be_removed::<T>(&owner);
 		#[extrinsic_call]
 		retire(RawOrigin::Signed(owner), agent);
 		assert!(!Agents::<T>::contains_key(agent));
@@ -339,7 +352,8 @@ mod benchmarks {
 
 	#[benchmark]
 	fn evict() {
-		let (_, agent) = to_be_removed::<T>();
+		// Its owner is another than who signs.
+		let agent = to_be_removed::<T>(&account("owner", 0, 0));
 		Evictions::<T>::insert(agent, 0);
 		let cluster = Agents::<T>::get(agent).unwrap().cluster;
 		let owner = T::AccountId::from(T::Clusters::owner(cluster).unwrap());

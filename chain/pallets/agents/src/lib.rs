@@ -89,6 +89,7 @@ mod deposits;
 mod invariants;
 #[cfg(test)]
 mod mock;
+mod news;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ pub use benchmarking::BenchmarkHelper;
 
 use codec::Encode;
 use frame_support::{
+	dispatch::WithPostDispatchInfo,
 	pallet_prelude::*,
 	storage::with_storage_layer,
 	traits::{
@@ -578,10 +580,12 @@ pub mod pallet {
 		/// deposit is the owner's again.
 		#[pallet::call_index(6)]
 		#[pallet::weight(T::WeightInfo::retire())]
-		pub fn retire(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+		pub fn retire(origin: OriginFor<T>, agent: AgentId) -> DispatchResultWithPostInfo {
 			let owner = frame_system::ensure_signed(origin.clone())?;
-			let record = Self::owned(origin, agent)?;
-			Self::remove(agent, &record, owner, false)
+			let record = Self::owned(origin, agent)
+				.map_err(|error| error.with_weight(weights::notice::<T, T::WeightInfo>()))?;
+			Self::remove(agent, &record, owner, false)?;
+			Ok(().into())
 		}
 
 		/// Offers an agent to an account, in place of an earlier offer; `None` takes it back.
@@ -626,25 +630,16 @@ pub mod pallet {
 		/// first call gives notice, and so does one that comes as long again after its end.
 		#[pallet::call_index(9)]
 		#[pallet::weight(T::WeightInfo::evict())]
-		pub fn evict(origin: OriginFor<T>, agent: AgentId) -> DispatchResult {
+		pub fn evict(origin: OriginFor<T>, agent: AgentId) -> DispatchResultWithPostInfo {
 			let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-			let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
-			let owner = T::Clusters::owner(record.cluster);
-			ensure!(owner == Some(who), Error::<T>::NotClusterOwner);
-			let (now, notice) = (Self::now(), T::EvictionNotice::get());
-			// One that its owner never came back to threatens nobody for ever.
-			let lapsed = |at: BlockNumber| now >= at.saturating_add(notice);
-			match Evictions::<T>::get(agent).filter(|at| !lapsed(*at)) {
-				None => {
-					let at = now.saturating_add(notice);
-					Evictions::<T>::insert(agent, at);
-					Self::deposit_event(Event::EvictionAnnounced { agent, at });
-					Ok(())
-				}
-				Some(at) => {
-					ensure!(now >= at, Error::<T>::NoticeNotOver);
+			let noticed = weights::notice::<T, T::WeightInfo>();
+			match Self::given_notice(agent, who).map_err(|error| error.with_weight(noticed))? {
+				// It was given just now.
+				None => Ok(Some(noticed).into()),
+				Some(record) => {
 					let owner = T::AccountId::from(record.owner);
-					Self::remove(agent, &record, owner, true)
+					Self::remove(agent, &record, owner, true)?;
+					Ok(().into())
 				}
 			}
 		}
@@ -666,56 +661,6 @@ impl<T: Config> Pallet<T> {
 		ensure!(record.owner == who, Error::<T>::NotOwner);
 		Ok(record)
 	}
-
-	fn snapshot_of(agent: AgentId, record: AgentRecord) -> AgentSnapshot {
-		let callers = Callers::<T>::get(agent).into_iter().map(Caller::from).collect();
-		// A policy is for good: an agent has one of the two, or none.
-		let planned = match record.upgrades {
-			UpgradePolicy::Immutable => None,
-			UpgradePolicy::Free | UpgradePolicy::AfterNotice(0) => Prepared::<T>::get(agent),
-			UpgradePolicy::AfterNotice(_) => Planned::<T>::get(agent).map(|planned| planned.code),
-		};
-		AgentSnapshot { agent, record, callers, lease: T::Clusters::lease(agent), planned }
-	}
-
-	/// Tells the cluster the whole of an agent; how many bytes that are.
-	fn tell(agent: AgentId, record: AgentRecord) -> Result<u32, DispatchError> {
-		let cluster = record.cluster;
-		let snapshot = Self::snapshot_of(agent, record);
-		let bytes = snapshot.encoded_size() as u32;
-		Self::push(cluster, AgentsMessage::Agent(snapshot))?;
-		Ok(bytes)
-	}
-
-	/// What news of this length cost. Those of few bytes take a message's place in the block all the same.
-	fn of_news(bytes: u32) -> Weight {
-		T::NewsByte::get().saturating_mul(bytes.max(NEWS_BYTES_MIN).into())
-	}
-
-	/// What the shortest news cost.
-	pub fn least_news() -> Weight {
-		Self::of_news(0)
-	}
-
-	fn most_news() -> Weight {
-		Self::of_news(NEWS_BYTES_MAX)
-	}
-
-	/// A call whose work takes `work`, and that told of so many bytes, costs no more than that.
-	fn paid(work: Weight, told: u32) -> DispatchResultWithPostInfo {
-		Ok(Some(work.saturating_add(Self::of_news(told))).into())
-	}
-
-	fn push(cluster: ClusterId, message: AgentsMessage) -> DispatchResult {
-		T::Mailbox::push(Channel::Cluster(cluster), &message.into()).map_err(Error::<T>::from)?;
-		Ok(())
-	}
 }
 
 phala_protocol::refused_pushes!(Error);
-
-impl<T: Config> AgentSnapshots for Pallet<T> {
-	fn snapshot(agent: AgentId) -> Option<AgentSnapshot> {
-		Agents::<T>::get(agent).map(|record| Self::snapshot_of(agent, record))
-	}
-}

@@ -34,6 +34,31 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	/// The agent that its cluster's owner may throw out now, or `None` if notice was given to it just now.
+	pub(crate) fn given_notice(
+		agent: AgentId,
+		who: AccountBytes,
+	) -> Result<Option<AgentRecord>, Error<T>> {
+		let record = Agents::<T>::get(agent).ok_or(Error::<T>::UnknownAgent)?;
+		let owner = T::Clusters::owner(record.cluster);
+		ensure!(owner == Some(who), Error::<T>::NotClusterOwner);
+		let (now, notice) = (Self::now(), T::EvictionNotice::get());
+		// One that its owner never came back to threatens nobody for ever.
+		let lapsed = |at: BlockNumber| now >= at.saturating_add(notice);
+		match Evictions::<T>::get(agent).filter(|at| !lapsed(*at)) {
+			None => {
+				let at = now.saturating_add(notice);
+				Evictions::<T>::insert(agent, at);
+				Self::deposit_event(Event::EvictionAnnounced { agent, at });
+				Ok(None)
+			}
+			Some(at) => {
+				ensure!(now >= at, Error::<T>::NoticeNotOver);
+				Ok(Some(record))
+			}
+		}
+	}
+
 	/// Forgets what code agents ran that were given up, as far as `meter` goes.
 	pub fn forget_history(meter: &mut WeightMeter) {
 		let begun = T::WeightInfo::forget_history(0);

@@ -31,6 +31,12 @@ pub trait WeightInfo {
 	fn refuse_commit() -> Weight;
 }
 
+/// What it takes to find out whether an agent may be given up or thrown out, and to give notice of it: as much as
+/// to offer it, and a look at its cluster and at an earlier notice.
+pub(crate) fn notice<T: frame_system::Config, W: WeightInfo>() -> Weight {
+	W::offer_transfer().saturating_add(T::DbWeight::get().reads(2))
+}
+
 /// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 

@@ -77,6 +77,21 @@ where
 	owner
 }
 
+/// The same with the last member, too.
+fn owner_of_full_cluster_with_all<T: Config>(agents: u32) -> T::AccountId
+where
+	T::Currency: Mutate<T::AccountId>,
+{
+	let owner = owner_of_full_cluster::<T>(agents);
+	let endpoint = Endpoint::try_from(endpoint()).expect("it is of the length that it may have");
+	Members::<T>::insert(CLUSTER, APPLICANT, MemberRecord { endpoint, set_aside: None });
+	MemberOf::<T>::insert(APPLICANT, CLUSTER);
+	Clusters::<T>::mutate(CLUSTER, |record| {
+		record.as_mut().expect("it was created").members = limits::CLUSTER_MEMBERS_MAX;
+	});
+	owner
+}
+
 /// As many ends as are remembered.
 fn long_history() -> LeaseHistory {
 	let mut history = LeaseHistory { number: 1, ..Default::default() };
@@ -140,7 +155,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn leave() {
-		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
+		let owner = owner_of_full_cluster_with_all::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		leave(RawOrigin::Signed(owner), 0, 1);
 		assert!(!MemberOf::<T>::contains_key(1));
@@ -148,7 +163,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn remove_member() {
-		let owner = owner_of_full_cluster::<T>(SWEPT_PER_BLOCK_MAX);
+		let owner = owner_of_full_cluster_with_all::<T>(SWEPT_PER_BLOCK_MAX);
 		#[extrinsic_call]
 		remove_member(RawOrigin::Signed(owner), 0, 1);
 		assert!(!MemberOf::<T>::contains_key(1));
@@ -222,7 +237,7 @@ mod benchmarks {
 	/// So many leases go from one to others.
 	#[benchmark]
 	fn move_leases(a: Linear<0, SWEPT_PER_BLOCK_MAX>) {
-		owner_of_full_cluster::<T>(a);
+		owner_of_full_cluster_with_all::<T>(a);
 		let moving = Sweep::Move { cluster: CLUSTER, worker: HOLDER, why: Moves::Silent };
 		Pallet::<T>::queue_sweep(moving, None);
 		#[block]

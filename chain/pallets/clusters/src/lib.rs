@@ -64,6 +64,7 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::{ConservativeWeights, WeightInfo};
 
+mod admission;
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
 mod challenges;
@@ -81,6 +82,7 @@ pub mod weights;
 
 use alloc::vec::Vec;
 use frame_support::{
+	dispatch::WithPostDispatchInfo,
 	pallet_prelude::*,
 	traits::{
 		fungible::{Inspect, MutateHold},
@@ -158,6 +160,11 @@ pub mod pallet {
 		/// What a cluster's owner has on hold.
 		#[pallet::constant]
 		type ClusterDeposit: Get<BalanceOf<Self>>;
+
+		/// What a message costs beyond the work, where an operator has one told as often as it likes: as much of
+		/// what users may have of a block's weight as it is of the messages that they may push.
+		#[pallet::constant]
+		type News: Get<Weight>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -506,24 +513,18 @@ pub mod pallet {
 			measurement: Measurement,
 			endpoint: Vec<u8>,
 		) -> DispatchResultWithPostInfo {
-			Self::ensure_owner(origin, cluster)?;
-			let request = JoinRequests::<T>::get(worker)
-				.filter(|request| request.cluster == cluster)
-				.ok_or(Error::<T>::NoJoinRequest)?;
-			let current = Self::boot_in_force(worker)?;
-			ensure!(
-				(current.number, current.measurement) == (boot, measurement)
-					&& *request.endpoint == *endpoint,
-				Error::<T>::OtherApplicant
-			);
-			let agents = Self::join(cluster, worker, &current, request.endpoint)?;
+			// To find out that it is not to be takes no more than to ask for it.
+			let (current, endpoint) =
+				Self::approved(origin, cluster, worker, (boot, measurement), &endpoint)
+					.map_err(|error| error.with_weight(T::WeightInfo::request_join()))?;
+			let agents = Self::join(cluster, worker, &current, endpoint)?;
 			// What there was less to tell and to give than there may be is given back.
 			Ok(Some(weights::approval::<T, T::WeightInfo>(agents)).into())
 		}
 
 		/// Says where a member is reached from now on. By the worker's operator.
 		#[pallet::call_index(3)]
-		#[pallet::weight(T::WeightInfo::set_endpoint())]
+		#[pallet::weight(T::WeightInfo::set_endpoint().saturating_add(T::News::get()))]
 		pub fn set_endpoint(
 			origin: OriginFor<T>,
 			worker: WorkerId,
@@ -548,8 +549,13 @@ pub mod pallet {
 		/// Leaves a cluster, or takes back the request to join it. By the worker's operator.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::leave())]
-		pub fn leave(origin: OriginFor<T>, cluster: ClusterId, worker: WorkerId) -> DispatchResult {
-			Self::ensure_operator(origin, worker)?;
+		pub fn leave(
+			origin: OriginFor<T>,
+			cluster: ClusterId,
+			worker: WorkerId,
+		) -> DispatchResultWithPostInfo {
+			Self::ensure_operator(origin, worker)
+				.map_err(|error| error.with_weight(T::WeightInfo::request_join()))?;
 			Self::depart_or_drop_request(cluster, worker, Moves::Left)
 		}
 
@@ -561,8 +567,10 @@ pub mod pallet {
 			origin: OriginFor<T>,
 			cluster: ClusterId,
 			worker: WorkerId,
-		) -> DispatchResult {
-			let owner: AccountBytes = Self::ensure_owner(origin, cluster)?.owner.into();
+		) -> DispatchResultWithPostInfo {
+			let record = Self::ensure_owner(origin, cluster)
+				.map_err(|error| error.with_weight(T::WeightInfo::request_join()))?;
+			let owner: AccountBytes = record.owner.into();
 			// Whose worker it is cannot excuse it so from what it answers for.
 			let is_own = T::Workers::operator(worker) == Some(owner);
 			let why = if is_own { Moves::Left } else { Moves::Removed };
@@ -667,39 +675,6 @@ pub mod pallet {
 impl<T: Config> Pallet<T> {
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
-	}
-
-	fn ensure_operator(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
-		let who: AccountBytes = frame_system::ensure_signed(origin)?.into();
-		Ok(T::Workers::ensure_operator(worker, &who).map_err(Error::<T>::from)?)
-	}
-
-	fn ensure_owner(
-		origin: OriginFor<T>,
-		cluster: ClusterId,
-	) -> Result<ClusterOf<T>, DispatchError> {
-		let who = frame_system::ensure_signed(origin)?;
-		let record = Clusters::<T>::get(cluster).ok_or(Error::<T>::UnknownCluster)?;
-		ensure!(record.owner == who, Error::<T>::NotOwner);
-		Ok(record)
-	}
-
-	fn boot_in_force(worker: WorkerId) -> Result<Boot, Error<T>> {
-		T::Workers::boot_in_force(worker).ok_or(Error::<T>::NotInForce)
-	}
-
-	/// A URL is printable ASCII: whoever reads it in a log or a page sees what it says.
-	fn endpoint(bytes: Vec<u8>) -> Result<Endpoint, Error<T>> {
-		let endpoint = Endpoint::try_from(bytes).map_err(|_| Error::<T>::EndpointTooLong)?;
-		let host = endpoint
-			.strip_prefix(b"https://")
-			.or_else(|| endpoint.strip_prefix(b"http://"))
-			.ok_or(Error::<T>::EndpointNotUrl)?;
-		ensure!(
-			!host.is_empty() && host.iter().all(u8::is_ascii_graphic),
-			Error::<T>::EndpointNotUrl
-		);
-		Ok(endpoint)
 	}
 
 	fn tell(worker: WorkerId, message: impl Into<Message>) -> Result<(), PushError> {

@@ -79,15 +79,19 @@ impl<T: Config> Pallet<T> {
 		cluster: ClusterId,
 		worker: WorkerId,
 		why: Moves,
-	) -> DispatchResult {
+	) -> DispatchResultWithPostInfo {
 		if MemberOf::<T>::get(worker) == Some(cluster) {
 			Self::depart(cluster, worker, why).map_err(Error::<T>::from)?;
-			return Ok(());
+			return Ok(().into());
 		}
-		let request = JoinRequests::<T>::get(worker).ok_or(Error::<T>::NotMember)?;
-		ensure!(request.cluster == cluster, Error::<T>::NotMember);
+		// To take a request back takes no more than to make it.
+		let looked = T::WeightInfo::request_join();
+		let asked = JoinRequests::<T>::get(worker).filter(|request| request.cluster == cluster);
+		if asked.is_none() {
+			return Err(Error::<T>::NotMember.with_weight(looked));
+		}
 		Self::drop_join_request(worker);
-		Ok(())
+		Ok(Some(looked).into())
 	}
 
 	fn drop_join_request(worker: WorkerId) {

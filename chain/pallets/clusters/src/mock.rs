@@ -219,6 +219,7 @@ impl crate::Config for Runtime {
 	type Agents = PlacedAgents;
 	type LeaseHooks = NotingRequests;
 	type ClusterDeposit = ConstU64<DEPOSIT>;
+	type News = ();
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = MockRegistry;

@@ -93,7 +93,6 @@ impl<T: Config> Pallet<T> {
 
 	/// Works the queue off, as far as `meter` goes.
 	pub fn work_off_sweeps(meter: &mut WeightMeter) {
-		let (begun, one) = weights::sweep::<T::WeightInfo>();
 		if meter.try_consume(T::DbWeight::get().reads_writes(2, 1)).is_err() {
 			return;
 		}
@@ -102,6 +101,12 @@ impl<T: Config> Pallet<T> {
 		let mut number = first;
 		// Those that are there now: one that goes to the back waits for its next turn.
 		while number < next {
+			// Nobody but this takes one out.
+			let Some((sweep, _)) = Sweeps::<T>::get(number) else {
+				number = number.saturating_add(1);
+				continue;
+			};
+			let (begun, one) = weights::sweep::<T, T::WeightInfo>(&sweep);
 			let room = meter.remaining().saturating_sub(begun);
 			let fit = room.checked_div_per_component(&one).unwrap_or(u64::MAX);
 			let most = left.min(fit.saturated_into());

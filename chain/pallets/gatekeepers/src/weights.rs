@@ -2,6 +2,10 @@
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
+use phala_protocol::limits;
+
+// `seat` and what becomes of a seat have no component for their number.
+const _: () = assert!(limits::GATEKEEPERS_MAX == 1, "measure what more seats take");
 
 /// What each call costs.
 pub trait WeightInfo {

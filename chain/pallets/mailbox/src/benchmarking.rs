@@ -4,7 +4,12 @@
 use super::*;
 use frame_benchmarking::v2::*;
 use frame_system::pallet_prelude::BlockNumberFor;
-use phala_protocol::messages::KeysPayload;
+use phala_protocol::{
+	agents::EffectSet,
+	messages::AgentsPayload,
+	refusals::RefusalCode,
+	requests::{RequestOutcome, RequestResult},
+};
 use sp_core::crypto::KeyTypeId;
 
 const WORKER: WorkerId = 0;
@@ -16,24 +21,34 @@ pub trait BenchmarkHelper {
 	fn boot(worker: WorkerId, identity: [u8; 32]);
 }
 
+/// An effect set of `p` bytes at most, of as many results as fit: what takes longest to decode.
+fn many_results(p: u32) -> Vec<u8> {
+	let of = |results: Vec<RequestResult>| {
+		let (agent, base_hash, new_hash) = Default::default();
+		let (base_version, key, availability) = (1, None, Vec::new());
+		let set =
+			EffectSet { agent, base_version, base_hash, new_hash, key, results, availability };
+		Payload::Agents(AgentsPayload::EffectSet(set)).encode()
+	};
+	let outcome = RequestOutcome::Failed(RefusalCode(1));
+	let result = RequestResult { request: H256::zero(), outcome, units: 0 };
+	// Their number takes up to three bytes more.
+	let room = p.saturating_sub(of(Vec::new()).len() as u32 + 3);
+	of(alloc::vec![result.clone(); (room / result.encoded_size() as u32) as usize])
+}
+
 /// The first number from boot 1 of [`WORKER`], which is in force, with a payload of `p` bytes that is decoded
 /// and refused at once.
 fn envelope<T: Config>(p: u32) -> Envelope {
 	let public = sp_io::crypto::sr25519_generate(KEY_TYPE, None);
 	T::BenchmarkHelper::boot(WORKER, public.0);
 	<Pallet<T> as MailboxInterface>::open_inbound(WORKER, 1);
-	let confirmed = |outcome: u32| {
-		let outcome = alloc::vec![0xff; outcome as usize];
-		Payload::Keys(KeysPayload::MasterKeyConfirmed { epoch: 1, attempt: 0, outcome }).encode()
-	};
-	let around = confirmed(0).len() as u32;
-	// One byte of length becomes four with it.
-	let payload = confirmed(p.saturating_sub(around + 3));
+	let payload = many_results(p);
 	let mut envelope = Envelope {
 		genesis: frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero()),
 		worker: WORKER,
 		boot: 1,
-		lane: Lane::Keys,
+		lane: Lane::PaidCommits,
 		seq: 0,
 		payload,
 		signature: [0; 64],
@@ -68,7 +83,7 @@ mod benchmarks {
 			Pallet::<T>::note_block_full();
 			Pallet::<T>::forget_use();
 		}
-		assert_eq!(NextEnvelope::<T>::get(WORKER).map(|next| next.seq(Lane::Keys)), Some(1));
+		assert_eq!(NextEnvelope::<T>::get(WORKER).map(|next| next.seq(Lane::PaidCommits)), Some(1));
 		let full = FullForWorker::<T>::get(WORKER);
 		assert_eq!(full.map(|full| full.newest), Some(Pallet::<T>::now()));
 	}
@@ -78,6 +93,10 @@ mod benchmarks {
 	fn authorize_envelope(p: Linear<0, { limits::ENVELOPE_PAYLOAD_BYTES_MAX }>) {
 		let envelope = envelope::<T>(p);
 		Pallet::<T>::note_use(WORKER, Lane::PaidCommits, 1);
+		let others = (0..capacity(false).0 as u64 - 1).map(|seq| (Channel::System, seq));
+		let now = frame_system::Pallet::<T>::block_number();
+		PushedIn::<T>::insert(now, BoundedVec::truncate_from(others.collect::<Vec<_>>()));
+		PushedBytes::<T>::put(1);
 		let authorized;
 		#[block]
 		{

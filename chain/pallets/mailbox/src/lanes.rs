@@ -1,6 +1,6 @@
 //! How much of a block the lanes of envelopes may take: of all boots together, and of one.
 //!
-//! An envelope's cost is in picoseconds: its weight, or, if that is a larger part, as much of the time
+//! An envelope's cost is in picoseconds: the weight of the transaction that brings it, or, if that is a larger part, as much of the time
 //! as its bytes are of the bytes that envelopes may have. (A solo chain has no proof size to share out.)
 //! So neither time nor length of a block can be flooded.
 //!
@@ -152,6 +152,7 @@ impl<T: Config> Pallet<T> {
 		let weight = T::BlockWeights::get()
 			.get(DispatchClass::Normal)
 			.base_extrinsic
+			.saturating_add(T::ExtensionWeight::get())
 			.saturating_add(T::WeightInfo::submit_envelope(payload))
 			.saturating_add(T::WeightInfo::authorize_envelope(payload))
 			.saturating_add(of_payload);

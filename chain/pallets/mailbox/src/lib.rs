@@ -128,6 +128,14 @@ pub mod pallet {
 		#[pallet::constant]
 		type EnvelopeBytes: Get<u32>;
 
+		/// What a transaction's extensions take of one with an envelope, but for its authorization.
+		#[pallet::constant]
+		type ExtensionWeight: Get<Weight>;
+
+		/// What they take of it beside, and give back once it was acted on.
+		#[pallet::constant]
+		type ExtensionWeightReturned: Get<Weight>;
+
 		/// For how many blocks bodies stay in storage.
 		#[pallet::constant]
 		type Retention: Get<BlockNumberFor<Self>>;
@@ -361,10 +369,13 @@ pub mod pallet {
 			let used = frame_system::BlockWeight::<T>::get();
 			let of_class = |class| used.get(class).ref_time();
 			let used_by_envelopes = LaneUse::<T>::get();
+			// What comes back is needed to get in, too.
+			let next = Self::cost_of_heaviest_commit()
+				.saturating_add(T::ExtensionWeightReturned::get().ref_time());
 			let envelopes = Lane::ALL
 				.into_iter()
 				.map(|lane| *used_by_envelopes.of(lane))
-				.fold(Self::cost_of_heaviest_commit(), u64::saturating_add);
+				.fold(next, u64::saturating_add);
 			let first = envelopes
 				.saturating_add(of_class(DispatchClass::Mandatory))
 				.saturating_add(of_class(DispatchClass::Operational));

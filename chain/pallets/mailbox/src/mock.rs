@@ -148,6 +148,8 @@ impl pallet_mailbox::Config for Runtime {
 	type PayloadWeights = Price;
 	type EnvelopeWeight = EnvelopeWeight;
 	type EnvelopeBytes = ConstU32<{ ENVELOPE_BYTES }>;
+	type ExtensionWeight = ();
+	type ExtensionWeightReturned = ();
 	type Retention = ConstU64<RETENTION>;
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]

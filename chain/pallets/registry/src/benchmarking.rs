@@ -28,16 +28,20 @@ pub trait BenchmarkHelper<AccountId> {
 }
 
 fn operator_with_worker<T: Config>() -> T::AccountId {
+	let operator: T::AccountId = whitelisted_caller();
+	register_worker_of::<T>(&operator);
+	operator
+}
+
+fn register_worker_of<T: Config>(operator: &T::AccountId) {
 	frame_system::Pallet::<T>::set_block_number(NOW.into());
 	frame_system::BlockHash::<T>::insert(
 		frame_system::pallet_prelude::BlockNumberFor::<T>::zero(),
 		H256::repeat_byte(3),
 	);
 	Measurements::<T>::insert(MEASUREMENT, MeasurementRule { until: None });
-	let operator: T::AccountId = whitelisted_caller();
-	T::BenchmarkHelper::fund(&operator);
+	T::BenchmarkHelper::fund(operator);
 	Pallet::<T>::register_worker(RawOrigin::Signed(operator.clone()).into()).unwrap();
-	operator
 }
 
 fn evidence<T: Config>(operator: &T::AccountId) -> Vec<u8> {
@@ -62,9 +66,13 @@ fn evidence_for<T: Config>(operator: &T::AccountId, keys: BootKeys) -> Vec<u8> {
 
 fn registered<T: Config>() -> T::AccountId {
 	let operator = operator_with_worker::<T>();
-	let origin = RawOrigin::Signed(operator.clone()).into();
-	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(&operator), 0).unwrap();
+	register_boot_of::<T>(&operator);
 	operator
+}
+
+fn register_boot_of<T: Config>(operator: &T::AccountId) {
+	let origin = RawOrigin::Signed(operator.clone()).into();
+	Pallet::<T>::register_boot(origin, 0, KEYS, evidence::<T>(operator), 0).unwrap();
 }
 
 /// As many delistings wait for their block as can; the first one's has come.
@@ -177,7 +185,11 @@ mod benchmarks {
 
 	#[benchmark]
 	fn evict_for() {
-		serving::<T>();
+		// Not of who signs: its account is read and written too.
+		let operator: T::AccountId = account("operator", 0, 0);
+		register_worker_of::<T>(&operator);
+		register_boot_of::<T>(&operator);
+		T::BenchmarkHelper::serve(0, &operator, limits::AGENTS_SWEPT_MAX);
 		let reason = EvictionReason::Compromised { slash: Permill::from_percent(50) };
 		#[extrinsic_call]
 		evict_for(RawOrigin::Root, 0, reason);

@@ -32,6 +32,15 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
+	/// The boot that anyone may evict now, and why.
+	pub(crate) fn is_to_be_evicted(worker: WorkerId) -> Result<(Boot, EvictionReason), Error<T>> {
+		let boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
+		let reason = Self::reason_to_evict(worker, &boot).ok_or(Error::<T>::StillInForce)?;
+		let waits = Self::waits_for_successor(worker, &boot, reason);
+		ensure!(!waits, Error::<T>::NoSuccessorInForce);
+		Ok((boot, reason))
+	}
+
 	/// Why anyone may evict the worker, if so.
 	pub(crate) fn reason_to_evict(worker: WorkerId, boot: &Boot) -> Option<EvictionReason> {
 		// A gatekeeper has two bonds, and is out with the loss of either.

@@ -18,6 +18,8 @@ impl<T: Config> Pallet<T> {
 		);
 		let evidence =
 			Evidence::decode_all(&mut &evidence[..]).map_err(|_| Error::<T>::EvidenceMalformed)?;
+		// Registering and renewing have no component for the size of evidence: another kind takes one.
+		let Evidence::Software(_) = &evidence;
 		let now = Self::now();
 		// `now` has no hash yet, and a number that has not come yet has none either.
 		ensure!(

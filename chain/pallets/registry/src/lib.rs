@@ -82,10 +82,12 @@ pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod boots;
 mod directory;
 mod eviction;
 mod evidence;
 mod invariants;
+mod measurements;
 #[cfg(test)]
 mod mock;
 mod sweep;
@@ -94,7 +96,10 @@ mod tests;
 mod types;
 pub mod weights;
 
-use frame_support::{pallet_prelude::*, storage::with_storage_layer, weights::WeightMeter};
+use frame_support::{
+	dispatch::WithPostDispatchInfo, pallet_prelude::*, storage::with_storage_layer,
+	weights::WeightMeter,
+};
 use frame_system::pallet_prelude::BlockNumberFor;
 use phala_protocol::{
 	bonding::BondId,
@@ -166,6 +171,11 @@ pub mod pallet {
 
 		/// Takes what a probe costs.
 		type ProbeToll: ProbeToll<Self::AccountId>;
+
+		/// What a message costs beyond the work, where an operator has one told as often as it likes: as much of
+		/// what users may have of a block's weight as it is of the messages that they may push.
+		#[pallet::constant]
+		type News: Get<Weight>;
 
 		/// Weights of this pallet's calls.
 		type WeightInfo: WeightInfo;
@@ -429,46 +439,23 @@ pub mod pallet {
 			evidence: alloc::vec::Vec<u8>,
 			recent_block: BlockNumber,
 		) -> DispatchResultWithPostInfo {
-			let mut record = Self::worker_of(origin, worker)?;
-			ensure!(T::Bonding::is_sufficient(BondId::Worker(worker)), Error::<T>::StakeTooLow);
-			// Two relayers of one boot: the second registration would restart its numbering.
-			ensure!(
-				Boots::<T>::get(worker).is_none_or(|boot| boot.keys != keys),
-				Error::<T>::AlreadyRegistered
-			);
-			let report = Self::verify_evidence(&record, worker, &keys, &evidence, recent_block)?;
-			let number = record.boots.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?;
-			let now = Self::now();
-			let boot = Boot {
-				number,
-				keys,
-				evidence: report.kind,
-				measurement: report.measurement,
-				registered_at: now,
-				expires_at: now.saturating_add(T::EvidenceLifetime::get()),
-			};
-
-			record.boots = number;
-			record.platform = Some(report.platform);
-			PlatformWorker::<T>::insert(report.platform, worker);
-			Workers::<T>::insert(worker, record);
-			Boots::<T>::insert(worker, &boot);
-			LastHeartbeat::<T>::remove(worker);
-			Self::forget_probes(worker);
-			T::Mailbox::open_inbound(worker, number);
-			Self::tell(
-				worker,
-				RegistryMessage::Registered { boot: number, keys, expires_at: boot.expires_at },
-			)?;
+			// What is refused until here has looked at no more than the evidence.
+			let boot = Self::boots_anew(origin, worker, keys, &evidence, recent_block)
+				.map_err(|error| error.with_weight(weights::refused_boot::<T, T::WeightInfo>()))?;
+			let is_in_use = T::WorkerHooks::is_in_use(worker);
 			let agents = T::WorkerHooks::on_boot(worker, &boot).map_err(Error::<T>::from)?;
 			Self::deposit_event(Event::BootRegistered { worker, boot });
 			// What others had less to do than they may have is given back.
-			Ok(Some(weights::boot::<T, T::WeightInfo>(agents)).into())
+			let used = match is_in_use {
+				true => weights::boot::<T, T::WeightInfo>(agents),
+				false => weights::boot_of_nobody::<T, T::WeightInfo>(),
+			};
+			Ok(Some(used).into())
 		}
 
 		/// Lets the current boot count for longer, on fresh evidence for the same keys.
 		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::renew_boot())]
+		#[pallet::weight(T::WeightInfo::renew_boot().saturating_add(T::News::get()))]
 		pub fn renew_boot(
 			origin: OriginFor<T>,
 			worker: WorkerId,
@@ -493,13 +480,12 @@ pub mod pallet {
 		/// anyone: the sweep would come to it.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::evict())]
-		pub fn evict(origin: OriginFor<T>, worker: WorkerId) -> DispatchResult {
+		pub fn evict(origin: OriginFor<T>, worker: WorkerId) -> DispatchResultWithPostInfo {
 			ensure_signed(origin)?;
-			let boot = Boots::<T>::get(worker).ok_or(Error::<T>::NoBoot)?;
-			let reason = Self::reason_to_evict(worker, &boot).ok_or(Error::<T>::StillInForce)?;
-			let waits = Self::waits_for_successor(worker, &boot, reason);
-			ensure!(!waits, Error::<T>::NoSuccessorInForce);
-			Self::throw_out(worker, Some(&boot), reason)
+			let (boot, reason) = Self::is_to_be_evicted(worker)
+				.map_err(|error| error.with_weight(weights::look::<T, T::WeightInfo>()))?;
+			Self::throw_out(worker, Some(&boot), reason)?;
+			Ok(().into())
 		}
 
 		/// Gives up a worker that serves nowhere and owes no answer; its stake leaves by unbonding.
@@ -677,27 +663,6 @@ pub mod pallet {
 impl<T: Config> Pallet<T> {
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
-	}
-
-	fn is_allowed(measurement: &Measurement) -> bool {
-		Measurements::<T>::get(measurement).is_some_and(|rule| rule.allows(Self::now()))
-	}
-
-	/// Ends the time of a measurement that is allowed now, never later than was said before. A block that
-	/// has passed means now: a vote names it long before it is enacted.
-	fn delist(measurement: Measurement, until: BlockNumber) -> DispatchResult {
-		let until = until.max(Self::now());
-		Measurements::<T>::try_mutate(measurement, |rule| {
-			let rule = rule.as_mut().ok_or(Error::<T>::MeasurementNotAllowed)?;
-			let is_earlier = rule.until.is_none_or(|before| until <= before);
-			ensure!(is_earlier, Error::<T>::UntilLaterThanBefore);
-			rule.until = Some(until);
-			Ok::<_, DispatchError>(())
-		})?;
-		Self::note_sweep(until);
-		Self::announce(RegistryMessage::MeasurementDelisted { measurement, until })?;
-		Self::deposit_event(Event::MeasurementDelisted { measurement, until });
-		Ok(())
 	}
 
 	fn worker_of(

@@ -234,6 +234,7 @@ impl pallet_registry::Config for Runtime {
 	type EvidenceLifetime = ConstU32<LIFETIME>;
 	type HeartbeatGap = ConstU32<HEARTBEAT_GAP>;
 	type ProbeToll = NotingToll;
+	type News = ();
 	type WeightInfo = crate::ConservativeWeights<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = MockBonding;

@@ -86,9 +86,7 @@ impl<T: Config> Pallet<T> {
 
 	/// What it takes to find out whether a boot is to be evicted.
 	fn look() -> Weight {
-		let next = T::WeightInfo::sweep(1).saturating_sub(T::WeightInfo::sweep(0));
-		// Its stakes, whether its measurement is of use to nobody, its cluster and a successor there.
-		next.saturating_add(T::DbWeight::get().reads(4))
+		weights::look::<T, T::WeightInfo>().saturating_sub(T::WeightInfo::sweep(0))
 	}
 
 	/// Evicts a worker, or changes nothing: want of room or a full mailbox puts it off by a block, and the want

@@ -10,16 +10,19 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
+/// What became of a call, whatever it paid.
+fn unpaid(done: DispatchResultWithPostInfo) -> DispatchResult {
+	done.map(|_| ()).map_err(|refused| refused.error)
+}
+
 fn register(report: &Report) -> DispatchResult {
-	Registry::register_boot(
+	unpaid(Registry::register_boot(
 		signed(report.operator.clone()),
 		report.worker,
 		report.keys,
 		report.evidence(),
 		report.block,
-	)
-	.map(|_| ())
-	.map_err(|refused| refused.error)
+	))
 }
 
 /// To the next code.
@@ -207,7 +210,8 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 		let honest = Report::honest(worker, 1);
 		let forger = sp_core::Pair::from_seed(&[6; 32]);
 		let submit = |report: &Report, evidence: Vec<u8>| {
-			Registry::register_boot(signed(ALICE), worker, report.keys, evidence, report.block)
+			let (keys, block) = (report.keys, report.block);
+			unpaid(Registry::register_boot(signed(ALICE), worker, keys, evidence, block))
 		};
 
 		let cases: Vec<(Report, Error<Runtime>)> = vec![
@@ -325,7 +329,7 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert_ok!(delist(20));
 		go_to_block(19);
 		assert!(Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
-		assert_noop!(Registry::evict(signed(BOB), worker), Error::<Runtime>::StillInForce);
+		assert_noop!(unpaid(Registry::evict(signed(BOB), worker)), Error::<Runtime>::StillInForce);
 		go_to_block(20);
 		assert!(!Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::MeasurementNotAllowed);
@@ -682,10 +686,10 @@ fn the_sweep_evicts_who_has_nothing_at_stake_unless_it_was_topped_up_since() {
 fn anyone_evicts_a_worker_without_stake_and_nobody_one_with_it() {
 	new_test_ext().execute_with(|| {
 		boot_of(0, GOOD_CODE);
-		assert_noop!(Registry::evict(signed(BOB), 0), Error::<Runtime>::StillInForce);
+		assert_noop!(unpaid(Registry::evict(signed(BOB), 0)), Error::<Runtime>::StillInForce);
 		MockBonding::set(BondId::Worker(0), 0);
 		assert_ok!(Registry::evict(signed(BOB), 0));
-		assert_noop!(Registry::evict(signed(BOB), 0), Error::<Runtime>::NoBoot);
+		assert_noop!(unpaid(Registry::evict(signed(BOB), 0)), Error::<Runtime>::NoBoot);
 	});
 }
 
@@ -837,7 +841,10 @@ fn a_captured_delister_takes_nobody_who_alone_holds_a_key_until_another_does() {
 		let boot = Registry::current_boot(0).unwrap();
 		assert!(!Registry::is_in_force(0, &boot), "it is silenced at once");
 		assert!(Registry::is_delisted(0));
-		assert_noop!(Registry::evict(signed(DELISTER), 0), Error::<Runtime>::NoSuccessorInForce);
+		assert_noop!(
+			unpaid(Registry::evict(signed(DELISTER), 0)),
+			Error::<Runtime>::NoSuccessorInForce
+		);
 		next_block(Weight::MAX);
 		assert_eq!(EvictedWorkers::get(), vec![1]);
 		assert_eq!(SweepUnderWay::<Runtime>::get(), None);

@@ -34,6 +34,24 @@ pub(crate) fn boot<T: frame_system::Config, W: WeightInfo>(agents: u32) -> Weigh
 		.saturating_add(T::DbWeight::get().writes(limits::CLUSTER_MEMBERS_MAX.into()))
 }
 
+/// What registering one takes that is refused for its worker, its evidence or want of room for its message: as
+/// much as to renew one, and a look at the stake. Nothing of what was written stays.
+pub(crate) fn refused_boot<T: frame_system::Config, W: WeightInfo>() -> Weight {
+	W::renew_boot().saturating_add(T::DbWeight::get().reads(1))
+}
+
+/// What registering one takes on which nobody relies: it is told the master key beside, which is taken to cost as
+/// much again. Nine more entries are written or forgotten, and who has a seat or members is looked at.
+pub(crate) fn boot_of_nobody<T: frame_system::Config, W: WeightInfo>() -> Weight {
+	refused_boot::<T, W>().saturating_mul(2).saturating_add(T::DbWeight::get().reads_writes(8, 9))
+}
+
+/// What it takes to find out whether a boot is to be evicted: its stakes, whether its measurement is of use to
+/// nobody, its cluster and a successor there.
+pub(crate) fn look<T: frame_system::Config, W: WeightInfo>() -> Weight {
+	W::sweep(1).saturating_add(T::DbWeight::get().reads(4))
+}
+
 /// Guesses, for mocks: the runtime has weights that were measured in it.
 pub struct ConservativeWeights<T>(PhantomData<T>);
 

@@ -29,20 +29,31 @@ fn funded<T: Config>(account: &T::AccountId) {
 
 /// An agent in a cluster of as many members as can be, and who calls it.
 fn setup<T: Config>() -> (T::AccountId, AgentId) {
+	another::<T>(0, limits::CLUSTER_MEMBERS_MAX)
+}
+
+/// The same of who signs what is measured: the transaction has its account anyway. The list of the soonest
+/// deadline, the last of the three, has one place left.
+fn all_but_full_deadline<T: Config>() -> (T::AccountId, AgentId, BlockNumber) {
 	let caller: T::AccountId = whitelisted_caller();
-	funded::<T>(&caller);
-	funded::<T>(&T::Treasury::get());
-	let agent = T::BenchmarkHelper::born_agent(0, limits::CLUSTER_MEMBERS_MAX, &caller);
-	(caller, agent)
+	let agent = called_by::<T>(&caller, 0, limits::CLUSTER_MEMBERS_MAX);
+	let deadline = deadline::<T>(agent);
+	let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
+	Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
+	(caller, agent, deadline)
 }
 
 /// Another agent in another cluster, of so many members, and another who calls it.
 fn another<T: Config>(number: u32, members: u32) -> (T::AccountId, AgentId) {
 	let caller: T::AccountId = account("caller", number, 0);
-	funded::<T>(&caller);
-	funded::<T>(&T::Treasury::get());
-	let agent = T::BenchmarkHelper::born_agent(number, members, &caller);
+	let agent = called_by::<T>(&caller, number, members);
 	(caller, agent)
+}
+
+fn called_by<T: Config>(caller: &T::AccountId, number: u32, members: u32) -> AgentId {
+	funded::<T>(caller);
+	funded::<T>(&T::Treasury::get());
+	T::BenchmarkHelper::born_agent(number, members, caller)
 }
 
 fn submit_one<T: Config>(caller: &T::AccountId, agent: AgentId) -> RequestId {
@@ -103,13 +114,10 @@ mod benchmarks {
 	/// The deadline's list is all but full, and whoever has the lease is out of force.
 	#[benchmark]
 	fn submit(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
-		let (caller, agent) = setup::<T>();
+		let (caller, agent, deadline) = all_but_full_deadline::<T>();
 		// Its lease moves, and somebody waits for an answer of who had it.
 		OpenOfAgent::<T>::insert(agent, 1);
 		T::BenchmarkHelper::silence_holder(agent);
-		let deadline = deadline::<T>(agent);
-		let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
-		Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
 		let max_fee = T::BaseFee::get() + Balance::from(u64::MAX);
 		let input = RequestInput::Sealed(vec![7; i as usize]);
 		#[extrinsic_call]
@@ -120,10 +128,7 @@ mod benchmarks {
 	/// The deadline's list is all but full.
 	#[benchmark]
 	fn submit_to_holder(i: Linear<0, { limits::REQUEST_INPUT_BYTES_MAX }>) {
-		let (caller, agent) = setup::<T>();
-		let deadline = deadline::<T>(agent);
-		let due = (1..limits::REQUESTS_PER_DEADLINE_MAX).map(|n| H256::repeat_byte(n as u8));
-		Due::<T>::insert(deadline, BoundedVec::truncate_from(due.collect()));
+		let (caller, agent, deadline) = all_but_full_deadline::<T>();
 		let max_fee = T::BaseFee::get() + Balance::from(u64::MAX);
 		let input = RequestInput::Sealed(vec![7; i as usize]);
 		#[extrinsic_call]
@@ -163,7 +168,7 @@ mod benchmarks {
 			// As if the lease had moved, and come back.
 			Duties::<T>::mutate_extant(request, |assigned| assigned.number = u32::MAX);
 			forget_room::<T>(&caller, agent);
-			let (caller, worker) = (account("caller", number, 0), WorkerId::MAX - number);
+			let (caller, worker) = (account("refunded", number, 0), WorkerId::MAX - number);
 			funded::<T>(&caller);
 			OpenOfCaller::<T>::insert(&caller, 2);
 			Requests::<T>::mutate_extant(request, |request| {

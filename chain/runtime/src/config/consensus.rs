@@ -50,6 +50,7 @@ impl pallet_babe::Config for Runtime {
 	type ExpectedBlockTime = ConstU64<{ time::BLOCK_MILLISECONDS }>;
 	type EpochChangeTrigger = pallet_babe::ExternalTrigger;
 	type DisabledValidators = Session;
+	// All that the crate offers, here and of GRANDPA and BEEFY: of RocksDB, so of more than it takes.
 	type WeightInfo = ();
 	type MaxAuthorities = ConstU32<VALIDATORS_MAX>;
 	type MaxNominators = ConstU32<NOMINATORS_PAID_MAX>;

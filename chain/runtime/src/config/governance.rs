@@ -24,8 +24,9 @@ parameter_types! {
 	pub const PreimageByteDeposit: Balance = PHA / 100;
 	pub const PreimageHoldReason: RuntimeHoldReason =
 		RuntimeHoldReason::Preimage(pallet_preimage::HoldReason::Preimage);
+	/// So that what is enacted fits a block that elects, beside paid work: neither waits for the other.
 	pub MaximumSchedulerWeight: Weight =
-		Perbill::from_percent(80) * super::system::MAXIMUM_BLOCK_WEIGHT;
+		Perbill::from_percent(35) * super::system::MAXIMUM_BLOCK_WEIGHT;
 }
 
 impl pallet_preimage::Config for Runtime {

@@ -24,12 +24,14 @@ use frame_support::{
 	weights::Weight,
 	PalletId,
 };
+use frame_system::ExtensionsWeightInfo as _;
 use pallet_agents::WeightInfo as _;
 use pallet_clusters::WeightInfo as _;
 use pallet_gatekeepers::WeightInfo as _;
 use pallet_mailbox::PayloadWeights;
 use pallet_registry::WeightInfo as _;
 use pallet_requests::WeightInfo as _;
+use pallet_transaction_payment::WeightInfo as _;
 use phala_protocol::{
 	agents::{AgentId, EffectSet},
 	limits,
@@ -139,7 +141,9 @@ pub const COMMITTED_BYTES: u32 = 2 + 32 + 8 + 32 + 4;
 
 type AgentWeights = <Runtime as pallet_agents::Config>::WeightInfo;
 type ClusterWeights = <Runtime as pallet_clusters::Config>::WeightInfo;
+type ExtensionWeights = <Runtime as frame_system::Config>::ExtensionsWeightInfo;
 type GatekeeperWeights = <Runtime as pallet_gatekeepers::Config>::WeightInfo;
+type PaymentWeights = <Runtime as pallet_transaction_payment::Config>::WeightInfo;
 type RegistryWeights = <Runtime as pallet_registry::Config>::WeightInfo;
 type RequestWeights = <Runtime as pallet_requests::Config>::WeightInfo;
 
@@ -154,10 +158,11 @@ fn of_set(set: &EffectSet, members: u32) -> Weight {
 	of_commit(set, members).saturating_add(settlements(results.map(answer_bytes)))
 }
 
-/// Its commit, without its results. Each member that is named may have signed; the others are looked at.
+/// Its commit, without its results. Each member that is named may have signed; the others are looked at, but for
+/// one: the holder, whom any commit looks at.
 fn of_commit(set: &EffectSet, members: u32) -> Weight {
 	let signed = (set.availability.len() as u32).min(members);
-	commit(signed, members.saturating_sub(signed))
+	commit(signed, members.saturating_sub(signed).saturating_sub(1))
 }
 
 fn commit(signed: u32, others: u32) -> Weight {
@@ -190,6 +195,21 @@ parameter_types! {
 	/// Half of the length that normal transactions may have.
 	pub EnvelopeBytes: u32 =
 		RuntimeBlockLength::get().max.get(DispatchClass::Normal) / 2;
+	/// Of [`crate::TransactionExtensions`], those that act on whatever comes.
+	pub ExtensionWeight: Weight = ExtensionWeights::check_non_zero_sender()
+		.saturating_add(ExtensionWeights::check_spec_version())
+		.saturating_add(ExtensionWeights::check_tx_version())
+		.saturating_add(ExtensionWeights::check_genesis())
+		// Who brings an envelope chooses.
+		.saturating_add(
+			ExtensionWeights::check_mortality_mortal_transaction()
+				.max(ExtensionWeights::check_mortality_immortal_transaction()),
+		)
+		.saturating_add(ExtensionWeights::check_weight())
+		.saturating_add(ExtensionWeights::weight_reclaim());
+	/// Those that find out that nobody signed, and nobody pays.
+	pub ExtensionWeightReturned: Weight = ExtensionWeights::check_nonce()
+		.saturating_add(PaymentWeights::charge_transaction_payment());
 }
 
 impl pallet_mailbox::Config for Runtime {
@@ -198,6 +218,8 @@ impl pallet_mailbox::Config for Runtime {
 	type PayloadWeights = PayloadRouter;
 	type EnvelopeWeight = EnvelopeWeight;
 	type EnvelopeBytes = EnvelopeBytes;
+	type ExtensionWeight = ExtensionWeight;
+	type ExtensionWeightReturned = ExtensionWeightReturned;
 	type Retention = ConstU32<{ 7 * time::DAYS }>;
 	type WeightInfo = crate::weights::pallet_mailbox::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
@@ -245,6 +267,7 @@ impl pallet_registry::Config for Runtime {
 	type EvidenceLifetime = EvidenceLifetime;
 	type HeartbeatGap = ConstU32<10>;
 	type ProbeToll = TollToTreasury;
+	type News = NewsOfOne;
 	type WeightInfo = crate::weights::pallet_registry::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -270,6 +293,7 @@ impl pallet_clusters::Config for Runtime {
 	type Agents = Agents;
 	type LeaseHooks = Requests;
 	type ClusterDeposit = ConstU128<{ 100 * PHA }>;
+	type News = NewsOfOne;
 	type WeightInfo = crate::weights::pallet_clusters::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BootedWorkers;
@@ -287,6 +311,9 @@ parameter_types! {
 		let bytes = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
 		Weight::from_parts(users.ref_time() / u64::from(bytes), 0)
 	};
+	/// The same for each message, whatever its length: vital ones take a place that nobody else has then.
+	pub NewsOfOne: Weight =
+		NewsByte::get().saturating_mul(u64::from(pallet_agents::NEWS_BYTES_MIN));
 }
 
 impl pallet_agents::Config for Runtime {

@@ -58,6 +58,9 @@ impl frame_system::Config for Runtime {
 	type SS58Prefix = Ss58Prefix;
 	type MaxConsumers = ConstU32<16>;
 	type SingleBlockMigrations = crate::migrations::Migrations;
+	// Unlike the preset's, by the database that is used.
+	type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
+	type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
 }
 
 impl crate::parameters::Config for Runtime {}

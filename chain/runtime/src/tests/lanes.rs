@@ -35,7 +35,7 @@ fn zeros(bytes: u32) -> Vec<u8> {
 }
 
 /// The heaviest effect set that fits an envelope.
-fn heaviest_effect_set() -> EffectSet {
+pub(super) fn heaviest_effect_set() -> EffectSet {
 	let result = |request| RequestResult {
 		request: H256::from_low_u64_be(request),
 		units: 1,
@@ -143,6 +143,36 @@ fn an_unused_lane_is_not_full_and_no_commit_is_heavier_than_the_heaviest() {
 	});
 }
 
+/// The figures of docs/decisions/014.
+#[test]
+fn the_lane_of_commits_takes_as_many_as_decision_014_says() {
+	chain(|| {
+		let (agent, worker) = agent_among(3);
+		let lane = SHARES
+			.paid_commits
+			.mul_floor(<Runtime as pallet_mailbox::Config>::EnvelopeWeight::get().ref_time());
+		let fit = |members: u32, answers: usize| {
+			has_members(members);
+			let mut set = EffectSet { agent, key: None, ..heaviest_effect_set() };
+			// A majority, of whom the holder is one.
+			set.availability.truncate(members as usize / 2);
+			set.results.truncate(answers);
+			for result in &mut set.results {
+				result.outcome = RequestOutcome::Answered(zeros(100));
+			}
+			let payload = Payload::Agents(AgentsPayload::EffectSet(set));
+			let bytes = payload.encoded_size() as u32;
+			let used = PayloadRouter::actual_weight_of(&payload, &Ok(()));
+			lane / crate::Mailbox::cost(bytes, u64::from(bytes) + 121, used)
+		};
+		assert!(pallet_clusters::Members::<Runtime>::contains_key(0, worker));
+		assert_eq!([fit(3, 0), fit(3, 1), fit(32, 0), fit(32, 1)], [89, 48, 33, 25]);
+		// Three of the heaviest are a boot's part.
+		let quota = SHARE_OF_ONE_BOOT.mul_floor(lane);
+		assert_eq!(quota / crate::Mailbox::cost_of_heaviest_commit(), 3);
+	});
+}
+
 #[test]
 fn a_boot_lands_several_commits_of_a_cluster_of_three_in_one_block() {
 	genesis("development").execute_with(|| {
@@ -195,7 +225,8 @@ fn signs_of_life_that_use_up_the_class_of_envelopes_excuse_who_finds_no_room_beh
 		let class = weights.get(DispatchClass::Normal).max_total.expect("it is bounded").ref_time();
 		assert!(class < weights.max_block.ref_time());
 		frame_system::BlockWeight::<Runtime>::kill();
-		let room = class - crate::Mailbox::cost_of_heaviest_commit();
+		let back = <Runtime as pallet_mailbox::Config>::ExtensionWeightReturned::get();
+		let room = class - crate::Mailbox::cost_of_heaviest_commit() - back.ref_time();
 		let was_full = |block: u32, signs: u64| {
 			crate::System::set_block_number(block);
 			pallet_mailbox::LaneUse::<Runtime>::mutate(|used| *used.of_mut(Lane::Liveness) = signs);
@@ -285,7 +316,7 @@ fn a_set_costs_what_became_of_it_and_never_more_than_it_was_let_in_for() {
 		// Accepted in a cluster of one: no other member was looked at.
 		let (declared, used) = lands(worker, birth.clone());
 		assert_eq!(last_error(), None);
-		assert!((declared - used).all_gte(commit_of(0, 32) - commit_of(0, 1)));
+		assert!((declared - used).all_gte(commit_of(0, 31) - commit_of(0, 0)));
 
 		// Refused for a result: the commit was made, and nobody paid.
 		let record = pallet_agents::Agents::<Runtime>::get(agent).unwrap();
@@ -301,7 +332,7 @@ fn a_set_costs_what_became_of_it_and_never_more_than_it_was_let_in_for() {
 		assert_eq!(last_error(), Some(RequestError::UnknownRequest.into()));
 		let settle = <Runtime as pallet_requests::Config>::WeightInfo::settle(0);
 		assert!(
-			(declared - used).all_gte(settle.saturating_mul(4)) && used.all_gte(commit_of(0, 1))
+			(declared - used).all_gte(settle.saturating_mul(4)) && used.all_gte(commit_of(0, 0))
 		);
 
 		// Refused for want of members: all who may count were looked at, and all signatures paid for.
@@ -312,7 +343,7 @@ fn a_set_costs_what_became_of_it_and_never_more_than_it_was_let_in_for() {
 		let vain = EffectSet { availability: vec![held_by(7); 2], ..set };
 		let (declared, used) = lands(worker, vain);
 		assert_eq!(last_error(), Some(AgentError::DuplicateSignature.into()));
-		assert!(declared.all_gte(used) && used.all_gte(commit_of(2, 3)));
+		assert!(declared.all_gte(used) && used.all_gte(commit_of(2, 2)));
 	});
 }
 

@@ -510,7 +510,8 @@ impl Arsonist {
 	}
 
 	fn evicts(&self, worker: WorkerId) -> frame_support::dispatch::DispatchResult {
-		Registry::evict(signed(&self.account), worker)
+		let evicted = Registry::evict(signed(&self.account), worker);
+		evicted.map(|_| ()).map_err(|refused| refused.error)
 	}
 }
 
