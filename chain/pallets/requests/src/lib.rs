@@ -103,6 +103,8 @@ extern crate alloc;
 
 pub use pallet::*;
 pub use split::{DEVELOPER_SHARE, WORKER_SHARE};
+use submission::Asked;
+pub use submission::ORDER_BYTES;
 pub use weights::{ConservativeWeights, WeightInfo};
 
 #[cfg(feature = "runtime-benchmarks")]
@@ -117,6 +119,7 @@ mod refunds;
 mod room;
 mod settlement;
 mod split;
+mod submission;
 #[cfg(test)]
 mod tests;
 pub mod weights;
@@ -126,6 +129,7 @@ pub use benchmarking::BenchmarkHelper;
 
 use codec::Encode;
 use frame_support::{
+	dispatch::WithPostDispatchInfo,
 	pallet_prelude::*,
 	storage::with_storage_layer,
 	traits::{
@@ -202,6 +206,10 @@ pub mod pallet {
 
 		/// Who is asked.
 		type Agents: AgentDirectory<Error = DispatchError>;
+
+		/// What a byte of a request takes of a block, at least: as much as what others lose by its room among the messages
+		/// that users may push.
+		type NewsByte: Get<Weight>;
 
 		/// Who must answer.
 		type Clusters: ClusterDirectory<Error = DispatchError>;
@@ -470,7 +478,7 @@ pub mod pallet {
 		/// at which the answer counts. Errors are found in the order in which [`Error`] lists
 		/// them.
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::submit(input.bytes().len() as u32))]
+		#[pallet::weight(Pallet::<T>::weight_of_submit(input.bytes().len() as u32))]
 		pub fn submit(
 			origin: OriginFor<T>,
 			agent: AgentId,
@@ -481,104 +489,20 @@ pub mod pallet {
 			min_block: BlockNumber,
 		) -> DispatchResultWithPostInfo {
 			let caller = frame_system::ensure_signed(origin)?;
-			let caller_bytes: AccountBytes = caller.clone().into();
-			let now = Self::now();
-			let record = T::Agents::record(agent).ok_or(Error::<T>::UnknownAgent)?;
-			ensure!(record.key.is_some(), Error::<T>::AgentNotBorn);
-			match kind {
-				RequestKind::Call => {
-					let allowed = T::Agents::may_call(agent, &caller_bytes);
-					ensure!(allowed, Error::<T>::CallerNotAllowed);
-				}
-				RequestKind::Secrets => {
-					ensure!(record.owner == caller_bytes, Error::<T>::NotOwner);
-					let sealed = matches!(input, RequestInput::Sealed(_));
-					ensure!(sealed, Error::<T>::SecretsMustBeSealed);
-				}
-			}
-			ensure!(
-				input.bytes().len() as u64 <= u64::from(limits::REQUEST_INPUT_BYTES_MAX),
-				Error::<T>::InputTooLong
-			);
-			let input_bytes = input.bytes().len() as u32;
-			let blocks_needed = record.timeout.saturating_add(limits::FINALITY_MARGIN);
-			ensure!(deadline > now, Error::<T>::DeadlineInThePast);
-			ensure!(deadline >= now.saturating_add(blocks_needed), Error::<T>::DeadlineTooNear);
-			ensure!(
-				deadline <= now.saturating_add(limits::DEADLINE_BLOCKS_MAX),
-				Error::<T>::DeadlineTooFar
-			);
-			// Else requests could be parked until a worker happens to restart.
-			ensure!(min_block <= now, Error::<T>::MinBlockTooLate);
+			let bytes = input.bytes().len() as u32;
+			// Where nobody had to be found to give it to, and nobody else lost the room of its message.
+			let refused = T::WeightInfo::submit_to_holder(bytes);
+			let asked = Asked { agent, kind, input, max_fee, deadline, min_block };
+			let record =
+				Self::check(&caller, &asked).map_err(|error| error.with_weight(refused))?;
 			let had = T::Clusters::lease(agent);
 			let assigned = T::Clusters::assign(agent)?.ok_or(Error::<T>::NoLeaseHolder)?;
-			let Lease { worker, boot } = assigned.lease;
-			let base_fee = Self::find_room(&caller, agent, worker, deadline)?;
-			let held = max_fee
-				.checked_sub(base_fee)
-				.filter(|held| *held >= record.unit_price)
-				.ok_or(Error::<T>::FeeTooSmall)?;
-			let number = NextRequest::<T>::get();
-			let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
-			let request = request_id(genesis, number);
-			Due::<T>::try_append(deadline, request).map_err(|()| Error::<T>::TooManyDue)?;
-			NextRequest::<T>::put(number.checked_add(1).ok_or(Error::<T>::NumbersExhausted)?);
-
-			T::Currency::transfer(&caller, &T::Treasury::get(), base_fee, Preservation::Preserve)?;
-			T::Currency::transfer(&caller, &Self::escrow(), held, Preservation::Preserve)?;
-			// Nothing to divide by: as many as there are.
-			let units_max = held.checked_div(record.unit_price).unwrap_or(Balance::MAX);
-			let units_max: u32 = units_max.saturated_into();
-			Duties::<T>::insert(request, assigned);
-			Requests::<T>::insert(
-				request,
-				Request {
-					agent,
-					caller: caller.clone(),
-					kind,
-					held,
-					unit_price: record.unit_price,
-					units_max,
-					deadline,
-					worker,
-					boot,
-					state: RequestState::Open,
-				},
-			);
-			OpenRequests::<T>::insert(agent, request, ());
-			OpenOfAgent::<T>::mutate(agent, |open| *open = open.saturating_add(1));
-			OpenOfWorker::<T>::mutate(worker, |open| *open = open.saturating_add(1));
-			OpenOfCaller::<T>::mutate(&caller, |open| *open = open.saturating_add(1));
-			DutiesOfWorker::<T>::mutate(worker, |duties| *duties = duties.saturating_add(1));
-			let order = RequestOrder {
-				request,
-				agent,
-				caller: caller_bytes.into(),
-				kind,
-				input,
-				units_max,
-				min_block,
-				deadline,
-				worker,
-				boot,
-			};
-			T::Mailbox::push(
-				Channel::Cluster(record.cluster),
-				&RequestsMessage::Request(order).into(),
-			)
-			.map_err(Error::<T>::from)?;
-			Self::deposit_event(Event::RequestSubmitted {
-				request,
-				agent,
-				caller,
-				deadline,
-				worker,
-				boot,
-				base_fee,
-			});
-			// Whom to give it to was looked for only if who had the lease cannot answer.
 			let is_held = had == Some(assigned.lease);
-			Ok(is_held.then(|| T::WeightInfo::submit_to_holder(input_bytes)).into())
+			Self::place(caller, asked, record, assigned).map_err(|error| match is_held {
+				true => error.with_weight(refused),
+				false => error.into(),
+			})?;
+			Ok(is_held.then(|| Self::weight_to_holder(bytes)).into())
 		}
 	}
 }

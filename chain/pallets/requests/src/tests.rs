@@ -94,10 +94,73 @@ fn submit(ask: &Ask) -> Result<RequestId, DispatchError> {
 /// As an extrinsic: in a storage layer of its own.
 fn attempt(ask: &Ask) -> Result<RequestId, DispatchError> {
 	let id = request_id(GENESIS, NextRequest::<Runtime>::get());
+	dispatch(ask).map(|_| id).map_err(|error| error.error)
+}
+
+fn dispatch(ask: &Ask) -> DispatchResultWithPostInfo {
 	let Ask { caller, agent, kind, input, max_fee, deadline, min_block } = ask.clone();
 	let call = Call::<Runtime>::submit { agent, kind, input, max_fee, deadline, min_block };
-	let done = call.dispatch_bypass_filter(RawOrigin::Signed(caller).into());
-	done.map(|_| id).map_err(|error| error.error)
+	call.dispatch_bypass_filter(RawOrigin::Signed(caller).into())
+}
+
+/// What it gives back of the weight that it declares: `None` for nothing.
+fn takes(ask: &Ask) -> Option<Weight> {
+	match dispatch(ask) {
+		Ok(info) => info.actual_weight,
+		Err(refused) => refused.post_info.actual_weight,
+	}
+}
+
+#[test]
+fn a_request_takes_its_work_or_the_room_that_others_lose_and_a_refused_one_its_work_alone() {
+	new_test_ext().execute_with(|| {
+		type Weights = crate::ConservativeWeights<Runtime>;
+		let short = ask();
+		let work = Weights::submit_to_holder(3);
+		assert_eq!(takes(&short), Some(work), "whoever has the lease answers");
+		let longest = limits::REQUEST_INPUT_BYTES_MAX;
+		let long = Ask { input: RequestInput::Public(vec![7; longest as usize]), ..ask() };
+		let room = NewsByte::get() * u64::from(longest + ORDER_BYTES);
+		let work_of_long = Weights::submit_to_holder(longest);
+		assert!(room.ref_time() > work_of_long.ref_time());
+		assert_eq!(takes(&long), Some(work_of_long.max(room)), "its message takes others' room");
+
+		for refused in [
+			Ask { deadline: now(), ..long.clone() },
+			Ask { agent: H256::repeat_byte(9), ..long.clone() },
+			Ask { max_fee: 0, ..long.clone() },
+		] {
+			assert_eq!(takes(&refused), Some(work_of_long), "nobody lost anything by it");
+		}
+		MailboxIsFull::set(true);
+		assert_eq!(takes(&long), Some(work_of_long));
+		// Another has to be found to give it to: all of it was done, refused or not.
+		let lease = Network::lease(AGENT).unwrap();
+		Network::set_heir(AGENT, Lease { boot: lease.boot + 1, ..lease });
+		assert_eq!(takes(&short), None);
+		MailboxIsFull::set(false);
+		assert_eq!(takes(&short), None);
+		let declared = Pallet::<Runtime>::weight_of_submit(longest);
+		assert!(work_of_long.max(room).all_lte(declared));
+	});
+}
+
+#[test]
+fn the_message_of_a_request_is_no_longer_than_what_its_room_is_counted_by() {
+	let order = RequestOrder {
+		request: H256::zero(),
+		agent: AGENT,
+		caller: Caller::Agent(H256::zero()),
+		kind: RequestKind::Secrets,
+		input: RequestInput::Sealed(vec![7; limits::REQUEST_INPUT_BYTES_MAX as usize]),
+		units_max: u32::MAX,
+		min_block: BlockNumber::MAX,
+		deadline: BlockNumber::MAX,
+		worker: WorkerId::MAX,
+		boot: BootNumber::MAX,
+	};
+	let message = Message::from(RequestsMessage::Request(order)).encode();
+	assert!(message.len() as u32 <= limits::REQUEST_INPUT_BYTES_MAX + ORDER_BYTES);
 }
 
 fn answered(request: RequestId, units: u32) -> RequestResult {

@@ -345,6 +345,7 @@ impl pallet_requests::Config for Runtime {
 	type Mailbox = Mailbox;
 	type Lanes = Mailbox;
 	type Agents = Agents;
+	type NewsByte = NewsByte;
 	type Clusters = Clusters;
 	type Workers = Registry;
 	type Treasury = TreasuryAccountId;

@@ -256,6 +256,11 @@ fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_blo
 		// Those of the shortest fill the room for messages instead, and pay for as much.
 		let least = pallet_agents::Pallet::<Runtime>::least_news().ref_time();
 		assert!(least * messages >= users.ref_time() / 100 * 99, "{least} for each of {messages}");
+		// So do questions of the longest, however little work they are.
+		let longest = limits::REQUEST_INPUT_BYTES_MAX;
+		let asked = room / (longest + pallet_requests::ORDER_BYTES);
+		let one = Requests::weight_to_holder(longest).ref_time();
+		assert!(one * u64::from(asked) >= users.ref_time() / 100 * 98, "{one} for each of {asked}");
 		// Vital ones too, which any operator has told as often as it likes, and which fill the room of others.
 		let endpoint = b"http://w".to_vec();
 		for vital in [
