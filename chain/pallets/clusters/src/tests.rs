@@ -1791,3 +1791,54 @@ fn no_event_reads_more_of_a_cluster_of_ten_thousand_agents_than_of_one_of_a_tent
 		assert!(many < 3 * few, "{what}: {few} bytes of proof, and {many} with thousands");
 	}
 }
+
+/// Of how many agents a new boot of worker 1 has the chain tell or move in its block, by its own count.
+fn boots(number: BootNumber) -> u32 {
+	register(1, number - 1);
+	let boot = MockRegistry::current_boot(1).unwrap();
+	Clusters::on_boot(1, &boot).unwrap()
+}
+
+/// Whom an approval or a boot pays for: those that were looked at, a block's worth at most.
+#[test]
+fn an_approval_and_a_boot_count_each_agent_that_they_have_to_do_with() {
+	for (agents, counted) in [(0, 0), (10, 10), (SWEPT_PER_BLOCK_MAX + 1, SWEPT_PER_BLOCK_MAX)] {
+		new_test_ext().execute_with(|| {
+			cluster_of([1]);
+			for n in 0..u64::from(agents) {
+				place(n).unwrap();
+			}
+			ask(2).unwrap();
+			let approved = |flooded: bool| {
+				Flooded::set(flooded);
+				let boot = MockRegistry::current_boot(2).unwrap();
+				let (measurement, endpoint) = (boot.measurement, URL.to_vec());
+				let owner = signed(ALICE);
+				Clusters::approve_join(owner, CLUSTER, 2, boot.number, measurement, endpoint)
+					.unwrap()
+					.actual_weight
+			};
+			let takes = crate::weights::approval::<Runtime, ConservativeWeights<Runtime>>;
+			assert_eq!(approved(false), Some(takes(counted)), "{agents} agents");
+			assert_eq!(boots(3), counted, "{agents} agents are told and moved");
+			// What was done in vain counts as a block's worth.
+			assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 2));
+			ask(2).unwrap();
+			let in_vain = if agents == 0 { 0 } else { SWEPT_PER_BLOCK_MAX };
+			assert_eq!(approved(true), Some(takes(in_vain)), "{agents} agents");
+		});
+	}
+}
+
+#[test]
+fn a_boot_pays_for_the_leases_that_it_is_given_too() {
+	new_test_ext().execute_with(|| {
+		cluster_of([1]);
+		for n in 0..7 {
+			place(n).unwrap();
+		}
+		// Nobody counts: all leases are free, and told are those alone of whom it hears.
+		register(1, 2);
+		assert_eq!(boots(4), 7);
+	});
+}
