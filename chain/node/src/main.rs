@@ -5,6 +5,7 @@
 //! | [`cli`] | command line |
 //! | [`chain_spec`] | the networks that it knows by name |
 //! | [`service`] | the parts of a running node and how they are wired |
+//! | [`development_keys`] | what `--alice` signs with |
 //! | [`metrics`] | what the network's pallets hold, as Prometheus gauges |
 //! | [`rpc`] | JSON-RPC: the stock methods and our finality proofs |
 
@@ -13,6 +14,7 @@
 
 mod chain_spec;
 mod cli;
+mod development_keys;
 mod metrics;
 mod rpc;
 mod service;

@@ -1,6 +1,6 @@
 //! The parts of a running node and how they are wired.
 
-use crate::{metrics, rpc};
+use crate::{development_keys, metrics, rpc};
 use futures::{
 	future::{ready, Ready},
 	FutureExt, StreamExt,
@@ -63,9 +63,12 @@ pub fn start(config: Configuration) -> Result<TaskManager, ServiceError> {
 }
 
 fn start_on<N: sc_network::NetworkBackend<Block, Hash>>(
-	config: Configuration,
+	mut config: Configuration,
 ) -> Result<TaskManager, ServiceError> {
 	let (parts, mut telemetry, mut task_manager) = open(&config)?;
+	if let Some(suri) = config.dev_key_seed.take() {
+		development_keys::insert(&parts.keystore, &suri)?;
+	}
 	let import = build_import(&parts, &task_manager)?;
 	let metrics = N::register_notification_metrics(config.prometheus_registry());
 	let mut net_config = sc_network::config::FullNetworkConfiguration::<Block, Hash, N>::new(
