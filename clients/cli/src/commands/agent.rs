@@ -252,6 +252,10 @@ async fn change(
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
 	let call = call(agent);
+	// Nobody would heed it, but for the way out.
+	if call.call != "retire" {
+		deployment::check_keys(&chain, record.cluster).await?;
+	}
 	// It is offered to somebody, and taken by that one.
 	if call.call != "accept_transfer" {
 		check_owner(agent, &record, account.address())?;

@@ -1,6 +1,6 @@
 //! `phala deploy`: builds an agent, registers it on the chain, uploads it to every worker of its
 //! cluster, and waits until it is born and takes calls. Workers that are down are named and hold
-//! nothing up as long as a majority has it, its writer among them. Once more in the same folder it
+//! nothing up as long as others have it, its writer among them. Once more in the same folder it
 //! goes on where it was cut, and registers no second agent.
 
 use super::{
@@ -302,6 +302,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			}
 			// Before anything is paid: who is to run it.
 			let members = clusters::members(&chain, deployment.cluster).await?;
+			deployment::check_keys(&chain, deployment.cluster).await?;
 			deployment::check_somebody_is_there(deployment.cluster, &members).await?;
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;

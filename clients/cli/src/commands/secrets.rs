@@ -184,6 +184,7 @@ async fn given(
 /// The names that the manifest of the agent's code declares.
 async fn declared(chain: &Chain, agent: AgentId) -> anyhow::Result<BTreeSet<String>> {
 	let (_, record) = agents::known(chain, agent).await?;
+	deployment::check_keys(chain, record.cluster).await?;
 	let members = clusters::members(chain, record.cluster).await?;
 	let asking = deployment::manifest(&members, record.code.manifest);
 	Ok(step("asking the workers for the agent's manifest", asking).await?.0.secrets)
