@@ -25,7 +25,7 @@
 //! | `GenesisInvalid` | a network with value that cannot begin as it was said |
 //! | `MeasurementFailed` | a `pruntime` that says no measurement |
 //! | `PriceTooHigh`, `DepositTooHigh`, `TimeoutOutOfRange` | an amount or a number that is most likely not meant, or not taken |
-//! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
+//! | `NoNetwork`, `NetworkStarting`, `NetworkStopping`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up, or it is about to be, or to end; a worker is so already |
 //! | `NotTakenOver` | a worker was not stopped: no other member of its cluster is ready for some of its agents |
 //! | `PortTaken` | another program listens where something was to listen |
 //! | `FileMalformed` | a file that was to be an answer is none, or not all of one |
