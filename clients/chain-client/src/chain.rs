@@ -62,7 +62,11 @@ impl Chain {
 		let rpc = tokio::time::timeout(limits::CONNECT_MAX, connecting)
 			.await
 			.map_err(|_| silent())?
-			.map_err(|error| unreachable(error.to_string()))?;
+			.map_err(|error| match error.to_string() {
+				// The connection's own limit, of as many seconds, may be over first.
+				reason if reason.contains("timeout") => silent(),
+				reason => unreachable(reason),
+			})?;
 		let backend = LegacyBackend::builder().build(rpc.clone());
 		let asking = OnlineClient::from_backend(std::sync::Arc::new(backend));
 		let online = tokio::time::timeout(limits::CONNECT_MAX, asking)
@@ -493,6 +497,16 @@ pub(crate) fn state_failure(
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	/// Takes connections and says nothing, as a node that was stopped.
+	#[tokio::test(start_paused = true)]
+	async fn a_node_that_hangs_is_told_from_one_that_is_not_there() {
+		let hung = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+		let url = format!("ws://{}", hung.local_addr().expect("it has one"));
+		let Err(refused) = Chain::connect(&url).await else { panic!("nobody answers") };
+		assert_eq!(refused.name(), "NodeUnreachable");
+		assert!(refused.to_string().contains("does it hang?"), "{refused}");
+	}
 
 	#[tokio::test]
 	async fn what_is_no_websocket_is_refused_with_what_is() {

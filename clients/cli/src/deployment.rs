@@ -120,6 +120,11 @@ impl Uploaded {
 		self.missing.iter().map(line).collect()
 	}
 
+	/// Whether those that have it can commit what an agent does, whoever of the others counts.
+	fn is_majority(&self) -> bool {
+		self.taken.len() > self.missing.len()
+	}
+
 	fn has(&self, worker: WorkerId) -> bool {
 		self.taken.iter().any(|member| member.worker == worker)
 	}
@@ -373,6 +378,31 @@ pub async fn born(
 	})
 }
 
+/// The same of one whose code these have. Too few of them do not commit its birth while the others count, be
+/// they there or not: the chain sets aside who does not write, or has given no sign of life for minutes.
+pub async fn born_beside(
+	chain: &Chain,
+	cluster: ClusterId,
+	agent: AgentId,
+	uploaded: &Uploaded,
+) -> anyhow::Result<AgentRecord> {
+	let birth = born(chain, cluster, agent);
+	if uploaded.is_majority() {
+		return birth.await;
+	}
+	let born = tokio::time::timeout(limits::FAILOVER_WAIT_MAX, birth).await;
+	born.unwrap_or_else(|_| Err(unborn(agent, uploaded).into()))
+}
+
+fn unborn(agent: AgentId, uploaded: &Uploaded) -> CommandError {
+	let (taken, all) = (uploaded.taken.len(), uploaded.taken.len() + uploaded.missing.len());
+	let message = format!(
+		"agent {agent:?} is registered, and waits for its birth: {taken} of {all} workers have its code, and a majority of those that count keeps what an agent writes. These do not answer, and count for up to ten minutes:{}\n`phala deploy` once more goes on with it, once they answer or count no more; no further deposit is held",
+		uploaded.missing_lines()
+	);
+	CommandError::new("NotBorn", message)
+}
+
 /// Waits until an agent answers on every one of these workers.
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
 	for member in members {
@@ -600,6 +630,22 @@ mod tests {
 			assert!(uploaded.has(1) && uploaded.missing.len() == 1);
 			ready_at_most(uploaded, AGENT, looks).await.unwrap();
 		}
+	}
+
+	#[tokio::test]
+	async fn a_birth_that_too_few_can_commit_is_told_with_who_is_missed_and_what_goes_on() {
+		let uploaded =
+			upload_to_most(vec![living(1).await, dead(2)], &built(), LOOKS).await.unwrap();
+		assert!(!uploaded.is_majority());
+		let told = unborn(AGENT, &uploaded);
+		assert_eq!(told.code, "NotBorn");
+		for part in
+			["1 of 2 workers have its code", "worker 2: no worker", "`phala deploy` once more"]
+		{
+			assert!(told.message.contains(part), "{part}: {}", told.message);
+		}
+		let members = vec![living(1).await, dead(2), living(3).await];
+		assert!(upload_to_most(members, &built(), LOOKS).await.unwrap().is_majority());
 	}
 
 	#[test]

@@ -252,8 +252,8 @@ struct Awaited {
 /// How a worker stands that is waited for.
 #[derive(Debug)]
 enum Stands {
-	/// It answers for the agent, and follows the chain.
-	Well,
+	/// It answers for the agent, and follows the chain, as it says.
+	Well(String),
 	/// Why it does not answer for the agent.
 	Lacks(String),
 	/// It would, and hears of no block: how far it is.
@@ -305,7 +305,7 @@ impl Stands {
 		let asking = async { WorkerClient::new(&member.endpoint)?.info().await };
 		match crate::commands::status::in_time(asking).await {
 			Ok(said) => match follows(&said, Some(newest), standstill, standstill_max) {
-				Ok(_) => Self::Well,
+				Ok(standing) => Self::Well(standing),
 				Err(why) => Self::CutOff(why),
 			},
 			Err(error) => Self::Lacks(format!("{error:#}")),
@@ -319,7 +319,7 @@ impl fmt::Display for Awaited {
 		let Self { worker, deadline, stands } = self;
 		write!(to, "worker {worker} must answer until block {deadline}, ")?;
 		match stands {
-			Stands::Well => write!(to, "and is there"),
+			Stands::Well(standing) => write!(to, "is there, and {standing}"),
 			Stands::Lacks(why) => write!(to, "and does not now ({why}); {ELSE}"),
 			Stands::CutOff(why) => write!(to, "{why}; {ELSE}"),
 		}
@@ -337,8 +337,9 @@ mod tests {
 
 	#[test]
 	fn who_must_answer_is_told_with_until_when_and_whether_it_can() {
-		let well = awaited(Stands::Well).to_string();
-		assert_eq!(well, "worker 2 must answer until block 869, and is there");
+		let well = awaited(Stands::Well("follows the chain".into())).to_string();
+		let expected = "worker 2 must answer until block 869, is there, and follows the chain";
+		assert_eq!(well, expected);
 		let lost = awaited(Stands::Lacks("its code has not come here yet".into())).to_string();
 		for part in ["until block 869", "its code has not come here yet", "you are refunded"] {
 			assert!(lost.contains(part), "{lost}");
@@ -355,7 +356,7 @@ mod tests {
 			Stands::of(&member, agent, newest, &mut standstill, AT_ONCE).await
 		};
 		let at = |height| Villain::IsCutOff { height, fresh: true };
-		assert!(matches!(stands(at(HEIGHT), HEIGHT).await, Stands::Well));
+		assert!(matches!(stands(at(HEIGHT), HEIGHT).await, Stands::Well(_)));
 		let cut_off = awaited(stands(at(HEIGHT), HEIGHT + 5).await);
 		let told = cut_off.to_string();
 		let expected = format!(
@@ -365,7 +366,7 @@ mod tests {
 		assert_eq!(told, expected);
 		let later = awaited(stands(at(HEIGHT), HEIGHT + 6).await);
 		assert!(cut_off.says_the_same(&later), "{later}");
-		assert!(!cut_off.says_the_same(&awaited(Stands::Well)));
+		assert!(!cut_off.says_the_same(&awaited(Stands::Well(String::new()))));
 		let old = Villain::IsCutOff { height: HEIGHT, fresh: false };
 		assert!(matches!(stands(old, HEIGHT).await, Stands::CutOff(_)));
 	}

@@ -341,7 +341,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (uploaded, _) = step(&what, uploading).await?;
-	let birth = deployment::born(&chain, deployment.cluster, agent);
+	let birth = deployment::born_beside(&chain, deployment.cluster, agent, &uploaded);
 	let (record, _) = step("waiting for its birth", birth).await?;
 	let settling = deployment::settled(&chain, deployment.cluster, agent, uploaded);
 	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;

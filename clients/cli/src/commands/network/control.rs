@@ -187,6 +187,8 @@ impl Control {
 	/// For the network whose chain has this URL.
 	pub fn open(chain: &str) -> anyhow::Result<Self> {
 		let path = socket(port(chain)?)?;
+		std::fs::create_dir_all(cache_folder()?)
+			.with_context(|| format!("cannot listen on {}", path.display()))?;
 		// Of one that was killed; of one that is there it stays, and this one is refused.
 		remove_dead(&cache_folder()?);
 		let listener = UnixListener::bind(&path)
