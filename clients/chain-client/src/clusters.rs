@@ -178,7 +178,7 @@ pub async fn cluster_of(chain: &Chain, worker: WorkerId) -> Result<ClusterId, Ch
 }
 
 /// A value of storage whose key no other program reads, at the best block.
-async fn stored<A: Address>(
+pub(crate) async fn stored<A: Address>(
 	chain: &Chain,
 	name: &'static str,
 	address: A,

@@ -10,6 +10,7 @@
 //! | `WorkerExists` | the account is the operator of a worker already, and another was not asked for |
 //! | `AccountExists`, `NameTaken` | an account, or an agent of the account, has the name of the new one |
 //! | `NotOwner` | the account does not own the agent |
+//! | `AlreadyAllowed`, `NotListed`, `NotOffered`, `NothingNew` | what would be changed is so already, or is not there to be changed |
 //! | `NoAgentFolder`, `FolderNotEmpty` | a folder without an agent in it; one for a new agent that has something in it |
 //! | `DeployedOtherwise` | the folder's agent, which a deployment would go on with, is not as was said or has other code |
 //! | `ManifestInvalid`, `TypesWrong`, `BuildFailed` | the agent's sources: `agent.toml`, their types, the rest |

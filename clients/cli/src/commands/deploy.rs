@@ -256,6 +256,10 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let account = arguments.account.open()?;
 	let chain = arguments.node.connect().await?;
 	let told = Told::of(&arguments);
+	if let Some(cluster) = told.cluster {
+		// Before anything is built for one that is not there.
+		clusters::known_owner(&chain, cluster).await?;
+	}
 	let folder = arguments.folder;
 	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
 	let node = &arguments.node.node;
