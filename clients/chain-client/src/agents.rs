@@ -1,6 +1,6 @@
 //! Agents on the chain: their records, and what their owners do.
 
-use crate::{Call, Chain, ChainClientError, HeaderId, Included};
+use crate::{clusters, Call, Chain, ChainClientError, HeaderId, Included};
 use codec::Encode;
 use phala_protocol::{
 	agents::{
@@ -117,6 +117,15 @@ pub async fn deposit(
 	agent: AgentId,
 ) -> Result<Balance, ChainClientError> {
 	Ok(chain.read(at, storage_keys::agents_deposit(agent)).await?.unwrap_or_default())
+}
+
+/// To whom an agent is offered, at the best block.
+pub async fn offered_to(
+	chain: &Chain,
+	agent: AgentId,
+) -> Result<Option<AccountBytes>, ChainClientError> {
+	let address = subxt::dynamic::storage::<([u8; 32],), AccountBytes>(PALLET, "Offers");
+	clusters::stored(chain, "Agents.Offers", address, (agent.0,)).await
 }
 
 /// Code that is to run and does not yet.

@@ -44,20 +44,34 @@ impl Chain {
 	/// Connects over websocket.
 	///
 	/// # Errors
-	/// [`ChainClientError::NodeUnreachable`].
+	/// [`ChainClientError::NodeUnreachable`], [`ChainClientError::NodeSilent`],
+	/// [`ChainClientError::NotWebsocket`].
 	pub async fn connect(url: &str) -> Result<Self, ChainClientError> {
 		let unreachable =
 			|reason: String| ChainClientError::NodeUnreachable { url: url.to_owned(), reason };
+		if !["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme)) {
+			return Err(ChainClientError::NotWebsocket { url: url.to_owned() });
+		}
+		let silent = || ChainClientError::NodeSilent {
+			url: url.to_owned(),
+			seconds: limits::CONNECT_MAX.as_secs(),
+		};
 		// "Insecure" is a websocket without TLS to another machine. Nothing secret goes over it,
 		// and nothing that comes over it is believed.
 		let connecting = RpcClient::from_insecure_url(url);
 		let rpc = tokio::time::timeout(limits::CONNECT_MAX, connecting)
 			.await
-			.map_err(|_| unreachable("no answer".into()))?
-			.map_err(|error| unreachable(error.to_string()))?;
+			.map_err(|_| silent())?
+			.map_err(|error| match error.to_string() {
+				// The connection's own limit, of as many seconds, may be over first.
+				reason if reason.contains("timeout") => silent(),
+				reason => unreachable(reason),
+			})?;
 		let backend = LegacyBackend::builder().build(rpc.clone());
-		let online = OnlineClient::from_backend(std::sync::Arc::new(backend))
+		let asking = OnlineClient::from_backend(std::sync::Arc::new(backend));
+		let online = tokio::time::timeout(limits::CONNECT_MAX, asking)
 			.await
+			.map_err(|_| silent())?
 			.map_err(|error| unreachable(error.to_string()))?;
 		Ok(Self { legacy: LegacyRpcMethods::new(rpc.clone()), rpc, online })
 	}
@@ -483,6 +497,27 @@ pub(crate) fn state_failure(
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	/// Takes connections and says nothing, as a node that was stopped.
+	#[tokio::test(start_paused = true)]
+	async fn a_node_that_hangs_is_told_from_one_that_is_not_there() {
+		let hung = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+		let url = format!("ws://{}", hung.local_addr().expect("it has one"));
+		let Err(refused) = Chain::connect(&url).await else { panic!("nobody answers") };
+		assert_eq!(refused.name(), "NodeUnreachable");
+		assert!(refused.to_string().contains("does it hang?"), "{refused}");
+	}
+
+	#[tokio::test]
+	async fn what_is_no_websocket_is_refused_with_what_is() {
+		for url in ["http://127.0.0.1:9964", "127.0.0.1:9944", ""] {
+			let Err(refused) = Chain::connect(url).await else { panic!("{url:?} is none") };
+			assert_eq!(refused.name(), "NodeUnreachable");
+			let refused = refused.to_string();
+			assert!(refused.contains("as in ws://127.0.0.1:9944"), "{refused}");
+			assert!(!refused.contains("phala network up"), "{refused}");
+		}
+	}
 
 	#[test]
 	fn a_stored_message_keeps_its_frozen_encoding() {

@@ -109,6 +109,33 @@ pub async fn owner(
 	owner.transpose()
 }
 
+/// The same of a cluster that is to be there.
+///
+/// # Errors
+/// [`ChainClientError::UnknownCluster`], with those that there are.
+pub async fn known_owner(
+	chain: &Chain,
+	cluster: ClusterId,
+) -> Result<AccountBytes, ChainClientError> {
+	match owner(chain, cluster).await? {
+		Some(owner) => Ok(owner),
+		None => Err(unknown(chain, cluster).await?),
+	}
+}
+
+async fn unknown(chain: &Chain, cluster: ClusterId) -> Result<ChainClientError, ChainClientError> {
+	/// Pallet and item, hashed: what all keys of a map begin with.
+	const MAP_BYTES: usize = 32;
+	let at = chain.header(None).await?.0;
+	let key = storage_keys::clusters_cluster(cluster);
+	let keys = chain.keys(at, key.get(..MAP_BYTES).unwrap_or(&key)).await?;
+	// Each ends with its number in the clear.
+	let numbers = keys.iter().filter_map(|key| key.split_last_chunk::<4>());
+	let mut known: Vec<_> = numbers.map(|(_, number)| ClusterId::from_le_bytes(*number)).collect();
+	known.sort_unstable();
+	Ok(ChainClientError::UnknownCluster { cluster, known })
+}
+
 /// Lets a worker in that asked for it, if it still is what it was.
 pub fn approve_join(cluster: ClusterId, applicant: &Applicant) -> Call {
 	let Applicant { worker, boot, measurement, endpoint } = applicant;
@@ -151,7 +178,7 @@ pub async fn cluster_of(chain: &Chain, worker: WorkerId) -> Result<ClusterId, Ch
 }
 
 /// A value of storage whose key no other program reads, at the best block.
-async fn stored<A: Address>(
+pub(crate) async fn stored<A: Address>(
 	chain: &Chain,
 	name: &'static str,
 	address: A,
@@ -245,10 +272,8 @@ pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, C
 	if !members.is_empty() {
 		return Ok(members);
 	}
-	Err(match owner(chain, cluster).await? {
-		Some(_) => ChainClientError::NoMembers { cluster },
-		None => ChainClientError::UnknownCluster { cluster },
-	})
+	known_owner(chain, cluster).await?;
+	Err(ChainClientError::NoMembers { cluster })
 }
 
 fn member(key: &[u8], value: &[u8]) -> Result<Member, ChainClientError> {

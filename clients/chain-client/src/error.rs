@@ -23,6 +23,18 @@ pub enum ChainClientError {
 		 PHALA_NODE say where one is"
 	)]
 	NodeUnreachable { url: String, reason: String },
+	/// Something takes connections there, and says nothing.
+	#[error(
+		"the node at {url} does not answer within {seconds} s: does it hang? `phala network status` says so of a \
+		 development network's; --node or PHALA_NODE say where another is"
+	)]
+	NodeSilent { url: String, seconds: u64 },
+	/// Not a URL at which nodes answer.
+	#[error(
+		"{url:?} is no node's: the websocket address of a chain node is taken, as in ws://127.0.0.1:9944, with \
+		 --node or PHALA_NODE"
+	)]
+	NotWebsocket { url: String },
 	/// The node did not answer.
 	#[error("the node failed at {method}: {reason}")]
 	Node { method: &'static str, reason: String },
@@ -138,10 +150,10 @@ pub enum ChainClientError {
 	NoMembers { cluster: ClusterId },
 	/// The chain has no such cluster.
 	#[error(
-		"there is no cluster {cluster}: agents are in the cluster that `phala agent status` names, and \
-		 `phala cluster create` makes another"
+		"there is no cluster {cluster}: the chain has {}; agents are in the cluster that `phala agent status` \
+		 names, and `phala cluster create` makes another", list(.known)
 	)]
-	UnknownCluster { cluster: ClusterId },
+	UnknownCluster { cluster: ClusterId, known: Vec<ClusterId> },
 	/// The chain has no such worker.
 	#[error(
 		"there is no worker {worker}: `phala worker register` makes one, and prints its number"
@@ -238,9 +250,25 @@ pub enum ChainClientError {
 	OtherHistory { transaction: H256, block: BlockNumber },
 }
 
+/// Those that there are, the first of them if there are many.
+fn list(clusters: &[ClusterId]) -> String {
+	const SHOWN_MAX: usize = 8;
+	if clusters.is_empty() {
+		return "none yet".into();
+	}
+	let shown = clusters.iter().take(SHOWN_MAX).map(ClusterId::to_string).collect::<Vec<_>>();
+	match clusters.len().saturating_sub(SHOWN_MAX) {
+		0 => shown.join(", "),
+		more => format!("{} and {more} more", shown.join(", ")),
+	}
+}
+
 /// What to do without enough: who sends PHA is not told to send it to itself.
 fn enough(what: &str, account: AccountBytes, free: Balance, stays: Balance) -> String {
 	match what {
+		TRANSFER if free <= stays => {
+			"nothing can be sent from it; choose another account with --account or --suri".into()
+		}
 		TRANSFER => format!(
 			"send less, at most {} without the fee, or choose another account with --account or --suri",
 			pha(free.saturating_sub(stays))
@@ -256,7 +284,9 @@ impl ChainClientError {
 	/// As programs tell it from others: of what the chain refused the runtime's own name.
 	pub fn name(&self) -> &str {
 		match self {
-			Self::NodeUnreachable { .. } => "NodeUnreachable",
+			Self::NodeUnreachable { .. } | Self::NodeSilent { .. } | Self::NotWebsocket { .. } => {
+				"NodeUnreachable"
+			}
 			Self::Node { .. } => "Node",
 			Self::NodeAnswer { .. } => "NodeAnswer",
 			Self::StatePruned { .. } => "StatePruned",
@@ -306,7 +336,7 @@ impl ChainClientError {
 
 	/// Whether the connection to the node should be made anew.
 	pub fn is_of_connection(&self) -> bool {
-		matches!(self, Self::NodeUnreachable { .. } | Self::Node { .. })
+		matches!(self, Self::NodeUnreachable { .. } | Self::NodeSilent { .. } | Self::Node { .. })
 	}
 }
 
@@ -335,5 +365,16 @@ mod tests {
 		assert!(text.starts_with("requests.submit was refused as FeeTooSmall"), "{text}");
 		assert!(text.contains("--max-fee"), "{text}");
 		assert!(refused("Balances::NoSuchName").contains("Balances::NoSuchName"));
+	}
+
+	#[test]
+	fn a_cluster_that_is_not_there_is_refused_with_those_that_are() {
+		let refused = |known: &[ClusterId]| {
+			ChainClientError::UnknownCluster { cluster: 9, known: known.to_vec() }.to_string()
+		};
+		assert!(refused(&[]).contains("no cluster 9: the chain has none yet"), "{}", refused(&[]));
+		assert!(refused(&[0, 3]).contains("the chain has 0, 3;"), "{}", refused(&[0, 3]));
+		let many: Vec<_> = (0..10).collect();
+		assert!(refused(&many).contains("6, 7 and 2 more;"), "{}", refused(&many));
 	}
 }

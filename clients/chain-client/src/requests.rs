@@ -10,7 +10,9 @@ use codec::Encode;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
 	limits,
-	requests::{self, Request, RequestId, RequestInput, RequestKind, RequestOutcome, Room},
+	requests::{
+		self, Request, RequestId, RequestInput, RequestKind, RequestOutcome, RequestState, Room,
+	},
 	storage_keys, AccountBytes, Balance, BlockNumber,
 };
 use subxt::ext::scale_decode::DecodeAsType;
@@ -205,9 +207,65 @@ pub enum Ending {
 	/// The agent's lease moved before it was answered.
 	Refunded(Refund),
 	Expired(Expiry),
+	/// The node has the events of its block no more: what the chain keeps of the request itself.
+	Kept(Request),
 }
 
-/// Looks for a request's end in finalized blocks, one after the other, each once.
+impl Ending {
+	fn request(&self) -> Option<[u8; 32]> {
+		match self {
+			Self::Settled(settlement) => Some(settlement.request),
+			Self::Refunded(refund) => Some(refund.request),
+			Self::Expired(expiry) => Some(expiry.request),
+			Self::Kept(_) => None,
+		}
+	}
+}
+
+/// Where a request's end can be seen.
+trait Endings {
+	/// The newest final block, and the request as the chain keeps it there.
+	async fn kept(&self) -> Result<(BlockNumber, Option<Request>), ChainClientError>;
+	/// The request's end, if it is in this block.
+	async fn in_block(&self, block: BlockNumber) -> Result<Option<Ending>, ChainClientError>;
+}
+
+struct OfRequest<'a> {
+	chain: &'a Chain,
+	request: RequestId,
+}
+
+impl Endings for OfRequest<'_> {
+	async fn kept(&self) -> Result<(BlockNumber, Option<Request>), ChainClientError> {
+		let at = self.chain.finalized_head().await?;
+		Ok((at.number, stored(self.chain, at, self.request).await?))
+	}
+
+	async fn in_block(&self, block: BlockNumber) -> Result<Option<Ending>, ChainClientError> {
+		let failed = |error: &dyn std::fmt::Display| {
+			state_failure("System.Events", block, error.to_string())
+		};
+		let at = self.chain.online().at_block(u64::from(block)).await;
+		let at = at.map_err(|error| failed(&error))?;
+		let events = at.events().fetch().await.map_err(|error| failed(&error))?;
+		for event in events.iter() {
+			let event = event.map_err(unreadable_events)?;
+			let ending = match (event.pallet_name(), event.event_name()) {
+				(PALLET, "RequestSettled") => Ending::Settled(fields(&event)?),
+				(PALLET, "RequestRefunded") => Ending::Refunded(fields(&event)?),
+				(PALLET, "RequestExpired") => Ending::Expired(fields(&event)?),
+				_ => continue,
+			};
+			if ending.request() == Some(self.request.0) {
+				return Ok(Some(ending));
+			}
+		}
+		Ok(None)
+	}
+}
+
+/// Looks for a request's end: where the chain says that it was, else in finalized blocks, one after the other,
+/// each once.
 pub struct EndingSearch {
 	request: RequestId,
 	next: BlockNumber,
@@ -219,36 +277,56 @@ impl EndingSearch {
 		Self { request, next: from }
 	}
 
-	/// The end, and its block, once it is final.
+	/// The end, and its block, once it is final. Of one that was refunded and of which the node has no events
+	/// any more the block is that in which it was looked at.
+	///
+	/// # Errors
+	/// Also [`ChainClientError::StatePruned`], of a request that the chain has forgotten.
 	pub async fn look(
 		&mut self,
 		chain: &Chain,
 	) -> Result<Option<(BlockNumber, Ending)>, ChainClientError> {
-		let failed = |block: BlockNumber, error: &dyn std::fmt::Display| {
-			state_failure("System.Events", block, error.to_string())
+		self.look_in(&OfRequest { chain, request: self.request }).await
+	}
+
+	async fn look_in(
+		&mut self,
+		endings: &impl Endings,
+	) -> Result<Option<(BlockNumber, Ending)>, ChainClientError> {
+		let (head, kept) = endings.kept().await?;
+		if self.next > head {
+			return Ok(None);
+		}
+		let until = match kept.as_ref().map(|request| request.state) {
+			// Whatever becomes of it is in a later block.
+			Some(RequestState::Open) => {
+				self.next = head.saturating_add(1);
+				return Ok(None);
+			}
+			Some(RequestState::Settled { block, .. }) => {
+				self.next = block;
+				block
+			}
+			// It may be in a block that took another's place.
+			Some(RequestState::Expired) | None => head,
 		};
-		let finalized = chain.finalized().await?;
-		while self.next <= finalized {
+		match (self.in_events(endings, until).await, kept) {
+			(Err(ChainClientError::StatePruned { .. }) | Ok(None), Some(request)) => {
+				Ok(Some((until, Ending::Kept(request))))
+			}
+			(found, _) => found,
+		}
+	}
+
+	async fn in_events(
+		&mut self,
+		endings: &impl Endings,
+		until: BlockNumber,
+	) -> Result<Option<(BlockNumber, Ending)>, ChainClientError> {
+		while self.next <= until {
 			let block = self.next;
-			let at = chain.online().at_block(u64::from(block)).await;
-			let at = at.map_err(|error| failed(block, &error))?;
-			let events = at.events().fetch().await.map_err(|error| failed(block, &error))?;
-			for event in events.iter() {
-				let event = event.map_err(unreadable_events)?;
-				let ending = match (event.pallet_name(), event.event_name()) {
-					(PALLET, "RequestSettled") => Ending::Settled(fields(&event)?),
-					(PALLET, "RequestRefunded") => Ending::Refunded(fields(&event)?),
-					(PALLET, "RequestExpired") => Ending::Expired(fields(&event)?),
-					_ => continue,
-				};
-				let of = match &ending {
-					Ending::Settled(settlement) => settlement.request,
-					Ending::Refunded(refund) => refund.request,
-					Ending::Expired(expiry) => expiry.request,
-				};
-				if of == self.request.0 {
-					return Ok(Some((block, ending)));
-				}
+			if let Some(ending) = endings.in_block(block).await? {
+				return Ok(Some((block, ending)));
 			}
 			self.next += 1;
 		}
@@ -376,5 +454,94 @@ mod tests {
 		for block in [nearest, farthest] {
 			assert_eq!(deadline(&record(), 100, Some(block)).unwrap(), block);
 		}
+	}
+
+	/// A public node: of blocks before `pruned_before` it has no states, and so no events.
+	struct PublicNode {
+		head: BlockNumber,
+		pruned_before: BlockNumber,
+		kept: Option<Request>,
+		/// The request's end, and its block.
+		ended: Option<(BlockNumber, Ending)>,
+		looks: std::cell::Cell<u32>,
+	}
+
+	impl Endings for PublicNode {
+		async fn kept(&self) -> Result<(BlockNumber, Option<Request>), ChainClientError> {
+			Ok((self.head, self.kept.clone()))
+		}
+
+		async fn in_block(&self, block: BlockNumber) -> Result<Option<Ending>, ChainClientError> {
+			self.looks.set(self.looks.get() + 1);
+			if block < self.pruned_before {
+				return Err(state_failure(
+					"System.Events",
+					block,
+					"State already discarded".into(),
+				));
+			}
+			Ok(self.ended.clone().filter(|(at, _)| *at == block).map(|(_, ending)| ending))
+		}
+	}
+
+	fn request(state: RequestState) -> Request {
+		Request {
+			agent: H256::zero(),
+			caller: [1; 32],
+			kind: RequestKind::Call,
+			held: 500,
+			unit_price: 5,
+			units_max: 100,
+			deadline: 150,
+			worker: 1,
+			boot: 1,
+			state,
+		}
+	}
+
+	const SUBMITTED: BlockNumber = 100;
+
+	fn node(kept: Option<Request>, ended: Option<(BlockNumber, Ending)>) -> PublicNode {
+		let looks = std::cell::Cell::default();
+		PublicNode { head: 500, pruned_before: 244, kept, ended, looks }
+	}
+
+	async fn looked(node: &PublicNode) -> Result<Option<(BlockNumber, Ending)>, ChainClientError> {
+		EndingSearch::new(H256::zero(), SUBMITTED).look_in(node).await
+	}
+
+	#[tokio::test]
+	async fn an_end_is_told_after_the_node_lost_the_states_of_its_block() {
+		for state in [
+			RequestState::Settled { fee: 5, failed: false, block: 110 },
+			RequestState::Settled { fee: 5, failed: true, block: 110 },
+		] {
+			let kept = request(state);
+			let found = looked(&node(Some(kept.clone()), None)).await.expect("the chain keeps it");
+			assert_eq!(found, Some((110, Ending::Kept(kept))));
+		}
+		let refunded = request(RequestState::Expired);
+		let found = looked(&node(Some(refunded.clone()), None)).await.expect("the chain keeps it");
+		assert_eq!(found, Some((500, Ending::Kept(refunded))));
+		// Of what the chain has forgotten too nothing can be told.
+		let forgotten = looked(&node(None, None)).await;
+		assert!(matches!(forgotten, Err(ChainClientError::StatePruned { block: SUBMITTED, .. })));
+	}
+
+	#[tokio::test]
+	async fn an_end_is_looked_for_where_the_chain_says_that_it_was() {
+		let refund = Ending::Refunded(Refund { request: [0; 32], refunded: 5 });
+		let settled = request(RequestState::Settled { fee: 5, failed: false, block: 300 });
+		let node_of_now = node(Some(settled), Some((300, refund.clone())));
+		assert_eq!(looked(&node_of_now).await.expect("it has it"), Some((300, refund)));
+		assert_eq!(node_of_now.looks.get(), 1);
+		// What is open has no end before the newest block, however long ago it was submitted.
+		let open = node(Some(request(RequestState::Open)), None);
+		let mut search = EndingSearch::new(H256::zero(), SUBMITTED);
+		assert_eq!(search.look_in(&open).await.expect("nothing is read"), None);
+		assert_eq!((search.next, open.looks.get()), (501, 0));
+		// One that is in no final block yet is waited for.
+		let mut early = EndingSearch::new(H256::zero(), 501);
+		assert_eq!(early.look_in(&node(None, None)).await.expect("nothing is read"), None);
 	}
 }

@@ -3,11 +3,20 @@
 use phala_chain_client::{Chain, ChainClientError};
 use phala_protocol::H256;
 
+/// Where commands look for a chain that are not told where it is.
+const NODE_USUAL: &str = "ws://127.0.0.1:9944";
+const NODE_VARIABLE: &str = "PHALA_NODE";
+
+/// The node that commands ask which are not told another.
+pub fn usual_node() -> String {
+	std::env::var(NODE_VARIABLE).unwrap_or_else(|_| NODE_USUAL.to_owned())
+}
+
 /// Where the chain is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct NodeOption {
 	/// The chain node's websocket address.
-	#[arg(long, env = "PHALA_NODE", default_value = "ws://127.0.0.1:9944", value_name = "URL")]
+	#[arg(long, env = NODE_VARIABLE, default_value = NODE_USUAL, value_name = "URL")]
 	pub node: String,
 }
 

@@ -8,7 +8,7 @@ use crate::{
 	deployed::Deployments,
 	failure::CommandError,
 	limits,
-	presence::{while_there, Looks},
+	presence::{is_silence, while_there, Looks},
 	terminal,
 	worker_client::{self, CodeProgress, Standing, WorkerClient},
 };
@@ -79,18 +79,35 @@ pub async fn check_somebody_is_there(
 /// Which members of a cluster have an agent's code, and which do not, with why.
 pub struct Uploaded {
 	pub taken: Vec<clusters::Member>,
-	pub missing: Vec<(WorkerId, String)>,
+	pub missing: Vec<Missing>,
+}
+
+/// A member that does not have an agent's code.
+pub struct Missing {
+	worker: WorkerId,
+	why: String,
+	/// It hangs, or is not there, and fetches the code when it is back.
+	is_silent: bool,
+}
+
+impl Missing {
+	fn of(worker: WorkerId, error: &anyhow::Error) -> Self {
+		let is_silent = is_silence(error) || worker_client::was_never_asked(error);
+		Self { worker, why: format!("{error:#}"), is_silent }
+	}
 }
 
 impl Uploaded {
-	/// Refuses code that too few have to commit what the agent does.
-	fn check_quorum(&self) -> anyhow::Result<()> {
-		let (taken, missing) = (self.taken.len(), self.missing.len());
-		if taken <= missing {
+	/// Refuses code that nobody has, or that no more members have than are there and lack it: who is not there holds
+	/// nothing up, as in an upgrade.
+	fn check_serves(&self) -> anyhow::Result<()> {
+		let (taken, all) = (self.taken.len(), self.taken.len() + self.missing.len());
+		let lacking = self.missing.iter().filter(|missing| !missing.is_silent).count();
+		if taken <= lacking {
+			let has = if taken == 1 { "has" } else { "have" };
 			refuse!(
 				"CodeNotTaken",
-				"{missing} of {} workers do not have the agent ready, and a majority has to:{}\n`phala deploy` once more goes on where it was cut",
-				taken + missing,
+				"{taken} of {all} workers {has} the agent ready, and more have to than are there without it:{}\nIt is registered: `phala deploy` once more goes on where it was cut, once more of them have it, and no further deposit is held",
 				self.missing_lines()
 			);
 		}
@@ -99,8 +116,13 @@ impl Uploaded {
 
 	/// A line for each member that does not have it.
 	pub fn missing_lines(&self) -> String {
-		let lines = self.missing.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
-		lines.collect()
+		let line = |Missing { worker, why, .. }: &Missing| format!("\n  worker {worker}: {why}");
+		self.missing.iter().map(line).collect()
+	}
+
+	/// Whether those that have it can commit what an agent does, whoever of the others counts.
+	fn is_majority(&self) -> bool {
+		self.taken.len() > self.missing.len()
 	}
 
 	fn has(&self, worker: WorkerId) -> bool {
@@ -123,10 +145,10 @@ async fn upload_to_most(
 	for (member, (worker, result)) in members.into_iter().zip(results) {
 		match result {
 			Ok(()) => uploaded.taken.push(member),
-			Err(error) => uploaded.missing.push((worker, format!("{error:#}"))),
+			Err(error) => uploaded.missing.push(Missing::of(worker, &error)),
 		}
 	}
-	uploaded.check_quorum()?;
+	uploaded.check_serves()?;
 	Ok(uploaded)
 }
 
@@ -265,6 +287,11 @@ pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Resul
 	)
 }
 
+/// Refuses what nobody will ever carry out: see [`lost_keys`].
+pub async fn check_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<()> {
+	lost_keys(chain, cluster).await?.map_or(Ok(()), Err)
+}
+
 /// Waits until workers stand at a block, so that what was changed in it holds for whoever asks them next.
 /// One that does not come so far in time is named: it may be down, and what holds is the chain's matter. Those
 /// that are known to be silent are not asked.
@@ -351,6 +378,31 @@ pub async fn born(
 	})
 }
 
+/// The same of one whose code these have. Too few of them do not commit its birth while the others count, be
+/// they there or not: the chain sets aside who does not write, or has given no sign of life for minutes.
+pub async fn born_beside(
+	chain: &Chain,
+	cluster: ClusterId,
+	agent: AgentId,
+	uploaded: &Uploaded,
+) -> anyhow::Result<AgentRecord> {
+	let birth = born(chain, cluster, agent);
+	if uploaded.is_majority() {
+		return birth.await;
+	}
+	let born = tokio::time::timeout(limits::FAILOVER_WAIT_MAX, birth).await;
+	born.unwrap_or_else(|_| Err(unborn(agent, uploaded).into()))
+}
+
+fn unborn(agent: AgentId, uploaded: &Uploaded) -> CommandError {
+	let (taken, all) = (uploaded.taken.len(), uploaded.taken.len() + uploaded.missing.len());
+	let message = format!(
+		"agent {agent:?} is registered, and waits for its birth: {taken} of {all} workers have its code, and a majority of those that count keeps what an agent writes. These do not answer, and count for up to ten minutes:{}\n`phala deploy` once more goes on with it, once they answer or count no more; no further deposit is held",
+		uploaded.missing_lines()
+	);
+	CommandError::new("NotBorn", message)
+}
+
 /// Waits until an agent answers on every one of these workers.
 pub async fn ready(members: &[clusters::Member], agent: AgentId) -> anyhow::Result<()> {
 	for member in members {
@@ -416,7 +468,7 @@ pub async fn settled(
 		if started.elapsed() >= limits::FAILOVER_MAX {
 			refuse!(
 				"NotReady",
-				"agent {agent:?} is registered and born, but {why}:{}\n`phala deploy` once more goes on with it",
+				"agent {agent:?} is registered and born, but {why}:{}\n`phala deploy` once more goes on with it; a worker that is not where the chain says is moved there by its operator, with `phala cluster endpoint <worker> <url>`",
 				uploaded.missing_lines()
 			);
 		}
@@ -441,12 +493,12 @@ async fn ready_at_most(
 	for (member, ready) in waiting.join_all().await {
 		match ready {
 			Ok(()) => uploaded.taken.push(member),
-			Err(error) => uploaded.missing.push((member.worker, format!("{error:#}"))),
+			Err(error) => uploaded.missing.push(Missing::of(member.worker, &error)),
 		}
 	}
 	uploaded.taken.sort_by_key(|member| member.worker);
-	uploaded.missing.sort_by_key(|(worker, _)| *worker);
-	uploaded.check_quorum()?;
+	uploaded.missing.sort_by_key(|missing| missing.worker);
+	uploaded.check_serves()?;
 	Ok(uploaded)
 }
 
@@ -472,15 +524,17 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 		return Ok(None);
 	}
 	let said = status::of_all(clusters::members(chain, cluster).await?).await;
-	let has_none = |said: &anyhow::Result<status::Said>| {
-		said.as_ref().is_ok_and(|(info, _)| info.cluster_keys == Some(false))
-	};
-	Ok(said.iter().all(|(_, said)| has_none(said)).then(|| {
+	Ok(has_nobody_keys(said.iter().map(|(_, said)| said)).then(|| {
 		let message = format!(
 			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, so that `phala deploy` may have to be run twice. On a development network, start `phala network up` again"
 		);
 		CommandError::new("KeysLost", message).into()
 	}))
+}
+
+/// Who does not answer may have them.
+fn has_nobody_keys<'a>(mut said: impl Iterator<Item = &'a anyhow::Result<status::Said>>) -> bool {
+	said.all(|said| said.as_ref().is_ok_and(|(info, _)| info.cluster_keys == Some(false)))
 }
 
 #[cfg(test)]
@@ -526,7 +580,7 @@ mod tests {
 	}
 
 	#[tokio::test]
-	async fn a_dead_member_is_named_and_holds_up_no_deployment_that_a_majority_took() {
+	async fn a_dead_member_is_named_and_holds_up_no_deployment() {
 		let members = vec![living(1).await, dead(2), living(3).await];
 		let uploaded = upload_to_most(members, &built(), LOOKS).await.unwrap();
 		assert!(uploaded.has(1) && !uploaded.has(2) && uploaded.has(3));
@@ -537,8 +591,8 @@ mod tests {
 		// One that died after it took the code.
 		let taken = vec![living(1).await, dead(3)];
 		let uploaded = Uploaded { taken, missing: vec![] };
-		let refused = ready_at_most(uploaded, AGENT, LOOKS).await.err().unwrap().to_string();
-		assert!(refused.contains("worker 3: "), "{refused}");
+		let lines = ready_at_most(uploaded, AGENT, LOOKS).await.unwrap().missing_lines();
+		assert!(lines.starts_with("\n  worker 3: "), "{lines}");
 	}
 
 	#[tokio::test]
@@ -547,19 +601,68 @@ mod tests {
 		assert!(refused.contains("no worker answers"), "{refused}");
 	}
 
+	/// Is there, and takes no code.
+	async fn refusing(id: WorkerId) -> clusters::Member {
+		worker(id, Villain::Answers).await.member
+	}
+
 	#[tokio::test]
-	async fn code_that_no_majority_took_is_not_deployed() {
-		for members in
-			[vec![dead(1)], vec![living(1).await, dead(2)], vec![living(1).await, dead(2), dead(3)]]
-		{
+	async fn code_that_nobody_took_or_more_refused_is_not_deployed() {
+		for (members, has) in [
+			(vec![dead(1)], "0 of 1 workers have"),
+			(vec![living(1).await, refusing(2).await], "1 of 2 workers has"),
+			(vec![living(1).await, refusing(2).await, refusing(3).await], "1 of 3 workers has"),
+		] {
 			let refused = upload_to_most(members, &built(), LOOKS).await.err().unwrap().to_string();
-			assert!(refused.contains("a majority has to"), "{refused}");
-			assert!(refused.contains("`phala deploy` once more"), "{refused}");
+			for part in [has, "It is registered: `phala deploy` once more", "no further deposit"] {
+				assert!(refused.contains(part), "{part}: {refused}");
+			}
 		}
 	}
 
 	#[tokio::test]
-	async fn a_member_that_hangs_is_named_and_holds_up_no_deployment_that_a_majority_takes() {
+	async fn who_is_not_there_holds_no_deployment_up_where_another_has_the_code() {
+		let hung = worker(3, Villain::Hangs).await.member;
+		let looks = Looks { each: Duration::from_secs(2), max: 1 };
+		for gone in [dead(2), hung] {
+			let members = vec![living(1).await, gone];
+			let uploaded = upload_to_most(members, &built(), looks).await.unwrap();
+			assert!(uploaded.has(1) && uploaded.missing.len() == 1);
+			ready_at_most(uploaded, AGENT, looks).await.unwrap();
+		}
+	}
+
+	#[tokio::test]
+	async fn a_birth_that_too_few_can_commit_is_told_with_who_is_missed_and_what_goes_on() {
+		let uploaded =
+			upload_to_most(vec![living(1).await, dead(2)], &built(), LOOKS).await.unwrap();
+		assert!(!uploaded.is_majority());
+		let told = unborn(AGENT, &uploaded);
+		assert_eq!(told.code, "NotBorn");
+		for part in
+			["1 of 2 workers have its code", "worker 2: no worker", "`phala deploy` once more"]
+		{
+			assert!(told.message.contains(part), "{part}: {}", told.message);
+		}
+		let members = vec![living(1).await, dead(2), living(3).await];
+		assert!(upload_to_most(members, &built(), LOOKS).await.unwrap().is_majority());
+	}
+
+	#[test]
+	fn keys_are_lost_where_each_member_says_that_it_has_none() {
+		let said = |keys: Option<bool>| {
+			let info = json!({ "phase": "serving", "clusterKeys": keys });
+			Ok((serde_json::from_value(info).unwrap(), Vec::new()))
+		};
+		let lost = |all: &[anyhow::Result<status::Said>]| has_nobody_keys(all.iter());
+		assert!(lost(&[said(Some(false)), said(Some(false))]));
+		for other in [said(Some(true)), said(None), Err(anyhow::anyhow!("it hangs"))] {
+			assert!(!lost(&[said(Some(false)), other]));
+		}
+	}
+
+	#[tokio::test]
+	async fn a_member_that_hangs_is_named_and_holds_up_no_deployment() {
 		let hung = worker(2, Villain::Hangs).await;
 		let looks = Looks { each: Duration::from_secs(2), max: 1 };
 		let members = vec![living(1).await, hung.member.clone(), living(3).await];
@@ -574,7 +677,7 @@ mod tests {
 		let taken = vec![living(1).await, hung.member.clone(), living(3).await];
 		let settled = ready_at_most(Uploaded { taken, missing: vec![] }, AGENT, looks).await;
 		let missing = settled.unwrap().missing;
-		assert_eq!(missing.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [2]);
+		assert_eq!(missing.iter().map(|missing| missing.worker).collect::<Vec<_>>(), [2]);
 		let refused = follows(&hung.member, 7, looks).await.unwrap_err();
 		assert!(crate::presence::is_silence(&refused), "{refused:#}");
 	}

@@ -10,6 +10,7 @@
 //! | `WorkerExists` | the account is the operator of a worker already, and another was not asked for |
 //! | `AccountExists`, `NameTaken` | an account, or an agent of the account, has the name of the new one |
 //! | `NotOwner` | the account does not own the agent |
+//! | `AlreadyAllowed`, `NotListed`, `NotOffered`, `NothingNew` | what would be changed is so already, or is not there to be changed |
 //! | `NoAgentFolder`, `FolderNotEmpty` | a folder without an agent in it; one for a new agent that has something in it |
 //! | `DeployedOtherwise` | the folder's agent, which a deployment would go on with, is not as was said or has other code |
 //! | `ManifestInvalid`, `TypesWrong`, `BuildFailed` | the agent's sources: `agent.toml`, their types, the rest |
@@ -25,7 +26,7 @@
 //! | `GenesisInvalid` | a network with value that cannot begin as it was said |
 //! | `MeasurementFailed` | a `pruntime` that says no measurement |
 //! | `PriceTooHigh`, `DepositTooHigh`, `TimeoutOutOfRange` | an amount or a number that is most likely not meant, or not taken |
-//! | `NoNetwork`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up; a worker is so already |
+//! | `NoNetwork`, `NetworkStarting`, `NetworkStopping`, `WorkerStopped`, `WorkerRuns` | of a development network: none is up, or it is about to be, or to end; a worker is so already |
 //! | `NotTakenOver` | a worker was not stopped: no other member of its cluster is ready for some of its agents |
 //! | `PortTaken` | another program listens where something was to listen |
 //! | `FileMalformed` | a file that was to be an answer is none, or not all of one |

@@ -97,6 +97,9 @@ pub const WORKER_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often what is waited for is looked at.
 pub const POLL: Duration = Duration::from_millis(200);
 
+/// What takes longer than this says what it waits for.
+pub const QUICK_MAX: Duration = Duration::from_secs(1);
+
 /// How often a long step says that it still goes on.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@
 
 use crate::{
 	accounts::{self, Accounts},
-	chain::hash,
+	chain::{hash, usual_node},
 	commands::network::control,
 	failure::CommandError,
 };
@@ -22,7 +22,6 @@ use phala_protocol::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-	collections::BTreeMap,
 	convert::Infallible,
 	fmt, fs,
 	path::{Path, PathBuf},
@@ -82,15 +81,14 @@ impl AgentName {
 		CommandError::new("NoSuchAgent", message)
 	}
 
-	/// The same of the chain with this block 0, whether or not a node is asked.
+	/// The same of the chain with this block 0, whether or not a node is asked: the agents of a network that is up
+	/// here are known by their names all the same.
 	pub async fn resolve_on(&self, genesis: H256, node: Option<&str>) -> anyhow::Result<AgentId> {
 		if let Some(id) = self.known(genesis, Names::of_user)? {
 			return Ok(id);
 		}
-		let up = match node {
-			Some(node) => control::agents(node).await.unwrap_or_default(),
-			None => BTreeMap::new(),
-		};
+		let node = node.map_or_else(usual_node, str::to_owned);
+		let up = control::agents(&node, genesis).await.unwrap_or_default();
 		let found = up.get(&self.0).map(|id| id.0);
 		found.ok_or_else(|| {
 			let message = format!(

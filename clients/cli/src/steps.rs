@@ -40,6 +40,17 @@ pub async fn chain_step<T>(
 	step(what, async { Ok(doing.await?) }).await
 }
 
+/// Does what is over at once most of the time, and says what it waits for if it is not.
+pub async fn unless_quick<T>(what: &str, doing: impl Future<Output = T>) -> T {
+	tokio::pin!(doing);
+	tokio::select! {
+		biased;
+		done = &mut doing => return done,
+		() = tokio::time::sleep(limits::QUICK_MAX) => say!("… {what}"),
+	}
+	doing.await
+}
+
 /// Seconds to a tenth.
 pub fn seconds(took: Duration) -> f64 {
 	(took.as_secs_f64() * 10.0).round() / 10.0

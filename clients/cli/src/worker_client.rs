@@ -274,12 +274,18 @@ impl WorkerClient {
 		if status.is_success() {
 			return Ok((headers, bytes));
 		}
+		// A worker has no such path: an older one.
+		let is_no_path = |refusal: &WorkerError| {
+			status == StatusCode::NOT_FOUND && refusal.is(Refusal::BadRequest)
+		};
 		match serde_json::from_slice::<WorkerError>(&bytes) {
-			Ok(refusal) => Err(WorkerError { status: status.as_u16(), ..refusal }.into()),
-			Err(_) if status == StatusCode::NOT_FOUND => {
+			Ok(refusal) if !is_no_path(&refusal) => {
+				Err(WorkerError { status: status.as_u16(), ..refusal }.into())
+			}
+			Ok(_) | Err(_) if status == StatusCode::NOT_FOUND => {
 				refuse!("NoWorker", "{at} is not there: is this the public server of a worker as new as this `phala`?")
 			}
-			Err(_) => refuse!(
+			Ok(_) | Err(_) => refuse!(
 				"NoWorker",
 				"{at} answered with {status} and no reason: {}",
 				String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>()

@@ -182,22 +182,18 @@ impl Checks {
 		let content = &proven.proof.content;
 		self.note("chain", chain(file, content, pinned))?;
 		let state = self.note("finality", finality(file.chain.as_ref(), content, pinned))?;
-		let boot = self.note("boot", boot(&state, content))?;
-		self.note("signature", signature(&proven.proof, &boot))?;
-		self.note("measurement", measurement(&state, &boot))?;
-		match &file.report {
-			Some(report) => {
-				let found = evidence(&state, &proven.proof, &boot, &report.evidence);
-				self.note("evidence", found)?
+		match replaced(&state, &proven, file.request.as_ref(), pinned) {
+			// The chain took the answer of that boot itself, from those that were in force.
+			Some(why) => {
+				self.absent("boot", &why);
+				for name in ["signature", "measurement", "evidence"] {
+					self.absent(
+						name,
+						"of a boot that is no more; the chain looked at it when it took the answer",
+					);
+				}
 			}
-			// Nothing is won by leaving it out: what it would be checked by must be there.
-			None => match root(&state, boot.evidence) {
-				Ok(_) => self.absent(
-					"evidence",
-					&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
-				),
-				Err(why) => self.note("evidence", Err(why))?,
-			},
+			None => self.of_boot(file, &proven, &state)?,
 		}
 		let record = self.note("code", code(&state, content))?;
 		self.note("member", member(&state, content, &record))?;
@@ -213,6 +209,36 @@ impl Checks {
 				"request",
 				"a direct call: it shows that this run was, the chain does not know of it",
 			),
+		}
+		Some(())
+	}
+}
+
+impl Checks {
+	/// What shows that the chain's boot signed the answer.
+	fn of_boot(
+		&mut self,
+		file: &AnswerFile,
+		proven: &ProvenAnswer,
+		state: &ProvenState,
+	) -> Option<()> {
+		let content = &proven.proof.content;
+		let boot = self.note("boot", boot(state, content))?;
+		self.note("signature", signature(&proven.proof, &boot))?;
+		self.note("measurement", measurement(state, &boot))?;
+		match &file.report {
+			Some(report) => {
+				let found = evidence(state, &proven.proof, &boot, &report.evidence);
+				self.note("evidence", found)?
+			}
+			// Nothing is won by leaving it out: what it would be checked by must be there.
+			None => match root(state, boot.evidence) {
+				Ok(_) => self.absent(
+					"evidence",
+					&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
+				),
+				Err(why) => self.note("evidence", Err(why))?,
+			},
 		}
 		Some(())
 	}
@@ -301,6 +327,27 @@ fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
 		hex::encode(boot.keys.identity)
 	);
 	Ok((boot, detail))
+}
+
+/// That a later boot of the worker has taken the place of the one that answered, if the chain keeps this very
+/// answer, to a request that it gave to that boot: it took it by the boot's key, while that was in force, and
+/// nothing more can be shown of a key that it has forgotten.
+fn replaced(
+	state: &ProvenState,
+	proven: &ProvenAnswer,
+	request: Option<&RequestEvidence>,
+	genesis: H256,
+) -> Option<String> {
+	let AnswerContent { worker, boot: number, .. } = &proven.proof.content;
+	let boot = fact::<Boot>(state, storage_keys::registry_boot(*worker)).ok()??;
+	if boot.number <= *number || settled(state, proven, request?, genesis).is_err() {
+		return None;
+	}
+	let height = state.header().number();
+	Some(format!(
+		"boot {number} of worker {worker} answered, and at block {height} boot {} has taken its place; the chain took the answer of it before",
+		boot.number
+	))
 }
 
 fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {

@@ -376,6 +376,42 @@ fn a_boot_that_was_replaced_suspended_or_never_there_is_refused() {
 	assert_eq!(scene.refused_by(), "signature");
 }
 
+/// Has another boot take the place of the one that answered.
+fn restart(scene: &mut Scene) {
+	let key = storage_keys::registry_boot(WORKER);
+	let boot = scene.state().read_as::<Boot>(&key).unwrap().unwrap();
+	let keys = BootKeys { identity: [1; 32], encryption: [1; 32] };
+	scene.chain.put(key, Boot { number: boot.number + 1, keys, ..boot }.encode());
+	scene.chain.seal();
+	scene.prove();
+}
+
+#[test]
+fn an_answer_that_the_chain_keeps_outlives_its_boot_and_says_which_checks_are_absent() {
+	let mut scene = Scene::new().of_request();
+	restart(&mut scene);
+	let verification = scene.verify();
+	assert!(verification.verified, "{verification}");
+	let absent: Vec<_> = verification.absent().map(|check| check.name).collect();
+	assert_eq!(absent, ["boot", "signature", "measurement", "evidence"]);
+	assert!(verification.to_string().contains("boot 8 has taken its place"), "{verification}");
+	// What the boot is said to have signed is the chain's own copy of it, bit by bit.
+	let mut forged = scene.file.clone();
+	*forged.proof.0.last_mut().unwrap() ^= 1;
+	let refused = verify(&forged, scene.chain.genesis(), &Expected::default());
+	assert_eq!(refused_by(&refused), "boot");
+	// Of a direct call the chain knows nothing.
+	let mut scene = Scene::new();
+	restart(&mut scene);
+	assert_eq!(scene.refused_by(), "boot");
+	// Who was thrown out answers for nothing any more.
+	let mut scene = Scene::new().of_request();
+	scene.chain.remove(storage_keys::registry_boot(WORKER));
+	scene.chain.seal();
+	scene.prove();
+	assert_eq!(scene.refused_by(), "boot");
+}
+
 #[test]
 fn code_that_the_chain_does_not_name_or_allow_is_refused() {
 	let mut scene = Scene::new();

@@ -259,9 +259,14 @@ async fn members_and_gatekeeper_that_all_come_back_at_once_have_lost_the_state(
 	let phala = &stage.network.phala;
 	let folder = stage.network.file("keeper").display().to_string();
 	let deploy = ["deploy", &folder, "--no-build", "--agent", &stage.agent];
-	for command in
-		[&["call", &stage.agent, "/"][..], &["call", &stage.agent, "/", "--on-chain"], &deploy]
-	{
+	let upgrade = ["agent", "upgrade", &stage.agent, &folder, "--no-build"];
+	for command in [
+		&["call", &stage.agent, "/"][..],
+		&["call", &stage.agent, "/", "--on-chain"],
+		&["logs", &stage.agent],
+		&deploy,
+		&upgrade,
+	] {
 		let refused = phala.of(DEVELOPER).refused(command).await?;
 		ensure!(
 			refused.contains("are lost") && refused.contains("phala agent retire"),

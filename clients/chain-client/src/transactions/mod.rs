@@ -130,6 +130,18 @@ pub struct Pending {
 }
 
 impl Pending {
+	/// Waits until the node's pool has looked at it: what is submitted after that comes after it.
+	pub async fn in_pool(&mut self) -> Result<(), ChainClientError> {
+		let taken = tokio::time::timeout(limits::INCLUSION_MAX, self.progress.next()).await;
+		// How it ends is told by who waits for its block.
+		match taken {
+			Ok(Some(Ok(_)) | None) | Err(_) => Ok(()),
+			Ok(Some(Err(error))) => {
+				Err(ChainClientError::NotIncluded { call: self.name, reason: error.to_string() })
+			}
+		}
+	}
+
 	/// Waits until it is in a block.
 	///
 	/// # Errors

@@ -3,14 +3,16 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`ending`] | waits for a request's end, and says what ended it and what it cost |
 //! | [`kept`] | what is kept of a request, from before it is submitted |
 //! | [`direct`] | seals a call to the code that runs, and checks the answer |
 //! | [`members`] | asks a worker, and the next one if that one cannot answer |
-//! | [`on_chain`] | submits a request, waits for its end and opens the answer |
+//! | [`on_chain`] | submits a request, and opens and proves its answer |
 //! | [`silence`] | says when a worker that says nothing is passed over |
 //! | [`size`] | whether a question is too long |
 
 pub mod direct;
+pub mod ending;
 pub mod kept;
 pub mod members;
 pub mod on_chain;

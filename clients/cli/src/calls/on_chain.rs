@@ -1,9 +1,11 @@
-//! Requests through the chain. What opens the answer is kept in a file until then, so that a
+//! Requests through the chain: submitting them, and opening and proving their answers. What opens the answer is kept in a file until then, so that a
 //! request outlives this process.
 
 use super::{
+	ending::{self, CodeNow, Failed, Settled},
 	kept::{self, Found, Keeper, Kept, BROKEN},
 	members::go_first,
+	silence::follows,
 	size::Sent,
 	Answered,
 };
@@ -24,7 +26,7 @@ use codec::{DecodeAll, Encode};
 use phala_chain_client::{
 	accounts::check_funds,
 	agents, clusters,
-	requests::{self, Ending, EndingSearch, Settlement, Submission, Terms},
+	requests::{self, Submission, Terms},
 	transactions::SignedTransaction,
 	Chain, ChainClientError, HeaderId,
 };
@@ -38,15 +40,13 @@ use phala_protocol::{
 		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
 		RequestState,
 	},
-	text::{pha, Address},
+	text::Address,
 	Balance, BlockNumber, H256,
 };
 use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
-use std::{fmt, time::Instant};
-
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices {
@@ -69,7 +69,7 @@ pub struct Submitted {
 /// A request's end.
 pub struct Ended {
 	pub block: BlockNumber,
-	pub settlement: Settlement,
+	pub settled: Settled,
 	/// Paid besides; none of a request that an older `phala` kept.
 	pub base_fee: Option<Balance>,
 	pub answered: Answered,
@@ -229,110 +229,22 @@ pub async fn submit_secrets(
 	Ok(Submitted { request, block: included.block.number, terms })
 }
 
-/// Waits until a request has come to its end, and that end is final.
-pub async fn settlement(
-	chain: &Chain,
-	request: RequestId,
-	from: BlockNumber,
-) -> anyhow::Result<(BlockNumber, Settlement)> {
-	let mut search = EndingSearch::new(request, from);
-	let mut looked = Instant::now();
-	let mut told = None;
-	loop {
-		match search.look(chain).await? {
-			Some((block, Ending::Settled(settlement))) => return Ok((block, settlement)),
-			Some((block, Ending::Refunded(refund))) => refuse!("RequestRefunded", "request {request:?} was not answered: the worker that it was given to left, started anew or was silent; in block {block} {} were refunded. {}",
-				pha(refund.refunded),
-				again(chain, request).await),
-			Some((block, Ending::Expired(expiry))) => refuse!("RequestExpired", "nobody answered request {request:?} in time: it expired in block {block}; {} were refunded, and its worker lost {}. {}",
-				pha(expiry.refunded),
-				pha(expiry.penalty),
-				again(chain, request).await),
-			None => {
-				if looked.elapsed() >= limits::ANSWER_USUAL {
-					looked = Instant::now();
-					let awaited = Awaited::of(chain, request).await;
-					if let Some(awaited) = awaited.filter(|awaited| told.as_ref() != Some(awaited)) {
-						say!("  {}", terminal::line(&awaited.to_string()));
-						told = Some(awaited);
-					}
-				}
-				tokio::time::sleep(limits::POLL).await;
-			}
-		}
-	}
-}
-
-/// Whether there is any use in submitting a request again that was not answered, as things stand.
-async fn again(chain: &Chain, request: RequestId) -> String {
-	let writer = async {
-		let agent = state(chain, request).await?.agent;
-		let (at, record) = agents::known(chain, agent).await?;
-		let lease = clusters::lease(chain, at, agent).await?;
-		let members = clusters::members(chain, record.cluster).await?;
-		let member = |worker| members.iter().find(|member| member.worker == worker);
-		let Some(member) = lease.and_then(|lease| member(lease.worker)) else { return Ok(None) };
-		anyhow::Ok(Some((member.worker, lacks(member, agent).await)))
+/// Why a member does not answer for an agent now; nothing if it does. Where the newest final block is known, one
+/// that is far behind it does not: what it runs it cannot commit.
+pub(super) async fn lacks(
+	member: &clusters::Member,
+	agent: AgentId,
+	newest: Option<BlockNumber>,
+) -> Option<String> {
+	let asking = async {
+		let client = WorkerClient::new(&member.endpoint)?;
+		let standing = client.standing(agent).await?;
+		let (Standing::Ready, Some(_)) = (&standing, newest) else { return Ok(standing) };
+		Ok(match follows(&client.info().await?, newest, &mut None, limits::STANDSTILL_MAX) {
+			Ok(_) => Standing::Ready,
+			Err(why) => Standing::Lacks(format!("it is ready for the agent, {why}")),
+		})
 	};
-	// A comfort: that the request is over is known.
-	again_text(writer.await.ok().flatten())
-}
-
-/// Of who writes the agent now, and why that one does not answer, if it does not.
-fn again_text(writer: Option<(WorkerId, Option<String>)>) -> String {
-	match writer {
-		Some((worker, None)) => {
-			format!("Worker {worker} writes the agent now, and answers: submit it again")
-		}
-		Some((worker, Some(why))) => format!(
-			"Worker {worker} writes the agent now, and does not answer ({why}): submit it again once `phala agent status` names another that writes, or says that it answers"
-		),
-		None => "Before you submit it again see by `phala agent status` who writes the agent, and who answers".into(),
-	}
-}
-
-/// Of a request that takes longer than most: who has it, until when, and whether that one answers for the
-/// agent.
-#[derive(Debug, PartialEq, Eq)]
-struct Awaited {
-	worker: WorkerId,
-	deadline: BlockNumber,
-	/// Why it does not answer, if it does not.
-	lacks: Option<String>,
-}
-
-impl Awaited {
-	/// Nothing of one that is not open any more.
-	async fn of(chain: &Chain, request: RequestId) -> Option<Self> {
-		let Request { state: RequestState::Open, agent, worker, deadline, .. } =
-			state(chain, request).await.ok()?
-		else {
-			return None;
-		};
-		let (_, record) = agents::known(chain, agent).await.ok()?;
-		let members = clusters::members(chain, record.cluster).await.ok()?;
-		let lacks = match members.iter().find(|member| member.worker == worker) {
-			Some(member) => lacks(member, agent).await,
-			None => Some("it is not in the agent's cluster any more".into()),
-		};
-		Some(Self { worker, deadline, lacks })
-	}
-}
-
-impl fmt::Display for Awaited {
-	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-		let Self { worker, deadline, lacks } = self;
-		write!(to, "worker {worker} must answer until block {deadline}, ")?;
-		match lacks {
-			None => write!(to, "and is there"),
-			Some(why) => write!(to, "and does not now ({why}); if nobody does, you are refunded"),
-		}
-	}
-}
-
-/// Why a member does not answer for an agent now; nothing if it does.
-async fn lacks(member: &clusters::Member, agent: AgentId) -> Option<String> {
-	let asking = async { WorkerClient::new(&member.endpoint)?.standing(agent).await };
 	match in_time(asking).await {
 		Ok(Standing::Ready) => None,
 		Ok(Standing::Lacks(why)) => Some(why),
@@ -355,12 +267,12 @@ async fn check_somebody_answers(
 	go_first(&mut members, writer);
 	let mut refusals = Vec::new();
 	if let Some(member) = members.first() {
-		match lacks(member, agent).await {
+		match lacks(member, agent, Some(at.number)).await {
 			None => return Ok(false),
 			Some(why) => refusals.push((member.worker, why)),
 		}
 	}
-	let others = members.iter().skip(1).map(|member| lacks(member, agent));
+	let others = members.iter().skip(1).map(|member| lacks(member, agent, Some(at.number)));
 	let others = futures::future::join_all(others).await;
 	let somebody = others.iter().any(Option::is_none);
 	let others = members.iter().skip(1).zip(others);
@@ -390,11 +302,12 @@ async fn moved_to_one_that_answers(chain: &Chain, members: &[clusters::Member], 
 	loop {
 		// A node that does not answer now may in a moment; in the end it is submitted, or fails by name.
 		if let Ok((at, _)) = chain.header(None).await {
+			let final_block = chain.finalized().await.ok();
 			let lease = clusters::lease(chain, at, agent).await.ok().flatten();
 			let writer =
 				lease.and_then(|lease| members.iter().find(|member| member.worker == lease.worker));
 			if let Some(writer) = writer {
-				if lacks(writer, agent).await.is_none() {
+				if lacks(writer, agent, final_block).await.is_none() {
 					return;
 				}
 			}
@@ -427,7 +340,8 @@ pub async fn answer(
 			Found::OnItsWay { .. } => tokio::time::sleep(limits::POLL).await,
 		}
 	};
-	let (block, settlement) = settlement(chain, request, from).await?;
+	let base_fee = kept.base_fee();
+	let (block, settled) = ending::settlement(chain, request, from, base_fee).await?;
 	chain.wait_until_final(block).await?;
 	let at = chain.finalized_head().await?;
 	let outcome = requests::response(chain, at, request).await?;
@@ -438,16 +352,17 @@ pub async fn answer(
 	let caller = Caller::Account(kept.caller.exactly().context(BROKEN)?);
 	let bytes = match outcome {
 		RequestOutcome::Answered(bytes) => bytes,
-		RequestOutcome::Failed(refusal) => refuse!(refusal.to_string(), "agent {} failed request {request:?} with {}: {} were paid for the {} units that it used, {} were refunded; its log says more, to its owner: phala logs {}",
-			Names::called(chain.genesis_hash(), agent),
-			refusal,
-			pha(settlement.fee),
-			settlement.units,
-			pha(settlement.refunded),
-			Names::called(chain.genesis_hash(), agent)),
+		RequestOutcome::Failed(refusal) => {
+			let called = &Names::called(chain.genesis_hash(), agent);
+			let code = match ending::is_of_other_code(refusal) {
+				true => CodeNow::of(chain, agent).await,
+				false => None,
+			};
+			let failed = Failed { called, request, refusal, settled: &settled, base_fee, code };
+			return Err(CommandError::new(refusal.to_string(), failed.to_string()).into());
+		}
 	};
 	let answer = open(&kept, &bytes)?;
-	let base_fee = kept.base_fee();
 	let input =
 		CallInput::decode_all(&mut &kept.input.0[..]).context("the kept input is broken")?;
 	let file = AnswerFile::new(chain.genesis_hash(), &input, &answer);
@@ -456,7 +371,7 @@ pub async fn answer(
 	let expected = Expected { agent: Some(agent), caller: Some(caller), ..Expected::default() };
 	let proving = super::prove(chain, finality, file, answer, client.as_ref(), block, &expected);
 	let answered = proving.await?;
-	Ok((request, Ended { block, settlement, base_fee, answered }))
+	Ok((request, Ended { block, settled, base_fee, answered }))
 }
 
 fn open(kept: &Kept, bytes: &[u8]) -> anyhow::Result<ProvenAnswer> {
@@ -511,38 +426,21 @@ pub fn is_open(state: &Request) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::calls::villains::{crashed, worker, Villain};
-
-	#[test]
-	fn who_must_answer_is_told_with_until_when_and_whether_it_can() {
-		let of = |lacks: Option<&str>| {
-			let lacks = lacks.map(str::to_owned);
-			Awaited { worker: 2, deadline: 869, lacks }.to_string()
-		};
-		assert_eq!(of(None), "worker 2 must answer until block 869, and is there");
-		let lost = of(Some("its code has not come here yet"));
-		for part in ["until block 869", "its code has not come here yet", "you are refunded"] {
-			assert!(lost.contains(part), "{lost}");
-		}
-	}
-
-	#[test]
-	fn another_worker_is_promised_only_where_there_is_one_that_answers() {
-		assert!(again_text(Some((1, None))).ends_with("and answers: submit it again"));
-		let silent = again_text(Some((2, Some("it hangs".into()))));
-		assert!(silent.contains("does not answer (it hangs)"), "{silent}");
-		assert!(silent.contains("once `phala agent status`"), "{silent}");
-		assert!(!again_text(None).contains("submit it again:"));
-	}
+	use crate::calls::villains::{crashed, worker, Villain, AGENT, HEIGHT};
 
 	#[tokio::test]
 	async fn a_member_that_hangs_or_is_gone_or_is_not_ready_does_not_answer_for_an_agent() {
-		let agent = H256([7; 32]);
+		let agent = AGENT;
 		let hung = worker(1, Villain::Hangs).await;
-		let why = lacks(&hung.member, agent).await.unwrap();
+		let why = lacks(&hung.member, agent, None).await.unwrap();
 		assert!(why.contains("does it hang?"), "{why}");
-		let why = lacks(&crashed(2).member, agent).await.unwrap();
+		let why = lacks(&crashed(2).member, agent, None).await.unwrap();
 		assert!(why.contains("no worker answers"), "{why}");
+		let far_behind = Villain::IsCutOff { height: 1, fresh: true };
+		let cut_off = worker(3, far_behind).await.member;
+		assert_eq!(lacks(&cut_off, agent, None).await, None, "it has the agent");
+		let behind = lacks(&cut_off, agent, Some(HEIGHT)).await.unwrap();
+		assert!(behind.contains("stands at block 1, 100 is final"), "{behind}");
 		let refusals = [(1, why), (2, "its code has not come here yet".into())];
 		let refused = nobody_answers(agent, H256([1; 32]), &refusals);
 		assert_eq!(refused.code, "Unanswered");

@@ -52,13 +52,21 @@ pub enum Command {
 		/// To whom: a name or an address.
 		to: AccountName,
 		/// How much, in PHA.
-		#[arg(value_parser = parse_pha)]
+		#[arg(value_parser = some_pha, allow_negative_numbers = true)]
 		amount: Balance,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
 		node: NodeOption,
 	},
+}
+
+/// An amount that is worth a transaction.
+fn some_pha(text: &str) -> Result<Balance, String> {
+	match parse_pha(text).map_err(|error| error.to_string())? {
+		0 => Err("nothing would be sent, and the transaction's fee paid".into()),
+		amount => Ok(amount),
+	}
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
@@ -147,4 +155,27 @@ fn list(json: bool) -> anyhow::Result<()> {
 		say!("there are none yet: `phala account new <name>` makes one");
 	}
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::Parser;
+
+	#[derive(Debug, clap::Parser)]
+	struct Line {
+		#[command(subcommand)]
+		command: Command,
+	}
+
+	#[test]
+	fn what_would_send_nothing_is_refused_with_what_an_amount_is() {
+		let transfer = |amount| Line::try_parse_from(["account", "transfer", "me", amount]);
+		assert!(transfer("0.5").is_ok());
+		for (amount, why) in [("0", "nothing would be sent"), ("-5", "\"-5\""), ("-0", "\"-0\"")] {
+			let refused = transfer(amount).unwrap_err().to_string();
+			assert!(refused.contains(why), "{amount}: {refused}");
+			assert!(!refused.contains("tip"), "{amount}: {refused}");
+		}
+	}
 }

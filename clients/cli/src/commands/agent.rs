@@ -23,7 +23,7 @@ use phala_protocol::{
 	agents::{Access, AgentId, AgentRecord, UpgradePolicy},
 	boot::WorkerId,
 	text::{parse_pha, pha, Address},
-	Balance, BlockNumber,
+	AccountBytes, Balance, BlockNumber,
 };
 use std::{
 	collections::BTreeSet,
@@ -160,30 +160,35 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Allow(ListArguments { agent, caller, account, node }) => {
 			let caller = caller.resolve()?;
 			let call = |agent| agents::allow_caller(agent, caller.0);
-			change(&agent, call, &format!("{caller} may call"), &account, &node, json).await?;
+			let check = Check::Listed { caller, is_to_be: true };
+			change(&agent, call, check, &format!("{caller} may call"), &account, &node, json)
+				.await?;
 		}
 		Command::Disallow(ListArguments { agent, caller, account, node }) => {
 			let caller = caller.resolve()?;
 			let call = |agent| agents::disallow_caller(agent, caller.0);
 			let done = format!("{caller} is off its list");
-			change(&agent, call, &done, &account, &node, json).await?;
+			let check = Check::Listed { caller, is_to_be: false };
+			change(&agent, call, check, &done, &account, &node, json).await?;
 		}
 		Command::Retire { agent, yes, account, node } => {
 			if !yes {
 				confirm(&format!("agent {agent} is given up for good, with its state"))?;
 			}
 			let done = "it is given up, and its deposit released";
-			change(&agent, agents::retire, done, &account, &node, json).await?;
+			change(&agent, agents::retire, Check::Nothing, done, &account, &node, json).await?;
 		}
 		Command::Transfer { agent, to, account, node } => {
 			let to = to.resolve()?;
 			let call = |agent| agents::offer_transfer(agent, Some(to.0));
 			let done = format!("it is offered to {to}");
-			change(&agent, call, &done, &account, &node, json).await?;
+			change(&agent, call, Check::Nothing, &done, &account, &node, json).await?;
 		}
 		Command::Accept { agent, deposit, account, node } => {
 			let chain = node.connect().await?;
 			let id = agent.resolve(&chain, &node.node).await?;
+			let offered = agents::offered_to(&chain, id).await?;
+			check_offered(id, offered, account.open()?.address())?;
 			let held = agents::deposit(&chain, chain.finalized_head().await?, id).await?;
 			let deposit_max = deposit.unwrap_or(held);
 			if held > deposit_max {
@@ -199,12 +204,13 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			check_funds(&chain, account.open()?.bytes(), "the agent's deposit", held).await?;
 			let call = |agent| agents::accept_transfer(agent, deposit_max);
 			let done = format!("it is this account's, and so is its deposit of {}", pha(held));
-			change(&agent, call, &done, &account, &node, json).await?;
+			change(&agent, call, Check::Nothing, &done, &account, &node, json).await?;
 		}
 		Command::Access { agent, access, account, node } => {
 			let access = access.into();
 			let call = |agent| agents::set_access(agent, access);
-			change(&agent, call, access_text(access), &account, &node, json).await?;
+			change(&agent, call, Check::Access(access), access_text(access), &account, &node, json)
+				.await?;
 		}
 		Command::Price { agent, price, force, account, node } => {
 			if price > UNUSUAL_PRICE && !force {
@@ -216,7 +222,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			}
 			let call = |agent| agents::set_price(agent, price);
 			let done = format!("a unit of its work costs {}", pha(price));
-			change(&agent, call, &done, &account, &node, json).await?;
+			change(&agent, call, Check::Price(price), &done, &account, &node, json).await?;
 		}
 	}
 	Ok(ExitCode::SUCCESS)
@@ -239,9 +245,65 @@ fn confirm(what: &str) -> anyhow::Result<()> {
 	Ok(())
 }
 
+/// What is looked at before a change is paid for: the chain would refuse it, or it would change nothing.
+#[derive(Clone, Copy)]
+enum Check {
+	Nothing,
+	Listed { caller: Address, is_to_be: bool },
+	Access(Access),
+	Price(Balance),
+}
+
+impl Check {
+	fn of(
+		self,
+		agent: AgentId,
+		record: &AgentRecord,
+		callers: &[AccountBytes],
+	) -> anyhow::Result<()> {
+		match self {
+			Self::Listed { caller, is_to_be: true } if callers.contains(&caller.0) => {
+				refuse!("AlreadyAllowed", "{caller} is on the list of agent {agent:?} already")
+			}
+			Self::Listed { caller, is_to_be: false } if !callers.contains(&caller.0) => refuse!(
+				"NotListed",
+				"{caller} is not on the list of agent {agent:?}; `phala agent status` shows who is"
+			),
+			Self::Access(access) if record.access == access => {
+				refuse!("NothingNew", "agent {agent:?}: {} already", access_text(access))
+			}
+			Self::Price(price) if record.unit_price == price => {
+				refuse!(
+					"NothingNew",
+					"a unit of agent {agent:?}'s work costs {} already",
+					pha(price)
+				)
+			}
+			Self::Nothing | Self::Listed { .. } | Self::Access(_) | Self::Price(_) => Ok(()),
+		}
+	}
+}
+
+/// The same of who takes an agent over.
+fn check_offered(
+	agent: AgentId,
+	offered: Option<AccountBytes>,
+	account: Address,
+) -> anyhow::Result<()> {
+	if offered == Some(account.0) {
+		return Ok(());
+	}
+	let to = match offered {
+		Some(other) => format!("to {}, and not to {account}", Address(other)),
+		None => "to nobody".into(),
+	};
+	refuse!("NotOffered", "agent {agent:?} is offered {to}: its owner does so with `phala agent transfer`; choose another account with --account or --suri")
+}
+
 async fn change(
 	agent: &AgentName,
 	call: impl FnOnce(AgentId) -> Call,
+	check: Check,
 	done: &str,
 	account: &AccountOptions,
 	node: &NodeOption,
@@ -250,12 +312,17 @@ async fn change(
 	let account = account.open()?;
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
-	let (_, record) = agents::known(&chain, agent).await?;
+	let (at, record) = agents::known(&chain, agent).await?;
 	let call = call(agent);
+	// Nobody would heed it, but for the way out.
+	if call.call != "retire" {
+		deployment::check_keys(&chain, record.cluster).await?;
+	}
 	// It is offered to somebody, and taken by that one.
 	if call.call != "accept_transfer" {
 		check_owner(agent, &record, account.address())?;
 	}
+	check.of(agent, &record, &agents::callers(&chain, at, agent).await?)?;
 	let what = format!("{} for agent {agent:?}", call.name);
 	let sender = interrupt::sender(&chain, account.keypair);
 	let (included, _) = chain_step(&what, sender.send(call)).await?;
@@ -420,8 +487,43 @@ fn upgrades_text(policy: UpgradePolicy) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_protocol::H256;
+	use phala_protocol::{agents::AgentCode, H256};
 	use serde_json::json;
+
+	#[test]
+	fn what_would_change_nothing_is_refused_before_it_is_paid_for() {
+		let (agent, listed, other) = (H256([7; 32]), Address([1; 32]), Address([2; 32]));
+		let record = AgentRecord {
+			owner: [9; 32],
+			cluster: 0,
+			code: AgentCode { component: H256::zero(), manifest: H256::zero() },
+			code_version: 1,
+			upgrades: UpgradePolicy::Free,
+			access: Access::Listed,
+			unit_price: 5,
+			timeout: 10,
+			key: None,
+			version: 1,
+			state_hash: H256::zero(),
+		};
+		let code = |check: Check| {
+			let refused = check.of(agent, &record, &[listed.0]).err()?;
+			Some(crate::failure::body(&refused).code)
+		};
+		let to_be = |caller, is_to_be| code(Check::Listed { caller, is_to_be });
+		assert_eq!(to_be(listed, true).as_deref(), Some("AlreadyAllowed"));
+		assert_eq!((to_be(other, true), to_be(listed, false)), (None, None));
+		assert_eq!(to_be(other, false).as_deref(), Some("NotListed"));
+		assert_eq!(code(Check::Access(Access::Listed)).as_deref(), Some("NothingNew"));
+		assert_eq!(code(Check::Access(Access::Public)), None);
+		assert_eq!(code(Check::Price(5)).as_deref(), Some("NothingNew"));
+		assert_eq!((code(Check::Price(6)), code(Check::Nothing)), (None, None));
+		assert!(check_offered(agent, Some(listed.0), listed).is_ok());
+		for offered in [None, Some(other.0)] {
+			let refused = check_offered(agent, offered, listed).unwrap_err();
+			assert_eq!(crate::failure::body(&refused).code, "NotOffered");
+		}
+	}
 
 	#[test]
 	fn who_answers_for_an_agent_is_told_and_why_the_others_do_not() {

@@ -16,9 +16,7 @@ use crate::{
 	steps::{chain_step, step},
 	terminal,
 };
-use phala_chain_client::{
-	accounts::check_funds, agents, clusters, Call, Chain, ChainClientError, Sender,
-};
+use phala_chain_client::{accounts::check_funds, agents, clusters, Call, Chain, Sender};
 use phala_protocol::{
 	boot::WorkerId,
 	clusters::Opening,
@@ -227,9 +225,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		Command::Join { cluster, worker, url, account, node } => {
 			let account = account.open()?;
 			let chain = node.connect().await?;
-			if clusters::owner(&chain, cluster).await?.is_none() {
-				return Err(ChainClientError::UnknownCluster { cluster }.into());
-			}
+			clusters::known_owner(&chain, cluster).await?;
 			worker::check_operator(&chain, worker, account.address()).await?;
 			if let Ok(joined) = clusters::cluster_of(&chain, worker).await {
 				refuse!(
@@ -349,9 +345,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			let done = format!("cluster {cluster} is this account's");
 			let account = account.open()?;
 			let chain = node.connect().await?;
-			if clusters::owner(&chain, cluster).await?.is_none() {
-				return Err(ChainClientError::UnknownCluster { cluster }.into());
-			}
+			clusters::known_owner(&chain, cluster).await?;
 			let sender = interrupt::sender(&chain, account.keypair);
 			send(cluster, call, &done, &sender, json).await?;
 		}
@@ -370,7 +364,7 @@ async fn evict(
 	let chain = node.connect().await?;
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
-	let owner = clusters::owner(&chain, record.cluster).await?;
+	let owner = clusters::known_owner(&chain, record.cluster).await?;
 	check_owner(record.cluster, owner, account.address())?;
 	let sender = interrupt::sender(&chain, account.keypair);
 	let what = format!("evicting agent {agent:?}");
@@ -386,20 +380,15 @@ async fn evict(
 }
 
 /// Before anything is paid: the chain would refuse it.
-fn check_owner(
-	cluster: ClusterId,
-	owner: Option<AccountBytes>,
-	account: Address,
-) -> anyhow::Result<()> {
-	match owner {
-		None => Err(ChainClientError::UnknownCluster { cluster }.into()),
-		Some(owner) if owner != account.0 => refuse!(
+fn check_owner(cluster: ClusterId, owner: AccountBytes, account: Address) -> anyhow::Result<()> {
+	if owner != account.0 {
+		refuse!(
 			"NotOwner",
 			"{account} may not do this: {} owns cluster {cluster}, and decides who may join; choose that account with --account or --suri",
 			Address(owner)
-		),
-		Some(_) => Ok(()),
+		);
 	}
+	Ok(())
 }
 
 /// One that nobody reaches is asked for pages and writes all the same, and keeps everybody waiting.
@@ -425,7 +414,7 @@ async fn of_owner(
 ) -> anyhow::Result<(Chain, Sender)> {
 	let account = account.open()?;
 	let chain = node.connect().await?;
-	check_owner(cluster, clusters::owner(&chain, cluster).await?, account.address())?;
+	check_owner(cluster, clusters::known_owner(&chain, cluster).await?, account.address())?;
 	let sender = interrupt::sender(&chain, account.keypair);
 	Ok((chain, sender))
 }
@@ -477,8 +466,7 @@ mod tests {
 			let refused = check_owner(3, owner, account).err()?;
 			Some(failure::body(&refused).code)
 		};
-		assert_eq!(code(Some(owner.0), owner), None);
-		assert_eq!(code(Some(owner.0), stranger).as_deref(), Some("NotOwner"));
-		assert_eq!(code(None, owner).as_deref(), Some("UnknownCluster"));
+		assert_eq!(code(owner.0, owner), None);
+		assert_eq!(code(owner.0, stranger).as_deref(), Some("NotOwner"));
 	}
 }

@@ -1,6 +1,6 @@
 //! `phala deploy`: builds an agent, registers it on the chain, uploads it to every worker of its
 //! cluster, and waits until it is born and takes calls. Workers that are down are named and hold
-//! nothing up as long as a majority has it, its writer among them. Once more in the same folder it
+//! nothing up as long as others have it, its writer among them. Once more in the same folder it
 //! goes on where it was cut, and registers no second agent.
 
 use super::{
@@ -256,6 +256,10 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let account = arguments.account.open()?;
 	let chain = arguments.node.connect().await?;
 	let told = Told::of(&arguments);
+	if let Some(cluster) = told.cluster {
+		// Before anything is built for one that is not there.
+		clusters::known_owner(&chain, cluster).await?;
+	}
 	let folder = arguments.folder;
 	// Of two at once the second goes on with what the first registers. Who names the agent registers none.
 	let node = &arguments.node.node;
@@ -302,6 +306,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			}
 			// Before anything is paid: who is to run it.
 			let members = clusters::members(&chain, deployment.cluster).await?;
+			deployment::check_keys(&chain, deployment.cluster).await?;
 			deployment::check_somebody_is_there(deployment.cluster, &members).await?;
 			let deposit = chain.amount("Agents", "AgentDeposit").await?;
 			check_funds(&chain, account.bytes(), "an agent's deposit", deposit).await?;
@@ -340,7 +345,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let what = format!("uploading it to the workers of cluster {}", deployment.cluster);
 	let uploading = deployment::upload(&chain, deployment.cluster, &built);
 	let (uploaded, _) = step(&what, uploading).await?;
-	let birth = deployment::born(&chain, deployment.cluster, agent);
+	let birth = deployment::born_beside(&chain, deployment.cluster, agent, &uploaded);
 	let (record, _) = step("waiting for its birth", birth).await?;
 	let settling = deployment::settled(&chain, deployment.cluster, agent, uploaded);
 	let (uploaded, _) = step("waiting for the workers to have it ready", settling).await?;

@@ -6,7 +6,7 @@ use crate::{
 	chain::NodeOption,
 	commands::status::{self, in_time},
 	conversation::Conversation,
-	limits,
+	deployment, limits,
 	names::AgentName,
 	output::{
 		self,
@@ -54,6 +54,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			phala_protocol::text::Address(record.owner)
 		);
 	}
+	deployment::check_keys(&chain, record.cluster).await?;
 	let genesis = chain.genesis_hash();
 	let mut lines = Vec::new();
 	let members = clusters::members(&chain, record.cluster).await?;

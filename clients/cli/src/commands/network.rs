@@ -62,7 +62,7 @@ use crate::{
 	terminal,
 };
 use anyhow::Context;
-use control::{Control, Order, WorkerArguments};
+use control::{put_off, Control, Moment, Order, WorkerArguments};
 use log::Style;
 use parts::Network;
 use phala_devnet::{Devnet, Folder, Supervisor};
@@ -150,11 +150,15 @@ fn chosen_base(arguments: &Arguments) -> anyhow::Result<u16> {
 		if let Some(taken) = taken(base, workers).filter(|_| base != 0) {
 			refuse!("PortTaken", "another program listens on port {taken}, which --port-base {base} would have this network take: name another, or leave it out and one is found");
 		}
+		if base != 0 && control::is_claimed(base) {
+			refuse!("PortTaken", "another network of this user starts, stops or is up with its chain on port {base}: name another, or leave it out and one is found");
+		}
 		return Ok(base);
 	}
 	let first = limits::PORT_BASE_DEFAULT;
 	let bases = (first..=PORT_BASE_MAX).step_by(limits::PORT_BASE_STEP);
-	let Some(base) = bases.into_iter().find(|base| taken(*base, workers).is_none()) else {
+	let is_free = |base: &u16| taken(*base, workers).is_none() && !control::is_claimed(*base);
+	let Some(base) = bases.into_iter().find(is_free) else {
 		return Ok(0);
 	};
 	if base != first {
@@ -191,11 +195,12 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let mut stopped = StopSignals::new()?;
 	let folder = Folder::new(&std::env::temp_dir())?;
 	let mut devnet = None;
+	let mut control = None;
 	let stops = Arc::new(AtomicBool::new(false));
 	let mut summary = Summary::default();
 
 	let ended = tokio::select! {
-		ended = bring_up(&arguments, json, &folder, &stops, &mut devnet, &mut summary) => ended,
+		ended = bring_up(&arguments, json, &folder, &stops, &mut devnet, &mut control, &mut summary) => ended,
 		() = stopped.one() => Ok(Ended::Interrupted),
 	};
 	if !matches!(ended, Ok(Ended::Shown)) {
@@ -204,8 +209,12 @@ pub async fn up(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	say!("… stopping");
 	stops.store(true, Ordering::Relaxed);
 	if let Some(mut devnet) = devnet {
-		devnet.stop().await;
+		tokio::select! {
+			() = devnet.stop() => {}
+			never = put_off(control.as_ref(), Moment::Stopping) => match never {},
+		}
 	}
+	drop(control);
 	let left = folder.path().display().to_string();
 	match folder.close() {
 		Ok(()) => say!("✓ stopped: no process and no file is left"),
@@ -252,14 +261,22 @@ async fn bring_up(
 	folder: &Folder,
 	stops: &Arc<AtomicBool>,
 	devnet: &mut Option<Devnet>,
+	control: &mut Option<Control>,
 	summary: &mut Summary,
 ) -> anyhow::Result<Ended> {
 	let started = std::time::Instant::now();
 	let port_base = chosen_base(arguments)?;
+	if port_base != 0 {
+		// Others are told that it starts. One that does not take orders is up all the same.
+		*control = Control::open(&format!("ws://127.0.0.1:{port_base}")).ok();
+	}
 	let style = Style::of_terminal(arguments.verbose);
 	let supervisor = supervisor(folder, style, stops.clone())?;
 	let mut network = Network { arguments, port_base, devnet, summary };
-	network.show(supervisor, started).await?;
+	tokio::select! {
+		shown = network.show(supervisor, started) => shown?,
+		never = put_off(control.as_ref(), Moment::Starting(started)) => match never {},
+	}
 	summary.ok = true;
 	summary.seconds = Some(seconds(started.elapsed()));
 	say!("✓ everything works, after {:.0} s", started.elapsed().as_secs_f64());
@@ -275,19 +292,28 @@ async fn bring_up(
 		terminal::show(text::next_steps(summary).as_bytes())?;
 	}
 	let agents = summary.agents.iter().map(|agent| (agent.name.clone(), agent.id));
-	stay_up(devnet.as_mut().context("it is up")?, &agents.collect()).await
+	let devnet = devnet.as_mut().context("it is up")?;
+	if control.is_none() {
+		// What it is for is a comfort: a network that is up does not end for want of it.
+		match Control::open(&devnet.url()?) {
+			Ok(opened) => *control = Some(opened),
+			Err(error) => {
+				say!("… `phala network stop` and `start` do not reach this network: {error:#}");
+			}
+		}
+	}
+	stay_up(devnet, control.as_ref(), &agents.collect()).await
 }
 
 /// As long as the chain is there: workers may end, be stopped and come back.
-async fn stay_up(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> anyhow::Result<Ended> {
-	// What it is for is a comfort: a network that is up does not end for want of it.
-	let control = Control::open(&devnet.url()?);
-	if let Err(error) = &control {
-		say!("… `phala network stop` and `start` do not reach this network: {error:#}");
-	}
-	let asked = async || match &control {
-		Ok(control) => control.accept().await,
-		Err(_) => std::future::pending().await,
+async fn stay_up(
+	devnet: &mut Devnet,
+	control: Option<&Control>,
+	agents: &BTreeMap<String, Hash>,
+) -> anyhow::Result<Ended> {
+	let asked = async || match control {
+		Some(control) => control.accept().await,
+		None => std::future::pending().await,
 	};
 	let mut ended = BTreeSet::new();
 	loop {

@@ -198,7 +198,7 @@ pub fn settled(request: RequestId, ended: &Ended, checked: Checked) -> SettledRe
 		request: request.into(),
 		state: RequestState::Settled,
 		settled_in: ended.block,
-		paid: (&ended.settlement).into(),
+		paid: (&ended.settled).into(),
 		base_fee: ended.base_fee.map(Amount),
 		seconds: None,
 		checked,
@@ -207,22 +207,26 @@ pub fn settled(request: RequestId, ended: &Ended, checked: Checked) -> SettledRe
 
 /// Who was paid what, for people.
 pub fn ending_text(ended: &Ended) -> String {
-	let paid = &ended.settlement;
-	let worker = paid.worker.map_or_else(|| "-".into(), |worker| Address(worker).to_string());
-	let base = ended.base_fee.map_or_else(String::new, |base| {
-		format!("    base fee   {:<22} paid before, when it was submitted\n", pha(base))
-	});
-	format!(
-		"  paid in block {}: {} for {} units\n    worker     {:<22} {worker}\n    developer  {:<22} {}\n    treasury   {}\n    refunded   {}\n{base}",
-		ended.block,
-		pha(paid.fee),
-		paid.units,
-		pha(paid.worker_paid),
-		pha(paid.developer_paid),
-		Address(paid.developer),
-		pha(paid.treasury_paid),
-		pha(paid.refunded),
-	)
+	let Ended { block, settled, base_fee, .. } = ended;
+	let mut text =
+		format!("  paid in block {block}: {} for {} units\n", pha(settled.fee), settled.units);
+	if let Some(shares) = &settled.shares {
+		let worker = shares.worker.map_or_else(|| "-".into(), |worker| Address(worker).to_string());
+		text += &format!(
+			"    worker     {:<22} {worker}\n    developer  {:<22} {}\n    treasury   {}\n",
+			pha(shares.worker_paid),
+			pha(shares.developer_paid),
+			Address(shares.developer),
+			pha(shares.treasury_paid),
+		);
+	} else {
+		text += "    to whom    the node has the events of that block no more\n";
+	}
+	text += &format!("    refunded   {}\n", pha(settled.refunded));
+	if let Some(base) = base_fee {
+		text += &format!("    base fee   {:<22} paid before, when it was submitted\n", pha(*base));
+	}
+	text
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 use crate::{
 	accounts::AccountOptions,
-	calls::on_chain::{self, Choices},
+	calls::{
+		ending::{self, paid_text, CodeNow, Settled},
+		on_chain::{self, Choices, Submitted},
+	},
 	chain::{ChainOptions, NodeOption},
 	deployment,
 	names::AgentName,
@@ -17,9 +20,8 @@ use crate::{
 use anyhow::Context;
 use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::{
-	agents::AgentId,
-	text::{parse_pha, pha},
-	Balance,
+	agents::AgentId, refusals::RefusalCode, requests::RequestId, text::parse_pha, Balance,
+	BlockNumber,
 };
 use std::{
 	collections::BTreeSet,
@@ -113,28 +115,76 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	let secrets = [(name.clone().into_bytes(), value)];
 	let choices = Choices { max_fee, ..Choices::default() };
-	let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
-	let (submitted, _) = step("sealing it and submitting it", submitting).await?;
-	let request = submitted.request;
-	let waiting = on_chain::settlement(&chain, request, submitted.block);
-	let ((block, paid), _) = step("waiting until the agent has it", waiting).await?;
-	if paid.failed {
-		refuse!("SecretRefused", "the agent did not take the secret {name:?}, in block {block}: is it declared under `secrets` in agent.toml? It was paid all the same: {}", pha(paid.fee));
-	}
+	let give = async || {
+		let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
+		let (submitted, _) = step("sealing it and submitting it", submitting).await?;
+		let Submitted { request, block, terms } = submitted;
+		let waiting = ending::settlement(&chain, request, block, Some(terms.base_fee));
+		let ((block, settled), _) = step("waiting until the agent has it", waiting).await?;
+		let refusal = match settled.failed {
+			true => ending::refusal(&chain, request).await?,
+			false => None,
+		};
+		Ok(Given { request, block, base_fee: terms.base_fee, settled, refusal })
+	};
+	let code = async || CodeNow::of(&chain, agent).await;
+	let Given { request, block, base_fee, settled, .. } = given(&name, give, code).await?;
 	let has = if removes { "has no longer" } else { "has" };
-	let text =
-		format!("agent {agent:?} {has} {name} since block {block}; it cost {}", pha(paid.fee));
-	output::tell(
-		json,
-		&SecretChanged { request: request.into(), block, fee: Amount(paid.fee) },
-		text,
-	)?;
+	let text = format!(
+		"agent {agent:?} {has} {name} since block {block}; it cost {}",
+		paid_text(settled.fee, Some(base_fee))
+	);
+	let (fee, base_fee) = (Amount(settled.fee), Amount(base_fee));
+	output::tell(json, &SecretChanged { request: request.into(), block, fee, base_fee }, text)?;
 	Ok(ExitCode::SUCCESS)
+}
+
+/// What came of giving an agent a secret.
+struct Given {
+	request: RequestId,
+	block: BlockNumber,
+	base_fee: Balance,
+	settled: Settled,
+	/// Why the agent did not take it, if the chain keeps that.
+	refusal: Option<RefusalCode>,
+}
+
+/// Gives an agent a secret, and once more if its code changed between: who gives it means whatever code has that
+/// name. What was paid is of both.
+async fn given(
+	name: &str,
+	give: impl AsyncFn() -> anyhow::Result<Given>,
+	code: impl AsyncFn() -> Option<CodeNow>,
+) -> anyhow::Result<Given> {
+	let mut given = give().await?;
+	let is_of_other_code = |given: &Given| given.refusal.is_some_and(ending::is_of_other_code);
+	if is_of_other_code(&given) {
+		let paid = paid_text(given.settled.fee, Some(given.base_fee));
+		let changed = CodeNow::changed(code().await);
+		say!(
+			"  {changed}; what was sealed for the code of before was not read, and cost {paid}. Sealing it anew"
+		);
+		let first = given;
+		given = give().await?;
+		given.base_fee = given.base_fee.saturating_add(first.base_fee);
+		given.settled.fee = given.settled.fee.saturating_add(first.settled.fee);
+	}
+	if !given.settled.failed {
+		return Ok(given);
+	}
+	let paid = paid_text(given.settled.fee, Some(given.base_fee));
+	if is_of_other_code(&given) {
+		let changed = CodeNow::changed(code().await);
+		refuse!("CodeNotAccepted", "the agent has the secret {name:?} as it was before: {changed}, in block {}, before it read what was sealed for the code of before. It was paid all the same: {paid}. The same command once more seals it for the code of now", given.block);
+	}
+	let why = given.refusal.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+	refuse!("SecretRefused", "the agent did not take the secret {name:?}{why}, in block {}, and has it as it was before. It was paid all the same: {paid}", given.block);
 }
 
 /// The names that the manifest of the agent's code declares.
 async fn declared(chain: &Chain, agent: AgentId) -> anyhow::Result<BTreeSet<String>> {
 	let (_, record) = agents::known(chain, agent).await?;
+	deployment::check_keys(chain, record.cluster).await?;
 	let members = clusters::members(chain, record.cluster).await?;
 	let asking = deployment::manifest(&members, record.code.manifest);
 	Ok(step("asking the workers for the agent's manifest", asking).await?.0.secrets)
@@ -222,6 +272,51 @@ fn checked(name: &str, from: &str, mut value: Vec<u8>) -> anyhow::Result<Vec<u8>
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use phala_protocol::{refusals::Refusal, H256};
+	use std::cell::Cell;
+
+	/// An agent that is given a secret again and again, and takes it or not.
+	async fn gives(endings: &[Option<Refusal>]) -> (usize, anyhow::Result<Given>) {
+		const FEE: Balance = 1_000_000_000;
+		let times = Cell::new(0);
+		let give = async || {
+			let refusal = endings[times.replace(times.get() + 1)].map(Refusal::code);
+			let failed = refusal.is_some();
+			let settled = Settled { failed, units: 1, fee: FEE, refunded: 0, shares: None };
+			Ok(Given { request: H256::zero(), block: 359, base_fee: 10 * FEE, settled, refusal })
+		};
+		let given = given("ANSWER", give, async || None).await;
+		(times.get(), given)
+	}
+
+	#[tokio::test]
+	async fn a_secret_that_was_sealed_for_the_code_of_before_is_sealed_anew_once() {
+		const PHA_BOTH: Balance = 22_000_000_000;
+		let cost = |given: &Given| given.settled.fee + given.base_fee;
+		let (times, given) = gives(&[None]).await;
+		assert_eq!((times, cost(&given.unwrap())), (1, PHA_BOTH / 2));
+		let changed = Some(Refusal::CodeNotAccepted);
+		let (times, given) = gives(&[changed, None]).await;
+		assert_eq!((times, cost(&given.unwrap())), (2, PHA_BOTH));
+		let (times, refused) = gives(&[changed, changed]).await;
+		let refused = crate::failure::body(&refused.err().unwrap());
+		assert_eq!((times, &*refused.code), (2, "CodeNotAccepted"));
+		for part in
+			["code changed", "as it was before", "0.002 PHA and the base fee of 0.02", "once more"]
+		{
+			assert!(refused.message.contains(part), "{part}: {}", refused.message);
+		}
+	}
+
+	#[tokio::test]
+	async fn a_secret_that_the_agent_did_not_take_is_not_blamed_on_its_manifest() {
+		let (times, refused) = gives(&[Some(Refusal::Expired)]).await;
+		let refused = crate::failure::body(&refused.err().unwrap());
+		assert_eq!((times, &*refused.code), (1, "SecretRefused"));
+		assert!(refused.message.contains("(Expired)"), "{}", refused.message);
+		assert!(!refused.message.contains("agent.toml"), "{}", refused.message);
+		assert!(refused.message.contains("the base fee of 0.01 PHA"), "{}", refused.message);
+	}
 
 	#[test]
 	fn a_name_that_no_code_asks_for_is_refused_with_those_that_it_does() {

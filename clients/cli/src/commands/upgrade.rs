@@ -19,6 +19,7 @@ use crate::{
 	},
 	presence::{is_silence, Looks},
 	steps::{chain_step, step},
+	terminal,
 };
 use phala_chain_client::{
 	agents::{self, PendingUpgrade},
@@ -202,6 +203,45 @@ fn not_ready(prepared: &[Prepared]) -> String {
 	not.map(|(worker, why)| format!("\n  worker {worker}: {why}")).collect()
 }
 
+/// What those who call the agent meet at workers that do not have the code ready, if there are any.
+fn warning(prepared: &[Prepared], runs_from: BlockNumber) -> Option<String> {
+	let ready = prepared.iter().filter(|(_, readiness)| *readiness == Readiness::Ready);
+	let ready: Vec<_> = ready.map(|(worker, _)| format!("worker {worker}")).collect();
+	let (mut refusing, mut silent) = (String::new(), String::new());
+	for (worker, readiness) in prepared {
+		match readiness {
+			Readiness::Ready => {}
+			Readiness::NotReady(why) => refusing += &format!("\n  worker {worker}: {why}"),
+			Readiness::Silent(why) => silent += &format!("\n  worker {worker}: {why}"),
+		}
+	}
+	let mut warnings = Vec::new();
+	if !refusing.is_empty() {
+		warnings.push(format!("these do not have it ready, and refuse calls from block {runs_from} on until they have:{refusing}"));
+	}
+	if !silent.is_empty() {
+		let rest = match &ready[..] {
+			[] => String::new(),
+			ready => format!("; it is ready at {}", ready.join(", ")),
+		};
+		warnings.push(format!(
+			"these do not answer, and fetch the new code when they are back{rest}:{silent}"
+		));
+	}
+	(!warnings.is_empty()).then(|| warnings.join("\nwarning: "))
+}
+
+/// What an agent runs from a block on: the part of its code that is new.
+fn runs(agent: AgentId, before: &AgentCode, code: &AgentCode, from: BlockNumber) -> String {
+	match before.component == code.component && before.manifest != code.manifest {
+		true => format!(
+			"agent {agent:?} runs under the manifest {:?} from block {from} on, and the component that it had",
+			code.manifest
+		),
+		false => format!("agent {agent:?} runs {:?} from block {from} on", code.component),
+	}
+}
+
 /// Who hangs, or is not there.
 fn silent(prepared: &[Prepared]) -> BTreeSet<WorkerId> {
 	let is_silent = |readiness: &Readiness| matches!(readiness, Readiness::Silent(_));
@@ -226,6 +266,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	let agent = agent.resolve(&chain, &node.node).await?;
 	let (_, record) = agents::known(&chain, agent).await?;
 	check_may_upgrade(agent, &record, account.address())?;
+	deployment::check_keys(&chain, record.cluster).await?;
 	let built = deploy::built(&folder, no_build, sdk).await?;
 	let code = built.code();
 	// It may have changed while that was built.
@@ -287,14 +328,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			(prepared, block)
 		}
 	};
-	let not_ready = not_ready(&prepared);
-	if !not_ready.is_empty() {
-		say!(
-			"warning: where it is not ready, calls are refused from block {runs_from} on until it is:{not_ready}"
-		);
+	if let Some(warning) = warning(&prepared, runs_from) {
+		say!("warning: {}", terminal::lines(&warning));
 	}
 	let component = code.component;
-	let text = format!("agent {agent:?} runs {component:?} from block {runs_from} on");
+	let text = runs(agent, &record.code, &code, runs_from);
 	let workers = prepared
 		.iter()
 		.map(|(worker, readiness)| {
@@ -421,6 +459,33 @@ mod tests {
 		assert!(!leaves_no_gap(&[]));
 		let prepared = [(1, ready()), (2, not_ready()), (3, silent())];
 		assert_eq!(super::silent(&prepared), [3].into(), "nobody else is left out later");
+	}
+
+	#[test]
+	fn who_is_silent_is_not_said_to_refuse_and_who_runs_it_is_named() {
+		assert_eq!(warning(&[(1, Readiness::Ready)], 354), None);
+		let silent = || (1, Readiness::Silent("does it hang?".into()));
+		let told = warning(&[silent(), (2, Readiness::Ready)], 354).unwrap();
+		assert_eq!(
+			told,
+			"these do not answer, and fetch the new code when they are back; it is ready at worker 2:\n  worker 1: does it hang?"
+		);
+		let told = warning(&[silent(), (2, Readiness::NotReady("no wasm".into()))], 354).unwrap();
+		assert!(
+			told.contains("refuse calls from block 354 on") && told.contains("no wasm"),
+			"{told}"
+		);
+		assert!(told.contains("\nwarning: these do not answer"), "{told}");
+	}
+
+	#[test]
+	fn an_upgrade_of_the_manifest_alone_names_the_manifest() {
+		let (agent, before) = (H256([7; 32]), code(1));
+		let told = |after| runs(agent, &before, &after, 157);
+		assert!(told(code(2)).contains("runs 0x0202"), "{}", told(code(2)));
+		assert!(told(code(1)).contains("runs 0x0101"), "it ran already: {}", told(code(1)));
+		let manifest = AgentCode { manifest: H256([9; 32]), ..before };
+		assert!(told(manifest).contains("manifest 0x0909"), "{}", told(manifest));
 	}
 
 	#[test]

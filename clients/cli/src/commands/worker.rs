@@ -309,12 +309,13 @@ pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
 		.await
 		.with_context(|| format!("cannot run {shown}"))?;
 	if !output.status.success() {
+		// Of another program the first line is enough to know it by.
 		let said = String::from_utf8_lossy(&output.stderr);
+		let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
 		refuse!(
 			"MeasurementFailed",
-			"{shown} gave no measurement ({}): {}; a development build has --print-measurement",
-			output.status,
-			said.trim()
+			"{shown} gave no measurement ({}): {said:?}. --pruntime takes a development build of pruntime, which says it with --print-measurement",
+			output.status
 		);
 	}
 	chain::hash(String::from_utf8_lossy(&output.stdout).trim())
@@ -325,6 +326,24 @@ pub async fn measure(pruntime: &Path) -> anyhow::Result<H256> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[tokio::test]
+	async fn another_program_than_pruntime_is_told_so_and_not_by_all_that_it_says() {
+		use std::os::unix::fs::PermissionsExt;
+		let folder = tempfile::tempdir().unwrap();
+		let other = folder.path().join("other");
+		let script = "#!/bin/sh\necho >&2; echo 'error: no such option' >&2; echo 'Usage: other' >&2; exit 2\n";
+		std::fs::write(&other, script).unwrap();
+		std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o700)).unwrap();
+		let refused = crate::failure::body(&measure(&other).await.unwrap_err());
+		assert_eq!(refused.code, "MeasurementFailed");
+		for part in
+			["\"error: no such option\"", "--pruntime takes a development build of pruntime"]
+		{
+			assert!(refused.message.contains(part), "{}", refused.message);
+		}
+		assert!(!refused.message.contains("Usage"), "{}", refused.message);
+	}
 
 	#[test]
 	fn a_second_worker_of_an_operator_is_made_on_purpose_alone() {

@@ -247,11 +247,15 @@ pub struct WorkerAt {
 
 /// `phala secrets set`, `remove`.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct SecretChanged {
 	pub request: Hash,
 	/// Since which the agent has it.
 	pub block: BlockNumber,
+	/// What was paid for the work, of both where it was sealed twice.
 	pub fee: Amount,
+	/// Paid besides for submitting it, of both where it was sealed twice.
+	pub base_fee: Amount,
 }
 
 /// `phala secrets list`.

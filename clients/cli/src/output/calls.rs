@@ -5,7 +5,7 @@ use super::{
 	words::{Account, Amount, Hash},
 	ErrorBody,
 };
-use phala_chain_client::requests::Settlement;
+use crate::calls::ending::Settled;
 use phala_protocol::{
 	agents::StateVersion,
 	boot::{BootNumber, WorkerId},
@@ -251,15 +251,15 @@ pub struct VerifiedFile {
 	pub proof: Option<Proof>,
 }
 
-/// Who was paid what.
+/// What was paid, and to whom, if the node still has the events of the block in which it was.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Paid {
 	/// Of work.
 	pub units: u32,
 	pub fee: Amount,
-	pub worker: Share,
-	pub developer: Share,
-	pub treasury: TreasuryShare,
+	pub worker: Option<Share>,
+	pub developer: Option<Share>,
+	pub treasury: Option<TreasuryShare>,
 	pub refunded: Amount,
 }
 
@@ -275,18 +275,23 @@ pub struct TreasuryShare {
 	pub amount: Amount,
 }
 
-impl From<&Settlement> for Paid {
-	fn from(paid: &Settlement) -> Self {
+impl From<&Settled> for Paid {
+	fn from(settled: &Settled) -> Self {
+		let Settled { units, fee, refunded, shares, .. } = settled;
+		let shares = shares.as_ref();
 		Self {
-			units: paid.units,
-			fee: Amount(paid.fee),
-			worker: Share { account: paid.worker.map(Account), amount: Amount(paid.worker_paid) },
-			developer: Share {
+			units: *units,
+			fee: Amount(*fee),
+			worker: shares.map(|paid| Share {
+				account: paid.worker.map(Account),
+				amount: Amount(paid.worker_paid),
+			}),
+			developer: shares.map(|paid| Share {
 				account: Some(Account(paid.developer)),
 				amount: Amount(paid.developer_paid),
-			},
-			treasury: TreasuryShare { amount: Amount(paid.treasury_paid) },
-			refunded: Amount(paid.refunded),
+			}),
+			treasury: shares.map(|paid| TreasuryShare { amount: Amount(paid.treasury_paid) }),
+			refunded: Amount(*refunded),
 		}
 	}
 }

@@ -349,9 +349,13 @@ pub struct WorkerStatus {
 
 /// `phala network status`.
 #[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkStatus {
 	/// URL of the chain's node.
 	pub chain: String,
+	/// Why that does not answer, if it does not.
+	#[serde(default)]
+	pub chain_error: Option<String>,
 	/// The gatekeeper first.
 	pub workers: Vec<NetworkWorker>,
 	/// The ids of its agents, by their names.

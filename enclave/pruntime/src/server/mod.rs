@@ -42,9 +42,16 @@ pub fn public_router(executor: Executor) -> Router {
 		.merge(cluster::router(executor.clone(), members, callers.clone()))
 		.merge(sealed::router(executor.clone(), callers.clone()))
 		.merge(agents::router(executor, callers))
+		.fallback(nothing_here)
 		.layer(axum::middleware::map_request(|request: axum::extract::Request| async {
 			request.map(bodies::read_out)
 		}))
+}
+
+async fn nothing_here(request: axum::extract::Request) -> ServerError {
+	let (method, path) = (request.method(), request.uri().path());
+	let message = format!("there is no {method} {path} here: `GET /v1/info` says who this is, `GET /v1/agents` which agents it has");
+	ServerError::new(StatusCode::NOT_FOUND, Refusal::BadRequest, message)
 }
 
 /// So many requests at once and no more. For what is answered out of memory or off the pool: never

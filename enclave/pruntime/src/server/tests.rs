@@ -65,6 +65,19 @@ async fn idlers_on_every_route_keep_no_members_body_out_and_end_by_name() {
 	}
 }
 
+#[tokio::test]
+async fn a_path_that_is_not_there_is_refused_as_all_else_is_and_those_that_are_named() {
+	let routes = public_router(testing::executor());
+	for (method, path) in [("GET", "/"), ("POST", "/v1/nothing")] {
+		let answered = answer(&routes, method, path, Body::empty()).await;
+		assert_eq!(answered, (404, "BadRequest".to_owned()), "{method} {path}");
+	}
+	let request = axum::http::Request::builder().uri("/").body(Body::empty()).unwrap();
+	let answer = routes.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+	let said = String::from_utf8(answer.to_bytes().to_vec()).unwrap();
+	assert!(said.contains("no GET / here") && said.contains("GET /v1/agents"), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn hoarders_fill_the_callers_room_and_none_of_the_members() {
 	let routes = public_router(testing::executor());

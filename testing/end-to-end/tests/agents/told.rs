@@ -154,8 +154,13 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let developer = phala.of(DEVELOPER);
 	let status = phala.ok(&["agent", "status", agent]).await?;
 	let price: u128 = status["unitPrice"].as_str().context("it has a price")?.parse()?;
-	let price = format!("{}.{:012}", price / 10u128.pow(12), price % 10u128.pow(12));
-	developer.ok(&["agent", "price", agent, &price]).await?;
+	let pha = |price: u128| format!("{}.{:012}", price / 10u128.pow(12), price % 10u128.pow(12));
+	developer.ok(&["agent", "price", agent, &pha(price + 1)]).await?;
+	developer.ok(&["agent", "price", agent, &pha(price)]).await?;
+	let refused = developer.refused(&["agent", "price", agent, &pha(price)]).await?;
+	ensure!(refused.contains("already"), "{refused}");
+	let refused = developer.refused(&["agent", "disallow", agent, "//Ferdie"]).await?;
+	ensure!(refused.contains("is not on the list"), "{refused}");
 	let own = developer.ok(&["agent", "list"]).await?;
 	let ids: Vec<_> = own["agents"].as_array().context("agents")?.iter().collect();
 	ensure!(ids.iter().any(|own| own["agent"] == agent), "{own}");
@@ -198,6 +203,8 @@ pub async fn the_other_commands_tell_what_their_schemas_say(
 	let owner = phala.of(OWNER);
 	let notice = owner.ok(&["cluster", "evict", another]).await?;
 	ensure!(notice["from"].as_u64() > notice["block"].as_u64(), "{notice}");
+	let refused = ferdie.refused(&["agent", "accept", another]).await?;
+	ensure!(refused.contains("is offered to nobody"), "{refused}");
 	developer.ok(&["agent", "transfer", another, "//Ferdie"]).await?;
 	let refused = ferdie.refused(&["agent", "accept", another, "--deposit", "0.1"]).await?;
 	ensure!(refused.contains("name at least"), "{refused}");

@@ -14,19 +14,21 @@ use crate::{
 		words::Hash,
 		Failure,
 	},
+	steps::unless_quick,
 	terminal,
 };
 use anyhow::Context;
-use phala_chain_client::{agents, clusters, ChainClientError};
+use phala_chain_client::{agents, clusters, Chain, ChainClientError};
 use phala_devnet::{specification::cache_folder, Devnet, Runs};
-use phala_protocol::{boot::WorkerId, H256};
+use phala_protocol::{boot::WorkerId, mailbox::ClusterId, H256};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::{BTreeMap, BTreeSet},
+	convert::Infallible,
 	os::unix::fs::FileTypeExt,
 	path::{Path, PathBuf},
 	process::ExitCode,
-	time::Duration,
+	time::{Duration, Instant},
 };
 use tokio::{
 	io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -86,6 +88,8 @@ pub enum Order {
 		name: String,
 	},
 	Status,
+	/// Its chain and its agents: answered at once, whoever hangs.
+	Agents,
 }
 
 /// The socket of a network whose chain listens on `port`.
@@ -97,6 +101,61 @@ fn socket(port: u16) -> anyhow::Result<PathBuf> {
 pub struct Control {
 	listener: UnixListener,
 	path: PathBuf,
+	chain: String,
+}
+
+/// What a network does that takes no orders.
+#[derive(Clone, Copy)]
+pub enum Moment {
+	/// Since then.
+	Starting(Instant),
+	Stopping,
+}
+
+impl Moment {
+	fn refusal(self, chain: &str) -> CommandError {
+		match self {
+			Self::Starting(since) => {
+				let seconds = since.elapsed().as_secs();
+				let message = format!("the network with its chain at {chain} is starting, since {seconds} s: its own terminal says how far it is; try again when that shows its URLs");
+				CommandError::new("NetworkStarting", message)
+			}
+			Self::Stopping => {
+				let message = format!("the network with its chain at {chain} is stopping; once it has, `phala network up` starts a new one");
+				CommandError::new("NetworkStopping", message)
+			}
+		}
+	}
+}
+
+/// Whether a network that takes its orders by this port is there, be it about to start or to stop.
+pub fn is_claimed(port: u16) -> bool {
+	let path = socket(port).ok();
+	path.is_some_and(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+}
+
+/// Tells whoever asks what the network does; does not end.
+pub async fn put_off(control: Option<&Control>, moment: Moment) -> Infallible {
+	let Some(control) = control else { return std::future::pending().await };
+	loop {
+		let Ok(stream) = control.accept().await else {
+			tokio::time::sleep(ASKING_MAX).await;
+			continue;
+		};
+		let (read, mut write) = stream.into_split();
+		let mut line = String::new();
+		// It would be cut off in the middle of its question, and not hear the answer.
+		let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+		let _ = tokio::time::timeout(ASKING_MAX, read.read_line(&mut line)).await;
+		let error = failure::body(&moment.refusal(&control.chain).into());
+		answer(&mut write, &Done::Refused(Failure { error })).await;
+	}
+}
+
+async fn answer(to: &mut (impl AsyncWriteExt + Unpin), done: &Done) {
+	// All of it are texts and numbers.
+	let answer = serde_json::to_string(done).unwrap_or_default();
+	let _ = to.write_all(format!("{answer}\n").as_bytes()).await;
 }
 
 /// Removes the sockets of networks that were killed: nobody listens on them.
@@ -128,12 +187,13 @@ impl Control {
 	/// For the network whose chain has this URL.
 	pub fn open(chain: &str) -> anyhow::Result<Self> {
 		let path = socket(port(chain)?)?;
+		std::fs::create_dir_all(cache_folder()?)
+			.with_context(|| format!("cannot listen on {}", path.display()))?;
+		// Of one that was killed; of one that is there it stays, and this one is refused.
 		remove_dead(&cache_folder()?);
-		// Of one that was killed: the port is ours, so nobody listens there any more.
-		let _ = std::fs::remove_file(&path);
 		let listener = UnixListener::bind(&path)
 			.with_context(|| format!("cannot listen on {}", path.display()))?;
-		Ok(Self { listener, path })
+		Ok(Self { listener, path, chain: chain.to_owned() })
 	}
 
 	/// Somebody who wants something. Nothing is lost when this is dropped.
@@ -162,9 +222,7 @@ pub async fn serve(
 		Err(error) => Err(anyhow::anyhow!("this is no order: {error}")),
 	};
 	let done = done.unwrap_or_else(|error| Done::Refused(Failure { error: failure::body(&error) }));
-	// All of it are texts and numbers.
-	let answer = serde_json::to_string(&done).unwrap_or_default();
-	let _ = write.write_all(format!("{answer}\n").as_bytes()).await;
+	answer(&mut write, &done).await;
 }
 
 /// What came of an [`Order`].
@@ -175,6 +233,15 @@ enum Done {
 	Stopped(WorkerStopped),
 	Started(WorkerStarted),
 	Status(NetworkStatus),
+	Agents(NetworkAgents),
+}
+
+/// The agents of a network, by their names.
+#[derive(Serialize, Deserialize)]
+struct NetworkAgents {
+	/// Hash of its chain's block 0.
+	genesis: Hash,
+	named: BTreeMap<String, Hash>,
 }
 
 fn named(devnet: &Devnet, name: &str) -> anyhow::Result<WorkerId> {
@@ -259,11 +326,22 @@ async fn carry_out(
 			Ok(Done::Started(WorkerStarted { started: name, worker: id }))
 		}
 		Order::Status => {
-			let workers = workers(devnet, agents).await;
-			let (chain, agents) = (devnet.url()?, agents.clone());
-			Ok(Done::Status(NetworkStatus { chain, workers, agents }))
+			let chain = devnet.url()?;
+			let (workers, chain_error) = tokio::join!(workers(devnet, agents), silence(&chain));
+			let agents = agents.clone();
+			Ok(Done::Status(NetworkStatus { chain, chain_error, workers, agents }))
+		}
+		Order::Agents => {
+			let (genesis, named) = (devnet.genesis().into(), agents.clone());
+			Ok(Done::Agents(NetworkAgents { genesis, named }))
 		}
 	}
+}
+
+/// Why a chain's node does not answer, if it does not.
+async fn silence(chain: &str) -> Option<String> {
+	let asking = in_time(async { Ok(Chain::connect(chain).await?.finalized().await?) });
+	asking.await.err().map(|error| format!("{error:#}"))
 }
 
 fn port(chain: &str) -> anyhow::Result<u16> {
@@ -282,10 +360,13 @@ async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
 	Ok(answer)
 }
 
-/// The agents of the network that is up on this machine with this chain, by name; none if none is.
-pub async fn agents(chain: &str) -> anyhow::Result<BTreeMap<String, Hash>> {
-	let answer = ask(&socket(port(chain)?)?, &Order::Status).await?;
-	Ok(serde_json::from_str::<NetworkStatus>(&answer)?.agents)
+/// The agents of the network that is up on this machine with this chain, by name; none if none is, or one with
+/// another block 0.
+pub async fn agents(chain: &str, genesis: H256) -> anyhow::Result<BTreeMap<String, Hash>> {
+	let asking = async { anyhow::Ok(ask(&socket(port(chain)?)?, &Order::Agents).await?) };
+	let answer = unless_quick("asking the network for its agents", asking).await?;
+	let found: NetworkAgents = serde_json::from_str(&answer)?;
+	Ok(if found.genesis.0 == genesis { found.named } else { BTreeMap::new() })
 }
 
 /// Has a network that is up on this machine do something.
@@ -296,7 +377,8 @@ pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Resul
 
 async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 	let path = socket(port(&node.node)?)?;
-	let answer = ask(&path, order).await.map_err(|error| {
+	let asking = unless_quick("waiting for what the network's parts say", ask(&path, order));
+	let answer = asking.await.map_err(|error| {
 		let is_none = [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused]
 			.contains(&error.kind());
 		let why = if is_none { String::new() } else { format!(" ({error})") };
@@ -319,9 +401,11 @@ fn tell(done: Done, json: bool) -> anyhow::Result<ExitCode> {
 		Done::Refused(Failure { error }) => {
 			return Err(CommandError::new(error.code, error.message).into())
 		}
-		Done::Stopped(told) => output::tell(json, &told, stopped(&told))?,
+		Done::Stopped(told) => output::tell(json, &told, stopped(&told, false))?,
 		Done::Started(told) => output::tell(json, &told, started(&told))?,
 		Done::Status(told) => output::tell(json, &told, status(&told))?,
+		// Nobody is told of them alone.
+		Done::Agents(_) => {}
 	}
 	Ok(ExitCode::SUCCESS)
 }
@@ -339,7 +423,8 @@ pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCo
 	if name == CHAIN {
 		refuse!("NoSuchWorker", "the chain is not stopped alone: Ctrl-C in the terminal of `phala network up` stops the whole network");
 	}
-	let at_stake = match at_stake(&name, &node).await {
+	let asking = unless_quick("asking who else answers for its agents", at_stake(&name, &node));
+	let at_stake = match asking.await {
 		// There is nothing that could be stopped.
 		Err(error) if is_no_network(&error) => return Err(error),
 		Err(error) if force => {
@@ -359,7 +444,7 @@ pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCo
 	match ask_network(&Order::Stop { name }, &node).await? {
 		Done::Stopped(mut told) => {
 			told.not_taken_over = at_stake.agents;
-			output::tell(json, &told, stopped(&told))?;
+			output::tell(json, &told, stopped(&told, at_stake.loses_keys))?;
 			Ok(ExitCode::SUCCESS)
 		}
 		done => tell(done, json),
@@ -405,14 +490,19 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 	let Some(worker) = found.filter(|worker| worker.phase != Phase::Stopped) else {
 		return Ok(AtStake::default());
 	};
-	let loses_keys = is_last(&network.workers, worker);
+	let is_last = is_last(&network.workers, worker);
 	let asking = async {
 		let chain = node.connect().await?;
-		let cluster = match clusters::cluster_of(&chain, worker.worker).await {
-			Err(ChainClientError::InNoCluster { .. }) => {
-				return Ok(AtStake { loses_keys, ..AtStake::default() })
+		let Some(cluster) = cluster_of(&chain, worker.worker).await? else {
+			// A gatekeeper's is that of the workers beside it.
+			let mut loses_keys = is_last;
+			for other in network.workers.iter().filter(|_| is_last) {
+				let Some(cluster) = cluster_of(&chain, other.worker).await? else { continue };
+				let said = status::of_all(clusters::members(&chain, cluster).await?).await;
+				loses_keys &= !others_have_keys(&network.workers, &said);
+				break;
 			}
-			found => found?,
+			return Ok(AtStake { loses_keys, ..AtStake::default() });
 		};
 		let at = chain.finalized_head().await?;
 		let agents = agents::all(&chain, at).await?.into_iter();
@@ -422,6 +512,7 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 			.collect();
 		names(&mut born, &network.agents, Some(chain.genesis_hash()));
 		let said = status::of_all(clusters::members(&chain, cluster).await?).await;
+		let loses_keys = is_last && !others_have_keys(&network.workers, &said);
 		Ok(AtStake { loses_keys, ..nobody_else(worker.worker, &born, said) })
 	};
 	let asked = tokio::time::timeout(ASKING_CLUSTER_MAX, asking).await;
@@ -432,6 +523,30 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 fn is_last(workers: &[NetworkWorker], stopped: &NetworkWorker) -> bool {
 	let mut others = workers.iter().filter(|other| other.worker != stopped.worker);
 	others.all(|other| other.phase == Phase::Stopped)
+}
+
+/// The cluster that a worker is in, or asked to join.
+async fn cluster_of(
+	chain: &Chain,
+	worker: WorkerId,
+) -> Result<Option<ClusterId>, ChainClientError> {
+	match clusters::cluster_of(chain, worker).await {
+		Err(ChainClientError::InNoCluster { .. }) => Ok(None),
+		found => found.map(Some),
+	}
+}
+
+/// Whether a member that this network did not start says that it has the cluster's keys.
+fn others_have_keys(
+	own: &[NetworkWorker],
+	said: &[(clusters::Member, anyhow::Result<Said>)],
+) -> bool {
+	let is_own =
+		|member: &clusters::Member| own.iter().any(|worker| worker.worker == member.worker);
+	let has_keys = |said: &anyhow::Result<Said>| {
+		said.as_ref().is_ok_and(|(info, _)| info.cluster_keys == Some(true))
+	};
+	said.iter().any(|(member, said)| !is_own(member) && has_keys(said))
 }
 
 /// Of the cluster's agents those that this member may answer for, and none of the others surely does.
@@ -483,7 +598,13 @@ fn names(agents: &mut [NotReady], network: &BTreeMap<String, Hash>, genesis: Opt
 	}
 }
 
-fn stopped(WorkerStopped { stopped: name, not_taken_over, .. }: &WorkerStopped) -> String {
+fn stopped(told: &WorkerStopped, lost_keys: bool) -> String {
+	let WorkerStopped { stopped: name, not_taken_over, .. } = told;
+	if lost_keys {
+		return format!(
+			"{name} is stopped; `phala network start {name}` brings it back as its next boot, without the keys"
+		);
+	}
 	let warning = match &not_taken_over[..] {
 		[] => String::new(),
 		agents => format!(
@@ -502,8 +623,9 @@ fn started(WorkerStarted { started: name, .. }: &WorkerStarted) -> String {
 	)
 }
 
-fn status(NetworkStatus { chain, workers, .. }: &NetworkStatus) -> String {
-	let mut text = format!("{CHAIN:<13} {chain}");
+fn status(NetworkStatus { chain, chain_error, workers, .. }: &NetworkStatus) -> String {
+	let error = chain_error.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+	let mut text = format!("{CHAIN:<13} {chain}{}", terminal::line(&error));
 	for told in workers {
 		let NetworkWorker { name, worker, boot, phase, fresh, agents, agents_ready, url, .. } =
 			told;
@@ -603,8 +725,14 @@ mod tests {
 		let forged = Some("its code\nworker-9 is well");
 		let lags = worker(3, vec![chat(forged), lacking(2, Some("keys")), lacking(3, forged)]);
 		let workers = vec![cut_off, hangs, lags];
-		let told = NetworkStatus { chain: "ws://x".into(), workers, agents: BTreeMap::new() };
+		let told = NetworkStatus {
+			chain: "ws://x".into(),
+			chain_error: Some("does it hang?\nno".into()),
+			workers,
+			agents: BTreeMap::new(),
+		};
 		let text = status(&told);
+		assert!(text.starts_with("chain         ws://x (does it hang?\\nno)\n"), "{text}");
 		let forged = "its code\\nworker-9 is well";
 		let (second, third) = (H256([2; 32]), H256([3; 32]));
 		let lags = format!("0 of 3 agents ready (not chat, {third:?}: {forged}; {second:?}: keys)");
@@ -686,6 +814,62 @@ mod tests {
 			worker: 1,
 			not_taken_over: vec!["chat".into()],
 		};
-		assert!(stopped(&forced).contains("chat; ") && stopped(&forced).contains(AT_STAKE));
+		let text = stopped(&forced, false);
+		assert!(text.contains("chat; ") && text.contains(AT_STAKE));
+		let lost = stopped(&forced, true);
+		assert!(lost.contains("without the keys") && !lost.contains(AT_STAKE), "{lost}");
+	}
+
+	#[test]
+	fn keys_that_a_worker_from_outside_has_are_not_lost_with_the_network_s_last() {
+		let own = [worker(1, vec![]), worker(2, vec![])];
+		let has = |id, keys| {
+			let (member, answer) = said(id, vec![]);
+			let with = |(info, not_ready)| (WorkerStatus { cluster_keys: keys, ..info }, not_ready);
+			(member, answer.map(with))
+		};
+		assert!(others_have_keys(&own, &[has(1, Some(true)), has(3, Some(true))]));
+		for other in [has(3, Some(false)), has(3, None), has(2, Some(true))] {
+			assert!(!others_have_keys(&own, &[has(1, Some(true)), other]));
+		}
+		let silent = (said(3, vec![]).0, Err(anyhow::anyhow!("it hangs")));
+		assert!(!others_have_keys(&own, &[silent]));
+	}
+
+	#[tokio::test]
+	async fn who_asks_a_network_that_starts_or_stops_is_told_so() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("network-1.sock");
+		let listener = UnixListener::bind(&path).unwrap();
+		let control = Control { listener, path: path.clone(), chain: "ws://x".into() };
+		for (moment, code, part) in [
+			(Moment::Starting(Instant::now()), "NetworkStarting", "ws://x is starting"),
+			(Moment::Stopping, "NetworkStopping", "ws://x is stopping"),
+		] {
+			let answer = tokio::select! {
+				answer = ask(&path, &Order::Status) => answer.unwrap(),
+				never = put_off(Some(&control), moment) => match never {},
+			};
+			let Ok(Done::Refused(Failure { error })) = serde_json::from_str(&answer) else {
+				panic!("{answer} refuses")
+			};
+			assert_eq!(error.code, code);
+			assert!(error.message.contains(part), "{}", error.message);
+		}
+	}
+
+	#[test]
+	fn each_answer_of_a_network_is_read_as_what_it_is() {
+		let told = NetworkStatus {
+			chain: "ws://x".into(),
+			chain_error: None,
+			workers: Vec::new(),
+			agents: BTreeMap::new(),
+		};
+		let named = [("chat".to_owned(), Hash(H256([1; 32])))].into();
+		let agents = NetworkAgents { genesis: Hash(H256([2; 32])), named };
+		let read = |done: &Done| serde_json::from_str(&serde_json::to_string(done).unwrap());
+		assert!(matches!(read(&Done::Status(told)), Ok(Done::Status(_))));
+		assert!(matches!(read(&Done::Agents(agents)), Ok(Done::Agents(_))));
 	}
 }

@@ -249,7 +249,9 @@ async fn prepare(
 			ROOT => root.clone(),
 			other => Arc::new(Sender::new(chain, transactions::account(other)?)),
 		};
-		let pending = sender.submit(registry::register_worker_call()).await?;
+		let mut pending = sender.submit(registry::register_worker_call()).await?;
+		// The pool looks at several at once, and would take them in any order.
+		pending.in_pool().await?;
 		creating.push((sender, pending));
 	}
 	let (_, (cluster, _)) =

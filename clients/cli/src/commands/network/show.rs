@@ -11,8 +11,8 @@ use super::{
 use crate::{
 	accounts::{Account, Accounts},
 	calls::{
-		self, direct,
-		on_chain::{self, Choices, Ended},
+		self, direct, ending,
+		on_chain::{self, Choices, Ended, Submitted},
 		Answered,
 	},
 	commands::request::ending_text,
@@ -103,7 +103,7 @@ async fn pay(chain: &Chain, caller: &Account, agent: AgentId) -> anyhow::Result<
 	let what = "asking price-oracle through the chain, sealed and paid, and checking its answer";
 	let ((submitted, ended), took) = step(what, paying).await?;
 	let mut summary = summary(&ended.answered);
-	summary.paid = Some((&ended.settlement).into());
+	summary.paid = Some((&ended.settled).into());
 	summary.base_fee = Some(Amount(submitted.terms.base_fee));
 	summary.request = Some(submitted.request.into());
 	summary.blocks = Some(ended.block.saturating_sub(submitted.block));
@@ -127,7 +127,8 @@ async fn talk(
 	let giving = async {
 		let choices = Choices::default();
 		let submitted = on_chain::submit_secrets(chain, owner, agent, &secrets, choices).await?;
-		let (_, paid) = on_chain::settlement(chain, submitted.request, submitted.block).await?;
+		let Submitted { request, block, terms } = submitted;
+		let (_, paid) = ending::settlement(chain, request, block, Some(terms.base_fee)).await?;
 		if paid.failed {
 			bail!("chat did not take its key");
 		}

@@ -110,13 +110,13 @@ pub mod tests {
 	use crate::output::calls::{Share, TreasuryShare};
 
 	pub fn paid() -> Paid {
-		let nothing = || Share { account: None, amount: Amount(0) };
+		let nothing = || Some(Share { account: None, amount: Amount(0) });
 		Paid {
 			units: 1,
 			fee: Amount(1),
 			worker: nothing(),
 			developer: nothing(),
-			treasury: TreasuryShare { amount: Amount(1) },
+			treasury: Some(TreasuryShare { amount: Amount(1) }),
 			refunded: Amount(0),
 		}
 	}

@@ -62,12 +62,15 @@ fn shown_call(name: &str, call: &CallSummary) -> String {
 			number_or_dash(call.blocks)
 		);
 		let shares = [("worker", &paid.worker), ("developer", &paid.developer)];
-		for (who, Share { account, amount }) in shares {
+		for (who, share) in shares {
+			let Some(Share { account, amount }) = share else { continue };
 			let account =
 				account.map_or_else(String::new, |account| Address(account.0).to_string());
 			text += &format!("    {who:<10} {:<22} {account}\n", pha(amount.0));
 		}
-		text += &format!("    treasury   {}\n", pha(paid.treasury.amount.0));
+		if let Some(treasury) = &paid.treasury {
+			text += &format!("    treasury   {}\n", pha(treasury.amount.0));
+		}
 		text += &format!("    refunded   {}\n", pha(paid.refunded.0));
 	}
 	text
