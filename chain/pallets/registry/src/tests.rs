@@ -241,13 +241,13 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 			Error::<Runtime>::EvidenceTooLong
 		);
 		assert_noop!(
-			Registry::register_boot(
+			unpaid(Registry::register_boot(
 				signed(BOB),
 				worker,
 				honest.keys,
 				honest.evidence(),
 				honest.block
-			),
+			)),
 			Error::<Runtime>::NotOperator
 		);
 		assert_ok!(register(&honest));

@@ -220,6 +220,31 @@ fn a_flood_doubles_its_own_price_in_five_hours() {
 	});
 }
 
+/// As of probes (`purses.rs`) and of requests (`room.rs`): docs/decisions/016 has the table.
+#[test]
+fn flooders_of_blocks_with_1_10_and_100_times_what_an_honest_user_spends_last_for_seconds_to_minutes(
+) {
+	genesis("development").execute_with(|| {
+		let users = <Runtime as frame_system::Config>::BlockWeights::get()
+			.get(DispatchClass::Normal)
+			.max_total
+			.expect("is bounded");
+		System::register_extra_weight_unchecked(users, DispatchClass::Normal);
+		let honest = 1_584 * currency::PHA / 100;
+		let blocks = [1, 10, 100].map(|times| {
+			let (mut purse, mut multiplier, mut blocks) = (times * honest, Multiplier::one(), 0u32);
+			loop {
+				let cost = multiplier.saturating_mul_int(fee(users));
+				let Some(left) = purse.checked_sub(cost) else { return blocks };
+				(purse, multiplier) = (left, Update::convert(multiplier));
+				blocks += 1;
+			}
+		});
+		println!("{blocks:?} full blocks");
+		assert!(blocks[0] <= 2 && blocks[1] <= 21 && blocks[2] <= 211, "{blocks:?}");
+	});
+}
+
 #[test]
 fn an_evm_can_share_the_rule() {
 	// What pallet-revive's integrity test asks of the chain that it is put into.

@@ -22,9 +22,13 @@ const PURSE: Balance = 25 * PHA;
 
 /// Somebody with exactly that.
 fn stranger(number: u8) -> AccountId {
+	stranger_with(number, PURSE)
+}
+
+fn stranger_with(number: u8, purse: Balance) -> AccountId {
 	let account = AccountId::new([number; 32]);
-	endow(&account, PURSE);
-	assert_eq!(Balances::free_balance(&account), PURSE);
+	endow(&account, purse);
+	assert_eq!(Balances::free_balance(&account), purse);
 	account
 }
 
@@ -35,6 +39,37 @@ impl Prober {
 	fn probes(&self, worker: u32) -> bool {
 		Registry::probe(signed(&self.0), worker, [7; 32]).is_ok()
 	}
+
+	/// Until all is spent; for how many blocks.
+	fn keeps_others_out(&self, worker: u32) -> BlockNumber {
+		let begun = System::block_number();
+		while self.probes(worker) {
+			// Its enclave answers.
+			pallet_registry::OpenProbes::<Runtime>::remove(worker);
+			System::set_block_number(System::block_number() + limits::PROBE_GAP);
+		}
+		System::block_number() - begun
+	}
+}
+
+/// What an honest user spends in a day who asks once a minute: docs/decisions/016.
+const HONEST: Balance = 1_584 * PHA / 100;
+
+#[test]
+fn probers_with_1_10_and_100_times_what_an_honest_user_spends_keep_others_out_for_minutes_to_hours()
+{
+	let blocks = [1, 10, 100].map(|times| {
+		let mut blocks = 0;
+		chain(|| {
+			let worker = worker_of(&bob());
+			blocks = Prober(stranger_with(0xee, times * HONEST)).keeps_others_out(worker);
+		});
+		blocks
+	});
+	println!("{blocks:?} blocks");
+	// What they pay grows as what they gain: the price is at its most.
+	let hours = |blocks: BlockNumber| f64::from(blocks) / f64::from(time::HOURS);
+	assert!(hours(blocks[0]) < 0.1 && hours(blocks[1]) < 0.6 && hours(blocks[2]) < 5.0);
 }
 
 #[test]
@@ -42,19 +77,12 @@ fn a_prober_with_25_pha_keeps_others_out_for_minutes_and_never_makes_them_pay_a_
 	chain(|| {
 		let worker = worker_of(&bob());
 		let villain = Prober(stranger(0xee));
-		let (begun, mut blocked) = (System::block_number(), 0);
-		while villain.probes(worker) {
-			// Its enclave answers.
-			pallet_registry::OpenProbes::<Runtime>::remove(worker);
-			blocked += 1;
-			System::set_block_number(System::block_number() + limits::PROBE_GAP);
-		}
-		let blocks = System::block_number() - begun;
+		let blocks = villain.keeps_others_out(worker);
 		assert!(Balances::free_balance(&villain.0) < PHA, "all is spent");
 		let had = Balances::free_balance(charlie());
 		assert_ok!(Registry::probe(signed(&charlie()), worker, [8; 32]));
 		let paid = had - Balances::free_balance(charlie());
-		println!("{blocked} probes in {blocks} blocks, then {paid}");
+		println!("{blocks} blocks, then {paid}");
 		assert!(blocks <= 150 && paid < PHA, "{blocks} blocks, {paid}");
 		// And little some minutes later.
 		let cooling = limits::PROBE_DOUBLINGS_MAX * limits::PROBE_COOLING_BLOCKS;
