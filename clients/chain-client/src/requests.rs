@@ -69,13 +69,11 @@ pub async fn base_fee(
 	deadline: BlockNumber,
 ) -> Result<BaseFee, ChainClientError> {
 	let least = chain.amount(PALLET, "BaseFee").await?;
-	let count =
-		|key| async move { Ok::<u32, ChainClientError>(chain.read(at, key).await?.unwrap_or(0)) };
-	let mut rooms = vec![Room::of_agent(count(storage_keys::requests_open_of_agent(agent)).await?)];
+	let mut rooms = vec![Room::of_agent(open_of_agent(chain, at, agent).await?)];
 	// Without one, whoever is given the lease has room, or the chain says that it has not.
 	if let Some(lease) = clusters::lease(chain, at, agent).await? {
-		let open = count(storage_keys::requests_open_of_worker(lease.worker)).await?;
-		rooms.push(Room::of_worker(open));
+		let open = chain.read(at, storage_keys::requests_open_of_worker(lease.worker)).await?;
+		rooms.push(Room::of_worker(open.unwrap_or(0)));
 	}
 	let due: Option<Vec<RequestId>> = chain.read(at, storage_keys::requests_due(deadline)).await?;
 	let due = due.map_or(0, |due| u32::try_from(due.len()).unwrap_or(u32::MAX));
@@ -108,17 +106,28 @@ pub fn terms(
 	Ok(Terms { base_fee, max_fee, deadline })
 }
 
-/// Settles until when the answer counts.
+/// How many paid requests of the agent are open after block `at`: its worker runs them one after the other.
+pub async fn open_of_agent(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+) -> Result<u32, ChainClientError> {
+	Ok(chain.read(at, storage_keys::requests_open_of_agent(agent)).await?.unwrap_or(0))
+}
+
+/// Settles until when the answer counts: if nothing is said, there is time for the `ahead` that are run before.
 pub fn deadline(
 	record: &AgentRecord,
 	now: BlockNumber,
 	deadline: Option<BlockNumber>,
+	ahead: u32,
 ) -> Result<BlockNumber, ChainClientError> {
 	let timeout = record.timeout;
 	let nearest = now.saturating_add(timeout).saturating_add(limits::FINALITY_MARGIN);
 	let farthest = now.saturating_add(limits::DEADLINE_BLOCKS_MAX);
 	// The usual one is never too far.
-	let usual = || nearest.saturating_add(DEADLINE_SLACK).min(farthest);
+	let waits = timeout.saturating_mul(ahead);
+	let usual = || nearest.saturating_add(DEADLINE_SLACK).saturating_add(waits).min(farthest);
 	let deadline = deadline.unwrap_or_else(usual);
 	if deadline <= now {
 		return Err(ChainClientError::DeadlineInThePast { deadline, now, nearest, farthest });
@@ -393,7 +402,7 @@ mod tests {
 	const USUAL: BaseFee = BaseFee { least: 500, now: 500 };
 
 	fn refusal(max_fee: Option<Balance>, block: Option<BlockNumber>) -> String {
-		deadline(&record(), 100, block)
+		deadline(&record(), 100, block, 0)
 			.and_then(|deadline| terms(&record(), USUAL, max_fee, deadline))
 			.unwrap_err()
 			.to_string()
@@ -403,7 +412,7 @@ mod tests {
 	fn terms_that_nobody_named_are_taken() {
 		let usual = terms(&record(), USUAL, None, 145).unwrap();
 		assert_eq!(usual.max_fee, 500 + UNITS_DEFAULT * 1_000);
-		let block = deadline(&record(), 100, None).unwrap();
+		let block = deadline(&record(), 100, None, 0).unwrap();
 		assert_eq!(block, 100 + 20 + limits::FINALITY_MARGIN + DEADLINE_SLACK);
 	}
 
@@ -452,8 +461,25 @@ mod tests {
 		let text = refusal(None, Some(farthest + 1));
 		assert!(text.contains("too far") && text.contains(&farthest.to_string()), "{text}");
 		for block in [nearest, farthest] {
-			assert_eq!(deadline(&record(), 100, Some(block)).unwrap(), block);
+			assert_eq!(deadline(&record(), 100, Some(block), 4).unwrap(), block);
 		}
+	}
+
+	/// Keeps four requests of a slow agent open, each of which takes its whole timeout.
+	struct Trickler;
+
+	impl Trickler {
+		const AHEAD: u32 = 4;
+	}
+
+	#[test]
+	fn behind_a_trickler_there_is_time_for_all_that_run_before() {
+		let alone = deadline(&record(), 100, None, 0).unwrap();
+		assert_eq!(alone, 100 + 20 + limits::FINALITY_MARGIN + DEADLINE_SLACK);
+		let behind = deadline(&record(), 100, None, Trickler::AHEAD).unwrap();
+		assert_eq!(behind, alone + Trickler::AHEAD * 20);
+		let most = deadline(&record(), 100, None, limits::OPEN_REQUESTS_PER_AGENT_MAX * 20);
+		assert_eq!(most.unwrap(), 100 + limits::DEADLINE_BLOCKS_MAX, "the latest that there is");
 	}
 
 	/// A public node: of blocks before `pruned_before` it has no states, and so no events.

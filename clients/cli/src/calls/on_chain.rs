@@ -171,7 +171,11 @@ async fn terms(
 	choices: Choices,
 ) -> Result<Terms, ChainClientError> {
 	let (newest, _) = chain.header(None).await?;
-	let deadline = requests::deadline(record, newest.number, choices.deadline)?;
+	let ahead = requests::open_of_agent(chain, newest, agent).await?;
+	let deadline = requests::deadline(record, newest.number, choices.deadline, ahead)?;
+	if ahead > 0 {
+		say!("  {ahead} paid requests of this agent are open, and are run before: it counts until block {deadline}");
+	}
 	let base_fee = requests::base_fee(chain, newest, agent, deadline).await?;
 	requests::terms(record, base_fee, choices.max_fee, deadline)
 }

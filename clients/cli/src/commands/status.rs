@@ -13,7 +13,6 @@ use crate::{
 	terminal,
 	worker_client::WorkerClient,
 };
-use anyhow::Context;
 use phala_chain_client::clusters::Member;
 use phala_protocol::H256;
 use std::{future::Future, process::ExitCode};
