@@ -21,6 +21,9 @@
 //! | `TransactionLost` | a kept request: no block took it |
 //! | `OtherChain` | the node's chain is not the one that is trusted, or that a kept request was made on |
 //! | `BeyondHead` | an answer of a block that the node's chain does not have |
+//! | `AlreadyMember`, `NotMember`, `NotOperator`, `NoBoot`, `WorkerInUse`, `NotBondAccount`, `NotThatMuchActive`, `NothingToWithdraw`, `ImmutableCode` | what the runtime would refuse by this name, refused before it costs a transaction |
+//! | `CodeNotAccepted` | what was sealed for code that an agent does not run any more |
+//! | `NotReached`, `NotReady` | a worker that is not where its operator says that it is; agents that workers do not have ready |
 //! | `BelowMinimum` | a stake that would become less than the minimum |
 //! | `AccountNameInvalid` | a name that no account can have |
 //! | `GenesisInvalid` | a network with value that cannot begin as it was said |
@@ -211,5 +214,46 @@ mod tests {
 		for name in ["", "not ready", "NotReady\n", "notReady"] {
 			assert_eq!(code(&Scribbler::refusal(name)), "Failed", "{name:?}");
 		}
+	}
+
+	/// The literals after what makes an error, or a constant of one, in a source.
+	fn codes_in(source: &str) -> impl Iterator<Item = &str> {
+		let starts = ["refuse!(", "CommandError::new(", ": &str = "];
+		let after = starts.into_iter().flat_map(|start| source.split(start).skip(1));
+		after.filter_map(|text| {
+			let (code, _) = text.trim_start().strip_prefix('"')?.split_once('"')?;
+			let is_code = code.len() > 3
+				&& code.starts_with(|letter: char| letter.is_ascii_uppercase())
+				&& code.contains(|letter: char| letter.is_ascii_lowercase())
+				&& code.chars().all(|letter| letter.is_ascii_alphabetic());
+			is_code.then_some(code)
+		})
+	}
+
+	fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+		for entry in std::fs::read_dir(folder).unwrap() {
+			let path = entry.unwrap().path();
+			if path.is_dir() {
+				sources(&path, found);
+			} else if path.extension().is_some_and(|extension| extension == "rs") {
+				found.push(std::fs::read_to_string(&path).unwrap());
+			}
+		}
+	}
+
+	#[test]
+	fn every_code_of_the_command_line_is_in_the_table() {
+		let own = include_str!("failure.rs");
+		let (table, _) = own.split_once("\nuse ").unwrap();
+		let made = "refuse!(\n\t\"NoSuchThing\", CommandError::new(\"Odd\"";
+		assert_eq!(codes_in(made).collect::<Vec<_>>(), ["NoSuchThing"]);
+		let mut all = Vec::new();
+		sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+		let codes: std::collections::BTreeSet<_> =
+			all.iter().flat_map(|source| codes_in(source)).collect();
+		assert!(codes.len() > 40, "{codes:?}");
+		let lacks = |code: &&&str| !table.contains(&format!("`{code}`"));
+		let missing: Vec<_> = codes.iter().filter(lacks).collect();
+		assert!(missing.is_empty(), "in no row of the table: {missing:?}");
 	}
 }
