@@ -76,6 +76,7 @@ try-runtime: setup
 # The block that elects validators among 25,000 nominators, in the wasm: fails if it takes more than half a block.
 # The state is made by a test; what runs it is optimised, as a node is, and is built in a folder of its own.
 bench-election: build
+	@rm -f $(CARGO_TARGET_DIR)/election.state
 	@$(WITH_ENV) PHALA_ELECTION_FILE=$(CARGO_TARGET_DIR)/election.state \
 		cargo test --locked --workspace --features $(FEATURES) --lib -- --nocapture an_election_in_the_wasm
 	@$(WITH_ENV) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/bench-election \

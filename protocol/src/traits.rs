@@ -138,8 +138,8 @@ pub enum EvictedBy {
 /// What workers are used for, and who must know when one is lost.
 pub trait WorkerHooks {
 	/// A new boot took over the worker and was told so. It knows nothing yet: what it has to know
-	/// is pushed to its worker's channel now. Returns of how many agents it was told, or how many leases
-	/// moved, whichever is more: what registering took depends on it.
+	/// is pushed to its worker's channel now. Returns how many agents were looked at: to tell it of them, counted by the KiB, to
+	/// move their leases, or to hand leases out, whichever is most. What registering took depends on it.
 	fn on_boot(worker: WorkerId, boot: &Boot) -> Result<u32, PushError>;
 
 	/// The worker lost its boot for good.
