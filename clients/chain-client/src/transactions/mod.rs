@@ -133,13 +133,17 @@ impl Pending {
 	/// Waits until the node's pool has looked at it: what is submitted after that comes after it.
 	pub async fn in_pool(&mut self) -> Result<(), ChainClientError> {
 		let taken = tokio::time::timeout(limits::INCLUSION_MAX, self.progress.next()).await;
-		// How it ends is told by who waits for its block.
-		match taken {
-			Ok(Some(Ok(_)) | None) | Err(_) => Ok(()),
-			Ok(Some(Err(error))) => {
-				Err(ChainClientError::NotIncluded { call: self.name, reason: error.to_string() })
-			}
-		}
+		let reason = match taken {
+			Ok(Some(Ok(
+				TransactionStatus::Error { message }
+				| TransactionStatus::Invalid { message }
+				| TransactionStatus::Dropped { message },
+			))) => message,
+			Ok(Some(Err(error))) => error.to_string(),
+			// What becomes of it is told by who waits for its block.
+			Ok(Some(Ok(_)) | None) | Err(_) => return Ok(()),
+		};
+		Err(ChainClientError::NotIncluded { call: self.name, reason })
 	}
 
 	/// Waits until it is in a block.

@@ -302,7 +302,7 @@ fn unanswered(called: &str, refusals: BTreeMap<WorkerId, String>) -> anyhow::Err
 		.map(|(worker, error)| format!("\n  worker {worker}: {error}"))
 		.collect();
 	let message = format!(
-		"no worker of the cluster answered for agent {called}:{said}\nCall again once `phala cluster status` counts its agents as ready: one that is not there has to be started; on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
+		"no worker of the cluster answered for agent {called}:{said}\nCall again once `phala cluster status` counts its agents as ready: one that is not there has to be started, and one that is elsewhere than the chain says moved by its operator (`phala cluster endpoint`); on a development network `phala network status` shows which are up, and `phala network start <worker>` brings one back"
 	);
 	CommandError::new("Unanswered", message).into()
 }
