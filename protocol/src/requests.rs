@@ -328,10 +328,8 @@ pub struct AnswerPath {
 }
 
 impl AnswerPath {
-	/// The root of the tree in which the answer `id` stands here.
-	///
-	/// # Errors
-	/// [`NoSuchLeaf`] of a tree so high: each leaf has one way to be named.
+	/// The root of the tree in which the answer `id` stands here; none if a tree so high has no such leaf: each has
+	/// one way to be named.
 	pub fn root(&self, id: H256) -> Result<H256, NoSuchLeaf> {
 		let height = self.neighbours.len();
 		let is_leaf = height <= limits::ANSWER_TREE_HEIGHT_MAX && self.index >> height == 0;
@@ -518,10 +516,7 @@ pub struct SignedAnswer {
 }
 
 impl SignedAnswer {
-	/// What the boot signed.
-	///
-	/// # Errors
-	/// [`NoSuchLeaf`] if the path leads nowhere.
+	/// What the boot signed; nothing if the path leads nowhere.
 	pub fn statement(&self) -> Result<AnswersStatement, NoSuchLeaf> {
 		self.path.root(self.id()).map(AnswersStatement::new)
 	}

@@ -416,7 +416,11 @@ impl KeyRing {
 			Payload::Clusters(ClustersPayload::KeysWrapped { cluster: self.cluster, keys });
 		if turn.submit(&payload).is_some() {
 			if is_given_up {
-				tracing::error!(epoch, generation, "wraps keys without a set that its maker left");
+				tracing::warn!(
+					epoch,
+					generation,
+					"nobody who is left has the newest set of data keys: wraps those that this member has, and a new one; nothing is to be done"
+				);
 			}
 			self.offered = Some((wanted, turn.height));
 		}
