@@ -371,17 +371,16 @@ pub fn answer_tree(ids: &[H256]) -> (H256, Vec<AnswerPath>) {
 		(0u32..).zip(ids).map(|(index, _)| AnswerPath { index, neighbours: Vec::new() }).collect();
 	let mut row = ids.to_vec();
 	row.resize(ids.len().next_power_of_two(), H256::zero());
-	let mut level = 0;
+	let mut places: Vec<usize> = (0..paths.len()).collect();
 	while row.len() > 1 {
-		for path in &mut paths {
-			let neighbour = (path.index >> level) ^ 1;
-			path.neighbours.extend(row.get(neighbour as usize));
+		for (path, place) in paths.iter_mut().zip(&mut places) {
+			path.neighbours.extend(row.get(*place ^ 1));
+			*place >>= 1;
 		}
 		row = row
 			.chunks_exact(2)
 			.filter_map(|pair| Some(AnswerNode::hash(*pair.first()?, *pair.last()?)))
 			.collect();
-		level += 1;
 	}
 	(row.first().copied().unwrap_or_default(), paths)
 }
