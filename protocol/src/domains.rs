@@ -79,8 +79,10 @@ domains! {
 	STATE_PAGE = "phala/state/page/v1";
 	/// Root of an agent's state, as the chain knows it.
 	STATE_ROOT = "phala/state/root/v1";
-	/// An answer of an agent: a leaf of the tree of those that are signed together.
+	/// An answer of an agent: its name.
 	ANSWER = "phala/agents/answer/v1";
+	/// That name, as a leaf of the tree of answers that are signed together: who is shown the leaf learns no name.
+	ANSWER_LEAF = "phala/agents/answer-leaf/v1";
 	/// Two neighbours in that tree.
 	ANSWER_NODE = "phala/agents/answer-node/v1";
 	/// With a salt: what an answer is about.

@@ -222,9 +222,9 @@ pub const FAILOVER_BEHIND_MS_MAX: u64 = 30_000;
 pub const GENERATION_GAP: BlockNumber = 60 * 60 / 2;
 
 /// Levels above the leaves of the tree of answers that are signed together: each adds a hash to their proofs.
-pub const ANSWER_TREE_HEIGHT_MAX: usize = 4;
+pub const ANSWER_TREE_HEIGHT: usize = 4;
 
-/// So many answers are signed together at most.
+/// Leaves of that tree: so many answers are signed together at most.
 pub const ANSWERS_SIGNED_MAX: usize = 16;
 
 /// For how many blocks a query for an agent's log counts.
@@ -255,7 +255,7 @@ const _: () = {
 	// The longest envelope is no long answer.
 	assert!(ENVELOPE_PAYLOAD_BYTES_MAX + ENVELOPING_BYTES_MAX <= RELAYED_ANSWER_BYTES_MAX);
 	// Answers that are signed together fill their tree.
-	assert!(ANSWERS_SIGNED_MAX == 1 << ANSWER_TREE_HEIGHT_MAX);
+	assert!(ANSWERS_SIGNED_MAX == 1 << ANSWER_TREE_HEIGHT);
 	// There are some to elect.
 	assert!(VALIDATORS_MIN <= VALIDATORS_MAX);
 	// What is kept leaves most to the others, and the longest message fits either part.

@@ -278,16 +278,22 @@ pub struct AnswerContent {
 }
 
 #[derive(Encode)]
-struct AnswerLeaf<'a> {
+struct NamedAnswer<'a> {
 	domain: domains::Domain,
 	content: &'a AnswerContent,
 }
 
 impl AnswerContent {
-	/// The proof's name at `/v1/signature/{id}`, and its leaf in the tree of what is signed with it.
+	/// The proof's name at `/v1/signature/{id}`.
 	pub fn id(&self) -> H256 {
-		hash_of(&AnswerLeaf { domain: domains::ANSWER, content: self })
+		hash_of(&NamedAnswer { domain: domains::ANSWER, content: self })
 	}
+}
+
+#[derive(Encode)]
+struct AnswerLeaf {
+	domain: domains::Domain,
+	id: H256,
 }
 
 #[derive(Encode)]
@@ -317,27 +323,30 @@ impl AnswersStatement {
 	}
 }
 
-/// Where an answer stands among those that were signed with it. The leaves of the tree are their ids
-/// ([`AnswerContent::id`]), filled up with zeros to a power of two.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+/// Where an answer stands among those that were signed with it: always in a tree of
+/// [`limits::ANSWERS_SIGNED_MAX`] leaves, whatever of them are answers.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AnswerPath {
 	/// Which leaf it is, from 0: bit `n` says whether it is on the right `n` levels above the leaves.
-	pub index: u32,
-	/// Its neighbours, from the leaf's up; none of an answer that was signed alone.
-	pub neighbours: Vec<H256>,
+	pub index: u8,
+	/// Its neighbours, from the leaf's up.
+	pub neighbours: [H256; limits::ANSWER_TREE_HEIGHT],
 }
 
 impl AnswerPath {
-	/// The root of the tree in which the answer `id` stands here; none if a tree so high has no such leaf: each has
-	/// one way to be named.
+	/// The leaf of the answer with this name.
+	pub fn leaf(id: H256) -> H256 {
+		hash_of(&AnswerLeaf { domain: domains::ANSWER_LEAF, id })
+	}
+
+	/// The root of the tree in which the answer `id` stands here; none if there is no such leaf: each has one
+	/// way to be named.
 	pub fn root(&self, id: H256) -> Result<H256, NoSuchLeaf> {
-		let height = self.neighbours.len();
-		let is_leaf = height <= limits::ANSWER_TREE_HEIGHT_MAX && self.index >> height == 0;
-		if !is_leaf {
-			return Err(NoSuchLeaf { index: self.index, height });
+		if usize::from(self.index) >= limits::ANSWERS_SIGNED_MAX {
+			return Err(NoSuchLeaf { index: self.index });
 		}
 		let mut position = self.index;
-		Ok(self.neighbours.iter().fold(id, |node, neighbour| {
+		Ok(self.neighbours.iter().fold(Self::leaf(id), |node, neighbour| {
 			let is_right = position & 1 == 1;
 			position >>= 1;
 			match is_right {
@@ -351,31 +360,31 @@ impl AnswerPath {
 /// An [`AnswerPath`] that leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoSuchLeaf {
-	pub index: u32,
-	pub height: usize,
+	pub index: u8,
 }
 
 impl core::fmt::Display for NoSuchLeaf {
 	fn fmt(&self, to: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-		let Self { index, height } = self;
-		let most = limits::ANSWER_TREE_HEIGHT_MAX;
-		write!(to, "a tree of {height} levels, of {most} at most, has no leaf {index}")
+		let leaves = limits::ANSWERS_SIGNED_MAX;
+		write!(to, "a tree of {leaves} leaves has no leaf {}", self.index)
 	}
 }
 
 impl core::error::Error for NoSuchLeaf {}
 
-/// The tree over answers' ids, of which there are at most [`limits::ANSWERS_SIGNED_MAX`]: its root, and each one's path.
-pub fn answer_tree(ids: &[H256]) -> (H256, Vec<AnswerPath>) {
-	let mut paths: Vec<_> =
-		(0u32..).zip(ids).map(|(index, _)| AnswerPath { index, neighbours: Vec::new() }).collect();
-	let mut row = ids.to_vec();
-	row.resize(ids.len().next_power_of_two(), H256::zero());
-	let mut places: Vec<usize> = (0..paths.len()).collect();
-	while row.len() > 1 {
-		for (path, place) in paths.iter_mut().zip(&mut places) {
-			path.neighbours.extend(row.get(*place ^ 1));
-			*place >>= 1;
+/// The root over these leaves, and the path from each.
+pub fn answer_tree(
+	leaves: [H256; limits::ANSWERS_SIGNED_MAX],
+) -> (H256, [AnswerPath; limits::ANSWERS_SIGNED_MAX]) {
+	let neighbours = [H256::zero(); limits::ANSWER_TREE_HEIGHT];
+	let mut paths = core::array::from_fn(|index| AnswerPath { index: index as u8, neighbours });
+	let mut row = leaves.to_vec();
+	for level in 0..limits::ANSWER_TREE_HEIGHT {
+		for path in &mut paths {
+			let place = usize::from(path.index) >> level;
+			if let (Some(to), Some(from)) = (path.neighbours.get_mut(level), row.get(place ^ 1)) {
+				*to = *from;
+			}
 		}
 		row = row
 			.chunks_exact(2)
@@ -593,48 +602,51 @@ mod tests {
 		}
 	}
 
-	fn ids(count: u8) -> Vec<H256> {
-		(1..=count).map(H256::repeat_byte).collect()
+	fn ids() -> [H256; limits::ANSWERS_SIGNED_MAX] {
+		core::array::from_fn(|n| H256::repeat_byte(n as u8))
 	}
 
 	#[test]
-	fn each_answer_of_a_tree_leads_to_its_root_and_one_alone_is_it() {
-		assert_eq!(answer_tree(&ids(1)), (H256::repeat_byte(1), vec![AnswerPath::default()]));
-		for count in 1..=limits::ANSWERS_SIGNED_MAX as u8 {
-			let (root, paths) = answer_tree(&ids(count));
-			assert_eq!(paths.len(), usize::from(count));
-			for (id, path) in ids(count).into_iter().zip(&paths) {
-				assert_eq!(path.root(id), Ok(root), "{path:?} of {count}");
-			}
+	fn each_answer_of_a_tree_leads_to_its_root() {
+		let (root, paths) = answer_tree(ids().map(AnswerPath::leaf));
+		for (id, path) in ids().into_iter().zip(&paths) {
+			assert_eq!(path.root(id), Ok(root), "{path:?}");
 		}
 	}
 
 	/// Says of an answer that was signed that another was, or that it was signed elsewhere.
 	#[test]
 	fn an_impostor_finds_no_other_place_in_the_tree() {
-		let ids = ids(5);
-		let (root, paths) = answer_tree(&ids);
+		let ids = ids();
+		let (root, paths) = answer_tree(ids.map(AnswerPath::leaf));
 		for (at, path) in paths.iter().enumerate() {
 			for (other, id) in ids.iter().enumerate().filter(|(other, _)| *other != at) {
 				assert_ne!(path.root(*id), Ok(root), "{other} in place of {at}");
 			}
-			for index in (0..64).filter(|index| *index != path.index) {
+			for index in (0..=u8::MAX).filter(|index| *index != path.index) {
 				let moved = AnswerPath { index, ..path.clone() };
 				assert_ne!(moved.root(ids[at]), Ok(root), "{at} at {index}");
 			}
-			let cut = path.neighbours.len() - 1;
-			let cut = AnswerPath { neighbours: path.neighbours[..cut].to_vec(), ..path.clone() };
-			assert_ne!(cut.root(ids[at]), Ok(root));
-			let mut longer = path.clone();
-			longer.neighbours.push(H256::zero());
-			assert_ne!(longer.root(ids[at]), Ok(root));
-			// Nor one above the leaves.
-			let above =
-				AnswerPath { index: path.index >> 1, neighbours: path.neighbours[1..].to_vec() };
-			assert_ne!(above.root(ids[at]), Ok(root));
+			for level in 0..limits::ANSWER_TREE_HEIGHT {
+				let mut changed = path.clone();
+				changed.neighbours[level].0[7] ^= 1;
+				assert_ne!(changed.root(ids[at]), Ok(root));
+			}
 		}
-		let height = limits::ANSWER_TREE_HEIGHT_MAX + 1;
-		let tower = AnswerPath { index: 0, neighbours: vec![H256::zero(); height] };
-		assert_eq!(tower.root(ids[0]), Err(NoSuchLeaf { index: 0, height }));
+		let beyond = limits::ANSWERS_SIGNED_MAX as u8;
+		let nowhere = AnswerPath { index: beyond, ..paths[0].clone() };
+		assert_eq!(nowhere.root(ids[0]), Err(NoSuchLeaf { index: beyond }));
+	}
+
+	/// Passes a name, a leaf or a node for another of them.
+	#[test]
+	fn a_name_is_no_leaf_and_neither_is_a_node() {
+		let (left, right) = (H256::repeat_byte(1), H256::repeat_byte(2));
+		let node = AnswerNode { domain: domains::ANSWER_NODE, left, right };
+		let leaf = AnswerLeaf { domain: domains::ANSWER_LEAF, id: left };
+		assert_ne!(AnswerPath::leaf(left), left);
+		assert!(!node.encode().starts_with(&domains::ANSWER.encode()));
+		assert!(!node.encode().starts_with(&domains::ANSWER_LEAF.encode()));
+		assert!(!leaf.encode().starts_with(&domains::ANSWER.encode()));
 	}
 }

@@ -349,7 +349,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 	let output = CallOutput { status: 201, headers: vec![], body: vec![2] };
 	let signed = SignedAnswer {
 		content: answer(),
-		path: AnswerPath { index: 2, neighbours: vec![h(0x61), h(0x62)] },
+		path: AnswerPath { index: 2, neighbours: [h(0x61), h(0x62), h(0x63), h(0x64)] },
 		signature: [0x51; 64],
 	};
 	let direct = DirectCall {

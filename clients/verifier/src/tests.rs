@@ -29,9 +29,9 @@ use phala_protocol::{
 		SoftwareReportContent, DEVELOPMENT_ROOT_PUBLIC, DEVELOPMENT_ROOT_SEED,
 	},
 	requests::{
-		answer_tree, salted_hash, AnswerContent, AnswersStatement, CallInput, CallOutput,
-		ProvenAnswer, ReportStatement, Request, RequestKind, RequestOutcome, RequestState,
-		SignedAnswer,
+		answer_tree, salted_hash, AnswerContent, AnswerPath, AnswersStatement, CallInput,
+		CallOutput, ProvenAnswer, ReportStatement, Request, RequestKind, RequestOutcome,
+		RequestState, SignedAnswer,
 	},
 	storage_keys, H256,
 };
@@ -208,12 +208,14 @@ impl Scene {
 	}
 }
 
-/// Signed by the boot as the third of three answers.
+/// Signed by the boot as the third of its tree.
 fn signed_among_others(content: AnswerContent) -> SignedAnswer {
-	let (root, mut paths) = answer_tree(&[H256([1; 32]), H256([2; 32]), content.id()]);
+	let mut leaves = [H256([1; 32]); phala_protocol::limits::ANSWERS_SIGNED_MAX];
+	leaves[2] = AnswerPath::leaf(content.id());
+	let (root, paths) = answer_tree(leaves);
 	let statement = AnswersStatement::new(root).encode();
 	let signature = sr25519::sign_with_published_seed(BOOT_SEED, &statement);
-	SignedAnswer { content, path: paths.remove(2), signature }
+	SignedAnswer { content, path: paths[2].clone(), signature }
 }
 
 fn refused_by(verification: &Verification) -> &'static str {

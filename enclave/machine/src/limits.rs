@@ -55,6 +55,9 @@ const _: () = assert!(
 /// are processors to do it would do.
 pub const ANSWER_TASKS_MAX: usize = 8;
 
+/// Answers of so many bytes are enough for one of them: none waits long for others to be sealed.
+pub const SIGNED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Most requests of one agent that run at once, so that no agent alone takes all places.
 pub const AGENT_RUNS_MAX: usize = 16;
 

@@ -29,10 +29,11 @@ use phala_protocol::{
 	clusters::{Generation, Member},
 	domains,
 	keys::{Epoch, KeyRequest, Seat},
+	limits::ANSWERS_SIGNED_MAX,
 	mailbox::{ClusterId, Envelope, EnvelopeContent, EnvelopeNumber},
 	requests::{
-		answer_tree, salted_hash, AnswerContent, AnswersStatement, CallInput, CallOutput,
-		ProvenAnswer, RequestKind, SignedAnswer,
+		answer_tree, salted_hash, AnswerContent, AnswerPath, AnswersStatement, CallInput,
+		CallOutput, ProvenAnswer, RequestKind, SignedAnswer,
 	},
 	BlockNumber, H256,
 };
@@ -555,12 +556,24 @@ fn sign_answers(
 	keys: &BootKeys,
 	runs: &[ToAnswer],
 ) -> Vec<Answered> {
-	let contents: Vec<_> = runs.iter().map(|run| salted_content(rng, config, boot, run)).collect();
-	let ids: Vec<_> = contents.iter().map(|(_, content)| content.id()).collect();
-	let (root, paths) = answer_tree(&ids);
+	// What is no answer is random, and the first place too: a path says nothing of who else was answered.
+	let mut leaves = [H256::zero(); ANSWERS_SIGNED_MAX];
+	leaves.iter_mut().for_each(|leaf| rng.fill_bytes(&mut leaf.0));
+	let first = rng.next_u32() as usize;
+	let places = (0..ANSWERS_SIGNED_MAX).map(|n| first.wrapping_add(n) % ANSWERS_SIGNED_MAX);
+	let mut contents = Vec::with_capacity(runs.len());
+	for (run, place) in runs.iter().zip(places) {
+		let (salt, content) = salted_content(rng, config, boot, run);
+		if let Some(leaf) = leaves.get_mut(place) {
+			*leaf = AnswerPath::leaf(content.id());
+		}
+		contents.push((run, place, salt, content));
+	}
+	let (root, paths) = answer_tree(leaves);
 	let signature = keys.sign(rng, &AnswersStatement::new(root));
 	let mut answered = Vec::with_capacity(runs.len());
-	for ((run, (salt, content)), path) in runs.iter().zip(contents).zip(paths) {
+	for (run, place, salt, content) in contents {
+		let Some(path) = paths.get(place).cloned() else { continue };
 		let proof = SignedAnswer { content, path, signature };
 		let answer = sealed_answer(rng, config, run, salt, proof).map_err(MachineError::from);
 		answered.push(Answered { agent: run.agent, run: run.run, answer });

@@ -380,5 +380,12 @@ fn what_is_refused_or_small_pays_for_no_full_cluster() {
 		let retires = pallet_agents::Call::retire { agent };
 		is_small("a stranger's", taken(&operator, retires.into()));
 		assert!(pallet_agents::Evictions::<Runtime>::contains_key(agent));
+
+		// What a cluster with an agent takes is paid for: its member's departure, as a whole.
+		let removes: RuntimeCall =
+			pallet_clusters::Call::remove_member { cluster: 0, worker }.into();
+		let declared = removes.get_dispatch_info().call_weight;
+		assert_eq!(taken(&owner, removes), declared);
+		assert!(declared.ref_time() > 10 * most.ref_time());
 	});
 }

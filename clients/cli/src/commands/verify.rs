@@ -217,7 +217,11 @@ mod tests {
 			block: 1,
 			unproven_inputs: 0,
 		};
-		let proof = SignedAnswer { content, path: AnswerPath::default(), signature: [0; 64] };
+		let proof = SignedAnswer {
+			content,
+			path: AnswerPath { index: 0, neighbours: [H256::zero(); 4] },
+			signature: [0; 64],
+		};
 		AnswerFile::new(H256::zero(), &input, &ProvenAnswer { output, salt: [0; 32], proof })
 	}
 

@@ -13,12 +13,13 @@ use phala_keys::{
 };
 use phala_protocol::{
 	agents::{Access, AgentId},
+	limits::ANSWERS_SIGNED_MAX,
 	requests::{
 		salted_hash, CallInput, CallOutput, CallerSignature, DirectCall, DirectCallContent,
 	},
 	H256,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn get() -> CallInput {
 	CallInput { method: b"GET".to_vec(), ..call_input(b"") }
@@ -94,12 +95,40 @@ fn answers_that_come_while_others_are_signed_share_a_signature_and_each_is_prove
 	let calls = busy_with(&mut world, agent, 5);
 	world.node(FIRST).release_tasks();
 	check_answers(&mut world, &calls);
-	let proofs = &world.nodes[&FIRST].proofs;
-	let (alone, together): (Vec<_>, Vec<_>) =
-		proofs.iter().partition(|proof| proof.path.neighbours.is_empty());
-	assert_eq!((alone.len(), together.len()), (limits::ANSWER_TASKS_MAX, 5));
-	assert!(together.iter().all(|proof| proof.signature == together[0].signature));
-	assert!(together.iter().all(|proof| proof.path.neighbours.len() == 3), "five of eight leaves");
+	let expected = [[1; limits::ANSWER_TASKS_MAX].as_slice(), &[5]].concat();
+	assert_eq!(signed_together(&world), expected);
+}
+
+/// How many answers each signature is of, the fewest first.
+fn signed_together(world: &World) -> Vec<usize> {
+	let mut by_signature = BTreeMap::<_, usize>::new();
+	for proof in &world.nodes[&FIRST].proofs {
+		*by_signature.entry(proof.signature).or_default() += 1;
+	}
+	let mut together: Vec<_> = by_signature.into_values().collect();
+	together.sort();
+	together
+}
+
+#[test]
+fn no_more_answers_are_signed_together_than_their_tree_has_leaves() {
+	let (mut world, agent) = World::with_agent(38);
+	let other = world.register_agent_with(FIRST, Access::Public, 0xd0);
+	world.settle();
+	let before = world.nodes[&FIRST].proofs.len();
+	assert_eq!(before, 0);
+	world.node(FIRST).held_tasks = Some(Vec::new());
+	let count = limits::ANSWER_TASKS_MAX + ANSWERS_SIGNED_MAX + 1;
+	let calls: Vec<_> = (0..count).map(|n| read(&mut world, [agent, other][n % 2])).collect();
+	for _ in 0..count {
+		let run = world.next_run(FIRST).unwrap();
+		end(&mut world, &run);
+	}
+	world.node(FIRST).release_tasks();
+	check_answers(&mut world, &calls);
+	let together = signed_together(&world);
+	assert_eq!(together.last(), Some(&ANSWERS_SIGNED_MAX), "{together:?}");
+	assert_eq!(together.iter().sum::<usize>(), count);
 }
 
 #[test]

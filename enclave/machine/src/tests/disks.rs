@@ -271,6 +271,28 @@ fn a_state_of_more_pages_than_one_may_have_is_not_walked() {
 	}
 }
 
+#[test]
+fn a_question_that_cannot_be_made_is_made_again_later() {
+	let (mut world, agent) = World::with_agent(142);
+	world.boot(LATER);
+	world.join(LATER);
+	world.settle();
+	world.node(LATER).held_tasks = Some(Vec::new());
+	supply_once(&mut world, LATER, |_, _, _| vec![]);
+	for _ in 0..2 {
+		let task = world.node(LATER).held_tasks.as_mut().unwrap().pop().expect("it asks another");
+		world.node(LATER).tell(Event::TaskFailed { task: task.id() });
+	}
+	assert!(world.nodes[&LATER].fetches.is_empty());
+	world.node(LATER).release_tasks();
+	for _ in 0..4 {
+		world.tick(limits::PEER_RETRY_MS);
+	}
+	supply(&mut world, LATER, FIRST);
+	assert_eq!(world.entries(LATER, agent), world.entries(FIRST, agent));
+	assert!(world.nodes[&LATER].snapshot.agent(agent).unwrap().state.version > 0);
+}
+
 /// Has a data key of the cluster: it broke its own enclave, or was a member once. Asks in another's name, so
 /// that the other's places are taken by what nobody reads.
 #[test]

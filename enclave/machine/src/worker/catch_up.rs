@@ -269,9 +269,10 @@ impl Agent {
 			catch_up.fetch = Some(Fetch::new(members, turn));
 		}
 		let Some(fetch) = &mut catch_up.fetch else { return };
+		// Before somebody is chosen: whom nobody asks never answers.
+		let Some(cipher) = keyring.page_cipher(agent) else { return };
 		match fetch.next(members, turn.now) {
 			Ok(Some(from)) => {
-				let Some(cipher) = keyring.page_cipher(agent) else { return };
 				let names: Vec<_> = absent.iter().map(|name| name.0).collect();
 				let of = Some(from.worker);
 				catch_up.asking = Some(Asking { id, names: absent, of, is_void: false });

@@ -122,7 +122,7 @@ impl Agent {
 			.map_err(|_| MachineError::Malformed { expected: "the writes of a run" })?;
 		let (worker, boot, _) = brought.sender();
 		// What it said that it keeps stays as long as that boot can submit it.
-		let may_go = |_: &H256, of| of != (worker, boot);
+		let may_go = |hash: &H256, of| of != (worker, boot) && *hash != base_hash;
 		let root = self.tree.stage(&base, &written, number, (worker, boot), may_go)?;
 		if root.hash() != new_hash {
 			self.tree.abandon(root.hash());

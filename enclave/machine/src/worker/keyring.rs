@@ -195,10 +195,9 @@ impl KeyRing {
 		page_cipher(self.keys.values().next_back()?, agent)
 	}
 
-	/// What members' questions are sealed under: the newest, or, of who has not come to that yet, the one
-	/// before. Whoever left before that has a key that opens nothing here.
+	/// What members' questions are sealed under.
 	pub fn question_keys(&self) -> DataKeys {
-		self.keys.iter().rev().take(2).map(|(number, key)| (*number, key.clone())).collect()
+		self.keys.clone()
 	}
 
 	/// The chain took a set of wrapped keys.

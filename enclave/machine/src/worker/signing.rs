@@ -5,7 +5,7 @@
 //! nobody waits for a clock.
 
 use crate::{
-	limits::ANSWER_TASKS_MAX,
+	limits::{ANSWER_TASKS_MAX, SIGNED_BYTES_MAX},
 	task::{TaskId, ToAnswer, Work},
 	turn::Turn,
 };
@@ -42,8 +42,13 @@ impl Signing {
 
 	fn give<R>(&mut self, turn: &mut Turn<'_, R>) {
 		while self.tasks.len() < ANSWER_TASKS_MAX && !self.waiting.is_empty() {
-			let count = self.waiting.len().min(ANSWERS_SIGNED_MAX);
-			let together = self.waiting.drain(..count).collect();
+			let mut together = Vec::new();
+			let mut bytes = 0usize;
+			while together.len() < ANSWERS_SIGNED_MAX && bytes < SIGNED_BYTES_MAX {
+				let Some(next) = self.waiting.pop_front() else { break };
+				bytes = bytes.saturating_add(next.output.body.len());
+				together.push(next);
+			}
 			self.tasks.insert(turn.compute(Work::Answer(together)));
 		}
 	}
