@@ -8,7 +8,9 @@ use crate::{
 	output::operators::{Phase, WorkerStatus},
 };
 use phala_chain_client::clusters::Member;
+use phala_protocol::BlockNumber;
 use std::{future::Future, time::Duration};
+use tokio::time::Instant;
 
 /// The code of what a worker does not answer.
 pub const UNANSWERED: &str = "Unanswered";
@@ -52,9 +54,11 @@ pub fn is_silence(error: &anyhow::Error) -> bool {
 	failure::body(error).code == UNANSWERED
 }
 
-/// Ends when a worker says nothing for long, or that it will never serve again: why.
+/// Ends when a worker says nothing for long, hears of no block for as long, or says that it will never serve again:
+/// why. Of the chain only the worker is asked: while no block becomes final, nobody hears of one.
 async fn is_gone(Member { worker, endpoint }: &Member, looks: Looks) -> anyhow::Error {
 	let mut unanswered = 0;
+	let mut stands: Option<(BlockNumber, Instant)> = None;
 	loop {
 		match tokio::time::timeout(looks.each, status::info(endpoint)).await {
 			Ok(Ok(info)) => {
@@ -65,6 +69,17 @@ async fn is_gone(Member { worker, endpoint }: &Member, looks: Looks) -> anyhow::
 					say!("  worker {worker} answers again");
 				}
 				unanswered = 0;
+				match (info.height, stands) {
+					(Some(height), Some((at, since))) if height == at => {
+						if since.elapsed() > looks.patience() {
+							let message = format!(
+								"it hears of no block: it stands at block {height}. Is its relayer there?"
+							);
+							return CommandError::new(UNANSWERED, message).into();
+						}
+					}
+					(height, _) => stands = height.map(|height| (height, Instant::now())),
+				}
 			}
 			// Nobody listens, or something else does: what is being done ends by itself.
 			Ok(Err(_)) => {}
@@ -130,6 +145,15 @@ mod tests {
 			Ok(7)
 		};
 		assert_eq!(while_there(&well.member, looks, slow).await.unwrap(), 7);
+	}
+
+	#[tokio::test]
+	async fn one_that_hears_of_no_block_is_given_up_as_one_that_hangs() {
+		let cut_off = worker(1, Villain::IsCutOff { height: 7, fresh: true }).await;
+		let never = std::future::pending::<anyhow::Result<()>>();
+		let gone = while_there(&cut_off.member, SHORT, never).await.unwrap_err();
+		assert!(is_silence(&gone), "{gone:#}");
+		assert!(gone.to_string().contains("stands at block 7"), "{gone:#}");
 	}
 
 	#[tokio::test]

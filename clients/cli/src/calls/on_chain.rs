@@ -88,7 +88,8 @@ pub async fn submit(
 	let (at, mut proven) = proof::agent(chain, finality, agent).await?;
 	let record = proven.record();
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
-	if check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await? {
+	let kind = RequestKind::Call;
+	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
 		// It was waited for another writer: the agent's code and price may be others by now.
 		(_, proven) = proof::agent(chain, finality, agent).await?;
 	}
@@ -204,7 +205,8 @@ pub async fn submit_secrets(
 	let (at, mut proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	check_owner(agent, record, account)?;
-	if check_somebody_answers(chain, at, agent, record.cluster, choices.deadline).await? {
+	let kind = RequestKind::Secrets;
+	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
 		(_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	}
 	let record = proven.record();
@@ -263,8 +265,12 @@ async fn check_somebody_answers(
 	at: HeaderId,
 	agent: AgentId,
 	cluster: ClusterId,
+	kind: RequestKind,
 	deadline: Option<BlockNumber>,
 ) -> anyhow::Result<bool> {
+	if deadline.is_some() {
+		return Ok(false);
+	}
 	let mut members = clusters::members(chain, cluster).await?;
 	let lease = clusters::lease(chain, at, agent).await?;
 	let writer = lease.map(|lease| lease.worker);
@@ -281,13 +287,14 @@ async fn check_somebody_answers(
 	let somebody = others.iter().any(Option::is_none);
 	let others = members.iter().skip(1).zip(others);
 	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
-	if deadline.is_some() {
-		return Ok(false);
-	}
 	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
 		say!(
-			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee. --deadline <BLOCK> submits it at once",
-			terminal::line(why)
+			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee{}",
+			terminal::line(why),
+			match kind {
+				RequestKind::Call => ". --deadline <BLOCK> submits it at once",
+				RequestKind::Secrets => "",
+			}
 		);
 		let moving = moved_to_one_that_answers(chain, &members, agent);
 		if tokio::time::timeout(limits::FAILOVER_WAIT_MAX, moving).await.is_err() {
@@ -298,7 +305,7 @@ async fn check_somebody_answers(
 	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
 		return Err(lost);
 	}
-	Err(nobody_answers(agent, chain.genesis_hash(), &refusals).into())
+	Err(nobody_answers(agent, chain.genesis_hash(), kind, &refusals).into())
 }
 
 /// Returns when the worker that has the lease answers for the agent.
@@ -320,10 +327,19 @@ async fn moved_to_one_that_answers(chain: &Chain, members: &[clusters::Member], 
 	}
 }
 
-fn nobody_answers(agent: AgentId, genesis: H256, refusals: &[(WorkerId, String)]) -> CommandError {
+fn nobody_answers(
+	agent: AgentId,
+	genesis: H256,
+	kind: RequestKind,
+	refusals: &[(WorkerId, String)],
+) -> CommandError {
+	let with_deadline = match kind {
+		RequestKind::Call => "; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
+		RequestKind::Secrets => "",
+	};
 	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
 	let message = format!(
-		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
+		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does{with_deadline}",
 		Names::called(genesis, agent),
 		refusals.collect::<String>()
 	);
@@ -446,12 +462,14 @@ mod tests {
 		let behind = lacks(&cut_off, agent, Some(HEIGHT)).await.unwrap();
 		assert!(behind.contains("stands at block 1, 100 is final"), "{behind}");
 		let refusals = [(1, why), (2, "its code has not come here yet".into())];
-		let refused = nobody_answers(agent, H256([1; 32]), &refusals);
+		let refused = nobody_answers(agent, H256([1; 32]), RequestKind::Call, &refusals);
 		assert_eq!(refused.code, "Unanswered");
 		for part in
 			["nothing was submitted", "worker 2: its code", "phala agent status", "--deadline"]
 		{
 			assert!(refused.message.contains(part), "{}", refused.message);
 		}
+		let secret = nobody_answers(agent, H256([1; 32]), RequestKind::Secrets, &refusals);
+		assert!(!secret.message.contains("--deadline"), "it has no such option");
 	}
 }
