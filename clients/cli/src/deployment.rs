@@ -523,7 +523,7 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 	if !agents.iter().any(|(_, record)| record.cluster == cluster && record.version > 0) {
 		return Ok(None);
 	}
-	let said = status::of_all(clusters::members(chain, cluster).await?).await;
+	let said = status::of_all(clusters::members(chain, cluster).await?, None).await;
 	Ok(has_nobody_keys(said.iter().map(|(_, said)| said)).then(|| {
 		let message = format!(
 			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, so that `phala deploy` may have to be run twice. On a development network, start `phala network up` again"

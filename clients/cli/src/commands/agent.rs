@@ -382,7 +382,11 @@ async fn show(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 	let callers = agents::callers(&chain, at, agent).await?;
 	let lease = clusters::lease(&chain, at, agent).await?;
 	let pending = agents::pending(&chain, at, agent, &record).await?;
-	let asked = status::of_all(clusters::members(&chain, record.cluster).await?).await;
+	let asked = status::of_all(
+		clusters::members(&chain, record.cluster).await?,
+		chain.finalized().await.ok(),
+	)
+	.await;
 	let answers: Vec<_> =
 		asked.into_iter().map(|(member, said)| answers(agent, member.worker, said)).collect();
 	if json {

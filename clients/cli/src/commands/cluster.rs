@@ -427,7 +427,9 @@ pub async fn sender(account: &AccountOptions, node: &NodeOption) -> anyhow::Resu
 
 async fn show(cluster: ClusterId, node: &NodeOption, json: bool) -> anyhow::Result<()> {
 	let chain = node.connect().await?;
-	let asked = status::of_all(clusters::members(&chain, cluster).await?).await;
+	let asked =
+		status::of_all(clusters::members(&chain, cluster).await?, chain.finalized().await.ok())
+			.await;
 	let mut members = Vec::new();
 	for (member, said) in asked {
 		let (said, mut agents_not_ready, error) = match said {

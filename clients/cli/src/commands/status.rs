@@ -10,11 +10,12 @@ use crate::{
 		operators::{NotReady, WorkerStatus},
 		ErrorBody,
 	},
+	presence::UNANSWERED,
 	terminal,
 	worker_client::WorkerClient,
 };
 use phala_chain_client::clusters::Member;
-use phala_protocol::H256;
+use phala_protocol::{limits::HOLDER_BEHIND_BLOCKS_MAX, BlockNumber, H256};
 use std::{future::Future, process::ExitCode};
 use tokio::task::JoinSet;
 
@@ -67,18 +68,33 @@ pub fn name(agents: &mut [NotReady], genesis: H256) {
 	}
 }
 
-/// What members of a cluster say, asked at once: one that hangs holds up nobody.
-pub async fn of_all(members: Vec<Member>) -> Vec<(Member, anyhow::Result<Said>)> {
+/// What members of a cluster say, asked at once: one that hangs holds up nobody. Of one that is far behind
+/// the newest final block, what it says of itself is not taken: it serves nobody who knows that block.
+pub async fn of_all(
+	members: Vec<Member>,
+	newest: Option<BlockNumber>,
+) -> Vec<(Member, anyhow::Result<Said>)> {
 	let mut asking = JoinSet::new();
 	for member in members {
 		asking.spawn(async move {
 			let said = in_time(with_agents(&member.endpoint)).await;
-			(member, said)
+			(member, said.and_then(|said| follows(said, newest)))
 		});
 	}
 	let mut asked = asking.join_all().await;
 	asked.sort_by_key(|(member, _)| member.worker);
 	asked
+}
+
+fn follows(said: Said, newest: Option<BlockNumber>) -> anyhow::Result<Said> {
+	let behind = said.0.height.zip(newest);
+	match behind.filter(|(at, newest)| at.saturating_add(HOLDER_BEHIND_BLOCKS_MAX) < *newest) {
+		None => Ok(said),
+		Some((at, newest)) => refuse!(
+			UNANSWERED,
+			"it hears of no block: it stands at block {at}, {newest} is final. Is its relayer there?"
+		),
+	}
 }
 
 /// What the worker at `url` says, of agents only if some are not ready.
@@ -211,13 +227,29 @@ mod tests {
 		);
 		tokio::spawn(async move { axum::serve(living, router).await });
 		let third = Member { worker: 3, endpoint };
-		let asked = of_all(vec![third, second, first]).await;
+		let asked = of_all(vec![third, second, first], None).await;
 		let said: Vec<_> =
 			asked.iter().map(|(member, said)| (member.worker, said.is_ok())).collect();
 		assert_eq!(said, [(1, false), (2, false), (3, true)]);
 		let error = asked[0].1.as_ref().err().unwrap().to_string();
 		assert!(error.contains("does not answer within 3 s"), "{error}");
 		drop((hanging.0, other.0));
+	}
+
+	#[test]
+	fn a_worker_that_hears_of_no_block_is_not_believed_to_serve() {
+		let at = |height: Option<u32>| -> Said {
+			let said = json!({ "phase": "serving", "fresh": true, "height": height });
+			(serde_json::from_value(said).unwrap(), Vec::new())
+		};
+		let edge = 100 - HOLDER_BEHIND_BLOCKS_MAX;
+		assert!(follows(at(Some(edge)), Some(100)).is_ok());
+		let refused = follows(at(Some(edge - 1)), Some(100)).err().unwrap();
+		assert_eq!(failure::body(&refused).code, UNANSWERED);
+		assert!(refused.to_string().contains("100 is final"), "{refused}");
+		for (height, newest) in [(None, Some(100)), (Some(1), None)] {
+			assert!(follows(at(height), newest).is_ok(), "nobody knows");
+		}
 	}
 
 	#[tokio::test]

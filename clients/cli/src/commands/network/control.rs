@@ -498,7 +498,11 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 			let mut loses_keys = is_last;
 			for other in network.workers.iter().filter(|_| is_last) {
 				let Some(cluster) = cluster_of(&chain, other.worker).await? else { continue };
-				let said = status::of_all(clusters::members(&chain, cluster).await?).await;
+				let said = status::of_all(
+					clusters::members(&chain, cluster).await?,
+					chain.finalized().await.ok(),
+				)
+				.await;
 				loses_keys &= !others_have_keys(&network.workers, &said);
 				break;
 			}
@@ -511,7 +515,9 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 			.map(|(agent, _)| NotReady { agent: agent.into(), name: None, lacks: None })
 			.collect();
 		names(&mut born, &network.agents, Some(chain.genesis_hash()));
-		let said = status::of_all(clusters::members(&chain, cluster).await?).await;
+		let said =
+			status::of_all(clusters::members(&chain, cluster).await?, chain.finalized().await.ok())
+				.await;
 		let loses_keys = is_last && !others_have_keys(&network.workers, &said);
 		Ok(AtStake { loses_keys, ..nobody_else(worker.worker, &born, said) })
 	};
