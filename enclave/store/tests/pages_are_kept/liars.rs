@@ -415,7 +415,10 @@ fn who_does_not_begin_with_a_hello_of_this_release_is_not_asked() {
 		vec![0xff; 100],
 		long,
 	] {
-		assert_eq!(lied_to(begins(bytes), SOON), StoreError::Died);
+		// It may be found out before the question is put to it.
+		let why = lied_to(begins(bytes), SOON);
+		let known = [StoreError::Died, StoreError::Unavailable(UnavailableError::Ended)];
+		assert!(known.contains(&why), "{why:?}");
 	}
 	let refused = Hello { opened: Err(OpenError::NewerFormat { found: 9, known: 1 }), ..hello() };
 	let why = UnavailableError::CannotOpen(OpenError::NewerFormat { found: 9, known: 1 });
