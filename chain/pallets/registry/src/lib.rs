@@ -448,7 +448,7 @@ pub mod pallet {
 			// What others had less to do than they may have is given back.
 			let used = match is_in_use {
 				true => weights::boot::<T, T::WeightInfo>(agents),
-				false => weights::boot_of_nobody::<T, T::WeightInfo>(),
+				false => T::WeightInfo::register_boot_of_nobody(),
 			};
 			Ok(Some(used).into())
 		}
