@@ -47,7 +47,7 @@ fn honest() -> Vec<AccountId> {
 	honest
 }
 
-fn elected() -> Vec<AccountId> {
+pub(super) fn elected() -> Vec<AccountId> {
 	let mut elected = Session::validators();
 	elected.sort();
 	elected
@@ -84,13 +84,13 @@ pub(super) fn nominate(who: &AccountId, targets: &[AccountId]) -> sp_runtime::Di
 
 /// A stranger who buys as many places in the election as a purse allows, one account each, at the
 /// least bond that the chain takes. No fees are asked of it.
-struct DustStaker {
+pub(super) struct DustStaker {
 	purse: Balance,
 	accounts: u32,
 }
 
 impl DustStaker {
-	fn with(purse: Balance) -> Self {
+	pub(super) fn with(purse: Balance) -> Self {
 		Self { purse, accounts: 0 }
 	}
 
@@ -106,7 +106,7 @@ impl DustStaker {
 	}
 
 	/// Registers validators until the purse is empty or the chain takes no more; how many.
-	fn stand_for_election(&mut self) -> u32 {
+	pub(super) fn stand_for_election(&mut self) -> u32 {
 		let least = MinValidatorBond::<Runtime>::get().max(Balances::minimum_balance());
 		let mut standing = 0;
 		while let Some(account) = self.next_account(least) {
@@ -119,7 +119,7 @@ impl DustStaker {
 	}
 
 	/// Registers nominators of one of its own, or of an honest validator if it has none; how many.
-	fn nominate(&mut self) -> u32 {
+	pub(super) fn nominate(&mut self) -> u32 {
 		let least = MinNominatorBond::<Runtime>::get().max(Balances::minimum_balance());
 		let target = match Validators::<Runtime>::contains_key(numbered(0xdd, 0)) {
 			true => numbered(0xdd, 0),
@@ -135,7 +135,7 @@ impl DustStaker {
 }
 
 /// Two eras later: the elections that the villain could have had a say in are over.
-fn two_eras_on() {
+pub(super) fn two_eras_on() {
 	let failed = RuntimeEvent::from(pallet_staking::Event::<Runtime>::StakingElectionFailed);
 	let until = active_era() + 2;
 	sessions_until(100, || {
