@@ -203,14 +203,22 @@ fn a_full_block_costs_a_flooder_seven_pha_at_the_floor_by_weight_or_by_bytes() {
 	});
 }
 
+/// What users may have of a block.
+fn users() -> Weight {
+	let weights = <Runtime as frame_system::Config>::BlockWeights::get();
+	weights.get(DispatchClass::Normal).max_total.expect("is bounded")
+}
+
+/// They have all of it.
+fn fill_the_block() -> Weight {
+	System::register_extra_weight_unchecked(users(), DispatchClass::Normal);
+	users()
+}
+
 #[test]
 fn a_flood_doubles_its_own_price_in_five_hours() {
 	genesis("development").execute_with(|| {
-		let users = <Runtime as frame_system::Config>::BlockWeights::get()
-			.get(DispatchClass::Normal)
-			.max_total
-			.expect("is bounded");
-		System::register_extra_weight_unchecked(users, DispatchClass::Normal);
+		fill_the_block();
 		let (mut multiplier, mut blocks) = (Multiplier::one(), 0);
 		while multiplier < Multiplier::saturating_from_integer(2) {
 			(multiplier, blocks) = (Update::convert(multiplier), blocks + 1);
@@ -225,11 +233,7 @@ fn a_flood_doubles_its_own_price_in_five_hours() {
 fn flooders_of_blocks_with_1_10_and_100_times_what_an_honest_user_spends_last_for_seconds_to_minutes(
 ) {
 	genesis("development").execute_with(|| {
-		let users = <Runtime as frame_system::Config>::BlockWeights::get()
-			.get(DispatchClass::Normal)
-			.max_total
-			.expect("is bounded");
-		System::register_extra_weight_unchecked(users, DispatchClass::Normal);
+		let users = fill_the_block();
 		let honest = 1_584 * currency::PHA / 100;
 		let blocks = [1, 10, 100].map(|times| {
 			let (mut purse, mut multiplier, mut blocks) = (times * honest, Multiplier::one(), 0u32);
@@ -271,8 +275,7 @@ fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_blo
 		let room = limits::PUSHED_BYTES_PER_BLOCK_MAX - limits::VITAL_BYTES_PER_BLOCK;
 		let calls = u64::from(room / pallet_agents::NEWS_BYTES_MAX);
 		let all = NewsHound::call().get_dispatch_info().call_weight.ref_time() * calls;
-		let weights = <Runtime as frame_system::Config>::BlockWeights::get();
-		let users = weights.get(DispatchClass::Normal).max_total.unwrap();
+		let users = users();
 		assert!(all >= users.ref_time() / 100 * 99, "{all} of {users:?}");
 		// And room is the scarcer of the two: nobody else is kept out for less.
 		let messages = u64::from(limits::MESSAGES_PER_BLOCK_MAX - limits::VITAL_MESSAGES_PER_BLOCK);
