@@ -298,5 +298,8 @@ fn a_news_hound_that_fills_the_mailbox_pays_for_all_that_users_may_have_of_a_blo
 			let one = vital.get_dispatch_info().call_weight.ref_time();
 			assert!(one * messages >= users.ref_time(), "{one} for each of {messages}: {vital:?}");
 		}
+		// Boots on which nobody relies as well, of two messages each.
+		let boots = Registry::weight_of_boot_of_nobody().ref_time() * messages / 2;
+		assert!(boots >= users.ref_time() / 100 * 99, "{boots} of {users:?}");
 	});
 }
