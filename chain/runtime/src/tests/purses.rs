@@ -291,17 +291,7 @@ fn twenty_five_pha_store_a_few_dozen_things_with_the_stock_pallets() {
 				(super::elections::numbered(0xab, n), Data::Raw(vec![b'n'; 32].try_into().unwrap()))
 			})
 			.collect();
-		let info = Box::new(pallet_identity::legacy::IdentityInfo {
-			additional: Default::default(),
-			display: Data::None,
-			legal: Data::None,
-			web: Data::None,
-			riot: Data::None,
-			email: Data::None,
-			pgp_fingerprint: None,
-			image: Data::None,
-			twitter: Data::None,
-		});
+		let info = Box::<pallet_identity::legacy::IdentityInfo<_>>::default();
 		assert_eq!(hoards(&names, [pallet_identity::Call::set_identity { info }.into()]), 1);
 		let all = |n: usize| pallet_identity::Call::set_subs { subs: subs[..n].to_vec() }.into();
 		let accounts = hoards(&names, (1..100).map(all));
