@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 	match measure(&path) {
 		Ok(true) => ExitCode::SUCCESS,
 		Ok(false) => {
-			eprintln!("an election takes more than half a block");
+			eprintln!("an election takes more than it weighs");
 			ExitCode::FAILURE
 		}
 		Err(error) => {

@@ -37,21 +37,43 @@ fn not_taken(error: KeystoreError) -> ServiceError {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_runtime::opaque::SessionKeys;
+	use phala_runtime::{opaque::SessionKeys, presets};
+	use serde_json::Value;
 	use sp_keystore::testing::MemoryKeystore;
 	use sp_runtime::traits::OpaqueKeys;
 	use std::sync::Arc;
 
+	/// Of the validators that this network begins with.
+	fn session_keys_in_genesis(preset: &str) -> Vec<SessionKeys> {
+		let json = presets::get(&preset.into()).expect("there is such a network");
+		let json: Value = serde_json::from_slice(&json).unwrap();
+		let validators = json["session"]["keys"].as_array().expect("it names them");
+		let keys = validators.iter().map(|validator| validator[2].clone());
+		keys.map(|keys| serde_json::from_value(keys).unwrap()).collect()
+	}
+
 	#[test]
-	fn all_session_keys_of_a_development_account_are_there() {
-		let keystore: KeystorePtr = Arc::new(MemoryKeystore::new());
-		insert(&keystore, "//Alice").unwrap();
-		let public = |key_type| keystore.keys(key_type).unwrap();
-		let alice = sr25519::Pair::from_string("//Alice", None).unwrap().public();
-		assert_eq!(public(key_types::BABE), [alice.0.to_vec()]);
-		for key_type in SessionKeys::key_ids() {
-			assert_eq!(public(*key_type).len(), 1, "{key_type:?}");
+	fn a_development_account_signs_with_all_keys_that_genesis_has_of_it() {
+		for (preset, accounts) in [
+			("development", &["//Alice"][..]),
+			("local_testnet", &["//Alice", "//Bob", "//Charlie", "//Dave"]),
+		] {
+			let validators = session_keys_in_genesis(preset);
+			assert_eq!(validators.len(), accounts.len());
+			for (suri, keys) in accounts.iter().zip(validators) {
+				let keystore: KeystorePtr = Arc::new(MemoryKeystore::new());
+				insert(&keystore, suri).unwrap();
+				for key_type in SessionKeys::key_ids() {
+					let public = keystore.keys(*key_type).unwrap();
+					assert_eq!(public, [keys.get_raw(*key_type).to_vec()], "{suri} {key_type:?}");
+				}
+			}
 		}
+	}
+
+	#[test]
+	fn what_has_no_seed_is_refused() {
+		let keystore: KeystorePtr = Arc::new(MemoryKeystore::new());
 		assert!(insert(&keystore, "no phrase").is_err());
 		assert!(insert(&keystore, "//Alice/soft").is_err());
 	}

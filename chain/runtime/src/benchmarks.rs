@@ -15,6 +15,7 @@ use phala_protocol::{
 	bonding::BondId,
 	boot::{Boot, BootKeys, WorkerId},
 	evidence::EvidenceKind,
+	keys::Seat,
 	limits,
 	mailbox::ClusterId,
 	traits::{Bonding, BootDirectory, ClusterDirectory, MailboxInterface},
@@ -224,6 +225,13 @@ impl BootedWorkers {
 		);
 	}
 
+	/// A key of these seats serves.
+	fn master_key(seats: pallet_gatekeepers::Seats) {
+		let outcome = bytes(limits::CEREMONY_OUTCOME_BYTES_MAX);
+		let key = pallet_gatekeepers::ActiveKey { epoch: 1, attempt: 0, outcome, seats };
+		pallet_gatekeepers::Active::<Runtime>::put(key);
+	}
+
 	/// The block has pushed nothing yet.
 	fn empty_mailbox() {
 		pallet_mailbox::PushedIn::<Runtime>::remove(crate::System::block_number());
@@ -278,6 +286,23 @@ impl pallet_registry::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 		Self::unbond_in_parts(BondId::Gatekeeper(worker));
 		Self::empty_mailbox();
 	}
+
+	fn have_master_key() {
+		let keys = BootKeys { identity: [5; 32], encryption: [6; 32] };
+		let other = Seat { worker: WorkerId::MAX, boot: 1, keys };
+		let seats = BoundedVec::truncate_from(vec![other; limits::GATEKEEPERS_MAX as usize]);
+		Self::master_key(seats.clone());
+		let (active_at, outcome) = (BlockNumber::MAX, bytes(limits::CEREMONY_OUTCOME_BYTES_MAX));
+		pallet_gatekeepers::Ceremony::<Runtime>::put(pallet_gatekeepers::CeremonyUnderWay {
+			epoch: 2,
+			attempt: 0,
+			seats,
+			confirmations: Default::default(),
+			pending: Some(pallet_gatekeepers::PendingKey { active_at, outcome }),
+		});
+		Self::unbond_in_parts(BondId::Worker(0));
+		Self::empty_mailbox();
+	}
 }
 
 impl pallet_gatekeepers::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers {
@@ -298,14 +323,7 @@ impl pallet_clusters::benchmarking::BenchmarkHelper<AccountId> for BootedWorkers
 		for agent in agents {
 			Self::agent(*agent, cluster, &owner, Self::callers_told());
 		}
-		let outcome = bytes(limits::CEREMONY_OUTCOME_BYTES_MAX);
-		let (epoch, attempt, seats) = (1, 0, Default::default());
-		pallet_gatekeepers::Active::<Runtime>::put(pallet_gatekeepers::ActiveKey {
-			epoch,
-			attempt,
-			outcome,
-			seats,
-		});
+		Self::master_key(Default::default());
 		crate::Mailbox::open_inbound(worker, 1);
 	}
 }

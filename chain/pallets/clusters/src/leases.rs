@@ -18,6 +18,11 @@ impl Heirs {
 	pub(crate) fn are_none(&self) -> bool {
 		self.0.is_empty()
 	}
+
+	/// Without this one; it alone, if it was among them.
+	pub(crate) fn split_off(&mut self, worker: WorkerId) -> Self {
+		Self(self.0.remove_entry(&worker).into_iter().collect())
+	}
 }
 
 impl<T: Config> Pallet<T> {

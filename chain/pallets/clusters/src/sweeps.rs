@@ -223,11 +223,13 @@ impl<T: Config> Pallet<T> {
 				HeldLeases::<T>::iter_key_prefix_from(worker, from).take(most as usize).collect()
 			}
 		};
-		let mut heirs = Self::heirs(cluster, Some(worker));
+		// One look at the members, whoever counts: it is as long as the cluster.
+		let mut heirs = Self::heirs(cluster, None);
+		let itself = heirs.split_off(worker);
 		if heirs.are_none() {
 			match why {
 				// The new boot goes on, if there is nobody else and as soon as it can.
-				Moves::Restarted => heirs = Self::heirs(cluster, None),
+				Moves::Restarted => heirs = itself,
 				// Somebody has to try.
 				Moves::Silent => return Ok(Part::DONE),
 				Moves::Left | Moves::Removed => {}

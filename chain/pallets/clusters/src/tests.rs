@@ -1,7 +1,9 @@
 // The pallet's storage and the runtime's pallet have one name: here it is the pallet.
 use crate::mock::Clusters;
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use frame_support::{
+	assert_noop, assert_ok, dispatch::PostDispatchInfo, traits::fungible::InspectHold,
+};
 use phala_protocol::{
 	agents::AgentSnapshot,
 	clusters::{ClusterSnapshot, Member, WrappedKeys},
@@ -21,9 +23,9 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
-/// What became of a call, whatever it paid.
-fn unpaid(done: DispatchResultWithPostInfo) -> DispatchResult {
-	done.map(|_| ()).map_err(|refused| refused.error)
+/// Refused when no more was looked at than who joins has looked at, and paid for as that.
+fn at_a_look(error: Error<Runtime>) -> sp_runtime::DispatchErrorWithPostInfo<PostDispatchInfo> {
+	error.with_weight(<ConservativeWeights<Runtime> as WeightInfo>::request_join())
 }
 
 /// Open to all.
@@ -208,18 +210,15 @@ fn a_join_request_is_taken_back_declined_or_lost() {
 		cluster();
 		ask(1).unwrap();
 		assert!(Clusters::is_in_use(1));
-		assert_noop!(
-			unpaid(Clusters::leave(signed(EVE), CLUSTER, 1)),
-			Error::<Runtime>::NotOperator
-		);
+		assert_noop!(Clusters::leave(signed(EVE), CLUSTER, 1), at_a_look(Error::NotOperator));
 		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
 		System::assert_last_event(Event::JoinRequestDropped { cluster: CLUSTER, worker: 1 }.into());
 		assert!(!Clusters::is_in_use(1));
 		ask(1).unwrap();
 		assert_ok!(Clusters::remove_member(signed(ALICE), CLUSTER, 1));
 		assert_noop!(
-			unpaid(Clusters::remove_member(signed(ALICE), CLUSTER, 1)),
-			Error::<Runtime>::NotMember
+			Clusters::remove_member(signed(ALICE), CLUSTER, 1),
+			at_a_look(Error::NotMember)
 		);
 		ask(1).unwrap();
 		evict(1, EvictedBy::Others);
@@ -303,15 +302,9 @@ fn who_leaves_is_told_and_its_leases_move_and_a_generation_starts() {
 		let holders: Vec<_> = (0..4).map(|n| holder(n).unwrap().0).collect();
 		assert_eq!(holders, [1, 2, 3, 1]);
 
-		assert_noop!(
-			unpaid(Clusters::remove_member(signed(EVE), CLUSTER, 1)),
-			Error::<Runtime>::NotOwner
-		);
-		assert_noop!(
-			unpaid(Clusters::leave(signed(EVE), CLUSTER, 1)),
-			Error::<Runtime>::NotOperator
-		);
-		assert_noop!(unpaid(Clusters::leave(signed(BOB), 5, 1)), Error::<Runtime>::NotMember);
+		assert_noop!(Clusters::remove_member(signed(EVE), CLUSTER, 1), at_a_look(Error::NotOwner));
+		assert_noop!(Clusters::leave(signed(EVE), CLUSTER, 1), at_a_look(Error::NotOperator));
+		assert_noop!(Clusters::leave(signed(BOB), 5, 1), at_a_look(Error::NotMember));
 		assert_ok!(Clusters::leave(signed(BOB), CLUSTER, 1));
 		let identity = identity(1, 1);
 		assert_eq!(
@@ -602,7 +595,7 @@ fn an_escape_artist_answers_for_what_it_was_given_whatever_it_does() {
 		crate::Clusters::<Runtime>::mutate(CLUSTER, |record| record.as_mut().unwrap().owner = BOB);
 		Clusters::remove_member(signed(BOB), CLUSTER, 1).unwrap();
 	};
-	let leaver = || unpaid(Clusters::leave(signed(BOB), CLUSTER, 1)).unwrap();
+	let leaver = || _ = Clusters::leave(signed(BOB), CLUSTER, 1).unwrap();
 	let escapes: [fn(); 3] = [|| register(1, 2), leaver, own_landlord];
 	for escape in escapes {
 		new_test_ext().execute_with(|| {
@@ -687,7 +680,7 @@ impl Ghost {
 
 #[test]
 fn a_ghost_that_left_or_boots_anew_is_given_no_work_before_its_leases_have_moved() {
-	let leave: fn() = || unpaid(Clusters::leave(signed(BOB), CLUSTER, Ghost::WORKER)).unwrap();
+	let leave: fn() = || _ = Clusters::leave(signed(BOB), CLUSTER, Ghost::WORKER).unwrap();
 	let restart: fn() = || register(Ghost::WORKER, 2);
 	for go in [leave, restart] {
 		new_test_ext().execute_with(|| {
@@ -1216,19 +1209,19 @@ fn an_impostor_that_changes_after_the_owner_looked_is_not_let_in() {
 		let approve_seen = || {
 			let (boot, measurement) = (seen.number, seen.measurement);
 			let endpoint = URL.to_vec();
-			unpaid(Clusters::approve_join(signed(ALICE), CLUSTER, 1, boot, measurement, endpoint))
+			Clusters::approve_join(signed(ALICE), CLUSTER, 1, boot, measurement, endpoint)
 		};
 		Impostor.ask();
 		Impostor.moves_its_address();
-		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		assert_noop!(approve_seen(), at_a_look(Error::OtherApplicant));
 		Impostor.ask();
 		register(Impostor::WORKER, 2);
-		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		assert_noop!(approve_seen(), at_a_look(Error::OtherApplicant));
 		register(Impostor::WORKER, 1);
 		bend(Impostor::WORKER, |worker| {
 			worker.boot.as_mut().unwrap().measurement = AgentId::repeat_byte(0xee)
 		});
-		assert_noop!(approve_seen(), Error::<Runtime>::OtherApplicant);
+		assert_noop!(approve_seen(), at_a_look(Error::OtherApplicant));
 		register(Impostor::WORKER, 1);
 		assert_ok!(approve_seen());
 	});

@@ -1,8 +1,8 @@
 //! How much of a block the lanes of envelopes may take: of all boots together, and of one.
 //!
-//! An envelope's cost is in picoseconds: the weight of the transaction that brings it, or, if that is a larger part, as much of the time
-//! as its bytes are of the bytes that envelopes may have. (A solo chain has no proof size to share out.)
-//! So neither time nor length of a block can be flooded.
+//! An envelope's cost is in picoseconds: the weight of the transaction that brings it, or, if that is a larger
+//! part, as much of the time as its bytes are of the bytes that envelopes may have. (A solo chain has no proof
+//! size to share out.) So neither time nor length of a block can be flooded.
 //!
 //! It is let in by the most that it may take ([`PayloadWeights::weight_of`]). Once it was acted on, what
 //! it did not take ([`PayloadWeights::actual_weight_of`]) goes back to the block, to its lane, and to what

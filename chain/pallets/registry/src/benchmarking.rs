@@ -25,6 +25,10 @@ pub trait BenchmarkHelper<AccountId> {
 	/// Seats a worker, and makes it a member of a full cluster of its operator's, with so many leases, and as
 	/// many that nobody has.
 	fn serve(worker: WorkerId, operator: &AccountId, leases: u32);
+
+	/// There is a master key, with the longest outcome of its ceremony, in which nobody here has a seat; and another
+	/// ceremony is under way.
+	fn have_master_key();
 }
 
 fn operator_with_worker<T: Config>() -> T::AccountId {
@@ -82,6 +86,12 @@ fn fill_sweeps<T: Config>() {
 	SweepsDue::<T>::put(BoundedVec::truncate_from(due.collect::<Vec<_>>()));
 }
 
+/// So many wait for an answer of the worker.
+fn fill_probes<T: Config>(number: u32) {
+	let open = (0..number).map(|n| OpenProbe { nonce: [n as u8; 32], asked_at: NOW });
+	OpenProbes::<T>::insert(0, BoundedVec::truncate_from(open.collect::<Vec<_>>()));
+}
+
 /// The worker on which most relies: as many leases as one step of a sweep moves.
 fn serving<T: Config>() -> T::AccountId {
 	serving_with::<T>(limits::AGENTS_SWEPT_MAX)
@@ -113,6 +123,23 @@ mod benchmarks {
 		#[extrinsic_call]
 		register_boot(RawOrigin::Signed(operator), 0, keys, evidence, 0);
 		assert_eq!(Boots::<T>::get(0).unwrap().number, 2);
+	}
+
+	/// With an earlier boot that was asked for signs of life, in a network that has a master key.
+	#[benchmark]
+	fn register_boot_of_nobody() {
+		let operator = registered::<T>();
+		fill_probes::<T>(limits::OPEN_PROBES_MAX);
+		LastHeartbeat::<T>::insert(0, NOW);
+		LastProbe::<T>::insert(0, NOW);
+		ProbePrices::<T>::insert(0, ProbePrices::<T>::get(0).after_one());
+		T::BenchmarkHelper::have_master_key();
+		let keys = BootKeys { identity: [3; 32], encryption: [4; 32] };
+		let evidence = evidence_for::<T>(&operator, keys);
+		#[extrinsic_call]
+		register_boot(RawOrigin::Signed(operator), 0, keys, evidence, 0);
+		assert_eq!(Boots::<T>::get(0).unwrap().number, 2);
+		assert!(!T::WorkerHooks::is_in_use(0));
 	}
 
 	#[benchmark]
@@ -174,10 +201,7 @@ mod benchmarks {
 	#[benchmark]
 	fn probe() {
 		let operator = registered::<T>();
-		for n in 1..limits::OPEN_PROBES_MAX as u8 {
-			let open = OpenProbe { nonce: [n; 32], asked_at: NOW };
-			let _ = OpenProbes::<T>::mutate(0, |probes| probes.try_push(open));
-		}
+		fill_probes::<T>(limits::OPEN_PROBES_MAX - 1);
 		#[extrinsic_call]
 		probe(RawOrigin::Signed(operator), 0, [77; 32]);
 		assert_eq!(OpenProbes::<T>::get(0).len() as u32, limits::OPEN_PROBES_MAX);

@@ -448,7 +448,7 @@ pub mod pallet {
 			// What others had less to do than they may have is given back.
 			let used = match is_in_use {
 				true => weights::boot::<T, T::WeightInfo>(agents),
-				false => weights::boot_of_nobody::<T, T::WeightInfo>(),
+				false => Self::weight_of_boot_of_nobody(),
 			};
 			Ok(Some(used).into())
 		}
@@ -661,6 +661,12 @@ pub mod pallet {
 }
 
 impl<T: Config> Pallet<T> {
+	/// What registering a boot takes on which nobody relies: its work, or what others lose by the places of what it is
+	/// told, that it is registered and the master key.
+	pub fn weight_of_boot_of_nobody() -> Weight {
+		T::WeightInfo::register_boot_of_nobody().max(T::News::get().saturating_mul(2))
+	}
+
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}

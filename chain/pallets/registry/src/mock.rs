@@ -245,6 +245,8 @@ impl crate::benchmarking::BenchmarkHelper<AccountId32> for MockBonding {
 	fn fund(_: &AccountId32) {}
 
 	fn serve(_: WorkerId, _: &AccountId32, _: u32) {}
+
+	fn have_master_key() {}
 }
 
 pub const ALICE: AccountId32 = AccountId32::new([1; 32]);

@@ -1,5 +1,5 @@
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok};
+use frame_support::{assert_noop, assert_ok, dispatch::PostDispatchInfo};
 use phala_protocol::{
 	messages::Message,
 	traits::{BondUsers, EvictedBy, ReceivePayload},
@@ -10,19 +10,25 @@ fn signed(who: sp_runtime::AccountId32) -> RuntimeOrigin {
 	RuntimeOrigin::signed(who)
 }
 
-/// What became of a call, whatever it paid.
-fn unpaid(done: DispatchResultWithPostInfo) -> DispatchResult {
-	done.map(|_| ()).map_err(|refused| refused.error)
+type Refused = sp_runtime::DispatchErrorWithPostInfo<PostDispatchInfo>;
+type Weights = ConservativeWeights<Runtime>;
+
+/// Refused for its worker or its evidence, and paid for as that.
+fn as_a_boot(error: Error<Runtime>) -> Refused {
+	error.with_weight(weights::refused_boot::<Runtime, Weights>())
 }
 
+/// Refused at the look at whoever was to be evicted, and paid for as that.
+fn at_a_look(error: Error<Runtime>) -> Refused {
+	error.with_weight(weights::look::<Runtime, Weights>())
+}
+
+/// Whatever it pays.
 fn register(report: &Report) -> DispatchResult {
-	unpaid(Registry::register_boot(
-		signed(report.operator.clone()),
-		report.worker,
-		report.keys,
-		report.evidence(),
-		report.block,
-	))
+	let (by, keys, evidence) = (signed(report.operator.clone()), report.keys, report.evidence());
+	Registry::register_boot(by, report.worker, keys, evidence, report.block)
+		.map(|_| ())
+		.map_err(|refused| refused.error)
 }
 
 /// To the next code.
@@ -211,7 +217,7 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 		let forger = sp_core::Pair::from_seed(&[6; 32]);
 		let submit = |report: &Report, evidence: Vec<u8>| {
 			let (keys, block) = (report.keys, report.block);
-			unpaid(Registry::register_boot(signed(ALICE), worker, keys, evidence, block))
+			Registry::register_boot(signed(ALICE), worker, keys, evidence, block)
 		};
 
 		let cases: Vec<(Report, Error<Runtime>)> = vec![
@@ -223,32 +229,32 @@ fn evidence_is_refused_by_name_and_changes_nothing() {
 			(Report { operator: BOB, ..honest.clone() }, Error::EvidenceNotBound),
 		];
 		for (report, error) in cases {
-			assert_noop!(submit(&report, report.evidence()), error);
+			assert_noop!(submit(&report, report.evidence()), as_a_boot(error));
 		}
 
 		// The key swapper: good evidence, other keys.
 		let evidence = honest.evidence();
 		assert_noop!(
 			submit(&Report { keys: keys(66), ..honest.clone() }, evidence),
-			Error::<Runtime>::EvidenceNotBound
+			as_a_boot(Error::EvidenceNotBound)
 		);
 		let mut trailing = honest.evidence();
 		trailing.push(0);
-		assert_noop!(submit(&honest, trailing), Error::<Runtime>::EvidenceMalformed);
-		assert_noop!(submit(&honest, vec![]), Error::<Runtime>::EvidenceMalformed);
+		assert_noop!(submit(&honest, trailing), as_a_boot(Error::EvidenceMalformed));
+		assert_noop!(submit(&honest, vec![]), as_a_boot(Error::EvidenceMalformed));
 		assert_noop!(
 			submit(&honest, vec![0; limits::EVIDENCE_BYTES_MAX as usize + 1]),
-			Error::<Runtime>::EvidenceTooLong
+			as_a_boot(Error::EvidenceTooLong)
 		);
 		assert_noop!(
-			unpaid(Registry::register_boot(
+			Registry::register_boot(
 				signed(BOB),
 				worker,
 				honest.keys,
 				honest.evidence(),
 				honest.block
-			)),
-			Error::<Runtime>::NotOperator
+			),
+			as_a_boot(Error::NotOperator)
 		);
 		assert_ok!(register(&honest));
 	});
@@ -329,7 +335,7 @@ fn a_delisted_measurement_counts_until_its_block_and_anyone_may_evict_it_then() 
 		assert_ok!(delist(20));
 		go_to_block(19);
 		assert!(Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
-		assert_noop!(unpaid(Registry::evict(signed(BOB), worker)), Error::<Runtime>::StillInForce);
+		assert_noop!(Registry::evict(signed(BOB), worker), at_a_look(Error::StillInForce));
 		go_to_block(20);
 		assert!(!Registry::is_in_force(worker, &Registry::current_boot(worker).unwrap()));
 		assert_noop!(register(&Report::honest(worker, 2)), Error::<Runtime>::MeasurementNotAllowed);
@@ -686,10 +692,10 @@ fn the_sweep_evicts_who_has_nothing_at_stake_unless_it_was_topped_up_since() {
 fn anyone_evicts_a_worker_without_stake_and_nobody_one_with_it() {
 	new_test_ext().execute_with(|| {
 		boot_of(0, GOOD_CODE);
-		assert_noop!(unpaid(Registry::evict(signed(BOB), 0)), Error::<Runtime>::StillInForce);
+		assert_noop!(Registry::evict(signed(BOB), 0), at_a_look(Error::StillInForce));
 		MockBonding::set(BondId::Worker(0), 0);
 		assert_ok!(Registry::evict(signed(BOB), 0));
-		assert_noop!(unpaid(Registry::evict(signed(BOB), 0)), Error::<Runtime>::NoBoot);
+		assert_noop!(Registry::evict(signed(BOB), 0), at_a_look(Error::NoBoot));
 	});
 }
 
@@ -841,10 +847,7 @@ fn a_captured_delister_takes_nobody_who_alone_holds_a_key_until_another_does() {
 		let boot = Registry::current_boot(0).unwrap();
 		assert!(!Registry::is_in_force(0, &boot), "it is silenced at once");
 		assert!(Registry::is_delisted(0));
-		assert_noop!(
-			unpaid(Registry::evict(signed(DELISTER), 0)),
-			Error::<Runtime>::NoSuccessorInForce
-		);
+		assert_noop!(Registry::evict(signed(DELISTER), 0), at_a_look(Error::NoSuccessorInForce));
 		next_block(Weight::MAX);
 		assert_eq!(EvictedWorkers::get(), vec![1]);
 		assert_eq!(SweepUnderWay::<Runtime>::get(), None);

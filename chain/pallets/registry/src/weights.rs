@@ -10,6 +10,8 @@ pub trait WeightInfo {
 	/// With evidence of the longest kind that is accepted; its bytes are the transaction's to pay for. `a`:
 	/// agents of which it is told, and as many leases that move, and that are given anew.
 	fn register_boot(a: u32) -> Weight;
+	/// The same of a worker on which nobody relies: it is told the master key beside, and nobody else anything.
+	fn register_boot_of_nobody() -> Weight;
 	fn renew_boot() -> Weight;
 	fn evict() -> Weight;
 	fn close_worker() -> Weight;
@@ -38,12 +40,6 @@ pub(crate) fn boot<T: frame_system::Config, W: WeightInfo>(agents: u32) -> Weigh
 /// much as to renew one, and a look at the stake. Nothing of what was written stays.
 pub(crate) fn refused_boot<T: frame_system::Config, W: WeightInfo>() -> Weight {
 	W::renew_boot().saturating_add(T::DbWeight::get().reads(1))
-}
-
-/// What registering one takes on which nobody relies: it is told the master key beside, which is taken to cost as
-/// much again. Nine more entries are written or forgotten, and who has a seat or members is looked at.
-pub(crate) fn boot_of_nobody<T: frame_system::Config, W: WeightInfo>() -> Weight {
-	refused_boot::<T, W>().saturating_mul(2).saturating_add(T::DbWeight::get().reads_writes(8, 9))
 }
 
 /// What it takes to find out whether a boot is to be evicted: its stakes, whether its measurement is of use to
@@ -92,6 +88,9 @@ impl<T: frame_system::Config> WeightInfo for ConservativeWeights<T> {
 	}
 	fn register_boot(a: u32) -> Weight {
 		Self::of(14, 13).saturating_add(Self::evidence()).saturating_add(Self::hooks(a))
+	}
+	fn register_boot_of_nobody() -> Weight {
+		Self::of(32, 19).saturating_add(Self::evidence())
 	}
 	fn renew_boot() -> Weight {
 		Self::of(13, 6).saturating_add(Self::evidence())

@@ -8,7 +8,7 @@
 //! | who is heard | the [`ELECTING_VOTERS_MAX`] with the most stake, in the order of the voters' list |
 //! | who is registered | [`MIN_NOMINATOR_BOND`], and at most [`NOMINATORS_MAX`] at once |
 //! | its weight | half a block at these bounds; a test adds it up |
-//! | its time | half a block, whatever the seats; `make bench-election` measures it, and fails otherwise |
+//! | its time | what that leaves beside the database, whatever the seats; `make bench-election` fails otherwise |
 //!
 //! Both counts are in genesis and governance may raise them. What is over a bound is left out, least
 //! stake first ([`Elections`]). An election with fewer winners than the minimum of validators counts

@@ -28,17 +28,8 @@ fn a_name_costs_a_deposit_that_comes_back() {
 	genesis("development").execute_with(|| {
 		let alice = endowed_alice();
 		let before = Balances::balance(&alice);
-		let info = IdentityInfo {
-			additional: Default::default(),
-			display: Data::Raw(b"Alice".to_vec().try_into().unwrap()),
-			legal: Data::None,
-			web: Data::None,
-			riot: Data::None,
-			email: Data::None,
-			pgp_fingerprint: None,
-			image: Data::None,
-			twitter: Data::None,
-		};
+		let display = Data::Raw(b"Alice".to_vec().try_into().unwrap());
+		let info = IdentityInfo { display, ..Default::default() };
 		assert_ok!(Identity::set_identity(signed(&alice), Box::new(info)));
 		let held = before - Balances::balance(&alice);
 		assert!((PHA..2 * PHA).contains(&held), "{held}");
@@ -50,6 +41,20 @@ fn a_name_costs_a_deposit_that_comes_back() {
 /// A deputy who was given one thing to do and tries another.
 struct GreedyDeputy(AccountId);
 
+impl GreedyDeputy {
+	/// In the name of `real`; what became of it.
+	fn tries(&self, real: &AccountId, call: RuntimeCall) -> sp_runtime::DispatchResult {
+		assert_ok!(Proxy::proxy(signed(&self.0), real.clone().into(), None, Box::new(call)));
+		let mut events = System::events().into_iter().rev().map(|record| record.event);
+		events
+			.find_map(|event| match event {
+				RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => Some(result),
+				_ => None,
+			})
+			.expect("says what became of it")
+	}
+}
+
 #[test]
 fn a_deputy_for_staking_moves_no_money_in_a_batch_either() {
 	genesis("development").execute_with(|| {
@@ -58,20 +63,7 @@ fn a_deputy_for_staking_moves_no_money_in_a_batch_either() {
 		let adding =
 			Proxy::add_proxy(signed(&alice), deputy.0.clone().into(), ProxyType::Staking, 0);
 		assert_ok!(adding);
-		let tries = |call: RuntimeCall| {
-			let real = alice.clone().into();
-			assert_ok!(Proxy::proxy(signed(&deputy.0), real, None, Box::new(call)));
-			System::events()
-				.into_iter()
-				.rev()
-				.find_map(|record| match record.event {
-					RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => {
-						Some(result)
-					}
-					_ => None,
-				})
-				.expect("says what became of it")
-		};
+		let tries = |call| deputy.tries(&alice, call);
 		assert_ok!(tries(pallet_staking::Call::chill {}.into()));
 		assert!(!pallet_staking::Validators::<Runtime>::contains_key(&alice));
 
@@ -303,20 +295,7 @@ fn a_deputy_for_workers_tops_up_what_it_runs_and_walks_off_with_nothing() {
 		let adding =
 			Proxy::add_proxy(signed(&alice), deputy.0.clone().into(), ProxyType::Workers, 0);
 		assert_ok!(adding);
-		let tries = |call: RuntimeCall| {
-			let real = alice.clone().into();
-			assert_ok!(Proxy::proxy(signed(&deputy.0), real, None, Box::new(call)));
-			System::events()
-				.into_iter()
-				.rev()
-				.find_map(|record| match record.event {
-					RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => {
-						Some(result)
-					}
-					_ => None,
-				})
-				.expect("says what became of it")
-		};
+		let tries = |call| deputy.tries(&alice, call);
 		let (worker, cluster, to) = (0, 0, Some(deputy.0.clone()));
 		assert_ok!(tries(pallet_registry::Call::register_worker {}.into()));
 		assert_ok!(tries(pallet_clusters::Call::create {}.into()));

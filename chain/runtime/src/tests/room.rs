@@ -19,9 +19,10 @@ use phala_protocol::{
 	evidence::{EvidenceKind, MeasurementRule},
 	limits,
 	messages::{AgentsPayload, EnvelopeOrigin},
+	refusals::Refusal,
 	requests::{
 		base_fee, request_id, RequestId, RequestInput, RequestKind, RequestOutcome, RequestResult,
-		Room,
+		RequestState, Room,
 	},
 	traits::{ReceivePayload, WorkerHooks},
 	H256,
@@ -154,15 +155,21 @@ impl Flooder {
 			if self.purse < cost {
 				return;
 			}
-			self.accounts += 1;
-			let mut account = [0xf1; 32];
-			account[..4].copy_from_slice(&self.accounts.to_le_bytes());
-			let account = AccountId::new(account);
-			let _ = Balances::mint_into(&account, cost + PHA);
-			let Ok(request) = submit(&account, agent, cost, deadline) else { return };
-			self.purse -= cost;
-			self.made.push_back((agent, request));
+			if self.ask(agent, cost, deadline).is_none() {
+				return;
+			}
 		}
+	}
+
+	/// Asks, as an account that it has not been before; `None` if that is refused.
+	fn ask(&mut self, agent: AgentId, cost: Balance, deadline: BlockNumber) -> Option<RequestId> {
+		self.accounts += 1;
+		let account = super::elections::numbered(0xf1, self.accounts);
+		let _ = Balances::mint_into(&account, cost + PHA);
+		let request = submit(&account, agent, cost, deadline).ok()?;
+		self.purse -= cost;
+		self.made.push_back((agent, request));
+		Some(request)
 	}
 
 	/// The worker answers a full commit of what the flooder asked of `agent`.
@@ -181,19 +188,24 @@ impl Flooder {
 			}
 			!is_taken
 		});
-		let record = pallet_agents::Agents::<Runtime>::get(agent).expect("it is there");
-		let set = EffectSet {
-			agent,
-			base_version: record.version,
-			base_hash: record.state_hash,
-			new_hash: H256::repeat_byte(3),
-			key: None,
-			results,
-			availability: Vec::new(),
-		};
-		let origin = EnvelopeOrigin { worker: WORKER, boot: 1 };
-		assert_ok!(<Requests as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set)));
+		commit(agent, results);
 	}
+}
+
+/// The worker's answers.
+fn commit(agent: AgentId, results: Vec<RequestResult>) {
+	let record = pallet_agents::Agents::<Runtime>::get(agent).expect("it is there");
+	let set = EffectSet {
+		agent,
+		base_version: record.version,
+		base_hash: record.state_hash,
+		new_hash: H256::repeat_byte(3),
+		key: None,
+		results,
+		availability: Vec::new(),
+	};
+	let origin = EnvelopeOrigin { worker: WORKER, boot: 1 };
+	assert_ok!(<Requests as ReceivePayload>::receive(origin, AgentsPayload::EffectSet(set)));
 }
 
 fn honest() -> AccountId {
@@ -226,13 +238,12 @@ fn other_deadlines() -> impl Iterator<Item = BlockNumber> + Clone {
 
 #[test]
 fn a_flooder_of_an_agent_pays_and_others_get_in() {
-	for (purse, most_paid, most_blocks) in [(25 * PHA, 6 * PHA, 10), (1_000 * PHA, 170 * PHA, 16)] {
+	for (purse, requests, paid, blocks) in [(25, 100, 5_120, 9), (1_000, 122, 163_840, 14)] {
 		network(|| {
-			let mut flooder = Flooder::with(purse);
+			let mut flooder = Flooder::with(purse * PHA);
 			flooder.flood(&[agent(1)], other_deadlines());
-			let (paid, blocks) = way_in(&mut flooder, &[agent(1)], agent(1));
-			println!("{purse}: {} requests, {paid} at once or {blocks} blocks", flooder.accounts);
-			assert!(paid <= most_paid && blocks <= most_blocks, "{paid}, {blocks}");
+			let (at_once, waits) = way_in(&mut flooder, &[agent(1)], agent(1));
+			assert_eq!((flooder.accounts, at_once, waits), (requests, paid * MILLIS, blocks));
 		});
 	}
 }
@@ -244,15 +255,15 @@ fn spending_of_an_honest_user() -> Balance {
 
 #[test]
 fn whatever_a_flooder_of_an_agent_has_others_pay_less_than_a_quarter_of_it_or_wait_for_seconds() {
-	for (times, most_blocks) in [(1, 10), (10, 12), (100, 16)] {
+	let columns = [(1, 97, 2_560, 8), (10, 111, 20_480, 12), (100, 124, 327_680, 15)];
+	for (times, requests, paid, blocks) in columns {
 		network(|| {
 			let purse = times * spending_of_an_honest_user();
 			let mut flooder = Flooder::with(purse);
 			flooder.flood(&[agent(1)], other_deadlines());
-			let (paid, blocks) = way_in(&mut flooder, &[agent(1)], agent(1));
-			let requests = flooder.accounts;
-			println!("{times} users, {purse}: {requests} requests, {paid} or {blocks} blocks");
-			assert!(paid * 4 <= purse && blocks <= most_blocks, "{paid}, {blocks}");
+			let (at_once, waits) = way_in(&mut flooder, &[agent(1)], agent(1));
+			assert_eq!((flooder.accounts, at_once, waits), (requests, paid * MILLIS, blocks));
+			assert!(at_once * 4 <= purse);
 		});
 	}
 }
@@ -292,6 +303,107 @@ fn a_sandbagger_keeps_a_slow_agent_busy_no_longer_than_its_room_or_the_latest_de
 	});
 }
 
+/// Keeps four requests of a slow agent open, at the least price, and asks again when one is done.
+struct Trickler {
+	purse: Flooder,
+}
+
+impl Trickler {
+	const OPEN: usize = 4;
+
+	/// What it asks anew, for the deadline that has time for all.
+	fn tops_up(&mut self, agent: AgentId, open: usize) -> Vec<(RequestId, BlockNumber)> {
+		let last = System::block_number() + 5 * TIMEOUT + 25;
+		(open..Self::OPEN)
+			.map(|_| {
+				let request = self.purse.ask(agent, least() + UNIT_PRICE, last);
+				(request.expect("it costs the least"), last)
+			})
+			.collect()
+	}
+}
+
+/// Runs the paid requests of an agent one after the other, each for as long as it may, and gives up what is not begun
+/// when its deadline is near: as enclaves do.
+#[derive(Default)]
+struct SlowWorker {
+	waiting: VecDeque<(RequestId, BlockNumber)>,
+	begun: BlockNumber,
+}
+
+impl SlowWorker {
+	/// Half a minute: what `phala deploy` lets a run take, of a timeout of twice as long.
+	const RUN: BlockNumber = 15;
+
+	fn takes(&mut self, orders: impl IntoIterator<Item = (RequestId, BlockNumber)>) {
+		self.waiting.extend(orders);
+	}
+
+	/// One block; which requests ended.
+	fn works(&mut self, agent: AgentId) -> Vec<RequestId> {
+		System::set_block_number(System::block_number() + 1);
+		let now = System::block_number();
+		let mut results = Vec::new();
+		if now == self.begun + Self::RUN {
+			let (request, _) = self.waiting.pop_front().expect("it ran one");
+			let outcome = RequestOutcome::Answered(vec![1]);
+			results.push(RequestResult { request, outcome, units: 1 });
+			self.begun = now;
+		}
+		// But for the one that runs.
+		let is_late = |deadline: BlockNumber| deadline <= now + limits::DEADLINE_NEAR_BLOCKS;
+		let late = self.waiting.iter().skip(1).filter(|(_, deadline)| is_late(*deadline));
+		let given_up = late.map(|(request, _)| *request).collect::<Vec<_>>();
+		self.waiting.retain(|(request, _)| !given_up.contains(request));
+		let outcome = RequestOutcome::Failed(Refusal::TooLate.code());
+		results.extend(given_up.into_iter().map(|request| RequestResult {
+			request,
+			outcome: outcome.clone(),
+			units: 0,
+		}));
+		let ended = results.iter().map(|result| result.request).collect();
+		if !results.is_empty() {
+			commit(agent, results);
+		}
+		ended
+	}
+}
+
+#[test]
+fn behind_a_trickler_others_wait_for_four_runs_at_the_least_price() {
+	network(|| {
+		let (slow, begun) = (agent(1), System::block_number());
+		let mut worker = SlowWorker { begun, ..Default::default() };
+		let mut villain = Trickler { purse: Flooder::with(25 * PHA) };
+		worker.takes(villain.tops_up(slow, 0));
+
+		// Two honest callers, for the least: one names the usual deadline of an agent that nobody else asks, one what
+		// `phala` names, with time for those who are there.
+		assert_eq!((begun, TIMEOUT), (1, 30));
+		let hurried = submit(&honest(), slow, least() + UNIT_PRICE, 56).unwrap();
+		let patient = submit(&honest(), slow, least() + UNIT_PRICE, 176).unwrap();
+		worker.takes([(hurried, 56), (patient, 176)]);
+		let of = |request| pallet_requests::Requests::<Runtime>::get(request).unwrap().state;
+		while of(patient) == RequestState::Open {
+			let ended = worker.works(slow);
+			let tricklers = |(of, request): &(AgentId, RequestId)| {
+				assert_eq!(*of, slow);
+				!ended.contains(request)
+			};
+			villain.purse.made.retain(tricklers);
+			worker.takes(villain.tops_up(slow, villain.purse.made.len()));
+			assert_eq!(price(slow, 1_000), least(), "whoever comes pays no more");
+		}
+		// The first is told so, and has paid no unit. The other waited for two minutes, and was run.
+		assert_eq!(of(hurried), RequestState::Settled { fee: 0, failed: true, block: 50 });
+		let answered = RequestState::Settled { fee: UNIT_PRICE, failed: false, block: 76 };
+		assert_eq!(of(patient), answered);
+		// Two a minute, after the first four.
+		assert_eq!(villain.purse.accounts, 8);
+		assert_eq!(villain.purse.purse, 25 * PHA - 8 * (least() + UNIT_PRICE));
+	});
+}
+
 #[test]
 fn who_floods_one_agent_makes_no_other_agent_of_its_worker_dearer() {
 	network(|| {
@@ -304,27 +416,25 @@ fn who_floods_one_agent_makes_no_other_agent_of_its_worker_dearer() {
 
 #[test]
 fn a_flooder_of_a_worker_s_agents_keeps_nobody_out_of_another_agent_there() {
-	for (purse, most_paid, most_blocks) in [(25 * PHA, 3 * PHA, 9), (1_000 * PHA, 85 * PHA, 15)] {
+	for (purse, requests, paid, blocks) in [(25, 193, 2_560, 8), (1_000, 236, 81_920, 13)] {
 		network(|| {
-			let (flooded, mut flooder) = ([agent(1), agent(2)], Flooder::with(purse));
+			let (flooded, mut flooder) = ([agent(1), agent(2)], Flooder::with(purse * PHA));
 			flooder.flood(&flooded, other_deadlines());
-			let (paid, blocks) = way_in(&mut flooder, &flooded, agent(3));
-			println!("{purse}: {} requests, {paid} at once or {blocks} blocks", flooder.accounts);
-			assert!(paid <= most_paid && blocks <= most_blocks, "{paid}, {blocks}");
+			let (at_once, waits) = way_in(&mut flooder, &flooded, agent(3));
+			assert_eq!((flooder.accounts, at_once, waits), (requests, paid * MILLIS, blocks));
 		});
 	}
 }
 
 #[test]
 fn a_flooder_of_a_deadline_does_not_close_it_for_others() {
-	for (purse, most_paid) in [(25 * PHA, 11 * PHA), (1_000 * PHA, 330 * PHA)] {
+	for (purse, requests, at_once) in [(25, 52, 10_240), (1_000, 63, 327_680)] {
 		network(|| {
-			let mut flooder = Flooder::with(purse);
+			let mut flooder = Flooder::with(purse * PHA);
 			let due = deadline();
 			flooder.flood(&[agent(1), agent(2)], core::iter::once(due));
 			let paid = price(agent(3), due);
-			println!("{purse}: {} requests, {paid} at once", flooder.accounts);
-			assert!(paid <= most_paid, "{paid}");
+			assert_eq!((flooder.accounts, paid), (requests, at_once * MILLIS));
 			assert_ok!(submit(&honest(), agent(3), paid + UNIT_PRICE, due));
 			// The next one is at the least price.
 			assert_ok!(submit(&honest(), agent(3), least() + UNIT_PRICE, due + 1));

@@ -113,13 +113,35 @@ pub(super) fn boots_anew_by_call(
 	operator: &AccountId,
 	code: Measurement,
 ) -> RuntimeCall {
+	let boots = pallet_registry::Workers::<Runtime>::get(worker).expect("it is registered").boots;
+	let keys = BootKeys { identity: [boots as u8 + 100; 32], encryption: [worker as u8; 32] };
+	let (evidence, recent_block) = evidence_of(worker, operator, code, keys);
+	pallet_registry::Call::register_boot { worker, keys, evidence, recent_block }.into()
+}
+
+/// The same boot, for longer.
+pub(super) fn renews_by_call(
+	worker: WorkerId,
+	operator: &AccountId,
+	code: Measurement,
+) -> RuntimeCall {
+	let keys = pallet_registry::Boots::<Runtime>::get(worker).expect("it has one").keys;
+	let (evidence, recent_block) = evidence_of(worker, operator, code, keys);
+	pallet_registry::Call::renew_boot { worker, evidence, recent_block }.into()
+}
+
+/// Of the block before this one, which gets a hash for it.
+fn evidence_of(
+	worker: WorkerId,
+	operator: &AccountId,
+	code: Measurement,
+	keys: BootKeys,
+) -> (Vec<u8>, BlockNumber) {
 	let root = sr25519::Pair::from_seed(&DEVELOPMENT_ROOT_SEED);
 	pallet_registry::SoftwareRoot::<Runtime>::put(root.public().0);
 	let recent_block = System::block_number() - 1;
 	let recent_hash = H256::repeat_byte(9);
 	frame_system::BlockHash::<Runtime>::insert(recent_block, recent_hash);
-	let boots = pallet_registry::Workers::<Runtime>::get(worker).expect("it is registered").boots;
-	let keys = BootKeys { identity: [boots as u8 + 100; 32], encryption: [worker as u8; 32] };
 	let genesis = System::block_hash(0);
 	let statement = BootStatement::new(genesis, worker, operator.clone().into(), keys, recent_hash);
 	let report = SoftwareReport {
@@ -129,8 +151,7 @@ pub(super) fn boots_anew_by_call(
 		debug: false,
 	};
 	let signature = root.sign(&SoftwareReportContent::new(&report).encode()).0;
-	let evidence = Evidence::Software(SoftwareEvidence { report, signature }).encode();
-	pallet_registry::Call::register_boot { worker, keys, evidence, recent_block }.into()
+	(Evidence::Software(SoftwareEvidence { report, signature }).encode(), recent_block)
 }
 
 fn is_in_force(worker: WorkerId) -> bool {

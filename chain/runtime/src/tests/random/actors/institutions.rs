@@ -203,17 +203,8 @@ impl Actors {
 		};
 		match random.below(4) {
 			0 | 1 => {
-				let info = Box::new(IdentityInfo {
-					additional: Default::default(),
-					display: name(random),
-					legal: name(random),
-					web: Data::None,
-					riot: Data::None,
-					email: Data::None,
-					pgp_fingerprint: None,
-					image: Data::None,
-					twitter: Data::None,
-				});
+				let (display, legal) = (name(random), name(random));
+				let info = Box::new(IdentityInfo { display, legal, ..Default::default() });
 				self.send(chain, &by, "said who it is", Call::set_identity { info });
 			}
 			2 => {
