@@ -5,13 +5,14 @@ use super::{
 	ending::{self, CodeNow, Failed, Settled},
 	kept::{self, Found, Keeper, Kept, BROKEN},
 	members::go_first,
+	quorum::{Shortage, Watch},
 	silence::follows,
 	size::Sent,
 	Answered,
 };
 use crate::{
 	accounts::{Account, Accounts},
-	commands::status::in_time,
+	commands::status::{hears_of_no_block, in_time},
 	conversation::Conversation,
 	deployment,
 	failure::CommandError,
@@ -47,6 +48,8 @@ use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
+use std::{cell::Cell, time::Duration};
+
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices {
@@ -88,9 +91,8 @@ pub async fn submit(
 	let (at, mut proven) = proof::agent(chain, finality, agent).await?;
 	let record = proven.record();
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
-	let kind = RequestKind::Call;
-	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
-		// It was waited for another writer: the agent's code and price may be others by now.
+	if await_its_commit(chain, at, agent, record, choices.deadline).await? {
+		// The agent's code and price may be others by now.
 		(_, proven) = proof::agent(chain, finality, agent).await?;
 	}
 	let record = proven.record();
@@ -122,17 +124,15 @@ pub async fn submit(
 	let kept = Kept::new(conversation.genesis, agent, account.bytes(), plain, reply);
 	let mut keeper = Keeper::new(accounts, &account.name, kept);
 	let sender = interrupt::sender(chain, account.keypair.clone());
+	let attempts = Cell::new(0);
 	let submitting = requests::submit(&sender, &submission, |signed| {
 		keeper.before_submission(signed.at)?;
 		if choices.says_how_to_go_on {
+			let transaction = signed.at.transaction;
 			interrupt::advise(format!(
-				"`phala request status {:?} --wait` goes on, at no further cost",
-				signed.at.transaction
+				"`phala request status {transaction:?} --wait` goes on, at no further cost"
 			));
-			say!(
-				"  should this end too early, go on with: phala request status {:?} --wait",
-				signed.at.transaction
-			);
+			say!("{}", how_to_go_on(transaction, attempts.replace(attempts.get() + 1)));
 		}
 		anyhow::Ok(())
 	});
@@ -162,6 +162,17 @@ pub async fn submit(
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
 	keeper.submitted(request, block, base_fee)?;
 	Ok(Submitted { request, block, terms: Terms { base_fee, ..terms } })
+}
+
+/// Of a transaction that is about to be submitted, after so many that were not taken.
+fn how_to_go_on(transaction: H256, attempts: u32) -> String {
+	let but = match attempts {
+		0 => "should this end too early, go on with",
+		_ => {
+			"another of this account's took its number, and that one was not taken; now go on with"
+		}
+	};
+	format!("  {but}: phala request status {transaction:?} --wait")
 }
 
 /// As the chain would take them in its next block, which it compares with, not with the newest final one.
@@ -205,8 +216,7 @@ pub async fn submit_secrets(
 	let (at, mut proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	check_owner(agent, record, account)?;
-	let kind = RequestKind::Secrets;
-	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
+	if await_its_commit(chain, at, agent, record, choices.deadline).await? {
 		(_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	}
 	let record = proven.record();
@@ -236,41 +246,89 @@ pub async fn submit_secrets(
 }
 
 /// Why a member does not answer for an agent now; nothing if it does. Where the newest final block is known, one
-/// that is far behind it does not: what it runs it cannot commit.
+/// that hears of no block does not: what it runs it cannot commit.
 pub(super) async fn lacks(
 	member: &clusters::Member,
 	agent: AgentId,
 	newest: Option<BlockNumber>,
 ) -> Option<String> {
+	lacks_for(member, agent, newest, limits::STANDSTILL_MAX).await
+}
+
+async fn lacks_for(
+	member: &clusters::Member,
+	agent: AgentId,
+	newest: Option<BlockNumber>,
+	standstill_max: Duration,
+) -> Option<String> {
 	let asking = async {
 		let client = WorkerClient::new(&member.endpoint)?;
 		let standing = client.standing(agent).await?;
-		let (Standing::Ready, Some(_)) = (&standing, newest) else { return Ok(standing) };
-		Ok(match follows(&client.info().await?, newest, &mut None, limits::STANDSTILL_MAX) {
-			Ok(_) => Standing::Ready,
-			Err(why) => Standing::Lacks(format!("it is ready for the agent, {why}")),
+		let (Standing::Ready, Some(_)) = (&standing, newest) else { return Ok((standing, None)) };
+		let said = client.info().await?;
+		Ok(match follows(&said, newest, &mut None, standstill_max) {
+			Ok(_) => (Standing::Ready, Some(said)),
+			Err(why) => (Standing::Lacks(format!("it is ready for the agent, {why}")), None),
 		})
 	};
 	match in_time(asking).await {
-		Ok(Standing::Ready) => None,
-		Ok(Standing::Lacks(why)) => Some(why),
+		Ok((Standing::Ready, None)) => None,
+		Ok((Standing::Ready, Some(said))) => {
+			hears_of_no_block(&member.endpoint, &said, newest, standstill_max).await
+		}
+		Ok((Standing::Lacks(why), _)) => Some(why),
 		Err(error) => Some(format!("{error:#}")),
 	}
 }
 
-/// Refuses what nobody would answer, before anything is paid for it. Who says by when it is to be answered may
-/// know that somebody comes back until then. Whether another writer was waited for: what was read before is old.
-async fn check_somebody_answers(
+/// Waits until somebody writes the agent and enough members are there to keep what it writes, before anything is
+/// paid: what is not answered is refunded, but for the base fee. Refuses what nobody would answer. Who says by
+/// when it is to be answered may know better. Whether it was waited: what was read before is old then.
+async fn await_its_commit(
 	chain: &Chain,
 	at: HeaderId,
 	agent: AgentId,
-	cluster: ClusterId,
-	kind: RequestKind,
+	record: &AgentRecord,
 	deadline: Option<BlockNumber>,
 ) -> anyhow::Result<bool> {
 	if deadline.is_some() {
 		return Ok(false);
 	}
+	let cluster = record.cluster;
+	let waited = check_somebody_answers(chain, at, agent, cluster).await?;
+	let mut watch = Watch::new(cluster);
+	let kept = kept_by_enough(async || watch.look(chain).await, limits::QUORUM_WAIT_MAX).await;
+	Ok(waited || kept)
+}
+
+/// Waits until enough members are there to keep a write. Whether it had to.
+async fn kept_by_enough(
+	mut look: impl AsyncFnMut() -> Option<Shortage>,
+	wait_max: Duration,
+) -> bool {
+	let mut told = None;
+	let waiting = async {
+		while let Some(shortage) = look().await {
+			if told.as_ref() != Some(&shortage) {
+				say!("  {shortage}. It is submitted then, because what is not answered is refunded, but for the base fee. --deadline <BLOCK> submits it at once");
+				told = Some(shortage);
+			}
+			tokio::time::sleep(limits::POLL).await;
+		}
+	};
+	if tokio::time::timeout(wait_max, waiting).await.is_err() {
+		say!("  it is so still: it is submitted all the same");
+	}
+	told.is_some()
+}
+
+/// Whether another writer was waited for.
+async fn check_somebody_answers(
+	chain: &Chain,
+	at: HeaderId,
+	agent: AgentId,
+	cluster: ClusterId,
+) -> anyhow::Result<bool> {
 	let mut members = clusters::members(chain, cluster).await?;
 	let lease = clusters::lease(chain, at, agent).await?;
 	let writer = lease.map(|lease| lease.worker);
@@ -289,12 +347,8 @@ async fn check_somebody_answers(
 	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
 	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
 		say!(
-			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee{}",
-			terminal::line(why),
-			match kind {
-				RequestKind::Call => ". --deadline <BLOCK> submits it at once",
-				RequestKind::Secrets => "",
-			}
+			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee. --deadline <BLOCK> submits it at once",
+			terminal::line(why)
 		);
 		let moving = moved_to_one_that_answers(chain, &members, agent);
 		if tokio::time::timeout(limits::FAILOVER_WAIT_MAX, moving).await.is_err() {
@@ -305,7 +359,7 @@ async fn check_somebody_answers(
 	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
 		return Err(lost);
 	}
-	Err(nobody_answers(agent, chain.genesis_hash(), kind, &refusals).into())
+	Err(nobody_answers(agent, chain.genesis_hash(), &refusals).into())
 }
 
 /// Returns when the worker that has the lease answers for the agent.
@@ -327,19 +381,10 @@ async fn moved_to_one_that_answers(chain: &Chain, members: &[clusters::Member], 
 	}
 }
 
-fn nobody_answers(
-	agent: AgentId,
-	genesis: H256,
-	kind: RequestKind,
-	refusals: &[(WorkerId, String)],
-) -> CommandError {
-	let with_deadline = match kind {
-		RequestKind::Call => "; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
-		RequestKind::Secrets => "",
-	};
+fn nobody_answers(agent: AgentId, genesis: H256, refusals: &[(WorkerId, String)]) -> CommandError {
 	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
 	let message = format!(
-		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does{with_deadline}",
+		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
 		Names::called(genesis, agent),
 		refusals.collect::<String>()
 	);
@@ -461,15 +506,48 @@ mod tests {
 		assert_eq!(lacks(&cut_off, agent, None).await, None, "it has the agent");
 		let behind = lacks(&cut_off, agent, Some(HEIGHT)).await.unwrap();
 		assert!(behind.contains("stands at block 1, 100 is final"), "{behind}");
+		// One whose relayer hangs since a few seconds is looked at until it moves, before anything is paid.
+		let standing = Villain::IsCutOff { height: HEIGHT - 6, fresh: true };
+		let standing = worker(4, standing).await.member;
+		let short = Duration::from_millis(10);
+		let stands = lacks_for(&standing, agent, Some(HEIGHT), short).await.unwrap();
+		assert!(stands.contains("stands at block 94, 100 is final"), "{stands}");
+		let near = lacks_for(&standing, agent, Some(HEIGHT - 5), short).await;
+		assert_eq!(near, None, "others are as far");
 		let refusals = [(1, why), (2, "its code has not come here yet".into())];
-		let refused = nobody_answers(agent, H256([1; 32]), RequestKind::Call, &refusals);
+		let refused = nobody_answers(agent, H256([1; 32]), &refusals);
 		assert_eq!(refused.code, "Unanswered");
 		for part in
 			["nothing was submitted", "worker 2: its code", "phala agent status", "--deadline"]
 		{
 			assert!(refused.message.contains(part), "{}", refused.message);
 		}
-		let secret = nobody_answers(agent, H256([1; 32]), RequestKind::Secrets, &refusals);
-		assert!(!secret.message.contains("--deadline"), "it has no such option");
+	}
+
+	#[tokio::test]
+	async fn nothing_is_submitted_while_too_few_members_are_there_to_keep_it() {
+		let shortage = Shortage::of_one(2, 600);
+		let looks = Cell::new(0);
+		let waited = kept_by_enough(
+			async || {
+				looks.set(looks.get() + 1);
+				(looks.get() < 3).then(|| shortage.clone())
+			},
+			Duration::from_secs(600),
+		);
+		assert!(waited.await);
+		assert_eq!(looks.get(), 3);
+		assert!(!kept_by_enough(async || None, Duration::from_secs(600)).await);
+		// Nor for ever.
+		let never = kept_by_enough(async || Some(shortage.clone()), Duration::from_millis(50));
+		assert!(never.await);
+	}
+
+	#[test]
+	fn a_transaction_that_was_not_taken_is_not_named_as_the_way_on() {
+		let first = how_to_go_on(H256([1; 32]), 0);
+		assert!(first.contains("should this end too early") && first.ends_with("01 --wait"));
+		let second = how_to_go_on(H256([2; 32]), 1);
+		assert!(second.contains("that one was not taken; now") && second.ends_with("02 --wait"));
 	}
 }

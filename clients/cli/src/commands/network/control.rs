@@ -185,6 +185,8 @@ mod tests {
 			boot: Some(1),
 			phase: Phase::Serving,
 			fresh: Some(true),
+			height: Some(7),
+			cluster_keys: Some(true),
 			agents: Some(3),
 			agents_ready: Some(3 - agents_not_ready.len() as u64),
 			agents_not_ready,
@@ -197,6 +199,7 @@ mod tests {
 		let told = NetworkStatus {
 			chain: "ws://x".into(),
 			chain_error: None,
+			finalized: Some(7),
 			workers: Vec::new(),
 			agents: BTreeMap::new(),
 		};

@@ -6,19 +6,18 @@ use super::{
 	Done, NetworkAgents, Order,
 };
 use crate::{
-	commands::status::{in_time, with_agents},
+	commands::status::{hears_of_no_block, in_time, with_agents, Said},
 	failure::{self, CommandError},
+	limits,
 	output::{
-		operators::{
-			NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStatus, WorkerStopped,
-		},
+		operators::{NetworkStatus, NetworkWorker, Phase, WorkerStarted, WorkerStopped},
 		words::Hash,
 		Failure,
 	},
 };
 use phala_chain_client::Chain;
 use phala_devnet::{Devnet, Runs};
-use phala_protocol::boot::WorkerId;
+use phala_protocol::{boot::WorkerId, BlockNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::net::UnixStream;
 
@@ -52,41 +51,67 @@ fn no_such_worker<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Comma
 }
 
 /// Where each stands, asked at once: one that hangs holds up nobody.
-async fn workers(devnet: &mut Devnet, agents: &BTreeMap<String, Hash>) -> Vec<NetworkWorker> {
-	let genesis = |said: &WorkerStatus| said.genesis.map(|genesis| genesis.0);
+async fn workers(
+	devnet: &mut Devnet,
+	agents: &BTreeMap<String, Hash>,
+	newest: Option<BlockNumber>,
+) -> Vec<NetworkWorker> {
 	let runs: Vec<_> = devnet.workers.iter_mut().map(phala_devnet::Worker::runs).collect();
 	let asking = devnet.workers.iter().zip(runs).map(|(worker, runs)| async move {
-		let url = worker.url();
-		let (said, mut not_ready) = match runs.enclave {
-			false => (None, Vec::new()),
-			true => in_time(with_agents(&url))
-				.await
-				.map_or_else(|_| (None, Vec::new()), |(said, not_ready)| (Some(said), not_ready)),
-		};
-		names(&mut not_ready, agents, said.as_ref().and_then(genesis));
-		let (phase, said) = (phase(runs, said.as_ref()), said.as_ref());
-		NetworkWorker {
-			name: worker.options.names[0].clone(),
-			worker: worker.id(),
-			boot: said.and_then(|said| said.boot),
-			phase,
-			fresh: said.and_then(|said| said.fresh),
-			agents: said.and_then(|said| said.agents),
-			agents_ready: said.and_then(|said| said.agents_ready),
-			agents_not_ready: not_ready,
-			url,
+		if !runs.enclave {
+			return (None, false);
 		}
+		let (url, max) = (worker.url(), limits::STANDSTILL_MAX);
+		let Ok(said) = in_time(with_agents(&url)).await else { return (None, false) };
+		let is_cut_off = hears_of_no_block(&url, &said.0, newest, max).await.is_some();
+		(Some(said), is_cut_off)
 	});
-	futures::future::join_all(asking).await
+	let asked = futures::future::join_all(asking).await;
+	// One that was killed a moment ago was there still, and did not answer.
+	let runs: Vec<_> = devnet.workers.iter_mut().map(phala_devnet::Worker::runs).collect();
+	let each = devnet.workers.iter().zip(runs).zip(asked);
+	let told = each.map(|((worker, runs), (said, is_cut_off))| {
+		let (name, url) = (worker.options.names[0].clone(), worker.url());
+		let mut told = stands(name, worker.id(), url, runs, said, is_cut_off);
+		let genesis = devnet.genesis();
+		names(&mut told.agents_not_ready, agents, Some(genesis));
+		told
+	});
+	told.collect()
 }
 
-/// What its processes and what it says of itself come to.
-fn phase(runs: Runs, said: Option<&WorkerStatus>) -> Phase {
-	match (runs, said) {
+/// What its processes, and what it says of itself, come to. Who hears of no block answers for no agent, whatever
+/// it says.
+fn stands(
+	name: String,
+	worker: WorkerId,
+	url: String,
+	runs: Runs,
+	said: Option<Said>,
+	is_cut_off: bool,
+) -> NetworkWorker {
+	let phase = match (runs, &said) {
 		(Runs { enclave: false, .. }, _) => Phase::Stopped,
 		(Runs { relayer: false, .. }, _) => Phase::WithoutRelayer,
-		(_, Some(said)) => said.phase,
+		(_, Some(_)) if is_cut_off => Phase::WithoutRelayer,
+		(_, Some((said, _))) => said.phase,
 		(_, None) => Phase::Silent,
+	};
+	let (info, not_ready) = said.unzip();
+	let of_agents = info.as_ref().filter(|_| !is_cut_off);
+	let info = info.as_ref();
+	NetworkWorker {
+		name,
+		worker,
+		boot: info.and_then(|info| info.boot),
+		phase,
+		fresh: info.and_then(|info| info.fresh),
+		height: info.and_then(|info| info.height),
+		cluster_keys: info.and_then(|info| info.cluster_keys),
+		agents: of_agents.and_then(|info| info.agents),
+		agents_ready: of_agents.and_then(|info| info.agents_ready),
+		agents_not_ready: not_ready.filter(|_| of_agents.is_some()).unwrap_or_default(),
+		url,
 	}
 }
 
@@ -123,9 +148,11 @@ async fn carry_out(
 		}
 		Order::Status => {
 			let chain = devnet.url()?;
-			let (workers, chain_error) = tokio::join!(workers(devnet, agents), silence(&chain));
+			let finalized = finalized(&chain).await;
+			let workers = workers(devnet, agents, finalized.as_ref().ok().copied()).await;
+			let (chain_error, finalized) = (finalized.as_ref().err().cloned(), finalized.ok());
 			let agents = agents.clone();
-			Ok(Done::Status(NetworkStatus { chain, chain_error, workers, agents }))
+			Ok(Done::Status(NetworkStatus { chain, chain_error, finalized, workers, agents }))
 		}
 		Order::Agents => {
 			let (genesis, named) = (devnet.genesis().into(), agents.clone());
@@ -134,15 +161,19 @@ async fn carry_out(
 	}
 }
 
-/// Why a chain's node does not answer, if it does not.
-async fn silence(chain: &str) -> Option<String> {
+/// The newest final block, or why the chain's node does not answer.
+async fn finalized(chain: &str) -> Result<BlockNumber, String> {
 	let asking = in_time(async { Ok(Chain::connect(chain).await?.finalized().await?) });
-	asking.await.err().map(|error| format!("{error:#}"))
+	asking.await.map_err(|error| format!("{error:#}"))
 }
 
 #[cfg(test)]
 mod tests {
-	use super::*;
+	use super::{
+		super::tests::{lacking, serving},
+		*,
+	};
+	use crate::output::operators::WorkerStatus;
 
 	#[test]
 	fn a_worker_that_is_not_there_is_refused_with_those_that_are() {
@@ -154,19 +185,37 @@ mod tests {
 
 	const UP: Runs = Runs { enclave: true, relayer: true };
 
-	fn serving() -> WorkerStatus {
-		serde_json::from_value(serde_json::json!({ "phase": "serving" })).unwrap()
-	}
-
 	#[test]
 	fn a_worker_whose_relayer_is_gone_is_not_called_stopped() {
-		let said = serving();
-		assert_eq!(phase(UP, Some(&said)), Phase::Serving);
+		let phase = |runs, said| stands("w".into(), 1, String::new(), runs, said, false).phase;
+		let said = || Some((serving(), Vec::new()));
+		assert_eq!(phase(UP, said()), Phase::Serving);
 		assert_eq!(phase(UP, None), Phase::Silent);
 		let cut_off = Runs { relayer: false, ..UP };
-		assert_eq!(phase(cut_off, Some(&said)), Phase::WithoutRelayer);
+		assert_eq!(phase(cut_off, said()), Phase::WithoutRelayer);
 		assert_eq!(Phase::WithoutRelayer.name(), "without-relayer");
 		let down = Runs { enclave: false, relayer: false };
 		assert_eq!(phase(down, None), Phase::Stopped);
+	}
+
+	#[test]
+	fn a_worker_whose_relayer_hangs_is_not_said_to_serve_whatever_it_says() {
+		let said = || {
+			let info = WorkerStatus {
+				height: Some(753),
+				agents: Some(10),
+				agents_ready: Some(9),
+				..serving()
+			};
+			Some((info, vec![lacking(1, Some("its code"))]))
+		};
+		let told = |is_cut_off| stands("w".into(), 2, String::new(), UP, said(), is_cut_off);
+		let well = told(false);
+		assert_eq!((well.phase, well.agents_ready), (Phase::Serving, Some(9)));
+		assert_eq!(well.agents_not_ready.len(), 1);
+		let cut_off = told(true);
+		assert_eq!((cut_off.phase, cut_off.height), (Phase::WithoutRelayer, Some(753)));
+		assert_eq!((cut_off.agents, cut_off.agents_ready), (None, None));
+		assert!(cut_off.agents_not_ready.is_empty());
 	}
 }

@@ -1,7 +1,8 @@
 //! `phala network stop`: not the last worker that an agent, or a cluster's keys, are with.
 
 use super::{
-	ask_network, names, tell, text, Done, Order, StopArguments, WorkerArguments, CHAIN, NO_NETWORK,
+	super::parts::GATEKEEPER, ask_network, names, tell, text, Done, Order, StopArguments,
+	WorkerArguments, CHAIN, NO_NETWORK,
 };
 use crate::{
 	chain::NodeOption,
@@ -53,6 +54,8 @@ pub async fn stop(arguments: StopArguments, json: bool) -> anyhow::Result<ExitCo
 	}
 	if at_stake.loses_keys {
 		say!("warning: {KEYS_LOST}");
+	} else if at_stake.waits_for_gatekeeper {
+		say!("warning: the {GATEKEEPER} is not up: {name} gets its keys from it when it starts again, and serves nothing before; `phala network start {GATEKEEPER}` brings that back");
 	}
 	match ask_network(&Order::Stop { name }, &node).await? {
 		Done::Stopped(mut told) => {
@@ -77,6 +80,8 @@ struct AtStake {
 	others: Vec<String>,
 	/// Whether nobody has the cluster's keys then, nor what they are made of.
 	loses_keys: bool,
+	/// Whether the gatekeeper is away that would give it the keys when it is back.
+	waits_for_gatekeeper: bool,
 }
 
 impl AtStake {
@@ -104,6 +109,7 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 		return Ok(AtStake::default());
 	};
 	let is_last = is_last(&network.workers, worker);
+	let waits_for_gatekeeper = lacks_gatekeeper(&network.workers, worker);
 	let asking = async {
 		let chain = node.connect().await?;
 		let Some(cluster) = cluster_of(&chain, worker.worker).await? else {
@@ -132,7 +138,7 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 			status::of_all(clusters::members(&chain, cluster).await?, chain.finalized().await.ok())
 				.await;
 		let loses_keys = is_last && !others_have_keys(&network.workers, &said);
-		Ok(AtStake { loses_keys, ..nobody_else(worker.worker, &born, said) })
+		Ok(AtStake { loses_keys, waits_for_gatekeeper, ..nobody_else(worker.worker, &born, said) })
 	};
 	let asked = tokio::time::timeout(ASKING_CLUSTER_MAX, asking).await;
 	asked.context("its chain does not answer")?
@@ -142,6 +148,12 @@ async fn at_stake(name: &str, node: &NodeOption) -> anyhow::Result<AtStake> {
 fn is_last(workers: &[NetworkWorker], stopped: &NetworkWorker) -> bool {
 	let mut others = workers.iter().filter(|other| other.worker != stopped.worker);
 	others.all(|other| other.phase == Phase::Stopped)
+}
+
+/// Whether a worker that is stopped would wait for its keys when it is back: the gatekeeper is away.
+fn lacks_gatekeeper(workers: &[NetworkWorker], stopped: &NetworkWorker) -> bool {
+	let of = workers.iter().find(|worker| worker.name == GATEKEEPER);
+	of.is_some_and(|of| of.worker != stopped.worker && of.phase == Phase::Stopped)
 }
 
 /// The cluster that a worker is in, or asked to join.
@@ -203,7 +215,7 @@ fn nobody_else(
 		};
 		terminal::line(&format!("worker {}: {stands}", member.worker))
 	});
-	AtStake { agents, others: others.collect(), loses_keys: false }
+	AtStake { agents, others: others.collect(), ..AtStake::default() }
 }
 
 #[cfg(test)]
@@ -224,6 +236,12 @@ mod tests {
 		assert!(!is_last(&up, &gatekeeper));
 		let down = [worker(0, vec![]), stopped(worker(1, vec![])), stopped(worker(2, vec![]))];
 		assert!(is_last(&down, &gatekeeper), "members get their keys from it");
+		let named = |phase| NetworkWorker { name: GATEKEEPER.into(), phase, ..worker(0, vec![]) };
+		let lacks =
+			|phase| lacks_gatekeeper(&[named(phase), worker(1, vec![])], &worker(1, vec![]));
+		assert!(lacks(Phase::Stopped) && !lacks(Phase::Serving));
+		let own = named(Phase::Stopped);
+		assert!(!lacks_gatekeeper(&[named(Phase::Stopped)], &own), "it is the gatekeeper itself");
 		let silent = NetworkWorker { phase: Phase::Silent, ..worker(2, vec![]) };
 		assert!(!is_last(&[worker(0, vec![]), silent], &gatekeeper), "it may have them");
 		let told = AtStake { loses_keys: true, ..AtStake::default() }.refusal("gatekeeper");
