@@ -3,6 +3,7 @@
 use crate::{commands::status, failure::CommandError, limits};
 use phala_chain_client::{agents, clusters, Chain};
 use phala_protocol::mailbox::ClusterId;
+use std::convert::Infallible;
 
 /// Refuses what nobody will ever carry out: see [`lost_keys`].
 pub async fn check_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<()> {
@@ -37,6 +38,19 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 		);
 		CommandError::new("KeysLost", message).into()
 	}))
+}
+
+/// Says once that a cluster's members make its keys anew, if they do: births wait for that. Does not end.
+pub(super) async fn tell_of_new_keys(chain: &Chain, cluster: ClusterId) -> Infallible {
+	loop {
+		tokio::time::sleep(limits::PROGRESS_EVERY).await;
+		let Ok(members) = clusters::members(chain, cluster).await else { continue };
+		let said = status::of_all(members, None).await;
+		if has_nobody_keys(said.iter().map(|(_, said)| said)) {
+			say!("  no worker of cluster {cluster} has its keys yet, which are being made or fetched: it takes some four minutes where all were lost, and the birth waits for it");
+			return std::future::pending().await;
+		}
+	}
 }
 
 /// Who does not answer may have them.

@@ -1,17 +1,22 @@
 //! An agent's registration on the chain.
 
-use crate::{commands::status, deployed::Deployments, limits};
+use crate::{
+	commands::status,
+	deployed::{stays_refused, Deployments},
+	limits,
+};
 use anyhow::Context;
 use phala_chain_client::{
 	agents::{self, Deployment},
 	clusters,
 	transactions::SignedTransaction,
-	ChainClientError, Sender,
+	Chain, ChainClientError, Sender,
 };
 use phala_protocol::{agents::AgentId, mailbox::ClusterId};
 
 /// Registers an agent, and writes that down from before it is submitted.
 pub async fn register(
+	chain: &Chain,
 	owner: &Sender,
 	deployments: &Deployments,
 	deployment: &Deployment,
@@ -26,7 +31,9 @@ pub async fn register(
 			return Err(error).context("`phala deploy` once more goes on with it");
 		}
 		Err(error) => {
-			if matches!(error, ChainClientError::Dispatch { .. }) {
+			if matches!(error, ChainClientError::Dispatch { .. })
+				&& stays_refused(chain, at).await.unwrap_or(false)
+			{
 				deployments.forget(at)?;
 			}
 			return Err(error.into());

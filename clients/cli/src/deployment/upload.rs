@@ -218,14 +218,21 @@ pub async fn manifest(members: &[clusters::Member], hash: H256) -> anyhow::Resul
 	while let Some(asked) = asking.join_next().await {
 		match asked? {
 			(_, Ok(manifest)) => return Ok(manifest),
-			(worker, Err(error)) => refusals.push((worker, format!("{error:#}"))),
+			(worker, Err(error)) => {
+				let is_silent = is_silence(&error) || worker_client::was_never_asked(&error);
+				refusals.push((worker, format!("{error:#}"), is_silent));
+			}
 		}
 	}
 	refusals.sort();
-	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
+	let way_out = match refusals.iter().all(|(_, _, is_silent)| *is_silent) {
+		true => "none of them is there: their operators have to start one; on a development network `phala network start <worker>` does",
+		false => "`phala agent status` says what each of them lacks; the owner's `phala deploy` in the agent's folder uploads the code again",
+	};
+	let refusals = refusals.iter().map(|(worker, why, _)| format!("\n  worker {worker}: {why}"));
 	refuse!(
 		"Unanswered",
-		"no worker of the cluster gave the agent's manifest {hash:?}:{}\n`phala agent status` says what each of them lacks; the owner's `phala deploy` in the agent's folder uploads the code again",
+		"no worker of the cluster gave the agent's manifest {hash:?}:{}\n{way_out}",
 		refusals.collect::<String>()
 	)
 }
@@ -269,7 +276,12 @@ mod tests {
 		let members = vec![hung, dead(2), has];
 		let found = super::manifest(&members, hash).await.unwrap();
 		assert_eq!(found.name, "riddle");
-		let refused = super::manifest(&[dead(2)], hash).await.unwrap_err().to_string();
+		let members = [dead(2), refusing(3).await];
+		let refused = super::manifest(&members, hash).await.unwrap_err().to_string();
 		assert!(refused.contains("worker 2: ") && refused.contains("phala deploy"), "{refused}");
+		// Nobody is there who would take it.
+		let refused = super::manifest(&[dead(2)], hash).await.unwrap_err().to_string();
+		assert!(refused.contains("none of them is there"), "{refused}");
+		assert!(!refused.contains("phala deploy"), "{refused}");
 	}
 }

@@ -1,7 +1,7 @@
 //! Waiting for an agent's workers: until they stand at a block, know of its birth and have it ready.
 
 use super::{
-	keys::keys_lost,
+	keys::{keys_lost, tell_of_new_keys},
 	upload::{Missing, Uploaded},
 };
 use crate::{
@@ -102,6 +102,7 @@ pub async fn born(
 		biased;
 		in_time = tokio::time::timeout(limits::BIRTH_MAX, waiting) => in_time,
 		lost = keys_lost(chain, cluster) => return Err(lost),
+		never = tell_of_new_keys(chain, cluster) => match never {},
 	};
 	in_time.unwrap_or_else(|_| {
 		refuse!("NotBorn", "agent {agent:?} was not born within {} s: `phala cluster status {cluster}` shows whether its workers are in force, their logs why they do not commit its birth; `phala deploy` once more goes on waiting",

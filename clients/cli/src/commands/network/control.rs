@@ -20,6 +20,7 @@ pub use stop::stop;
 use crate::{
 	chain::NodeOption,
 	commands::status,
+	deployment,
 	failure::CommandError,
 	output::{
 		self,
@@ -30,6 +31,7 @@ use crate::{
 	steps::unless_quick,
 };
 use anyhow::Context;
+use phala_chain_client::clusters;
 use phala_protocol::H256;
 use serde::{Deserialize, Serialize};
 use socket::{ask, port, socket};
@@ -114,7 +116,24 @@ pub async fn agents(chain: &str, genesis: H256) -> anyhow::Result<BTreeMap<Strin
 /// Has a network that is up on this machine do something.
 pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	let done = ask_network(&order, node).await?;
-	tell(done, json)
+	let without_keys = match &done {
+		Done::Status(told) => told.workers.iter().find(|of| of.cluster_keys == Some(false)),
+		_ => None,
+	};
+	let without_keys = without_keys.filter(|of| of.agents > Some(0)).map(|of| of.worker);
+	let told = tell(done, json)?;
+	if let Some(worker) = without_keys {
+		// A comfort: that they have none is told.
+		let lost = async {
+			let chain = node.connect().await?;
+			let cluster = clusters::cluster_of(&chain, worker).await?;
+			deployment::lost_keys(&chain, cluster).await
+		};
+		if let Ok(Some(lost)) = status::in_time(lost).await {
+			say!("  {lost:#}");
+		}
+	}
+	Ok(told)
 }
 
 async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {

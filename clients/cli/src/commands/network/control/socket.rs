@@ -141,9 +141,10 @@ pub(super) async fn question(from: impl AsyncReadExt + Unpin) -> Option<String> 
 }
 
 pub(super) fn port(chain: &str) -> anyhow::Result<u16> {
-	let url = url::Url::parse(chain).ok();
+	let is_node = |url: &url::Url| ["ws", "wss"].contains(&url.scheme());
+	let url = url::Url::parse(chain).ok().filter(is_node);
 	let Some(port) = url.as_ref().and_then(url::Url::port) else {
-		refuse!("Usage", "{chain} is no URL with a port, as in ws://127.0.0.1:9944: --node or PHALA_NODE name the chain of a network that is up on this machine");
+		refuse!("Usage", "{chain} is no URL of a node with a port, as in ws://127.0.0.1:9944: --node or PHALA_NODE name the chain of a network that is up on this machine");
 	};
 	Ok(port)
 }
@@ -159,6 +160,16 @@ pub(super) async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn a_network_is_named_by_its_node_s_url_as_everywhere() {
+		assert_eq!(port("ws://127.0.0.1:9944").unwrap(), 9_944);
+		for other in ["http://127.0.0.1:9944", "127.0.0.1:9944", "ws://127.0.0.1"] {
+			let refused = failure::body(&port(other).unwrap_err());
+			assert_eq!(refused.code, "Usage");
+			assert!(refused.message.contains("ws://127.0.0.1:9944"), "{}", refused.message);
+		}
+	}
 
 	#[test]
 	fn the_socket_of_a_network_that_was_killed_is_removed_and_no_other_file() {
