@@ -67,7 +67,7 @@ impl Verification {
 		self.checks.iter().find(|check| check.verdict == Verdict::Refused)
 	}
 
-	/// The checks for which there was nothing to check.
+	/// The checks that the answer does not rest on.
 	pub fn absent(&self) -> impl Iterator<Item = &Check> {
 		self.checks.iter().filter(|check| check.verdict == Verdict::Absent)
 	}

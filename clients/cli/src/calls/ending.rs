@@ -2,8 +2,9 @@
 //! it cost and what to do.
 
 use super::{
-	on_chain::{self, lacks},
+	on_chain,
 	quorum::{Shortage, Watch},
+	readiness::lacks,
 	silence::{follows, Standstill},
 };
 use crate::{limits, terminal, worker_client::WorkerClient};

@@ -2,7 +2,7 @@
 //! value is never an argument: others on this machine can see those.
 
 use crate::{
-	accounts::AccountOptions,
+	accounts::{AccountOptions, Accounts},
 	calls::{
 		ending::{self, paid_text, CodeNow, Settled},
 		on_chain::{self, Choices, Submitted},
@@ -125,8 +125,10 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		check_declared(&name, &declared(&chain, agent).await?, removes)?;
 	}
 	let secrets = [(name.clone().into_bytes(), value)];
+	let accounts = Accounts::of_user()?;
 	let give = async || {
-		let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
+		let submitting =
+			on_chain::submit_secrets(&chain, &account, &accounts, agent, &secrets, choices);
 		let (submitted, _) = step("sealing it and submitting it", submitting).await?;
 		let Submitted { request, block, terms } = submitted;
 		let waiting = ending::settlement(&chain, request, block, Some(terms.base_fee));
