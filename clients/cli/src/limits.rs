@@ -24,6 +24,9 @@ pub const STATUS_MAX: Duration = Duration::from_secs(3);
 /// How long an agent may take to be born, from its registration on.
 pub const BIRTH_MAX: Duration = Duration::from_secs(180);
 
+/// After so long a birth that waits for its cluster's keys says so.
+pub const KEYS_USUAL: Duration = Duration::from_secs(15);
+
 /// How long a worker may take to see on chain that code is wanted.
 pub const CODE_WANTED_MAX: Duration = Duration::from_secs(60);
 

@@ -34,7 +34,7 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 	let said = status::of_all(clusters::members(chain, cluster).await?, None).await;
 	Ok(has_nobody_keys(said.iter().map(|(_, said)| said)).then(|| {
 		let message = format!(
-			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once. Each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, so that `phala deploy` may have to be run twice. On a development network, start `phala network up` again"
+			"the keys of cluster {cluster} are lost, and with them the state of its agents, for good: all of its members and the gatekeeper started anew at once, as each of the members says. If they say so still after some four minutes, each owner gives its agent up with `phala agent retire`; once none is left the members make new keys, within some four minutes, so that `phala deploy` may have to be run twice. On a development network, start `phala network up` again"
 		);
 		CommandError::new("KeysLost", message).into()
 	}))
@@ -43,11 +43,11 @@ pub async fn lost_keys(chain: &Chain, cluster: ClusterId) -> anyhow::Result<Opti
 /// Says once that a cluster's members make its keys anew, if they do: births wait for that. Does not end.
 pub(super) async fn tell_of_new_keys(chain: &Chain, cluster: ClusterId) -> Infallible {
 	loop {
-		tokio::time::sleep(limits::PROGRESS_EVERY).await;
+		tokio::time::sleep(limits::KEYS_USUAL).await;
 		let Ok(members) = clusters::members(chain, cluster).await else { continue };
 		let said = status::of_all(members, None).await;
 		if has_nobody_keys(said.iter().map(|(_, said)| said)) {
-			say!("  no worker of cluster {cluster} has its keys yet, which are being made or fetched: it takes some four minutes where all were lost, and the birth waits for it");
+			say!("  no worker of cluster {cluster} has its keys yet, and the birth waits for them: where all were lost they are made anew, within some four minutes");
 			return std::future::pending().await;
 		}
 	}
