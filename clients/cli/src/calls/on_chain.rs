@@ -229,35 +229,42 @@ pub async fn submit_secrets(
 		min_block: choices.min_block,
 	};
 	let sender = interrupt::sender(chain, account.keypair.clone());
-	// Nothing of what is given: only where to find what became of it.
+	// Nothing of what is given: only where to find what became of it, a comfort without which it is given too.
 	let kept = Kept::of_secrets(conversation.genesis, agent, account.bytes());
 	let mut keeper = Keeper::new(accounts, &account.name, kept);
 	let pending = requests::submit(&sender, &submission, |signed| {
-		keeper.before_submission(signed.at)?;
-		let transaction = signed.at.transaction;
-		interrupt::advise(format!("Whether the agent has it is not known yet: `phala request status {transaction:?} --wait` says so. The same command once more does no harm, and is paid once more"));
+		let is_kept = keeper.before_submission(signed.at).is_ok();
+		interrupt::advise(advice(is_kept.then_some(signed.at.transaction)));
 		anyhow::Ok(())
 	});
 	let pending = match pending.await {
 		Ok(pending) => pending,
 		Err(error) => {
 			if let Some(ChainClientError::Pool { .. }) = error.downcast_ref() {
-				keeper.refused()?;
+				let _ = keeper.refused();
 			}
 			return Err(error);
 		}
 	};
 	let included = match pending.included().await {
 		Err(error @ ChainClientError::Dispatch { .. }) => {
-			keeper.refused()?;
+			let _ = keeper.refused();
 			return Err(error.into());
 		}
 		included => included?,
 	};
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
-	keeper.submitted(request, block, base_fee)?;
+	let _ = keeper.submitted(request, block, base_fee);
 	let terms = Terms { base_fee, ..terms };
 	Ok(Submitted { request, block, terms })
+}
+
+/// What is left to do of a secret, by whose transaction that is found if it was kept.
+fn advice(kept: Option<H256>) -> String {
+	let says_so = kept.map_or_else(String::new, |transaction| {
+		format!(" yet: `phala request status {transaction:?} --wait` says so")
+	});
+	format!("Whether the agent has it is not known{says_so}. The same command once more does no harm, and is paid once more")
 }
 
 /// The request of this name once it is in a block: its id, that block, and what is kept of it.
@@ -399,6 +406,13 @@ pub fn is_open(state: &Request) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn of_a_secret_only_what_is_kept_is_named_as_the_way_to_hear_of_it() {
+		assert!(advice(Some(H256([1; 32]))).contains("phala request status 0x0101"));
+		let unkept = advice(None);
+		assert!(!unkept.contains("request status") && unkept.contains("once more does no harm"));
+	}
 
 	#[test]
 	fn a_transaction_that_was_not_taken_is_not_named_as_the_way_on() {
