@@ -62,11 +62,7 @@ impl Chain {
 		let rpc = tokio::time::timeout(limits::CONNECT_MAX, connecting)
 			.await
 			.map_err(|_| silent())?
-			.map_err(|error| match error.to_string() {
-				// The connection's own limit, of as many seconds, may be over first.
-				reason if reason.contains("timeout") => silent(),
-				reason => unreachable(reason),
-			})?;
+			.map_err(|error| unreachable(error.to_string()))?;
 		let backend = LegacyBackend::builder().build(rpc.clone());
 		let asking = OnlineClient::from_backend(std::sync::Arc::new(backend));
 		let online = tokio::time::timeout(limits::CONNECT_MAX, asking)

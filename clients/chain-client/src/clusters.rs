@@ -1,14 +1,15 @@
 //! Clusters, their members and leases.
 
-use crate::{Call, Chain, ChainClientError, HeaderId, Included, Sender};
+use crate::{bonding, Call, Chain, ChainClientError, HeaderId, Included, Sender};
 use codec::{Decode, Encode};
 use phala_protocol::{
 	agents::{AgentId, Lease},
-	boot::{BootNumber, WorkerId},
+	bonding::BondId,
+	boot::{Boot, BootNumber, WorkerId},
 	clusters::{MemberRecord, Opening},
-	evidence::Measurement,
+	evidence::{Measurement, MeasurementRule},
 	keys::Epoch,
-	limits::ENDPOINT_BYTES_MAX,
+	limits::{ENDPOINT_BYTES_MAX, LIVENESS_BLOCKS},
 	mailbox::ClusterId,
 	storage_keys, AccountBytes, BlockNumber,
 };
@@ -261,6 +262,68 @@ pub async fn lease(
 /// [`ChainClientError::NoMembers`], [`ChainClientError::UnknownCluster`].
 pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, ChainClientError> {
 	let at = chain.finalized_head().await?;
+	let members = recorded(chain, at, cluster).await?;
+	if !members.is_empty() {
+		return Ok(members.into_iter().map(|(member, _)| member).collect());
+	}
+	known_owner(chain, cluster).await?;
+	Err(ChainClientError::NoMembers { cluster })
+}
+
+/// A member that counts: the chain takes what a majority of those keeps, be they there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+	pub member: Member,
+	/// Without another sign of life it counts no more from this block on.
+	pub until: BlockNumber,
+}
+
+/// The members of a cluster that count at the newest finalized block, by worker.
+pub async fn counted(chain: &Chain, cluster: ClusterId) -> Result<Vec<Counted>, ChainClientError> {
+	let at = chain.finalized_head().await?;
+	let mut counted = Vec::new();
+	let minimum = bonding::minimum(chain, BondId::Worker(0)).await?;
+	for (member, record) in recorded(chain, at, cluster).await? {
+		let boot: Option<Boot> = chain.read(at, storage_keys::registry_boot(member.worker)).await?;
+		let Some(boot) = boot else { continue };
+		let rule = storage_keys::registry_measurement(boot.measurement);
+		let rule: Option<MeasurementRule> = chain.read(at, rule).await?;
+		let bond = bonding::bond(chain, at, BondId::Worker(member.worker)).await?;
+		let has_stake = bond.is_some_and(|bond| !bond.closed && bond.active >= minimum);
+		if !has_stake || !rule.is_some_and(|rule| rule.allows(at.number)) {
+			continue;
+		}
+		let address =
+			subxt::dynamic::storage::<(WorkerId,), BlockNumber>("Registry", "LastHeartbeat");
+		let key = (member.worker,);
+		let heartbeat = stored(chain, "Registry.LastHeartbeat", address, key).await?;
+		let until = counts_until(&record, &boot, heartbeat, at.number);
+		counted.extend(until.map(|until| Counted { member, until }));
+	}
+	Ok(counted)
+}
+
+/// Until when a member counts whose code is allowed and whose stake suffices; `None` if it does not, as the
+/// chain decides it.
+fn counts_until(
+	record: &MemberRecord,
+	boot: &Boot,
+	heartbeat: Option<BlockNumber>,
+	now: BlockNumber,
+) -> Option<BlockNumber> {
+	let last = heartbeat.unwrap_or_default().max(boot.registered_at);
+	let silent_from = last.saturating_add(LIVENESS_BLOCKS).saturating_add(1);
+	let is_set_aside = record.set_aside.is_some_and(|block| last <= block);
+	let until = silent_from.min(boot.expires_at);
+	(now < until && !is_set_aside).then_some(until)
+}
+
+/// By worker.
+async fn recorded(
+	chain: &Chain,
+	at: HeaderId,
+	cluster: ClusterId,
+) -> Result<Vec<(Member, MemberRecord)>, ChainClientError> {
 	let keys = chain.keys(at, &storage_keys::clusters_members(cluster)).await?;
 	let values = chain.values(at, &keys).await?;
 	let mut members = Vec::new();
@@ -268,15 +331,11 @@ pub async fn members(chain: &Chain, cluster: ClusterId) -> Result<Vec<Member>, C
 		let Some(value) = value else { continue };
 		members.push(member(key, &value)?);
 	}
-	members.sort_by_key(|member| member.worker);
-	if !members.is_empty() {
-		return Ok(members);
-	}
-	known_owner(chain, cluster).await?;
-	Err(ChainClientError::NoMembers { cluster })
+	members.sort_by_key(|(member, _)| member.worker);
+	Ok(members)
 }
 
-fn member(key: &[u8], value: &[u8]) -> Result<Member, ChainClientError> {
+fn member(key: &[u8], value: &[u8]) -> Result<(Member, MemberRecord), ChainClientError> {
 	const WHAT: &str = "Clusters.Members";
 	// The key ends with the worker in the clear.
 	let worker = key.len().checked_sub(size_of::<WorkerId>()).and_then(|at| key.get(at..));
@@ -286,7 +345,8 @@ fn member(key: &[u8], value: &[u8]) -> Result<Member, ChainClientError> {
 		reason: "a key is too short".into(),
 	})?;
 	let record: MemberRecord = crate::chain::decode(WHAT, value)?;
-	Ok(Member { worker, endpoint: String::from_utf8_lossy(&record.endpoint).into_owned() })
+	let endpoint = String::from_utf8_lossy(&record.endpoint).into_owned();
+	Ok((Member { worker, endpoint }, record))
 }
 
 #[cfg(test)]
@@ -297,11 +357,40 @@ mod tests {
 	fn a_member_is_read_of_its_key_and_its_record() {
 		let key = storage_keys::clusters_member(3, 0x01_02_03_04);
 		assert!(key.starts_with(&storage_keys::clusters_members(3)));
-		let record = MemberRecord { endpoint: b"http://a".to_vec(), set_aside: Some(9) }.encode();
+		let stored = MemberRecord { endpoint: b"http://a".to_vec(), set_aside: Some(9) };
+		let record = stored.encode();
 		let expected = Member { worker: 0x01_02_03_04, endpoint: "http://a".into() };
-		assert_eq!(member(&key, &record).expect("it is one"), expected);
+		assert_eq!(member(&key, &record).expect("it is one"), (expected, stored));
 		assert!(member(&key[..3], &record).is_err());
 		assert!(member(&key, &record[1..]).is_err());
+	}
+
+	#[test]
+	fn a_member_counts_until_it_was_silent_too_long_its_evidence_expires_or_it_is_set_aside() {
+		use phala_protocol::{boot::BootKeys, evidence::EvidenceKind, H256};
+		const REGISTERED: BlockNumber = 10;
+		const SILENT: BlockNumber = REGISTERED + LIVENESS_BLOCKS + 1;
+		let boot = |expires_at| Boot {
+			number: 1,
+			keys: BootKeys { identity: [1; 32], encryption: [2; 32] },
+			evidence: EvidenceKind::Software,
+			measurement: H256::zero(),
+			registered_at: REGISTERED,
+			expires_at,
+		};
+		let until = |set_aside, heartbeat, now, expires_at| {
+			let record = MemberRecord { endpoint: Vec::new(), set_aside };
+			counts_until(&record, &boot(expires_at), heartbeat, now)
+		};
+		const LATE: BlockNumber = 100_000;
+		assert_eq!(until(None, None, SILENT - 1, LATE), Some(SILENT));
+		assert_eq!(until(None, None, SILENT, LATE), None);
+		assert_eq!(until(None, Some(20), SILENT, LATE), Some(SILENT + 10));
+		assert_eq!(until(None, None, 49, 50), Some(50));
+		assert_eq!(until(None, None, 50, 50), None);
+		// After a sign of life it counts again.
+		assert_eq!(until(Some(30), Some(30), 40, LATE), None);
+		assert_eq!(until(Some(30), Some(31), 40, LATE), Some(SILENT + 21));
 	}
 
 	#[test]

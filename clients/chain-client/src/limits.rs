@@ -4,8 +4,9 @@
 use phala_protocol::BlockNumber;
 use std::time::Duration;
 
-/// How long connecting to a node may take.
-pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long connecting to a node may take: less than the ten seconds after which the websocket gives up by itself,
+/// so that a hang is told here.
+pub const CONNECT_MAX: Duration = Duration::from_secs(9);
 
 /// Most steps that [`crate::Chain::finality_after`] returns.
 pub const FINALITY_STEPS_MAX: usize = 500;

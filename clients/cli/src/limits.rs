@@ -1,7 +1,7 @@
 //! Bounds, each with its unit. Those on time are for when something is wrong; all takes less.
 
 use phala_protocol::{
-	limits::{FAILOVER_BEHIND_MS_MAX, FAILOVER_MS_MAX, HOLDER_STANDS_STILL_MS},
+	limits::{FAILOVER_BEHIND_MS_MAX, FAILOVER_MS_MAX, HOLDER_STANDS_STILL_MS, LIVENESS_BLOCKS},
 	BlockNumber,
 };
 use std::time::Duration;
@@ -23,6 +23,9 @@ pub const STATUS_MAX: Duration = Duration::from_secs(3);
 
 /// How long an agent may take to be born, from its registration on.
 pub const BIRTH_MAX: Duration = Duration::from_secs(180);
+
+/// After so long a birth that waits for its cluster's keys says so.
+pub const KEYS_USUAL: Duration = Duration::from_secs(15);
 
 /// How long a worker may take to see on chain that code is wanted.
 pub const CODE_WANTED_MAX: Duration = Duration::from_secs(60);
@@ -74,6 +77,16 @@ pub const PRESENCE_MAX: Duration = Duration::from_millis(1_500);
 
 /// How long it may stand at one block while later ones become final: as long as members allow each other.
 pub const STANDSTILL_MAX: Duration = Duration::from_millis(HOLDER_STANDS_STILL_MS);
+
+/// How far a worker that follows the chain may be behind the newest final block: one that is further is looked
+/// at until it moves.
+pub const BEHIND_BLOCKS_USUAL: BlockNumber = 2;
+
+/// How long a paid request waits for members to be there that must keep what it writes: as long as a silent
+/// one counts, and what blocks that are slow add.
+pub const QUORUM_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+const _: () = assert!(QUORUM_WAIT_MAX.as_secs() > 2 * LIVENESS_BLOCKS as u64);
 
 /// How long agents whose writer is gone may wait for another: what members take, and what nodes and
 /// relayers that are slow add.

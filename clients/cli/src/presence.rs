@@ -117,7 +117,11 @@ fn serves_no_more(info: &WorkerStatus) -> Option<(&'static str, String)> {
 			"it is an older boot of its worker, and serves no more: another has taken its place"
 				.into(),
 		)),
-		Phase::Evicted => Some(("Over", "its worker was evicted, and it serves no more".into())),
+		Phase::Evicted => Some((
+			"Over",
+			"its worker lost its place, as one that was closed or evicted, and it serves no more"
+				.into(),
+		)),
 		_ => None,
 	}
 }

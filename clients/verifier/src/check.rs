@@ -41,7 +41,8 @@ use serde::Serialize;
 pub enum Verdict {
 	Ok,
 	Refused,
-	/// There is nothing to check; the answer does not rest on it.
+	/// The answer does not rest on it: there is nothing to check, or it does not hold any more of an answer that
+	/// the chain itself took while it held.
 	Absent,
 }
 
@@ -66,7 +67,7 @@ impl Verification {
 		self.checks.iter().find(|check| check.verdict == Verdict::Refused)
 	}
 
-	/// The checks for which there was nothing to check.
+	/// The checks that the answer does not rest on.
 	pub fn absent(&self) -> impl Iterator<Item = &Check> {
 		self.checks.iter().filter(|check| check.verdict == Verdict::Absent)
 	}
@@ -161,7 +162,21 @@ pub fn verify(file: &AnswerFile, pinned: H256, expected: &Expected) -> Verificat
 struct Checks(Vec<Check>);
 
 /// A check's detail, and what later ones build on; or why it was refused.
-type Found<T> = Result<(T, String), String>;
+type Found<T, Refusal = String> = Result<(T, String), Refusal>;
+
+/// Why the chain does not bear out what is said of a worker, at the block of the proofs.
+enum Unborne {
+	/// It is proven that it does not any more: it may have.
+	Now(String),
+	/// What is said is wrong, or not shown.
+	Ever(String),
+}
+
+impl From<String> for Unborne {
+	fn from(why: String) -> Self {
+		Self::Ever(why)
+	}
+}
 
 impl Checks {
 	fn note<T>(&mut self, name: &'static str, found: Found<T>) -> Option<T> {
@@ -173,6 +188,24 @@ impl Checks {
 		value
 	}
 
+	/// The same of what need not hold any more of an answer that the chain `took`: it looked at it then.
+	/// Nothing where it is absent.
+	fn still<T>(
+		&mut self,
+		name: &'static str,
+		found: Found<T, Unborne>,
+		took: bool,
+	) -> Option<Option<T>> {
+		match found {
+			Ok(held) => self.note(name, Ok(held)).map(Some),
+			Err(Unborne::Now(why)) if took => {
+				self.absent(name, &format!("{why}; the chain took the answer before"));
+				Some(None)
+			}
+			Err(Unborne::Now(why) | Unborne::Ever(why)) => self.note(name, Err(why)),
+		}
+	}
+
 	fn absent(&mut self, name: &'static str, detail: &str) {
 		self.0.push(Check { name, verdict: Verdict::Absent, detail: detail.into() });
 	}
@@ -182,21 +215,14 @@ impl Checks {
 		let content = &proven.proof.content;
 		self.note("chain", chain(file, content, pinned))?;
 		let state = self.note("finality", finality(file.chain.as_ref(), content, pinned))?;
-		match replaced(&state, &proven, file.request.as_ref(), pinned) {
-			// The chain took the answer of that boot itself, from those that were in force.
-			Some(why) => {
-				self.absent("boot", &why);
-				for name in ["signature", "measurement", "evidence"] {
-					self.absent(
-						name,
-						"of a boot that is no more; the chain looked at it when it took the answer",
-					);
-				}
-			}
-			None => self.of_boot(file, &proven, &state)?,
-		}
+		// Then the chain took this very answer itself, from a boot in force that had the agent's lease.
+		let took = file
+			.request
+			.as_ref()
+			.is_some_and(|request| settled(&state, &proven, request, pinned).is_ok());
+		self.of_boot(file, &proven, &state, took)?;
 		let record = self.note("code", code(&state, content))?;
-		self.note("member", member(&state, content, &record))?;
+		self.still("member", member(&state, content, &record), took)?;
 		self.note("context", context(&state, content, &record, expected))?;
 		self.note(
 			"question",
@@ -215,30 +241,44 @@ impl Checks {
 }
 
 impl Checks {
-	/// What shows that the chain's boot signed the answer.
+	/// What shows that the chain's boot signed the answer. Of a boot that is no more, whose key the chain has
+	/// forgotten, nothing can be shown.
 	fn of_boot(
 		&mut self,
 		file: &AnswerFile,
 		proven: &ProvenAnswer,
 		state: &ProvenState,
+		took: bool,
 	) -> Option<()> {
 		let content = &proven.proof.content;
-		let boot = self.note("boot", boot(state, content))?;
+		let boot = match boot(state, content) {
+			Ok(boot) => boot,
+			Err(why) => {
+				self.still::<()>("boot", Err(why), took)?;
+				for name in ["signature", "measurement", "evidence"] {
+					self.absent(
+						name,
+						"of a boot that is no more; the chain looked at it when it took the answer",
+					);
+				}
+				return Some(());
+			}
+		};
+		self.still("boot", unexpired(state, content, &boot), took)?;
 		self.note("signature", signature(&proven.proof, &boot))?;
-		self.note("measurement", measurement(state, &boot))?;
-		match &file.report {
-			Some(report) => {
-				let found = evidence(state, &proven.proof, &boot, &report.evidence);
+		self.still("measurement", measurement(state, &boot), took)?;
+		let root = root(state, boot.evidence);
+		match (root, &file.report) {
+			(Err(why), _) => self.still::<()>("evidence", Err(why), took).map(drop)?,
+			(Ok(root), Some(report)) => {
+				let found = evidence(root, &proven.proof, &boot, &report.evidence);
 				self.note("evidence", found)?
 			}
-			// Nothing is won by leaving it out: what it would be checked by must be there.
-			None => match root(state, boot.evidence) {
-				Ok(_) => self.absent(
-					"evidence",
-					&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
-				),
-				Err(why) => self.note("evidence", Err(why))?,
-			},
+			// Nothing is won by leaving it out: what it would be checked by is there.
+			(Ok(_), None) => self.absent(
+				"evidence",
+				&format!("the worker's own report is not in the file; the chain took the boot by evidence of kind {}", evidence_worth(boot.evidence)),
+			),
 		}
 		Some(())
 	}
@@ -304,50 +344,37 @@ pub(crate) fn finality(
 	Ok((state, detail))
 }
 
-fn boot(state: &ProvenState, content: &AnswerContent) -> Found<Boot> {
+/// The boot that answered, if the chain has it.
+fn boot(state: &ProvenState, content: &AnswerContent) -> Result<Boot, Unborne> {
 	let AnswerContent { worker, boot: number, .. } = content;
 	let height = state.header().number();
 	let boot = fact::<Boot>(state, storage_keys::registry_boot(*worker))?
-		.ok_or_else(|| format!("worker {worker} has no boot at block {height}"))?;
+		.ok_or_else(|| Unborne::Now(format!("worker {worker} has no boot at block {height}")))?;
 	if boot.number != *number {
-		return Err(format!(
+		let why = format!(
 			"boot {number} of worker {worker} answered; at block {height} boot {} has taken its place",
 			boot.number
-		));
+		);
+		// None comes before its time.
+		return Err(if boot.number > *number { Unborne::Now(why) } else { Unborne::Ever(why) });
 	}
-	if boot.expires_at <= height {
-		return Err(format!(
+	Ok(boot)
+}
+
+fn unexpired(state: &ProvenState, content: &AnswerContent, boot: &Boot) -> Found<(), Unborne> {
+	let AnswerContent { worker, boot: number, .. } = content;
+	if boot.expires_at <= state.header().number() {
+		return Err(Unborne::Now(format!(
 			"boot {number} of worker {worker} is suspended: its evidence expired at block {}",
 			boot.expires_at
-		));
+		)));
 	}
 	let detail = format!(
 		"worker {worker}, boot {number}, registered at block {}, key 0x{}",
 		boot.registered_at,
 		hex::encode(boot.keys.identity)
 	);
-	Ok((boot, detail))
-}
-
-/// That a later boot of the worker has taken the place of the one that answered, if the chain keeps this very
-/// answer, to a request that it gave to that boot: it took it by the boot's key, while that was in force, and
-/// nothing more can be shown of a key that it has forgotten.
-fn replaced(
-	state: &ProvenState,
-	proven: &ProvenAnswer,
-	request: Option<&RequestEvidence>,
-	genesis: H256,
-) -> Option<String> {
-	let AnswerContent { worker, boot: number, .. } = &proven.proof.content;
-	let boot = fact::<Boot>(state, storage_keys::registry_boot(*worker)).ok()??;
-	if boot.number <= *number || settled(state, proven, request?, genesis).is_err() {
-		return None;
-	}
-	let height = state.header().number();
-	Some(format!(
-		"boot {number} of worker {worker} answered, and at block {height} boot {} has taken its place; the chain took the answer of it before",
-		boot.number
-	))
+	Ok(((), detail))
 }
 
 fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
@@ -358,38 +385,36 @@ fn signature(proof: &SignedAnswer, boot: &Boot) -> Found<()> {
 	Ok(((), format!("answer {:?} is signed by the boot's key", proof.id())))
 }
 
-fn measurement(state: &ProvenState, boot: &Boot) -> Found<()> {
+fn measurement(state: &ProvenState, boot: &Boot) -> Found<(), Unborne> {
 	let height = state.header().number();
 	let key = storage_keys::registry_measurement(boot.measurement);
-	let rule = fact::<MeasurementRule>(state, key)?
-		.ok_or_else(|| format!("the chain does not allow the code {:?}", boot.measurement))?;
+	let rule = fact::<MeasurementRule>(state, key)?.ok_or_else(|| {
+		Unborne::Now(format!("the chain does not allow the code {:?}", boot.measurement))
+	})?;
 	if !rule.allows(height) {
-		return Err(format!(
+		return Err(Unborne::Now(format!(
 			"the chain no longer allows the code {:?} at block {height}",
 			boot.measurement
-		));
+		)));
 	}
 	Ok(((), format!("{:?}, which the chain allows", boot.measurement)))
 }
 
 /// By what the chain checks evidence of a kind.
-fn root(state: &ProvenState, kind: EvidenceKind) -> Result<[u8; 32], String> {
+fn root(state: &ProvenState, kind: EvidenceKind) -> Result<[u8; 32], Unborne> {
 	let EvidenceKind::Software = kind;
 	fact(state, storage_keys::registry_software_root())?.ok_or_else(|| {
-		"the chain took the boot by software evidence, and names no root for such any more".into()
+		Unborne::Now(
+			"the chain took the boot by software evidence, and names no root for such any more"
+				.into(),
+		)
 	})
 }
 
-fn evidence(
-	state: &ProvenState,
-	proof: &SignedAnswer,
-	boot: &Boot,
-	evidence: &HexBytes,
-) -> Found<()> {
+fn evidence(root: [u8; 32], proof: &SignedAnswer, boot: &Boot, evidence: &HexBytes) -> Found<()> {
 	let evidence: Evidence = read("the evidence", &evidence.0)?;
-	let software = fact::<[u8; 32]>(state, storage_keys::registry_software_root())?;
 	let roots = Roots {
-		software,
+		software: Some(root),
 		verify_sr25519: |signature, message, public| sr25519::verify(public, message, signature),
 	};
 	let AnswerContent { genesis, worker, .. } = proof.content;
@@ -465,14 +490,18 @@ fn overtaken(
 
 /// Any boot that the chain lets in can sign; only those that its owner let into the agent's cluster
 /// speak for the agent.
-fn member(state: &ProvenState, content: &AnswerContent, record: &AgentRecord) -> Found<()> {
+fn member(
+	state: &ProvenState,
+	content: &AnswerContent,
+	record: &AgentRecord,
+) -> Found<(), Unborne> {
 	let (cluster, worker) = (record.cluster, content.worker);
 	fact::<MemberRecord>(state, storage_keys::clusters_member(cluster, worker))?.ok_or_else(
 		|| {
-			format!(
+			Unborne::Now(format!(
 				"worker {worker} is no member of cluster {cluster}, whose members alone keep agent {:?}",
 				content.agent
-			)
+			))
 		},
 	)?;
 	Ok(((), format!("worker {worker} is in cluster {cluster}, which keeps the agent")))

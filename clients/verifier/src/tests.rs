@@ -406,12 +406,117 @@ fn an_answer_that_the_chain_keeps_outlives_its_boot_and_says_which_checks_are_ab
 	let mut scene = Scene::new();
 	restart(&mut scene);
 	assert_eq!(scene.refused_by(), "boot");
-	// Who was thrown out answers for nothing any more.
+	// Nor is a boot overtaken by one that was before it.
 	let mut scene = Scene::new().of_request();
-	scene.chain.remove(storage_keys::registry_boot(WORKER));
+	let key = storage_keys::registry_boot(WORKER);
+	let boot = scene.state().read_as::<Boot>(&key).unwrap().unwrap();
+	scene.chain.put(key, Boot { number: boot.number - 1, ..boot }.encode());
 	scene.chain.seal();
 	scene.prove();
 	assert_eq!(scene.refused_by(), "boot");
+}
+
+/// What becomes of a worker after it answered.
+#[derive(Clone, Copy, Debug)]
+enum After {
+	/// Its operator took it out of the cluster, or the cluster's owner did.
+	Left,
+	/// Its operator closed it, or the chain evicted it: it is no member either.
+	Closed,
+	Expired,
+	/// The chain allows its code no more.
+	Delisted,
+	/// The chain takes evidence of its kind no more.
+	Rootless,
+}
+
+impl After {
+	fn befall(self, scene: &mut Scene) {
+		let key = storage_keys::registry_boot(WORKER);
+		let boot = scene.state().read_as::<Boot>(&key).unwrap().unwrap();
+		let member = storage_keys::clusters_member(CLUSTER, WORKER);
+		match self {
+			Self::Left => scene.chain.remove(member),
+			Self::Closed => {
+				scene.chain.remove(key);
+				scene.chain.remove(member);
+			}
+			Self::Expired => scene.chain.put(key, Boot { expires_at: 2, ..boot }.encode()),
+			Self::Delisted => {
+				scene.chain.remove(storage_keys::registry_measurement(MEASUREMENT));
+			}
+			Self::Rootless => scene.chain.remove(storage_keys::registry_software_root()),
+		}
+		scene.chain.seal();
+		scene.prove();
+	}
+}
+
+#[test]
+fn an_answer_that_the_chain_took_outlives_its_worker_s_place_and_a_direct_one_does_not() {
+	for (after, absent) in [
+		(After::Left, &["member"][..]),
+		(After::Closed, &["boot", "signature", "measurement", "evidence", "member"]),
+		(After::Expired, &["boot"]),
+		(After::Delisted, &["measurement"]),
+		(After::Rootless, &["evidence"]),
+	] {
+		let mut settled = Scene::new().of_request();
+		after.befall(&mut settled);
+		let verification = settled.verify();
+		assert!(verification.verified, "{after:?}: {verification}");
+		let named: Vec<_> = verification.absent().map(|check| check.name).collect();
+		assert_eq!(named, absent, "{after:?}");
+		let first = verification.absent().next().unwrap();
+		assert!(first.detail.contains("the chain took the answer before"), "{}", first.detail);
+		let mut direct = Scene::new();
+		after.befall(&mut direct);
+		assert_eq!(direct.refused_by(), absent[0], "{after:?}");
+		// One that the chain keeps of another request is a direct one.
+		let mut other = Scene::new().of_request();
+		*other.file.request.as_mut().unwrap().id.0.last_mut().unwrap() ^= 1;
+		after.befall(&mut other);
+		assert_eq!(other.refused_by(), absent[0], "{after:?}");
+	}
+}
+
+/// Has given the chain an answer, lost its place, and shows another one that it signed just as well.
+struct Leaver;
+
+impl Leaver {
+	fn answer(scene: &mut Scene) {
+		let output = CallOutput { status: 200, headers: vec![], body: b"1".to_vec() };
+		let hash = salted_hash(scene.answer.salt, &output.encode());
+		scene.file.output = HexBytes(output.encode());
+		scene.sign(|content| content.response_hash = hash);
+	}
+}
+
+#[test]
+fn what_does_not_hold_any_more_excuses_nothing_else() {
+	// Another answer than the chain took, by a boot whose time was over.
+	for after in [After::Left, After::Closed, After::Expired, After::Delisted, After::Rootless] {
+		let mut scene = Scene::new().of_request();
+		Leaver::answer(&mut scene);
+		after.befall(&mut scene);
+		assert!(!scene.verify().verified, "{after:?}");
+	}
+	// A report about another boot, while that one is there.
+	for after in [After::Left, After::Expired, After::Delisted] {
+		let mut scene = Scene::new().of_request();
+		after.befall(&mut scene);
+		*scene.file.report.as_mut().unwrap().evidence.0.last_mut().unwrap() ^= 1;
+		assert_eq!(scene.refused_by(), "evidence", "{after:?}");
+	}
+	// What is not shown is not shown to be gone.
+	let mut scene = Scene::new().of_request();
+	let height = scene.chain.height();
+	let content = &scene.answer.proof.content;
+	let keys = needed_keys(content, None, None, None, Some(REQUEST)).into_iter();
+	let keys = keys.chain([storage_keys::registry_measurement(MEASUREMENT)]);
+	let proof = scene.chain.read_proof(height, keys);
+	scene.file.chain.as_mut().unwrap().state_proof = HexBytes(proof.encode());
+	assert_eq!(scene.refused_by(), "member");
 }
 
 #[test]

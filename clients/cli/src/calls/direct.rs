@@ -2,6 +2,7 @@
 
 use super::{
 	members::{go_first, Ask, Asked},
+	quorum::{Shortage, Watch},
 	silence::Patience,
 	size::Sent,
 	Answered,
@@ -25,6 +26,7 @@ use phala_protocol::{
 	BlockNumber,
 };
 use phala_verifier::{AnswerFile, Expected, ProvenAgent};
+use std::{convert::Infallible, future::Future, time::Duration};
 use tokio::time::Instant;
 
 /// A direct call's answer.
@@ -58,10 +60,26 @@ pub async fn call(
 		async || chain.finalized().await.ok(),
 	);
 	let looked = question.ask(&mut ask, async || look(chain, &mut finality, account, agent).await);
-	let (worker, opened, from) = match looked.await {
+	let mut watch = None;
+	let short = async || {
+		if watch.is_none() {
+			let (_, record) = agents::known(chain, agent).await.ok()?;
+			watch = Some(Watch::new(record.cluster));
+		}
+		watch.as_mut()?.look(chain).await
+	};
+	let (looked, shortage) = match may_write(input) {
+		true => told_meanwhile(looked, short, limits::ANSWER_USUAL).await,
+		false => (looked.await, None),
+	};
+	let (worker, opened, from) = match looked {
 		Ok(answered) => answered,
 		Err(error) => {
 			let error = ask.in_doubt(error);
+			let error = match shortage {
+				Some(shortage) => error.context(shortage.to_string()),
+				None => error,
+			};
 			// Only of what nobody took: who was given a call may have run it all the same.
 			let lost = match is_silence(&error) {
 				true => lost_keys(chain, agent).await,
@@ -91,6 +109,32 @@ pub async fn call(
 			))))
 		}
 	}
+}
+
+/// Does what waits for a commit, and says meanwhile who is missed to keep it. What came of it, and who was missed
+/// last.
+async fn told_meanwhile<T>(
+	doing: impl Future<Output = T>,
+	mut short: impl AsyncFnMut() -> Option<Shortage>,
+	every: Duration,
+) -> (T, Option<Shortage>) {
+	let mut missed: Option<Shortage> = None;
+	let mut telling = async || -> Infallible {
+		loop {
+			tokio::time::sleep(every).await;
+			let found = short().await;
+			if let Some(found) = found.as_ref().filter(|found| missed.as_ref() != Some(*found)) {
+				say!("  {found}");
+			}
+			missed = found;
+		}
+	};
+	let done = tokio::select! {
+		biased;
+		done = doing => done,
+		never = telling() => match never {},
+	};
+	(done, missed)
 }
 
 /// Why nobody answers, if nobody ever will.
@@ -308,6 +352,28 @@ mod tests {
 		let told = in_doubt(ended.unwrap_err());
 		assert_eq!(told.code, "MayHaveRun");
 		assert!(told.message.contains("CodeNotAccepted"), "{}", told.message);
+	}
+
+	#[tokio::test]
+	async fn who_is_missed_to_keep_a_write_is_told_while_the_writer_is_waited_for() {
+		const EVERY: Duration = Duration::from_millis(1);
+		let looks = Cell::new(0);
+		let asked = tokio::sync::Notify::new();
+		let short = async || {
+			looks.set(looks.get() + 1);
+			if looks.get() == 3 {
+				asked.notify_one();
+			}
+			Some(Shortage::of_one(2, 600))
+		};
+		let doing = async {
+			asked.notified().await;
+			7
+		};
+		let (done, missed) = told_meanwhile(doing, short, EVERY).await;
+		assert_eq!((done, missed), (7, Some(Shortage::of_one(2, 600))));
+		let (_, missed) = told_meanwhile(async {}, async || None, EVERY).await;
+		assert_eq!(missed, None);
 	}
 
 	#[test]

@@ -2,7 +2,9 @@
 //! it cost and what to do.
 
 use super::{
-	on_chain::{self, lacks},
+	on_chain,
+	quorum::{Shortage, Watch},
+	readiness::lacks,
 	silence::{follows, Standstill},
 };
 use crate::{limits, terminal, worker_client::WorkerClient};
@@ -66,6 +68,7 @@ pub async fn settlement(
 	let mut search = EndingSearch::new(request, block);
 	let mut looked = Instant::now();
 	let mut stands = None;
+	let mut watch = None;
 	let mut told: Option<Awaited> = None;
 	loop {
 		let found = match search.look(chain).await {
@@ -95,7 +98,7 @@ pub async fn settlement(
 			None => {
 				if looked.elapsed() >= limits::ANSWER_USUAL {
 					looked = Instant::now();
-					let awaited = Awaited::of(chain, request, &mut stands).await;
+					let awaited = Awaited::of(chain, request, &mut stands, &mut watch).await;
 					let is_news = |awaited: &Awaited| {
 						told.as_ref().is_none_or(|told| !told.says_the_same(awaited))
 					};
@@ -220,16 +223,26 @@ async fn again(chain: &Chain, request: RequestId) -> String {
 		let lease = clusters::lease(chain, at, agent).await?;
 		let members = clusters::members(chain, record.cluster).await?;
 		let member = |worker| members.iter().find(|member| member.worker == worker);
-		let Some(member) = lease.and_then(|lease| member(lease.worker)) else { return Ok(None) };
-		anyhow::Ok(Some((member.worker, lacks(member, agent, Some(at.number)).await)))
+		let shortage = Watch::new(record.cluster).look(chain).await;
+		let Some(member) = lease.and_then(|lease| member(lease.worker)) else {
+			return Ok((None, shortage));
+		};
+		let lacks = lacks(member, agent, Some(at.number)).await;
+		anyhow::Ok((Some((member.worker, lacks)), shortage))
 	};
 	// A comfort: that the request is over is known.
-	again_text(writer.await.ok().flatten())
+	let (writer, shortage) = writer.await.unwrap_or_default();
+	again_text(writer, shortage)
 }
 
-/// Of who writes the agent now, and why that one does not answer, if it does not.
-fn again_text(writer: Option<(WorkerId, Option<String>)>) -> String {
+/// Of who writes the agent now, and why that one does not answer, if it does not; and of those that would have
+/// to keep what it writes, if they are too few.
+fn again_text(writer: Option<(WorkerId, Option<String>)>, shortage: Option<Shortage>) -> String {
 	match writer {
+		Some((worker, None)) if shortage.is_some() => {
+			let shortage = shortage.map_or_else(String::new, |shortage| shortage.to_string());
+			format!("Worker {worker} writes the agent now, and answers, but {shortage}: the same command once more waits for that before it pays")
+		}
 		Some((worker, None)) => {
 			format!("Worker {worker} writes the agent now, and answers: submit it again")
 		}
@@ -247,6 +260,8 @@ struct Awaited {
 	worker: WorkerId,
 	deadline: BlockNumber,
 	stands: Stands,
+	/// Those that have to keep its answer, if they are too few.
+	shortage: Option<Shortage>,
 }
 
 /// How a worker stands that is waited for.
@@ -262,7 +277,12 @@ enum Stands {
 
 impl Awaited {
 	/// Nothing of one that is not open any more.
-	async fn of(chain: &Chain, request: RequestId, standstill: &mut Standstill) -> Option<Self> {
+	async fn of(
+		chain: &Chain,
+		request: RequestId,
+		standstill: &mut Standstill,
+		watch: &mut Option<Watch>,
+	) -> Option<Self> {
 		let Request { state: RequestState::Open, agent, worker, deadline, .. } =
 			on_chain::state(chain, request).await.ok()?
 		else {
@@ -277,7 +297,8 @@ impl Awaited {
 			}
 			None => Stands::Lacks("it is not in the agent's cluster any more".into()),
 		};
-		Some(Self { worker, deadline, stands })
+		let shortage = watch.get_or_insert_with(|| Watch::new(record.cluster)).look(chain).await;
+		Some(Self { worker, deadline, stands, shortage })
 	}
 
 	/// Blocks go on while a worker stands still: that is no news.
@@ -286,7 +307,9 @@ impl Awaited {
 			(Stands::Lacks(one), Stands::Lacks(other)) => one == other,
 			(one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
 		};
-		stand && (self.worker, self.deadline) == (other.worker, other.deadline)
+		stand
+			&& (self.worker, self.deadline, &self.shortage)
+				== (other.worker, other.deadline, &other.shortage)
 	}
 }
 
@@ -316,12 +339,17 @@ impl Stands {
 impl fmt::Display for Awaited {
 	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
 		const ELSE: &str = "if nobody does, you are refunded, but for the base fee";
-		let Self { worker, deadline, stands } = self;
+		let Self { worker, deadline, stands, shortage } = self;
 		write!(to, "worker {worker} must answer until block {deadline}, ")?;
 		match stands {
-			Stands::Well(standing) => write!(to, "is there, and {standing}"),
-			Stands::Lacks(why) => write!(to, "and does not now ({why}); {ELSE}"),
-			Stands::CutOff(why) => write!(to, "{why}; {ELSE}"),
+			Stands::Well(standing) => write!(to, "is there, and {standing}")?,
+			Stands::Lacks(why) => write!(to, "and does not now ({why}); {ELSE}")?,
+			Stands::CutOff(why) => write!(to, "{why}; {ELSE}")?,
+		}
+		match (stands, shortage) {
+			(_, None) => Ok(()),
+			(Stands::Well(_), Some(shortage)) => write!(to, "; but {shortage}; {ELSE}"),
+			(_, Some(shortage)) => write!(to, ". And {shortage}"),
 		}
 	}
 }
@@ -332,7 +360,27 @@ mod tests {
 	use crate::calls::villains::{self, worker, Villain, HEIGHT};
 
 	fn awaited(stands: Stands) -> Awaited {
-		Awaited { worker: 2, deadline: 869, stands }
+		Awaited { worker: 2, deadline: 869, stands, shortage: None }
+	}
+
+	#[test]
+	fn a_sound_worker_is_not_all_that_an_answer_needs() {
+		let well = || awaited(Stands::Well("follows the chain".into()));
+		let alone = Awaited { shortage: Some(Shortage::of_one(1, 860)), ..well() };
+		let told = alone.to_string();
+		for part in [
+			"is there, and follows the chain; but worker 1 does not answer",
+			"of 2 members 2 must keep",
+			"by block 860 at the latest; if nobody does, you are refunded",
+		] {
+			assert!(told.contains(part), "{part}: {told}");
+		}
+		assert!(!well().says_the_same(&alone));
+		let ended = again_text(Some((2, None)), Some(Shortage::of_one(1, 860)));
+		assert!(!ended.contains("submit it again"), "{ended}");
+		for part in ["but worker 1 does not answer", "the same command once more waits"] {
+			assert!(ended.contains(part), "{part}: {ended}");
+		}
 	}
 
 	#[test]
@@ -373,11 +421,11 @@ mod tests {
 
 	#[test]
 	fn another_worker_is_promised_only_where_there_is_one_that_answers() {
-		assert!(again_text(Some((1, None))).ends_with("and answers: submit it again"));
-		let silent = again_text(Some((2, Some("it hangs".into()))));
+		assert!(again_text(Some((1, None)), None).ends_with("and answers: submit it again"));
+		let silent = again_text(Some((2, Some("it hangs".into()))), None);
 		assert!(silent.contains("does not answer (it hangs)"), "{silent}");
 		assert!(silent.contains("once `phala agent status`"), "{silent}");
-		assert!(!again_text(None).contains("submit it again:"));
+		assert!(!again_text(None, None).contains("submit it again:"));
 	}
 
 	const FEE: Balance = 1_000_000_000;

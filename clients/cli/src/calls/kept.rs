@@ -28,7 +28,7 @@ pub struct Kept {
 	pub genesis: HexBytes,
 	pub agent: HexBytes,
 	pub caller: HexBytes,
-	/// SCALE of the `CallInput`.
+	/// SCALE of the `CallInput`; empty of one that gives secrets.
 	pub input: HexBytes,
 	/// `None` for a public one.
 	pub reply: Option<ReplyEvidence>,
@@ -115,6 +115,16 @@ impl Kept {
 			block: None,
 			base_fee: None,
 		}
+	}
+
+	/// Of a request that gives an agent secrets: none of them is kept, and there is no answer to open.
+	pub fn of_secrets(genesis: H256, agent: AgentId, caller: AccountBytes) -> Self {
+		Self::new(genesis, agent, caller, Vec::new(), None)
+	}
+
+	/// Whether it is such a one: any call has an input.
+	pub fn is_of_secrets(&self) -> bool {
+		self.input.0.is_empty()
 	}
 
 	/// What was paid for submitting it, if that was written down.
@@ -344,6 +354,21 @@ mod tests {
 		let expected = Some((id, Kept { block: Some(20), base_fee: paid, ..kept() }));
 		assert_eq!(found(&accounts, id), expected);
 		assert_eq!(found(&accounts, second), expected, "who was told to go on with it still can");
+	}
+
+	#[test]
+	fn what_gave_a_secret_is_found_again_and_nothing_of_it_is_kept() {
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let of = || Kept::of_secrets(H256([3; 32]), H256([4; 32]), [5; 32]);
+		let mut keeper = Keeper::new(&accounts, "me", of());
+		keeper.before_submission(at(10)).unwrap();
+		let (_, cut) = found(&accounts, H256([10; 32])).expect("kept before it is submitted");
+		assert!(cut.is_of_secrets() && cut.reply.is_none());
+		keeper.submitted(H256([12; 32]), 20, 7_000).unwrap();
+		let listed = list(&accounts, H256([3; 32])).unwrap();
+		assert_eq!((listed[0].block, &listed[0].asked), (Some(20), &None));
+		assert!(!kept().is_of_secrets());
 	}
 
 	#[test]

@@ -8,6 +8,8 @@
 //! | [`direct`] | seals a call to the code that runs, and checks the answer |
 //! | [`members`] | asks a worker, and the next one if that one cannot answer |
 //! | [`on_chain`] | submits a request, and opens and proves its answer |
+//! | [`readiness`] | asks whether a request would be answered, before it is paid |
+//! | [`quorum`] | says when too few members are there to keep a write |
 //! | [`silence`] | says when a worker that says nothing is passed over |
 //! | [`size`] | whether a question is too long |
 
@@ -16,6 +18,8 @@ pub mod ending;
 pub mod kept;
 pub mod members;
 pub mod on_chain;
+pub mod quorum;
+pub mod readiness;
 pub mod silence;
 pub mod size;
 #[cfg(test)]

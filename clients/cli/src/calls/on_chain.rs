@@ -4,22 +4,18 @@
 use super::{
 	ending::{self, CodeNow, Failed, Settled},
 	kept::{self, Found, Keeper, Kept, BROKEN},
-	members::go_first,
-	silence::follows,
+	readiness::await_its_commit,
 	size::Sent,
 	Answered,
 };
 use crate::{
 	accounts::{Account, Accounts},
-	commands::status::in_time,
 	conversation::Conversation,
-	deployment,
 	failure::CommandError,
 	interrupt, limits,
 	names::Names,
 	proof::{self, Finality},
-	terminal,
-	worker_client::{Standing, WorkerClient},
+	worker_client::WorkerClient,
 };
 use anyhow::Context;
 use codec::{DecodeAll, Encode};
@@ -27,15 +23,12 @@ use phala_chain_client::{
 	accounts::check_funds,
 	agents, clusters,
 	requests::{self, Submission, Terms},
-	transactions::SignedTransaction,
-	Chain, ChainClientError, HeaderId,
+	Chain, ChainClientError,
 };
 use phala_keys::input::InputKind;
 use phala_protocol::{
 	agents::{AgentId, AgentRecord},
-	boot::WorkerId,
 	caller::Caller,
-	mailbox::ClusterId,
 	requests::{
 		CallInput, ProvenAnswer, Request, RequestId, RequestInput, RequestKind, RequestOutcome,
 		RequestState,
@@ -47,6 +40,8 @@ use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
+use std::cell::Cell;
+
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices {
@@ -88,9 +83,8 @@ pub async fn submit(
 	let (at, mut proven) = proof::agent(chain, finality, agent).await?;
 	let record = proven.record();
 	agents::check_caller(chain, at, agent, record, account.bytes()).await?;
-	let kind = RequestKind::Call;
-	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
-		// It was waited for another writer: the agent's code and price may be others by now.
+	if await_its_commit(chain, at, agent, record, choices.deadline).await? {
+		// The agent's code and price may be others by now.
 		(_, proven) = proof::agent(chain, finality, agent).await?;
 	}
 	let record = proven.record();
@@ -122,17 +116,15 @@ pub async fn submit(
 	let kept = Kept::new(conversation.genesis, agent, account.bytes(), plain, reply);
 	let mut keeper = Keeper::new(accounts, &account.name, kept);
 	let sender = interrupt::sender(chain, account.keypair.clone());
+	let attempts = Cell::new(0);
 	let submitting = requests::submit(&sender, &submission, |signed| {
 		keeper.before_submission(signed.at)?;
 		if choices.says_how_to_go_on {
+			let transaction = signed.at.transaction;
 			interrupt::advise(format!(
-				"`phala request status {:?} --wait` goes on, at no further cost",
-				signed.at.transaction
+				"`phala request status {transaction:?} --wait` goes on, at no further cost"
 			));
-			say!(
-				"  should this end too early, go on with: phala request status {:?} --wait",
-				signed.at.transaction
-			);
+			say!("{}", how_to_go_on(transaction, attempts.replace(attempts.get() + 1)));
 		}
 		anyhow::Ok(())
 	});
@@ -162,6 +154,17 @@ pub async fn submit(
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
 	keeper.submitted(request, block, base_fee)?;
 	Ok(Submitted { request, block, terms: Terms { base_fee, ..terms } })
+}
+
+/// Of a transaction that is about to be submitted, after so many that were not taken.
+fn how_to_go_on(transaction: H256, attempts: u32) -> String {
+	let but = match attempts {
+		0 => "should this end too early, go on with",
+		_ => {
+			"another of this account's took its number, and that one was not taken; now go on with"
+		}
+	};
+	format!("  {but}: phala request status {transaction:?} --wait")
 }
 
 /// As the chain would take them in its next block, which it compares with, not with the newest final one.
@@ -198,6 +201,7 @@ pub fn check_owner(agent: AgentId, record: &AgentRecord, account: &Account) -> a
 pub async fn submit_secrets(
 	chain: &Chain,
 	account: &Account,
+	accounts: &Accounts,
 	agent: AgentId,
 	secrets: &[(Vec<u8>, Vec<u8>)],
 	choices: Choices,
@@ -205,8 +209,7 @@ pub async fn submit_secrets(
 	let (at, mut proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	let record = proven.record();
 	check_owner(agent, record, account)?;
-	let kind = RequestKind::Secrets;
-	if check_somebody_answers(chain, at, agent, record.cluster, kind, choices.deadline).await? {
+	if await_its_commit(chain, at, agent, record, choices.deadline).await? {
 		(_, proven) = proof::agent(chain, &mut Finality::default(), agent).await?;
 	}
 	let record = proven.record();
@@ -226,124 +229,86 @@ pub async fn submit_secrets(
 		min_block: choices.min_block,
 	};
 	let sender = interrupt::sender(chain, account.keypair.clone());
-	interrupt::advise("Whether the agent has it is not known: the same command once more does no harm, and is paid once more");
-	let nothing_to_keep = |_: &SignedTransaction| Ok::<_, ChainClientError>(());
-	let pending = requests::submit(&sender, &submission, nothing_to_keep).await?;
-	let included = pending.included().await?;
-	let (request, base_fee) = requests::submitted(&included)?;
+	// Nothing of what is given: only where to find what became of it, a comfort without which it is given too.
+	let kept = Kept::of_secrets(conversation.genesis, agent, account.bytes());
+	let mut keeper = Keeper::new(accounts, &account.name, kept);
+	let pending = requests::submit(&sender, &submission, |signed| {
+		let is_kept = keeper.before_submission(signed.at).is_ok();
+		interrupt::advise(advice(is_kept.then_some(signed.at.transaction)));
+		anyhow::Ok(())
+	});
+	let pending = match pending.await {
+		Ok(pending) => pending,
+		Err(error) => {
+			if let Some(ChainClientError::Pool { .. }) = error.downcast_ref() {
+				let _ = keeper.refused();
+			}
+			return Err(error);
+		}
+	};
+	let included = match pending.included().await {
+		Err(error @ ChainClientError::Dispatch { .. }) => {
+			let _ = keeper.refused();
+			return Err(error.into());
+		}
+		included => included?,
+	};
+	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
+	let _ = keeper.submitted(request, block, base_fee);
 	let terms = Terms { base_fee, ..terms };
-	Ok(Submitted { request, block: included.block.number, terms })
+	Ok(Submitted { request, block, terms })
 }
 
-/// Why a member does not answer for an agent now; nothing if it does. Where the newest final block is known, one
-/// that is far behind it does not: what it runs it cannot commit.
-pub(super) async fn lacks(
-	member: &clusters::Member,
-	agent: AgentId,
-	newest: Option<BlockNumber>,
-) -> Option<String> {
-	let asking = async {
-		let client = WorkerClient::new(&member.endpoint)?;
-		let standing = client.standing(agent).await?;
-		let (Standing::Ready, Some(_)) = (&standing, newest) else { return Ok(standing) };
-		Ok(match follows(&client.info().await?, newest, &mut None, limits::STANDSTILL_MAX) {
-			Ok(_) => Standing::Ready,
-			Err(why) => Standing::Lacks(format!("it is ready for the agent, {why}")),
-		})
-	};
-	match in_time(asking).await {
-		Ok(Standing::Ready) => None,
-		Ok(Standing::Lacks(why)) => Some(why),
-		Err(error) => Some(format!("{error:#}")),
-	}
+/// What is left to do of a secret, by whose transaction that is found if it was kept.
+fn advice(kept: Option<H256>) -> String {
+	let says_so = kept.map_or_else(String::new, |transaction| {
+		format!(" yet: `phala request status {transaction:?} --wait` says so")
+	});
+	format!("Whether the agent has it is not known{says_so}. The same command once more does no harm, and is paid once more")
 }
 
-/// Refuses what nobody would answer, before anything is paid for it. Who says by when it is to be answered may
-/// know that somebody comes back until then. Whether another writer was waited for: what was read before is old.
-async fn check_somebody_answers(
+/// The request of this name once it is in a block: its id, that block, and what is kept of it.
+async fn in_a_block(
 	chain: &Chain,
-	at: HeaderId,
-	agent: AgentId,
-	cluster: ClusterId,
-	kind: RequestKind,
-	deadline: Option<BlockNumber>,
-) -> anyhow::Result<bool> {
-	if deadline.is_some() {
-		return Ok(false);
-	}
-	let mut members = clusters::members(chain, cluster).await?;
-	let lease = clusters::lease(chain, at, agent).await?;
-	let writer = lease.map(|lease| lease.worker);
-	go_first(&mut members, writer);
-	let mut refusals = Vec::new();
-	if let Some(member) = members.first() {
-		match lacks(member, agent, Some(at.number)).await {
-			None => return Ok(false),
-			Some(why) => refusals.push((member.worker, why)),
-		}
-	}
-	let others = members.iter().skip(1).map(|member| lacks(member, agent, Some(at.number)));
-	let others = futures::future::join_all(others).await;
-	let somebody = others.iter().any(Option::is_none);
-	let others = members.iter().skip(1).zip(others);
-	refusals.extend(others.filter_map(|(member, why)| Some((member.worker, why?))));
-	if let (true, Some((worker, why))) = (somebody, refusals.first()) {
-		say!(
-			"  worker {worker} would be given the request, and does not answer now ({}). Another writes the agent within half a minute if that stays so: waiting for that, because what is not answered is refunded, but for the base fee{}",
-			terminal::line(why),
-			match kind {
-				RequestKind::Call => ". --deadline <BLOCK> submits it at once",
-				RequestKind::Secrets => "",
-			}
-		);
-		let moving = moved_to_one_that_answers(chain, &members, agent);
-		if tokio::time::timeout(limits::FAILOVER_WAIT_MAX, moving).await.is_err() {
-			say!("  nobody else writes it yet: it is submitted all the same");
-		}
-		return Ok(true);
-	}
-	if let Some(lost) = deployment::lost_keys(chain, cluster).await? {
-		return Err(lost);
-	}
-	Err(nobody_answers(agent, chain.genesis_hash(), kind, &refusals).into())
-}
-
-/// Returns when the worker that has the lease answers for the agent.
-async fn moved_to_one_that_answers(chain: &Chain, members: &[clusters::Member], agent: AgentId) {
+	accounts: &Accounts,
+	name: H256,
+) -> anyhow::Result<(RequestId, BlockNumber, Kept)> {
 	loop {
-		// A node that does not answer now may in a moment; in the end it is submitted, or fails by name.
-		if let Ok((at, _)) = chain.header(None).await {
-			let final_block = chain.finalized().await.ok();
-			let lease = clusters::lease(chain, at, agent).await.ok().flatten();
-			let writer =
-				lease.and_then(|lease| members.iter().find(|member| member.worker == lease.worker));
-			if let Some(writer) = writer {
-				if lacks(writer, agent, final_block).await.is_none() {
-					return;
-				}
-			}
+		match kept::find(chain, accounts, name).await? {
+			Found::Request { id, block, kept } => return Ok((id, block, kept)),
+			Found::OnItsWay { .. } => tokio::time::sleep(limits::POLL).await,
 		}
-		tokio::time::sleep(limits::POLL).await;
 	}
 }
 
-fn nobody_answers(
-	agent: AgentId,
-	genesis: H256,
-	kind: RequestKind,
-	refusals: &[(WorkerId, String)],
-) -> CommandError {
-	let with_deadline = match kind {
-		RequestKind::Call => "; with --deadline <BLOCK> it is submitted all the same, for one that comes back until then",
-		RequestKind::Secrets => "",
-	};
-	let refusals = refusals.iter().map(|(worker, why)| format!("\n  worker {worker}: {why}"));
-	let message = format!(
-		"nothing was submitted: no worker answers for agent {} now:{}\nTry again once `phala agent status` names one that does{with_deadline}",
-		Names::called(genesis, agent),
-		refusals.collect::<String>()
-	);
-	CommandError::new("Unanswered", message)
+/// The end of a request that gave an agent a secret.
+pub struct SecretEnded {
+	pub request: RequestId,
+	pub block: BlockNumber,
+	pub settled: Settled,
+	pub base_fee: Option<Balance>,
+}
+
+/// Waits for the end of a request that gave an agent a secret, which has no answer to open; nothing of a call.
+pub async fn secret(
+	chain: &Chain,
+	accounts: &Accounts,
+	name: H256,
+) -> anyhow::Result<Option<SecretEnded>> {
+	let (request, from, kept) = in_a_block(chain, accounts, name).await?;
+	if !kept.is_of_secrets() {
+		return Ok(None);
+	}
+	let base_fee = kept.base_fee();
+	let (block, settled) = ending::settlement(chain, request, from, base_fee).await?;
+	chain.wait_until_final(block).await?;
+	if settled.failed {
+		let why = ending::refusal(chain, request).await?;
+		let why = why.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+		let paid = ending::paid_text(settled.fee, base_fee);
+		refuse!("SecretRefused", "the agent did not take the secret of request {request:?}{why}, in block {block}, and has it as it was before. It was paid all the same: {paid}");
+	}
+	Ok(Some(SecretEnded { request, block, settled, base_fee }))
 }
 
 /// Waits for a request's end, opens the answer and checks it. The request is named by its id, or by
@@ -354,12 +319,7 @@ pub async fn answer(
 	accounts: &Accounts,
 	name: H256,
 ) -> anyhow::Result<(RequestId, Ended)> {
-	let (request, from, kept) = loop {
-		match kept::find(chain, accounts, name).await? {
-			Found::Request { id, block, kept } => break (id, block, kept),
-			Found::OnItsWay { .. } => tokio::time::sleep(limits::POLL).await,
-		}
-	};
+	let (request, from, kept) = in_a_block(chain, accounts, name).await?;
 	let base_fee = kept.base_fee();
 	let (block, settled) = ending::settlement(chain, request, from, base_fee).await?;
 	chain.wait_until_final(block).await?;
@@ -446,30 +406,19 @@ pub fn is_open(state: &Request) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::calls::villains::{crashed, worker, Villain, AGENT, HEIGHT};
 
-	#[tokio::test]
-	async fn a_member_that_hangs_or_is_gone_or_is_not_ready_does_not_answer_for_an_agent() {
-		let agent = AGENT;
-		let hung = worker(1, Villain::Hangs).await;
-		let why = lacks(&hung.member, agent, None).await.unwrap();
-		assert!(why.contains("does it hang?"), "{why}");
-		let why = lacks(&crashed(2).member, agent, None).await.unwrap();
-		assert!(why.contains("no worker answers"), "{why}");
-		let far_behind = Villain::IsCutOff { height: 1, fresh: true };
-		let cut_off = worker(3, far_behind).await.member;
-		assert_eq!(lacks(&cut_off, agent, None).await, None, "it has the agent");
-		let behind = lacks(&cut_off, agent, Some(HEIGHT)).await.unwrap();
-		assert!(behind.contains("stands at block 1, 100 is final"), "{behind}");
-		let refusals = [(1, why), (2, "its code has not come here yet".into())];
-		let refused = nobody_answers(agent, H256([1; 32]), RequestKind::Call, &refusals);
-		assert_eq!(refused.code, "Unanswered");
-		for part in
-			["nothing was submitted", "worker 2: its code", "phala agent status", "--deadline"]
-		{
-			assert!(refused.message.contains(part), "{}", refused.message);
-		}
-		let secret = nobody_answers(agent, H256([1; 32]), RequestKind::Secrets, &refusals);
-		assert!(!secret.message.contains("--deadline"), "it has no such option");
+	#[test]
+	fn of_a_secret_only_what_is_kept_is_named_as_the_way_to_hear_of_it() {
+		assert!(advice(Some(H256([1; 32]))).contains("phala request status 0x0101"));
+		let unkept = advice(None);
+		assert!(!unkept.contains("request status") && unkept.contains("once more does no harm"));
+	}
+
+	#[test]
+	fn a_transaction_that_was_not_taken_is_not_named_as_the_way_on() {
+		let first = how_to_go_on(H256([1; 32]), 0);
+		assert!(first.contains("should this end too early") && first.ends_with("01 --wait"));
+		let second = how_to_go_on(H256([2; 32]), 1);
+		assert!(second.contains("that one was not taken; now") && second.ends_with("02 --wait"));
 	}
 }

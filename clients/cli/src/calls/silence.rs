@@ -3,7 +3,7 @@
 use crate::{limits, output::operators::WorkerStatus};
 use phala_chain_client::clusters::Member;
 use phala_protocol::{boot::WorkerId, BlockNumber};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 use tokio::time::Instant;
 
 /// How long a call waits for workers.
@@ -92,6 +92,35 @@ pub fn follows(
 	Ok(standing)
 }
 
+/// Where a worker stands that hears of no block, as it says `at` first; nothing of one that follows. One that is
+/// behind is looked at `again` until it moves, for as long as members allow each other to stand still.
+pub async fn stands_still<Again>(
+	at: Option<BlockNumber>,
+	newest: Option<BlockNumber>,
+	standstill_max: Duration,
+	mut again: impl FnMut() -> Again,
+) -> Option<String>
+where
+	Again: Future<Output = Option<BlockNumber>>,
+{
+	let (first, newest) = at.zip(newest)?;
+	let standing = format!("it stands at block {first}, {newest} is final");
+	if first.saturating_add(limits::HOLDER_BEHIND_BLOCKS_MAX) < newest {
+		return Some(standing);
+	}
+	if first.saturating_add(limits::BEHIND_BLOCKS_USUAL) >= newest {
+		return None;
+	}
+	let since = Instant::now();
+	while since.elapsed() < standstill_max {
+		tokio::time::sleep(limits::POLL.min(standstill_max)).await;
+		if again().await.is_some_and(|at| at != first) {
+			return None;
+		}
+	}
+	Some(standing)
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -116,6 +145,27 @@ mod tests {
 		for fresh in [Some(false), None] {
 			assert!(!follows(WorkerStatus { fresh, ..behind(0) }, Some(HEIGHT)));
 		}
+	}
+
+	#[tokio::test]
+	async fn a_worker_that_is_behind_is_looked_at_until_it_moves_and_one_that_is_not_only_once() {
+		const SHORT: Duration = Duration::from_millis(10);
+		let stands = async |at: BlockNumber, later: BlockNumber, max| {
+			stands_still(Some(at), Some(HEIGHT), max, async || Some(later)).await
+		};
+		let never = async |at: BlockNumber| {
+			let again = || -> std::future::Ready<_> { panic!("it is looked at once") };
+			stands_still(Some(at), Some(HEIGHT), SHORT, again).await
+		};
+		assert_eq!(never(HEIGHT - limits::BEHIND_BLOCKS_USUAL).await, None);
+		let far = HEIGHT - limits::HOLDER_BEHIND_BLOCKS_MAX - 1;
+		assert!(never(far).await.is_some());
+		let behind = HEIGHT - limits::BEHIND_BLOCKS_USUAL - 1;
+		assert_eq!(stands(behind, behind + 1, STANDSTILL).await, None);
+		let told = stands(behind, behind, SHORT).await.unwrap();
+		assert_eq!(told, format!("it stands at block {behind}, {HEIGHT} is final"));
+		assert_eq!(stands_still(None, Some(1), SHORT, async || None).await, None);
+		assert_eq!(stands_still(Some(1), None, SHORT, async || None).await, None);
 	}
 
 	#[test]

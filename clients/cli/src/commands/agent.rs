@@ -387,8 +387,10 @@ async fn show(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 		chain.finalized().await.ok(),
 	)
 	.await;
-	let answers: Vec<_> =
-		asked.into_iter().map(|(member, said)| answers(agent, member.worker, said)).collect();
+	let answers: Vec<_> = asked
+		.into_iter()
+		.map(|(member, said)| answers(agent, &record, member.worker, said))
+		.collect();
 	if json {
 		return output::print(&AgentStatus {
 			agent: Agent::new(agent, &record),
@@ -449,9 +451,16 @@ async fn show(agent: &AgentName, node: &NodeOption, json: bool) -> anyhow::Resul
 }
 
 /// Whether an agent answers at a worker, as that one says.
-fn answers(agent: AgentId, worker: WorkerId, said: anyhow::Result<Said>) -> WorkerPrepared {
+fn answers(
+	agent: AgentId,
+	record: &AgentRecord,
+	worker: WorkerId,
+	said: anyhow::Result<Said>,
+) -> WorkerPrepared {
 	let message = match said {
 		Err(error) => Some(format!("{error:#}")),
+		// It may count it: its code is there, and nothing lacks but its birth.
+		Ok(_) if record.key.is_none() => Some("the agent waits for its birth".into()),
 		Ok((info, not_ready)) => match not_ready.into_iter().find(|of| of.agent.0 == agent) {
 			Some(NotReady { lacks, .. }) => {
 				Some(lacks.unwrap_or_else(|| "it is not ready there".into()))
@@ -491,13 +500,14 @@ fn upgrades_text(policy: UpgradePolicy) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use phala_protocol::{agents::AgentCode, H256};
+	use phala_protocol::{
+		agents::{AgentCode, AgentKey},
+		H256,
+	};
 	use serde_json::json;
 
-	#[test]
-	fn what_would_change_nothing_is_refused_before_it_is_paid_for() {
-		let (agent, listed, other) = (H256([7; 32]), Address([1; 32]), Address([2; 32]));
-		let record = AgentRecord {
+	fn unborn() -> AgentRecord {
+		AgentRecord {
 			owner: [9; 32],
 			cluster: 0,
 			code: AgentCode { component: H256::zero(), manifest: H256::zero() },
@@ -509,7 +519,13 @@ mod tests {
 			key: None,
 			version: 1,
 			state_hash: H256::zero(),
-		};
+		}
+	}
+
+	#[test]
+	fn what_would_change_nothing_is_refused_before_it_is_paid_for() {
+		let (agent, listed, other) = (H256([7; 32]), Address([1; 32]), Address([2; 32]));
+		let record = unborn();
 		let code = |check: Check| {
 			let refused = check.of(agent, &record, &[listed.0]).err()?;
 			Some(crate::failure::body(&refused).code)
@@ -532,6 +548,7 @@ mod tests {
 	#[test]
 	fn who_answers_for_an_agent_is_told_and_why_the_others_do_not() {
 		let (agent, other) = (H256([1; 32]), H256([2; 32]));
+		let born = AgentRecord { key: Some(AgentKey { version: 1, key: [1; 32] }), ..unborn() };
 		let said = |ready: u64, fresh: bool, lacks: Option<H256>| {
 			let info = json!({
 				"phase": "awaits-registration", "fresh": fresh, "freshness": "3 s old", "agentsReady": ready,
@@ -544,11 +561,13 @@ mod tests {
 			Ok((serde_json::from_value(info).unwrap(), lacks.into_iter().collect()))
 		};
 		let why = |said| {
-			let WorkerPrepared { ready, message, .. } = answers(agent, 7, said);
+			let WorkerPrepared { ready, message, .. } = answers(agent, &born, 7, said);
 			assert_eq!(ready, message.is_none());
 			message.unwrap_or_default()
 		};
 		assert_eq!(why(said(1, true, Some(other))), "");
+		let of_unborn = answers(agent, &unborn(), 7, said(1, true, Some(other)));
+		assert_eq!(of_unborn.message.as_deref(), Some("the agent waits for its birth"));
 		assert_eq!(why(said(1, true, Some(agent))), "its code");
 		assert_eq!(why(said(0, false, None)), "3 s old");
 		assert_eq!(why(said(0, true, None)), "its phase is awaits-registration");

@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::Context;
 use phala_agent_builder::{
-	AgentFolder, Builder, BUILT_MANIFEST_FILE, COMPONENT_FILE, MANIFEST_FILE, OUT_DIR,
+	AgentFolder, Builder, BuiltAgent, BUILT_MANIFEST_FILE, COMPONENT_FILE, MANIFEST_FILE, OUT_DIR,
 };
 use phala_protocol::{agents::AgentCode, blake2_256, H256};
 use std::{
@@ -45,6 +45,14 @@ impl Built {
 	/// How the network names it.
 	pub fn code(&self) -> AgentCode {
 		AgentCode { component: blake2_256(&self.component), manifest: blake2_256(&self.manifest) }
+	}
+
+	/// Not what lies in the folder: another process may be writing it.
+	fn made(built: BuiltAgent) -> anyhow::Result<Self> {
+		let BuiltAgent { manifest, component, .. } = built;
+		// As it is written.
+		let json = serde_json::to_vec_pretty(&manifest)?;
+		Ok(Self { name: manifest.name, component, manifest: json })
 	}
 
 	/// What was built in a folder before.
@@ -123,7 +131,7 @@ pub async fn build(
 		if !built.warnings.trim().is_empty() {
 			say!("{}", built.warnings);
 		}
-		Built::read(&folder.path.join(OUT_DIR))
+		Built::made(built)
 	});
 	building.await?
 }
@@ -139,5 +147,29 @@ fn checkout_builder(
 			Builder::new(sdk)
 		}
 		(error, _) => Err(error),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn what_was_built_is_what_is_written_and_not_what_another_process_has_written_half() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().to_owned();
+		let agent = AgentFolder { main: path.join("main.ts"), path, manifest: Default::default() };
+		let made = || BuiltAgent {
+			manifest: phala_agent_builder::Manifest { name: "riddle".into(), ..Default::default() },
+			component: vec![1, 2, 3],
+			code_hash: blake2_256(&[1, 2, 3]).0,
+			bundle: String::new(),
+			warnings: String::new(),
+			from_cache: false,
+		};
+		made().write(&agent).unwrap();
+		let (built, read) = (made(), Built::read(&folder.path().join(OUT_DIR)).unwrap());
+		let built = Built::made(built).unwrap();
+		assert_eq!((built.code(), built.name), (read.code(), read.name));
 	}
 }

@@ -313,7 +313,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 			let sender = interrupt::sender(&chain, account.keypair.clone());
 			let what = format!("registering {} in cluster {}", built.name, deployment.cluster);
 			interrupt::advise(GOES_ON);
-			let registering = deployment::register(&sender, &deployments, &deployment);
+			let registering = deployment::register(&chain, &sender, &deployments, &deployment);
 			step(&what, registering).await?.0
 		}
 	};

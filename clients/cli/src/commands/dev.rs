@@ -99,7 +99,7 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 		"`phala dev` runs the agent of one folder; `phala network up` starts a whole network",
 	)?;
 	// Before it is built, which takes a while.
-	let port = port(arguments.port)?;
+	let mut port = port(arguments.port)?;
 	if let Some(file) = &arguments.secrets_file {
 		check_secrets(&secrets(file)?, &AgentFolder::open(folder)?.manifest)?;
 	}
@@ -109,7 +109,6 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 	// Children work in a folder of their own.
 	let mut flags = vec![
 		format!("--dev-agent={}", std::path::absolute(folder)?.display()),
-		format!("--public-listen=127.0.0.1:{port}"),
 		"--dev-agent-logs".to_owned(),
 	];
 	if let Some(file) = &arguments.secrets_file {
@@ -120,12 +119,20 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 	// Its own first lines are for those who start it by hand; an error has its last ones.
 	let shows = Arc::new(AtomicBool::new(false));
 	let supervisor = supervisor(temporary, shows.clone())?;
-	let starting = async {
+	let start = async |port: u16| {
+		let mut flags = flags.clone();
+		flags.push(format!("--public-listen=127.0.0.1:{port}"));
 		let mut process = supervisor.start("pruntime", "pruntime", &flags, &[])?;
 		let address = process.line_after(ADDRESS_MARK).await?;
 		Ok((process, address))
 	};
-	let ((process, address), _) = step("starting it without a chain", starting).await?;
+	let (process, address) = loop {
+		let (error, taken) = match step("starting it without a chain", start(port)).await {
+			Ok((started, _)) => break started,
+			Err(error) => (error, port),
+		};
+		port = instead(arguments.port, taken).ok_or(error)?;
+	};
 	shows.store(true, Ordering::Relaxed);
 	let url = format!("{address}/agents/{}/", built.name);
 	Ok(Started { process, agent: built.name, url })
@@ -161,6 +168,14 @@ fn port(asked: Option<u16>) -> anyhow::Result<u16> {
 		say!("  port {first} is taken: it takes another");
 	}
 	Ok(free)
+}
+
+/// Another port, where nobody asked for this one and somebody took it since it was found free.
+fn instead(asked: Option<u16>, taken: u16) -> Option<u16> {
+	if asked.is_some() || taken == 0 || TcpListener::bind(("127.0.0.1", taken)).is_ok() {
+		return None;
+	}
+	port(None).ok()
 }
 
 /// Of agents, by their names.
@@ -250,5 +265,10 @@ mod tests {
 		let taken = squatter.local_addr().unwrap().port();
 		assert_eq!(refused(port(Some(taken))).0, "PortTaken");
 		assert_ne!(port(None).unwrap(), taken);
+		// Somebody was quicker: another is found, unless it was this one that was asked for.
+		assert!(instead(None, taken).is_some_and(|other| other != taken));
+		assert_eq!(instead(Some(taken), taken), None);
+		drop(squatter);
+		assert_eq!(instead(None, 0), None, "it was not for its port that it did not start");
 	}
 }

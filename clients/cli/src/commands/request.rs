@@ -4,8 +4,9 @@ use super::call;
 use crate::{
 	accounts::Accounts,
 	calls::{
+		ending::paid_text,
 		kept::{self, Found},
-		on_chain::{self, Ended},
+		on_chain::{self, Ended, SecretEnded},
 	},
 	chain::{hash, ChainOptions, NodeOption},
 	names::Names,
@@ -13,7 +14,7 @@ use crate::{
 		self,
 		calls::{
 			Checked, ListedRequest, OpenRequest, RequestList, RequestOnItsWay, RequestOutcome,
-			RequestState, RequestStatus, SettledRequest,
+			RequestState, RequestStatus, SecretTaken, SettledRequest,
 		},
 		words::Amount,
 	},
@@ -69,6 +70,22 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 			output::tell(json, &state, text)?;
 			return Ok(ExitCode::SUCCESS);
 		}
+	}
+	if let Some(ended) = on_chain::secret(&chain, &accounts, name).await? {
+		let SecretEnded { request, block, settled, base_fee } = ended;
+		let text = format!(
+			"the agent took it in block {block}; it cost {}",
+			paid_text(settled.fee, base_fee)
+		);
+		let told = SecretTaken {
+			request: request.into(),
+			state: RequestState::Taken,
+			block,
+			fee: Amount(settled.fee),
+			base_fee: base_fee.map(Amount),
+		};
+		output::tell(json, &RequestStatus::Secret(told), text)?;
+		return Ok(ExitCode::SUCCESS);
 	}
 	let mut finality = Finality::default();
 	let getting = on_chain::answer(&chain, &mut finality, &accounts, name);

@@ -2,7 +2,7 @@
 //! value is never an argument: others on this machine can see those.
 
 use crate::{
-	accounts::AccountOptions,
+	accounts::{AccountOptions, Accounts},
 	calls::{
 		ending::{self, paid_text, CodeNow, Settled},
 		on_chain::{self, Choices, Submitted},
@@ -46,6 +46,9 @@ pub enum Command {
 		/// Removes it though the agent's manifest does not declare the name: of code that was before.
 		#[arg(long)]
 		force: bool,
+		/// The last block at which the agent may take it. With it the request is submitted at once.
+		#[arg(long, value_name = "BLOCK")]
+		deadline: Option<BlockNumber>,
 		#[command(flatten)]
 		account: AccountOptions,
 		#[command(flatten)]
@@ -85,6 +88,11 @@ pub struct SetArguments {
 	#[arg(long, value_parser = parse_pha)]
 	max_fee: Option<Balance>,
 
+	/// The last block at which the agent may take it. With it the request is submitted at once, whoever of its
+	/// workers answers.
+	#[arg(long, value_name = "BLOCK")]
+	deadline: Option<BlockNumber>,
+
 	#[command(flatten)]
 	account: AccountOptions,
 	#[command(flatten)]
@@ -92,15 +100,18 @@ pub struct SetArguments {
 }
 
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-	let (agent, name, value, must_be_declared, max_fee, account, chain) = match command {
+	let (agent, name, value, must_be_declared, choices, account, chain) = match command {
 		Command::Set(arguments) => {
 			let value = value(&arguments)?;
-			let SetArguments { agent, name, force, max_fee, account, chain, .. } = arguments;
-			(agent, name, value, !force, max_fee, account, chain)
+			let SetArguments { agent, name, force, max_fee, deadline, account, chain, .. } =
+				arguments;
+			let choices = Choices { max_fee, deadline, ..Choices::default() };
+			(agent, name, value, !force, choices, account, chain)
 		}
 		Command::List(ListArguments { agent, node }) => return list(&agent, &node, json).await,
-		Command::Remove { agent, name, force, account, chain } => {
-			(agent, name, Vec::new(), !force, None, account, chain)
+		Command::Remove { agent, name, force, deadline, account, chain } => {
+			let choices = Choices { deadline, ..Choices::default() };
+			(agent, name, Vec::new(), !force, choices, account, chain)
 		}
 	};
 	let account = account.open()?;
@@ -114,9 +125,10 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 		check_declared(&name, &declared(&chain, agent).await?, removes)?;
 	}
 	let secrets = [(name.clone().into_bytes(), value)];
-	let choices = Choices { max_fee, ..Choices::default() };
+	let accounts = Accounts::of_user()?;
 	let give = async || {
-		let submitting = on_chain::submit_secrets(&chain, &account, agent, &secrets, choices);
+		let submitting =
+			on_chain::submit_secrets(&chain, &account, &accounts, agent, &secrets, choices);
 		let (submitted, _) = step("sealing it and submitting it", submitting).await?;
 		let Submitted { request, block, terms } = submitted;
 		let waiting = ending::settlement(&chain, request, block, Some(terms.base_fee));

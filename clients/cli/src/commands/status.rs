@@ -3,11 +3,13 @@
 
 use super::readable;
 use crate::{
+	calls::silence::stands_still,
+	chain::NodeOption,
 	failure, limits,
 	names::Names,
 	output::{
 		self,
-		operators::{NotReady, WorkerStatus},
+		operators::{NotReady, WorkerAsked, WorkerStatus},
 		ErrorBody,
 	},
 	presence::UNANSWERED,
@@ -15,8 +17,8 @@ use crate::{
 	worker_client::WorkerClient,
 };
 use phala_chain_client::clusters::Member;
-use phala_protocol::{limits::HOLDER_BEHIND_BLOCKS_MAX, BlockNumber, H256};
-use std::{future::Future, process::ExitCode};
+use phala_protocol::{BlockNumber, H256};
+use std::{future::Future, process::ExitCode, time::Duration};
 use tokio::task::JoinSet;
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub struct Arguments {
 	/// The worker's public server.
 	#[arg(long, value_name = "URL", value_parser = url)]
 	pub worker: String,
+
+	#[command(flatten)]
+	pub node: NodeOption,
 }
 
 fn url(text: &str) -> Result<String, String> {
@@ -47,8 +52,22 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
 	if let Some(genesis) = info.genesis {
 		name(&mut not_ready, genesis.0);
 	}
-	output::tell(json, &info, text(&info, &not_ready)?.trim_end())?;
+	let newest = newest_of(&arguments.node, info.genesis.map(|genesis| genesis.0)).await;
+	let max = limits::STANDSTILL_MAX;
+	let stands_still = hears_of_no_block(&arguments.worker, &info, newest, max).await;
+	let text = text(&info, &not_ready, stands_still.as_deref())?;
+	output::tell(json, &WorkerAsked { said: info, stands_still }, text.trim_end())?;
 	Ok(ExitCode::SUCCESS)
+}
+
+/// The newest final block of the chain that a worker follows, if the node is on it and says so in time.
+async fn newest_of(node: &NodeOption, genesis: Option<H256>) -> Option<BlockNumber> {
+	let asking = in_time(async {
+		let chain = node.connect().await?;
+		Ok((chain.genesis_hash(), chain.finalized().await?))
+	});
+	let (of, newest) = asking.await.ok()?;
+	(Some(of) == genesis).then_some(newest)
 }
 
 /// What the worker at `url` says of itself.
@@ -68,8 +87,8 @@ pub fn name(agents: &mut [NotReady], genesis: H256) {
 	}
 }
 
-/// What members of a cluster say, asked at once: one that hangs holds up nobody. Of one that is far behind
-/// the newest final block, what it says of itself is not taken: it serves nobody who knows that block.
+/// What members of a cluster say, asked at once: one that hangs holds up nobody. Of one that hears of no block
+/// what it says of itself is not taken: it serves nobody who knows the newest one.
 pub async fn of_all(
 	members: Vec<Member>,
 	newest: Option<BlockNumber>,
@@ -77,8 +96,8 @@ pub async fn of_all(
 	let mut asking = JoinSet::new();
 	for member in members {
 		asking.spawn(async move {
-			let said = in_time(with_agents(&member.endpoint)).await;
-			(member, said.and_then(|said| follows(said, newest)))
+			let said = held_against(&member.endpoint, newest, limits::STANDSTILL_MAX).await;
+			(member, said)
 		});
 	}
 	let mut asked = asking.join_all().await;
@@ -86,15 +105,29 @@ pub async fn of_all(
 	asked
 }
 
-fn follows(said: Said, newest: Option<BlockNumber>) -> anyhow::Result<Said> {
-	let behind = said.0.height.zip(newest);
-	match behind.filter(|(at, newest)| at.saturating_add(HOLDER_BEHIND_BLOCKS_MAX) < *newest) {
+/// What a worker says, unless it hears of no block.
+pub async fn held_against(
+	url: &str,
+	newest: Option<BlockNumber>,
+	standstill_max: Duration,
+) -> anyhow::Result<Said> {
+	let said = in_time(with_agents(url)).await?;
+	match hears_of_no_block(url, &said.0, newest, standstill_max).await {
 		None => Ok(said),
-		Some((at, newest)) => refuse!(
-			UNANSWERED,
-			"it hears of no block: it stands at block {at}, {newest} is final. Is its relayer there?"
-		),
+		Some(why) => refuse!(UNANSWERED, "{why}"),
 	}
+}
+
+/// Why a worker is not believed to serve that says so: it is behind the newest final block, and does not move.
+pub async fn hears_of_no_block(
+	url: &str,
+	said: &WorkerStatus,
+	newest: Option<BlockNumber>,
+	standstill_max: Duration,
+) -> Option<String> {
+	let again = async || in_time(info(url)).await.ok()?.height;
+	let standing = stands_still(said.height, newest, standstill_max, again).await?;
+	Some(format!("it hears of no block: {standing}. Is its relayer there?"))
 }
 
 /// What the worker at `url` says, of agents only if some are not ready.
@@ -120,7 +153,11 @@ pub async fn in_time<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyh
 	})
 }
 
-fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
+fn text(
+	info: &WorkerStatus,
+	not_ready: &[NotReady],
+	stands_still: Option<&str>,
+) -> anyhow::Result<String> {
 	const LINES: [(&str, &str); 18] = [
 		("worker", "worker"),
 		("boot", "boot"),
@@ -152,6 +189,9 @@ fn text(info: &WorkerStatus, not_ready: &[NotReady]) -> anyhow::Result<String> {
 			};
 			text += &format!("{name:<22} {value}\n");
 		}
+		if let Some(why) = stands_still.filter(|_| key == "height") {
+			text += &format!("{:<22} {}\n", "not believed", terminal::line(why));
+		}
 		if key == "agentsReady" {
 			for agent in not_ready {
 				let why =
@@ -172,7 +212,10 @@ fn view_age(age_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::output::operators::Phase;
+	use crate::{
+		calls::villains::{worker, Villain, HEIGHT},
+		output::operators::Phase,
+	};
 	use serde_json::json;
 
 	#[test]
@@ -180,7 +223,10 @@ mod tests {
 		let said = json!({ "worker": 3, "boot": null, "phase": "serving", "viewAgeMs": 113_493, "of a later": "release" });
 		let (agent, lacks) = (H256::repeat_byte(7), Some("its code".to_owned()));
 		let not_ready = NotReady { agent: agent.into(), name: None, lacks };
-		let text = text(&serde_json::from_value(said).unwrap(), &[not_ready]).unwrap();
+		let said = serde_json::from_value(said).unwrap();
+		let still = "it hears of no block: it stands at block 753, 759 is final";
+		let text = text(&said, &[not_ready], Some(still)).unwrap();
+		assert!(text.contains(&format!("not believed           {still}\n")), "{text}");
 		assert!(text.contains(&format!("not ready              {agent:?}: its code\n")), "{text}");
 		assert!(text.contains("phase                  serving\n"), "{text}");
 		assert!(text.contains("worker                 3\n"), "{text}");
@@ -236,20 +282,22 @@ mod tests {
 		drop((hanging.0, other.0));
 	}
 
-	#[test]
-	fn a_worker_that_hears_of_no_block_is_not_believed_to_serve() {
-		let at = |height: Option<u32>| -> Said {
-			let said = json!({ "phase": "serving", "fresh": true, "height": height });
-			(serde_json::from_value(said).unwrap(), Vec::new())
+	#[tokio::test]
+	async fn a_worker_that_hears_of_no_block_is_not_believed_to_serve() {
+		const SHORT: Duration = Duration::from_millis(10);
+		let held = async |height, newest| {
+			let one = worker(1, Villain::IsCutOff { height, fresh: true }).await;
+			held_against(&one.member.endpoint, newest, SHORT).await
 		};
-		let edge = 100 - HOLDER_BEHIND_BLOCKS_MAX;
-		assert!(follows(at(Some(edge)), Some(100)).is_ok());
-		let refused = follows(at(Some(edge - 1)), Some(100)).err().unwrap();
-		assert_eq!(failure::body(&refused).code, UNANSWERED);
-		assert!(refused.to_string().contains("100 is final"), "{refused}");
-		for (height, newest) in [(None, Some(100)), (Some(1), None)] {
-			assert!(follows(at(height), newest).is_ok(), "nobody knows");
+		let edge = HEIGHT - limits::BEHIND_BLOCKS_USUAL;
+		assert!(held(edge, Some(HEIGHT)).await.is_ok());
+		// As little behind as this, if it does not move; and far behind.
+		for cut_off in [edge - 1, 1] {
+			let refused = held(cut_off, Some(HEIGHT)).await.err().unwrap();
+			assert_eq!(failure::body(&refused).code, UNANSWERED);
+			assert!(refused.to_string().contains("100 is final"), "{refused}");
 		}
+		assert!(held(1, None).await.is_ok(), "nobody knows");
 	}
 
 	#[tokio::test]

@@ -75,7 +75,8 @@ pub struct Check {
 pub enum Verdict {
 	Ok,
 	Refused,
-	/// There is nothing to check; the answer does not rest on it.
+	/// The answer does not rest on it: there is nothing to check, or it does not hold any more of an answer that the
+	/// chain itself took while it held.
 	Absent,
 }
 
@@ -156,6 +157,23 @@ pub enum RequestState {
 	Open,
 	/// Answered and paid.
 	Settled,
+	/// It gave the agent a secret, and the agent has it.
+	Taken,
+}
+
+/// A request that gave an agent a secret.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTaken {
+	pub request: Hash,
+	#[schemars(extend("const" = "taken"))]
+	pub state: RequestState,
+	/// Since which the agent has it.
+	pub block: BlockNumber,
+	/// What was paid for the work.
+	pub fee: Amount,
+	/// Paid besides for submitting it.
+	pub base_fee: Option<Amount>,
 }
 
 /// `phala call --on-chain --no-wait`.
@@ -184,6 +202,7 @@ pub enum RequestStatus {
 	Settled(Box<SettledRequest>),
 	Open(OpenRequest),
 	OnItsWay(RequestOnItsWay),
+	Secret(SecretTaken),
 }
 
 /// `phala request list`.
@@ -210,8 +229,8 @@ pub struct ListedRequest {
 	pub outcome: RequestOutcome,
 	/// What it cost beside the base fee, if it was answered or failed.
 	pub fee: Option<Amount>,
-	/// What was paid for submitting it, whatever became of it; none while it is in no block, of secrets, and of
-	/// what an older `phala` submitted.
+	/// What was paid for submitting it, whatever became of it; none while it is in no block, and of what an older
+	/// `phala` submitted.
 	pub base_fee: Option<Amount>,
 }
 
@@ -239,7 +258,7 @@ pub struct VerifiedFile {
 	pub verified: bool,
 	/// The check that refused.
 	pub refused: Option<String>,
-	/// The checks for which there was nothing to check.
+	/// The checks that the answer does not rest on.
 	pub absent: Vec<String>,
 	/// Up to the first that refused.
 	pub checks: Vec<Check>,

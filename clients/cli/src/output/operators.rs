@@ -226,7 +226,7 @@ pub enum Phase {
 	Evicted,
 	/// It runs, and does not say where it stands.
 	Silent,
-	/// It runs, and its relayer does not: it hears of no block.
+	/// It runs, and hears of no block: its relayer is not there, or hangs.
 	WithoutRelayer,
 	/// It does not run.
 	Stopped,
@@ -306,7 +306,17 @@ impl Phase {
 	}
 }
 
-/// `phala status`: what a worker says of itself. What it leaves out is `null`, what this release does
+/// `phala status`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerAsked {
+	#[serde(flatten)]
+	pub said: WorkerStatus,
+	/// For people: why what it says is not to be believed, if it hears of no block while the node does.
+	pub stands_still: Option<String>,
+}
+
+/// What a worker says of itself. What it leaves out is `null`, what this release does
 /// not know is left out.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -356,6 +366,9 @@ pub struct NetworkStatus {
 	/// Why that does not answer, if it does not.
 	#[serde(default)]
 	pub chain_error: Option<String>,
+	/// Its newest final block.
+	#[serde(default)]
+	pub finalized: Option<BlockNumber>,
 	/// The gatekeeper first.
 	pub workers: Vec<NetworkWorker>,
 	/// The ids of its agents, by their names.
@@ -371,9 +384,16 @@ pub struct NetworkWorker {
 	/// None of one that is stopped, or not registered yet.
 	pub boot: Option<BootNumber>,
 	pub phase: Phase,
-	/// Whether it hears of blocks; none of one that says nothing.
+	/// Whether it takes what needs a recent view; none of one that says nothing.
 	pub fresh: Option<bool>,
-	/// How many agents its cluster has, and how many of them answer there now; none of one in no cluster.
+	/// The newest block that is final to it; none of one that says nothing.
+	#[serde(default)]
+	pub height: Option<BlockNumber>,
+	/// Whether it has its cluster's keys; none of one that says nothing.
+	#[serde(default)]
+	pub cluster_keys: Option<bool>,
+	/// How many agents its cluster has, and how many of them answer there now; none of one in no cluster, or that
+	/// hears of no block.
 	pub agents: Option<u64>,
 	pub agents_ready: Option<u64>,
 	/// Those that do not.

@@ -70,7 +70,7 @@ const SCHEMAS: [(&str, Maker); 62] = [
 	("secrets list", schema::<SecretsDeclared>),
 	("secrets remove", schema::<SecretChanged>),
 	("secrets set", schema::<SecretChanged>),
-	("status", schema::<WorkerStatus>),
+	("status", schema::<WorkerAsked>),
 	("validator rotate-keys", schema::<SessionKeysRotated>),
 	("verify", schema::<VerifiedFile>),
 	("worker accept", schema::<WorkerChanged>),

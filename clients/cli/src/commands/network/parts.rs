@@ -31,7 +31,7 @@ pub const CALLER: &str = "//Bob";
 /// application and its seat come in one block, in this order.
 const OPERATORS: [&str; limits::WORKERS_MAX as usize + 1] = [ROOT, "//Charlie", "//Dave", "//Eve"];
 
-const GATEKEEPER: &str = "gatekeeper";
+pub(super) const GATEKEEPER: &str = "gatekeeper";
 
 pub struct Network<'a> {
 	pub arguments: &'a Arguments,

@@ -124,9 +124,13 @@ async fn talk(
 	endpoint: &Endpoint,
 ) -> anyhow::Result<CallSummary> {
 	let secrets = [(chat::SECRET.as_bytes().to_vec(), endpoint.key.clone().into_bytes())];
+	// Of this network alone: nothing is kept.
+	let home = tempfile::tempdir().context("cannot make a temporary folder")?;
+	let accounts = Accounts::in_home(home.path());
 	let giving = async {
 		let choices = Choices::default();
-		let submitted = on_chain::submit_secrets(chain, owner, agent, &secrets, choices).await?;
+		let submitted =
+			on_chain::submit_secrets(chain, owner, &accounts, agent, &secrets, choices).await?;
 		let Submitted { request, block, terms } = submitted;
 		let (_, paid) = ending::settlement(chain, request, block, Some(terms.base_fee)).await?;
 		if paid.failed {
