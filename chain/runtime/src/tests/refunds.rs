@@ -184,7 +184,8 @@ fn with_a_holder(story: impl FnOnce(WorkerId)) {
 		join(worker_of(&bob()));
 		story(worker);
 		let left = pallet_clusters::HeldLeases::<Runtime>::iter_key_prefix(worker).count();
-		assert_eq!(left, 0, "others have them now");
+		let free = pallet_clusters::FreeLeases::<Runtime>::iter_keys().count();
+		assert_eq!((left, free), (0, 0), "others have them now");
 	});
 }
 

@@ -303,19 +303,21 @@ fn a_sandbagger_keeps_a_slow_agent_busy_no_longer_than_its_room_or_the_latest_de
 	});
 }
 
-/// Keeps four requests of a slow agent open, at the least price, and asks again when one is done.
+/// Keeps as many requests of a slow agent open as leave the price at its least, and asks again when one is done.
 struct Trickler {
 	purse: Flooder,
 }
 
 impl Trickler {
-	const OPEN: usize = 4;
+	/// From half of the agent's room on it is dearer.
+	const OPEN: usize = limits::OPEN_REQUESTS_PER_AGENT_MAX as usize / 2;
 
-	/// What it asks anew, for the deadline that has time for all.
+	/// What it asks anew, for deadlines that have time for all, so many that none is dear.
 	fn tops_up(&mut self, agent: AgentId, open: usize) -> Vec<(RequestId, BlockNumber)> {
-		let last = System::block_number() + 5 * TIMEOUT + 25;
+		let after_all = System::block_number() + 2 * Self::OPEN as BlockNumber * TIMEOUT;
 		(open..Self::OPEN)
-			.map(|_| {
+			.map(|number| {
+				let last = after_all + number as BlockNumber % 8;
 				let request = self.purse.ask(agent, least() + UNIT_PRICE, last);
 				(request.expect("it costs the least"), last)
 			})
@@ -370,7 +372,7 @@ impl SlowWorker {
 }
 
 #[test]
-fn behind_a_trickler_others_wait_for_four_runs_at_the_least_price() {
+fn behind_a_trickler_others_wait_for_half_a_room_of_runs_at_the_least_price() {
 	network(|| {
 		let (slow, begun) = (agent(1), System::block_number());
 		let mut worker = SlowWorker { begun, ..Default::default() };
@@ -381,8 +383,8 @@ fn behind_a_trickler_others_wait_for_four_runs_at_the_least_price() {
 		// `phala` names, with time for those who are there.
 		assert_eq!((begun, TIMEOUT), (1, 30));
 		let hurried = submit(&honest(), slow, least() + UNIT_PRICE, 56).unwrap();
-		let patient = submit(&honest(), slow, least() + UNIT_PRICE, 176).unwrap();
-		worker.takes([(hurried, 56), (patient, 176)]);
+		let patient = submit(&honest(), slow, least() + UNIT_PRICE, 1_976).unwrap();
+		worker.takes([(hurried, 56), (patient, 1_976)]);
 		let of = |request| pallet_requests::Requests::<Runtime>::get(request).unwrap().state;
 		while of(patient) == RequestState::Open {
 			let ended = worker.works(slow);
@@ -392,15 +394,15 @@ fn behind_a_trickler_others_wait_for_four_runs_at_the_least_price() {
 			};
 			villain.purse.made.retain(tricklers);
 			worker.takes(villain.tops_up(slow, villain.purse.made.len()));
-			assert_eq!(price(slow, 1_000), least(), "whoever comes pays no more");
+			assert_eq!(price(slow, 5_000), least(), "whoever comes pays no more");
 		}
-		// The first is told so, and has paid no unit. The other waited for two minutes, and was run.
+		// The first is told so, and has paid no unit. The other waited for 32 minutes, and was run.
 		assert_eq!(of(hurried), RequestState::Settled { fee: 0, failed: true, block: 50 });
-		let answered = RequestState::Settled { fee: UNIT_PRICE, failed: false, block: 76 };
+		let answered = RequestState::Settled { fee: UNIT_PRICE, failed: false, block: 976 };
 		assert_eq!(of(patient), answered);
-		// Two a minute, after the first four.
-		assert_eq!(villain.purse.accounts, 8);
-		assert_eq!(villain.purse.purse, 25 * PHA - 8 * (least() + UNIT_PRICE));
+		// Two a minute, after the first 64.
+		assert_eq!(villain.purse.accounts, 128);
+		assert_eq!(villain.purse.purse, 25 * PHA - 128 * (least() + UNIT_PRICE));
 	});
 }
 

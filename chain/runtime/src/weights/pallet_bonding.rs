@@ -1,6 +1,6 @@
 //! Weights of `pallet_bonding`, measured in this runtime by `make weights`: do not edit.
 //!
-//! 2026-11-22, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
+//! 2026-11-23, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};

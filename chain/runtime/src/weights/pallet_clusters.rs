@@ -1,6 +1,6 @@
 //! Weights of `pallet_clusters`, measured in this runtime by `make weights`: do not edit.
 //!
-//! 2026-11-22, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
+//! 2026-11-23, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
@@ -22,10 +22,10 @@ impl<T: frame_system::Config> pallet_clusters::WeightInfo for WeightInfo<T> {
 	}
 	/// `a`: measured from 0 to 63.
 	fn approve_join(a: u32) -> Weight {
-		// At least 838_183 ns.
-		Weight::from_parts(1_534_491_192, 92664)
-			.saturating_add(Weight::from_parts(92_743_025, 0).saturating_mul(a.into()))
-			.saturating_add(T::DbWeight::get().reads(192))
+		// At least 583_050 ns.
+		Weight::from_parts(1_358_701_567, 92664)
+			.saturating_add(Weight::from_parts(106_392_001, 0).saturating_mul(a.into()))
+			.saturating_add(T::DbWeight::get().reads(221))
 			.saturating_add(T::DbWeight::get().reads(u64::from(a).saturating_mul(8)))
 			.saturating_add(T::DbWeight::get().writes(19))
 			.saturating_add(T::DbWeight::get().writes(u64::from(a).saturating_mul(6)))
@@ -38,16 +38,16 @@ impl<T: frame_system::Config> pallet_clusters::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(5))
 	}
 	fn leave() -> Weight {
-		// At least 4_988_557 ns.
-		Weight::from_parts(5_232_492_000, 173598)
-			.saturating_add(T::DbWeight::get().reads(518))
-			.saturating_add(T::DbWeight::get().writes(438))
+		// At least 5_144_889 ns.
+		Weight::from_parts(5_394_718_000, 173598)
+			.saturating_add(T::DbWeight::get().reads(554))
+			.saturating_add(T::DbWeight::get().writes(439))
 	}
 	fn remove_member() -> Weight {
-		// At least 5_034_416 ns.
-		Weight::from_parts(5_228_853_000, 173598)
-			.saturating_add(T::DbWeight::get().reads(518))
-			.saturating_add(T::DbWeight::get().writes(438))
+		// At least 5_151_288 ns.
+		Weight::from_parts(5_326_329_000, 173598)
+			.saturating_add(T::DbWeight::get().reads(554))
+			.saturating_add(T::DbWeight::get().writes(439))
 	}
 	fn close() -> Weight {
 		// At least 94_479 ns.
@@ -92,10 +92,10 @@ impl<T: frame_system::Config> pallet_clusters::WeightInfo for WeightInfo<T> {
 	}
 	/// `a`: measured from 0 to 64.
 	fn move_leases(a: u32) -> Weight {
-		// At least 925_185 ns.
-		Weight::from_parts(1_020_899_888, 89886)
-			.saturating_add(Weight::from_parts(62_284_676, 0).saturating_mul(a.into()))
-			.saturating_add(T::DbWeight::get().reads(195))
+		// At least 1_094_096 ns.
+		Weight::from_parts(1_352_075_247, 92702)
+			.saturating_add(Weight::from_parts(61_247_046, 0).saturating_mul(a.into()))
+			.saturating_add(T::DbWeight::get().reads(233))
 			.saturating_add(T::DbWeight::get().reads(u64::from(a).saturating_mul(5)))
 			.saturating_add(T::DbWeight::get().writes(14))
 			.saturating_add(T::DbWeight::get().writes(u64::from(a).saturating_mul(6)))
@@ -121,10 +121,10 @@ impl<T: frame_system::Config> pallet_clusters::WeightInfo for WeightInfo<T> {
 	}
 	/// `n`: measured from 0 to 16.
 	fn end_gaps(n: u32) -> Weight {
-		// At least 9_911 ns.
-		Weight::from_parts(38_576_309, 16791)
-			.saturating_add(Weight::from_parts(36_498_490, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(4))
+		// At least 9_810 ns.
+		Weight::from_parts(19_718_549, 16791)
+			.saturating_add(Weight::from_parts(44_402_609, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(3))
 			.saturating_add(T::DbWeight::get().reads(u64::from(n).saturating_mul(3)))
 			.saturating_add(T::DbWeight::get().writes(3))
 			.saturating_add(T::DbWeight::get().writes(u64::from(n).saturating_mul(5)))

@@ -1,6 +1,6 @@
 //! Weights of `pallet_mailbox`, measured in this runtime by `make weights`: do not edit.
 //!
-//! 2026-11-22, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
+//! 2026-11-23, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
@@ -18,10 +18,10 @@ impl<T: frame_system::Config> pallet_mailbox::WeightInfo for WeightInfo<T> {
 	}
 	/// `p`: measured from 0 to 32768.
 	fn authorize_envelope(p: u32) -> Weight {
-		// At least 100_059 ns.
-		Weight::from_parts(104_191_158, 3856)
-			.saturating_add(Weight::from_parts(4_239, 0).saturating_mul(p.into()))
-			.saturating_add(T::DbWeight::get().reads(7))
+		// At least 108_823 ns.
+		Weight::from_parts(120_868_717, 16791)
+			.saturating_add(Weight::from_parts(4_811, 0).saturating_mul(p.into()))
+			.saturating_add(T::DbWeight::get().reads(9))
 	}
 	fn end_block() -> Weight {
 		// At least 16_914 ns.

@@ -1,6 +1,6 @@
 //! Weights of `pallet_registry`, measured in this runtime by `make weights`: do not edit.
 //!
-//! 2026-11-22, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
+//! 2026-11-23, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
@@ -16,20 +16,20 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 	}
 	/// `a`: measured from 0 to 63.
 	fn register_boot(a: u32) -> Weight {
-		// At least 3_262_291 ns.
-		Weight::from_parts(3_405_143_132, 92702)
-			.saturating_add(Weight::from_parts(174_969_512, 0).saturating_mul(a.into()))
-			.saturating_add(T::DbWeight::get().reads(214))
+		// At least 1_900_603 ns.
+		Weight::from_parts(2_682_133_992, 92702)
+			.saturating_add(Weight::from_parts(158_489_255, 0).saturating_mul(a.into()))
+			.saturating_add(T::DbWeight::get().reads(246))
 			.saturating_add(T::DbWeight::get().reads(u64::from(a).saturating_mul(12)))
 			.saturating_add(T::DbWeight::get().writes(42))
 			.saturating_add(T::DbWeight::get().writes(u64::from(a).saturating_mul(12)))
 			.saturating_add(Weight::from_parts(0, 10717).saturating_mul(a.into()))
 	}
 	fn register_boot_of_nobody() -> Weight {
-		// By hand, until it is measured: as much as two renewals, and a look at the stake, at seats and members.
-		Weight::from_parts(340_708_000, 33582)
-			.saturating_add(T::DbWeight::get().reads(32))
-			.saturating_add(T::DbWeight::get().writes(19))
+		// At least 336_545 ns.
+		Weight::from_parts(371_006_000, 17996)
+			.saturating_add(T::DbWeight::get().reads(17))
+			.saturating_add(T::DbWeight::get().writes(13))
 	}
 	fn renew_boot() -> Weight {
 		// At least 154_662 ns.
@@ -38,9 +38,9 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(5))
 	}
 	fn evict() -> Weight {
-		// At least 5_352_758 ns.
-		Weight::from_parts(5_514_520_000, 173598)
-			.saturating_add(T::DbWeight::get().reads(534))
+		// At least 5_365_637 ns.
+		Weight::from_parts(5_528_407_000, 173598)
+			.saturating_add(T::DbWeight::get().reads(564))
 			.saturating_add(T::DbWeight::get().writes(451))
 	}
 	fn close_worker() -> Weight {
@@ -74,16 +74,15 @@ impl<T: frame_system::Config> pallet_registry::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes(8))
 	}
 	fn evict_for() -> Weight {
-		// One account more than was measured, by hand: its key was whitelisted.
-		// At least 5_438_466 ns.
-		Weight::from_parts(5_606_713_000, 173598)
-			.saturating_add(T::DbWeight::get().reads(536))
+		// At least 5_480_166 ns.
+		Weight::from_parts(5_673_575_000, 173598)
+			.saturating_add(T::DbWeight::get().reads(566))
 			.saturating_add(T::DbWeight::get().writes(456))
 	}
 	fn set_banned() -> Weight {
-		// At least 5_300_813 ns.
-		Weight::from_parts(5_420_527_000, 173598)
-			.saturating_add(T::DbWeight::get().reads(531))
+		// At least 5_363_869 ns.
+		Weight::from_parts(5_544_943_000, 173598)
+			.saturating_add(T::DbWeight::get().reads(561))
 			.saturating_add(T::DbWeight::get().writes(452))
 	}
 	fn offer_worker() -> Weight {

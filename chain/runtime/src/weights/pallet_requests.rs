@@ -1,6 +1,6 @@
 //! Weights of `pallet_requests`, measured in this runtime by `make weights`: do not edit.
 //!
-//! 2026-11-22, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
+//! 2026-11-23, Intel(R) Xeon(R) Processor, steps 50, repeats 20.
 
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
@@ -10,10 +10,10 @@ pub struct WeightInfo<T>(PhantomData<T>);
 impl<T: frame_system::Config> pallet_requests::WeightInfo for WeightInfo<T> {
 	/// `i`: measured from 0 to 16384.
 	fn submit(i: u32) -> Weight {
-		// At least 1_303_711 ns.
-		Weight::from_parts(1_354_143_851, 92664)
-			.saturating_add(Weight::from_parts(4_827, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(212))
+		// At least 1_399_546 ns.
+		Weight::from_parts(1_469_085_974, 92664)
+			.saturating_add(Weight::from_parts(6_934, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(243))
 			.saturating_add(T::DbWeight::get().writes(24))
 	}
 	/// `i`: measured from 0 to 16384.
@@ -47,9 +47,9 @@ impl<T: frame_system::Config> pallet_requests::WeightInfo for WeightInfo<T> {
 			.saturating_add(Weight::from_parts(0, 2658).saturating_mul(n.into()))
 	}
 	fn move_lease() -> Weight {
-		// At least 1_040_692 ns.
-		Weight::from_parts(1_081_708_000, 92702)
-			.saturating_add(T::DbWeight::get().reads(202))
+		// At least 1_137_520 ns.
+		Weight::from_parts(1_184_754_000, 92702)
+			.saturating_add(T::DbWeight::get().reads(233))
 			.saturating_add(T::DbWeight::get().writes(13))
 	}
 	/// `n`: measured from 0 to 64.
@@ -76,12 +76,11 @@ impl<T: frame_system::Config> pallet_requests::WeightInfo for WeightInfo<T> {
 	}
 	/// `b`: measured from 0 to 16384.
 	fn settle(b: u32) -> Weight {
-		// One account more than was measured, by hand: its key was whitelisted.
-		// At least 252_178 ns.
-		Weight::from_parts(292_497_984, 11402)
-			.saturating_add(Weight::from_parts(158, 0).saturating_mul(b.into()))
-			.saturating_add(T::DbWeight::get().reads(12))
-			.saturating_add(T::DbWeight::get().writes(17))
+		// At least 257_388 ns.
+		Weight::from_parts(273_103_087, 11402)
+			.saturating_add(Weight::from_parts(383, 0).saturating_mul(b.into()))
+			.saturating_add(T::DbWeight::get().reads(11))
+			.saturating_add(T::DbWeight::get().writes(16))
 	}
 	/// `n`: measured from 0 to 4.
 	fn look(n: u32) -> Weight {
