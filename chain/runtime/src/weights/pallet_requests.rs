@@ -76,11 +76,12 @@ impl<T: frame_system::Config> pallet_requests::WeightInfo for WeightInfo<T> {
 	}
 	/// `b`: measured from 0 to 16384.
 	fn settle(b: u32) -> Weight {
-		// At least 257_388 ns.
-		Weight::from_parts(273_103_087, 11402)
-			.saturating_add(Weight::from_parts(383, 0).saturating_mul(b.into()))
-			.saturating_add(T::DbWeight::get().reads(11))
-			.saturating_add(T::DbWeight::get().writes(16))
+		// One account more than was measured, by hand: the treasury's key is whitelisted.
+		// At least 252_178 ns.
+		Weight::from_parts(292_497_984, 11402)
+			.saturating_add(Weight::from_parts(158, 0).saturating_mul(b.into()))
+			.saturating_add(T::DbWeight::get().reads(12))
+			.saturating_add(T::DbWeight::get().writes(17))
 	}
 	/// `n`: measured from 0 to 4.
 	fn look(n: u32) -> Weight {
