@@ -166,7 +166,7 @@ fn the_lane_of_commits_takes_as_many_as_decision_014_says() {
 			lane / crate::Mailbox::cost(bytes, u64::from(bytes) + 121, used)
 		};
 		assert!(pallet_clusters::Members::<Runtime>::contains_key(0, worker));
-		assert_eq!([fit(3, 0), fit(3, 1), fit(32, 0), fit(32, 1)], [89, 48, 33, 25]);
+		assert_eq!([fit(3, 0), fit(3, 1), fit(32, 0), fit(32, 1)], [85, 47, 30, 23]);
 		// Three of the heaviest are a boot's part.
 		let quota = SHARE_OF_ONE_BOOT.mul_floor(lane);
 		assert_eq!(quota / crate::Mailbox::cost_of_heaviest_commit(), 3);

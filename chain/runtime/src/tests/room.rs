@@ -345,6 +345,7 @@ impl SlowWorker {
 	fn works(&mut self, agent: AgentId) -> Vec<RequestId> {
 		System::set_block_number(System::block_number() + 1);
 		let now = System::block_number();
+		pallet_registry::LastHeartbeat::<Runtime>::insert(WORKER, now);
 		let mut results = Vec::new();
 		if now == self.begun + Self::RUN {
 			let (request, _) = self.waiting.pop_front().expect("it ran one");
