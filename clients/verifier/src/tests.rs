@@ -508,7 +508,7 @@ fn what_does_not_hold_any_more_excuses_nothing_else() {
 		(After::Expired, "boot"),
 		(After::Delisted, "measurement"),
 		(After::RanOut, "measurement"),
-		(After::Rootless, "request"),
+		(After::Rootless, "evidence"),
 	] {
 		let mut scene = Scene::new().of_request();
 		Leaver::answer(&mut scene);
