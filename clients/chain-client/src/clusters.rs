@@ -185,11 +185,22 @@ pub(crate) async fn stored<A: Address>(
 	address: A,
 	key: A::KeyParts,
 ) -> Result<Option<A::Value>, ChainClientError> {
+	let (at, _) = chain.header(None).await?;
+	stored_at(chain, at, name, address, key).await
+}
+
+/// The same at a block.
+async fn stored_at<A: Address>(
+	chain: &Chain,
+	at: HeaderId,
+	name: &'static str,
+	address: A,
+	key: A::KeyParts,
+) -> Result<Option<A::Value>, ChainClientError> {
 	let failed = |error: &dyn std::fmt::Display| ChainClientError::Node {
 		method: name,
 		reason: error.to_string(),
 	};
-	let (at, _) = chain.header(None).await?;
 	let at = chain.online().at_block(at.hash).await.map_err(|error| failed(&error))?;
 	let found = at.storage().try_fetch(address, key).await.map_err(|error| failed(&error))?;
 	found.map(|value| value.decode()).transpose().map_err(|error| failed(&error))
@@ -296,7 +307,7 @@ pub async fn counted(chain: &Chain, cluster: ClusterId) -> Result<Vec<Counted>, 
 		let address =
 			subxt::dynamic::storage::<(WorkerId,), BlockNumber>("Registry", "LastHeartbeat");
 		let key = (member.worker,);
-		let heartbeat = stored(chain, "Registry.LastHeartbeat", address, key).await?;
+		let heartbeat = stored_at(chain, at, "Registry.LastHeartbeat", address, key).await?;
 		let until = counts_until(&record, &boot, heartbeat, at.number);
 		counted.extend(until.map(|until| Counted { member, until }));
 	}

@@ -101,18 +101,6 @@ impl Standing {
 	}
 }
 
-/// Whether a transaction that had no effect in a block had none in a final one: another block may take the place
-/// of that one, and there it may have one.
-pub async fn stays_refused(chain: &Chain, at: SignedAt) -> anyhow::Result<bool> {
-	let newest = chain.header(None).await?.0.number;
-	chain.wait_until_final(newest).await?;
-	Ok(is_refused(&at.fate(chain).await))
-}
-
-fn is_refused(fate: &Result<Fate, ChainClientError>) -> bool {
-	matches!(fate, Ok(Fate::Lost) | Err(ChainClientError::Dispatch { .. }))
-}
-
 /// A folder of which nothing else is deployed until this is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Locked(#[expect(dead_code, reason = "it is held")] fs::File);
@@ -205,7 +193,7 @@ impl Deployments {
 				}
 				// Refused by the chain: nothing was deployed, once that is final.
 				Err(ChainClientError::Dispatch { .. }) => {
-					if stays_refused(chain, at).await? {
+					if at.stays_refused(chain).await? {
 						self.forget(at)?;
 						return Ok(None);
 					}
@@ -299,13 +287,6 @@ mod tests {
 	fn at(transaction: u8) -> SignedAt {
 		let since = HeaderId { number: 7, hash: H256([8; 32]) };
 		SignedAt { transaction: H256([transaction; 32]), since }
-	}
-
-	#[test]
-	fn a_refusal_of_a_block_that_another_may_replace_is_no_end() {
-		let dispatch = ChainClientError::Dispatch { call: "agents.register", error: "A::B".into() };
-		assert!(is_refused(&Err(dispatch)) && is_refused(&Ok(Fate::Lost)));
-		assert!(!is_refused(&Ok(Fate::Open { until: 7 })), "it is in no block any more");
 	}
 
 	#[test]

@@ -86,6 +86,18 @@ pub const BEHIND_BLOCKS_USUAL: BlockNumber = 2;
 /// one counts, and what blocks that are slow add.
 pub const QUORUM_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// How often they are looked at meanwhile.
+pub const QUORUM_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it is waited whether a refusal of a block holds once that is final: more than finality usually takes.
+pub const REFUSAL_FINAL_MAX: Duration = Duration::from_secs(15);
+
+/// How long a network that is up may take to carry out an order, after one that is before it.
+pub const ORDER_MAX: Duration = Duration::from_secs(180);
+
+/// How long it may take to say its agents' names: not longer than another's `phala network status` takes.
+pub const NAMES_MAX: Duration = Duration::from_secs(20);
+
 const _: () = assert!(QUORUM_WAIT_MAX.as_secs() > 2 * LIVENESS_BLOCKS as u64);
 
 /// How long agents whose writer is gone may wait for another: what members take, and what nodes and
@@ -130,6 +142,9 @@ pub const PORTS_PER_WORKER: u16 = 10;
 
 /// Where `phala dev` listens if nothing is said.
 pub const DEV_PORT_DEFAULT: u16 = 8_000;
+
+/// How often it starts where somebody is quicker to take its port.
+pub const DEV_STARTS_MAX: u32 = 5;
 
 /// How many ports from there on it tries.
 pub const DEV_PORTS_TRIED: u16 = 100;

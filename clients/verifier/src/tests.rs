@@ -426,6 +426,8 @@ enum After {
 	Expired,
 	/// The chain allows its code no more.
 	Delisted,
+	/// The same, from a block on that has come.
+	RanOut,
 	/// The chain takes evidence of its kind no more.
 	Rootless,
 }
@@ -445,6 +447,10 @@ impl After {
 			Self::Delisted => {
 				scene.chain.remove(storage_keys::registry_measurement(MEASUREMENT));
 			}
+			Self::RanOut => {
+				let rule = MeasurementRule { until: Some(scene.chain.height() + 1) };
+				scene.chain.put(storage_keys::registry_measurement(MEASUREMENT), rule.encode());
+			}
 			Self::Rootless => scene.chain.remove(storage_keys::registry_software_root()),
 		}
 		scene.chain.seal();
@@ -459,6 +465,7 @@ fn an_answer_that_the_chain_took_outlives_its_worker_s_place_and_a_direct_one_do
 		(After::Closed, &["boot", "signature", "measurement", "evidence", "member"]),
 		(After::Expired, &["boot"]),
 		(After::Delisted, &["measurement"]),
+		(After::RanOut, &["measurement"]),
 		(After::Rootless, &["evidence"]),
 	] {
 		let mut settled = Scene::new().of_request();
@@ -495,11 +502,18 @@ impl Leaver {
 #[test]
 fn what_does_not_hold_any_more_excuses_nothing_else() {
 	// Another answer than the chain took, by a boot whose time was over.
-	for after in [After::Left, After::Closed, After::Expired, After::Delisted, After::Rootless] {
+	for (after, refused_by) in [
+		(After::Left, "member"),
+		(After::Closed, "boot"),
+		(After::Expired, "boot"),
+		(After::Delisted, "measurement"),
+		(After::RanOut, "measurement"),
+		(After::Rootless, "evidence"),
+	] {
 		let mut scene = Scene::new().of_request();
 		Leaver::answer(&mut scene);
 		after.befall(&mut scene);
-		assert!(!scene.verify().verified, "{after:?}");
+		assert_eq!(scene.refused_by(), refused_by, "{after:?}");
 	}
 	// A report about another boot, while that one is there.
 	for after in [After::Left, After::Expired, After::Delisted] {

@@ -62,6 +62,17 @@ impl SignedAt {
 		})
 	}
 
+	/// Whether a transaction that had no effect in a block has none for good: another block may take the place of
+	/// that one, and there it may have one. Waits until the newest block is final.
+	///
+	/// # Errors
+	/// [`ChainClientError::NotFinal`], [`ChainClientError::Node`].
+	pub async fn stays_refused(&self, chain: &Chain) -> Result<bool, ChainClientError> {
+		let newest = chain.header(None).await?.0.number;
+		chain.wait_until_final(newest).await?;
+		Ok(is_refused(&self.fate(chain).await))
+	}
+
 	async fn is_in_body(&self, chain: &Chain, block: H256) -> Result<bool, ChainClientError> {
 		#[derive(Deserialize)]
 		struct SignedBlock {
@@ -126,5 +137,21 @@ impl SignedAt {
 			return Ok(Some(Included { block: HeaderId { number, hash }, events }));
 		}
 		Ok(None)
+	}
+}
+
+fn is_refused(fate: &Result<Fate, ChainClientError>) -> bool {
+	matches!(fate, Ok(Fate::Lost) | Err(ChainClientError::Dispatch { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_refusal_of_a_block_that_another_may_replace_is_no_end() {
+		let dispatch = ChainClientError::Dispatch { call: "agents.register", error: "A::B".into() };
+		assert!(is_refused(&Err(dispatch)) && is_refused(&Ok(Fate::Lost)));
+		assert!(!is_refused(&Ok(Fate::Open { until: 7 })), "it is in no block any more");
 	}
 }

@@ -1,7 +1,7 @@
 //! Direct calls: sealed to the agent, signed by the caller, answered by a worker of its cluster.
 
 use super::{
-	members::{go_first, Ask, Asked},
+	members::{go_first, Ask, Asked, MAY_HAVE_RUN},
 	quorum::{Shortage, Watch},
 	silence::Patience,
 	size::Sent,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
 	accounts::Account,
 	conversation::Conversation,
-	deployment, interrupt, limits,
+	deployment, failure, interrupt, limits,
 	presence::is_silence,
 	proof::{self, Finality},
 	worker_client::WorkerClient,
@@ -77,8 +77,10 @@ pub async fn call(
 		Err(error) => {
 			let error = ask.in_doubt(error);
 			let error = match shortage {
-				Some(shortage) => error.context(shortage.to_string()),
-				None => error,
+				Some(shortage) if may_be_for_lack_of_keepers(&error) => {
+					error.context(shortage.to_string())
+				}
+				_ => error,
 			};
 			// Only of what nobody took: who was given a call may have run it all the same.
 			let lost = match is_silence(&error) {
@@ -111,6 +113,11 @@ pub async fn call(
 	}
 }
 
+/// What an agent refused, or a limit, has nothing to do with who keeps a write.
+fn may_be_for_lack_of_keepers(error: &anyhow::Error) -> bool {
+	is_silence(error) || [MAY_HAVE_RUN, "NotCommitted"].contains(&&*failure::body(error).code)
+}
+
 /// Does what waits for a commit, and says meanwhile who is missed to keep it. What came of it, and who was missed
 /// last.
 async fn told_meanwhile<T>(
@@ -123,7 +130,10 @@ async fn told_meanwhile<T>(
 		loop {
 			tokio::time::sleep(every).await;
 			let found = short().await;
-			if let Some(found) = found.as_ref().filter(|found| missed.as_ref() != Some(*found)) {
+			let is_news = |found: &&Shortage| {
+				missed.as_ref().is_none_or(|missed| !missed.says_the_same(found))
+			};
+			if let Some(found) = found.as_ref().filter(is_news) {
 				say!("  {found}");
 			}
 			missed = found;
@@ -231,7 +241,7 @@ impl Question<'_> {
 #[cfg(test)]
 mod tests {
 	use super::{super::villains::*, *};
-	use crate::conversation::tests::proven_with;
+	use crate::{conversation::tests::proven_with, failure::CommandError};
 	use phala_keys::{
 		hpke::{DecryptionKey, Sealed},
 		input::{open_input, InputContext, Reception, SealedInput},
@@ -374,6 +384,17 @@ mod tests {
 		assert_eq!((done, missed), (7, Some(Shortage::of_one(2, 600))));
 		let (_, missed) = told_meanwhile(async {}, async || None, EVERY).await;
 		assert_eq!(missed, None);
+	}
+
+	#[test]
+	fn what_an_agent_refused_is_not_laid_on_those_that_keep_writes() {
+		let of = |code: &'static str| CommandError::new(code, "of a test").into();
+		for code in ["Unanswered", "MayHaveRun", "NotCommitted"] {
+			assert!(may_be_for_lack_of_keepers(&of(code)), "{code}");
+		}
+		for code in ["Uncaught", "NotAllowed", "Memory"] {
+			assert!(!may_be_for_lack_of_keepers(&of(code)), "{code}");
+		}
 	}
 
 	#[test]

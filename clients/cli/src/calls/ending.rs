@@ -7,7 +7,7 @@ use super::{
 	readiness::lacks,
 	silence::{follows, Standstill},
 };
-use crate::{limits, terminal, worker_client::WorkerClient};
+use crate::{failure::CommandError, limits, terminal, worker_client::WorkerClient};
 use phala_chain_client::{
 	agents, clusters,
 	requests::{self, Ending, EndingSearch, Settlement},
@@ -179,6 +179,29 @@ impl CodeNow {
 	}
 }
 
+/// Of a secret that the agent did not take.
+pub struct SecretRefused<'a> {
+	/// The secret, as people know it.
+	pub called: &'a str,
+	pub refusal: Option<RefusalCode>,
+	pub block: BlockNumber,
+	pub paid: &'a str,
+}
+
+impl SecretRefused<'_> {
+	pub async fn error(self, code: impl AsyncFnOnce() -> Option<CodeNow>) -> CommandError {
+		let Self { called, refusal, block, paid } = self;
+		if refusal.is_some_and(is_of_other_code) {
+			let changed = CodeNow::changed(code().await);
+			let message = format!("the agent has {called} as it was before: {changed}, in block {block}, before it read what was sealed for the code of before. It was paid all the same: {paid}. `phala secrets` once more seals it for the code of now");
+			return CommandError::new("CodeNotAccepted", message);
+		}
+		let why = refusal.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+		let message = format!("the agent did not take {called}{why}, in block {block}, and has it as it was before. It was paid all the same: {paid}");
+		CommandError::new("SecretRefused", message)
+	}
+}
+
 /// A request that failed.
 pub struct Failed<'a> {
 	/// The agent, as people know it.
@@ -241,7 +264,7 @@ fn again_text(writer: Option<(WorkerId, Option<String>)>, shortage: Option<Short
 	match writer {
 		Some((worker, None)) if shortage.is_some() => {
 			let shortage = shortage.map_or_else(String::new, |shortage| shortage.to_string());
-			format!("Worker {worker} writes the agent now, and answers, but {shortage}: the same command once more waits for that before it pays")
+			format!("Worker {worker} writes the agent now, and answers, but {shortage}: the same command once more, without --deadline, waits for that before it pays")
 		}
 		Some((worker, None)) => {
 			format!("Worker {worker} writes the agent now, and answers: submit it again")
@@ -308,8 +331,11 @@ impl Awaited {
 			(one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
 		};
 		stand
-			&& (self.worker, self.deadline, &self.shortage)
-				== (other.worker, other.deadline, &other.shortage)
+			&& (self.worker, self.deadline) == (other.worker, other.deadline)
+			&& match (&self.shortage, &other.shortage) {
+				(Some(one), Some(other)) => one.says_the_same(other),
+				(one, other) => one.is_none() && other.is_none(),
+			}
 	}
 }
 
@@ -378,7 +404,7 @@ mod tests {
 		assert!(!well().says_the_same(&alone));
 		let ended = again_text(Some((2, None)), Some(Shortage::of_one(1, 860)));
 		assert!(!ended.contains("submit it again"), "{ended}");
-		for part in ["but worker 1 does not answer", "the same command once more waits"] {
+		for part in ["but worker 1 does not answer", "without --deadline, waits for that"] {
 			assert!(ended.contains(part), "{part}: {ended}");
 		}
 	}

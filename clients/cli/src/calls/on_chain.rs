@@ -2,7 +2,7 @@
 //! request outlives this process.
 
 use super::{
-	ending::{self, CodeNow, Failed, Settled},
+	ending::{self, CodeNow, Failed, SecretRefused, Settled},
 	kept::{self, Found, Keeper, Kept, BROKEN},
 	readiness::await_its_commit,
 	size::Sent,
@@ -40,7 +40,7 @@ use phala_verifier::{
 	file::{HexBytes, ReplyEvidence},
 	AnswerFile, Expected,
 };
-use std::cell::Cell;
+use std::{cell::Cell, future::Future, time::Duration};
 
 /// What the caller may choose.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,23 +137,44 @@ pub async fn submit(
 			return Err(error);
 		}
 	};
-	let transaction = pending.at.transaction;
+	let pending_at = pending.at;
+	let transaction = pending_at.transaction;
 	let included = match pending.included().await {
 		Ok(included) => included,
-		// It is in a block, and nothing was asked.
 		Err(error @ ChainClientError::Dispatch { .. }) => {
-			keeper.refused()?;
-			return Err(error.into());
+			let is_over = pending_at.stays_refused(chain);
+			return Err(match forget_if_over(keeper, is_over, limits::REFUSAL_FINAL_MAX).await? {
+				true => error.into(),
+				false => anyhow::Error::from(error).context(not_over(transaction)),
+			});
 		}
 		Err(error) => {
 			return Err(error).with_context(|| {
 				format!("whether the request is on the chain is unknown; `phala request status {transaction:?} --wait` goes on")
-			})
+			});
 		}
 	};
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
 	keeper.submitted(request, block, base_fee)?;
 	Ok(Submitted { request, block, terms: Terms { base_fee, ..terms } })
+}
+
+/// Forgets a request that a block refused, if no other block can take it any more. Whether none can: where that does
+/// not show in time, what opens an answer that may come is kept.
+async fn forget_if_over(
+	keeper: Keeper<'_>,
+	is_over: impl Future<Output = Result<bool, ChainClientError>>,
+	wait_max: Duration,
+) -> anyhow::Result<bool> {
+	let is_over = matches!(tokio::time::timeout(wait_max, is_over).await, Ok(Ok(true)));
+	if is_over {
+		keeper.refused()?;
+	}
+	Ok(is_over)
+}
+
+fn not_over(transaction: H256) -> String {
+	format!("a block refused the request, and whether that holds is not known yet: another may take it. `phala request status {transaction:?} --wait` says so")
 }
 
 /// Of a transaction that is about to be submitted, after so many that were not taken.
@@ -232,8 +253,9 @@ pub async fn submit_secrets(
 	// Nothing of what is given: only where to find what became of it, a comfort without which it is given too.
 	let kept = Kept::of_secrets(conversation.genesis, agent, account.bytes());
 	let mut keeper = Keeper::new(accounts, &account.name, kept);
+	let mut is_kept = false;
 	let pending = requests::submit(&sender, &submission, |signed| {
-		let is_kept = keeper.before_submission(signed.at).is_ok();
+		is_kept = keeper.before_submission(signed.at).is_ok();
 		interrupt::advise(advice(is_kept.then_some(signed.at.transaction)));
 		anyhow::Ok(())
 	});
@@ -246,12 +268,19 @@ pub async fn submit_secrets(
 			return Err(error);
 		}
 	};
+	let pending_at = pending.at;
 	let included = match pending.included().await {
+		Ok(included) => included,
 		Err(error @ ChainClientError::Dispatch { .. }) => {
-			let _ = keeper.refused();
+			let is_over = pending_at.stays_refused(chain);
+			// Where nothing could be kept there is nothing to forget.
+			let _ = forget_if_over(keeper, is_over, limits::REFUSAL_FINAL_MAX).await;
 			return Err(error.into());
 		}
-		included => included?,
+		Err(error) => {
+			let kept = is_kept.then_some(pending_at.transaction);
+			return Err(anyhow::Error::from(error).context(advice(kept)));
+		}
 	};
 	let ((request, base_fee), block) = (requests::submitted(&included)?, included.block.number);
 	let _ = keeper.submitted(request, block, base_fee);
@@ -303,10 +332,14 @@ pub async fn secret(
 	let (block, settled) = ending::settlement(chain, request, from, base_fee).await?;
 	chain.wait_until_final(block).await?;
 	if settled.failed {
-		let why = ending::refusal(chain, request).await?;
-		let why = why.map_or_else(String::new, |refusal| format!(" ({refusal})"));
-		let paid = ending::paid_text(settled.fee, base_fee);
-		refuse!("SecretRefused", "the agent did not take the secret of request {request:?}{why}, in block {block}, and has it as it was before. It was paid all the same: {paid}");
+		let refusal = ending::refusal(chain, request).await?;
+		let agent = H256(kept.agent.exactly().context(BROKEN)?);
+		let (called, paid) = (
+			&format!("the secret of request {request:?}"),
+			&ending::paid_text(settled.fee, base_fee),
+		);
+		let refused = SecretRefused { called, refusal, block, paid };
+		return Err(refused.error(async || CodeNow::of(chain, agent).await).await.into());
 	}
 	Ok(Some(SecretEnded { request, block, settled, base_fee }))
 }
@@ -406,6 +439,30 @@ pub fn is_open(state: &Request) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use phala_chain_client::{transactions::SignedAt, HeaderId};
+
+	#[tokio::test]
+	async fn what_opens_an_answer_is_forgotten_only_once_no_answer_can_come() {
+		const MAX: Duration = Duration::from_millis(10);
+		let home = tempfile::tempdir().unwrap();
+		let accounts = Accounts::in_home(home.path());
+		let since = HeaderId { number: 7, hash: H256([8; 32]) };
+		let at = SignedAt { transaction: H256([10; 32]), since };
+		let kept = || Kept::new(H256([3; 32]), H256([4; 32]), [5; 32], b"input".to_vec(), None);
+		let keeper = || {
+			let mut keeper = Keeper::new(&accounts, "me", kept());
+			keeper.before_submission(at).unwrap();
+			keeper
+		};
+		let is_kept = || !kept::list(&accounts, H256([3; 32])).unwrap().is_empty();
+		// The block was replaced; the node says nothing; finality stands still.
+		assert!(!forget_if_over(keeper(), async { Ok(false) }, MAX).await.unwrap() && is_kept());
+		let error = || ChainClientError::NotFinal { block: 7, seconds: 9 };
+		assert!(!forget_if_over(keeper(), async { Err(error()) }, MAX).await.unwrap() && is_kept());
+		let stalled = std::future::pending();
+		assert!(!forget_if_over(keeper(), stalled, MAX).await.unwrap() && is_kept());
+		assert!(forget_if_over(keeper(), async { Ok(true) }, MAX).await.unwrap() && !is_kept());
+	}
 
 	#[test]
 	fn of_a_secret_only_what_is_kept_is_named_as_the_way_to_hear_of_it() {

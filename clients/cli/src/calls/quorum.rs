@@ -1,43 +1,74 @@
 //! Whether enough members of a cluster are there to keep what an agent writes: without them nothing commits,
 //! however sound the one is that writes.
 
-use super::silence::{follows, Standstill};
-use crate::{commands::status, limits};
+use crate::{
+	commands::status::{hears_of_no_block, in_time, info},
+	limits,
+};
 use phala_chain_client::{
-	clusters::{self, Counted},
+	clusters::{self, Counted, Member},
 	Chain,
 };
 use phala_protocol::{
 	agents::availability_quorum, boot::WorkerId, mailbox::ClusterId, BlockNumber,
 };
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 use tokio::task::JoinSet;
 
 /// Members of a cluster, looked at again and again.
 pub struct Watch {
 	cluster: ClusterId,
-	standstill_max: Duration,
-	stands: BTreeMap<WorkerId, Standstill>,
-	/// Until when each counts, as it was at first: with another sign of life it is there, whoever does not reach it.
+	/// Until when each counts, as it was at first: with another sign of life one is there that is not reached from
+	/// here. Whether others reach it cannot be told.
 	first: BTreeMap<WorkerId, BlockNumber>,
+}
+
+/// What is found of a member that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+	Keeps,
+	/// It says that it has no keys, or serves no more: whatever signs of life it gives, it keeps nothing.
+	Without,
+	/// It says nothing that helps.
+	Silent,
+	/// It answers, and hears of no block.
+	CutOff,
+}
+
+impl Found {
+	async fn of(member: &Member, newest: Option<BlockNumber>) -> Self {
+		let Ok(said) = in_time(info(&member.endpoint)).await else { return Self::Silent };
+		if said.cluster_keys != Some(true) || said.suspended.is_some() {
+			return Self::Without;
+		}
+		let max = limits::STANDSTILL_MAX;
+		let is_cut_off = said.fresh != Some(true)
+			|| hears_of_no_block(&member.endpoint, &said, newest, max).await.is_some();
+		if is_cut_off {
+			Self::CutOff
+		} else {
+			Self::Keeps
+		}
+	}
 }
 
 /// Too few of those that count are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
-	/// Who is not.
+	/// Who does not answer, or hears of no block.
 	silent: Vec<WorkerId>,
+	/// Who answers, and has no keys.
+	without_keys: Vec<WorkerId>,
 	/// How many have to keep a write, of how many.
 	quorum: u32,
 	counted: u32,
-	/// From which block on enough of the silent ones count no more.
+	/// From which block on enough of those that are missed count no more.
 	until: Option<BlockNumber>,
 }
 
 impl Watch {
 	pub fn new(cluster: ClusterId) -> Self {
-		let standstill_max = limits::STANDSTILL_MAX;
-		Self { cluster, standstill_max, stands: BTreeMap::new(), first: BTreeMap::new() }
+		Self { cluster, first: BTreeMap::new() }
 	}
 
 	/// Nothing while enough are there, or where the node does not say.
@@ -53,49 +84,64 @@ impl Watch {
 		counted: &[Counted],
 		newest: Option<BlockNumber>,
 	) -> Option<Shortage> {
-		let quorum = availability_quorum(counted.len() as u32);
-		let mut there = 0;
+		let quorum = availability_quorum(counted.len() as u32) as usize;
 		let mut asking = JoinSet::new();
+		let mut gave_sign = BTreeMap::new();
 		for Counted { member, until } in counted.iter().cloned() {
-			if *self.first.entry(member.worker).or_insert(until) < until {
-				there += 1;
-				continue;
-			}
-			asking.spawn(async move {
-				(member.worker, status::in_time(status::info(&member.endpoint)).await)
-			});
+			let first = *self.first.entry(member.worker).or_insert(until);
+			gave_sign.insert(member.worker, first < until);
+			asking.spawn(async move { (member.worker, Found::of(&member, newest).await) });
 		}
-		let mut is_there = Vec::new();
-		while there < quorum {
+		let mut missed: BTreeMap<_, _> =
+			counted.iter().map(|of| (of.member.worker, Found::Silent)).collect();
+		while counted.len() - missed.len() < quorum {
 			let Some(asked) = asking.join_next().await else { break };
-			let Ok((worker, Ok(said))) = asked else { continue };
-			let stands = self.stands.entry(worker).or_default();
-			if follows(&said, newest, stands, self.standstill_max).is_ok() {
-				is_there.push(worker);
-				there += 1;
-			}
+			let Ok((worker, found)) = asked else { continue };
+			let is_there = match found {
+				Found::Keeps => true,
+				Found::Silent => gave_sign.get(&worker) == Some(&true),
+				Found::Without | Found::CutOff => false,
+			};
+			match is_there {
+				true => missed.remove(&worker),
+				false => missed.insert(worker, found),
+			};
 		}
-		let silent = |of: &&Counted| {
-			self.first.get(&of.member.worker) == Some(&of.until)
-				&& !is_there.contains(&of.member.worker)
-		};
-		(there < quorum).then(|| Shortage::of(counted.iter().filter(silent), counted.len() as u32))
+		(counted.len() - missed.len() < quorum).then(|| Shortage::of(counted, &missed))
 	}
 }
 
 impl Shortage {
-	fn of<'a>(silent: impl Iterator<Item = &'a Counted>, counted: u32) -> Self {
-		let mut silent: Vec<_> = silent.collect();
-		silent.sort_by_key(|of| (of.until, of.member.worker));
-		let there = counted.saturating_sub(silent.len() as u32);
+	fn of(all: &[Counted], missed: &BTreeMap<WorkerId, Found>) -> Self {
+		let counted = all.len() as u32;
+		let mut ending: Vec<_> = all
+			.iter()
+			.filter(|of| missed.contains_key(&of.member.worker))
+			.map(|of| of.until)
+			.collect();
+		ending.sort_unstable();
+		let there = counted.saturating_sub(ending.len() as u32);
 		// One after another counts no more; then those that are there are enough.
-		let enough = silent.iter().zip(1..).find(|(_, gone)| {
+		let enough = ending.iter().zip(1..).find(|(_, gone)| {
 			there > 0 && there >= availability_quorum(counted.saturating_sub(*gone))
 		});
-		let until = enough.map(|(of, _)| of.until);
-		let mut silent: Vec<_> = silent.iter().map(|of| of.member.worker).collect();
-		silent.sort_unstable();
-		Self { silent, quorum: availability_quorum(counted), counted, until }
+		let until = enough.map(|(until, _)| *until);
+		let (without_keys, silent): (Vec<_>, Vec<_>) =
+			missed.iter().partition(|(_, found)| **found == Found::Without);
+		let workers = |of: Vec<(&WorkerId, &Found)>| of.into_iter().map(|(id, _)| *id).collect();
+		Self {
+			silent: workers(silent),
+			without_keys: workers(without_keys),
+			quorum: availability_quorum(counted),
+			counted,
+			until,
+		}
+	}
+
+	/// Whether the same are missed: a block later is no news.
+	pub fn says_the_same(&self, other: &Self) -> bool {
+		let who = |of: &Self| (of.silent.clone(), of.without_keys.clone(), of.counted);
+		who(self) == who(other)
 	}
 }
 
@@ -103,24 +149,40 @@ impl Shortage {
 impl Shortage {
 	/// Of two members.
 	pub fn of_one(silent: WorkerId, until: BlockNumber) -> Self {
-		Self { silent: vec![silent], quorum: 2, counted: 2, until: Some(until) }
+		let (silent, without_keys) = (vec![silent], Vec::new());
+		Self { silent, without_keys, quorum: 2, counted: 2, until: Some(until) }
 	}
 }
 
 impl fmt::Display for Shortage {
 	fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-		let Self { silent, quorum, counted, until } = self;
-		let (who, back) = match &silent[..] {
-			[one] => (format!("worker {one} does not answer"), "it is back or is set aside"),
-			several => {
-				let named: Vec<_> = several.iter().map(WorkerId::to_string).collect();
-				let who = format!("workers {} do not answer", named.join(", "));
-				(who, "enough of them are back or set aside")
+		let Self { silent, without_keys, quorum, counted, until } = self;
+		if *counted == 0 {
+			return to.write_str("no member of its cluster counts, for each was silent for long, or lacks evidence, stake or code that is allowed: nothing commits until one does");
+		}
+		let named = |who: &[WorkerId], one: &str, several: &str| match who {
+			[] => None,
+			[worker] => Some(format!("worker {worker} {one}")),
+			_ => {
+				let named: Vec<_> = who.iter().map(WorkerId::to_string).collect();
+				Some(format!("workers {} {several}", named.join(", ")))
 			}
+		};
+		let silent_named = named(silent, "does not answer", "do not answer");
+		let keyless = named(
+			without_keys,
+			"does not serve with its cluster's keys",
+			"do not serve with their cluster's keys",
+		);
+		let who: Vec<_> = silent_named.into_iter().chain(keyless).collect();
+		let back = match silent.len() + without_keys.len() {
+			1 => "it is back or is set aside",
+			_ => "enough of them are back or set aside",
 		};
 		write!(
 			to,
-			"{who}: of {counted} members {quorum} must keep a write, so nothing commits until {back}"
+			"{}: of {counted} members {quorum} must keep a write, so nothing commits until {back}",
+			who.join(" and ")
 		)?;
 		until.map_or(Ok(()), |block| write!(to, ", by block {block} at the latest"))
 	}
@@ -162,14 +224,51 @@ mod tests {
 	async fn who_is_gone_or_hears_of_no_block_keeps_nothing_either() {
 		let sound = worker(1, Villain::Answers).await;
 		let cut_off = worker(2, Villain::IsCutOff { height: 1, fresh: true }).await;
-		for silent in [crashed(2), cut_off] {
+		// Nor one that stands at one block for longer than members allow each other, at the first look.
+		let slow = worker(2, Villain::IsCutOff { height: HEIGHT - 5, fresh: true }).await;
+		for silent in [crashed(2), cut_off, slow] {
 			assert!(shortage(&[&sound, &silent]).await.unwrap().starts_with("worker 2 does not"));
 		}
-		// Nor one that stands at one block for longer than members allow each other.
-		let slow = worker(2, Villain::IsCutOff { height: HEIGHT - 5, fresh: true }).await;
-		let mut watch = Watch { standstill_max: Duration::ZERO, ..Watch::new(0) };
-		let both = counted(&[&sound, &slow]);
+		let near = HEIGHT - limits::BEHIND_BLOCKS_USUAL;
+		let near = worker(2, Villain::IsCutOff { height: near, fresh: true }).await;
+		assert_eq!(shortage(&[&sound, &near]).await, None);
+	}
+
+	#[tokio::test]
+	async fn who_has_no_keys_keeps_nothing_whatever_signs_of_life_it_gives() {
+		let sound = worker(1, Villain::Answers).await;
+		let (without, hung) =
+			(worker(2, Villain::HasNoKeys).await, worker(3, Villain::Hangs).await);
+		let told = shortage(&[&sound, &without]).await.unwrap();
+		assert_eq!(told, "worker 2 does not serve with its cluster's keys: of 2 members 2 must keep a write, so nothing commits until it is back or is set aside, by block 501 at the latest");
+		let told = shortage(&[&sound, &without, &hung]).await.unwrap();
+		assert!(
+			told.starts_with("worker 3 does not answer and worker 2 does not serve with"),
+			"{told}"
+		);
+		// It boots anew, and counts for longer.
+		let mut watch = Watch::new(0);
+		let mut both = counted(&[&sound, &without]);
 		assert!(watch.among(&both, Some(HEIGHT)).await.is_some());
+		both[1].until += 60;
+		assert!(watch.among(&both, Some(HEIGHT)).await.is_some());
+	}
+
+	#[tokio::test]
+	async fn where_nobody_counts_that_is_said_and_nobody_is_named() {
+		let told = shortage(&[]).await.unwrap();
+		assert!(told.starts_with("no member of its cluster counts"), "{told}");
+	}
+
+	#[tokio::test]
+	async fn who_is_missed_is_named_though_it_counts_for_less_long_than_before() {
+		let (sound, unreached) = (worker(1, Villain::Answers).await, crashed(2));
+		let mut watch = Watch::new(0);
+		let mut both = counted(&[&sound, &unreached]);
+		assert!(watch.among(&both, Some(HEIGHT)).await.is_some());
+		both[1].until -= 60;
+		let told = watch.among(&both, Some(HEIGHT)).await.unwrap().to_string();
+		assert!(told.starts_with("worker 2 does not answer: of 2"), "{told}");
 	}
 
 	#[tokio::test]
@@ -186,12 +285,17 @@ mod tests {
 	#[test]
 	fn writes_go_on_once_so_many_count_no_more_that_the_others_are_a_majority() {
 		let of = |silent: &[BlockNumber], counted: u32| {
-			let member = |worker| clusters::Member { worker, endpoint: String::new() };
-			let silent: Vec<_> = (1..)
-				.zip(silent)
-				.map(|(worker, until)| Counted { member: member(worker), until: *until })
+			let there = vec![1_000; counted as usize - silent.len()];
+			let all: Vec<_> = (1..)
+				.zip(silent.iter().chain(&there))
+				.map(|(worker, until)| {
+					let member = Member { worker, endpoint: String::new() };
+					Counted { member, until: *until }
+				})
 				.collect();
-			Shortage::of(silent.iter(), counted)
+			let missed = all.iter().take(silent.len());
+			let missed = missed.map(|of| (of.member.worker, Found::Silent)).collect();
+			Shortage::of(&all, &missed)
 		};
 		assert_eq!(of(&[40], 2).until, Some(40));
 		// Of four without two: three count then, of which two are there.

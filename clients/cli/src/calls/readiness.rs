@@ -21,7 +21,7 @@ use phala_protocol::{
 	mailbox::ClusterId,
 	BlockNumber, H256,
 };
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 /// Why a member does not answer for an agent now; nothing if it does. Where the newest final block is known, one
 /// that hears of no block does not: what it runs it cannot commit.
@@ -73,10 +73,31 @@ pub async fn await_its_commit(
 		return Ok(false);
 	}
 	let cluster = record.cluster;
-	let waited = check_somebody_answers(chain, at, agent, cluster).await?;
+	let mut at = Some(at);
+	let writer = async || {
+		let at = match at.take() {
+			Some(at) => at,
+			None => chain.finalized_head().await?,
+		};
+		check_somebody_answers(chain, at, agent, cluster).await
+	};
 	let mut watch = Watch::new(cluster);
-	let kept = kept_by_enough(async || watch.look(chain).await, limits::QUORUM_WAIT_MAX).await;
-	Ok(waited || kept)
+	let keepers = kept_by_enough(async || watch.look(chain).await, limits::QUORUM_WAIT_MAX);
+	written_and_kept(writer, keepers).await
+}
+
+/// Whether it was waited for who writes, or for those that keep it.
+async fn written_and_kept(
+	mut writer: impl AsyncFnMut() -> anyhow::Result<bool>,
+	keepers: impl Future<Output = bool>,
+) -> anyhow::Result<bool> {
+	let waited = writer().await?;
+	if !keepers.await {
+		return Ok(waited);
+	}
+	// Meanwhile it may have gone.
+	writer().await?;
+	Ok(true)
 }
 
 /// Waits until enough members are there to keep a write. Whether it had to.
@@ -84,14 +105,14 @@ async fn kept_by_enough(
 	mut look: impl AsyncFnMut() -> Option<Shortage>,
 	wait_max: Duration,
 ) -> bool {
-	let mut told = None;
+	let mut told: Option<Shortage> = None;
 	let waiting = async {
 		while let Some(shortage) = look().await {
-			if told.as_ref() != Some(&shortage) {
+			if told.as_ref().is_none_or(|told| !told.says_the_same(&shortage)) {
 				say!("  {shortage}. It is submitted then, because what is not answered is refunded, but for the base fee. --deadline <BLOCK> submits it at once");
 				told = Some(shortage);
 			}
-			tokio::time::sleep(limits::POLL).await;
+			tokio::time::sleep(limits::QUORUM_LOOK_EVERY).await;
 		}
 	};
 	if tokio::time::timeout(wait_max, waiting).await.is_err() {
@@ -223,5 +244,21 @@ mod tests {
 		// Nor for ever.
 		let never = kept_by_enough(async || Some(shortage.clone()), Duration::from_millis(50));
 		assert!(never.await);
+	}
+
+	#[tokio::test]
+	async fn who_writes_is_looked_at_once_more_after_those_that_keep_it_were_waited_for() {
+		let looks = Cell::new(0);
+		let gone_later = async || {
+			looks.set(looks.get() + 1);
+			match looks.get() {
+				1 => Ok(false),
+				_ => Err(nobody_answers(AGENT, H256([1; 32]), &[]).into()),
+			}
+		};
+		assert!(!written_and_kept(gone_later, async { false }).await.unwrap());
+		looks.set(0);
+		assert!(written_and_kept(gone_later, async { true }).await.is_err());
+		assert!(written_and_kept(async || Ok(true), async { false }).await.unwrap());
 	}
 }

@@ -61,6 +61,8 @@ pub enum Villain {
 		height: BlockNumber,
 		fresh: bool,
 	},
+	/// Answers, and says that it has not its cluster's keys.
+	HasNoKeys,
 	Answers,
 	/// Answers with what nobody sealed.
 	Garbles,
@@ -110,8 +112,8 @@ impl Server {
 		};
 		server.infos.fetch_add(1, Ordering::SeqCst);
 		server.asked.notify_one();
-		let said =
-			json!({ "worker": server.id, "phase": "serving", "height": height, "fresh": fresh });
+		let keys = !matches!(server.villain, Villain::HasNoKeys);
+		let said = json!({ "worker": server.id, "phase": "serving", "height": height, "fresh": fresh, "clusterKeys": keys });
 		Json(said).into_response()
 	}
 
@@ -160,9 +162,10 @@ impl Server {
 			Villain::TakesOver(blind, holder) if before < blind => {
 				refuse(409, "NotLeaseHolder", Some(holder))
 			}
-			Villain::Answers | Villain::RefusesFirst(..) | Villain::TakesOver(..) => {
-				ANSWER.into_response()
-			}
+			Villain::Answers
+			| Villain::HasNoKeys
+			| Villain::RefusesFirst(..)
+			| Villain::TakesOver(..) => ANSWER.into_response(),
 		}
 	}
 }

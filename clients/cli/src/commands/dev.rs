@@ -126,12 +126,17 @@ async fn start(arguments: &Arguments, temporary: &Folder) -> anyhow::Result<Star
 		let address = process.line_after(ADDRESS_MARK).await?;
 		Ok((process, address))
 	};
+	let mut starts_left = limits::DEV_STARTS_MAX;
 	let (process, address) = loop {
 		let (error, taken) = match step("starting it without a chain", start(port)).await {
 			Ok((started, _)) => break started,
 			Err(error) => (error, port),
 		};
-		port = instead(arguments.port, taken).ok_or(error)?;
+		starts_left -= 1;
+		match instead(arguments.port, taken).filter(|_| starts_left > 0) {
+			Some(other) => port = other,
+			None => return Err(error),
+		}
 	};
 	shows.store(true, Ordering::Relaxed);
 	let url = format!("{address}/agents/{}/", built.name);
@@ -175,6 +180,7 @@ fn instead(asked: Option<u16>, taken: u16) -> Option<u16> {
 	if asked.is_some() || taken == 0 || TcpListener::bind(("127.0.0.1", taken)).is_ok() {
 		return None;
 	}
+	say!("  somebody else was quicker to take port {taken}");
 	port(None).ok()
 }
 

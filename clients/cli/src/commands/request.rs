@@ -73,6 +73,9 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 	}
 	if let Some(ended) = on_chain::secret(&chain, &accounts, name).await? {
 		let SecretEnded { request, block, settled, base_fee } = ended;
+		if save.is_some() {
+			say!("  nothing is saved: who gives a secret gets no answer");
+		}
 		let text = format!(
 			"the agent took it in block {block}; it cost {}",
 			paid_text(settled.fee, base_fee)

@@ -4,7 +4,7 @@
 use crate::{
 	accounts::{AccountOptions, Accounts},
 	calls::{
-		ending::{self, paid_text, CodeNow, Settled},
+		ending::{self, paid_text, CodeNow, SecretRefused, Settled},
 		on_chain::{self, Choices, Submitted},
 	},
 	chain::{ChainOptions, NodeOption},
@@ -185,12 +185,9 @@ async fn given(
 		return Ok(given);
 	}
 	let paid = paid_text(given.settled.fee, Some(given.base_fee));
-	if is_of_other_code(&given) {
-		let changed = CodeNow::changed(code().await);
-		refuse!("CodeNotAccepted", "the agent has the secret {name:?} as it was before: {changed}, in block {}, before it read what was sealed for the code of before. It was paid all the same: {paid}. The same command once more seals it for the code of now", given.block);
-	}
-	let why = given.refusal.map_or_else(String::new, |refusal| format!(" ({refusal})"));
-	refuse!("SecretRefused", "the agent did not take the secret {name:?}{why}, in block {}, and has it as it was before. It was paid all the same: {paid}", given.block);
+	let Given { refusal, block, .. } = given;
+	let called = &format!("the secret {name:?}");
+	Err(SecretRefused { called, refusal, block, paid: &paid }.error(code).await.into())
 }
 
 /// The names that the manifest of the agent's code declares.

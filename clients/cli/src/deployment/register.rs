@@ -1,10 +1,6 @@
 //! An agent's registration on the chain.
 
-use crate::{
-	commands::status,
-	deployed::{stays_refused, Deployments},
-	limits,
-};
+use crate::{commands::status, deployed::Deployments, limits};
 use anyhow::Context;
 use phala_chain_client::{
 	agents::{self, Deployment},
@@ -32,7 +28,7 @@ pub async fn register(
 		}
 		Err(error) => {
 			if matches!(error, ChainClientError::Dispatch { .. })
-				&& stays_refused(chain, at).await.unwrap_or(false)
+				&& at.stays_refused(chain).await.unwrap_or(false)
 			{
 				deployments.forget(at)?;
 			}

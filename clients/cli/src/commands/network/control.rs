@@ -24,15 +24,16 @@ use crate::{
 	failure::CommandError,
 	output::{
 		self,
-		operators::{NetworkStatus, NotReady, WorkerStarted, WorkerStopped},
+		operators::{NetworkStatus, NetworkWorker, NotReady, WorkerStarted, WorkerStopped},
 		words::Hash,
 		Failure,
 	},
+	presence::UNANSWERED,
 	steps::unless_quick,
 };
 use anyhow::Context;
 use phala_chain_client::clusters;
-use phala_protocol::H256;
+use phala_protocol::{boot::WorkerId, H256};
 use serde::{Deserialize, Serialize};
 use socket::{ask, port, socket};
 use std::{collections::BTreeMap, process::ExitCode};
@@ -81,7 +82,7 @@ pub enum Order {
 		name: String,
 	},
 	Status,
-	/// Its chain and its agents: answered at once, whoever hangs.
+	/// Its chain and its agents: nobody is asked for it, but it waits for an order before it.
 	Agents,
 }
 
@@ -117,10 +118,9 @@ pub async fn agents(chain: &str, genesis: H256) -> anyhow::Result<BTreeMap<Strin
 pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Result<ExitCode> {
 	let done = ask_network(&order, node).await?;
 	let without_keys = match &done {
-		Done::Status(told) => told.workers.iter().find(|of| of.cluster_keys == Some(false)),
+		Done::Status(told) => without_keys(&told.workers),
 		_ => None,
 	};
-	let without_keys = without_keys.filter(|of| of.agents > Some(0)).map(|of| of.worker);
 	let told = tell(done, json)?;
 	if let Some(worker) = without_keys {
 		// A comfort: that they have none is told.
@@ -136,10 +136,19 @@ pub async fn order(order: Order, node: &NodeOption, json: bool) -> anyhow::Resul
 	Ok(told)
 }
 
+/// One whose cluster's keys may be lost.
+fn without_keys(workers: &[NetworkWorker]) -> Option<WorkerId> {
+	workers.iter().find(|worker| text::lacks_keys(worker)).map(|worker| worker.worker)
+}
+
 async fn ask_network(order: &Order, node: &NodeOption) -> anyhow::Result<Done> {
 	let path = socket(port(&node.node)?)?;
 	let asking = unless_quick("waiting for what the network's parts say", ask(&path, order));
 	let answer = asking.await.map_err(|error| {
+		if error.kind() == std::io::ErrorKind::TimedOut {
+			let message = format!("the network with its chain at {} {error}: does its terminal hang, or was it stopped there (Ctrl-Z)?", node.node);
+			return CommandError::new(UNANSWERED, message);
+		}
 		let is_none = [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused]
 			.contains(&error.kind());
 		let why = if is_none { String::new() } else { format!(" ({error})") };
@@ -185,8 +194,7 @@ fn names(agents: &mut [NotReady], network: &BTreeMap<String, Hash>, genesis: Opt
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::output::operators::{NetworkWorker, Phase, WorkerStatus};
-	use phala_protocol::boot::WorkerId;
+	use crate::output::operators::{Phase, WorkerStatus};
 
 	pub fn serving() -> WorkerStatus {
 		serde_json::from_value(serde_json::json!({ "phase": "serving" })).unwrap()
@@ -211,6 +219,18 @@ mod tests {
 			agents_not_ready,
 			url: String::new(),
 		}
+	}
+
+	#[test]
+	fn keys_are_found_missing_beside_a_gatekeeper_that_is_first_and_in_no_cluster() {
+		let gatekeeper =
+			NetworkWorker { cluster_keys: Some(false), agents: None, ..worker(0, vec![]) };
+		let lacking = |id| NetworkWorker { cluster_keys: Some(false), ..worker(id, vec![]) };
+		assert_eq!(without_keys(&[gatekeeper, worker(1, vec![]), lacking(2)]), Some(2));
+		let gatekeeper =
+			NetworkWorker { cluster_keys: Some(false), agents: None, ..worker(0, vec![]) };
+		let fresh = NetworkWorker { agents: Some(0), ..lacking(2) };
+		assert_eq!(without_keys(&[gatekeeper, worker(1, vec![]), fresh]), None);
 	}
 
 	#[test]

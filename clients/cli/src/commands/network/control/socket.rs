@@ -3,6 +3,7 @@
 use super::{Done, Order};
 use crate::{
 	failure::{self, CommandError},
+	limits,
 	output::Failure,
 };
 use anyhow::Context;
@@ -149,12 +150,27 @@ pub(super) fn port(chain: &str) -> anyhow::Result<u16> {
 	Ok(port)
 }
 
+/// What a network answers. One that was stopped takes what is asked, and says nothing.
 pub(super) async fn ask(path: &Path, order: &Order) -> std::io::Result<String> {
-	let mut stream = UnixStream::connect(path).await?;
-	stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes()).await?;
-	let mut answer = String::new();
-	stream.read_to_string(&mut answer).await?;
-	Ok(answer)
+	let max = match order {
+		Order::Agents => limits::NAMES_MAX,
+		Order::Stop { .. } | Order::Start { .. } | Order::Status => limits::ORDER_MAX,
+	};
+	ask_in_time(path, order, max).await
+}
+
+async fn ask_in_time(path: &Path, order: &Order, max: Duration) -> std::io::Result<String> {
+	let asking = async {
+		let mut stream = UnixStream::connect(path).await?;
+		stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes()).await?;
+		let mut answer = String::new();
+		stream.read_to_string(&mut answer).await?;
+		Ok(answer)
+	};
+	tokio::time::timeout(max, asking).await.unwrap_or_else(|_| {
+		let why = format!("does not answer within {} s", max.as_secs());
+		Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+	})
 }
 
 #[cfg(test)]
@@ -190,6 +206,16 @@ mod tests {
 			assert_eq!(path(name).exists(), stays, "{name}");
 		}
 		drop(lives);
+	}
+
+	#[tokio::test]
+	async fn a_network_that_was_stopped_holds_nobody_up_for_ever() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("network-1.sock");
+		// It is connected to, and never accepts.
+		let _stopped = UnixListener::bind(&path).unwrap();
+		let asked = ask_in_time(&path, &Order::Agents, Duration::from_millis(10)).await;
+		assert_eq!(asked.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 	}
 
 	#[tokio::test]

@@ -7,7 +7,7 @@ use super::{
 use crate::{
 	chain::NodeOption,
 	commands::status::{self, Said},
-	failure,
+	failure, limits,
 	output::{
 		self,
 		operators::{readiness, NetworkWorker, NotReady, Phase},
@@ -22,7 +22,13 @@ use phala_protocol::{boot::WorkerId, mailbox::ClusterId};
 use std::{process::ExitCode, time::Duration};
 
 /// How long the chain and a cluster's members may take to say how they stand.
-const ASKING_CLUSTER_MAX: Duration = Duration::from_secs(10);
+const ASKING_CLUSTER_MAX: Duration = Duration::from_secs(20);
+
+// One that stands still is asked, looked at, and asked once more.
+const _: () = assert!(
+	2 * limits::STATUS_MAX.as_secs() + limits::STANDSTILL_MAX.as_secs()
+		< ASKING_CLUSTER_MAX.as_secs()
+);
 
 /// What stopping a worker costs when nobody takes over: all that says so.
 pub(super) const AT_STAKE: &str =

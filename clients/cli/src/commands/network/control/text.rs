@@ -66,12 +66,16 @@ pub(super) fn status(
 	text
 }
 
+/// Whether a worker has no keys, and agents that need them: one in no cluster, as a gatekeeper, has neither.
+pub(super) fn lacks_keys(worker: &NetworkWorker) -> bool {
+	worker.cluster_keys == Some(false) && worker.agents > Some(0)
+}
+
 /// Whom those wait for that have no keys of their cluster.
 fn keys_waited_for(workers: &[NetworkWorker]) -> Option<String> {
 	let without: Vec<_> = workers
 		.iter()
-		.filter(|worker| worker.phase == Phase::Serving && worker.cluster_keys == Some(false))
-		.filter(|worker| worker.agents > Some(0))
+		.filter(|worker| worker.phase == Phase::Serving && lacks_keys(worker))
 		.map(|worker| worker.name.as_str())
 		.collect();
 	let gatekeeper = workers.iter().find(|worker| worker.name == GATEKEEPER)?;
