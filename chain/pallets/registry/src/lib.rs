@@ -442,21 +442,9 @@ pub mod pallet {
 			// What is refused until here has looked at no more than the evidence.
 			let boot = Self::boots_anew(origin, worker, keys, &evidence, recent_block)
 				.map_err(|error| error.with_weight(weights::refused_boot::<T, T::WeightInfo>()))?;
-			let is_in_use = T::WorkerHooks::is_in_use(worker);
-			let agents = T::WorkerHooks::on_boot(worker, &boot).map_err(|refused| {
-				let error = DispatchError::from(Error::<T>::from(refused));
-				match is_in_use {
-					true => error.into(),
-					false => error.with_weight(Self::weight_of_boot_of_nobody()),
-				}
-			})?;
+			let used = Self::rely_on(worker, &boot)?;
 			Self::deposit_event(Event::BootRegistered { worker, boot });
-			// What others had less to do than they may have is given back.
-			let used = match is_in_use {
-				true => weights::boot::<T, T::WeightInfo>(agents),
-				false => Self::weight_of_boot_of_nobody(),
-			};
-			Ok(Some(used).into())
+			Ok(used)
 		}
 
 		/// Lets the current boot count for longer, on fresh evidence for the same keys.
@@ -666,17 +654,7 @@ pub mod pallet {
 	}
 }
 
-// The master key that a boot is told is no longer than other messages, while one gatekeeper makes it: of more it is
-// longer, and would have to be paid for by its length.
-const _: () = assert!(limits::GATEKEEPERS_MAX == 1);
-
 impl<T: Config> Pallet<T> {
-	/// What registering a boot takes on which nobody relies: its work, or what others lose by the places of what it is
-	/// told, that it is registered and the master key.
-	pub fn weight_of_boot_of_nobody() -> Weight {
-		T::WeightInfo::register_boot_of_nobody().max(T::News::get().saturating_mul(2))
-	}
-
 	fn now() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
 	}

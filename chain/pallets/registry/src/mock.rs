@@ -62,6 +62,8 @@ parameter_types! {
 	pub static InUse: Vec<WorkerId> = Vec::new();
 	/// Whom the hooks were told of.
 	pub static EvictedWorkers: Vec<WorkerId> = Vec::new();
+	/// The block takes no further message for those who rely on a worker.
+	pub static HooksAreRefused: bool = false;
 	/// Whose doing the last eviction was.
 	pub static LastEvictedBy: Option<EvictedBy> = None;
 	/// Workers that alone hold something.
@@ -169,7 +171,10 @@ pub struct NotingHooks;
 
 impl WorkerHooks for NotingHooks {
 	fn on_boot(_: WorkerId, _: &phala_protocol::boot::Boot) -> Result<u32, PushError> {
-		Ok(0)
+		match HooksAreRefused::get() {
+			true => Err(PushError::BlockFull),
+			false => Ok(0),
+		}
 	}
 
 	fn on_evicted(worker: WorkerId, by: EvictedBy) -> Result<(), PushError> {
@@ -343,6 +348,7 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
 		OpenRequests::set(BTreeMap::new());
 		InUse::set(Vec::new());
 		EvictedWorkers::set(Vec::new());
+		HooksAreRefused::set(false);
 		LastEvictedBy::set(None);
 		Alone::set(Vec::new());
 		go_to_block(10);

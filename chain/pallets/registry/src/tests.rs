@@ -209,6 +209,28 @@ fn one_boot_registers_once_however_many_relayers_carry_it() {
 }
 
 #[test]
+fn a_boot_whose_news_find_no_room_is_undone_and_a_lone_one_pays_for_no_cluster() {
+	new_test_ext().execute_with(|| {
+		let worker = register_worker();
+		let report = Report::honest(worker, 1);
+		let registers = || {
+			let (by, keys) = (signed(report.operator.clone()), report.keys);
+			Registry::register_boot(by, worker, keys, report.evidence(), report.block)
+		};
+		HooksAreRefused::set(true);
+		let lone = Error::<Runtime>::MailboxFull.with_weight(Registry::weight_of_boot_of_nobody());
+		assert_noop!(registers(), lone);
+		InUse::set(vec![worker]);
+		// Of those that rely on it it is not known how many were told: all that is declared is paid.
+		assert_eq!(registers().unwrap_err().post_info.actual_weight, None);
+		HooksAreRefused::set(false);
+		InUse::set(vec![]);
+		let used = registers().unwrap().actual_weight;
+		assert_eq!(used, Some(Registry::weight_of_boot_of_nobody()));
+	});
+}
+
+#[test]
 fn evidence_is_refused_by_name_and_changes_nothing() {
 	new_test_ext().execute_with(|| {
 		let worker = register_worker();

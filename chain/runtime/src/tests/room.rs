@@ -325,7 +325,7 @@ impl Trickler {
 	}
 }
 
-/// Runs the paid requests of an agent one after the other, each for as long as it may, and gives up what is not begun
+/// Runs the paid requests of an agent one after the other, each for as long as it may, and gives up what is not done
 /// when its deadline is near: as enclaves do.
 #[derive(Default)]
 struct SlowWorker {
@@ -353,9 +353,12 @@ impl SlowWorker {
 			results.push(RequestResult { request, outcome, units: 1 });
 			self.begun = now;
 		}
-		// But for the one that runs.
+		// The one that runs too: the next begins then.
 		let is_late = |deadline: BlockNumber| deadline <= now + limits::DEADLINE_NEAR_BLOCKS;
-		let late = self.waiting.iter().skip(1).filter(|(_, deadline)| is_late(*deadline));
+		if self.waiting.front().is_some_and(|(_, deadline)| is_late(*deadline)) {
+			self.begun = now;
+		}
+		let late = self.waiting.iter().filter(|(_, deadline)| is_late(*deadline));
 		let given_up = late.map(|(request, _)| *request).collect::<Vec<_>>();
 		self.waiting.retain(|(request, _)| !given_up.contains(request));
 		let outcome = RequestOutcome::Failed(Refusal::TooLate.code());
